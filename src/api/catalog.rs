@@ -1,0 +1,139 @@
+//! CatalogService.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::pb;
+use super::pb::catalog_service_server::CatalogService;
+use super::status::from_error;
+use crate::domain::{Error, Item, Result, Violation, limits};
+use crate::engine::Engine;
+
+/// Largest and default page of a listing.
+const PAGE: (usize, usize) = (1_000, 100);
+
+/// Holds what the store knows of its items.
+#[derive(Debug, Clone)]
+pub struct CatalogApi {
+    engine: Arc<Engine>,
+}
+
+impl CatalogApi {
+    /// Reads and writes an engine's catalogue.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    async fn upsert(&self, request: pb::UpsertItemsRequest) -> Result<pb::UpsertItemsResponse> {
+        limits::count("items", request.items.len(), 1, limits::MAX_BATCH)?;
+        let mut ids = HashSet::new();
+        for (i, given) in request.items.iter().enumerate() {
+            if !ids.insert(given.item_id.as_str()) {
+                let message = format!("must not repeat an id, repeats {:?}", given.item_id);
+                return Err(Violation::new(format!("items[{i}].item_id"), message).into());
+            }
+        }
+        let items = request.items.into_iter().enumerate().map(|(i, given)| {
+            item(given).map_err(|v| Error::Invalid(v.within(&format!("items[{i}]"))))
+        });
+        let receipt = self.engine.upsert_items(items.collect::<Result<_>>()?).await?;
+        Ok(pb::UpsertItemsResponse { upserted: receipt.recorded as i32, offset: receipt.offset })
+    }
+
+    fn get(&self, request: pb::GetItemRequest) -> Result<pb::GetItemResponse> {
+        limits::id("item_id", &request.item_id)?;
+        let (_, found) = self.engine.item(&request.item_id)?;
+        Ok(pb::GetItemResponse { item: Some(proto(request.item_id, found)) })
+    }
+
+    fn list(&self, request: pb::ListItemsRequest) -> Result<pb::ListItemsResponse> {
+        let size = match usize::try_from(request.page_size) {
+            Ok(0) => PAGE.1,
+            Ok(size) if size <= PAGE.0 => size,
+            _ => {
+                let message = format!("must be 1 to {}, was {}", PAGE.0, request.page_size);
+                return Err(Violation::new("page_size", message).into());
+            }
+        };
+        let from = match request.page_token.as_str() {
+            "" => 0,
+            token => token.parse::<u32>().map_err(|_| {
+                let message = format!("must be a next_page_token, was {token:?}");
+                Violation::new("page_token", message)
+            })? as usize,
+        };
+        let (page, total) = self.engine.items(from, size);
+        let next = from + page.len();
+        Ok(pb::ListItemsResponse {
+            items: page.into_iter().map(|(id, item)| proto(id, item)).collect(),
+            next_page_token: if next < total { next.to_string() } else { String::new() },
+            total_size: total as i64,
+        })
+    }
+}
+
+fn item(given: pb::Item) -> Result<(String, Item), Violation> {
+    limits::id("item_id", &given.item_id)?;
+    let available = match pb::Availability::try_from(given.availability) {
+        Ok(pb::Availability::Unspecified | pb::Availability::Available) => true,
+        Ok(pb::Availability::Unavailable) => false,
+        Err(_) => {
+            let message = format!("must be 0, 1 or 2, was {}", given.availability);
+            return Err(Violation::new("availability", message));
+        }
+    };
+    let item = Item {
+        title: given.title,
+        categories: given.categories,
+        brand: given.brand,
+        price: given.price,
+        tags: given.tags,
+        available,
+        attributes: given.attributes.into_iter().collect(),
+    };
+    item.validate()?;
+    Ok((given.item_id, item))
+}
+
+fn proto(item_id: String, item: Item) -> pb::Item {
+    let availability = match item.available {
+        true => pb::Availability::Available,
+        false => pb::Availability::Unavailable,
+    };
+    pb::Item {
+        item_id,
+        title: item.title,
+        categories: item.categories,
+        brand: item.brand,
+        price: item.price,
+        tags: item.tags,
+        availability: availability.into(),
+        attributes: item.attributes.into_iter().collect(),
+    }
+}
+
+#[tonic::async_trait]
+impl CatalogService for CatalogApi {
+    async fn upsert_items(
+        &self,
+        request: Request<pb::UpsertItemsRequest>,
+    ) -> Result<Response<pb::UpsertItemsResponse>, Status> {
+        self.upsert(request.into_inner()).await.map(Response::new).map_err(from_error)
+    }
+
+    async fn get_item(
+        &self,
+        request: Request<pb::GetItemRequest>,
+    ) -> Result<Response<pb::GetItemResponse>, Status> {
+        self.get(request.into_inner()).map(Response::new).map_err(from_error)
+    }
+
+    async fn list_items(
+        &self,
+        request: Request<pb::ListItemsRequest>,
+    ) -> Result<Response<pb::ListItemsResponse>, Status> {
+        self.list(request.into_inner()).map(Response::new).map_err(from_error)
+    }
+}

@@ -1,0 +1,62 @@
+//! What several services convert between the protocol and the domain.
+
+use super::pb;
+use crate::domain::{Violation, limits};
+use crate::live::Filter;
+use crate::model::Source;
+
+/// A filter, checked.
+pub fn filter(filter: Option<pb::Filter>) -> Result<Filter, Violation> {
+    let filter = filter.unwrap_or_default();
+    limits::count("filter.categories", filter.categories.len(), 0, limits::MAX_CATEGORIES)?;
+    for (i, category) in filter.categories.iter().enumerate() {
+        limits::id(&format!("filter.categories[{i}]"), category)?;
+    }
+    Ok(Filter { categories: filter.categories, include_unavailable: filter.include_unavailable })
+}
+
+/// A list of ids, checked for number and each for its limits.
+pub fn ids(field: &str, ids: &[String], min: usize, max: usize) -> Result<(), Violation> {
+    limits::count(field, ids.len(), min, max)?;
+    ids.iter().enumerate().try_for_each(|(i, id)| limits::id(&format!("{field}[{i}]"), id))
+}
+
+/// A source as the protocol names it.
+pub fn source(source: Source) -> pb::Source {
+    match source {
+        Source::ItemCf => pb::Source::ItemCf,
+        Source::UserCf => pb::Source::UserCf,
+        Source::Embedding => pb::Source::Embedding,
+        Source::Popular => pb::Source::Popular,
+        Source::Catalog => pb::Source::Catalog,
+        Source::BoughtTogether => pb::Source::BoughtTogether,
+    }
+}
+
+/// A list as the protocol has it.
+pub fn scored_items(entries: Vec<(String, f32, Source)>) -> Vec<pb::ScoredItem> {
+    let scored = |(item_id, score, from)| pb::ScoredItem {
+        item_id,
+        score: f64::from(score),
+        source: source(from).into(),
+    };
+    entries.into_iter().map(scored).collect()
+}
+
+/// Milliseconds since 1970 as the protocol's time.
+pub fn timestamp(ms: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: ms.div_euclid(1_000),
+        nanos: (ms.rem_euclid(1_000) * 1_000_000) as i32,
+    }
+}
+
+/// The protocol's time as milliseconds since 1970.
+pub fn milliseconds(field: &str, time: &prost_types::Timestamp) -> Result<i64, Violation> {
+    if !(0..1_000_000_000).contains(&time.nanos) {
+        let message = format!("nanos must be 0 to 999999999, was {}", time.nanos);
+        return Err(Violation::new(field, message));
+    }
+    // Absurd seconds stay absurd, for the check of the range to refuse.
+    Ok(time.seconds.saturating_mul(1_000).saturating_add(i64::from(time.nanos) / 1_000_000))
+}

@@ -1,0 +1,20 @@
+//! The gRPC services: each method validates, converts, and delegates to the
+//! engine. The only module, beside the client in the cli, that knows tonic and prost.
+//!
+//! - [`pb`]: the generated protocol; [`codec`]: how messages that do not decode are refused
+//! - [`server`]: all services on a listener, health and reflection included
+//! - [`status`]: the engine's errors as statuses with details
+//! - [`convert`]: what several services convert
+//! - [`recommendation`], [`event`], [`catalog`], [`model`]: one service each
+
+pub mod catalog;
+pub mod codec;
+pub mod convert;
+pub mod event;
+pub mod model;
+pub mod pb;
+pub mod recommendation;
+pub mod server;
+pub mod status;
+
+pub use server::{ServeOptions, serve};

@@ -1,0 +1,191 @@
+//! RecommendationService.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::pb::recommendation_service_server::RecommendationService;
+use super::status::from_error;
+use super::{convert, pb};
+use crate::domain::{Result, Violation, limits};
+use crate::engine::{Engine, RecommendRequest};
+use crate::model::{Source, Window};
+use crate::recommend::{Basis, RepeatPolicy};
+
+/// Answers storefronts.
+#[derive(Debug, Clone)]
+pub struct RecommendationApi {
+    engine: Arc<Engine>,
+}
+
+impl RecommendationApi {
+    /// Serves from an engine.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    fn recommend(&self, request: pb::RecommendRequest) -> Result<pb::RecommendResponse> {
+        let answer = self.engine.recommend(&recommend_request(request)?)?;
+        Ok(pb::RecommendResponse {
+            recommendation_id: answer.recommendation_id,
+            generation: answer.generation,
+            items: convert::scored_items(answer.entries),
+            basis: basis(answer.basis).into(),
+        })
+    }
+
+    fn similar_items(&self, request: pb::SimilarItemsRequest) -> Result<pb::SimilarItemsResponse> {
+        limits::id("item_id", &request.item_id)?;
+        let limit = limits::list_length("limit", request.limit.into())?;
+        let filter = convert::filter(request.filter)?;
+        let answer = self.engine.similar_items(&request.item_id, &filter, limit)?;
+        Ok(pb::SimilarItemsResponse {
+            recommendation_id: answer.recommendation_id,
+            generation: answer.generation,
+            items: convert::scored_items(answer.entries),
+        })
+    }
+
+    fn similar_users(&self, request: pb::SimilarUsersRequest) -> Result<pb::SimilarUsersResponse> {
+        limits::id("user_id", &request.user_id)?;
+        let limit = limits::list_length("limit", request.limit.into())?;
+        let answer = self.engine.similar_users(&request.user_id, limit)?;
+        let scored = |(user_id, score, source)| pb::ScoredUser {
+            user_id,
+            score: f64::from(score),
+            source: convert::source(source).into(),
+        };
+        Ok(pb::SimilarUsersResponse {
+            recommendation_id: answer.recommendation_id,
+            generation: answer.generation,
+            users: answer.entries.into_iter().map(scored).collect(),
+        })
+    }
+
+    fn bought_together(
+        &self,
+        request: pb::BoughtTogetherRequest,
+    ) -> Result<pb::BoughtTogetherResponse> {
+        convert::ids("item_ids", &request.item_ids, 1, limits::MAX_SESSION_ITEMS)?;
+        let limit = limits::list_length("limit", request.limit.into())?;
+        let filter = convert::filter(request.filter)?;
+        let answer = self.engine.bought_together(&request.item_ids, &filter, limit)?;
+        Ok(pb::BoughtTogetherResponse {
+            recommendation_id: answer.recommendation_id,
+            generation: answer.generation,
+            items: convert::scored_items(answer.entries),
+        })
+    }
+
+    fn popular(&self, request: pb::PopularRequest) -> Result<pb::PopularResponse> {
+        let limit = limits::list_length("limit", request.limit.into())?;
+        let filter = convert::filter(request.filter)?;
+        let answer = self.engine.popular(window(request.window)?, &filter, limit)?;
+        Ok(pb::PopularResponse {
+            recommendation_id: answer.recommendation_id,
+            generation: answer.generation,
+            items: convert::scored_items(answer.entries),
+        })
+    }
+}
+
+fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, Violation> {
+    if !request.user_id.is_empty() {
+        limits::id("user_id", &request.user_id)?;
+    } else if request.session_item_ids.is_empty() {
+        let message = "must hold 1 to 256 bytes, unless session_item_ids has items; both are empty";
+        return Err(Violation::new("user_id", message));
+    }
+    convert::ids("session_item_ids", &request.session_item_ids, 0, limits::MAX_SESSION_ITEMS)?;
+    convert::ids("exclude_item_ids", &request.exclude_item_ids, 0, limits::MAX_EXCLUDED)?;
+    Ok(RecommendRequest {
+        user_id: request.user_id,
+        session: request.session_item_ids,
+        limit: limits::list_length("limit", request.limit.into())?,
+        filter: convert::filter(request.filter)?,
+        exclude: request.exclude_item_ids,
+        strategy: strategy(request.strategy)?,
+        repeat: repeat_policy(request.repeat_policy)?,
+    })
+}
+
+fn strategy(value: i32) -> Result<Option<Source>, Violation> {
+    match pb::Source::try_from(value) {
+        Ok(pb::Source::Unspecified) => Ok(None),
+        Ok(pb::Source::ItemCf) => Ok(Some(Source::ItemCf)),
+        Ok(pb::Source::UserCf) => Ok(Some(Source::UserCf)),
+        Ok(pb::Source::Embedding) => Ok(Some(Source::Embedding)),
+        Ok(pb::Source::Popular) => Ok(Some(Source::Popular)),
+        Ok(pb::Source::Catalog | pb::Source::BoughtTogether) | Err(_) => Err(Violation::new(
+            "strategy",
+            format!("must be ITEM_CF, USER_CF, EMBEDDING, POPULAR or unspecified, was {value}"),
+        )),
+    }
+}
+
+fn repeat_policy(value: i32) -> Result<Option<RepeatPolicy>, Violation> {
+    match pb::RepeatPolicy::try_from(value) {
+        Ok(pb::RepeatPolicy::Unspecified) => Ok(None),
+        Ok(pb::RepeatPolicy::Allow) => Ok(Some(RepeatPolicy::Allow)),
+        Ok(pb::RepeatPolicy::ExcludePurchased) => Ok(Some(RepeatPolicy::ExcludePurchased)),
+        Err(_) => Err(Violation::new(
+            "repeat_policy",
+            format!("must be 0 (store's), 1 or 2, was {value}"),
+        )),
+    }
+}
+
+fn window(value: i32) -> Result<Window, Violation> {
+    match pb::Window::try_from(value) {
+        Ok(pb::Window::Unspecified | pb::Window::Window30Days) => Ok(Window::Days30),
+        Ok(pb::Window::Window7Days) => Ok(Window::Days7),
+        Ok(pb::Window::AllTime) => Ok(Window::AllTime),
+        Err(_) => Err(Violation::new("window", format!("must be 0 to 3, was {value}"))),
+    }
+}
+
+fn basis(basis: Basis) -> pb::Basis {
+    match basis {
+        Basis::History => pb::Basis::History,
+        Basis::Session => pb::Basis::Session,
+        Basis::Popular => pb::Basis::Popular,
+    }
+}
+
+#[tonic::async_trait]
+impl RecommendationService for RecommendationApi {
+    async fn recommend(
+        &self,
+        request: Request<pb::RecommendRequest>,
+    ) -> Result<Response<pb::RecommendResponse>, Status> {
+        self.recommend(request.into_inner()).map(Response::new).map_err(from_error)
+    }
+
+    async fn similar_items(
+        &self,
+        request: Request<pb::SimilarItemsRequest>,
+    ) -> Result<Response<pb::SimilarItemsResponse>, Status> {
+        self.similar_items(request.into_inner()).map(Response::new).map_err(from_error)
+    }
+
+    async fn similar_users(
+        &self,
+        request: Request<pb::SimilarUsersRequest>,
+    ) -> Result<Response<pb::SimilarUsersResponse>, Status> {
+        self.similar_users(request.into_inner()).map(Response::new).map_err(from_error)
+    }
+
+    async fn bought_together(
+        &self,
+        request: Request<pb::BoughtTogetherRequest>,
+    ) -> Result<Response<pb::BoughtTogetherResponse>, Status> {
+        self.bought_together(request.into_inner()).map(Response::new).map_err(from_error)
+    }
+
+    async fn popular(
+        &self,
+        request: Request<pb::PopularRequest>,
+    ) -> Result<Response<pb::PopularResponse>, Status> {
+        self.popular(request.into_inner()).map(Response::new).map_err(from_error)
+    }
+}

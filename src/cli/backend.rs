@@ -1,0 +1,188 @@
+//! One face for a data folder and a running server: both speak the protocol's
+//! messages, so a verb is written once.
+
+use std::sync::Arc;
+
+use clap::Args;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
+
+use super::Failure;
+use crate::api::catalog::CatalogApi;
+use crate::api::model::ModelApi;
+use crate::api::pb;
+use crate::api::pb::catalog_service_client::CatalogServiceClient;
+use crate::api::pb::catalog_service_server::CatalogService;
+use crate::api::pb::model_service_client::ModelServiceClient;
+use crate::api::pb::model_service_server::ModelService;
+use crate::api::pb::recommendation_service_client::RecommendationServiceClient;
+use crate::api::pb::recommendation_service_server::RecommendationService;
+use crate::api::recommendation::RecommendationApi;
+use crate::config::Config;
+use crate::engine::Engine;
+
+/// Where to ask.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// Ask a running server instead of the data folder, e.g. http://127.0.0.1:50051
+    #[arg(long, value_name = "ADDR")]
+    server: Option<String>,
+}
+
+/// A data folder, or a server.
+pub enum Backend {
+    /// Opened by this process.
+    Local(Arc<Engine>),
+    /// Asked over gRPC.
+    Remote(Channel),
+}
+
+impl Target {
+    /// Opens the data folder, or connects to the server.
+    ///
+    /// # Errors
+    /// A sentence, where neither works.
+    pub async fn open(&self, config: &Config) -> Result<Backend, Failure> {
+        let Some(address) = &self.server else {
+            if !config.data.is_dir() {
+                return Err(format!(
+                    "there is no data folder {}; name one with --data, import a log into it, or ask a \
+                     server with --server",
+                    config.data.display()
+                )
+                .into());
+            }
+            return Ok(Backend::Local(Arc::new(Engine::open(&config.data, config.engine())?)));
+        };
+        let address =
+            if address.contains("://") { address.clone() } else { format!("http://{address}") };
+        let channel = Endpoint::from_shared(address.clone())?
+            .connect()
+            .await
+            .map_err(|e| format!("no server answers at {address}: {e}"))?;
+        Ok(Backend::Remote(channel))
+    }
+}
+
+impl Backend {
+    /// Asks for a personalised list.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn recommend(
+        &self,
+        request: pb::RecommendRequest,
+    ) -> Result<pb::RecommendResponse, Status> {
+        let response = match self {
+            Backend::Local(engine) => {
+                RecommendationService::recommend(
+                    &RecommendationApi::new(engine.clone()),
+                    Request::new(request),
+                )
+                .await
+            }
+            Backend::Remote(channel) => {
+                RecommendationServiceClient::new(channel.clone()).recommend(request).await
+            }
+        };
+        Ok(response?.into_inner())
+    }
+
+    /// Asks for similar items.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn similar_items(
+        &self,
+        request: pb::SimilarItemsRequest,
+    ) -> Result<pb::SimilarItemsResponse, Status> {
+        let response = match self {
+            Backend::Local(engine) => {
+                RecommendationService::similar_items(
+                    &RecommendationApi::new(engine.clone()),
+                    Request::new(request),
+                )
+                .await
+            }
+            Backend::Remote(channel) => {
+                RecommendationServiceClient::new(channel.clone()).similar_items(request).await
+            }
+        };
+        Ok(response?.into_inner())
+    }
+
+    /// An item's title; empty where it has none.
+    pub async fn title(&self, item_id: &str) -> String {
+        let request = pb::GetItemRequest { item_id: item_id.to_owned() };
+        let response = match self {
+            Backend::Local(engine) => {
+                CatalogApi::new(engine.clone()).get_item(Request::new(request)).await
+            }
+            Backend::Remote(channel) => {
+                CatalogServiceClient::new(channel.clone()).get_item(request).await
+            }
+        };
+        response.ok().and_then(|r| r.into_inner().item).map(|item| item.title).unwrap_or_default()
+    }
+
+    /// The models kept.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn models(&self) -> Result<Vec<pb::Model>, Status> {
+        let request = pb::ListModelsRequest {};
+        let response = match self {
+            Backend::Local(engine) => {
+                ModelApi::new(engine.clone()).list_models(Request::new(request)).await
+            }
+            Backend::Remote(channel) => {
+                ModelServiceClient::new(channel.clone()).list_models(request).await
+            }
+        };
+        Ok(response?.into_inner().models)
+    }
+
+    /// Trains, handing every message of progress to `report`, the last included.
+    ///
+    /// # Errors
+    /// The service's status; a training that fails is a message, not a status.
+    pub async fn train(
+        &self,
+        mut report: impl FnMut(&pb::WatchTrainingResponse),
+    ) -> Result<pb::WatchTrainingResponse, Status> {
+        let mut stream = match self {
+            Backend::Local(engine) => {
+                let api = ModelApi::new(engine.clone());
+                let started = api.train(Request::new(pb::TrainRequest {})).await?.into_inner();
+                let watch = pb::WatchTrainingRequest { training_id: started.training_id };
+                Progress::Local(api.watch_training(Request::new(watch)).await?.into_inner())
+            }
+            Backend::Remote(channel) => {
+                let mut client = ModelServiceClient::new(channel.clone());
+                let started = client.train(pb::TrainRequest {}).await?.into_inner();
+                let watch = pb::WatchTrainingRequest { training_id: started.training_id };
+                Progress::Remote(Box::new(client.watch_training(watch).await?.into_inner()))
+            }
+        };
+        let mut last = None;
+        while let Some(message) = stream.next().await? {
+            report(&message);
+            last = Some(message);
+        }
+        last.ok_or_else(|| Status::unavailable("the server ended before the training did"))
+    }
+}
+
+enum Progress {
+    Local(<ModelApi as ModelService>::WatchTrainingStream),
+    Remote(Box<Streaming<pb::WatchTrainingResponse>>),
+}
+
+impl Progress {
+    async fn next(&mut self) -> Result<Option<pb::WatchTrainingResponse>, Status> {
+        match self {
+            Progress::Local(stream) => tokio_stream::StreamExt::next(stream).await.transpose(),
+            Progress::Remote(stream) => stream.message().await,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The demo: the bundled Online Retail log, imported and trained beside the
+//! running server, and what to try next.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::Failure;
+use super::import::print_report;
+use crate::engine::Engine;
+use crate::engine::import::{Content, Report};
+use crate::import::Preset;
+use crate::import::reader::from_stream;
+
+/// Online Retail, UCI Machine Learning Repository, CC BY 4.0: see data/README.md.
+const LOG: &[u8] = include_bytes!("../../data/online_retail.csv.gz");
+const NAME: &str = "online_retail.csv.gz";
+
+/// Imports, trains where that added something, and prints what to try.
+pub(super) fn run(engine: &Engine, address: SocketAddr) -> Result<(), Failure> {
+    let started = Instant::now();
+    let preset = Preset::OnlineRetail;
+    let mut reader =
+        from_stream(NAME, Box::new(LOG), &preset.columns(), Content::Events.required())?;
+    let mut report = Report::default();
+    engine.import(&mut *reader, Content::Events, Some(preset), &mut report, &mut |_, _| {})?;
+    print_report(&report, Content::Events);
+    if report.taken > 0 || engine.generation() == 0 {
+        engine.trainer().train_blocking(&mut |_| {})?;
+    }
+    println!(
+        "\nServing generation {} at {address} after {:.1} s. In another terminal, try:\n{}",
+        engine.generation(),
+        started.elapsed().as_secs_f64(),
+        what_to_try(address)
+    );
+    Ok(())
+}
+
+fn what_to_try(address: SocketAddr) -> String {
+    format!(
+        r#"
+  cargo run --release -- recommend 17850 --server {address}
+  cargo run --release -- similar 85123A --server {address}
+
+  grpcurl -plaintext -d '{{"user_id": "17850", "limit": 5}}' \
+    {address} qianmian.v1.RecommendationService/Recommend
+
+  ghz --insecure --call qianmian.v1.RecommendationService/Recommend \
+    -d '{{"user_id": "17850", "limit": 20}}' -n 20000 -c 10 {address}
+
+Ctrl-C stops the server."#
+    )
+}

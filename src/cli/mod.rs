@@ -1,0 +1,102 @@
+//! The command line: one file a verb, the backend they share, and how answers
+//! are printed.
+//!
+//! - [`serve`], [`demo`], [`import`]: work on a data folder
+//! - [`train`], [`recommend`], [`similar`], [`models`]: work on a data folder or,
+//!   with `--server`, on a running server
+//! - [`backend`]: both of these behind one face; the gRPC client
+//! - [`output`]: tables for people, JSON for programs
+
+pub mod backend;
+pub mod demo;
+pub mod import;
+pub mod models;
+pub mod output;
+pub mod recommend;
+pub mod serve;
+pub mod similar;
+pub mod train;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+
+/// What a verb can fail with: a sentence for the terminal.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "qianmian",
+    version,
+    about = "A recommendation engine server: personalised lists over gRPC, trained in the background from \
+             your store's own purchase log",
+    after_help = "Start with:\n  qianmian serve --demo                       a server with real data\n  \
+                  qianmian import log.csv --data DIR          your own log\n  qianmian serve --data DIR"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Configuration file (TOML); qianmian.example.toml lists every key
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data folder [default: qianmian-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Serve(serve::Serve),
+    Import(import::Import),
+    Train(train::Train),
+    Recommend(recommend::Recommend),
+    Similar(similar::Similar),
+    Models(models::Models),
+}
+
+impl Cli {
+    /// The configuration: defaults, file, environment, flags.
+    ///
+    /// # Errors
+    /// A sentence that names the key.
+    pub fn config(&self) -> Result<Config, Failure> {
+        let mut config = Config::load(self.common.config.as_deref())?;
+        if let Some(data) = &self.common.data {
+            config.data.clone_from(data);
+        }
+        if let Verb::Serve(serve) = &self.verb {
+            serve.configure(&mut config);
+        } else {
+            // Only a server trains unasked, and tables need no log lines around them.
+            config.train.automatic = false;
+            if config.logging.level == "info" {
+                config.logging.level = "warn".to_owned();
+            }
+        }
+        Ok(config)
+    }
+
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// A sentence for the terminal.
+    pub async fn run(self, config: Config) -> Result<(), Failure> {
+        match self.verb {
+            Verb::Serve(verb) => verb.run(config, self.common.data.is_some()).await,
+            Verb::Import(verb) => tokio::task::block_in_place(|| verb.run(&config)),
+            Verb::Train(verb) => verb.run(config).await,
+            Verb::Recommend(verb) => verb.run(config).await,
+            Verb::Similar(verb) => verb.run(config).await,
+            Verb::Models(verb) => verb.run(config).await,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `qianmian models`
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::backend::Target;
+use super::{Failure, output};
+use crate::api::pb;
+use crate::config::Config;
+
+/// List the models kept, newest first
+#[derive(Debug, Args)]
+pub struct Models {
+    /// Print JSON, settings included
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Serialize)]
+struct Model {
+    generation: u64,
+    active: bool,
+    offset: u64,
+    created: String,
+    train_seconds: f64,
+    users: i64,
+    items: i64,
+    interactions: i64,
+    seed: u64,
+    settings: serde_json::Value,
+    quality: BTreeMap<String, f64>,
+    size_bytes: i64,
+}
+
+impl From<pb::Model> for Model {
+    fn from(model: pb::Model) -> Self {
+        let created = model.create_time.unwrap_or_default();
+        let created = jiff::Timestamp::new(created.seconds, 0).unwrap_or_default();
+        Self {
+            generation: model.generation,
+            active: model.active,
+            offset: model.offset,
+            created: created.to_string(),
+            train_seconds: model.train_seconds,
+            users: model.users,
+            items: model.items,
+            interactions: model.interactions,
+            seed: model.seed,
+            settings: serde_json::from_str(&model.settings_json).unwrap_or_default(),
+            quality: model.quality.into_iter().collect(),
+            size_bytes: model.size_bytes,
+        }
+    }
+}
+
+impl Models {
+    pub(super) async fn run(self, config: Config) -> Result<(), Failure> {
+        let backend = self.target.open(&config).await?;
+        let models = backend.models().await.map_err(|s| s.message().to_owned())?;
+        let models: Vec<Model> = models.into_iter().map(Model::from).collect();
+        if self.json {
+            return output::json(&models);
+        }
+        if models.is_empty() {
+            println!("no model yet; make one with: qianmian train");
+            return Ok(());
+        }
+        let rows = models.iter().map(|m| {
+            let quality: Vec<String> =
+                m.quality.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+            vec![
+                format!("{}{}", m.generation, if m.active { " *" } else { "" }),
+                m.created.clone(),
+                format!("{:.1}", m.train_seconds),
+                m.offset.to_string(),
+                m.users.to_string(),
+                m.items.to_string(),
+                m.interactions.to_string(),
+                quality.join(", "),
+                format!("{:.1}", m.size_bytes as f64 / 1e6),
+            ]
+        });
+        let header = [
+            "generation",
+            "created",
+            "seconds",
+            "offset",
+            "users",
+            "items",
+            "interactions",
+            "quality",
+            "MB",
+        ];
+        let right = ["seconds", "offset", "users", "items", "interactions", "MB"];
+        println!("{}\n\n* answers now", output::table(&header, &right, rows.collect()));
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! Tables for people, JSON for programs.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use super::Failure;
+use super::backend::Backend;
+use crate::api::pb;
+
+/// A table without ornaments; columns named in `right` are aligned right.
+pub fn table(header: &[&str], right: &[&str], rows: Vec<Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header.to_vec());
+    for (i, name) in header.iter().enumerate() {
+        if right.contains(name)
+            && let Some(column) = table.column_mut(i)
+        {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.add_rows(rows);
+    table
+}
+
+/// Prints a value as JSON.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn json(value: &impl Serialize) -> Result<(), Failure> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// A list as programs read it.
+#[derive(Debug, Serialize)]
+pub struct List {
+    /// Names the answer.
+    pub recommendation_id: String,
+    /// Generation of the model.
+    pub generation: u64,
+    /// What it was built on, where that is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basis: Option<String>,
+    /// Best first.
+    pub items: Vec<ListItem>,
+}
+
+/// An item of a list.
+#[derive(Debug, Serialize)]
+pub struct ListItem {
+    /// The item.
+    pub item_id: String,
+    /// Its title; empty where it has none.
+    pub title: String,
+    /// Its score.
+    pub score: f64,
+    /// Where it came from.
+    pub source: String,
+}
+
+impl List {
+    /// Looks up titles.
+    pub async fn new(
+        backend: &Backend,
+        recommendation_id: String,
+        generation: u64,
+        basis: Option<pb::Basis>,
+        items: Vec<pb::ScoredItem>,
+    ) -> Self {
+        let mut listed = Vec::with_capacity(items.len());
+        for item in items {
+            listed.push(ListItem {
+                title: backend.title(&item.item_id).await,
+                source: name(item.source().as_str_name(), "SOURCE_"),
+                item_id: item.item_id,
+                score: item.score,
+            });
+        }
+        let basis = basis.map(|b| name(b.as_str_name(), "BASIS_"));
+        Self { recommendation_id, generation, basis, items: listed }
+    }
+
+    /// Prints it, as a table or as JSON.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn print(&self, as_json: bool) -> Result<(), Failure> {
+        if as_json {
+            return json(self);
+        }
+        let rows = self.items.iter().enumerate().map(|(i, item)| {
+            vec![
+                (i + 1).to_string(),
+                item.item_id.clone(),
+                item.title.clone(),
+                format!("{:.4}", item.score),
+                item.source.clone(),
+            ]
+        });
+        let header = ["#", "item", "title", "score", "source"];
+        println!("{}", table(&header, &["#", "score"], rows.collect()));
+        let basis = self.basis.as_ref().map(|b| format!(", built on {b}")).unwrap_or_default();
+        println!(
+            "\ngeneration {}{basis}; recommendation {}",
+            self.generation, self.recommendation_id
+        );
+        Ok(())
+    }
+}
+
+/// A protocol constant in lower case, without its prefix.
+fn name(constant: &str, prefix: &str) -> String {
+    constant.strip_prefix(prefix).unwrap_or(constant).to_ascii_lowercase()
+}

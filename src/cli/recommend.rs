@@ -1,0 +1,87 @@
+//! `qianmian recommend`
+
+use clap::{Args, ValueEnum};
+
+use super::Failure;
+use super::backend::Target;
+use super::output::List;
+use crate::api::pb;
+use crate::config::Config;
+
+/// Print a personalised list for a shopper
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  qianmian recommend 17850 --data DIR\n  \
+                        qianmian recommend 17850 --server 127.0.0.1:50051 --limit 5 --json\n  \
+                        qianmian recommend --session 85123A,22423 --data DIR")]
+pub struct Recommend {
+    /// The shopper; leave out for an anonymous session
+    user: Option<String>,
+    /// Items of the running session, oldest first
+    #[arg(long, value_name = "ITEM,…", value_delimiter = ',')]
+    session: Vec<String>,
+    /// Length of the list, 1 to 500
+    #[arg(long, short = 'n', default_value_t = 10)]
+    limit: i32,
+    /// One source instead of the blend of all
+    #[arg(long, value_enum)]
+    strategy: Option<Strategy>,
+    /// Whether bought items may come back [default: the store's setting]
+    #[arg(long, value_enum)]
+    repeat: Option<Repeat>,
+    /// Only items in this category, or below it; may be given several times
+    #[arg(long = "category", value_name = "PATH")]
+    categories: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Strategy {
+    ItemCf,
+    UserCf,
+    Embedding,
+    Popular,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Repeat {
+    Allow,
+    Exclude,
+}
+
+impl Recommend {
+    pub(super) async fn run(self, config: Config) -> Result<(), Failure> {
+        if self.user.is_none() && self.session.is_empty() {
+            return Err("name a shopper, or items with --session".into());
+        }
+        let backend = self.target.open(&config).await?;
+        let strategy = match self.strategy {
+            None => pb::Source::Unspecified,
+            Some(Strategy::ItemCf) => pb::Source::ItemCf,
+            Some(Strategy::UserCf) => pb::Source::UserCf,
+            Some(Strategy::Embedding) => pb::Source::Embedding,
+            Some(Strategy::Popular) => pb::Source::Popular,
+        };
+        let repeat_policy = match self.repeat {
+            None => pb::RepeatPolicy::Unspecified,
+            Some(Repeat::Allow) => pb::RepeatPolicy::Allow,
+            Some(Repeat::Exclude) => pb::RepeatPolicy::ExcludePurchased,
+        };
+        let request = pb::RecommendRequest {
+            user_id: self.user.unwrap_or_default(),
+            session_item_ids: self.session,
+            limit: self.limit,
+            filter: Some(pb::Filter { categories: self.categories, include_unavailable: false }),
+            exclude_item_ids: Vec::new(),
+            strategy: strategy.into(),
+            repeat_policy: repeat_policy.into(),
+        };
+        let answer = backend.recommend(request).await.map_err(|s| s.message().to_owned())?;
+        let basis = Some(answer.basis());
+        let pb::RecommendResponse { recommendation_id, generation, items, .. } = answer;
+        List::new(&backend, recommendation_id, generation, basis, items).await.print(self.json)
+    }
+}

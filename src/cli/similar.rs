@@ -1,0 +1,37 @@
+//! `qianmian similar`
+
+use clap::Args;
+
+use super::Failure;
+use super::backend::Target;
+use super::output::List;
+use crate::api::pb;
+use crate::config::Config;
+
+/// Print items like one item: what the same shoppers buy
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  qianmian similar 85123A --data DIR")]
+pub struct Similar {
+    /// The item
+    item: String,
+    /// Length of the list, 1 to 500
+    #[arg(long, short = 'n', default_value_t = 10)]
+    limit: i32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Similar {
+    pub(super) async fn run(self, config: Config) -> Result<(), Failure> {
+        let backend = self.target.open(&config).await?;
+        let request =
+            pb::SimilarItemsRequest { item_id: self.item, limit: self.limit, filter: None };
+        let answer = backend.similar_items(request).await.map_err(|s| s.message().to_owned())?;
+        List::new(&backend, answer.recommendation_id, answer.generation, None, answer.items)
+            .await
+            .print(self.json)
+    }
+}

@@ -1,0 +1,69 @@
+//! What can go wrong, in words a caller can act on. The api turns these into
+//! gRPC statuses, the cli into sentences.
+
+use thiserror::Error;
+
+/// A field that breaks a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field, e.g. `events[3].user_id`.
+    pub field: String,
+    /// The limit and what was given.
+    pub message: String,
+}
+
+impl Violation {
+    /// A violation of `field`; `message` names the limit and what was given.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+
+    /// The same violation, seen from the message that holds the field.
+    pub fn within(mut self, parent: &str) -> Self {
+        self.field = format!("{parent}.{}", self.field);
+        self
+    }
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+/// Everything the engine can refuse.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A request breaks a limit; nothing was changed.
+    #[error("{0}")]
+    Invalid(Violation),
+    /// The named thing does not exist.
+    #[error("{kind} {id:?} is not known")]
+    NotFound {
+        /// "item", "user", "model", "training".
+        kind: &'static str,
+        /// As the caller gave it.
+        id: String,
+    },
+    /// The store is not in a state to answer.
+    #[error("{0}")]
+    NotReady(String),
+    /// More work is waiting than the bounded queues take; try again later.
+    #[error("{0}")]
+    Overloaded(String),
+    /// The data folder is in use, damaged, or from a newer version.
+    #[error("{0}")]
+    Storage(String),
+    /// A training ended without a model.
+    #[error("{0}")]
+    Training(String),
+}
+
+/// A result with the engine's error, unless another is named.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<Violation> for Error {
+    fn from(violation: Violation) -> Self {
+        Error::Invalid(violation)
+    }
+}

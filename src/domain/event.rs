@@ -1,0 +1,177 @@
+//! A fact of the log: who did what with which item, when.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Violation, limits};
+
+/// What a shopper did with an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// Looked at its page.
+    View,
+    /// Put it into the cart.
+    AddToCart,
+    /// Marked it as a favourite.
+    Favorite,
+    /// Bought it.
+    Purchase,
+    /// Gave it back: takes a purchase back.
+    Refund,
+    /// Rated it.
+    Rating,
+    /// Was shown it in a list.
+    Impression,
+    /// Clicked it in a list.
+    Click,
+}
+
+impl EventKind {
+    /// Every kind, in the order of the protocol.
+    pub const ALL: [EventKind; 8] = [
+        EventKind::View,
+        EventKind::AddToCart,
+        EventKind::Favorite,
+        EventKind::Purchase,
+        EventKind::Refund,
+        EventKind::Rating,
+        EventKind::Impression,
+        EventKind::Click,
+    ];
+
+    /// The kind's name in logs and import files.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::View => "view",
+            EventKind::AddToCart => "add_to_cart",
+            EventKind::Favorite => "favorite",
+            EventKind::Purchase => "purchase",
+            EventKind::Refund => "refund",
+            EventKind::Rating => "rating",
+            EventKind::Impression => "impression",
+            EventKind::Click => "click",
+        }
+    }
+
+    /// Reads a name as logs spell it, the common synonyms included.
+    pub fn parse(name: &str) -> Option<EventKind> {
+        let name = name.trim().to_ascii_lowercase();
+        Some(match name.as_str() {
+            "view" | "pageview" | "page_view" | "pv" | "detail_page_view" => EventKind::View,
+            "add_to_cart" | "addtocart" | "add-to-cart" | "cart" => EventKind::AddToCart,
+            "favorite" | "favourite" | "fav" | "like" | "wishlist" => EventKind::Favorite,
+            "purchase" | "buy" | "bought" | "order" | "transaction" | "sale" => EventKind::Purchase,
+            "refund" | "return" | "cancel" => EventKind::Refund,
+            "rating" | "rate" | "review" => EventKind::Rating,
+            "impression" | "show" => EventKind::Impression,
+            "click" => EventKind::Click,
+            _ => return None,
+        })
+    }
+}
+
+/// An event as it comes from outside, with external ids.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Makes a retry harmless; may be empty.
+    pub event_id: String,
+    /// What happened.
+    pub kind: EventKind,
+    /// Who did it.
+    pub user_id: String,
+    /// With which item.
+    pub item_id: String,
+    /// Milliseconds since 1970.
+    pub time_ms: i64,
+    /// How many; greater than 0.
+    pub quantity: f64,
+    /// Price of one, in the store's currency.
+    pub price: Option<f64>,
+    /// Basket, order or invoice; may be empty.
+    pub basket_id: String,
+    /// The visit; may be empty.
+    pub session_id: String,
+    /// The answer that led to this; may be empty.
+    pub recommendation_id: String,
+    /// Where it happened; may be empty.
+    pub channel: String,
+    /// The rating given, for [`EventKind::Rating`].
+    pub rating: Option<f64>,
+}
+
+impl Event {
+    /// An event with the required fields, one item, and nothing else known.
+    pub fn new(kind: EventKind, user_id: &str, item_id: &str, time_ms: i64) -> Self {
+        Self {
+            event_id: String::new(),
+            kind,
+            user_id: user_id.to_owned(),
+            item_id: item_id.to_owned(),
+            time_ms,
+            quantity: 1.0,
+            price: None,
+            basket_id: String::new(),
+            session_id: String::new(),
+            recommendation_id: String::new(),
+            channel: String::new(),
+            rating: None,
+        }
+    }
+
+    /// Checks every limit; the violation names the field.
+    pub fn validate(&self, now_ms: i64) -> Result<(), Violation> {
+        limits::id("user_id", &self.user_id)?;
+        limits::id("item_id", &self.item_id)?;
+        limits::time("time", self.time_ms, now_ms)?;
+        limits::number("quantity", self.quantity, f64::MIN_POSITIVE, limits::MAX_QUANTITY)
+            .map_err(|_| {
+                let message =
+                    format!("must be greater than 0, up to 1000000000, was {}", self.quantity);
+                Violation::new("quantity", message)
+            })?;
+        if let Some(price) = self.price {
+            limits::number("price", price, 0.0, limits::MAX_PRICE)?;
+        }
+        if self.rating.is_some_and(|r| !r.is_finite()) {
+            return Err(Violation::new("rating", "must be a finite number"));
+        }
+        for (field, value) in [
+            ("event_id", &self.event_id),
+            ("basket_id", &self.basket_id),
+            ("session_id", &self.session_id),
+            ("recommendation_id", &self.recommendation_id),
+            ("channel", &self.channel),
+        ] {
+            limits::text(field, value, limits::MAX_ID_BYTES)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_reads_back_from_its_name() {
+        for kind in EventKind::ALL {
+            assert_eq!(EventKind::parse(kind.name()), Some(kind));
+        }
+        assert_eq!(EventKind::parse("teleport"), None);
+    }
+
+    #[test]
+    fn limits_are_checked_field_by_field() {
+        let good = Event::new(EventKind::Purchase, "u", "i", 0);
+        assert_eq!(good.validate(0), Ok(()));
+        let field = |event: Event| event.validate(0).unwrap_err().field;
+        assert_eq!(field(Event { user_id: String::new(), ..good.clone() }), "user_id");
+        assert_eq!(field(Event { item_id: "i".repeat(300), ..good.clone() }), "item_id");
+        assert_eq!(field(Event { quantity: 0.0, ..good.clone() }), "quantity");
+        assert_eq!(field(Event { quantity: f64::NAN, ..good.clone() }), "quantity");
+        assert_eq!(field(Event { price: Some(-1.0), ..good.clone() }), "price");
+        assert_eq!(field(Event { rating: Some(f64::INFINITY), ..good.clone() }), "rating");
+        assert_eq!(field(Event { channel: "c".repeat(257), ..good.clone() }), "channel");
+        assert_eq!(field(Event { time_ms: i64::MAX, ..good }), "time");
+    }
+}

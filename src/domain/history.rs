@@ -1,0 +1,28 @@
+//! A shopper's past as the methods read it: events with dense ids, without
+//! the strings that only the log needs.
+
+use super::{EventKind, ItemIdx};
+
+/// One event of a shopper's history.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HistoryEvent {
+    /// Milliseconds since 1970.
+    pub time_ms: i64,
+    /// With which item.
+    pub item: ItemIdx,
+    /// How many.
+    pub quantity: f32,
+    /// Hash of the basket's id; 0 where there is none.
+    pub basket: u32,
+    /// What was done.
+    pub kind: EventKind,
+}
+
+/// The basket's number for [`HistoryEvent::basket`].
+pub fn basket_number(basket_id: &str) -> u32 {
+    if basket_id.is_empty() {
+        0
+    } else {
+        (xxhash_rust::xxh3::xxh3_64(basket_id.as_bytes()) as u32).max(1)
+    }
+}

@@ -1,0 +1,85 @@
+//! What the store knows of an item.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Violation, limits};
+
+/// An item of the catalogue; its id lives in the vocabulary.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// What shoppers read.
+    pub title: String,
+    /// Paths from the general to the special, parts joined by `/`.
+    pub categories: Vec<String>,
+    /// Maker or label; may be empty.
+    pub brand: String,
+    /// In the store's currency.
+    pub price: Option<f64>,
+    /// Free words to filter by.
+    pub tags: Vec<String>,
+    /// Whether it can be bought now.
+    pub available: bool,
+    /// Anything else, returned as given.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Default for Item {
+    /// An item of which nothing is known: available, all else empty.
+    fn default() -> Self {
+        Self {
+            title: String::new(),
+            categories: Vec::new(),
+            brand: String::new(),
+            price: None,
+            tags: Vec::new(),
+            available: true,
+            attributes: BTreeMap::new(),
+        }
+    }
+}
+
+impl Item {
+    /// Checks every limit; the violation names the field.
+    pub fn validate(&self) -> Result<(), Violation> {
+        limits::text("title", &self.title, limits::MAX_TITLE_BYTES)?;
+        limits::text("brand", &self.brand, limits::MAX_ID_BYTES)?;
+        if let Some(price) = self.price {
+            limits::number("price", price, 0.0, limits::MAX_PRICE)?;
+        }
+        limits::count("categories", self.categories.len(), 0, limits::MAX_CATEGORIES)?;
+        for (i, category) in self.categories.iter().enumerate() {
+            limits::id(&format!("categories[{i}]"), category)?;
+        }
+        limits::count("tags", self.tags.len(), 0, limits::MAX_TAGS)?;
+        for (i, tag) in self.tags.iter().enumerate() {
+            limits::id(&format!("tags[{i}]"), tag)?;
+        }
+        limits::count("attributes", self.attributes.len(), 0, limits::MAX_TAGS)?;
+        for (key, value) in &self.attributes {
+            limits::id("attributes key", key)?;
+            limits::text(&format!("attributes[{key:?}]"), value, limits::MAX_ATTRIBUTE_BYTES)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_checked_field_by_field() {
+        let field = |item: Item| item.validate().unwrap_err().field;
+        assert_eq!(Item::default().validate(), Ok(()));
+        assert_eq!(field(Item { title: "t".repeat(2_000), ..Item::default() }), "title");
+        assert_eq!(field(Item { price: Some(f64::NAN), ..Item::default() }), "price");
+        let categories = vec!["home".into(), String::new()];
+        assert_eq!(field(Item { categories, ..Item::default() }), "categories[1]");
+        let tags = vec!["t".to_owned(); 65];
+        assert_eq!(field(Item { tags, ..Item::default() }), "tags");
+        let attributes = BTreeMap::from([("k".to_owned(), "v".repeat(5_000))]);
+        assert_eq!(field(Item { attributes, ..Item::default() }), "attributes[\"k\"]");
+    }
+}

@@ -1,0 +1,130 @@
+//! Every limit on what comes from outside, and the checks that name them.
+//! The api and the importer use the same checks, so a limit has one value.
+
+use super::Violation;
+
+/// Longest external id in bytes.
+pub const MAX_ID_BYTES: usize = 256;
+/// Longest title in bytes.
+pub const MAX_TITLE_BYTES: usize = 1_024;
+/// Longest attribute value in bytes.
+pub const MAX_ATTRIBUTE_BYTES: usize = 4_096;
+/// Most categories of an item, and of a filter.
+pub const MAX_CATEGORIES: usize = 32;
+/// Most tags, and most attributes, of an item.
+pub const MAX_TAGS: usize = 64;
+/// Most events, and most items, in one batch.
+pub const MAX_BATCH: usize = 10_000;
+/// Longest list.
+pub const MAX_LIMIT: usize = 500;
+/// Length of a list where none is asked for.
+pub const DEFAULT_LIMIT: usize = 20;
+/// Most items of a session, and of a basket.
+pub const MAX_SESSION_ITEMS: usize = 100;
+/// Most items to exclude by id.
+pub const MAX_EXCLUDED: usize = 1_000;
+/// Largest quantity of one event.
+pub const MAX_QUANTITY: f64 = 1e9;
+/// Highest price.
+pub const MAX_PRICE: f64 = 1e12;
+/// How far ahead of the clock an event's time may be.
+pub const MAX_AHEAD_MS: i64 = super::DAY_MS;
+
+/// Checks that an id holds 1 to [`MAX_ID_BYTES`] bytes and no control character.
+pub fn id(field: &str, value: &str) -> Result<(), Violation> {
+    if value.is_empty() {
+        return Err(Violation::new(field, "must hold 1 to 256 bytes, is empty"));
+    }
+    text(field, value, MAX_ID_BYTES)?;
+    if value.chars().any(char::is_control) {
+        return Err(Violation::new(
+            field,
+            format!("must hold no control character, was {value:?}"),
+        ));
+    }
+    Ok(())
+}
+
+/// Checks that a text holds at most `max` bytes.
+pub fn text(field: &str, value: &str, max: usize) -> Result<(), Violation> {
+    if value.len() > max {
+        return Err(Violation::new(
+            field,
+            format!("must hold at most {max} bytes, holds {}", value.len()),
+        ));
+    }
+    Ok(())
+}
+
+/// Checks that a repeated field has `min` to `max` entries.
+pub fn count(field: &str, len: usize, min: usize, max: usize) -> Result<(), Violation> {
+    if len < min || len > max {
+        return Err(Violation::new(field, format!("must have {min} to {max} entries, has {len}")));
+    }
+    Ok(())
+}
+
+/// Checks that a number is finite and within `min..=max`.
+pub fn number(field: &str, value: f64, min: f64, max: f64) -> Result<(), Violation> {
+    if !(min..=max).contains(&value) {
+        return Err(Violation::new(field, format!("must be {min} to {max}, was {value}")));
+    }
+    Ok(())
+}
+
+/// Checks that a time lies between 1970 and one day ahead of `now_ms`.
+pub fn time(field: &str, time_ms: i64, now_ms: i64) -> Result<(), Violation> {
+    if time_ms < 0 {
+        return Err(Violation::new(
+            field,
+            format!("must not be before 1970, was {time_ms} ms since then"),
+        ));
+    }
+    if time_ms > now_ms.saturating_add(MAX_AHEAD_MS) {
+        return Err(Violation::new(
+            field,
+            format!(
+                "must be at most one day ahead of the server's clock, was {} days ahead",
+                (time_ms - now_ms) / super::DAY_MS
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Resolves a requested list length: 0 stands for [`DEFAULT_LIMIT`].
+pub fn list_length(field: &str, value: i64) -> Result<usize, Violation> {
+    match value {
+        0 => Ok(DEFAULT_LIMIT),
+        1..=500 => Ok(value as usize),
+        _ => Err(Violation::new(field, format!("must be 1 to {MAX_LIMIT}, was {value}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn violations_name_the_field_the_limit_and_the_value() {
+        let cases: Vec<(Result<(), Violation>, &str)> = vec![
+            (id("user_id", ""), "user_id: must hold 1 to 256 bytes, is empty"),
+            (id("user_id", &"x".repeat(257)), "user_id: must hold at most 256 bytes, holds 257"),
+            (id("item_id", "a\nb"), "item_id: must hold no control character, was \"a\\nb\""),
+            (count("events", 0, 1, 10), "events: must have 1 to 10 entries, has 0"),
+            (number("price", f64::NAN, 0.0, 9.0), "price: must be 0 to 9, was NaN"),
+            (time("time", -1, 0), "time: must not be before 1970, was -1 ms since then"),
+            (
+                time("time", 10 * super::super::DAY_MS, 0),
+                "time: must be at most one day ahead of the server's clock, was 10 days ahead",
+            ),
+            (list_length("limit", 501).map(drop), "limit: must be 1 to 500, was 501"),
+            (list_length("limit", -1).map(drop), "limit: must be 1 to 500, was -1"),
+        ];
+        for (result, expected) in cases {
+            assert_eq!(result.unwrap_err().to_string(), expected);
+        }
+        assert_eq!(list_length("limit", 0), Ok(DEFAULT_LIMIT));
+        assert_eq!(id("user_id", &"x".repeat(256)), Ok(()));
+    }
+}

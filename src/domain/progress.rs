@@ -1,0 +1,87 @@
+//! How long work tells how far it is, and hears that it should stop.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The stages of a training, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading the log into the user-item matrix.
+    ReadLog,
+    /// Counting popularity.
+    Popularity,
+    /// Item-based collaborative filtering and similar items.
+    ItemCf,
+    /// Baskets: what is bought together.
+    Baskets,
+    /// User-based collaborative filtering.
+    UserCf,
+    /// Embeddings by singular value decomposition.
+    Embeddings,
+    /// The nearest-neighbour graph over the embeddings.
+    Ann,
+    /// Writing the snapshot.
+    Persist,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Stage; 8] = [
+        Stage::ReadLog,
+        Stage::Popularity,
+        Stage::ItemCf,
+        Stage::Baskets,
+        Stage::UserCf,
+        Stage::Embeddings,
+        Stage::Ann,
+        Stage::Persist,
+    ];
+
+    /// The stage's name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::ReadLog => "read log",
+            Stage::Popularity => "popularity",
+            Stage::ItemCf => "item cf",
+            Stage::Baskets => "baskets",
+            Stage::UserCf => "user cf",
+            Stage::Embeddings => "embeddings",
+            Stage::Ann => "ann graph",
+            Stage::Persist => "persist",
+        }
+    }
+
+    /// The stage's place, from 1.
+    pub fn number(self) -> usize {
+        self as usize + 1
+    }
+}
+
+/// Handed to a trainer: where it reports stages and asks whether to stop.
+pub struct Control<'a> {
+    report: &'a (dyn Fn(Stage) + Sync),
+    cancel: &'a AtomicBool,
+}
+
+/// Training was told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the training was cancelled")]
+pub struct Cancelled;
+
+impl<'a> Control<'a> {
+    /// Reports to `report` and stops once `cancel` is set.
+    pub fn new(report: &'a (dyn Fn(Stage) + Sync), cancel: &'a AtomicBool) -> Self {
+        Self { report, cancel }
+    }
+
+    /// Begins a stage, unless the work was cancelled.
+    pub fn begin(&self, stage: Stage) -> Result<(), Cancelled> {
+        self.check()?;
+        (self.report)(stage);
+        Ok(())
+    }
+
+    /// Fails once the work was cancelled; cheap enough for inner loops.
+    pub fn check(&self) -> Result<(), Cancelled> {
+        if self.cancel.load(Ordering::Relaxed) { Err(Cancelled) } else { Ok(()) }
+    }
+}

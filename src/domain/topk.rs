@@ -1,0 +1,75 @@
+//! The best k of many scored things, ties broken by the lower id, so that the
+//! same scores always give the same list.
+
+use std::cmp::Ordering;
+
+/// A thing's dense id and its score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scored {
+    /// Dense id of an item or a user.
+    pub idx: u32,
+    /// Higher is better.
+    pub score: f32,
+}
+
+impl Scored {
+    /// Best first: by score descending, then by id ascending.
+    pub fn best_first(a: &Scored, b: &Scored) -> Ordering {
+        b.score.total_cmp(&a.score).then(a.idx.cmp(&b.idx))
+    }
+}
+
+/// Cuts `scored` to its best `k`, best first. Selects before it sorts: the
+/// cost is one pass over all and a sort of k.
+pub fn keep_top(scored: &mut Vec<Scored>, k: usize) {
+    select_top(scored, k);
+    scored.sort_unstable_by(Scored::best_first);
+}
+
+/// Cuts `scored` to its best `k`, in no particular order.
+pub fn select_top(scored: &mut Vec<Scored>, k: usize) {
+    if k == 0 {
+        scored.clear();
+    } else if scored.len() > k {
+        scored.select_nth_unstable_by(k - 1, Scored::best_first);
+        scored.truncate(k);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn list(scores: &[f32]) -> Vec<Scored> {
+        (0u32..).zip(scores).map(|(idx, &score)| Scored { idx, score }).collect()
+    }
+
+    #[test]
+    fn ties_go_to_the_lower_id() {
+        let mut scored = list(&[1.0, 2.0, 2.0, 1.0, 2.0]);
+        keep_top(&mut scored, 4);
+        assert_eq!(scored.iter().map(|s| s.idx).collect::<Vec<_>>(), [1, 2, 4, 0]);
+    }
+
+    #[test]
+    fn zero_keeps_nothing() {
+        let mut scored = list(&[1.0]);
+        keep_top(&mut scored, 0);
+        assert!(scored.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn selection_equals_a_full_sort(scores in prop::collection::vec(-5i8..5, 0..60), k in 0usize..70) {
+            let scores: Vec<f32> = scores.into_iter().map(f32::from).collect();
+            let mut expected = list(&scores);
+            expected.sort_by(Scored::best_first);
+            expected.truncate(k);
+            let mut got = list(&scores);
+            keep_top(&mut got, k);
+            prop_assert_eq!(got, expected);
+        }
+    }
+}

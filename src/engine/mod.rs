@@ -1,0 +1,180 @@
+//! The engine: one store's log, live state, models and background trainer
+//! behind one façade. What the api and the cli call; knows nothing of either.
+//!
+//! - [`options`]: its part of the configuration
+//! - [`committer`]: the one thread that writes: log, then live state, then ack
+//! - [`trainer`]: the one thread that trains: replay, train, persist, publish
+//! - [`import`]: files of rows, written in chunks that are known again
+//! - [`query`]: the read side: ids to idx, one snapshot, `recommend`, idx to ids
+//! - [`models`]: which snapshot answers now, and which are kept
+
+pub mod committer;
+pub mod import;
+pub mod models;
+pub mod options;
+pub mod query;
+pub mod trainer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+pub use committer::{Receipt, Write};
+pub use models::Models;
+pub use options::{LogOptions, RecommendOptions, TrainOptions};
+pub use query::{Answer, RecommendRequest};
+pub use trainer::{TrainingState, TrainingStatus};
+
+use crate::domain::{Event, Generation, Item, ItemIdx, Result};
+use crate::live::{Known, Live};
+use crate::recommend::Scratch;
+use crate::store::{Entry, Log, StoreFolder, replay};
+use committer::Committer;
+use options::EngineOptions;
+use trainer::Trainer;
+
+/// The store that a data folder holds until it can hold several.
+const STORE: &str = "default";
+
+/// An open store. Dropping it drains the writes, stops a training and lets go
+/// of the folder.
+#[derive(Debug)]
+pub struct Engine {
+    // Dropped in this order: no training outlives the state it reads.
+    trainer: Trainer,
+    committer: Committer,
+    state: Arc<State>,
+    options: EngineOptions,
+    scratch: Mutex<Vec<Scratch>>,
+}
+
+/// What the engine's threads share.
+#[derive(Debug)]
+pub(crate) struct State {
+    live: Live,
+    known: Mutex<Known>,
+    models: Models,
+    folder: StoreFolder,
+}
+
+impl Engine {
+    /// Opens the store in `data`: replays the log into live state and loads
+    /// the newest whole snapshot. Trains at once where there are events but no
+    /// snapshot, if automatic training is on.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Storage`] where the folder is in use, damaged,
+    /// or from a newer version.
+    pub fn open(data: &Path, options: EngineOptions) -> Result<Self> {
+        let folder = StoreFolder::open(data, STORE)?;
+        let live = Live::new(options.recommend.history_limit);
+        let mut known = Known::default();
+        let started = std::time::Instant::now();
+        let log_options = &options.log;
+        let mut take_in = |entry: Entry<'_>| {
+            known.replay(&entry);
+            live.replay(&entry);
+        };
+        let segment_bytes = log_options.segment_mib << 20;
+        let log = Log::open(&folder.log(), log_options.durability, segment_bytes, &mut take_in)?;
+        let models = Models::open(folder.snapshots(), log.next_offset());
+        tracing::info!(
+            events = live.events(),
+            users = live.users.read().len(),
+            items = live.items.read().len(),
+            generation = models.generation(),
+            seconds = started.elapsed().as_secs_f64(),
+            "store open"
+        );
+        let state = Arc::new(State { live, known: Mutex::new(known), models, folder });
+        let committer = Committer::start(log, state.clone())?;
+        let trainer = Trainer::start(state.clone(), &options.train)?;
+        Ok(Self { trainer, committer, state, options, scratch: Mutex::default() })
+    }
+
+    /// Records events, durably; they count in the shopper's next list.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Overloaded`] while too many writes wait,
+    /// [`crate::domain::Error::Storage`] where the disk refuses.
+    pub async fn record(&self, events: Vec<Event>) -> Result<Receipt> {
+        self.committer.write(Write::Events(events)).await
+    }
+
+    /// Creates or replaces items, durably; in force from the receipt on.
+    ///
+    /// # Errors
+    /// As [`Engine::record`].
+    pub async fn upsert_items(&self, items: Vec<(String, Item)>) -> Result<Receipt> {
+        self.committer.write(Write::Items(items)).await
+    }
+
+    /// The same writes for a caller without an async runtime: waits for room.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Storage`] where the disk refuses.
+    pub fn write_blocking(&self, write: Write) -> Result<Receipt> {
+        self.committer.write_blocking(write)
+    }
+
+    /// Starts a training, unless one runs; returns its id and whether it was
+    /// started now.
+    pub fn start_training(&self) -> (String, bool) {
+        self.trainer.request()
+    }
+
+    /// The trainings: status now, and every change to come.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// The models: which answers now, which are kept.
+    pub fn models(&self) -> &Models {
+        &self.state.models
+    }
+
+    /// Live state, for reading.
+    pub fn live(&self) -> &Live {
+        &self.state.live
+    }
+
+    /// The generation that answers now; 0 before the first.
+    pub fn generation(&self) -> Generation {
+        self.state.models.generation()
+    }
+
+    /// An item by its external id: its idx, and what the catalogue says of it.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::NotFound`] where the store has never heard of it.
+    pub fn item(&self, id: &str) -> Result<(ItemIdx, Item)> {
+        let idx = self.state.live.item(id).ok_or_else(|| query::unknown("item", id))?;
+        Ok((idx, self.state.live.catalogue.read().get(idx).cloned().unwrap_or_default()))
+    }
+
+    /// A page of the items from idx `from` on, at most `len`, in idx order, and
+    /// how many the store knows.
+    pub fn items(&self, from: usize, len: usize) -> (Vec<(String, Item)>, usize) {
+        let names = self.state.live.items.read();
+        let catalogue = self.state.live.catalogue.read();
+        let page = (from..names.len().min(from.saturating_add(len)))
+            .map(|i| i as ItemIdx)
+            .map(|i| (names.id(i).to_owned(), catalogue.get(i).cloned().unwrap_or_default()))
+            .collect();
+        (page, names.len())
+    }
+
+    /// Whether a chunk of an import is on disk whole.
+    pub fn has_import_chunk(&self, digest: u128) -> bool {
+        self.state.known.lock().has_chunk(digest)
+    }
+
+    /// Hands out every entry of the log as of now.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Storage`] where bytes are not what was written.
+    pub fn replay(&self, visit: &mut dyn FnMut(Entry<'_>)) -> Result<()> {
+        Ok(replay(&self.state.folder.log(), self.state.live.offset(), visit)?)
+    }
+}

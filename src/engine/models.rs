@@ -1,0 +1,79 @@
+//! Which snapshot answers now, and which are kept on disk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::domain::{Generation, Offset, Result};
+use crate::model::{Manifest, Snapshot, disk};
+
+/// The snapshots that take part in serving; replaced whole, never changed.
+#[derive(Debug, Default)]
+pub struct Published {
+    /// The one that answers.
+    pub active: Option<Arc<Snapshot>>,
+}
+
+/// The models of a store.
+#[derive(Debug)]
+pub struct Models {
+    folder: PathBuf,
+    published: ArcSwap<Published>,
+    generation: watch::Sender<Generation>,
+}
+
+impl Models {
+    /// Serves the newest whole snapshot in `folder` that fits a log of `offset`
+    /// records.
+    pub(crate) fn open(folder: PathBuf, offset: Offset) -> Self {
+        let active = disk::load_newest(&folder, offset).map(Arc::new);
+        let generation = active.as_ref().map_or(0, |s| s.manifest.generation);
+        Self {
+            folder,
+            published: ArcSwap::from_pointee(Published { active }),
+            generation: watch::Sender::new(generation),
+        }
+    }
+
+    /// The snapshot that answers now; a request asks once and keeps it.
+    pub fn active(&self) -> Option<Arc<Snapshot>> {
+        self.published.load().active.clone()
+    }
+
+    /// Its generation; 0 before the first.
+    pub fn generation(&self) -> Generation {
+        *self.generation.borrow()
+    }
+
+    /// The generation that answers, and every change to come.
+    pub fn watch(&self) -> watch::Receiver<Generation> {
+        self.generation.subscribe()
+    }
+
+    /// The models kept on disk, newest first.
+    pub fn list(&self) -> Vec<Manifest> {
+        disk::list(&self.folder)
+    }
+
+    /// The next free generation.
+    pub(crate) fn next_generation(&self) -> Generation {
+        self.generation().max(disk::newest_generation(&self.folder)) + 1
+    }
+
+    /// Persists a snapshot, then lets it answer, then drops the oldest beyond `keep`.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Storage`] where the disk refuses; the one
+    /// before goes on answering.
+    pub(crate) fn publish(&self, mut snapshot: Snapshot, keep: usize) -> Result<()> {
+        disk::save(&self.folder, &mut snapshot)
+            .map_err(|e| crate::domain::Error::Storage(e.to_string()))?;
+        let generation = snapshot.manifest.generation;
+        self.published.store(Arc::new(Published { active: Some(Arc::new(snapshot)) }));
+        self.generation.send_replace(generation);
+        disk::prune(&self.folder, keep.max(1));
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! The engine's part of the configuration; each struct is a table of the file.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Settings;
+use crate::recommend::RepeatPolicy;
+use crate::store::Durability;
+
+/// Everything an engine is opened with.
+#[derive(Debug, Clone, Default)]
+pub struct EngineOptions {
+    /// The log.
+    pub log: LogOptions,
+    /// The trainer.
+    pub train: TrainOptions,
+    /// Serving.
+    pub recommend: RecommendOptions,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogOptions {
+    /// What an acknowledged write survives: "power-loss" or "process-crash".
+    pub durability: Durability,
+    /// Size at which a new file of the log begins, in MiB.
+    pub segment_mib: u64,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { durability: Durability::PowerLoss, segment_mib: 256 }
+    }
+}
+
+/// `[train]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainOptions {
+    /// Train without being asked: at start where there is no model, by
+    /// schedule, and by number of new events.
+    pub automatic: bool,
+    /// Train when the newest model is this old and the log has grown; 0: never.
+    pub every_minutes: u64,
+    /// Train when the log has grown by this many events; 0: never.
+    pub new_events: u64,
+    /// Threads of the trainer; 0: one per core.
+    pub threads: usize,
+    /// Seed of its random numbers.
+    pub seed: u64,
+    /// Models kept on disk.
+    pub keep_models: usize,
+    /// How models are trained and their sources blended.
+    pub settings: Settings,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            automatic: true,
+            every_minutes: 1_440,
+            new_events: 100_000,
+            threads: 0,
+            seed: 1,
+            keep_models: 5,
+            settings: Settings::default(),
+        }
+    }
+}
+
+/// `[recommend]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecommendOptions {
+    /// Whether bought items come back where a request does not say:
+    /// "exclude-purchased" or "allow".
+    pub repeat_policy: RepeatPolicy,
+    /// Newest events kept in memory of each shopper.
+    pub history_limit: usize,
+}
+
+impl Default for RecommendOptions {
+    fn default() -> Self {
+        Self { repeat_policy: RepeatPolicy::ExcludePurchased, history_limit: 2_000 }
+    }
+}

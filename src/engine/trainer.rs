@@ -1,0 +1,340 @@
+//! The one thread that trains: replays the log to an offset, trains on its own
+//! rayon pool, persists and publishes. It starts when asked, by schedule, and
+//! when the log has grown. A training that fails, or panics, leaves the model
+//! that answers in place and says why.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::broadcast;
+
+use super::State;
+use super::options::TrainOptions;
+use crate::domain::progress::{Control, Stage};
+use crate::domain::{Error, Generation, Offset, Result, now_ms};
+use crate::live::history_event;
+use crate::matrix::UserEvents;
+use crate::model::{Manifest, Snapshot};
+use crate::store::{Entry, Record, replay};
+use crate::train::train;
+
+/// How often schedule and growth are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Messages a slow watcher may fall behind before it misses some.
+const WATCH_BUFFER: usize = 64;
+
+/// How far a training is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrainingState {
+    /// At work on a stage.
+    Running(Stage),
+    /// Its model is published.
+    Succeeded(Generation),
+    /// It ended without a model; this is why.
+    Failed(String),
+}
+
+/// A training as its watchers see it.
+#[derive(Debug, Clone)]
+pub struct TrainingStatus {
+    /// Names the training.
+    pub id: String,
+    /// How far it is.
+    pub state: TrainingState,
+    /// Since it began.
+    pub elapsed: Duration,
+}
+
+impl TrainingStatus {
+    /// Whether nothing more will follow.
+    pub fn has_ended(&self) -> bool {
+        !matches!(self.state, TrainingState::Running(_))
+    }
+}
+
+/// Handle of the thread; dropping it stops a running training and ends it.
+#[derive(Debug)]
+pub struct Trainer {
+    desk: Arc<Desk>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Where trainings are asked for and reported.
+#[derive(Debug)]
+struct Desk {
+    orders: Mutex<Orders>,
+    changed: Condvar,
+    cancel: AtomicBool,
+    watchers: broadcast::Sender<TrainingStatus>,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    requested: Option<String>,
+    running: Option<String>,
+    latest: Option<TrainingStatus>,
+    closing: bool,
+    /// How many holders want no automatic training.
+    holds: usize,
+    /// Where the log ended when it was last looked at.
+    seen: Offset,
+}
+
+/// While it lives, no training begins of itself.
+#[derive(Debug)]
+pub struct Hold<'t>(&'t Desk);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.orders.lock().holds -= 1;
+    }
+}
+
+impl Trainer {
+    pub(super) fn start(state: Arc<State>, options: &TrainOptions) -> Result<Self> {
+        let desk = Arc::new(Desk {
+            orders: Mutex::default(),
+            changed: Condvar::new(),
+            cancel: AtomicBool::new(false),
+            watchers: broadcast::Sender::new(WATCH_BUFFER),
+        });
+        let failed =
+            |e: &dyn std::fmt::Display| Error::Training(format!("the trainer does not start: {e}"));
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(options.threads)
+            .thread_name(|i| format!("train-{i}"))
+            .build()
+            .map_err(|e| failed(&e))?;
+        let (options, at_work) = (options.clone(), desk.clone());
+        let worker = Worker { state, desk: at_work, options, pool, opened: Instant::now() };
+        let thread = std::thread::Builder::new()
+            .name("trainer".into())
+            .spawn(move || worker.run())
+            .map_err(|e| failed(&e))?;
+        Ok(Self { desk, thread: Some(thread) })
+    }
+
+    /// Asks for a training: the id of the one that runs or waits, and false; or
+    /// of a new one, and true.
+    pub fn request(&self) -> (String, bool) {
+        let mut orders = self.desk.orders.lock();
+        if let Some(id) = orders.running.as_ref().or(orders.requested.as_ref()) {
+            return (id.clone(), false);
+        }
+        let id = new_id();
+        orders.requested = Some(id.clone());
+        self.desk.changed.notify_all();
+        (id, true)
+    }
+
+    /// Keeps automatic trainings from beginning, for as long as a bulk write goes on.
+    pub fn hold(&self) -> Hold<'_> {
+        self.desk.orders.lock().holds += 1;
+        Hold(&self.desk)
+    }
+
+    /// The latest training's status, if there was one, the id of one that
+    /// waits to begin, and all changes to come.
+    pub fn watch(
+        &self,
+    ) -> (Option<TrainingStatus>, Option<String>, broadcast::Receiver<TrainingStatus>) {
+        let orders = self.desk.orders.lock();
+        (orders.latest.clone(), orders.requested.clone(), self.desk.watchers.subscribe())
+    }
+
+    /// Trains and waits for the outcome, handing every status to `report`.
+    ///
+    /// # Errors
+    /// [`Error::Training`] with the reason of a failure.
+    pub fn train_blocking(&self, report: &mut dyn FnMut(&TrainingStatus)) -> Result<Generation> {
+        let mut changes = self.desk.watchers.subscribe();
+        let (id, _) = self.request();
+        loop {
+            match changes.blocking_recv() {
+                Ok(status) if status.id == id => {
+                    report(&status);
+                    match status.state {
+                        TrainingState::Running(_) => {}
+                        TrainingState::Succeeded(generation) => return Ok(generation),
+                        TrainingState::Failed(why) => return Err(Error::Training(why)),
+                    }
+                }
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => {
+                    return Err(Error::Training("the store is shutting down".to_owned()));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Trainer {
+    fn drop(&mut self) {
+        self.desk.cancel.store(true, Ordering::Relaxed);
+        self.desk.orders.lock().closing = true;
+        self.desk.changed.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the trainer's thread panicked");
+        }
+    }
+}
+
+fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+struct Worker {
+    state: Arc<State>,
+    desk: Arc<Desk>,
+    options: TrainOptions,
+    pool: rayon::ThreadPool,
+    opened: Instant,
+}
+
+impl Worker {
+    fn run(self) {
+        // What the last attempt saw, whether it failed or not: a log that did
+        // not grow is not tried again.
+        let mut tried = self.state.models.active().map(|s| s.manifest.offset);
+        let mut last_end = self.opened;
+        while let Some(id) = self.next_order(tried, last_end) {
+            let started = Instant::now();
+            let offset = self.state.live.offset();
+            tracing::info!(training = id, offset, "training begins");
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                self.pool.install(|| self.train(&id, started, offset))
+            }));
+            let outcome =
+                outcome.unwrap_or_else(|panic| Err(Error::Training(panic_words(&*panic))));
+            let state = match outcome {
+                Ok(generation) => TrainingState::Succeeded(generation),
+                Err(error) => TrainingState::Failed(error.to_string()),
+            };
+            self.desk.orders.lock().running = None;
+            self.report(TrainingStatus { id, state, elapsed: started.elapsed() });
+            (tried, last_end) = (Some(offset), Instant::now());
+        }
+    }
+
+    /// Waits for the next training to do; none once the store closes.
+    fn next_order(&self, tried: Option<Offset>, last_end: Instant) -> Option<String> {
+        let mut orders = self.desk.orders.lock();
+        loop {
+            if orders.closing {
+                return None;
+            }
+            let offset = self.state.live.offset();
+            let quiet = std::mem::replace(&mut orders.seen, offset) == offset;
+            let due = orders.holds == 0 && self.is_due(offset, quiet, tried, last_end);
+            if let Some(id) = orders.requested.take().or_else(|| due.then(new_id)) {
+                orders.running = Some(id.clone());
+                return Some(id);
+            }
+            self.desk.changed.wait_for(&mut orders, LOOK_EVERY);
+        }
+    }
+
+    /// Whether a training should begin of itself. Until the first regular one,
+    /// a young store trains whenever its log has doubled, once it falls quiet.
+    fn is_due(
+        &self,
+        offset: Offset,
+        quiet: bool,
+        tried: Option<Offset>,
+        last_end: Instant,
+    ) -> bool {
+        let before = tried.unwrap_or(0);
+        let grown = offset.saturating_sub(before);
+        if !self.options.automatic || grown == 0 || self.state.live.events() == 0 {
+            return false;
+        }
+        let every = Duration::from_secs(self.options.every_minutes * 60);
+        let scheduled = !every.is_zero() && last_end.elapsed() >= every;
+        let enough = self.options.new_events > 0 && grown >= self.options.new_events;
+        let young = quiet && grown >= before;
+        scheduled || enough || young
+    }
+
+    fn train(&self, id: &str, started: Instant, offset: Offset) -> Result<Generation> {
+        let report = |stage: Stage| {
+            let state = TrainingState::Running(stage);
+            self.report(TrainingStatus { id: id.to_owned(), state, elapsed: started.elapsed() });
+        };
+        let control = Control::new(&report, &self.desk.cancel);
+        let failed = |e: &dyn std::fmt::Display| Error::Training(e.to_string());
+        control.begin(Stage::ReadLog).map_err(|e| failed(&e))?;
+        let events = self.read_log(offset)?;
+        let settings = &self.options.settings;
+        let trained =
+            train(&events, settings, self.options.seed, &control).map_err(|e| failed(&e))?;
+        control.begin(Stage::Persist).map_err(|e| failed(&e))?;
+        let generation = self.state.models.next_generation();
+        let manifest = Manifest {
+            generation,
+            offset,
+            newest_ms: events.newest_ms(),
+            seed: self.options.seed,
+            settings: settings.clone(),
+            users: trained.users,
+            items: trained.items,
+            interactions: trained.interactions,
+            created_ms: now_ms(),
+            train_seconds: started.elapsed().as_secs_f64(),
+            quality: trained.quality,
+            bytes: 0,
+            checksum: String::new(),
+        };
+        drop(events);
+        let snapshot = Snapshot { manifest, parts: trained.parts };
+        self.state.models.publish(snapshot, self.options.keep_models)?;
+        Ok(generation)
+    }
+
+    fn read_log(&self, offset: Offset) -> Result<UserEvents> {
+        let (mut users, mut items, mut log) = (0, 0, Vec::new());
+        replay(&self.state.folder.log(), offset, &mut |entry| match entry {
+            Entry::User(_) => users += 1,
+            Entry::Item(_) => items += 1,
+            Entry::Record(at, Record::Event(event)) if at < offset => {
+                log.push((event.user, history_event(&event)));
+            }
+            Entry::Record(..) => {}
+        })?;
+        Ok(UserEvents::new(users, items, log))
+    }
+
+    fn report(&self, status: TrainingStatus) {
+        let seconds = status.elapsed.as_secs_f64();
+        match &status.state {
+            TrainingState::Running(stage) => {
+                tracing::info!(training = status.id, stage = stage.name(), seconds, "training");
+            }
+            TrainingState::Succeeded(generation) => {
+                tracing::info!(training = status.id, generation, seconds, "model published");
+            }
+            TrainingState::Failed(why) => {
+                tracing::warn!(
+                    training = status.id,
+                    why,
+                    seconds,
+                    "training failed; the model before goes on serving"
+                );
+            }
+        }
+        self.desk.orders.lock().latest = Some(status.clone());
+        // Nobody need be watching.
+        let _ = self.desk.watchers.send(status);
+    }
+}
+
+fn panic_words(panic: &(dyn std::any::Any + Send)) -> String {
+    let words = panic.downcast_ref::<&str>().copied();
+    let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a bug: the trainer panicked: {}", words.unwrap_or("without words"))
+}

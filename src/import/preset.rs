@@ -1,0 +1,140 @@
+//! Cleaning for logs with known dirt: a mapping of columns and a rule for rows.
+
+use super::{Column, ColumnMap, Row};
+
+/// A named way to read a known log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// UCI Online Retail: every invoice line of a UK gift shop, 2010 to 2011.
+    OnlineRetail,
+}
+
+/// What becomes of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on, as cleaned.
+    Keep,
+    /// It says nothing about taste; this is why.
+    Skip(&'static str),
+}
+
+/// Codes that stand for postage, fees, samples and corrections, not for goods.
+const NOT_PRODUCTS: [&str; 11] =
+    ["POST", "DOT", "M", "D", "S", "C2", "B", "PADS", "CRUK", "BANK CHARGES", "AMAZONFEE"];
+
+impl Preset {
+    /// The preset of a name.
+    ///
+    /// # Errors
+    /// A sentence with the names there are.
+    pub fn named(name: &str) -> Result<Preset, String> {
+        match name {
+            "online-retail" => Ok(Preset::OnlineRetail),
+            _ => Err(format!("no preset {name:?}; there is: online-retail")),
+        }
+    }
+
+    /// How the log names its columns.
+    pub fn columns(self) -> ColumnMap {
+        match self {
+            Preset::OnlineRetail => {
+                let mut map = ColumnMap::default();
+                map.set(Column::UserId, "CustomerID");
+                map.set(Column::ItemId, "StockCode");
+                map.set(Column::Timestamp, "InvoiceDate");
+                map.set(Column::Quantity, "Quantity");
+                map.set(Column::Price, "UnitPrice");
+                map.set(Column::BasketId, "InvoiceNo");
+                map.set(Column::Title, "Description");
+                map
+            }
+        }
+    }
+
+    /// Whether a row that repeats another of the same file is dropped.
+    pub fn drops_duplicates(self) -> bool {
+        match self {
+            Preset::OnlineRetail => true,
+        }
+    }
+
+    /// Cleans a row in place.
+    pub fn clean(self, row: &mut Row) -> Verdict {
+        match self {
+            Preset::OnlineRetail => online_retail(row),
+        }
+    }
+}
+
+fn online_retail(row: &mut Row) -> Verdict {
+    let Some(code) = row.get(Column::ItemId).map(str::to_ascii_uppercase) else {
+        return Verdict::Keep;
+    };
+    if NOT_PRODUCTS.contains(&code.as_str()) || code.starts_with("GIFT") {
+        return Verdict::Skip("no product (postage, fee, sample, voucher)");
+    }
+    // "17850.0": the id went through a spreadsheet's float.
+    let customer = row.get(Column::UserId).map(|id| id.strip_suffix(".0").unwrap_or(id).to_owned());
+    let Some(customer) = customer else {
+        return Verdict::Skip("no customer");
+    };
+    // The same code comes as 85123A and 85123a.
+    row.set(Column::ItemId, &code);
+    row.set(Column::UserId, &customer);
+    let number = |column| row.get(column).and_then(|v| v.parse::<f64>().ok());
+    let (quantity, price) = (number(Column::Quantity), number(Column::Price));
+    if row.get(Column::BasketId).is_some_and(|invoice| invoice.starts_with(['C', 'c'])) {
+        row.set(Column::Event, "refund");
+        return Verdict::Keep;
+    }
+    if quantity.is_some_and(|q| q <= 0.0) {
+        return Verdict::Skip("quantity of 0 or less (stock correction)");
+    }
+    if price.is_some_and(|p| p <= 0.0) {
+        return Verdict::Skip("price of 0 (gift, sample)");
+    }
+    Verdict::Keep
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cleaned(
+        invoice: &str,
+        code: &str,
+        quantity: &str,
+        price: &str,
+        customer: &str,
+    ) -> (Verdict, Row) {
+        let mut row = Row::default();
+        row.set(Column::BasketId, invoice);
+        row.set(Column::ItemId, code);
+        row.set(Column::Quantity, quantity);
+        row.set(Column::Price, price);
+        row.set(Column::UserId, customer);
+        (Preset::OnlineRetail.clean(&mut row), row)
+    }
+
+    #[test]
+    fn the_dirt_of_online_retail() {
+        let (verdict, row) = cleaned("536365", "85123a", "6", "2.55", "17850.0");
+        assert_eq!(verdict, Verdict::Keep);
+        assert_eq!(
+            (row.get(Column::ItemId), row.get(Column::UserId)),
+            (Some("85123A"), Some("17850"))
+        );
+        let (verdict, row) = cleaned("C536379", "22139", "-1", "27.5", "14527.0");
+        assert_eq!((verdict, row.get(Column::Event)), (Verdict::Keep, Some("refund")));
+        for (invoice, code, quantity, price, customer, why) in [
+            ("1", "POST", "1", "18", "1.0", "no product"),
+            ("1", "gift_0001_20", "1", "18", "1.0", "no product"),
+            ("1", "22139", "56", "0", "", "no customer"),
+            ("1", "22139", "-10", "1", "1.0", "quantity"),
+            ("1", "22139", "1", "0.0", "1.0", "price"),
+        ] {
+            let (verdict, _) = cleaned(invoice, code, quantity, price, customer);
+            assert!(matches!(verdict, Verdict::Skip(said) if said.starts_with(why)), "{verdict:?}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What the store knows of its items, and the bit masks that filters are made
+//! of: a filter is an `and` of a few masks, taken once a request.
+
+use std::collections::HashMap;
+
+use roaring::RoaringBitmap;
+
+use crate::domain::{Item, ItemIdx};
+
+/// The catalogue.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    items: Vec<Option<Box<Item>>>,
+    unavailable: RoaringBitmap,
+    categories: HashMap<String, RoaringBitmap>,
+}
+
+/// Which items a list may offer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Filter {
+    /// Items in any of these categories, or below; empty: all items.
+    pub categories: Vec<String>,
+    /// Also items that cannot be bought now.
+    pub include_unavailable: bool,
+}
+
+impl Catalogue {
+    /// Creates or replaces an item.
+    pub fn upsert(&mut self, idx: ItemIdx, item: &Item) {
+        let slot = idx as usize;
+        if slot >= self.items.len() {
+            self.items.resize_with(slot + 1, || None);
+        }
+        if let Some(old) = self.items[slot].take() {
+            for path in paths(&old) {
+                if let Some(members) = self.categories.get_mut(path) {
+                    members.remove(idx);
+                }
+            }
+        }
+        for path in paths(item) {
+            match self.categories.get_mut(path) {
+                Some(members) => {
+                    members.insert(idx);
+                }
+                None => {
+                    self.categories.insert(path.to_owned(), RoaringBitmap::from_iter([idx]));
+                }
+            }
+        }
+        if item.available {
+            self.unavailable.remove(idx);
+        } else {
+            self.unavailable.insert(idx);
+        }
+        self.items[slot] = Some(Box::new(item.clone()));
+    }
+
+    /// An item, if one was ever written.
+    pub fn get(&self, idx: ItemIdx) -> Option<&Item> {
+        self.items.get(idx as usize)?.as_deref()
+    }
+
+    /// Writes into `mask` which of the first `items` items pass the filter.
+    pub fn mask(&self, filter: &Filter, items: usize, mask: &mut ItemMask) {
+        if filter.categories.is_empty() {
+            mask.allow_first(items);
+        } else {
+            mask.allow_none(items);
+            for category in &filter.categories {
+                let members = self.categories.get(category.trim_matches('/'));
+                members.into_iter().flatten().for_each(|idx| mask.allow(idx));
+            }
+        }
+        if !filter.include_unavailable {
+            self.unavailable.iter().for_each(|idx| mask.forbid(idx));
+        }
+    }
+}
+
+/// The categories an item is in: each path and all that it lies below.
+fn paths(item: &Item) -> impl Iterator<Item = &str> {
+    item.categories.iter().flat_map(|path| {
+        let path = path.trim_matches('/');
+        path.match_indices('/').map(|(at, _)| &path[..at]).chain([path])
+    })
+}
+
+/// A set of items as bits; items past its end are not in it.
+#[derive(Debug, Default, Clone)]
+pub struct ItemMask {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl ItemMask {
+    fn allow_none(&mut self, len: usize) {
+        self.words.clear();
+        self.words.resize(len.div_ceil(64), 0);
+        self.len = len;
+    }
+
+    /// The first `len` items and no other.
+    pub fn allow_first(&mut self, len: usize) {
+        self.words.clear();
+        self.words.resize(len.div_ceil(64), u64::MAX);
+        self.len = len;
+        if let Some(last) = self.words.last_mut()
+            && !len.is_multiple_of(64)
+        {
+            *last = (1 << (len % 64)) - 1;
+        }
+    }
+
+    /// Lets an item in.
+    pub fn allow(&mut self, idx: ItemIdx) {
+        if (idx as usize) < self.len {
+            self.words[idx as usize / 64] |= 1 << (idx % 64);
+        }
+    }
+
+    /// Leaves an item out.
+    pub fn forbid(&mut self, idx: ItemIdx) {
+        if (idx as usize) < self.len {
+            self.words[idx as usize / 64] &= !(1 << (idx % 64));
+        }
+    }
+
+    /// Whether an item may be offered.
+    #[inline]
+    pub fn allows(&self, idx: ItemIdx) -> bool {
+        (idx as usize) < self.len && self.words[idx as usize / 64] >> (idx % 64) & 1 == 1
+    }
+
+    /// Number of items that may be offered.
+    pub fn count(&self) -> usize {
+        self.words.iter().map(|w| w.count_ones() as usize).sum()
+    }
+
+    /// The items that may be offered, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = ItemIdx> + '_ {
+        self.words.iter().enumerate().flat_map(|(at, &word)| {
+            let mut rest = word;
+            std::iter::from_fn(move || {
+                (rest != 0).then(|| {
+                    let bit = rest.trailing_zeros();
+                    rest &= rest - 1;
+                    at as u32 * 64 + bit
+                })
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(categories: &[&str], available: bool) -> Item {
+        let categories = categories.iter().map(|&c| c.into()).collect();
+        Item { categories, available, ..Item::default() }
+    }
+
+    fn passing(catalogue: &Catalogue, categories: &[&str], include_unavailable: bool) -> Vec<u32> {
+        let categories = categories.iter().map(|&c| c.into()).collect();
+        let mut mask = ItemMask::default();
+        catalogue.mask(&Filter { categories, include_unavailable }, 5, &mut mask);
+        assert_eq!(mask.count(), mask.iter().count());
+        mask.iter().collect()
+    }
+
+    #[test]
+    fn a_category_holds_those_below_it() {
+        let mut catalogue = Catalogue::default();
+        catalogue.upsert(0, &item(&["home/lighting"], true));
+        catalogue.upsert(1, &item(&["home", "gifts"], true));
+        catalogue.upsert(3, &item(&["home/lighting/lamps"], false));
+        assert_eq!(passing(&catalogue, &[], false), [0, 1, 2, 4]);
+        assert_eq!(passing(&catalogue, &["home"], false), [0, 1]);
+        assert_eq!(passing(&catalogue, &["home/lighting"], true), [0, 3]);
+        assert_eq!(passing(&catalogue, &["gifts", "home/lighting/lamps"], true), [1, 3]);
+        assert_eq!(passing(&catalogue, &["garden"], true), [0u32; 0]);
+    }
+
+    #[test]
+    fn replacing_an_item_leaves_nothing_of_the_old_one() {
+        let mut catalogue = Catalogue::default();
+        catalogue.upsert(2, &item(&["home/lighting"], false));
+        catalogue.upsert(2, &item(&["garden"], true));
+        assert_eq!(passing(&catalogue, &["home"], true), [0u32; 0]);
+        assert_eq!(passing(&catalogue, &["garden"], false), [2]);
+        assert_eq!(catalogue.get(2).unwrap().categories, ["garden"]);
+        assert_eq!((catalogue.get(0), catalogue.get(9)), (None, None));
+    }
+
+    #[test]
+    fn masks_end_where_they_end() {
+        let mut mask = ItemMask::default();
+        mask.allow_first(130);
+        mask.forbid(64);
+        mask.forbid(1_000);
+        mask.allow(1_000);
+        assert_eq!(mask.count(), 129);
+        assert!(mask.allows(129) && !mask.allows(130) && !mask.allows(64));
+    }
+}

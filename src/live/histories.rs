@@ -1,0 +1,80 @@
+//! Each shopper's newest events, in time order. Events and not aggregates: a
+//! half-life, which every snapshot chooses for itself, cannot be undone.
+
+use parking_lot::RwLock;
+
+use crate::domain::{HistoryEvent, UserIdx};
+
+/// Users share this many locks, so that a write holds up few readers.
+const SHARDS: usize = 64;
+
+/// The histories of all shoppers.
+#[derive(Debug)]
+pub struct Histories {
+    shards: Vec<RwLock<Vec<Vec<HistoryEvent>>>>,
+    limit: usize,
+}
+
+impl Histories {
+    /// Keeps the newest `limit` events of each shopper.
+    pub fn new(limit: usize) -> Self {
+        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), limit }
+    }
+
+    /// Adds an event at its place in time, behind those of the same moment.
+    /// Says whether it is the shopper's first with this item.
+    pub fn record(&self, user: UserIdx, event: HistoryEvent) -> bool {
+        let (shard, slot) = place(user);
+        let mut shard = self.shards[shard].write();
+        if slot >= shard.len() {
+            shard.resize_with(slot + 1, Vec::new);
+        }
+        let history = &mut shard[slot];
+        let first = history.iter().all(|e| e.item != event.item);
+        let at = history.partition_point(|e| e.time_ms <= event.time_ms);
+        history.insert(at, event);
+        if history.len() > self.limit {
+            history.remove(0);
+        }
+        first
+    }
+
+    /// Copies a shopper's events, oldest first, to the end of `events`.
+    pub fn read(&self, user: UserIdx, events: &mut Vec<HistoryEvent>) {
+        let (shard, slot) = place(user);
+        if let Some(history) = self.shards[shard].read().get(slot) {
+            events.extend_from_slice(history);
+        }
+    }
+}
+
+fn place(user: UserIdx) -> (usize, usize) {
+    (user as usize % SHARDS, user as usize / SHARDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::EventKind;
+
+    #[test]
+    fn late_events_go_where_they_belong_and_the_oldest_leave() {
+        let event = |item, time_ms| HistoryEvent {
+            time_ms,
+            item,
+            quantity: 1.0,
+            basket: 0,
+            kind: EventKind::View,
+        };
+        let histories = Histories::new(3);
+        assert!(histories.record(70, event(1, 10)));
+        assert!(histories.record(70, event(2, 30)));
+        assert!(histories.record(70, event(3, 20)));
+        assert!(!histories.record(70, event(1, 30)));
+        let mut events = Vec::new();
+        histories.read(70, &mut events);
+        assert_eq!(events.iter().map(|e| e.item).collect::<Vec<_>>(), [3, 2, 1]);
+        histories.read(6, &mut events);
+        assert_eq!(events.len(), 3);
+    }
+}

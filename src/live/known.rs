@@ -1,0 +1,103 @@
+//! What was recorded before: the ids of the newest events and the chunks of
+//! finished imports. Rebuilt from the log at start; read and written by the
+//! committer alone.
+
+use std::collections::{HashSet, VecDeque};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::store::{Entry, Record};
+
+/// How many event ids are remembered. An id among the newest million is a
+/// duplicate; 48 bytes each, 48 MB at most.
+pub const EVENT_ID_WINDOW: usize = 1_000_000;
+
+/// Remembers event ids (as 128-bit hashes) and import chunks.
+#[derive(Debug, Default)]
+pub struct Known {
+    ids: HashSet<u128>,
+    order: VecDeque<u128>,
+    chunks: HashSet<u128>,
+    imported: bool,
+}
+
+impl Known {
+    /// Takes in an entry of the log.
+    pub fn replay(&mut self, entry: &Entry<'_>) {
+        match entry {
+            Entry::Record(_, Record::Event(event)) => {
+                self.remember(event.event_id);
+            }
+            Entry::Record(_, Record::Imported(digest)) => self.remember_chunk(*digest),
+            _ => {}
+        }
+    }
+
+    /// Remembers an event's id; false where it is known already. Events
+    /// without an id are always new.
+    pub fn remember(&mut self, event_id: &str) -> bool {
+        if event_id.is_empty() {
+            return true;
+        }
+        let id = xxh3_128(event_id.as_bytes());
+        if !self.ids.insert(id) {
+            return false;
+        }
+        self.order.push_back(id);
+        if self.order.len() > EVENT_ID_WINDOW
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        true
+    }
+
+    /// Forgets an id whose write failed.
+    pub fn forget(&mut self, event_id: &str) {
+        let id = xxh3_128(event_id.as_bytes());
+        if self.ids.remove(&id) {
+            self.order.retain(|&other| other != id);
+        }
+    }
+
+    /// Remembers a chunk of an import.
+    pub fn remember_chunk(&mut self, digest: u128) {
+        self.chunks.insert(digest);
+        self.imported = true;
+    }
+
+    /// Whether a chunk of an import is on disk whole.
+    pub fn has_chunk(&self, digest: u128) -> bool {
+        self.chunks.contains(&digest)
+    }
+
+    /// Whether anything was ever imported.
+    pub fn has_imports(&self) -> bool {
+        self.imported
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_known_until_they_are_forgotten() {
+        let mut known = Known::default();
+        assert!(known.remember("a"));
+        assert!(!known.remember("a"));
+        assert!(known.remember("") && known.remember(""));
+        known.forget("a");
+        assert!(known.remember("a"));
+    }
+
+    #[test]
+    fn the_window_is_bounded() {
+        let mut known = Known::default();
+        for i in 0..=EVENT_ID_WINDOW {
+            known.remember(&i.to_string());
+        }
+        assert_eq!(known.ids.len(), EVENT_ID_WINDOW);
+        assert!(known.remember("0"), "the oldest id has left the window");
+    }
+}

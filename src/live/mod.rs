@@ -1,0 +1,138 @@
+//! What every event changes: a fold over the log, held in memory.
+//!
+//! - [`vocabulary`]: external ids and their dense idx
+//! - [`histories`]: each shopper's newest events
+//! - [`catalogue`]: items, and the masks that filters are made of
+//! - [`known`]: what was recorded before, so that a retry adds nothing
+//!
+//! One thread writes (the engine's committer, or the replay at start); any
+//! number read. Locks are taken one at a time and for short.
+
+pub mod catalogue;
+pub mod histories;
+pub mod known;
+pub mod vocabulary;
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+pub use catalogue::{Catalogue, Filter, ItemMask};
+pub use histories::Histories;
+pub use known::Known;
+pub use vocabulary::Vocabulary;
+
+use crate::domain::history::basket_number;
+use crate::domain::{HistoryEvent, ItemIdx, Offset, UserIdx};
+use crate::store::{Entry, Record, StoredEvent};
+
+/// The live state of one store.
+#[derive(Debug)]
+pub struct Live {
+    /// Users' ids.
+    pub users: RwLock<Vocabulary>,
+    /// Items' ids.
+    pub items: RwLock<Vocabulary>,
+    /// What each shopper did.
+    pub histories: Histories,
+    /// What the store knows of its items.
+    pub catalogue: RwLock<Catalogue>,
+    buyers: RwLock<Vec<u32>>,
+    offset: AtomicU64,
+    events: AtomicU64,
+    newest_ms: AtomicI64,
+}
+
+impl Live {
+    /// An empty store that keeps `history_limit` events of each shopper.
+    pub fn new(history_limit: usize) -> Self {
+        Self {
+            users: RwLock::default(),
+            items: RwLock::default(),
+            histories: Histories::new(history_limit),
+            catalogue: RwLock::default(),
+            buyers: RwLock::default(),
+            offset: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            newest_ms: AtomicI64::new(0),
+        }
+    }
+
+    /// Takes in an entry of the log, names included; for the replay at start.
+    pub fn replay(&self, entry: &Entry<'_>) {
+        match entry {
+            Entry::User(name) => {
+                self.users.write().intern(name);
+            }
+            Entry::Item(name) => {
+                self.items.write().intern(name);
+            }
+            Entry::Record(offset, record) => self.apply(*offset, record),
+        }
+    }
+
+    /// Takes in a record whose names are known; for every write that is durable.
+    pub fn apply(&self, offset: Offset, record: &Record<'_>) {
+        match record {
+            Record::Event(event) => self.apply_event(event),
+            Record::Item(idx, item) => self.catalogue.write().upsert(*idx, item),
+            Record::Imported(_) => {}
+        }
+        self.offset.store(offset + 1, Ordering::Release);
+    }
+
+    fn apply_event(&self, event: &StoredEvent<'_>) {
+        let first = self.histories.record(event.user, history_event(event));
+        if first {
+            let mut buyers = self.buyers.write();
+            let item = event.item as usize;
+            if item >= buyers.len() {
+                buyers.resize(item + 1, 0);
+            }
+            buyers[item] += 1;
+        }
+        self.events.fetch_add(1, Ordering::Relaxed);
+        self.newest_ms.fetch_max(event.time_ms, Ordering::Relaxed);
+    }
+
+    /// Offset just past the newest record applied.
+    pub fn offset(&self) -> Offset {
+        self.offset.load(Ordering::Acquire)
+    }
+
+    /// Number of events taken in.
+    pub fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    /// Time of the newest event; 0 where there is none.
+    pub fn newest_ms(&self) -> i64 {
+        self.newest_ms.load(Ordering::Relaxed)
+    }
+
+    /// Number of distinct users with an event, per item.
+    pub fn buyers(&self) -> Vec<u32> {
+        self.buyers.read().clone()
+    }
+
+    /// A user's idx, if the store has heard of them.
+    pub fn user(&self, id: &str) -> Option<UserIdx> {
+        self.users.read().get(id)
+    }
+
+    /// An item's idx, if the store has heard of it.
+    pub fn item(&self, id: &str) -> Option<ItemIdx> {
+        self.items.read().get(id)
+    }
+}
+
+/// What a history keeps of a stored event.
+pub fn history_event(event: &StoredEvent<'_>) -> HistoryEvent {
+    HistoryEvent {
+        time_ms: event.time_ms,
+        item: event.item,
+        quantity: event.quantity as f32,
+        basket: basket_number(event.basket_id),
+        kind: event.kind,
+    }
+}

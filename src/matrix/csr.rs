@@ -1,0 +1,149 @@
+//! A sparse matrix in compressed rows (CSR).
+
+/// A sparse matrix of f32 values, row by row.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Csr {
+    /// Row r holds the entries `starts[r]..starts[r + 1]`; rows + 1 values.
+    pub starts: Vec<u64>,
+    /// Column of each entry.
+    pub columns: Vec<u32>,
+    /// Value of each entry.
+    pub values: Vec<f32>,
+    /// Number of columns.
+    pub width: usize,
+}
+
+impl Csr {
+    /// A matrix of `width` columns without rows, to be filled by [`Csr::push_row`].
+    pub fn new(width: usize) -> Self {
+        Self { starts: vec![0], columns: Vec::new(), values: Vec::new(), width }
+    }
+
+    /// Adds a row at the end.
+    pub fn push_row(&mut self, entries: impl IntoIterator<Item = (u32, f32)>) {
+        for (column, value) in entries {
+            debug_assert!((column as usize) < self.width);
+            self.columns.push(column);
+            self.values.push(value);
+        }
+        self.starts.push(self.columns.len() as u64);
+    }
+
+    /// A matrix from whole rows.
+    pub fn from_rows(width: usize, rows: Vec<Vec<(u32, f32)>>) -> Self {
+        let mut matrix = Csr::new(width);
+        let entries = rows.iter().map(Vec::len).sum();
+        matrix.columns.reserve_exact(entries);
+        matrix.values.reserve_exact(entries);
+        rows.into_iter().for_each(|row| matrix.push_row(row));
+        matrix
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// Number of entries.
+    pub fn entries(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Number of entries of a row; 0 for a row past the end.
+    pub fn degree(&self, row: usize) -> usize {
+        self.row(row).0.len()
+    }
+
+    /// Columns and values of a row; empty for a row past the end, since ids
+    /// may be newer than the matrix.
+    #[inline]
+    pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
+        if row >= self.rows() {
+            return (&[], &[]);
+        }
+        let range = self.starts[row] as usize..self.starts[row + 1] as usize;
+        (&self.columns[range.clone()], &self.values[range])
+    }
+
+    /// Entries of a row as pairs.
+    #[inline]
+    pub fn pairs(&self, row: usize) -> impl Iterator<Item = (u32, f32)> + '_ {
+        let (columns, values) = self.row(row);
+        columns.iter().copied().zip(values.iter().copied())
+    }
+
+    /// The transpose; within a row, columns ascend.
+    pub fn transpose(&self) -> Csr {
+        let mut starts = vec![0u64; self.width + 1];
+        for &column in &self.columns {
+            starts[column as usize + 1] += 1;
+        }
+        for i in 0..self.width {
+            starts[i + 1] += starts[i];
+        }
+        let mut next = starts.clone();
+        let mut columns = vec![0; self.entries()];
+        let mut values = vec![0.0; self.entries()];
+        for row in 0..self.rows() {
+            for (column, value) in self.pairs(row) {
+                let at = &mut next[column as usize];
+                columns[*at as usize] = row as u32;
+                values[*at as usize] = value;
+                *at += 1;
+            }
+        }
+        Csr { starts, columns, values, width: self.rows() }
+    }
+
+    /// Number of entries in each column.
+    pub fn column_degrees(&self) -> Vec<u32> {
+        let mut degrees = vec![0; self.width];
+        for &column in &self.columns {
+            degrees[column as usize] += 1;
+        }
+        degrees
+    }
+
+    /// Whether the arrays fit together; asked of matrices that come from disk.
+    pub fn is_consistent(&self) -> bool {
+        self.starts.first() == Some(&0)
+            && self.starts.last() == Some(&(self.columns.len() as u64))
+            && self.starts.is_sorted()
+            && self.columns.len() == self.values.len()
+            && self.columns.iter().all(|&c| (c as usize) < self.width)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn transposing_twice_sorts_and_changes_nothing_else(
+            rows in prop::collection::vec(prop::collection::btree_map(0u32..7, -9i8..9, 0..7), 0..8)
+        ) {
+            let rows: Vec<Vec<(u32, f32)>> = rows
+                .into_iter()
+                .map(|r| r.into_iter().map(|(c, v)| (c, f32::from(v))).collect())
+                .collect();
+            let matrix = Csr::from_rows(7, rows.clone());
+            prop_assert!(matrix.is_consistent());
+            let transposed = matrix.transpose();
+            for (u, row) in rows.iter().enumerate() {
+                for &(c, v) in row {
+                    prop_assert!(transposed.pairs(c as usize).any(|p| p == (u as u32, v)));
+                }
+            }
+            prop_assert_eq!(transposed.transpose(), matrix);
+        }
+    }
+
+    #[test]
+    fn a_row_past_the_end_is_empty() {
+        assert_eq!(Csr::new(3).row(5), (&[][..], &[][..]));
+        assert_eq!(Csr::default().rows(), 0);
+    }
+}

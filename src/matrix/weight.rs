@@ -1,0 +1,134 @@
+//! What a shopper's history says of each item, as one number: the cell of the
+//! user-item matrix.
+//!
+//! ```text
+//! x_ui = max over events of  weight(kind) · 2^(−age / half-life)
+//! ```
+//! Purchases that refunds have taken back whole do not count. The maximum, and
+//! not the sum, keeps habits from drowning taste; how often something is bought
+//! is the repeat source's affair.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
+
+/// How events become cells.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Weighting {
+    /// Days after which an event counts half; 0: events never fade.
+    pub half_life_days: f64,
+}
+
+/// A cell of one shopper's row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cell {
+    /// The item.
+    pub item: ItemIdx,
+    /// Greater than 0, at most 1.
+    pub weight: f32,
+    /// The newest event that counts, in milliseconds since 1970.
+    pub last_ms: i64,
+}
+
+/// How much an event of a kind says, against a purchase.
+pub fn kind_weight(kind: EventKind) -> f32 {
+    match kind {
+        EventKind::Purchase => 1.0,
+        EventKind::Rating => 0.6,
+        EventKind::AddToCart => 0.5,
+        EventKind::Favorite => 0.4,
+        EventKind::View | EventKind::Click => 0.2,
+        EventKind::Impression | EventKind::Refund => 0.0,
+    }
+}
+
+impl Weighting {
+    /// How much an event counts at `now_ms`, for its age alone: 0 to 1.
+    pub fn fade(&self, time_ms: i64, now_ms: i64) -> f32 {
+        if self.half_life_days == 0.0 {
+            return 1.0;
+        }
+        let age_days = (now_ms - time_ms).max(0) as f64 / DAY_MS as f64;
+        (-age_days / self.half_life_days).exp2() as f32
+    }
+
+    /// Writes a shopper's cells into `cells`, ordered by item. `events` may
+    /// come in any order; those later than `now_ms` count as of now.
+    pub fn cells(&self, events: &[HistoryEvent], now_ms: i64, cells: &mut Vec<Cell>) {
+        cells.clear();
+        let mut by_item: Vec<u32> = (0..events.len() as u32).collect();
+        by_item.sort_unstable_by_key(|&e| (events[e as usize].item, e));
+        for group in by_item.chunk_by(|&a, &b| events[a as usize].item == events[b as usize].item) {
+            let group = || group.iter().map(|&e| &events[e as usize]);
+            let purchases_stand = !taken_back(group());
+            let counts = |e: &&HistoryEvent| purchases_stand || e.kind != EventKind::Purchase;
+            let mut cell = Cell { item: 0, weight: 0.0, last_ms: i64::MIN };
+            for event in group().filter(counts) {
+                let weight = kind_weight(event.kind);
+                if weight > 0.0 {
+                    cell.item = event.item;
+                    cell.weight = cell.weight.max(weight * self.fade(event.time_ms, now_ms));
+                    cell.last_ms = cell.last_ms.max(event.time_ms);
+                }
+            }
+            if cell.weight > 0.0 {
+                cells.push(cell);
+            }
+        }
+    }
+}
+
+/// Whether refunds give back at least as many as purchases took.
+pub fn taken_back<'a>(events: impl Iterator<Item = &'a HistoryEvent>) -> bool {
+    let mut refunded = false;
+    let net: f64 = events
+        .map(|e| match e.kind {
+            EventKind::Purchase => f64::from(e.quantity),
+            EventKind::Refund => {
+                refunded = true;
+                -f64::from(e.quantity)
+            }
+            _ => 0.0,
+        })
+        .sum();
+    refunded && net <= 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: EventKind, item: ItemIdx, day: i64, quantity: f32) -> HistoryEvent {
+        HistoryEvent { time_ms: day * DAY_MS, item, quantity, basket: 0, kind }
+    }
+
+    fn cells(half_life_days: f64, events: &[HistoryEvent]) -> Vec<(ItemIdx, f32)> {
+        let mut cells = Vec::new();
+        Weighting { half_life_days }.cells(events, 60 * DAY_MS, &mut cells);
+        cells.into_iter().map(|c| (c.item, c.weight)).collect()
+    }
+
+    #[test]
+    fn the_strongest_event_counts_faded_by_age() {
+        use EventKind::*;
+        let events = [
+            event(Purchase, 7, 0, 1.0),
+            event(View, 3, 60, 1.0),
+            event(Purchase, 7, 30, 1.0),
+            event(Impression, 9, 60, 1.0),
+        ];
+        assert_eq!(cells(30.0, &events), [(3, 0.2), (7, 0.5)]);
+        assert_eq!(cells(0.0, &events), [(3, 0.2), (7, 1.0)]);
+    }
+
+    #[test]
+    fn refunds_take_purchases_back_but_not_views() {
+        use EventKind::*;
+        let part = [event(Purchase, 1, 0, 3.0), event(Refund, 1, 1, 2.0)];
+        assert_eq!(cells(0.0, &part), [(1, 1.0)]);
+        let whole = [event(Purchase, 1, 0, 3.0), event(Refund, 1, 1, 3.0)];
+        assert_eq!(cells(0.0, &whole), []);
+        let viewed = [whole[0], whole[1], event(View, 1, 2, 1.0)];
+        assert_eq!(cells(0.0, &viewed), [(1, 0.2)]);
+    }
+}

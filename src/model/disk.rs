@@ -1,0 +1,149 @@
+//! Snapshots on disk: `snapshots/<generation>/{manifest.json, model.safetensors}`.
+//! Written aside, flushed, renamed: a folder that bears a generation's name is
+//! whole. Loading checks size and checksum all the same.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{Manifest, Snapshot, tensors};
+use crate::domain::Generation;
+
+const MANIFEST: &str = "manifest.json";
+const ARRAYS: &str = "model.safetensors";
+
+/// Why a snapshot could not be saved or loaded.
+#[derive(Debug, Error)]
+#[error("snapshot {}: {what}", path.display())]
+pub struct SnapshotError {
+    /// The snapshot's folder or file.
+    pub path: PathBuf,
+    /// What went wrong.
+    pub what: String,
+}
+
+fn failed<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> SnapshotError {
+    let path = path.to_owned();
+    move |e| SnapshotError { path, what: e.to_string() }
+}
+
+/// Writes a snapshot, durably; fills in its size and checksum.
+///
+/// # Errors
+/// Where the disk refuses; nothing is left behind then.
+pub fn save(folder: &Path, snapshot: &mut Snapshot) -> Result<(), SnapshotError> {
+    let arrays = tensors::encode(&snapshot.parts);
+    snapshot.manifest.bytes = arrays.len() as u64;
+    snapshot.manifest.checksum = format!("{:032x}", xxh3_128(&arrays));
+    let manifest = serde_json::to_vec_pretty(&snapshot.manifest).map_err(failed(folder))?;
+    let aside =
+        tempfile::Builder::new().prefix(".writing-").tempdir_in(folder).map_err(failed(folder))?;
+    write_durably(&aside.path().join(ARRAYS), &arrays)?;
+    write_durably(&aside.path().join(MANIFEST), &manifest)?;
+    let place = place(folder, snapshot.manifest.generation);
+    let aside = aside.keep();
+    fs::rename(&aside, &place).map_err(|e| {
+        let _ = fs::remove_dir_all(&aside);
+        failed(&place)(e)
+    })?;
+    File::open(folder).and_then(|f| f.sync_all()).map_err(failed(folder))
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), SnapshotError> {
+    let write = || {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(failed(path))
+}
+
+/// Reads one snapshot.
+///
+/// # Errors
+/// Where it is missing, or not what was written.
+pub fn load(folder: &Path, generation: Generation) -> Result<Snapshot, SnapshotError> {
+    let place = place(folder, generation);
+    let manifest = read_manifest(&place)?;
+    let path = place.join(ARRAYS);
+    let arrays = fs::read(&path).map_err(failed(&path))?;
+    if arrays.len() as u64 != manifest.bytes {
+        let what = format!("{} bytes, {} were written", arrays.len(), manifest.bytes);
+        return Err(SnapshotError { path, what });
+    }
+    if format!("{:032x}", xxh3_128(&arrays)) != manifest.checksum {
+        return Err(SnapshotError { path, what: "its bytes do not match its checksum".into() });
+    }
+    let parts = tensors::decode(&arrays).map_err(failed(&path))?;
+    Ok(Snapshot { manifest, parts })
+}
+
+/// Reads the newest whole snapshot trained on no more than the log holds
+/// (`offset`); what is passed over is warned of.
+pub fn load_newest(folder: &Path, offset: u64) -> Option<Snapshot> {
+    for generation in generations(folder).into_iter().rev() {
+        match load(folder, generation) {
+            Ok(snapshot) if snapshot.manifest.offset > offset => tracing::warn!(
+                generation,
+                snapshot_offset = snapshot.manifest.offset,
+                log_offset = offset,
+                "passing over a snapshot that has seen more than the log holds"
+            ),
+            Ok(snapshot) => return Some(snapshot),
+            Err(error) => {
+                tracing::warn!(generation, %error, "passing over a damaged snapshot");
+            }
+        }
+    }
+    None
+}
+
+/// Manifests of all snapshots, newest first; unreadable ones are left out.
+pub fn list(folder: &Path) -> Vec<Manifest> {
+    let generations = generations(folder).into_iter().rev();
+    generations.filter_map(|g| read_manifest(&place(folder, g)).ok()).collect()
+}
+
+/// The highest generation ever given out that is still on disk; 0 for none.
+pub fn newest_generation(folder: &Path) -> Generation {
+    generations(folder).last().copied().unwrap_or(0)
+}
+
+/// Removes all but the newest `keep` snapshots, and what crashes left half-written.
+pub fn prune(folder: &Path, keep: usize) {
+    let generations = generations(folder);
+    let old = generations.iter().rev().skip(keep).map(|&g| place(folder, g));
+    let half_written = entries(folder)
+        .filter(|name| name.starts_with(".writing-"))
+        .map(|name| folder.join(name))
+        .collect::<Vec<_>>();
+    for path in old.chain(half_written) {
+        if let Err(error) = fs::remove_dir_all(&path) {
+            tracing::warn!(path = %path.display(), %error, "an old snapshot stays on disk");
+        }
+    }
+}
+
+fn place(folder: &Path, generation: Generation) -> PathBuf {
+    folder.join(format!("{generation:010}"))
+}
+
+fn read_manifest(place: &Path) -> Result<Manifest, SnapshotError> {
+    let path = place.join(MANIFEST);
+    let bytes = fs::read(&path).map_err(failed(&path))?;
+    serde_json::from_slice(&bytes).map_err(failed(&path))
+}
+
+fn generations(folder: &Path) -> Vec<Generation> {
+    let mut found: Vec<Generation> = entries(folder).filter_map(|n| n.parse().ok()).collect();
+    found.sort_unstable();
+    found
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|e| e.file_name().into_string().ok())
+}

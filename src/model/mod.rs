@@ -1,0 +1,55 @@
+//! What training makes and serving reads: immutable once published.
+//!
+//! - [`settings`]: how a snapshot was trained and how its sources are blended
+//! - [`popularity`], [`user_cf`], [`embeddings`], [`ann`]: the parts; item CF,
+//!   similar items and baskets are plain [`Csr`] tables of neighbours
+//! - [`manifest`]: what is known of a snapshot without reading its arrays
+//! - [`disk`]: saving, loading, listing, pruning
+//! - [`tensors`]: the arrays as safetensors
+
+pub mod ann;
+pub mod disk;
+pub mod embeddings;
+pub mod manifest;
+pub mod popularity;
+pub mod settings;
+pub mod tensors;
+pub mod user_cf;
+
+use std::sync::Arc;
+
+pub use ann::Ann;
+pub use embeddings::Embeddings;
+pub use manifest::Manifest;
+pub use popularity::{Popularity, Ranking, Window};
+pub use settings::{Settings, Source};
+pub use user_cf::UserCf;
+
+use crate::matrix::Csr;
+
+/// Everything trained at once, published at once. All ids in it are dense; ids
+/// newer than the snapshot may be asked for and find nothing.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Generation, offset, seed, settings, quality.
+    pub manifest: Manifest,
+    /// The trained parts.
+    pub parts: Parts,
+}
+
+/// The trained parts of a snapshot.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Most bought items by window.
+    pub popularity: Arc<Popularity>,
+    /// Item CF: source items × target items, best first.
+    pub item_cf: Arc<Csr>,
+    /// "Shoppers who bought this": items × items, best first.
+    pub similar: Arc<Csr>,
+    /// "Bought together": items × items, best first.
+    pub together: Arc<Csr>,
+    /// User CF: who has what.
+    pub user_cf: Arc<UserCf>,
+    /// Item embeddings and their nearest-neighbour graph.
+    pub embeddings: Arc<Embeddings>,
+}

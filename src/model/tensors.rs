@@ -1,0 +1,201 @@
+//! A snapshot's arrays as safetensors: named, typed, flat, little-endian.
+//! Sparse matrices are three tensors, `NAME.starts`, `.columns`, `.values`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+
+use super::ann::Layer;
+use super::{Ann, Embeddings, Parts, Popularity, Ranking, UserCf};
+use crate::matrix::Csr;
+
+/// All arrays of a snapshot, ready to be written.
+pub fn encode(parts: &Parts) -> Vec<u8> {
+    let mut out = Writer::default();
+    for (name, ranking) in rankings(&parts.popularity) {
+        out.u32(&format!("popularity.{name}.items"), &ranking.items);
+        out.f32(&format!("popularity.{name}.scores"), &ranking.scores);
+    }
+    out.csr("item_cf", &parts.item_cf);
+    out.csr("similar", &parts.similar);
+    out.csr("together", &parts.together);
+    out.csr("user_cf.by_user", &parts.user_cf.by_user);
+    out.csr("user_cf.newest_by_item", &parts.user_cf.newest_by_item);
+    out.f32("user_cf.item_norm", &parts.user_cf.item_norm);
+    out.f32("user_cf.user_norm", &parts.user_cf.user_norm);
+    let embeddings = &parts.embeddings;
+    out.f32("embeddings.vectors", &embeddings.vectors);
+    out.f32("embeddings.fold_in", &embeddings.fold_in);
+    out.u32("ann.side", &embeddings.ann.side);
+    out.numbers(
+        "ann.shape",
+        &[
+            embeddings.dimensions as u64,
+            u64::from(embeddings.ann.entry),
+            embeddings.ann.ef as u64,
+            embeddings.ann.layers.len() as u64,
+        ],
+    );
+    for (level, layer) in embeddings.ann.layers.iter().enumerate() {
+        out.u32(&format!("ann.layer{level}.starts"), &layer.starts);
+        out.u32(&format!("ann.layer{level}.links"), &layer.links);
+    }
+    out.finish()
+}
+
+/// Reads all arrays back.
+///
+/// # Errors
+/// What is missing or does not fit, in words.
+pub fn decode(bytes: &[u8]) -> Result<Parts, String> {
+    let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    let from = Reader(&tensors);
+    let ranking = |name: &str| -> Result<Ranking, String> {
+        Ok(Ranking {
+            items: from.u32(&format!("popularity.{name}.items"))?,
+            scores: from.f32(&format!("popularity.{name}.scores"))?,
+        })
+    };
+    let popularity = Popularity {
+        days7: ranking("days7")?,
+        days30: ranking("days30")?,
+        all_time: ranking("all_time")?,
+        trending: ranking("trending")?,
+    };
+    let user_cf = UserCf {
+        by_user: from.csr("user_cf.by_user")?,
+        newest_by_item: from.csr("user_cf.newest_by_item")?,
+        item_norm: from.f32("user_cf.item_norm")?,
+        user_norm: from.f32("user_cf.user_norm")?,
+    };
+    Ok(Parts {
+        popularity: Arc::new(popularity),
+        item_cf: Arc::new(from.csr("item_cf")?),
+        similar: Arc::new(from.csr("similar")?),
+        together: Arc::new(from.csr("together")?),
+        user_cf: Arc::new(user_cf),
+        embeddings: Arc::new(from.embeddings()?),
+    })
+}
+
+fn rankings(popularity: &Popularity) -> [(&'static str, &Ranking); 4] {
+    [
+        ("days7", &popularity.days7),
+        ("days30", &popularity.days30),
+        ("all_time", &popularity.all_time),
+        ("trending", &popularity.trending),
+    ]
+}
+
+#[derive(Default)]
+struct Writer<'a> {
+    tensors: Vec<(String, Dtype, usize, Cow<'a, [u8]>)>,
+}
+
+impl<'a> Writer<'a> {
+    fn push<T: bytemuck::NoUninit>(&mut self, name: &str, dtype: Dtype, values: &'a [T]) {
+        let bytes = Cow::Borrowed(bytemuck::cast_slice(values));
+        self.tensors.push((name.to_owned(), dtype, values.len(), bytes));
+    }
+
+    fn u32(&mut self, name: &str, values: &'a [u32]) {
+        self.push(name, Dtype::U32, values);
+    }
+
+    fn f32(&mut self, name: &str, values: &'a [f32]) {
+        self.push(name, Dtype::F32, values);
+    }
+
+    /// A few numbers that are no array of the snapshot's.
+    fn numbers(&mut self, name: &str, values: &[u64]) {
+        let bytes = Cow::Owned(bytemuck::cast_slice(values).to_vec());
+        self.tensors.push((name.to_owned(), Dtype::U64, values.len(), bytes));
+    }
+
+    fn csr(&mut self, name: &str, matrix: &'a Csr) {
+        self.push(&format!("{name}.starts"), Dtype::U64, &matrix.starts);
+        self.u32(&format!("{name}.columns"), &matrix.columns);
+        self.f32(&format!("{name}.values"), &matrix.values);
+        self.numbers(&format!("{name}.width"), &[matrix.width as u64]);
+    }
+
+    fn finish(self) -> Vec<u8> {
+        let views = self.tensors.iter().filter_map(|(name, dtype, len, bytes)| {
+            Some((name.as_str(), TensorView::new(*dtype, vec![*len], bytes).ok()?))
+        });
+        // Only a shape that contradicts its bytes makes this fail, and both come from one slice.
+        serialize(views, None).unwrap_or_else(|e| unreachable!("tensors: {e}"))
+    }
+}
+
+struct Reader<'t, 'b>(&'t SafeTensors<'b>);
+
+impl Reader<'_, '_> {
+    fn values<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(
+        &self,
+        name: &str,
+        dtype: Dtype,
+    ) -> Result<Vec<T>, String> {
+        let tensor = self.0.tensor(name).map_err(|_| format!("tensor {name} is missing"))?;
+        if tensor.dtype() != dtype {
+            return Err(format!("tensor {name} is {:?}, not {dtype:?}", tensor.dtype()));
+        }
+        Ok(bytemuck::pod_collect_to_vec(tensor.data()))
+    }
+
+    fn u32(&self, name: &str) -> Result<Vec<u32>, String> {
+        self.values(name, Dtype::U32)
+    }
+
+    fn f32(&self, name: &str) -> Result<Vec<f32>, String> {
+        self.values(name, Dtype::F32)
+    }
+
+    fn numbers(&self, name: &str) -> Result<Vec<u64>, String> {
+        self.values(name, Dtype::U64)
+    }
+
+    fn csr(&self, name: &str) -> Result<Csr, String> {
+        let width = self.numbers(&format!("{name}.width"))?;
+        let matrix = Csr {
+            starts: self.numbers(&format!("{name}.starts"))?,
+            columns: self.u32(&format!("{name}.columns"))?,
+            values: self.f32(&format!("{name}.values"))?,
+            width: width.first().map_or(0, |&w| w as usize),
+        };
+        if matrix.is_consistent() { Ok(matrix) } else { Err(format!("matrix {name} is ragged")) }
+    }
+
+    fn embeddings(&self) -> Result<Embeddings, String> {
+        let &[dimensions, entry, ef, layers] = &self.numbers("ann.shape")?[..] else {
+            return Err("tensor ann.shape has not four values".to_owned());
+        };
+        let layers = (0..layers)
+            .map(|level| {
+                Ok(Layer {
+                    starts: self.u32(&format!("ann.layer{level}.starts"))?,
+                    links: self.u32(&format!("ann.layer{level}.links"))?,
+                })
+            })
+            .collect::<Result<Vec<_>, String>>()?;
+        let embeddings = Embeddings {
+            dimensions: dimensions as usize,
+            vectors: self.f32("embeddings.vectors")?,
+            fold_in: self.f32("embeddings.fold_in")?,
+            ann: Ann { entry: entry as u32, layers, side: self.u32("ann.side")?, ef: ef as usize },
+        };
+        let items = embeddings.fold_in.len();
+        let inside = |ids: &[u32]| ids.iter().all(|&n| (n as usize) < items);
+        let fits = embeddings.vectors.len() == items * embeddings.dimensions
+            && inside(&embeddings.ann.side)
+            && (embeddings.ann.layers.is_empty() || inside(&[embeddings.ann.entry]))
+            && embeddings.ann.layers.iter().all(|layer| {
+                layer.starts.len() == items + 1
+                    && layer.starts.is_sorted()
+                    && layer.starts.last() == Some(&(layer.links.len() as u32))
+                    && inside(&layer.links)
+            });
+        if fits { Ok(embeddings) } else { Err("the embeddings' arrays do not fit together".into()) }
+    }
+}

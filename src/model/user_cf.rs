@@ -1,0 +1,18 @@
+//! User CF's part of a snapshot: who has what, in both directions. Neighbours
+//! are sought when a list is asked for, by the inverted lists, so that a
+//! shopper the snapshot has never seen is served like any other.
+
+use crate::matrix::Csr;
+
+/// Who has what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserCf {
+    /// Users × items, faded weights.
+    pub by_user: Csr,
+    /// Items × users: the newest users of each item, faded weights.
+    pub newest_by_item: Csr,
+    /// 1 / number of users of each item, all users counted; 0 for none.
+    pub item_norm: Vec<f32>,
+    /// 1 / length of each user's item-normalised row; 0 for an empty row.
+    pub user_norm: Vec<f32>,
+}

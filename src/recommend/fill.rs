@@ -1,0 +1,67 @@
+//! Where candidates run out: popular items, then the rest of the shelf in the
+//! catalogue's order. So a list is as long as the shelf allows.
+
+use super::Recommended;
+use crate::domain::ItemIdx;
+use crate::live::ItemMask;
+use crate::model::{Ranking, Source};
+
+/// Fills `list` up to `limit` from `rankings`, one after the other, and then
+/// from what is left of `mask`; scores go on below those in the list. Takes
+/// what it offers out of the mask.
+pub(super) fn fill<'a>(
+    list: &mut Vec<Recommended>,
+    limit: usize,
+    rankings: impl IntoIterator<Item = &'a Ranking>,
+    mask: &mut ItemMask,
+) {
+    list.iter().for_each(|r| mask.forbid(r.item));
+    for ranking in rankings {
+        let missing = limit.saturating_sub(list.len());
+        let found: Vec<(ItemIdx, f32)> = ranking
+            .iter()
+            .filter(|s| mask.allows(s.idx))
+            .take(missing)
+            .map(|s| (s.idx, s.score))
+            .collect();
+        append(list, Source::Popular, &found, mask);
+    }
+    let missing = limit.saturating_sub(list.len());
+    let rest: Vec<(ItemIdx, f32)> = mask.iter().take(missing).map(|item| (item, 0.0)).collect();
+    append(list, Source::Catalog, &rest, mask);
+}
+
+fn append(
+    list: &mut Vec<Recommended>,
+    source: Source,
+    found: &[(ItemIdx, f32)],
+    mask: &mut ItemMask,
+) {
+    let best = found.first().map_or(1.0, |f| f.1.max(f32::MIN_POSITIVE));
+    // An empty list keeps the ranking's own scores; a list begun goes on below its last.
+    let scale = list.last().map_or(1.0, |last| last.score.max(0.0) * 0.5 / best);
+    for &(item, score) in found {
+        mask.forbid(item);
+        list.push(Recommended { item, score: score * scale, source });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_go_on_falling_and_nothing_comes_twice() {
+        let mut mask = ItemMask::default();
+        mask.allow_first(6);
+        mask.forbid(4);
+        let mut list = vec![Recommended { item: 2, score: 0.8, source: Source::ItemCf }];
+        let trending = Ranking::new([0.0, 5.0, 9.0, 10.0]);
+        let all_time = Ranking::new([7.0, 8.0, 9.0, 10.0]);
+        fill(&mut list, 9, [&trending, &all_time], &mut mask);
+        assert_eq!(list.iter().map(|r| r.item).collect::<Vec<_>>(), [2, 3, 1, 0, 5]);
+        assert!(list.is_sorted_by(|a, b| a.score >= b.score), "{list:?}");
+        assert_eq!(list[1].source, Source::Popular);
+        assert_eq!((list[4].source, list[4].score), (Source::Catalog, 0.0));
+    }
+}

@@ -1,0 +1,77 @@
+//! The funnel: from a snapshot, a shopper's history and the shelf to a list.
+//! Pure: no I/O, no lock, no clock, no random numbers; the same arguments give
+//! the same list, whoever asks.
+//!
+//! - [`query`]: what is asked, and what may be offered (the shelf)
+//! - [`sources`]: each way to propose candidates
+//! - [`blend`]: one score from several sources
+//! - [`fill`]: popular items, then the catalogue, where candidates run out
+//! - [`related`]: similar items, bought together, similar users, popular
+//! - [`scratch`]: memory that requests reuse
+
+pub mod blend;
+pub mod fill;
+pub mod query;
+pub mod related;
+pub mod scratch;
+pub mod sources;
+
+pub use query::{Query, RepeatPolicy, Shelf};
+pub use related::{bought_together, popular, similar_items, similar_users};
+pub use scratch::Scratch;
+
+use crate::domain::ItemIdx;
+use crate::model::{Snapshot, Source};
+
+/// An item in a list.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recommended {
+    /// The item.
+    pub item: ItemIdx,
+    /// Higher is better, within one list.
+    pub score: f32,
+    /// The source that contributed most.
+    pub source: Source,
+}
+
+/// What a list was built on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// The shopper's own history.
+    History,
+    /// The items of an anonymous session.
+    Session,
+    /// Nothing known: a popular list.
+    Popular,
+}
+
+/// A personalised list, best first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct List {
+    /// The items.
+    pub items: Vec<Recommended>,
+    /// What they were chosen by.
+    pub basis: Basis,
+}
+
+/// The best list for a shopper: candidates of every source, blended, filtered
+/// before they are cut, and filled up to the limit while the shelf has items.
+pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> List {
+    let popularity = &snapshot.parts.popularity;
+    query.shelf.mask(&mut scratch.mask);
+    query.exclude(scratch);
+    query.profile(snapshot, scratch);
+    let basis = query.basis(snapshot, scratch);
+    let mut items = match query.strategy {
+        _ if basis == Basis::Popular => Vec::new(),
+        Some(source) => blend::single(snapshot, source, query, scratch),
+        None => blend::blend(snapshot, query, scratch),
+    };
+    fill::fill(
+        &mut items,
+        query.limit,
+        [&popularity.trending, &popularity.all_time],
+        &mut scratch.mask,
+    );
+    List { items, basis }
+}

@@ -1,0 +1,117 @@
+//! What is asked for, and what may be offered.
+
+use super::{Basis, Scratch};
+use crate::domain::{HistoryEvent, ItemIdx, UserIdx};
+use crate::live::{Catalogue, Filter, ItemMask};
+use crate::matrix::weight::{self, kind_weight};
+use crate::model::{Snapshot, Source};
+
+/// Whether bought items may be offered again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RepeatPolicy {
+    /// They compete like any other.
+    Allow,
+    /// They are left out, unless they were given back.
+    ExcludePurchased,
+}
+
+/// What may be offered: the catalogue as it is now, a filter, exclusions.
+#[derive(Debug, Clone, Copy)]
+pub struct Shelf<'a> {
+    /// Availability and categories.
+    pub catalogue: &'a Catalogue,
+    /// Number of items the store knows; all of them are on the shelf.
+    pub items: usize,
+    /// What passes.
+    pub filter: &'a Filter,
+    /// Never offered.
+    pub excluded: &'a [ItemIdx],
+}
+
+impl Shelf<'_> {
+    /// Writes into `mask` what may be offered.
+    pub fn mask(&self, mask: &mut ItemMask) {
+        self.catalogue.mask(self.filter, self.items, mask);
+        self.excluded.iter().for_each(|&item| mask.forbid(item));
+    }
+}
+
+/// A request for a personalised list.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<'a> {
+    /// The shopper, if the store knows them; never their own neighbour.
+    pub user: Option<UserIdx>,
+    /// Their events, oldest first.
+    pub history: &'a [HistoryEvent],
+    /// Items of the running session, oldest first.
+    pub session: &'a [ItemIdx],
+    /// The moment that is asked for, in milliseconds since 1970.
+    pub now_ms: i64,
+    /// Length of the list.
+    pub limit: usize,
+    /// What may be offered.
+    pub shelf: Shelf<'a>,
+    /// One source alone; none: the blend.
+    pub strategy: Option<Source>,
+    /// Whether bought items may come back.
+    pub repeat: RepeatPolicy,
+}
+
+impl Query<'_> {
+    /// Takes off the shelf what this shopper should not be offered: what they
+    /// bought, if so asked, and the item they are looking at.
+    pub(super) fn exclude(&self, scratch: &mut Scratch) {
+        if let Some(&current) = self.session.last() {
+            scratch.mask.forbid(current);
+        }
+        if self.repeat == RepeatPolicy::ExcludePurchased {
+            let events = &mut scratch.events;
+            events.clear();
+            events.extend_from_slice(self.history);
+            events.sort_unstable_by_key(|e| e.item);
+            for group in events.chunk_by(|a, b| a.item == b.item) {
+                let bought = group.iter().any(|e| e.kind == crate::domain::EventKind::Purchase);
+                if bought && !weight::taken_back(group.iter()) {
+                    scratch.mask.forbid(group[0].item);
+                }
+            }
+        }
+    }
+
+    /// Writes the shopper's row of the matrix into `scratch.profile`.
+    ///
+    /// Only how events compare within the row matters to any source, so they
+    /// fade from the newest of them and not from now: a shopper who comes back
+    /// after a year finds their taste remembered, not rounded to nothing.
+    pub(super) fn profile(&self, snapshot: &Snapshot, scratch: &mut Scratch) {
+        let events = &mut scratch.events;
+        events.clear();
+        events.extend_from_slice(self.history);
+        events.extend(self.session.iter().map(|&item| HistoryEvent {
+            time_ms: self.now_ms,
+            item,
+            quantity: 1.0,
+            basket: 0,
+            kind: crate::domain::EventKind::View,
+        }));
+        let speaking = events.iter().filter(|e| kind_weight(e.kind) > 0.0);
+        let newest_ms = speaking.map(|e| e.time_ms).max().unwrap_or(self.now_ms);
+        snapshot.manifest.settings.weighting.cells(events, newest_ms, &mut scratch.profile);
+    }
+
+    /// What a list can be built on: nothing, where the snapshot knows none of
+    /// the shopper's items.
+    pub(super) fn basis(&self, snapshot: &Snapshot, scratch: &Scratch) -> Basis {
+        let known = |item: ItemIdx| {
+            snapshot.parts.user_cf.item_norm.get(item as usize).is_some_and(|&n| n > 0.0)
+        };
+        if !scratch.profile.iter().any(|cell| known(cell.item)) {
+            Basis::Popular
+        } else if self.history.is_empty() {
+            Basis::Session
+        } else {
+            Basis::History
+        }
+    }
+}

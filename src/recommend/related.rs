@@ -1,0 +1,116 @@
+//! Lists about items, baskets and the store as a whole.
+
+use super::{Query, Recommended, Scratch, Shelf, fill, sources};
+use crate::domain::ItemIdx;
+use crate::domain::topk::Scored;
+use crate::live::ItemMask;
+use crate::matrix::Csr;
+use crate::model::{Ranking, Snapshot, Source, Window};
+
+/// Items like `item`: those that the same shoppers buy; where they run out, its
+/// neighbours by embedding; then popular items.
+pub fn similar_items(
+    snapshot: &Snapshot,
+    item: ItemIdx,
+    limit: usize,
+    shelf: &Shelf<'_>,
+    scratch: &mut Scratch,
+) -> Vec<Recommended> {
+    shelf.mask(&mut scratch.mask);
+    scratch.mask.forbid(item);
+    let parts = &snapshot.parts;
+    let mut list = Vec::new();
+    sum_rows(&parts.similar, &[item], scratch);
+    take(&mut list, Source::ItemCf, limit, scratch);
+    if list.len() < limit && parts.embeddings.fold_in.get(item as usize).is_some_and(|&n| n > 0.0) {
+        let found = parts.embeddings.search(
+            parts.embeddings.vector(item),
+            2 * limit + list.len(),
+            0,
+            &mut scratch.visited,
+        );
+        scratch.candidates.clear();
+        let near = found.into_iter().filter(|s| s.score > 0.0 && scratch.mask.allows(s.idx));
+        scratch.candidates.extend(near);
+        take(&mut list, Source::Embedding, limit, scratch);
+    }
+    fill::fill(&mut list, limit, [&parts.popularity.trending], &mut scratch.mask);
+    list
+}
+
+/// Complements of a basket: what goes into the same baskets; where that runs
+/// out, what the same shoppers buy; then popular items.
+pub fn bought_together(
+    snapshot: &Snapshot,
+    basket: &[ItemIdx],
+    limit: usize,
+    shelf: &Shelf<'_>,
+    scratch: &mut Scratch,
+) -> Vec<Recommended> {
+    shelf.mask(&mut scratch.mask);
+    basket.iter().for_each(|&item| scratch.mask.forbid(item));
+    let parts = &snapshot.parts;
+    let mut list = Vec::new();
+    sum_rows(&parts.together, basket, scratch);
+    take(&mut list, Source::BoughtTogether, limit, scratch);
+    sum_rows(&parts.similar, basket, scratch);
+    take(&mut list, Source::ItemCf, limit, scratch);
+    fill::fill(&mut list, limit, [&parts.popularity.trending], &mut scratch.mask);
+    list
+}
+
+/// The shoppers most similar to a history, best first; scores are cosines.
+pub fn similar_users(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> Vec<Scored> {
+    query.profile(snapshot, scratch);
+    sources::similar_users(snapshot, query, query.limit, scratch);
+    scratch.candidates.clone()
+}
+
+/// The most bought items of a window; where it holds too few, those of all time.
+pub fn popular(
+    snapshot: &Snapshot,
+    window: Window,
+    limit: usize,
+    shelf: &Shelf<'_>,
+    scratch: &mut Scratch,
+) -> Vec<Recommended> {
+    let popularity = &snapshot.parts.popularity;
+    let rankings = [popularity.window(window), &popularity.all_time];
+    from_rankings(rankings, limit, shelf, &mut scratch.mask)
+}
+
+/// A list from rankings alone: all there is before the first snapshot.
+pub fn from_rankings<'a>(
+    rankings: impl IntoIterator<Item = &'a Ranking>,
+    limit: usize,
+    shelf: &Shelf<'_>,
+    mask: &mut ItemMask,
+) -> Vec<Recommended> {
+    shelf.mask(mask);
+    let mut list = Vec::new();
+    fill::fill(&mut list, limit, rankings, mask);
+    list
+}
+
+/// Sums rows of a table of neighbours into the candidates that may be offered.
+fn sum_rows(table: &Csr, rows: &[ItemIdx], scratch: &mut Scratch) {
+    let Scratch { items, mask, candidates, .. } = scratch;
+    items.reserve(table.width);
+    for &row in rows {
+        for (item, score) in table.pairs(row as usize) {
+            items.add(item, score);
+        }
+    }
+    items.drain_top(usize::MAX, |item| mask.allows(item), candidates);
+}
+
+/// Moves candidates to the list, below what it holds, and off the shelf.
+fn take(list: &mut Vec<Recommended>, source: Source, limit: usize, scratch: &mut Scratch) {
+    let missing = limit.saturating_sub(list.len());
+    let Some(best) = scratch.candidates.first().map(|s| s.score) else { return };
+    let scale = list.last().map_or(1.0, |last: &Recommended| (last.score / best).min(1.0));
+    for s in scratch.candidates.drain(..).take(missing) {
+        scratch.mask.forbid(s.idx);
+        list.push(Recommended { item: s.idx, score: s.score * scale, source });
+    }
+}

@@ -1,0 +1,100 @@
+//! Memory that requests reuse, so that a request allocates next to nothing.
+
+use crate::domain::HistoryEvent;
+use crate::domain::topk::{Scored, keep_top};
+use crate::live::ItemMask;
+use crate::matrix::weight::Cell;
+use crate::model::Source;
+use crate::model::ann::Visited;
+
+/// One request's working memory. Grows to the store's size and stays.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// What may be offered.
+    pub mask: ItemMask,
+    /// The shopper's row of the matrix.
+    pub profile: Vec<Cell>,
+    /// The shopper's events, in whatever order a step needs.
+    pub(super) events: Vec<HistoryEvent>,
+    /// Scores of items.
+    pub(super) items: Accumulator,
+    /// Similarities of users.
+    pub(super) users: Accumulator,
+    /// Blended scores of items.
+    pub(super) blended: Accumulator,
+    /// Per item: the largest contribution and its source.
+    pub(super) lead: Vec<(f32, Source)>,
+    /// The shopper's embedding.
+    pub(super) query: Vec<f32>,
+    /// Candidates of one source.
+    pub(super) candidates: Vec<Scored>,
+    pub(super) visited: Visited,
+}
+
+/// Sums by dense id: adding is one array write, and clearing costs only what
+/// was touched.
+#[derive(Debug, Default)]
+pub struct Accumulator {
+    sums: Vec<f32>,
+    touched: Vec<u32>,
+}
+
+impl Accumulator {
+    /// Makes room for ids below `len`.
+    pub fn reserve(&mut self, len: usize) {
+        if self.sums.len() < len {
+            self.sums.resize(len, 0.0);
+        }
+    }
+
+    /// Adds a positive value to an id below the reserved length.
+    #[inline]
+    pub fn add(&mut self, idx: u32, value: f32) {
+        let sum = &mut self.sums[idx as usize];
+        if *sum == 0.0 {
+            self.touched.push(idx);
+        }
+        *sum += value;
+    }
+
+    /// Whether anything was added to an id below the reserved length.
+    #[inline]
+    pub fn holds(&self, idx: u32) -> bool {
+        self.sums[idx as usize] != 0.0
+    }
+
+    /// Moves the best `k` sums above 0 whose ids pass into `best`, best first,
+    /// and leaves the accumulator empty.
+    pub fn drain_top(&mut self, k: usize, passes: impl Fn(u32) -> bool, best: &mut Vec<Scored>) {
+        best.clear();
+        for idx in self.touched.drain(..) {
+            let score = std::mem::take(&mut self.sums[idx as usize]);
+            if score > 0.0 && passes(idx) {
+                best.push(Scored { idx, score });
+            }
+        }
+        keep_top(best, k);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draining_leaves_nothing_behind() {
+        let mut sums = Accumulator::default();
+        sums.reserve(5);
+        let mut best = Vec::new();
+        for _ in 0..2 {
+            for (idx, value) in [(1, 1.0), (4, 2.0), (1, 2.0), (2, 0.0), (3, 9.0)] {
+                sums.add(idx, value);
+            }
+            sums.drain_top(2, |idx| idx != 3, &mut best);
+            assert_eq!(
+                best.iter().map(|s| (s.idx, s.score)).collect::<Vec<_>>(),
+                [(1, 3.0), (4, 2.0)]
+            );
+        }
+    }
+}

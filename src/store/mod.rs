@@ -1,0 +1,97 @@
+//! Durable state: one append-only log per store holds every event, every
+//! catalogue write and the names behind the dense ids, in the order in which
+//! they were acknowledged. Live state is a fold over it, so there is no second
+//! store to keep in step.
+//!
+//! - [`folder`]: where things lie, who may open them
+//! - [`record`]: what a record is, as bytes
+//! - [`frame`]: checksummed, length-framed blocks of records
+//! - [`segment`]: one file of blocks; tells a torn tail from damage
+//! - [`log`]: the writer, and the replay that everything else starts from
+
+pub mod folder;
+pub mod frame;
+pub mod log;
+pub mod record;
+pub mod segment;
+
+pub use folder::StoreFolder;
+pub use log::{Durability, Log, replay};
+pub use record::{BlockBuilder, Entry, Record, StoredEvent};
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// What durable state can refuse; each says what to do.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// A file operation failed.
+    #[error("{action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Bytes on disk are not what was written.
+    #[error(
+        "the log is damaged: {} at byte {position}: {what}. Records before offset {offset} are \
+         whole. Restore this file from a backup; nothing was changed",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file the damaged block begins.
+        position: u64,
+        /// Offset that the damaged block should begin with.
+        offset: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Another process has the folder open.
+    #[error(
+        "the data folder {} is in use by another process; stop it, or ask it instead with --server ADDR",
+        path.display()
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A newer version wrote the folder.
+    #[error(
+        "the data folder {} has format {found}, written by a newer version; this one reads up to \
+         format {known}: upgrade qianmian, or name another folder",
+        path.display()
+    )]
+    Newer {
+        /// The folder.
+        path: PathBuf,
+        /// The format found.
+        found: String,
+        /// The newest format known here.
+        known: u32,
+    },
+    /// An earlier write or flush failed half-way, so what is on disk is not known.
+    #[error(
+        "an earlier write to the log failed ({0}); the store takes no more writes until a restart \
+         has read back what is on disk"
+    )]
+    Poisoned(String),
+}
+
+impl StoreError {
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
+        let path = path.to_owned();
+        move |source| StoreError::Io { action, path, source }
+    }
+}
+
+impl From<StoreError> for crate::domain::Error {
+    fn from(error: StoreError) -> Self {
+        crate::domain::Error::Storage(error.to_string())
+    }
+}

@@ -1,0 +1,83 @@
+//! Popularity: distinct buyers in windows of time, and the faded sum.
+
+use crate::domain::{DAY_MS, EventKind, HistoryEvent};
+use crate::matrix::{Interactions, UserEvents, weight};
+use crate::model::{Popularity, Ranking, Window};
+
+/// Counts every window, as of `now_ms`.
+pub fn train(events: &UserEvents, matrix: &Interactions, now_ms: i64) -> Popularity {
+    let counts = |window| Ranking::new(buyers(events, window, now_ms));
+    let mut trending = vec![0.0f32; events.items()];
+    for (&item, &weight) in matrix.by_user.columns.iter().zip(&matrix.by_user.values) {
+        trending[item as usize] += weight;
+    }
+    Popularity {
+        days7: counts(Window::Days7),
+        days30: counts(Window::Days30),
+        all_time: counts(Window::AllTime),
+        trending: Ranking::new(trending),
+    }
+}
+
+/// Distinct users per item who bought it within the window. Where the log
+/// knows no purchase, every kind that speaks for an item counts.
+fn buyers(events: &UserEvents, window: Window, now_ms: i64) -> Vec<f32> {
+    let has_purchases = events.all().iter().any(|e| e.kind == EventKind::Purchase);
+    let speaks = |e: &&HistoryEvent| match has_purchases {
+        true => e.kind == EventKind::Purchase,
+        false => weight::kind_weight(e.kind) > 0.0,
+    };
+    let since_ms = window.days().map_or(i64::MIN, |days| now_ms - days * DAY_MS);
+    let mut counts = vec![0.0; events.items()];
+    let mut seen_by = vec![u32::MAX; events.items()];
+    for user in 0..events.users() {
+        let within = events.of(user).iter().filter(|e| e.time_ms > since_ms);
+        for event in within.filter(speaks) {
+            let item = event.item as usize;
+            if std::mem::replace(&mut seen_by[item], user as u32) != user as u32 {
+                counts[item] += 1.0;
+            }
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Weighting;
+
+    fn event(kind: EventKind, item: u32, day: i64) -> HistoryEvent {
+        HistoryEvent { time_ms: day * DAY_MS, item, quantity: 1.0, basket: 0, kind }
+    }
+
+    fn trained(log: Vec<(u32, HistoryEvent)>) -> Popularity {
+        let events = UserEvents::new(3, 3, log);
+        let now_ms = events.newest_ms();
+        let matrix = Interactions::new(&events, &Weighting { half_life_days: 0.0 }, now_ms);
+        train(&events, &matrix, now_ms)
+    }
+
+    #[test]
+    fn buyers_count_once_and_only_within_the_window() {
+        use EventKind::*;
+        let popularity = trained(vec![
+            (0, event(Purchase, 0, 0)),
+            (1, event(Purchase, 0, 1)),
+            (1, event(Purchase, 1, 90)),
+            (1, event(Purchase, 1, 99)),
+            (2, event(View, 2, 100)),
+        ]);
+        assert_eq!(popularity.all_time, Ranking::new([2.0, 1.0, 0.0]));
+        assert_eq!(popularity.days30, Ranking::new([0.0, 1.0, 0.0]));
+        assert_eq!(popularity.days7, Ranking::new([0.0, 1.0, 0.0]));
+    }
+
+    #[test]
+    fn views_count_where_there_are_no_purchases() {
+        let view = event(EventKind::View, 2, 1);
+        let popularity =
+            trained(vec![(0, view), (1, view), (1, event(EventKind::Impression, 1, 1))]);
+        assert_eq!(popularity.days7, Ranking::new([0.0, 0.0, 2.0]));
+    }
+}

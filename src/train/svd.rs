@@ -1,0 +1,157 @@
+//! Embeddings by randomised singular value decomposition (Halko, Martinsson
+//! and Tropp, arXiv 0909.4061) of A = D_u^-½ X D_i^-½.
+//!
+//! Only the right singular vectors V are wanted, so the subspace iteration runs
+//! on AᵀA: Q ← orth(Aᵀ(A Q)), then the small symmetric eigenproblem of
+//! (AQ)ᵀ(AQ). Item i becomes √n_i v_i; all are scaled so that the longest is 1.
+
+use faer::Mat;
+use ndarray::{Array2, ArrayView2, Axis};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+
+use super::TrainError;
+use crate::domain::progress::Control;
+use crate::matrix::{Csr, Interactions};
+use crate::model::settings::EmbeddingSettings;
+
+/// Columns drawn beyond those kept; they make the kept ones accurate.
+const OVERSAMPLING: usize = 10;
+
+/// Trains vectors (items × dimensions, row by row) and the factor by which each
+/// item folds into a shopper's vector (1 / n_i).
+///
+/// # Errors
+/// [`TrainError::Cancelled`], or [`TrainError::Factorisation`].
+pub fn train(
+    matrix: &Interactions,
+    settings: &EmbeddingSettings,
+    seed: u64,
+    control: &Control<'_>,
+) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
+    let (users, items) = (matrix.by_user.rows(), matrix.by_item.rows());
+    let n_items: Vec<f32> = (0..items).map(|i| matrix.by_item.row(i).1.iter().sum()).collect();
+    let n_users: Vec<f32> = (0..users).map(|u| matrix.by_user.row(u).1.iter().sum()).collect();
+    let a = normalised(&matrix.by_user, &n_users, &n_items);
+    let a_t = normalised(&matrix.by_item, &n_items, &n_users);
+    let columns = (settings.dimensions + OVERSAMPLING).min(users).min(items);
+
+    let mut rng = StdRng::seed_from_u64(seed);
+    let draws = (0..items * columns).map(|_| StandardNormal.sample(&mut rng)).collect();
+    let mut q: Array2<f32> = shaped(items, columns, draws);
+    for _ in 0..=settings.power_iterations {
+        control.check()?;
+        q = orthonormal(&times(&a_t, times(&a, q.view()).view()));
+    }
+    let v = right_vectors(&a, q, settings.dimensions)?;
+
+    let mut vectors = shaped(items, settings.dimensions, vec![0.0; items * settings.dimensions]);
+    for (i, mut row) in vectors.axis_iter_mut(Axis(0)).enumerate() {
+        let root = n_items[i].sqrt();
+        row.iter_mut().zip(v.row(i)).for_each(|(y, v)| *y = root * v);
+    }
+    let longest = vectors.axis_iter(Axis(0)).map(|row| row.dot(&row).sqrt()).fold(0.0, f32::max);
+    if !longest.is_finite() || longest == 0.0 {
+        return Err(TrainError::Factorisation("the vectors are not finite".to_owned()));
+    }
+    vectors /= longest;
+    let fold_in = n_items.iter().map(|&n| if n > 0.0 { 1.0 / n } else { 0.0 }).collect();
+    Ok((vectors.into_raw_vec_and_offset().0, fold_in))
+}
+
+/// The matrix with each cell divided by the root of both its degrees.
+fn normalised(matrix: &Csr, row_degrees: &[f32], column_degrees: &[f32]) -> Csr {
+    let mut scaled = matrix.clone();
+    for (row, degree) in row_degrees.iter().enumerate() {
+        let range = matrix.starts[row] as usize..matrix.starts[row + 1] as usize;
+        for (value, &column) in scaled.values[range.clone()].iter_mut().zip(&matrix.columns[range])
+        {
+            *value /= (degree * column_degrees[column as usize]).sqrt();
+        }
+    }
+    scaled
+}
+
+/// Sparse times dense, row by row, all cores.
+fn times(sparse: &Csr, dense: ArrayView2<'_, f32>) -> Array2<f32> {
+    let columns = dense.ncols();
+    let mut out = vec![0.0f32; sparse.rows() * columns];
+    out.par_chunks_mut(columns).enumerate().for_each(|(row, sums)| {
+        for (column, value) in sparse.pairs(row) {
+            let source = dense.row(column as usize);
+            for (sum, x) in sums.iter_mut().zip(source) {
+                *sum += value * x;
+            }
+        }
+    });
+    shaped(sparse.rows(), columns, out)
+}
+
+/// An orthonormal basis of the columns.
+fn orthonormal(matrix: &Array2<f32>) -> Array2<f32> {
+    let columns = Mat::from_fn(matrix.nrows(), matrix.ncols(), |i, j| matrix[[i, j]]);
+    let q = columns.qr().compute_thin_Q();
+    Array2::from_shape_fn((q.nrows(), q.ncols()), |(i, j)| q[(i, j)])
+}
+
+/// The `dimensions` right singular vectors of largest singular value within
+/// the subspace of `q`, largest first; zeros where there are fewer.
+fn right_vectors(a: &Csr, q: Array2<f32>, dimensions: usize) -> Result<Array2<f32>, TrainError> {
+    let aq = times(a, q.view());
+    let small = aq.t().dot(&aq);
+    let small = Mat::from_fn(small.nrows(), small.ncols(), |i, j| f64::from(small[[i, j]]));
+    let eigen = small
+        .self_adjoint_eigen(faer::Side::Lower)
+        .map_err(|e| TrainError::Factorisation(format!("{e:?}")))?;
+    let (vectors, found) = (eigen.U(), small.ncols());
+    // Eigenvalues ascend: the last column belongs to the largest.
+    let rotation = Array2::from_shape_fn((found, dimensions), |(i, j)| {
+        if j < found { vectors[(i, found - 1 - j)] as f32 } else { 0.0 }
+    });
+    Ok(q.dot(&rotation))
+}
+
+fn shaped(rows: usize, columns: usize, values: Vec<f32>) -> Array2<f32> {
+    Array2::from_shape_vec((rows, columns), values)
+        .unwrap_or_else(|e| unreachable!("{rows} x {columns}: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    #[test]
+    fn as_many_dimensions_as_rank_rebuild_the_matrix() {
+        // Two blocks of shoppers with unequal sizes: rank 2.
+        let rows: Vec<Vec<(u32, f32)>> = (0..10)
+            .map(|u| (0..6).filter(|i| (i / 3 == 0) == (u < 4)).map(|i| (i, 1.0)).collect())
+            .collect();
+        let by_user = Csr::from_rows(6, rows.clone());
+        let matrix =
+            Interactions { by_item: by_user.transpose(), last_seconds: vec![0; 30], by_user };
+        let settings = EmbeddingSettings { dimensions: 2, ..Default::default() };
+        let cancel = AtomicBool::new(false);
+        let control = Control::new(&|_| {}, &cancel);
+        let (vectors, fold_in) = train(&matrix, &settings, 7, &control).unwrap();
+        // A shopper's scores: within the own block all alike, outside nothing.
+        for user in [0, 9] {
+            let mut q = [0.0f32; 2];
+            for &(i, x) in &rows[user] {
+                (0..2).for_each(|d| q[d] += x * fold_in[i as usize] * vectors[i as usize * 2 + d]);
+            }
+            let scores: Vec<f32> =
+                (0..6).map(|i| q[0] * vectors[i * 2] + q[1] * vectors[i * 2 + 1]).collect();
+            let own = rows[user][0].0 as usize;
+            for (i, score) in scores.iter().enumerate() {
+                let expected = if i / 3 == own / 3 { scores[own] } else { 0.0 };
+                assert!((score - expected).abs() < 1e-4, "{scores:?}");
+            }
+            assert!(scores[own] > 0.01);
+        }
+        assert_eq!(train(&matrix, &settings, 7, &control).unwrap().0, vectors, "seeded");
+    }
+}
