@@ -1,5 +1,6 @@
 //! Arguments, configuration, log lines, then the verb.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -31,9 +32,13 @@ fn run(cli: Cli) -> Result<(), Failure> {
 fn start_logging(config: &Config) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&config.logging.level)
         .map_err(|e| format!("logging.level {:?}: {e}", config.logging.level))?;
+    // hnsw_rs reports every graph it builds at info.
+    let filter = filter.add_directive("hnsw_rs=warn".parse()?);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.logging.format {
-        LogFormat::Text => lines.with_target(false).init(),
+        LogFormat::Text => {
+            lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
+        }
         LogFormat::Json => lines.json().init(),
     }
     Ok(())

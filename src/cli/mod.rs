@@ -56,7 +56,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(serve::Serve),
-    Import(import::Import),
+    Import(Box<import::Import>),
     Train(train::Train),
     Recommend(recommend::Recommend),
     Similar(similar::Similar),

@@ -4,7 +4,7 @@
 //! - [`popularity`]: who bought what, by window
 //! - [`cooccurrence`]: the sparse product behind item CF, similar items and baskets
 //! - [`user_cf`]: inverted lists
-//! - [`svd`]: embeddings
+//! - [`svd`]: the embeddings
 //! - [`ann`]: the nearest-neighbour graph over them, built by hnsw_rs and checked
 
 pub mod ann;

@@ -1,1 +1,12 @@
+//! Everything that needs the whole: a real server on a real socket, real files,
+//! real clients.
 
+mod cli;
+mod config;
+mod contract;
+mod crash;
+mod e2e;
+mod malformed;
+mod python;
+mod support;
+mod tidy;

@@ -1,0 +1,147 @@
+//! The command line as people use it.
+
+use std::io::Write;
+
+use crate::support::{self, Server, online_retail, purchases, run, trained};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_answers_from_a_folder_and_from_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let log = online_retail(&folder, 20_000);
+    let data = data.to_str().unwrap();
+    let (ok, _, error) =
+        run(&["import", log.to_str().unwrap(), "--preset", "online-retail", "--data", data]);
+    assert!(ok, "{error}");
+    let (ok, out, error) = run(&["models", "--data", data]);
+    assert!(ok && out.contains("no model yet"), "{out}{error}");
+    let (ok, out, error) = run(&["train", "--data", data]);
+    assert!(ok && out.starts_with("generation 1"), "{out}{error}");
+    assert!(error.contains("embeddings"), "{error}");
+    let (ok, table, error) = run(&["recommend", "17850", "--data", data, "-n", "3"]);
+    assert!(ok && table.contains("built on history"), "{table}{error}");
+    let (_, similar, _) = run(&["similar", "85123A", "--data", data]);
+    assert!(similar.contains("HEART"), "titles are shown: {similar}");
+    let (ok, out, _) = run(&["models", "--json", "--data", data]);
+    let models: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(ok && models[0]["active"] == true);
+
+    let items = |json: &str| -> serde_json::Value {
+        serde_json::from_str::<serde_json::Value>(json).unwrap()["items"].clone()
+    };
+    let (_, local, _) = run(&["recommend", "17850", "--data", data, "--json"]);
+    let server = Server::start(std::path::Path::new(data), support::quiet()).await;
+    let address = server.address.clone();
+    let remote = tokio::task::spawn_blocking(move || {
+        let listed = run(&["recommend", "17850", "--server", &address, "--json"]);
+        let trained = run(&["train", "--server", &address]);
+        (listed, trained)
+    });
+    let ((ok, remote, error), (trained, out, _)) = remote.await.unwrap();
+    assert!(ok, "{error}");
+    assert_eq!(items(&local), items(&remote));
+    assert!(trained && out.starts_with("generation 2"), "{out}");
+
+    let (ok, _, error) = run(&["recommend", "17850", "--data", data]);
+    assert!(!ok && error.contains("in use by another process"), "{error}");
+    server.stop().await;
+}
+
+#[test]
+fn refused_lines_are_counted_and_kept_and_the_rest_goes_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.jsonl.gz");
+    let mut gz = flate2::write::GzEncoder::new(
+        std::fs::File::create(&log).unwrap(),
+        flate2::Compression::default(),
+    );
+    gz.write_all(
+        b"{\"who\": \"u\", \"item_id\": \"i\", \"timestamp\": 1600000000}\n\
+          {\"who\": \"u\", \"item_id\": \"i\", \"timestamp\": 1600000000}\n\
+          {\"who\": \"u\", \"item_id\": \"i\", \"timestamp\": \"never\"}\n\
+          {\"who\": \"u\", \"item_id\": \"i\", \"timestamp\": 99999999999}\n",
+    )
+    .unwrap();
+    gz.finish().unwrap();
+    let rejects = folder.path().join("rejects.txt");
+    let import = || {
+        run(&[
+            "import",
+            log.to_str().unwrap(),
+            "--map",
+            "user_id=who",
+            "--data",
+            folder.path().join("data").to_str().unwrap(),
+            "--rejects",
+            rejects.to_str().unwrap(),
+        ])
+    };
+    let (ok, out, error) = import();
+    assert!(ok, "{error}");
+    let count = |out: &str, what: &str| {
+        out.lines()
+            .find(|l| l.contains(what))
+            .and_then(|l| l.split_whitespace().last()?.parse().ok())
+    };
+    assert_eq!(count(&out, "events taken"), Some(2), "true duplicates survive: {out}");
+    assert_eq!(count(&out, "refused: timestamp cannot be read"), Some(1), "{out}");
+    assert_eq!(count(&out, "refused: time breaks a limit"), Some(1), "{out}");
+    let kept = std::fs::read_to_string(&rejects).unwrap();
+    assert!(kept.contains("log.jsonl.gz:3\ttimestamp cannot be read\t\"never\""), "{kept}");
+
+    let (_, out, _) = import();
+    assert_eq!(count(&out, "events taken"), Some(0), "{out}");
+    assert_eq!(count(&out, "skipped: already imported"), Some(2), "{out}");
+    // The file grows by one row that is new and one that repeats a third time.
+    let mut grown = Vec::new();
+    std::io::Read::read_to_end(
+        &mut flate2::read::GzDecoder::new(std::fs::File::open(&log).unwrap()),
+        &mut grown,
+    )
+    .unwrap();
+    grown.extend_from_slice(
+        b"{\"who\": \"u\", \"item_id\": \"i\", \"timestamp\": 1600000000}\n\
+          {\"who\": \"v\", \"item_id\": \"i\", \"timestamp\": 1600000000}\n",
+    );
+    let mut gz = flate2::write::GzEncoder::new(
+        std::fs::File::create(&log).unwrap(),
+        flate2::Compression::default(),
+    );
+    gz.write_all(&grown).unwrap();
+    gz.finish().unwrap();
+    let (_, out, _) = import();
+    assert_eq!(count(&out, "events taken"), Some(2), "{out}");
+    assert_eq!(count(&out, "skipped: already imported"), Some(2), "{out}");
+}
+
+#[test]
+fn a_wrong_file_costs_nothing_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let log = folder.path().join("log.csv");
+    std::fs::write(&log, "a,b\n1,2\n").unwrap();
+    let import = |file: &str| run(&["import", file, "--data", data.to_str().unwrap()]);
+    let (ok, _, error) = import(log.to_str().unwrap());
+    assert!(!ok && error.contains("--map user_id=COLUMN"), "{error}");
+    let (ok, _, error) = import("/nowhere.csv");
+    assert!(!ok && error.contains("/nowhere.csv"), "{error}");
+    assert!(!data.exists());
+    let (ok, _, error) = run(&["recommend", "u", "--data", data.to_str().unwrap()]);
+    assert!(!ok && error.contains("there is no data folder"), "{error}");
+    let (ok, _, error) = run(&["recommend", "u", "--server", "127.0.0.1:1"]);
+    assert!(!ok && error.contains("no server answers"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_item_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), support::quiet()).await;
+    server.engine.record(purchases(&[("u", "i", 1), ("v", "i", 1)])).await.unwrap();
+    trained(&server.engine).await;
+    let address = server.address.clone();
+    let (ok, _, error) =
+        tokio::task::spawn_blocking(move || run(&["similar", "nope", "--server", &address]))
+            .await
+            .unwrap();
+    assert!(!ok && error.contains("item \"nope\" is not known"), "{error}");
+}

@@ -1,0 +1,69 @@
+//! One contract for every source that learns: on a checkerboard, where shoppers of
+//! even number have the items of even number, the withheld diagonal comes back.
+
+use qianmian::engine::{Engine, RecommendRequest};
+use qianmian::model::Source;
+use qianmian::recommend::{Basis, RepeatPolicy};
+
+use crate::support::{self, purchases};
+
+const SIZE: usize = 20;
+
+fn checkerboard(data: &std::path::Path) -> Engine {
+    let mut options = support::quiet();
+    // With as many dimensions as the matrix has rank, a factorisation only repeats it.
+    options.train.settings.embedding.dimensions = 8;
+    let engine = Engine::open(data, options).unwrap();
+    let names: Vec<(String, String)> = (0..SIZE)
+        .flat_map(|u| (0..SIZE).map(move |i| (u, i)))
+        .filter(|(u, i)| u % 2 == i % 2 && u != i)
+        .map(|(u, i)| (format!("u{u}"), format!("i{i}")))
+        .collect();
+    let rows: Vec<_> = names.iter().map(|(u, i)| (u.as_str(), i.as_str(), 1)).collect();
+    engine.write_blocking(qianmian::engine::Write::Events(purchases(&rows))).unwrap();
+    engine
+}
+
+fn ask(user: usize, strategy: Option<Source>) -> RecommendRequest {
+    RecommendRequest {
+        user_id: format!("u{user}"),
+        limit: 1,
+        strategy,
+        repeat: Some(RepeatPolicy::ExcludePurchased),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn the_withheld_diagonal_comes_back_from_every_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = checkerboard(folder.path());
+    engine.trainer().train_blocking(&mut |_| {}).unwrap();
+    for strategy in [None, Some(Source::ItemCf), Some(Source::UserCf), Some(Source::Embedding)] {
+        for user in 0..SIZE {
+            let answer = engine.recommend(&ask(user, strategy)).unwrap();
+            assert_eq!(answer.basis, Basis::History);
+            let (item, score, source) = &answer.entries[0];
+            assert_eq!(*item, format!("i{user}"), "{strategy:?} for user {user}");
+            assert!(*score > 0.0);
+            if let Some(strategy) = strategy {
+                assert_eq!(*source, strategy);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_log_and_seed_give_the_same_answers() {
+    let lists = || {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = checkerboard(folder.path());
+        engine.trainer().train_blocking(&mut |_| {}).unwrap();
+        let now_ms = 1_700_000_000_000;
+        let ask = |user| RecommendRequest { limit: 10, ..ask(user, None) };
+        (0..SIZE)
+            .map(|user| engine.recommend_at(&ask(user), now_ms).unwrap().entries)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lists(), lists());
+}

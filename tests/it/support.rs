@@ -1,0 +1,180 @@
+//! What the tests share: logs, a server in this process, a server in another.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use qianmian::api::pb::catalog_service_client::CatalogServiceClient;
+use qianmian::api::pb::event_service_client::EventServiceClient;
+use qianmian::api::pb::model_service_client::ModelServiceClient;
+use qianmian::api::pb::recommendation_service_client::RecommendationServiceClient;
+use qianmian::api::{self, ServeOptions};
+use qianmian::domain::{Event, EventKind};
+use qianmian::engine::Engine;
+use qianmian::engine::options::EngineOptions;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+
+/// Options under which nothing happens unasked.
+pub fn quiet() -> EngineOptions {
+    let mut options = EngineOptions::default();
+    options.train.automatic = false;
+    options
+}
+
+/// A server in this process.
+pub struct Server {
+    pub engine: Arc<Engine>,
+    pub channel: Channel,
+    pub address: String,
+    stop: oneshot::Sender<()>,
+    done: JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves the store in `data` on a free port.
+    pub async fn start(data: &Path, options: EngineOptions) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let engine = Arc::new(Engine::open(data, options).unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = engine.clone();
+        let done = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            api::serve(serving, listener, &ServeOptions::default(), stopped).await.unwrap();
+        });
+        let channel =
+            Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        Server { engine, channel, address, stop, done }
+    }
+
+    /// Stops it and waits until the data folder is free.
+    pub async fn stop(self) {
+        let Server { engine, channel, stop, done, .. } = self;
+        drop(channel);
+        stop.send(()).unwrap();
+        done.await.unwrap();
+        // The server's last connection may hold the engine a moment longer.
+        let mut engine = Some(engine);
+        for _ in 0..200 {
+            match Arc::try_unwrap(engine.take().unwrap()) {
+                Ok(engine) => return drop(engine),
+                Err(shared) => engine = Some(shared),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("the engine is still held after the server stopped");
+    }
+
+    pub fn recommendations(&self) -> RecommendationServiceClient<Channel> {
+        RecommendationServiceClient::new(self.channel.clone())
+    }
+
+    pub fn events(&self) -> EventServiceClient<Channel> {
+        EventServiceClient::new(self.channel.clone())
+    }
+
+    pub fn catalog(&self) -> CatalogServiceClient<Channel> {
+        CatalogServiceClient::new(self.channel.clone())
+    }
+
+    pub fn models(&self) -> ModelServiceClient<Channel> {
+        ModelServiceClient::new(self.channel.clone())
+    }
+}
+
+/// Purchases as a log: (user, item, day).
+pub fn purchases(rows: &[(&str, &str, i64)]) -> Vec<Event> {
+    rows.iter()
+        .map(|(user, item, day)| {
+            Event::new(EventKind::Purchase, user, item, 1_600_000_000_000 + day * 86_400_000)
+        })
+        .collect()
+}
+
+/// Trains and waits for the model.
+pub async fn trained(engine: &Arc<Engine>) -> u64 {
+    let engine = engine.clone();
+    tokio::task::spawn_blocking(move || engine.trainer().train_blocking(&mut |_| {}))
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+/// The first `lines` lines of the bundled log, as a file.
+pub fn online_retail(folder: &TempDir, lines: usize) -> PathBuf {
+    let path = folder.path().join("log.csv");
+    let file =
+        std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/data/online_retail.csv.gz"));
+    let text = BufReader::new(flate2::read::GzDecoder::new(file.unwrap()));
+    let mut out = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
+    for line in text.lines().take(lines) {
+        writeln!(out, "{}", line.unwrap()).unwrap();
+    }
+    out.flush().unwrap();
+    path
+}
+
+/// Runs the binary to its end; its output as text.
+pub fn run(arguments: &[&str]) -> (bool, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_qianmian")).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+/// A server in a process of its own, which can be killed.
+pub struct Process {
+    child: Child,
+    pub address: String,
+}
+
+impl Process {
+    /// Serves the store in `data` on a free port, without automatic training.
+    pub fn start(data: &Path) -> Process {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_qianmian"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .env("QIANMIAN_LOGGING__FORMAT", "json")
+            .env("QIANMIAN_TRAIN__AUTOMATIC", "false")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut seen = String::new();
+        let address = loop {
+            let mut line = String::new();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "the server ended: {seen}");
+            let fields: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if let Some(address) = fields["fields"]["address"].as_str() {
+                break address.to_owned();
+            }
+            seen += &line;
+        };
+        // Somebody must go on reading, or the server's log lines would fill the pipe.
+        std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
+        Process { child, address }
+    }
+
+    pub async fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap()
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
