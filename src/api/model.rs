@@ -41,7 +41,7 @@ impl ModelApi {
         &self,
         wanted: String,
     ) -> Result<mpsc::Receiver<Result<pb::WatchTrainingResponse, Status>>> {
-        let (latest, requested, mut changes) = self.engine.trainer().watch();
+        let (latest, pending, mut changes) = self.engine.trainer().watch();
         let mut wanted = Some(wanted).filter(|id| !id.is_empty());
         let of_latest = latest.filter(|status| match &wanted {
             Some(id) => *id == status.id,
@@ -49,7 +49,7 @@ impl ModelApi {
         });
         if let Some(id) = &wanted
             && of_latest.is_none()
-            && requested.as_ref() != Some(id)
+            && pending.as_ref() != Some(id)
         {
             return Err(Error::NotFound { kind: "training", id: id.clone() });
         }

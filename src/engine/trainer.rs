@@ -137,13 +137,15 @@ impl Trainer {
         Hold(&self.desk)
     }
 
-    /// The latest training's status, if there was one, the id of one that
-    /// waits to begin, and all changes to come.
+    /// The latest training's status, if there was one, the id of one that runs
+    /// or waits to begin, and all changes to come.
     pub fn watch(
         &self,
     ) -> (Option<TrainingStatus>, Option<String>, broadcast::Receiver<TrainingStatus>) {
         let orders = self.desk.orders.lock();
-        (orders.latest.clone(), orders.requested.clone(), self.desk.watchers.subscribe())
+        // One that has just begun may not have reported its first stage yet.
+        let pending = orders.running.as_ref().or(orders.requested.as_ref()).cloned();
+        (orders.latest.clone(), pending, self.desk.watchers.subscribe())
     }
 
     /// Trains and waits for the outcome, handing every status to `report`.

@@ -12,8 +12,10 @@ use crate::domain::topk::{Scored, keep_top};
 use crate::matrix::{Csr, Interactions};
 use crate::model::settings::ItemCfSettings;
 
-/// Shrinkage of the cosine: with few shoppers in common, likeness is chance.
-const SHRINKAGE: f32 = 20.0;
+/// Shrinkage of the cosine: with few shoppers in common, likeness is chance. In
+/// units of what shoppers say: those of a typical shop, with 50 to 100 items, say
+/// about 0.2 each, so that this stands for 20 of them.
+const SHRINKAGE: f32 = 4.0;
 /// Neighbours kept of an item for "similar items" and "bought together".
 const RELATED: usize = 200;
 
@@ -70,7 +72,7 @@ fn shrunk_cosine(rows: &Csr, by_item: &Csr, control: &Control<'_>) -> Result<Csr
     let n: Vec<f32> = (0..by_item.rows())
         .map(|item| by_item.row(item).0.iter().map(|&row| says[row as usize]).sum())
         .collect();
-    let score = |i: usize, j: usize, c: f32| c / ((n[i] * n[j]).sqrt() + SHRINKAGE * 0.2);
+    let score = |i: usize, j: usize, c: f32| c / ((n[i] * n[j]).sqrt() + SHRINKAGE);
     product(rows, by_item, &says, score, RELATED, control)
 }
 
