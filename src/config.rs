@@ -116,12 +116,6 @@ impl Config {
             ("train.threads", self.train.threads as f64, 0.0, 1_024.0),
             ("train.keep_models", self.train.keep_models as f64, 1.0, 1_000.0),
             (
-                "train.settings.weighting.half_life_days",
-                settings.weighting.half_life_days,
-                0.0,
-                36_500.0,
-            ),
-            (
                 "train.settings.embedding.dimensions",
                 settings.embedding.dimensions as f64,
                 8.0,
@@ -136,6 +130,8 @@ impl Config {
             ),
             ("train.settings.item_cf.neighbours", settings.item_cf.neighbours as f64, 1.0, 1e4),
             ("train.settings.user_cf.neighbours", settings.user_cf.neighbours as f64, 1.0, 1e4),
+            ("train.settings.ease.items", settings.ease.items as f64, 1.0, 20_000.0),
+            ("train.settings.ease.lambda", settings.ease.lambda.into(), 1e-3, 1e9),
             ("train.settings.blend.candidates", settings.blend.candidates as f64, 1.0, 1e5),
         ];
         for (key, value, min, max) in ranges {

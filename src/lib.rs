@@ -17,6 +17,8 @@
 //! | [`cli`] | the verbs of the command line, and the gRPC client they share |
 //! | [`api`] | the gRPC services: validate, convert, delegate |
 //! | [`engine`] | one store: the committer, the trainer's thread, imports, queries |
+//! | [`tune`] | fits settings and blend weights to the store, on held-out behaviour |
+//! | [`evaluate`] | splits, metrics, and the harness that asks for lists and scores them |
 //! | [`recommend`] | the funnel, pure: sources, blend, fill, related lists |
 //! | [`train`] | the trainers: popularity, item CF, baskets, user CF, embeddings, graph |
 //! | [`model`] | the snapshot and its parts, on disk and in memory |
@@ -59,6 +61,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod evaluate;
 pub mod import;
 pub mod live;
 pub mod matrix;
@@ -66,3 +69,4 @@ pub mod model;
 pub mod recommend;
 pub mod store;
 pub mod train;
+pub mod tune;

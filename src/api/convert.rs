@@ -29,6 +29,10 @@ pub fn source(source: Source) -> pb::Source {
         Source::Embedding => pb::Source::Embedding,
         Source::Popular => pb::Source::Popular,
         Source::Catalog => pb::Source::Catalog,
+        Source::Ease => pb::Source::Ease,
+        Source::Repeat => pb::Source::Repeat,
+        Source::Session => pb::Source::Session,
+        Source::Transition => pb::Source::Transition,
         Source::BoughtTogether => pb::Source::BoughtTogether,
     }
 }

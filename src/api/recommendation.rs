@@ -115,10 +115,14 @@ fn strategy(value: i32) -> Result<Option<Source>, Violation> {
         Ok(pb::Source::ItemCf) => Ok(Some(Source::ItemCf)),
         Ok(pb::Source::UserCf) => Ok(Some(Source::UserCf)),
         Ok(pb::Source::Embedding) => Ok(Some(Source::Embedding)),
+        Ok(pb::Source::Ease) => Ok(Some(Source::Ease)),
+        Ok(pb::Source::Repeat) => Ok(Some(Source::Repeat)),
+        Ok(pb::Source::Session) => Ok(Some(Source::Session)),
+        Ok(pb::Source::Transition) => Ok(Some(Source::Transition)),
         Ok(pb::Source::Popular) => Ok(Some(Source::Popular)),
         Ok(pb::Source::Catalog | pb::Source::BoughtTogether) | Err(_) => Err(Violation::new(
             "strategy",
-            format!("must be ITEM_CF, USER_CF, EMBEDDING, POPULAR or unspecified, was {value}"),
+            format!("must be 0 (the blend), ITEM_CF or another source of the blend, was {value}"),
         )),
     }
 }

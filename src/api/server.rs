@@ -71,6 +71,7 @@ pub async fn serve(
     };
     let limit = options.max_message_mib << 20;
     let (stopping, stopped) = tokio::sync::oneshot::channel();
+    let closing = engine.clone();
     let server = Server::builder()
         .concurrency_limit_per_connection(options.max_requests_per_connection)
         .http2_keepalive_interval(Some(Duration::from_secs(60)))
@@ -95,6 +96,7 @@ pub async fn serve(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             async move {
                 shutdown.await;
+                closing.close();
                 let _ = stopping.send(());
             },
         );

@@ -18,6 +18,7 @@ pub fn from_error(error: Error) -> Status {
         Error::NotReady(_) => (Code::FailedPrecondition, "NOT_READY"),
         Error::Overloaded(_) => (Code::ResourceExhausted, "OVERLOADED"),
         Error::Storage(_) => (Code::Unavailable, "STORAGE"),
+        Error::Import(_) => (Code::Internal, "IMPORT"),
         Error::Training(_) => (Code::Internal, "TRAINING"),
     };
     let mut details = ErrorDetails::new();

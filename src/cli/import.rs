@@ -81,7 +81,12 @@ impl Import {
                     write_failed = Some(e);
                 }
             };
-            engine.import(&mut *reader, content, self.preset, &mut report, &mut on_refusal)?;
+            let outcome =
+                engine.import(&mut *reader, content, self.preset, &mut report, &mut on_refusal);
+            if let Err(error) = outcome {
+                print_report(&report, content);
+                return Err(format!("{}: {error}", path.display()).into());
+            }
             if let Some(error) = write_failed {
                 return Err(format!("the rejects cannot be written: {error}").into());
             }

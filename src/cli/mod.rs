@@ -2,6 +2,7 @@
 //! are printed.
 //!
 //! - [`serve`], [`demo`], [`import`]: work on a data folder
+//! - [`evaluate`], [`plot`]: work on files alone
 //! - [`train`], [`recommend`], [`similar`], [`models`]: work on a data folder or,
 //!   with `--server`, on a running server
 //! - [`backend`]: both of these behind one face; the gRPC client
@@ -9,9 +10,11 @@
 
 pub mod backend;
 pub mod demo;
+pub mod evaluate;
 pub mod import;
 pub mod models;
 pub mod output;
+pub mod plot;
 pub mod recommend;
 pub mod serve;
 pub mod similar;
@@ -61,6 +64,7 @@ enum Verb {
     Recommend(recommend::Recommend),
     Similar(similar::Similar),
     Models(models::Models),
+    Evaluate(Box<evaluate::Evaluate>),
 }
 
 impl Cli {
@@ -97,6 +101,7 @@ impl Cli {
             Verb::Recommend(verb) => verb.run(config).await,
             Verb::Similar(verb) => verb.run(config).await,
             Verb::Models(verb) => verb.run(config).await,
+            Verb::Evaluate(verb) => tokio::task::block_in_place(|| verb.run(&config)),
         }
     }
 }

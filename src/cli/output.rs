@@ -98,6 +98,9 @@ impl List {
                 item.source.clone(),
             ]
         });
+        if self.items.is_empty() {
+            println!("nothing to offer: no item passes the filter, or all were bought before");
+        }
         let header = ["#", "item", "title", "score", "source"];
         println!("{}", table(&header, &["#", "score"], rows.collect()));
         let basis = self.basis.as_ref().map(|b| format!(", built on {b}")).unwrap_or_default();

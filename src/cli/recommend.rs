@@ -20,7 +20,7 @@ pub struct Recommend {
     #[arg(long, value_name = "ITEM,…", value_delimiter = ',')]
     session: Vec<String>,
     /// Length of the list, 1 to 500
-    #[arg(long, short = 'n', default_value_t = 10)]
+    #[arg(long, short = 'n', default_value_t = 10, value_parser = clap::value_parser!(i32).range(1..=500))]
     limit: i32,
     /// One source instead of the blend of all
     #[arg(long, value_enum)]
@@ -43,6 +43,10 @@ enum Strategy {
     ItemCf,
     UserCf,
     Embedding,
+    Ease,
+    Repeat,
+    Session,
+    Transition,
     Popular,
 }
 
@@ -63,6 +67,10 @@ impl Recommend {
             Some(Strategy::ItemCf) => pb::Source::ItemCf,
             Some(Strategy::UserCf) => pb::Source::UserCf,
             Some(Strategy::Embedding) => pb::Source::Embedding,
+            Some(Strategy::Ease) => pb::Source::Ease,
+            Some(Strategy::Repeat) => pb::Source::Repeat,
+            Some(Strategy::Session) => pb::Source::Session,
+            Some(Strategy::Transition) => pb::Source::Transition,
             Some(Strategy::Popular) => pb::Source::Popular,
         };
         let repeat_policy = match self.repeat {

@@ -43,15 +43,18 @@ impl Serve {
         let address = listener.local_addr()?;
         let engine = Arc::new(Engine::open(&config.data, config.engine())?);
         tracing::info!(%address, data = %config.data.display(), "serving");
-        if self.demo {
+        let demo = self.demo.then(|| {
             let engine = engine.clone();
             tokio::task::spawn_blocking(move || {
                 if let Err(error) = demo::run(&engine, address) {
-                    tracing::error!(%error, "the demo has no model");
+                    tracing::warn!(%error, "the demo has no model");
                 }
-            });
-        }
+            })
+        });
         api::serve(engine.clone(), listener, &config.serve, stop_signal()).await?;
+        if let Some(demo) = demo {
+            demo.await?;
+        }
         tracing::info!("stopped");
         drop(engine);
         drop(temporary);

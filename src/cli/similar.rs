@@ -15,7 +15,7 @@ pub struct Similar {
     /// The item
     item: String,
     /// Length of the list, 1 to 500
-    #[arg(long, short = 'n', default_value_t = 10)]
+    #[arg(long, short = 'n', default_value_t = 10, value_parser = clap::value_parser!(i32).range(1..=500))]
     limit: i32,
     /// Print JSON
     #[arg(long)]

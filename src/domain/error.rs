@@ -54,6 +54,9 @@ pub enum Error {
     /// The data folder is in use, damaged, or from a newer version.
     #[error("{0}")]
     Storage(String),
+    /// A file could not be read to its end.
+    #[error("{0}")]
+    Import(String),
     /// A training ended without a model.
     #[error("{0}")]
     Training(String),

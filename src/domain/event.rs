@@ -118,6 +118,20 @@ impl Event {
         }
     }
 
+    /// About what it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let texts = [
+            &self.event_id,
+            &self.user_id,
+            &self.item_id,
+            &self.basket_id,
+            &self.session_id,
+            &self.recommendation_id,
+            &self.channel,
+        ];
+        size_of::<Event>() + texts.iter().map(|text| text.len()).sum::<usize>()
+    }
+
     /// Checks every limit; the violation names the field.
     pub fn validate(&self, now_ms: i64) -> Result<(), Violation> {
         limits::id("user_id", &self.user_id)?;

@@ -41,6 +41,14 @@ impl Default for Item {
 }
 
 impl Item {
+    /// About what it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let lists = self.categories.iter().chain(&self.tags).map(|text| text.len() + 8);
+        let attributes = self.attributes.iter().map(|(key, value)| key.len() + value.len() + 16);
+        let texts = self.title.len() + self.brand.len();
+        size_of::<Item>() + texts + lists.sum::<usize>() + attributes.sum::<usize>()
+    }
+
     /// Checks every limit; the violation names the field.
     pub fn validate(&self) -> Result<(), Violation> {
         limits::text("title", &self.title, limits::MAX_TITLE_BYTES)?;

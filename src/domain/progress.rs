@@ -15,24 +15,33 @@ pub enum Stage {
     Baskets,
     /// User-based collaborative filtering.
     UserCf,
+    /// Item weights in closed form.
+    Ease,
+    /// Sessions and what follows what.
+    Sequences,
     /// Embeddings by singular value decomposition.
     Embeddings,
     /// The nearest-neighbour graph over the embeddings.
     Ann,
+    /// Fitting settings to held-out behaviour.
+    Tune,
     /// Writing the snapshot.
     Persist,
 }
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Stage; 8] = [
+    pub const ALL: [Stage; 11] = [
         Stage::ReadLog,
         Stage::Popularity,
         Stage::ItemCf,
         Stage::Baskets,
         Stage::UserCf,
+        Stage::Ease,
+        Stage::Sequences,
         Stage::Embeddings,
         Stage::Ann,
+        Stage::Tune,
         Stage::Persist,
     ];
 
@@ -44,8 +53,11 @@ impl Stage {
             Stage::ItemCf => "item cf",
             Stage::Baskets => "baskets",
             Stage::UserCf => "user cf",
+            Stage::Ease => "ease",
+            Stage::Sequences => "sequences",
             Stage::Embeddings => "embeddings",
             Stage::Ann => "ann graph",
+            Stage::Tune => "tune",
             Stage::Persist => "persist",
         }
     }

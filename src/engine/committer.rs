@@ -4,19 +4,27 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
+use indexmap::IndexSet;
+use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 
 use super::State;
-use crate::domain::{Error, Event, Item, Offset, Result};
+use crate::domain::{Error, Event, Item, Offset, Result, Violation};
 use crate::live::{Known, Vocabulary};
 use crate::store::{BlockBuilder, Log, Record, StoredEvent};
 
 /// Batches that may wait; one more is refused.
 const QUEUE: usize = 256;
-/// A group takes in no further batch once it holds this many records.
+/// Bytes that may wait; a batch that would take the queue beyond is refused.
+const QUEUE_BYTES: usize = 256 << 20;
+/// Largest batch in bytes; with a group before it, still a block that can be read.
+const BATCH_BYTES: usize = 128 << 20;
+/// A group takes in no further batch once it holds this many records, or bytes.
 const GROUP_RECORDS: usize = 20_000;
+const GROUP_BYTES: usize = 8 << 20;
 
 /// Something to write; whole or not at all.
 #[derive(Debug)]
@@ -42,6 +50,7 @@ pub struct Receipt {
 
 struct Request {
     write: Write,
+    bytes: usize,
     reply: oneshot::Sender<Result<Receipt>>,
 }
 
@@ -49,33 +58,45 @@ struct Request {
 #[derive(Debug)]
 pub(super) struct Committer {
     queue: Option<mpsc::Sender<Request>>,
+    waiting_bytes: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Committer {
     pub(super) fn start(log: Log, state: Arc<State>) -> Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE);
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let waiting = waiting_bytes.clone();
         let thread = std::thread::Builder::new()
             .name("committer".into())
-            .spawn(move || run(log, &state, requests))
+            .spawn(move || run(log, &state, requests, &waiting))
             .map_err(|e| Error::Storage(format!("the committer's thread does not start: {e}")))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        Ok(Self { queue: Some(queue), waiting_bytes, thread: Some(thread) })
     }
 
     pub(super) async fn write(&self, write: Write) -> Result<Receipt> {
+        let bytes = small_enough(&write)?;
+        let overloaded = |what: String| {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            Error::Overloaded(format!("{what} are waiting to be written already; try again later"))
+        };
+        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if waiting > 0 && waiting + bytes > QUEUE_BYTES {
+            return Err(overloaded(format!("{waiting} bytes")));
+        }
         let (reply, receipt) = oneshot::channel();
-        self.queue()?.try_send(Request { write, reply }).map_err(|e| match e {
-            mpsc::error::TrySendError::Full(_) => Error::Overloaded(format!(
-                "{QUEUE} batches are waiting to be written already; try again later"
-            )),
+        self.queue()?.try_send(Request { write, bytes, reply }).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => overloaded(format!("{QUEUE} batches")),
             mpsc::error::TrySendError::Closed(_) => closed(),
         })?;
         receipt.await.map_err(|_| closed())?
     }
 
     pub(super) fn write_blocking(&self, write: Write) -> Result<Receipt> {
+        let bytes = small_enough(&write)?;
+        self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         let (reply, receipt) = oneshot::channel();
-        self.queue()?.blocking_send(Request { write, reply }).map_err(|_| closed())?;
+        self.queue()?.blocking_send(Request { write, bytes, reply }).map_err(|_| closed())?;
         receipt.blocking_recv().map_err(|_| closed())?
     }
 
@@ -95,20 +116,38 @@ impl Drop for Committer {
     }
 }
 
+/// The bytes of a batch.
+fn small_enough(write: &Write) -> Result<usize> {
+    let bytes = write.bytes();
+    if bytes > BATCH_BYTES {
+        let message = format!("must take at most {BATCH_BYTES} bytes together, take {bytes}");
+        let field = if matches!(write, Write::Items(_)) { "items" } else { "events" };
+        return Err(Violation::new(field, message).into());
+    }
+    Ok(bytes)
+}
+
 fn closed() -> Error {
     Error::Storage("the store is shutting down".to_owned())
 }
 
-fn run(mut log: Log, state: &State, mut requests: mpsc::Receiver<Request>) {
+fn run(
+    mut log: Log,
+    state: &State,
+    mut requests: mpsc::Receiver<Request>,
+    waiting_bytes: &AtomicUsize,
+) {
     while let Some(first) = requests.blocking_recv() {
-        let mut records = first.write.len();
+        let (mut records, mut bytes) = (first.write.len(), first.bytes);
         let mut group = vec![first];
-        while records < GROUP_RECORDS {
+        while records < GROUP_RECORDS && bytes < GROUP_BYTES {
             let Ok(next) = requests.try_recv() else { break };
             records += next.write.len();
+            bytes += next.bytes;
             group.push(next);
         }
         let outcome = commit(&mut log, state, &group);
+        waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
         acknowledge(group, outcome);
     }
 }
@@ -130,21 +169,21 @@ fn acknowledge(group: Vec<Request>, outcome: Result<Vec<Receipt>>) {
     }
 }
 
-/// Log, then live state. On failure nothing is changed: ids that the group
-/// brought are forgotten again.
+/// Log, then live state. On failure nothing is changed.
 fn commit(log: &mut Log, state: &State, group: &[Request]) -> Result<Vec<Receipt>> {
     let mut known = state.known.lock();
-    let sizes = (state.live.users.read().len(), state.live.items.read().len());
-    let mut staged = Staged::default();
+    let mark = known.mark();
+    let mut staged = Staged::new(state);
     for request in group {
-        staged.add(&request.write, state, &mut known, log.next_offset());
+        staged.add(&request.write, &mut known, log.next_offset());
     }
     if staged.records.is_empty() {
         return Ok(staged.receipts);
     }
-    let first = log.append(&staged.block).and_then(|first| log.commit().map(|()| first));
-    match first {
+    match log.append(&staged.block).and_then(|first| log.commit().map(|()| first)) {
         Ok(first) => {
+            staged.users.publish(&state.live.users);
+            staged.items.publish(&state.live.items);
             for (offset, record) in (first..).zip(&staged.records) {
                 state.live.apply(offset, record);
                 if let Record::Imported(digest) = record {
@@ -154,39 +193,43 @@ fn commit(log: &mut Log, state: &State, group: &[Request]) -> Result<Vec<Receipt
             Ok(staged.receipts)
         }
         Err(error) => {
-            state.live.users.write().truncate(sizes.0);
-            state.live.items.write().truncate(sizes.1);
-            for record in &staged.records {
-                if let Record::Event(event) = record {
-                    known.forget(event.event_id);
-                }
-            }
+            known.forget_since(mark);
             Err(error.into())
         }
     }
 }
 
 /// A group on its way to the log.
-#[derive(Default)]
 struct Staged<'g> {
     block: BlockBuilder,
     records: Vec<Record<'g>>,
     receipts: Vec<Receipt>,
+    users: Names<'g>,
+    items: Names<'g>,
 }
 
 impl<'g> Staged<'g> {
-    fn add(&mut self, write: &'g Write, state: &State, known: &mut Known, base: Offset) {
+    fn new(state: &'g State) -> Self {
+        Self {
+            block: BlockBuilder::default(),
+            records: Vec::new(),
+            receipts: Vec::new(),
+            users: Names::new(&state.live.users),
+            items: Names::new(&state.live.items),
+        }
+    }
+
+    fn add(&mut self, write: &'g Write, known: &mut Known, base: Offset) {
         let (before, mut duplicates) = (self.records.len(), 0);
         match write {
-            Write::Events(events) => duplicates = self.add_events(events, state, known),
+            Write::Events(events) => duplicates = self.add_events(events, known),
             Write::Imported(digest, events) => {
-                duplicates = self.add_events(events, state, known);
+                duplicates = self.add_events(events, known);
                 self.push(Record::Imported(*digest));
             }
             Write::Items(items) => {
-                let mut names = state.live.items.write();
                 for (id, item) in items {
-                    let idx = intern(&mut names, id, |id| self.block.define_item(id));
+                    let idx = self.items.intern(id, |id| self.block.define_item(id));
                     self.push(Record::Item(idx, Cow::Borrowed(item)));
                 }
             }
@@ -199,17 +242,15 @@ impl<'g> Staged<'g> {
     }
 
     /// Stages events that are not known yet; returns how many are.
-    fn add_events(&mut self, events: &'g [Event], state: &State, known: &mut Known) -> usize {
-        let mut users = state.live.users.write();
-        let mut items = state.live.items.write();
+    fn add_events(&mut self, events: &'g [Event], known: &mut Known) -> usize {
         let mut duplicates = 0;
         for event in events {
             if !known.remember(&event.event_id) {
                 duplicates += 1;
                 continue;
             }
-            let user = intern(&mut users, &event.user_id, |id| self.block.define_user(id));
-            let item = intern(&mut items, &event.item_id, |id| self.block.define_item(id));
+            let user = self.users.intern(&event.user_id, |id| self.block.define_user(id));
+            let item = self.items.intern(&event.item_id, |id| self.block.define_item(id));
             self.push(Record::Event(stored(event, user, item)));
         }
         duplicates
@@ -221,12 +262,36 @@ impl<'g> Staged<'g> {
     }
 }
 
-fn intern(names: &mut Vocabulary, id: &str, define: impl FnOnce(&str)) -> u32 {
-    let (idx, new) = names.intern(id);
-    if new {
-        define(id);
+/// A vocabulary with the names that a group brings, which nobody else sees
+/// before they are durable. Only this thread adds to the vocabulary.
+struct Names<'g> {
+    known: &'g RwLock<Vocabulary>,
+    first_new: u32,
+    new: IndexSet<&'g str, ahash::RandomState>,
+}
+
+impl<'g> Names<'g> {
+    fn new(known: &'g RwLock<Vocabulary>) -> Self {
+        Self { known, first_new: known.read().len() as u32, new: IndexSet::default() }
     }
-    idx
+
+    fn intern(&mut self, id: &'g str, define: impl FnOnce(&str)) -> u32 {
+        if let Some(idx) = self.known.read().get(id) {
+            return idx;
+        }
+        let (place, new) = self.new.insert_full(id);
+        if new {
+            define(id);
+        }
+        self.first_new + place as u32
+    }
+
+    fn publish(&self, vocabulary: &RwLock<Vocabulary>) {
+        let mut vocabulary = vocabulary.write();
+        self.new.iter().for_each(|id| {
+            vocabulary.intern(id);
+        });
+    }
 }
 
 fn stored(event: &Event, user: u32, item: u32) -> StoredEvent<'_> {
@@ -252,6 +317,16 @@ impl Write {
             Write::Events(events) => events.len(),
             Write::Items(items) => items.len(),
             Write::Imported(_, events) => events.len() + 1,
+        }
+    }
+
+    /// About what it takes in memory and, before compression, in the log.
+    fn bytes(&self) -> usize {
+        match self {
+            Write::Events(events) | Write::Imported(_, events) => {
+                events.iter().map(Event::bytes).sum()
+            }
+            Write::Items(items) => items.iter().map(|(id, item)| id.len() + item.bytes()).sum(),
         }
     }
 }

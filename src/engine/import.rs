@@ -12,7 +12,7 @@ use std::collections::hash_map::Entry as Slot;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::{Engine, Write};
-use crate::domain::{Event, Item, Offset, Result, now_ms};
+use crate::domain::{Error, Event, Item, Offset, Result, now_ms};
 use crate::import::preset::Verdict;
 use crate::import::{Column, Preset, Reader, Refusal, Row, convert};
 use crate::store::{Entry, Record};
@@ -61,8 +61,9 @@ impl Engine {
     /// Imports what `reader` reads, adding to `report`.
     ///
     /// # Errors
-    /// [`crate::domain::Error::Storage`] where the disk refuses; what was
-    /// written before stays, and importing again goes on from there.
+    /// [`Error::Storage`] where the disk refuses, [`Error::Import`] where the file
+    /// breaks off; what was written before stays, and importing again goes on
+    /// from there.
     pub fn import(
         &self,
         reader: &mut dyn Reader,
@@ -86,7 +87,7 @@ impl Engine {
     ) -> Result<()> {
         let mut row = Row::default();
         let mut chunk: HashMap<String, Item> = HashMap::new();
-        while let Some(read) = reader.next(&mut row) {
+        while let Some(read) = self.next_row(reader, &mut row)? {
             report.rows += 1;
             match read.and_then(|()| convert::item(&row)) {
                 Ok((id, item)) => {
@@ -107,6 +108,18 @@ impl Engine {
             }
         }
         self.write_items(&mut chunk)
+    }
+
+    /// The next row, unless the file is broken or the store is closing.
+    fn next_row(
+        &self,
+        reader: &mut dyn Reader,
+        row: &mut Row,
+    ) -> Result<Option<std::result::Result<(), Refusal>>> {
+        if self.is_closing() {
+            return Err(Error::Import("stopped: the store is closing".to_owned()));
+        }
+        reader.next(row).map_err(|broken| Error::Import(broken.to_string()))
     }
 
     /// Writes items in the order of their ids, so that an import is repeatable.
@@ -169,7 +182,7 @@ impl<'a> EventImport<'a> {
         let mut row = Row::default();
         let mut bytes = Vec::new();
         let now_ms = now_ms();
-        while let Some(read) = reader.next(&mut row) {
+        while let Some(read) = self.next(reader, &mut row)? {
             self.report.rows += 1;
             let event = read.and_then(|()| self.event(&mut row, now_ms));
             match event {
@@ -183,6 +196,19 @@ impl<'a> EventImport<'a> {
         }
         self.write_chunk()?;
         self.describe_items()
+    }
+
+    /// The next row; what was read before a file breaks off is written first.
+    fn next(
+        &mut self,
+        reader: &mut dyn Reader,
+        row: &mut Row,
+    ) -> Result<Option<std::result::Result<(), Refusal>>> {
+        let next = self.engine.next_row(reader, row);
+        if next.is_err() {
+            self.write_chunk()?;
+        }
+        next
     }
 
     /// The row's event, cleaned; none where cleaning skips it.

@@ -17,6 +17,7 @@ pub mod trainer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -47,6 +48,7 @@ pub struct Engine {
     state: Arc<State>,
     options: EngineOptions,
     scratch: Mutex<Vec<Scratch>>,
+    closing: AtomicBool,
 }
 
 /// What the engine's threads share.
@@ -90,7 +92,19 @@ impl Engine {
         let state = Arc::new(State { live, known: Mutex::new(known), models, folder });
         let committer = Committer::start(log, state.clone())?;
         let trainer = Trainer::start(state.clone(), &options.train)?;
-        Ok(Self { trainer, committer, state, options, scratch: Mutex::default() })
+        let closing = AtomicBool::new(false);
+        Ok(Self { trainer, committer, state, options, scratch: Mutex::default(), closing })
+    }
+
+    /// Begins to end: stops trainings and imports, and those who watch them.
+    /// Lists and writes go on until the engine is dropped.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+        self.trainer.close();
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// Records events, durably; they count in the shopper's next list.

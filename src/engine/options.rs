@@ -42,7 +42,7 @@ pub struct TrainOptions {
     pub automatic: bool,
     /// Train when the newest model is this old and the log has grown; 0: never.
     pub every_minutes: u64,
-    /// Train when the log has grown by this many events; 0: never.
+    /// Train when the log has grown by this many records; 0: never.
     pub new_events: u64,
     /// Threads of the trainer; 0: one per core.
     pub threads: usize,

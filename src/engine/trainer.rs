@@ -20,7 +20,7 @@ use crate::live::history_event;
 use crate::matrix::UserEvents;
 use crate::model::{Manifest, Snapshot};
 use crate::store::{Entry, Record, replay};
-use crate::train::train;
+use crate::train::{Material, train};
 
 /// How often schedule and growth are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -69,7 +69,8 @@ struct Desk {
     orders: Mutex<Orders>,
     changed: Condvar,
     cancel: AtomicBool,
-    watchers: broadcast::Sender<TrainingStatus>,
+    /// Gone once the store closes, which ends every watch.
+    watchers: Mutex<Option<broadcast::Sender<TrainingStatus>>>,
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +101,7 @@ impl Trainer {
             orders: Mutex::default(),
             changed: Condvar::new(),
             cancel: AtomicBool::new(false),
-            watchers: broadcast::Sender::new(WATCH_BUFFER),
+            watchers: Mutex::new(Some(broadcast::Sender::new(WATCH_BUFFER))),
         });
         let failed =
             |e: &dyn std::fmt::Display| Error::Training(format!("the trainer does not start: {e}"));
@@ -131,6 +132,14 @@ impl Trainer {
         (id, true)
     }
 
+    /// Stops a running training, begins no other, and ends every watch.
+    pub(super) fn close(&self) {
+        self.desk.cancel.store(true, Ordering::Relaxed);
+        self.desk.orders.lock().closing = true;
+        self.desk.changed.notify_all();
+        *self.desk.watchers.lock() = None;
+    }
+
     /// Keeps automatic trainings from beginning, for as long as a bulk write goes on.
     pub fn hold(&self) -> Hold<'_> {
         self.desk.orders.lock().holds += 1;
@@ -145,7 +154,7 @@ impl Trainer {
         let orders = self.desk.orders.lock();
         // One that has just begun may not have reported its first stage yet.
         let pending = orders.running.as_ref().or(orders.requested.as_ref()).cloned();
-        (orders.latest.clone(), pending, self.desk.watchers.subscribe())
+        (orders.latest.clone(), pending, self.desk.subscribe())
     }
 
     /// Trains and waits for the outcome, handing every status to `report`.
@@ -153,7 +162,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Training`] with the reason of a failure.
     pub fn train_blocking(&self, report: &mut dyn FnMut(&TrainingStatus)) -> Result<Generation> {
-        let mut changes = self.desk.watchers.subscribe();
+        let mut changes = self.desk.subscribe();
         let (id, _) = self.request();
         loop {
             match changes.blocking_recv() {
@@ -174,11 +183,19 @@ impl Trainer {
     }
 }
 
+impl Desk {
+    fn subscribe(&self) -> broadcast::Receiver<TrainingStatus> {
+        match &*self.watchers.lock() {
+            Some(watchers) => watchers.subscribe(),
+            // A receiver whose sender is gone: it says so at once.
+            None => broadcast::Sender::new(1).subscribe(),
+        }
+    }
+}
+
 impl Drop for Trainer {
     fn drop(&mut self) {
-        self.desk.cancel.store(true, Ordering::Relaxed);
-        self.desk.orders.lock().closing = true;
-        self.desk.changed.notify_all();
+        self.close();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -273,8 +290,8 @@ impl Worker {
         control.begin(Stage::ReadLog).map_err(|e| failed(&e))?;
         let events = self.read_log(offset)?;
         let settings = &self.options.settings;
-        let trained =
-            train(&events, settings, self.options.seed, &control).map_err(|e| failed(&e))?;
+        let trained = train(&Material::new(&events), settings, self.options.seed, &control)
+            .map_err(|e| failed(&e))?;
         control.begin(Stage::Persist).map_err(|e| failed(&e))?;
         let generation = self.state.models.next_generation();
         let manifest = Manifest {
@@ -282,7 +299,7 @@ impl Worker {
             offset,
             newest_ms: events.newest_ms(),
             seed: self.options.seed,
-            settings: settings.clone(),
+            settings: *settings,
             users: trained.users,
             items: trained.items,
             interactions: trained.interactions,
@@ -330,8 +347,10 @@ impl Worker {
             }
         }
         self.desk.orders.lock().latest = Some(status.clone());
-        // Nobody need be watching.
-        let _ = self.desk.watchers.send(status);
+        if let Some(watchers) = &*self.desk.watchers.lock() {
+            // Nobody need be watching.
+            let _ = watchers.send(status);
+        }
     }
 }
 

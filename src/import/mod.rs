@@ -44,6 +44,16 @@ pub struct Refusal {
     pub detail: String,
 }
 
+/// Why reading a file stopped before its end; what came before is good.
+#[derive(Debug, Error)]
+#[error("the file is damaged or cut short after row {row}: {what}")]
+pub struct Broken {
+    /// The last row that was read, by its number.
+    pub row: u64,
+    /// What happened.
+    pub what: String,
+}
+
 impl Refusal {
     /// A refusal with its reason and what was given.
     pub fn new(reason: impl Into<String>, detail: impl Into<String>) -> Self {

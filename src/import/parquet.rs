@@ -10,7 +10,7 @@ use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row as ParquetRow};
 use parquet::schema::types::{Type, TypePtr};
 
-use super::{Column, ColumnMap, Reader, Refusal, Row};
+use super::{Broken, Column, ColumnMap, Reader, Refusal, Row};
 
 /// Opens a Parquet file.
 ///
@@ -65,20 +65,16 @@ struct Parquet {
 }
 
 impl Reader for Parquet {
-    fn next(&mut self, row: &mut Row) -> Option<Result<(), Refusal>> {
+    fn next(&mut self, row: &mut Row) -> Result<Option<Result<(), Refusal>>, Broken> {
         row.clear();
-        let next = self.iter.next()?;
+        let Some(next) = self.iter.next() else { return Ok(None) };
         let before = self.share(self.at);
         self.at += 1;
         self.consumed.fetch_add(self.share(self.at) - before, Ordering::Relaxed);
         row.line = self.at;
         match next {
-            Ok(fields) => Some(self.fill(&fields, row)),
-            Err(error) if self.at > self.rows => {
-                tracing::debug!(%error, "the file ends early");
-                None
-            }
-            Err(error) => Some(Err(Refusal::new("the row cannot be read", error.to_string()))),
+            Ok(fields) => Ok(Some(self.fill(&fields, row))),
+            Err(error) => Err(Broken { row: self.at - 1, what: error.to_string() }),
         }
     }
 }

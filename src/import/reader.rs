@@ -6,13 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Column, ColumnMap, ImportError, Refusal, Row, parquet, text};
+use super::{Broken, Column, ColumnMap, ImportError, Refusal, Row, parquet, text};
 
 /// Reads a file row by row.
 pub trait Reader {
     /// Reads the next row into `row`; none at the end. A refusal concerns this
     /// row alone: reading goes on behind it.
-    fn next(&mut self, row: &mut Row) -> Option<Result<(), Refusal>>;
+    ///
+    /// # Errors
+    /// [`Broken`] where the rest of the file cannot be read at all.
+    fn next(&mut self, row: &mut Row) -> Result<Option<Result<(), Refusal>>, Broken>;
 }
 
 /// Opens a file by the ending of its name (`.csv`, `.tsv`, `.txt`, `.jsonl`,
@@ -53,11 +56,9 @@ pub fn from_stream(
     } else {
         (input, name)
     };
-    let mut input: Box<dyn BufRead> = Box::new(BufReader::with_capacity(1 << 18, input));
+    let input: Box<dyn BufRead> = Box::new(BufReader::with_capacity(1 << 18, input));
     match plain.rsplit_once('.').map_or("", |(_, ending)| ending) {
-        "csv" | "tsv" | "txt" => {
-            text::csv(&mut input, map, required).map(|start| start.reader(input))
-        }
+        "csv" | "tsv" | "txt" => text::csv(input, map, required),
         "jsonl" | "ndjson" => Ok(Box::new(text::JsonLines::new(input, map, required))),
         other => Err(format!(
             "files ending in {other:?} cannot be read; csv, tsv, txt, jsonl, ndjson (each also .gz or \

@@ -1,9 +1,12 @@
 //! Each shopper's newest events, in time order. Events and not aggregates: a
 //! half-life, which every snapshot chooses for itself, cannot be undone.
+//! Where there are too many, what says least leaves first, so that a flood of
+//! views does not wash away what somebody bought. Impressions are not kept: they
+//! say nothing of taste.
 
 use parking_lot::RwLock;
 
-use crate::domain::{HistoryEvent, UserIdx};
+use crate::domain::{EventKind, HistoryEvent, UserIdx};
 
 /// Users share this many locks, so that a write holds up few readers.
 const SHARDS: usize = 64;
@@ -22,19 +25,26 @@ impl Histories {
     }
 
     /// Adds an event at its place in time, behind those of the same moment.
-    /// Says whether it is the shopper's first with this item.
+    /// Says whether it is the first that speaks for this item.
     pub fn record(&self, user: UserIdx, event: HistoryEvent) -> bool {
+        if event.kind == EventKind::Impression {
+            return false;
+        }
         let (shard, slot) = place(user);
         let mut shard = self.shards[shard].write();
         if slot >= shard.len() {
             shard.resize_with(slot + 1, Vec::new);
         }
         let history = &mut shard[slot];
-        let first = history.iter().all(|e| e.item != event.item);
+        let speaks = |e: &HistoryEvent| e.kind != EventKind::Refund;
+        let first = speaks(&event) && !history.iter().any(|e| e.item == event.item && speaks(e));
         let at = history.partition_point(|e| e.time_ms <= event.time_ms);
         history.insert(at, event);
         if history.len() > self.limit {
-            history.remove(0);
+            let trade =
+                |e: &HistoryEvent| matches!(e.kind, EventKind::Purchase | EventKind::Refund);
+            let least = history.iter().position(|e| !trade(e)).unwrap_or(0);
+            history.remove(least);
         }
         first
     }
@@ -55,7 +65,6 @@ fn place(user: UserIdx) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::EventKind;
 
     #[test]
     fn late_events_go_where_they_belong_and_the_oldest_leave() {
@@ -76,5 +85,20 @@ mod tests {
         assert_eq!(events.iter().map(|e| e.item).collect::<Vec<_>>(), [3, 2, 1]);
         histories.read(6, &mut events);
         assert_eq!(events.len(), 3);
+    }
+
+    #[test]
+    fn views_leave_before_purchases_and_impressions_do_not_come() {
+        let histories = Histories::new(2);
+        let event =
+            |kind, item, time_ms| HistoryEvent { time_ms, item, quantity: 1.0, basket: 0, kind };
+        assert!(histories.record(0, event(EventKind::Purchase, 1, 1)));
+        assert!(!histories.record(0, event(EventKind::Impression, 9, 2)));
+        for time in 3..9 {
+            histories.record(0, event(EventKind::View, 7, time));
+        }
+        let mut events = Vec::new();
+        histories.read(0, &mut events);
+        assert_eq!(events.iter().map(|e| e.item).collect::<Vec<_>>(), [1, 7]);
     }
 }

@@ -17,6 +17,7 @@ pub const EVENT_ID_WINDOW: usize = 1_000_000;
 pub struct Known {
     ids: HashSet<u128>,
     order: VecDeque<u128>,
+    remembered: usize,
     chunks: HashSet<u128>,
     imported: bool,
 }
@@ -44,6 +45,7 @@ impl Known {
             return false;
         }
         self.order.push_back(id);
+        self.remembered += 1;
         if self.order.len() > EVENT_ID_WINDOW
             && let Some(oldest) = self.order.pop_front()
         {
@@ -52,11 +54,19 @@ impl Known {
         true
     }
 
-    /// Forgets an id whose write failed.
-    pub fn forget(&mut self, event_id: &str) {
-        let id = xxh3_128(event_id.as_bytes());
-        if self.ids.remove(&id) {
-            self.order.retain(|&other| other != id);
+    /// How many ids were ever remembered last: a mark for [`Known::forget_since`].
+    pub fn mark(&self) -> usize {
+        self.remembered
+    }
+
+    /// Forgets the ids remembered since a mark, whose write failed. (What they
+    /// pushed out of the window stays forgotten.)
+    pub fn forget_since(&mut self, mark: usize) {
+        while self.remembered > mark {
+            self.remembered -= 1;
+            if let Some(newest) = self.order.pop_back() {
+                self.ids.remove(&newest);
+            }
         }
     }
 
@@ -87,8 +97,10 @@ mod tests {
         assert!(known.remember("a"));
         assert!(!known.remember("a"));
         assert!(known.remember("") && known.remember(""));
-        known.forget("a");
-        assert!(known.remember("a"));
+        let mark = known.mark();
+        known.remember("b");
+        known.forget_since(mark);
+        assert!(known.remember("b") && !known.remember("a"));
     }
 
     #[test]

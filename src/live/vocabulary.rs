@@ -28,11 +28,6 @@ impl Vocabulary {
         }
     }
 
-    /// Forgets the ids from `len` on: for names whose write failed.
-    pub fn truncate(&mut self, len: usize) {
-        self.ids.truncate(len);
-    }
-
     /// Number of ids.
     pub fn len(&self) -> usize {
         self.ids.len()
@@ -55,7 +50,5 @@ mod tests {
         assert_eq!(ids.intern("a"), (1, true));
         assert_eq!(ids.intern("b"), (0, false));
         assert_eq!((ids.get("a"), ids.get("c"), ids.id(1), ids.id(9)), (Some(1), None, "a", ""));
-        ids.truncate(1);
-        assert_eq!((ids.get("a"), ids.intern("c")), (None, (1, true)));
     }
 }

@@ -8,12 +8,13 @@
 //! not the sum, keeps habits from drowning taste; how often something is bought
 //! is the repeat source's affair.
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
 
+/// The least that age leaves of an event: thirty half-lives.
+const FAINTEST: f64 = 1.0 / (1u64 << 30) as f64;
+
 /// How events become cells.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weighting {
     /// Days after which an event counts half; 0: events never fade.
     pub half_life_days: f64,
@@ -49,7 +50,8 @@ impl Weighting {
             return 1.0;
         }
         let age_days = (now_ms - time_ms).max(0) as f64 / DAY_MS as f64;
-        (-age_days / self.half_life_days).exp2() as f32
+        // Not to nothing: products of what is left must stay above f32's smallest.
+        (-age_days / self.half_life_days).exp2().max(FAINTEST) as f32
     }
 
     /// Writes a shopper's cells into `cells`, ordered by item. `events` may

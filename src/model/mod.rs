@@ -1,8 +1,9 @@
 //! What training makes and serving reads: immutable once published.
 //!
 //! - [`settings`]: how a snapshot was trained and how its sources are blended
-//! - [`popularity`], [`user_cf`], [`embeddings`], [`ann`]: the parts; item CF,
-//!   similar items and baskets are plain [`Csr`] tables of neighbours
+//! - [`popularity`], [`user_cf`], [`embeddings`], [`ann`], [`sessions`], [`second_stage`]:
+//!   the parts;
+//!   the others are plain [`Csr`] tables of neighbours
 //! - [`manifest`]: what is known of a snapshot without reading its arrays
 //! - [`disk`]: saving, loading, listing, pruning
 //! - [`tensors`]: the arrays as safetensors
@@ -12,6 +13,8 @@ pub mod disk;
 pub mod embeddings;
 pub mod manifest;
 pub mod popularity;
+pub mod second_stage;
+pub mod sessions;
 pub mod settings;
 pub mod tensors;
 pub mod user_cf;
@@ -22,6 +25,8 @@ pub use ann::Ann;
 pub use embeddings::Embeddings;
 pub use manifest::Manifest;
 pub use popularity::{Popularity, Ranking, Window};
+pub use second_stage::SecondStage;
+pub use sessions::Sessions;
 pub use settings::{Settings, Source};
 pub use user_cf::UserCf;
 
@@ -50,6 +55,15 @@ pub struct Parts {
     pub together: Arc<Csr>,
     /// User CF: who has what.
     pub user_cf: Arc<UserCf>,
+    /// EASE: source items × target items; empty where the blend does not ask it.
+    pub ease: Arc<Csr>,
+    /// Past sessions; empty where the blend does not ask them.
+    pub sessions: Arc<Sessions>,
+    /// What follows what: items × items, best first; empty where the blend does
+    /// not ask it.
+    pub transition: Arc<Csr>,
+    /// The learned second stage; empty where the blend is better without.
+    pub second_stage: Arc<SecondStage>,
     /// Item embeddings and their nearest-neighbour graph.
     pub embeddings: Arc<Embeddings>,
 }

@@ -32,13 +32,16 @@ pub struct Ranking {
     pub items: Vec<ItemIdx>,
     /// Their scores.
     pub scores: Vec<f32>,
+    /// The score of every item, by idx; 0 for those not ranked.
+    pub by_item: Vec<f32>,
 }
 
 impl Ranking {
     /// Ranks items by score; `scores[i]` belongs to item i.
     pub fn new(scores: impl IntoIterator<Item = f32>) -> Self {
+        let by_item: Vec<f32> = scores.into_iter().collect();
         let mut ranked: Vec<Scored> = (0u32..)
-            .zip(scores)
+            .zip(by_item.iter().copied())
             .filter(|(_, score)| *score > 0.0)
             .map(|(idx, score)| Scored { idx, score })
             .collect();
@@ -46,6 +49,7 @@ impl Ranking {
         Self {
             items: ranked.iter().map(|s| s.idx).collect(),
             scores: ranked.iter().map(|s| s.score).collect(),
+            by_item,
         }
     }
 

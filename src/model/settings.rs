@@ -1,12 +1,12 @@
 //! How a snapshot is trained and how its sources are blended. Kept in its
 //! manifest, so that a snapshot always serves with what it was trained for.
+//!
+//! Half-lives are in days: an event that old counts half; 0: events never fade.
 
 use serde::{Deserialize, Serialize};
 
-use crate::matrix::Weighting;
-
 /// A way to propose items.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// Item-based collaborative filtering.
@@ -15,6 +15,14 @@ pub enum Source {
     UserCf,
     /// Nearest neighbours of the shopper's embedding.
     Embedding,
+    /// Item weights of a closed-form linear autoencoder.
+    Ease,
+    /// What the shopper bought before and may need again.
+    Repeat,
+    /// What followed in sessions like the running one.
+    Session,
+    /// What others took right after the shopper's last items.
+    Transition,
     /// Popularity, not personal.
     Popular,
     /// The catalogue, in its order.
@@ -24,12 +32,28 @@ pub enum Source {
 }
 
 impl Source {
+    /// The sources that the blend may ask, in its order.
+    pub const BLENDED: [Source; 8] = [
+        Source::ItemCf,
+        Source::UserCf,
+        Source::Embedding,
+        Source::Ease,
+        Source::Repeat,
+        Source::Session,
+        Source::Transition,
+        Source::Popular,
+    ];
+
     /// Name for people and programs.
     pub fn name(self) -> &'static str {
         match self {
             Source::ItemCf => "item_cf",
             Source::UserCf => "user_cf",
             Source::Embedding => "embedding",
+            Source::Ease => "ease",
+            Source::Repeat => "repeat",
+            Source::Session => "session",
+            Source::Transition => "transition",
             Source::Popular => "popular",
             Source::Catalog => "catalog",
             Source::BoughtTogether => "bought_together",
@@ -38,31 +62,35 @@ impl Source {
 }
 
 /// All settings of a training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// How events become cells.
-    pub weighting: Weighting,
     /// Item CF.
     pub item_cf: ItemCfSettings,
     /// User CF.
     pub user_cf: UserCfSettings,
     /// Embeddings.
     pub embedding: EmbeddingSettings,
+    /// EASE.
+    pub ease: EaseSettings,
+    /// Repeat purchases.
+    pub repeat: RepeatSettings,
+    /// Sessions.
+    pub session: SessionSettings,
+    /// Transitions.
+    pub transition: TransitionSettings,
+    /// Popularity.
+    pub popular: PopularSettings,
     /// How the sources are blended.
     pub blend: BlendSettings,
-}
-
-impl Default for Weighting {
-    fn default() -> Self {
-        Self { half_life_days: 60.0 }
-    }
 }
 
 /// W = D_i^-a Xᵀ D_u^-b X D_i^-c, cut to the best `neighbours`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ItemCfSettings {
+    /// Half-life of events.
+    pub half_life_days: f64,
     /// Exponent of the source item's degree.
     pub a: f32,
     /// Exponent of the user's degree.
@@ -79,7 +107,15 @@ pub struct ItemCfSettings {
 
 impl Default for ItemCfSettings {
     fn default() -> Self {
-        Self { a: 0.5, b: 1.0, c: 0.5, neighbours: 200, per_target: true, scaled: false }
+        Self {
+            half_life_days: 60.0,
+            a: 0.5,
+            b: 1.0,
+            c: 0.5,
+            neighbours: 200,
+            per_target: true,
+            scaled: false,
+        }
     }
 }
 
@@ -87,6 +123,8 @@ impl Default for ItemCfSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UserCfSettings {
+    /// Half-life of events.
+    pub half_life_days: f64,
     /// Most similar shoppers asked.
     pub neighbours: usize,
     /// Exponent of the similarity.
@@ -97,7 +135,7 @@ pub struct UserCfSettings {
 
 impl Default for UserCfSettings {
     fn default() -> Self {
-        Self { neighbours: 200, power: 1.5, users_per_item: 2_000 }
+        Self { half_life_days: 60.0, neighbours: 200, power: 1.5, users_per_item: 2_000 }
     }
 }
 
@@ -105,6 +143,8 @@ impl Default for UserCfSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddingSettings {
+    /// Half-life of events.
+    pub half_life_days: f64,
     /// Dimensions, 8 to 1,024.
     pub dimensions: usize,
     /// Power iterations.
@@ -117,11 +157,105 @@ pub struct EmbeddingSettings {
 
 impl Default for EmbeddingSettings {
     fn default() -> Self {
-        Self { dimensions: 128, power_iterations: 4, links: 16, ef_construction: 200 }
+        Self {
+            half_life_days: 60.0,
+            dimensions: 128,
+            power_iterations: 4,
+            links: 16,
+            ef_construction: 200,
+        }
     }
 }
 
-/// Weights of the sources, after each is scaled to a maximum of 1.
+/// B_ij = −P_ij / P_jj with P = (XᵀX + λI)^-1, over the most-bought items.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EaseSettings {
+    /// Half-life of events.
+    pub half_life_days: f64,
+    /// Regularisation λ.
+    pub lambda: f32,
+    /// Most-bought items taken in; cost grows with the cube, memory with the square.
+    pub items: usize,
+    /// Entries kept per source item, largest first by magnitude.
+    pub neighbours: usize,
+}
+
+impl Default for EaseSettings {
+    fn default() -> Self {
+        Self { half_life_days: 60.0, lambda: 100.0, items: 5_000, neighbours: 400 }
+    }
+}
+
+/// Σ over baskets of ρ^age, times (recent popularity)^exponent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RepeatSettings {
+    /// What a basket counts against the one after it, 0 to 1.
+    pub rho: f32,
+    /// Exponent of the item's popularity.
+    pub popularity: f32,
+}
+
+impl Default for RepeatSettings {
+    fn default() -> Self {
+        Self { rho: 0.95, popularity: 0.3 }
+    }
+}
+
+/// VMIS-kNN.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionSettings {
+    /// Newest sessions kept of each item (m).
+    pub sessions_per_item: usize,
+    /// Most similar sessions asked (k).
+    pub neighbours: usize,
+    /// Newest items of the running session that are looked at.
+    pub items: usize,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self { sessions_per_item: 500, neighbours: 100, items: 4 }
+    }
+}
+
+/// What follows what, within a shopper's sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransitionSettings {
+    /// How many steps ahead count, each by 1 / distance.
+    pub steps: usize,
+    /// Targets kept of each item.
+    pub neighbours: usize,
+    /// Exponent by which a target's popularity is held against it.
+    pub target_popularity: f32,
+    /// What an item of the past counts against the one after it, 0 to 1.
+    pub decay: f32,
+}
+
+impl Default for TransitionSettings {
+    fn default() -> Self {
+        Self { steps: 5, neighbours: 200, target_popularity: 0.3, decay: 0.6 }
+    }
+}
+
+/// Popularity with a half-life.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PopularSettings {
+    /// Half-life of events.
+    pub half_life_days: f64,
+}
+
+impl Default for PopularSettings {
+    fn default() -> Self {
+        Self { half_life_days: 30.0 }
+    }
+}
+
+/// Weights of the sources, after each is scaled to a maximum of 1; 0: not asked.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BlendSettings {
@@ -133,12 +267,62 @@ pub struct BlendSettings {
     pub user_cf: f32,
     /// Weight of the embedding.
     pub embedding: f32,
+    /// Weight of EASE.
+    pub ease: f32,
+    /// Weight of repeat purchases.
+    pub repeat: f32,
+    /// Weight of sessions.
+    pub session: f32,
+    /// Weight of transitions.
+    pub transition: f32,
     /// Weight of popularity.
     pub popular: f32,
 }
 
 impl Default for BlendSettings {
     fn default() -> Self {
-        Self { candidates: 300, item_cf: 1.0, user_cf: 0.6, embedding: 0.3, popular: 0.05 }
+        Self {
+            candidates: 300,
+            item_cf: 0.6,
+            user_cf: 0.6,
+            embedding: 0.3,
+            ease: 1.0,
+            repeat: 1.0,
+            session: 0.0,
+            transition: 0.0,
+            popular: 0.05,
+        }
+    }
+}
+
+impl BlendSettings {
+    /// The weight of a source; 0 for one that the blend does not ask.
+    pub fn weight(&self, source: Source) -> f32 {
+        match source {
+            Source::ItemCf => self.item_cf,
+            Source::UserCf => self.user_cf,
+            Source::Embedding => self.embedding,
+            Source::Ease => self.ease,
+            Source::Repeat => self.repeat,
+            Source::Session => self.session,
+            Source::Transition => self.transition,
+            Source::Popular => self.popular,
+            Source::Catalog | Source::BoughtTogether => 0.0,
+        }
+    }
+
+    /// Sets the weight of a source; nothing for one that the blend does not ask.
+    pub fn set_weight(&mut self, source: Source, weight: f32) {
+        match source {
+            Source::ItemCf => self.item_cf = weight,
+            Source::UserCf => self.user_cf = weight,
+            Source::Embedding => self.embedding = weight,
+            Source::Ease => self.ease = weight,
+            Source::Repeat => self.repeat = weight,
+            Source::Session => self.session = weight,
+            Source::Transition => self.transition = weight,
+            Source::Popular => self.popular = weight,
+            Source::Catalog | Source::BoughtTogether => {}
+        }
     }
 }

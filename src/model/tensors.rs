@@ -7,19 +7,28 @@ use std::sync::Arc;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use super::ann::Layer;
-use super::{Ann, Embeddings, Parts, Popularity, Ranking, UserCf};
+use super::{Ann, Embeddings, Parts, Popularity, Ranking, SecondStage, Sessions, UserCf};
 use crate::matrix::Csr;
 
 /// All arrays of a snapshot, ready to be written.
 pub fn encode(parts: &Parts) -> Vec<u8> {
     let mut out = Writer::default();
     for (name, ranking) in rankings(&parts.popularity) {
-        out.u32(&format!("popularity.{name}.items"), &ranking.items);
-        out.f32(&format!("popularity.{name}.scores"), &ranking.scores);
+        out.f32(&format!("popularity.{name}"), &ranking.by_item);
     }
     out.csr("item_cf", &parts.item_cf);
     out.csr("similar", &parts.similar);
     out.csr("together", &parts.together);
+    out.u32("second_stage.roots", &parts.second_stage.roots);
+    out.u32("second_stage.feature", &parts.second_stage.feature);
+    out.f32("second_stage.value", &parts.second_stage.value);
+    out.u32("second_stage.left", &parts.second_stage.left);
+    out.u32("second_stage.right", &parts.second_stage.right);
+    out.csr("ease", &parts.ease);
+    out.csr("transition", &parts.transition);
+    out.csr("sessions.items", &parts.sessions.items);
+    out.csr("sessions.newest", &parts.sessions.newest);
+    out.f32("sessions.idf", &parts.sessions.idf);
     out.csr("user_cf.by_user", &parts.user_cf.by_user);
     out.csr("user_cf.newest_by_item", &parts.user_cf.newest_by_item);
     out.f32("user_cf.item_norm", &parts.user_cf.item_norm);
@@ -52,10 +61,7 @@ pub fn decode(bytes: &[u8]) -> Result<Parts, String> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
     let from = Reader(&tensors);
     let ranking = |name: &str| -> Result<Ranking, String> {
-        Ok(Ranking {
-            items: from.u32(&format!("popularity.{name}.items"))?,
-            scores: from.f32(&format!("popularity.{name}.scores"))?,
-        })
+        Ok(Ranking::new(from.f32(&format!("popularity.{name}"))?))
     };
     let popularity = Popularity {
         days7: ranking("days7")?,
@@ -69,12 +75,31 @@ pub fn decode(bytes: &[u8]) -> Result<Parts, String> {
         item_norm: from.f32("user_cf.item_norm")?,
         user_norm: from.f32("user_cf.user_norm")?,
     };
+    let sessions = Sessions {
+        items: from.csr("sessions.items")?,
+        newest: from.csr("sessions.newest")?,
+        idf: from.f32("sessions.idf")?,
+    };
+    let second_stage = SecondStage {
+        roots: from.u32("second_stage.roots")?,
+        feature: from.u32("second_stage.feature")?,
+        value: from.f32("second_stage.value")?,
+        left: from.u32("second_stage.left")?,
+        right: from.u32("second_stage.right")?,
+    };
+    if !second_stage.is_consistent(SecondStage::FEATURES) {
+        return Err("the second stage's trees do not fit together".to_owned());
+    }
     Ok(Parts {
+        second_stage: Arc::new(second_stage),
         popularity: Arc::new(popularity),
         item_cf: Arc::new(from.csr("item_cf")?),
         similar: Arc::new(from.csr("similar")?),
         together: Arc::new(from.csr("together")?),
         user_cf: Arc::new(user_cf),
+        ease: Arc::new(from.csr("ease")?),
+        sessions: Arc::new(sessions),
+        transition: Arc::new(from.csr("transition")?),
         embeddings: Arc::new(from.embeddings()?),
     })
 }

@@ -1,24 +1,14 @@
 //! One score from several sources: each source's scores are scaled to a
 //! maximum of 1, weighted and summed; an item that a source does not propose
-//! gets that source's minimum, 0.
+//! gets that source's minimum, 0. Where the snapshot has a second stage, it
+//! orders the best few hundred anew.
 
-use super::{Query, Recommended, Scratch, sources};
-use crate::model::settings::BlendSettings;
+use super::{Features, Query, Recommended, Scratch, features, sources};
+use crate::domain::topk::{Scored, keep_top};
 use crate::model::{Snapshot, Source};
 
-impl BlendSettings {
-    /// The sources that take part, with their weights.
-    pub fn sources(&self) -> impl Iterator<Item = (Source, f32)> {
-        [
-            (Source::ItemCf, self.item_cf),
-            (Source::UserCf, self.user_cf),
-            (Source::Embedding, self.embedding),
-            (Source::Popular, self.popular),
-        ]
-        .into_iter()
-        .filter(|(_, weight)| *weight > 0.0)
-    }
-}
+/// Candidates that the second stage looks at.
+const STAGE_DEPTH: usize = 200;
 
 /// The best items of all sources together.
 pub(super) fn blend(
@@ -26,18 +16,36 @@ pub(super) fn blend(
     query: &Query<'_>,
     scratch: &mut Scratch,
 ) -> Vec<Recommended> {
-    let settings = &snapshot.manifest.settings.blend;
-    let depth = settings.candidates.max(query.limit);
-    for (source, weight) in settings.sources() {
-        sources::propose(snapshot, source, query, depth, scratch);
-        add(source, weight, scratch);
+    let stage = &snapshot.parts.second_stage;
+    let mut best = Vec::new();
+    if stage.is_empty() {
+        weighted(snapshot, query, query.limit, scratch, &mut best);
+    } else {
+        stage_rows(snapshot, query, scratch, &mut best);
+        for (candidate, row) in best.iter_mut().zip(&scratch.rows) {
+            candidate.score = stage.score(row);
+        }
+        keep_top(&mut best, query.limit);
+        // Trees speak in log-odds; lists hold scores above 0.
+        best.iter_mut().for_each(|s| s.score = 1.0 / (1.0 + (-s.score).exp()));
     }
-    let Scratch { blended, lead, candidates, .. } = scratch;
-    blended.drain_top(query.limit, |_| true, candidates);
-    candidates
-        .iter()
+    let lead = &scratch.lead;
+    best.iter()
         .map(|s| Recommended { item: s.idx, score: s.score, source: lead[s.idx as usize].1 })
         .collect()
+}
+
+/// What the second stage is asked: the candidates, best blended first, into
+/// `best`, and their features into `scratch.rows`.
+pub(super) fn stage_rows<'s>(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    scratch: &'s mut Scratch,
+    best: &mut Vec<Scored>,
+) -> &'s [Features] {
+    weighted(snapshot, query, STAGE_DEPTH.max(query.limit), scratch, best);
+    features::rows(snapshot, query, best, scratch);
+    &scratch.rows
 }
 
 /// The best items of one source, with its own scores.
@@ -50,6 +58,29 @@ pub(super) fn single(
     sources::propose(snapshot, source, query, query.limit, scratch);
     let best = scratch.candidates.iter();
     best.map(|s| Recommended { item: s.idx, score: s.score, source }).collect()
+}
+
+/// The best `depth` by the weighted sum, into `best`; leaves each source's
+/// candidates in `scratch.lists`.
+fn weighted(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    depth: usize,
+    scratch: &mut Scratch,
+    best: &mut Vec<Scored>,
+) {
+    let settings = &snapshot.manifest.settings.blend;
+    for (at, source) in Source::BLENDED.into_iter().enumerate() {
+        let weight = settings.weight(source);
+        scratch.lists[at].clear();
+        if weight > 0.0 {
+            let k = settings.candidates.max(query.limit);
+            sources::propose(snapshot, source, query, k, scratch);
+            add(source, weight, scratch);
+            std::mem::swap(&mut scratch.lists[at], &mut scratch.candidates);
+        }
+    }
+    scratch.blended.drain_top(depth, |_| true, best);
 }
 
 /// Adds the candidates of one source.

@@ -5,22 +5,26 @@
 //! - [`query`]: what is asked, and what may be offered (the shelf)
 //! - [`sources`]: each way to propose candidates
 //! - [`blend`]: one score from several sources
+//! - [`features`]: what the second stage is told
 //! - [`fill`]: popular items, then the catalogue, where candidates run out
 //! - [`related`]: similar items, bought together, similar users, popular
 //! - [`scratch`]: memory that requests reuse
 
 pub mod blend;
+pub mod features;
 pub mod fill;
 pub mod query;
 pub mod related;
 pub mod scratch;
 pub mod sources;
 
+pub use features::{FEATURES, Features};
 pub use query::{Query, RepeatPolicy, Shelf};
 pub use related::{bought_together, popular, similar_items, similar_users};
 pub use scratch::Scratch;
 
 use crate::domain::ItemIdx;
+use crate::domain::topk::Scored;
 use crate::model::{Snapshot, Source};
 
 /// An item in a list.
@@ -54,13 +58,41 @@ pub struct List {
     pub basis: Basis,
 }
 
+/// The best `k` candidates of one source, with its own scores, best first: what
+/// the tuner fits weights to.
+pub fn candidates(
+    snapshot: &Snapshot,
+    source: Source,
+    query: &Query<'_>,
+    k: usize,
+    scratch: &mut Scratch,
+) -> Vec<Scored> {
+    query.shelf.mask(&mut scratch.mask);
+    query.exclude(scratch);
+    sources::propose(snapshot, source, query, k, scratch);
+    scratch.candidates.clone()
+}
+
+/// What the second stage is asked: the blend's best candidates and the features
+/// of each.
+pub fn stage_rows(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    scratch: &mut Scratch,
+) -> Vec<(ItemIdx, Features)> {
+    query.shelf.mask(&mut scratch.mask);
+    query.exclude(scratch);
+    let mut best = Vec::new();
+    let rows = blend::stage_rows(snapshot, query, scratch, &mut best);
+    best.iter().map(|s| s.idx).zip(rows.iter().copied()).collect()
+}
+
 /// The best list for a shopper: candidates of every source, blended, filtered
 /// before they are cut, and filled up to the limit while the shelf has items.
 pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> List {
     let popularity = &snapshot.parts.popularity;
     query.shelf.mask(&mut scratch.mask);
     query.exclude(scratch);
-    query.profile(snapshot, scratch);
     let basis = query.basis(snapshot, scratch);
     let mut items = match query.strategy {
         _ if basis == Basis::Popular => Vec::new(),

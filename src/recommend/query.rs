@@ -1,8 +1,9 @@
 //! What is asked for, and what may be offered.
 
 use super::{Basis, Scratch};
-use crate::domain::{HistoryEvent, ItemIdx, UserIdx};
+use crate::domain::{EventKind, HistoryEvent, ItemIdx, UserIdx};
 use crate::live::{Catalogue, Filter, ItemMask};
+use crate::matrix::Weighting;
 use crate::matrix::weight::{self, kind_weight};
 use crate::model::{Snapshot, Source};
 
@@ -71,7 +72,7 @@ impl Query<'_> {
             events.extend_from_slice(self.history);
             events.sort_unstable_by_key(|e| e.item);
             for group in events.chunk_by(|a, b| a.item == b.item) {
-                let bought = group.iter().any(|e| e.kind == crate::domain::EventKind::Purchase);
+                let bought = group.iter().any(|e| e.kind == EventKind::Purchase);
                 if bought && !weight::taken_back(group.iter()) {
                     scratch.mask.forbid(group[0].item);
                 }
@@ -79,12 +80,23 @@ impl Query<'_> {
         }
     }
 
-    /// Writes the shopper's row of the matrix into `scratch.profile`.
+    /// Writes the shopper's row of the matrix with this half-life into `scratch.profile`.
     ///
     /// Only how events compare within the row matters to any source, so they
     /// fade from the newest of them and not from now: a shopper who comes back
     /// after a year finds their taste remembered, not rounded to nothing.
-    pub(super) fn profile(&self, snapshot: &Snapshot, scratch: &mut Scratch) {
+    pub(super) fn profile(&self, half_life_days: f64, scratch: &mut Scratch) {
+        self.events(scratch);
+        let events = &scratch.events;
+        let speaking = events.iter().filter(|e| kind_weight(e.kind) > 0.0);
+        let newest_ms = speaking.map(|e| e.time_ms).max().unwrap_or(self.now_ms);
+        let weighting = Weighting { half_life_days };
+        weighting.cells(events, newest_ms, &mut scratch.profile);
+    }
+
+    /// Writes the shopper's events into `scratch.events`, oldest first, those of
+    /// the running session behind those of the past.
+    pub(super) fn events(&self, scratch: &mut Scratch) {
         let events = &mut scratch.events;
         events.clear();
         events.extend_from_slice(self.history);
@@ -93,20 +105,19 @@ impl Query<'_> {
             item,
             quantity: 1.0,
             basket: 0,
-            kind: crate::domain::EventKind::View,
+            kind: EventKind::View,
         }));
-        let speaking = events.iter().filter(|e| kind_weight(e.kind) > 0.0);
-        let newest_ms = speaking.map(|e| e.time_ms).max().unwrap_or(self.now_ms);
-        snapshot.manifest.settings.weighting.cells(events, newest_ms, &mut scratch.profile);
     }
 
     /// What a list can be built on: nothing, where the snapshot knows none of
     /// the shopper's items.
-    pub(super) fn basis(&self, snapshot: &Snapshot, scratch: &Scratch) -> Basis {
+    pub(super) fn basis(&self, snapshot: &Snapshot, scratch: &mut Scratch) -> Basis {
+        self.events(scratch);
         let known = |item: ItemIdx| {
             snapshot.parts.user_cf.item_norm.get(item as usize).is_some_and(|&n| n > 0.0)
         };
-        if !scratch.profile.iter().any(|cell| known(cell.item)) {
+        let speaks = |e: &HistoryEvent| kind_weight(e.kind) > 0.0 && known(e.item);
+        if !scratch.events.iter().any(speaks) {
             Basis::Popular
         } else if self.history.is_empty() {
             Basis::Session

@@ -22,16 +22,11 @@ pub fn similar_items(
     let mut list = Vec::new();
     sum_rows(&parts.similar, &[item], scratch);
     take(&mut list, Source::ItemCf, limit, scratch);
-    if list.len() < limit && parts.embeddings.fold_in.get(item as usize).is_some_and(|&n| n > 0.0) {
-        let found = parts.embeddings.search(
-            parts.embeddings.vector(item),
-            2 * limit + list.len(),
-            0,
-            &mut scratch.visited,
-        );
-        scratch.candidates.clear();
-        let near = found.into_iter().filter(|s| s.score > 0.0 && scratch.mask.allows(s.idx));
-        scratch.candidates.extend(near);
+    let vector = parts.embeddings.vector(item);
+    if list.len() < limit && !vector.is_empty() {
+        let Scratch { mask, visited, candidates, .. } = &mut *scratch;
+        *candidates =
+            sources::nearest(&parts.embeddings, vector, limit, shelf.items, mask, visited);
         take(&mut list, Source::Embedding, limit, scratch);
     }
     fill::fill(&mut list, limit, [&parts.popularity.trending], &mut scratch.mask);
@@ -61,7 +56,7 @@ pub fn bought_together(
 
 /// The shoppers most similar to a history, best first; scores are cosines.
 pub fn similar_users(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> Vec<Scored> {
-    query.profile(snapshot, scratch);
+    query.profile(snapshot.manifest.settings.user_cf.half_life_days, scratch);
     sources::similar_users(snapshot, query, query.limit, scratch);
     scratch.candidates.clone()
 }

@@ -1,5 +1,6 @@
 //! Memory that requests reuse, so that a request allocates next to nothing.
 
+use super::Features;
 use crate::domain::HistoryEvent;
 use crate::domain::topk::{Scored, keep_top};
 use crate::live::ItemMask;
@@ -24,6 +25,12 @@ pub struct Scratch {
     pub(super) blended: Accumulator,
     /// Per item: the largest contribution and its source.
     pub(super) lead: Vec<(f32, Source)>,
+    /// Candidates of each source of the blend.
+    pub(super) lists: [Vec<Scored>; Source::BLENDED.len()],
+    /// Per item: its place among the candidates of the second stage.
+    pub(super) slots: Vec<u32>,
+    /// Features of the candidates of the second stage.
+    pub(super) rows: Vec<Features>,
     /// The shopper's embedding.
     pub(super) query: Vec<f32>,
     /// Candidates of one source.

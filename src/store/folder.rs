@@ -2,6 +2,7 @@
 //! format number, and a lock that one process holds.
 
 use std::fs::{self, File, TryLockError};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
@@ -61,17 +62,32 @@ fn check_format(data: &Path, path: &Path) -> Result<(), StoreError> {
     match fs::read_to_string(path) {
         Ok(text) => match text.trim().parse::<u32>() {
             Ok(found) if found <= FORMAT => Ok(()),
-            _ => Err(StoreError::Newer {
+            Ok(_) => Err(StoreError::Newer {
                 path: data.to_owned(),
                 found: text.trim().to_owned(),
                 known: FORMAT,
             }),
+            Err(_) => {
+                let (path, found) = (data.to_owned(), text.trim().to_owned());
+                Err(StoreError::NoFormat { path, found, known: FORMAT })
+            }
         },
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            fs::write(path, format!("{FORMAT}\n")).map_err(StoreError::io("write", path))
+            write_format(path).map_err(StoreError::io("write", path))
         }
         Err(e) => Err(StoreError::io("read", path)(e)),
     }
+}
+
+/// Writes the format whole or not at all, and the new folders' names with it,
+/// before any event can be acknowledged.
+fn write_format(path: &Path) -> std::io::Result<()> {
+    let aside = path.with_extension("writing");
+    let mut file = File::create(&aside)?;
+    writeln!(file, "{FORMAT}")?;
+    file.sync_all()?;
+    fs::rename(&aside, path)?;
+    path.ancestors().skip(1).take(3).try_for_each(|folder| File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]
@@ -97,5 +113,8 @@ mod tests {
         let refused = StoreFolder::open(data.path(), "default").unwrap_err();
         assert!(refused.to_string().contains("written by a newer version"), "{refused}");
         assert_eq!(fs::read_to_string(&format).unwrap(), "2\n");
+        fs::write(&format, "").unwrap();
+        let refused = StoreFolder::open(data.path(), "default").unwrap_err();
+        assert!(refused.to_string().contains("FORMAT file holds \"\""), "{refused}");
     }
 }

@@ -10,8 +10,8 @@
 
 /// Length of a header.
 pub const HEADER_BYTES: usize = 32;
-/// Largest payload before compression: a full batch of the largest records
-/// stays below it.
+/// Largest payload before compression. A larger one is refused before it is
+/// written: what is on disk can always be read back.
 pub const MAX_PAYLOAD_BYTES: usize = 256 << 20;
 
 const MAGIC: [u8; 4] = *b"QMB1";

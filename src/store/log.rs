@@ -83,7 +83,8 @@ impl Log {
     /// durable after the next [`Log::commit`].
     ///
     /// # Errors
-    /// [`StoreError::Io`] where the write failed and was taken back whole;
+    /// [`StoreError::TooLarge`] for a block over the limit; [`StoreError::Io`]
+    /// where the write failed and was taken back whole;
     /// [`StoreError::Poisoned`] where it could not be taken back.
     pub fn append(&mut self, block: &BlockBuilder) -> Result<Offset, StoreError> {
         self.check_poison()?;
@@ -91,7 +92,14 @@ impl Log {
             self.roll()?;
         }
         let first = self.next_offset;
-        let bytes = frame::encode(&block.payload(), block.len(), first);
+        let payload = block.payload();
+        if payload.len() > frame::MAX_PAYLOAD_BYTES {
+            return Err(StoreError::TooLarge {
+                bytes: payload.len(),
+                limit: frame::MAX_PAYLOAD_BYTES,
+            });
+        }
+        let bytes = frame::encode(&payload, block.len(), first);
         if let Err(error) = self.file.write_all(&bytes) {
             let undone = self.file.set_len(self.bytes).and_then(|()| self.rewind());
             if undone.is_err() {
@@ -325,18 +333,17 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_takes_the_write_back_and_later_ones_go_in() {
+    fn a_write_that_cannot_be_taken_back_stops_all_later_ones() {
         let dir = tempfile::tempdir().unwrap();
         let (mut log, _) = open(dir.path()).unwrap();
         let mut block = BlockBuilder::default();
         block.push(&Record::Imported(1));
         log.append(&block).unwrap();
         log.commit().unwrap();
-        // A handle that cannot be written stands in for the full disk.
+        // A handle that can be neither written nor truncated stands in for the disk.
         let real = std::mem::replace(&mut log.file, File::open(&log.path).unwrap());
         let refused = log.append(&block).unwrap_err();
         assert!(refused.to_string().starts_with("write to"), "{refused}");
-        // Nor could that handle be truncated, so the log protects itself.
         log.file = real;
         assert!(matches!(log.append(&block), Err(StoreError::Poisoned(_))));
         drop(log);

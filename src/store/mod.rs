@@ -61,6 +61,20 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// The folder's format number cannot be read.
+    #[error(
+        "the data folder {} is damaged: its FORMAT file holds {found:?}, not a number. If the folder is of \
+         this version, write {known} into it",
+        path.display()
+    )]
+    NoFormat {
+        /// The folder.
+        path: PathBuf,
+        /// What the file holds.
+        found: String,
+        /// The format of this version.
+        known: u32,
+    },
     /// A newer version wrote the folder.
     #[error(
         "the data folder {} has format {found}, written by a newer version; this one reads up to \
@@ -74,6 +88,16 @@ pub enum StoreError {
         found: String,
         /// The newest format known here.
         known: u32,
+    },
+    /// A write is larger than could be read back.
+    #[error(
+        "the batch takes {bytes} bytes in the log, over the limit of {limit}; send it in parts"
+    )]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
     },
     /// An earlier write or flush failed half-way, so what is on disk is not known.
     #[error(

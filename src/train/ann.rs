@@ -14,6 +14,7 @@ use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 
 use super::TrainError;
+use crate::domain::progress::{Cancelled, Control};
 use crate::model::ann::{Layer, Visited};
 use crate::model::embeddings::dot;
 use crate::model::settings::EmbeddingSettings;
@@ -30,6 +31,8 @@ const CHECKS: usize = 500;
 /// Neighbours looked for in every check.
 const CHECK_K: usize = 10;
 const MAX_LAYERS: usize = 16;
+/// Points inserted between two looks at whether to stop.
+const INSERT_CHUNK: usize = 20_000;
 
 #[derive(Clone, Copy)]
 struct InnerProduct;
@@ -51,10 +54,11 @@ pub fn build(
     fold_in: Vec<f32>,
     settings: &EmbeddingSettings,
     seed: u64,
+    control: &Control<'_>,
 ) -> Result<(Embeddings, f64), TrainError> {
     let dimensions = settings.dimensions;
     let mut embeddings = Embeddings { dimensions, vectors, fold_in, ann: Ann::default() };
-    embeddings.ann = freeze(&embeddings, settings);
+    embeddings.ann = freeze(&embeddings, settings, control)?;
     for ef in DEPTHS {
         embeddings.ann.ef = ef;
         embeddings.ann.side = missed(&embeddings);
@@ -75,7 +79,11 @@ fn nodes(embeddings: &Embeddings) -> Vec<u32> {
     (0..embeddings.items() as u32).filter(|&i| embeddings.fold_in[i as usize] > 0.0).collect()
 }
 
-fn freeze(embeddings: &Embeddings, settings: &EmbeddingSettings) -> Ann {
+fn freeze(
+    embeddings: &Embeddings,
+    settings: &EmbeddingSettings,
+    control: &Control<'_>,
+) -> Result<Ann, Cancelled> {
     let nodes = nodes(embeddings);
     let graph = Hnsw::<f32, InnerProduct>::new(
         settings.links,
@@ -86,7 +94,10 @@ fn freeze(embeddings: &Embeddings, settings: &EmbeddingSettings) -> Ann {
     );
     let points: Vec<(&[f32], usize)> =
         nodes.iter().map(|&n| (embeddings.vector(n), n as usize)).collect();
-    graph.parallel_insert_slice(&points);
+    for chunk in points.chunks(INSERT_CHUNK) {
+        control.check()?;
+        graph.parallel_insert_slice(&chunk.to_vec());
+    }
 
     let levels = usize::from(graph.get_max_level_observed()) + 1;
     let mut links: Vec<Vec<Vec<u32>>> = vec![vec![Vec::new(); embeddings.items()]; levels];
@@ -108,7 +119,7 @@ fn freeze(embeddings: &Embeddings, settings: &EmbeddingSettings) -> Ann {
         }
     }
     let layers = links.into_iter().map(flatten).collect();
-    Ann { entry: entry.1.saturating_sub(1) as u32, layers, side: Vec::new(), ef: DEPTHS[0] }
+    Ok(Ann { entry: entry.1.saturating_sub(1) as u32, layers, side: Vec::new(), ef: DEPTHS[0] })
 }
 
 fn flatten(nodes: Vec<Vec<u32>>) -> Layer {
@@ -187,9 +198,17 @@ fn recall(embeddings: &Embeddings, seed: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use rand_distr::{Distribution, StandardNormal};
 
     use super::*;
+
+    fn built(vectors: Vec<f32>, fold_in: Vec<f32>, dimensions: usize) -> (Embeddings, f64) {
+        let settings = EmbeddingSettings { dimensions, ..Default::default() };
+        let cancel = AtomicBool::new(false);
+        build(vectors, fold_in, &settings, 3, &Control::new(&|_| {}, &cancel)).unwrap()
+    }
 
     fn random(items: usize, dimensions: usize) -> (Vec<f32>, Vec<f32>) {
         let mut rng = StdRng::seed_from_u64(1);
@@ -205,8 +224,7 @@ mod tests {
         let (mut vectors, mut fold_in) = random(3_000, 16);
         vectors[16..32].fill(0.0);
         fold_in[1] = 0.0;
-        let settings = EmbeddingSettings { dimensions: 16, ..Default::default() };
-        let (embeddings, recall) = build(vectors, fold_in, &settings, 3).unwrap();
+        let (embeddings, recall) = built(vectors, fold_in, 16);
         assert!(recall >= WANTED_RECALL, "{recall}");
         let mut visited = Visited::default();
         let found = embeddings.search(embeddings.vector(5), 3_000, 3_000, &mut visited);
@@ -216,8 +234,7 @@ mod tests {
     #[test]
     fn what_no_path_leads_to_is_found_by_the_side_list() {
         let (vectors, fold_in) = random(500, 8);
-        let settings = EmbeddingSettings { dimensions: 8, ..Default::default() };
-        let (mut embeddings, _) = build(vectors, fold_in, &settings, 3).unwrap();
+        let (mut embeddings, _) = built(vectors, fold_in, 8);
         // Cut item 7 off: no node links to it any more.
         for layer in &mut embeddings.ann.layers {
             let kept: Vec<Vec<u32>> = (0..500)
@@ -239,9 +256,8 @@ mod tests {
 
     #[test]
     fn one_item_is_a_graph_too() {
-        let settings = EmbeddingSettings { dimensions: 8, ..Default::default() };
         let (vectors, fold_in) = random(1, 8);
-        let (embeddings, recall) = build(vectors, fold_in, &settings, 3).unwrap();
+        let (embeddings, recall) = built(vectors, fold_in, 8);
         assert_eq!(recall, 1.0);
         let found = embeddings.search(embeddings.vector(0), 5, 5, &mut Visited::default());
         assert_eq!(found.len(), 1);

@@ -164,7 +164,7 @@ mod tests {
             c: 0.25,
             neighbours: 10,
             per_target: false,
-            scaled: false,
+            ..Default::default()
         };
         let w = built(settings);
         // C_01 = 1/2 + 1/3, C_02 = 1/3; all three items have degree 2.

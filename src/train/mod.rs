@@ -1,16 +1,23 @@
 //! Trainers: from the log's events to the parts of a snapshot. No I/O: given
 //! events, settings, a seed and a [`Control`] to report to.
 //!
+//! - [`material`]: the events, and the matrices made from them by half-life
 //! - [`popularity`]: who bought what, by window
 //! - [`cooccurrence`]: the sparse product behind item CF, similar items and baskets
 //! - [`user_cf`]: inverted lists
+//! - [`ease`]: item weights in closed form
 //! - [`svd`]: the embeddings
 //! - [`ann`]: the nearest-neighbour graph over them, built by hnsw_rs and checked
+//! - [`sessions`], [`transition`]: what goes with what in order of time
 
 pub mod ann;
 pub mod cooccurrence;
+pub mod ease;
+pub mod material;
 pub mod popularity;
+pub mod sessions;
 pub mod svd;
+pub mod transition;
 pub mod user_cf;
 
 use std::collections::BTreeMap;
@@ -18,9 +25,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+pub use material::Material;
+
 use crate::domain::progress::{Cancelled, Control, Stage};
-use crate::matrix::{Interactions, UserEvents, baskets};
-use crate::model::{Parts, Settings};
+use crate::matrix::{Csr, baskets};
+use crate::model::{Parts, Settings, Source};
 
 /// Why a training ended without a model.
 #[derive(Debug, Error)]
@@ -32,7 +41,7 @@ pub enum TrainError {
     #[error("the log holds no interaction to train on")]
     Empty,
     /// A matrix could not be factorised.
-    #[error("the embeddings did not converge: {0}")]
+    #[error("a factorisation failed: {0}")]
     Factorisation(String),
     /// The graph does not find what an exact scan finds.
     #[error("the ann graph has recall {recall:.3} at 10, below {required}; it is not published")]
@@ -59,34 +68,55 @@ pub struct Trained {
     pub quality: BTreeMap<String, f64>,
 }
 
-/// Trains every part, as of the newest event.
+/// Trains every part that can be asked for by name, and of the others those
+/// that the blend asks, as of the newest event.
 ///
 /// # Errors
 /// [`TrainError::Empty`] without a single interaction; see [`TrainError`].
 pub fn train(
-    events: &UserEvents,
+    material: &Material<'_>,
     settings: &Settings,
     seed: u64,
     control: &Control<'_>,
 ) -> Result<Trained, TrainError> {
-    let now_ms = events.newest_ms();
-    let matrix = Interactions::new(events, &settings.weighting, now_ms);
+    let events = material.events();
+    let matrix = material.matrix(0.0);
     if matrix.by_user.entries() == 0 {
         return Err(TrainError::Empty);
     }
+    let blended = |source| settings.blend.weight(source) > 0.0;
     control.begin(Stage::Popularity)?;
-    let popularity = popularity::train(events, &matrix, now_ms);
+    let popularity = popularity::train(material, &settings.popular);
     control.begin(Stage::ItemCf)?;
-    let item_cf = cooccurrence::item_cf(&matrix, &settings.item_cf, control)?;
+    let own = material.matrix(settings.item_cf.half_life_days);
+    let item_cf = cooccurrence::item_cf(&own, &settings.item_cf, control)?;
     let similar = cooccurrence::similar(&matrix, control)?;
     control.begin(Stage::Baskets)?;
     let together = cooccurrence::together(&baskets(events), control)?;
     control.begin(Stage::UserCf)?;
-    let user_cf = user_cf::train(&matrix, &settings.user_cf);
+    let own = material.matrix(settings.user_cf.half_life_days);
+    let user_cf = user_cf::train(&own, &settings.user_cf);
+    control.begin(Stage::Ease)?;
+    let ease = match blended(Source::Ease) {
+        true => {
+            ease::train(&material.matrix(settings.ease.half_life_days), &settings.ease, control)?
+        }
+        false => Csr::default(),
+    };
+    control.begin(Stage::Sequences)?;
+    let sessions = match blended(Source::Session) {
+        true => sessions::train(events, &settings.session),
+        false => Default::default(),
+    };
+    let transition = match blended(Source::Transition) {
+        true => transition::train(events, &settings.transition),
+        false => Csr::default(),
+    };
     control.begin(Stage::Embeddings)?;
-    let (vectors, fold_in) = svd::train(&matrix, &settings.embedding, seed, control)?;
+    let own = material.matrix(settings.embedding.half_life_days);
+    let (vectors, fold_in) = svd::train(&own, &settings.embedding, seed, control)?;
     control.begin(Stage::Ann)?;
-    let (embeddings, recall) = ann::build(vectors, fold_in, &settings.embedding, seed)?;
+    let (embeddings, recall) = ann::build(vectors, fold_in, &settings.embedding, seed, control)?;
     Ok(Trained {
         users: matrix.active_users() as u64,
         items: matrix.active_items() as u64,
@@ -98,6 +128,10 @@ pub fn train(
             similar: Arc::new(similar),
             together: Arc::new(together),
             user_cf: Arc::new(user_cf),
+            ease: Arc::new(ease),
+            sessions: Arc::new(sessions),
+            transition: Arc::new(transition),
+            second_stage: Arc::default(),
             embeddings: Arc::new(embeddings),
         },
     })

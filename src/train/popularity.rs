@@ -1,11 +1,15 @@
 //! Popularity: distinct buyers in windows of time, and the faded sum.
 
+use super::Material;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent};
-use crate::matrix::{Interactions, UserEvents, weight};
+use crate::matrix::{UserEvents, weight};
+use crate::model::settings::PopularSettings;
 use crate::model::{Popularity, Ranking, Window};
 
-/// Counts every window, as of `now_ms`.
-pub fn train(events: &UserEvents, matrix: &Interactions, now_ms: i64) -> Popularity {
+/// Counts every window, as of the newest event.
+pub fn train(material: &Material<'_>, settings: &PopularSettings) -> Popularity {
+    let (events, now_ms) = (material.events(), material.now_ms());
+    let matrix = material.matrix(settings.half_life_days);
     let counts = |window| Ranking::new(buyers(events, window, now_ms));
     let mut trending = vec![0.0f32; events.items()];
     for (&item, &weight) in matrix.by_user.columns.iter().zip(&matrix.by_user.values) {
@@ -45,17 +49,13 @@ fn buyers(events: &UserEvents, window: Window, now_ms: i64) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Weighting;
-
     fn event(kind: EventKind, item: u32, day: i64) -> HistoryEvent {
         HistoryEvent { time_ms: day * DAY_MS, item, quantity: 1.0, basket: 0, kind }
     }
 
     fn trained(log: Vec<(u32, HistoryEvent)>) -> Popularity {
         let events = UserEvents::new(3, 3, log);
-        let now_ms = events.newest_ms();
-        let matrix = Interactions::new(&events, &Weighting { half_life_days: 0.0 }, now_ms);
-        train(&events, &matrix, now_ms)
+        train(&Material::new(&events), &PopularSettings::default())
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn normalised(matrix: &Csr, row_degrees: &[f32], column_degrees: &[f32]) -> Csr 
         let range = matrix.starts[row] as usize..matrix.starts[row + 1] as usize;
         for (value, &column) in scaled.values[range.clone()].iter_mut().zip(&matrix.columns[range])
         {
-            *value /= (degree * column_degrees[column as usize]).sqrt();
+            *value /= degree.sqrt() * column_degrees[column as usize].sqrt();
         }
     }
     scaled

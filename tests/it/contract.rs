@@ -2,7 +2,8 @@
 //! even number have the items of even number, the withheld diagonal comes back.
 
 use qianmian::engine::{Engine, RecommendRequest};
-use qianmian::model::Source;
+use qianmian::live::Filter;
+use qianmian::model::{Source, Window};
 use qianmian::recommend::{Basis, RepeatPolicy};
 
 use crate::support::{self, purchases};
@@ -51,6 +52,28 @@ fn the_withheld_diagonal_comes_back_from_every_source() {
             }
         }
     }
+}
+
+#[test]
+fn related_lists_keep_to_their_colour() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = checkerboard(folder.path());
+    engine.trainer().train_blocking(&mut |_| {}).unwrap();
+    let even = |entries: &[(String, f32, Source)]| {
+        entries.iter().all(|(id, ..)| id[1..].parse::<usize>().unwrap().is_multiple_of(2))
+    };
+    let own = SIZE / 2;
+    let similar = engine.similar_items("i0", &Filter::default(), own - 1).unwrap();
+    assert!(even(&similar.entries), "{similar:?}");
+    let basket = ["i0".to_owned(), "i2".to_owned()];
+    let together = engine.bought_together(&basket, &Filter::default(), own - 2).unwrap();
+    assert!(even(&together.entries), "{together:?}");
+    assert!(together.entries.iter().all(|e| e.2 == Source::BoughtTogether));
+    let users = engine.similar_users("u0", own - 1).unwrap();
+    assert!(even(&users.entries), "{users:?}");
+    let popular = engine.popular(Window::AllTime, &Filter::default(), 1).unwrap();
+    assert_eq!(popular.entries[0].1, (own - 1) as f32, "everyone but the diagonal's owner");
+    assert_eq!(popular.entries[0].0, "i2", "ties go to the item heard of first, u0's");
 }
 
 #[test]

@@ -1,8 +1,11 @@
-//! The candidate sources. Each writes its best allowed items, best first, into
-//! `scratch.candidates`, from the profile in `scratch.profile`.
+//! Sources that read the shopper's row of the matrix, in `scratch.profile`.
 
-use super::{Query, Scratch};
-use crate::model::{Snapshot, Source};
+use crate::domain::topk::Scored;
+use crate::live::ItemMask;
+use crate::matrix::Csr;
+use crate::model::ann::Visited;
+use crate::model::{Embeddings, Snapshot};
+use crate::recommend::{Query, Scratch};
 
 /// Embeddings of catalogues up to this size are scanned whole: exact, and no
 /// slower than the graph.
@@ -11,27 +14,8 @@ const SCAN_UP_TO: usize = 1_000;
 /// what may not be offered.
 const FORBIDDEN_UP_TO: usize = 1_000;
 
-/// Runs one source for its best `k`.
-pub(super) fn propose(
-    snapshot: &Snapshot,
-    source: Source,
-    query: &Query<'_>,
-    k: usize,
-    scratch: &mut Scratch,
-) {
-    match source {
-        Source::ItemCf => item_cf(snapshot, k, scratch),
-        Source::UserCf => user_cf(snapshot, query, k, scratch),
-        Source::Embedding => embedding(snapshot, query, k, scratch),
-        Source::Popular => popular(snapshot, k, scratch),
-        // Not sources of the blend: they come in where a list is filled or asked for by name.
-        Source::Catalog | Source::BoughtTogether => scratch.candidates.clear(),
-    }
-}
-
-/// score_j = Σ_i x_i W_ij.
-fn item_cf(snapshot: &Snapshot, k: usize, scratch: &mut Scratch) {
-    let table = &snapshot.parts.item_cf;
+/// Item CF and EASE: score_j = Σ_i x_i W_ij.
+pub(super) fn linear(table: &Csr, k: usize, scratch: &mut Scratch) {
     let Scratch { profile, items, mask, candidates, .. } = scratch;
     items.reserve(table.width);
     for cell in profile.iter() {
@@ -43,7 +27,7 @@ fn item_cf(snapshot: &Snapshot, k: usize, scratch: &mut Scratch) {
 }
 
 /// score_j = Σ over the most similar users v of sim^power · D_v^-½ · x_vj.
-fn user_cf(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
+pub(super) fn user_cf(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
     let model = &snapshot.parts.user_cf;
     let settings = &snapshot.manifest.settings.user_cf;
     similar_users(snapshot, query, settings.neighbours, scratch);
@@ -62,7 +46,7 @@ fn user_cf(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scrat
 
 /// The `k` users most similar to the profile, by the cosine of item-normalised
 /// rows, best first; the shopper is not their own neighbour.
-pub(super) fn similar_users(
+pub(in crate::recommend) fn similar_users(
     snapshot: &Snapshot,
     query: &Query<'_>,
     k: usize,
@@ -86,7 +70,7 @@ pub(super) fn similar_users(
 }
 
 /// score_j = ⟨q, y_j⟩ with q folded in from the profile.
-fn embedding(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
+pub(super) fn embedding(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
     let model = &snapshot.parts.embeddings;
     let Scratch { profile, mask, candidates, query: vector, visited, .. } = scratch;
     vector.clear();
@@ -94,23 +78,27 @@ fn embedding(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scr
     for cell in profile.iter() {
         model.fold_in(cell.item, cell.weight, vector);
     }
-    let allowed = mask.count();
-    let forbidden = query.shelf.items.saturating_sub(allowed);
-    *candidates = if allowed <= SCAN_UP_TO || forbidden > FORBIDDEN_UP_TO {
-        model.scan(vector, mask.iter(), k)
-    } else {
-        let mut found = model.search(vector, k + forbidden, 0, visited);
-        found.retain(|s| mask.allows(s.idx));
-        found.truncate(k);
-        found
-    };
-    candidates.retain(|s| s.score > 0.0);
+    *candidates = nearest(model, vector, k, query.shelf.items, mask, visited);
 }
 
-/// Popular now, the same for everyone.
-fn popular(snapshot: &Snapshot, k: usize, scratch: &mut Scratch) {
-    let Scratch { mask, candidates, .. } = scratch;
-    candidates.clear();
-    let trending = snapshot.parts.popularity.trending.iter();
-    candidates.extend(trending.filter(|s| mask.allows(s.idx)).take(k));
+/// The best `k` items that may be offered by inner product with a vector, with
+/// scores above 0, best first. `items` is how many there are on the shelf.
+pub(in crate::recommend) fn nearest(
+    model: &Embeddings,
+    vector: &[f32],
+    k: usize,
+    items: usize,
+    mask: &ItemMask,
+    visited: &mut Visited,
+) -> Vec<Scored> {
+    let allowed = mask.count();
+    let forbidden = items.saturating_sub(allowed);
+    let mut found = if allowed <= SCAN_UP_TO || forbidden > FORBIDDEN_UP_TO {
+        model.scan(vector, mask.iter(), k)
+    } else {
+        model.search(vector, k + forbidden, 0, visited)
+    };
+    found.retain(|s| s.score > 0.0 && mask.allows(s.idx));
+    found.truncate(k);
+    found
 }

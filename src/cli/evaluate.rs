@@ -1,0 +1,332 @@
+//! `qianmian evaluate`
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::{Failure, output};
+use crate::config::Config;
+use crate::domain::progress::{Control, Stage};
+use crate::domain::{HistoryEvent, UserIdx, now_ms};
+use crate::evaluate::harness::Harness;
+use crate::evaluate::split::{self, Holdout};
+use crate::evaluate::{Case, Dataset, Method, Metrics, Row, Truth};
+use crate::import::ColumnMap;
+use crate::matrix::UserEvents;
+use crate::model::{Manifest, Snapshot, Source};
+use crate::recommend::RepeatPolicy;
+use crate::train::{Material, train};
+use crate::tune::{self, Task, validation};
+
+/// Measure the lists on held-out behaviour: train on one log, ask for another
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Trains on TRAIN alone, settings and blend weights included, then asks for the list of every \
+user of TEST over the whole catalogue, as of TRAIN's newest event, and scores it. Without an event column \
+every row is a purchase.
+
+Examples:
+  qianmian evaluate --train train.csv --test test.csv --seen mask
+  qianmian evaluate --data log.csv --holdout last-basket --seen allow --json out.json --plot out.svg
+  qianmian evaluate --train clicks.txt --test sessions.txt --protocol next-item \\
+    --map user_id=SessionId,item_id=ItemId,timestamp=Time"
+)]
+pub struct Evaluate {
+    /// Log to train on
+    #[arg(long, value_name = "FILE", requires = "test", required_unless_present = "holdout")]
+    train: Option<PathBuf>,
+    /// Log to ask for
+    #[arg(long, value_name = "FILE", requires = "train")]
+    test: Option<PathBuf>,
+    /// Instead of two logs: how to cut the one named by --data: last-basket,
+    /// last-item, after:DATE
+    #[arg(long, value_name = "CUT", value_parser = str::parse::<Holdout>, conflicts_with = "train")]
+    holdout: Option<Holdout>,
+    /// Names of columns, where they differ
+    #[arg(long, value_name = "COLUMN=NAME,…", value_parser = str::parse::<ColumnMap>)]
+    map: Option<ColumnMap>,
+    /// Items of the user's past: competing like any other, or neither ranked nor
+    /// counted, or as the tuner decides (all counted)
+    #[arg(long, value_enum, default_value_t = Seen::Auto)]
+    seen: Seen,
+    /// Lengths of lists
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 20])]
+    k: Vec<usize>,
+    /// holdout: known users, their truth as a set; next-item: unknown sessions,
+    /// prefix by prefix
+    #[arg(long, value_enum, default_value_t = Protocol::Holdout)]
+    protocol: Protocol,
+    /// Rows to print: all, or names
+    #[arg(long, value_delimiter = ',', default_value = "all")]
+    methods: Vec<String>,
+    /// Seed of every random number
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Train with the settings as configured, untuned
+    #[arg(long)]
+    no_tune: bool,
+    /// Write everything measured as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw the comparison
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Seen {
+    Allow,
+    Mask,
+    Auto,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    Holdout,
+    NextItem,
+}
+
+/// The log in two parts.
+struct Logs {
+    data: Dataset,
+    train: UserEvents,
+    test: Vec<(UserIdx, HistoryEvent)>,
+    known_users: usize,
+    known_items: usize,
+}
+
+impl Evaluate {
+    pub(super) fn run(self, config: &Config) -> Result<(), Failure> {
+        let map = self.map.clone().unwrap_or_default();
+        let (mut data, mut log, mut held) = (Dataset::default(), Vec::new(), Vec::new());
+        if let Some(holdout) = self.holdout {
+            (log, held) = split::cut(data.read(&config.data, &map)?, holdout);
+        } else if let Some(train) = &self.train {
+            log = data.read(train, &map)?;
+        }
+        // What the held-out part alone knows comes after everything trained on.
+        let known_users = data.users.len();
+        let known_items = data.items.len();
+        let train = data.events(log);
+
+        let bar = spinner();
+        let report = |stage: Stage| bar.set_message(stage.name());
+        let cancel = AtomicBool::new(false);
+        let control = Control::new(&report, &cancel);
+        let started = Instant::now();
+        let (snapshot, repeat) = self.model(config, &train, &control)?;
+        let train_seconds = started.elapsed().as_secs_f64();
+
+        if let Some(test) = &self.test {
+            held = data.read(test, &map)?;
+        }
+        let logs = Logs { data, train, test: held, known_users, known_items };
+        let (cases, unknown) = self.cases(&logs, repeat);
+        if cases.is_empty() {
+            return Err("the test log asks for nobody who can be scored".into());
+        }
+        let harness = Harness { events: &logs.train, snapshot: &snapshot, repeat, seed: self.seed };
+        let methods = self.methods(repeat)?;
+        bar.set_length((methods.len() * cases.len()) as u64);
+        let rows: Vec<Row> = methods
+            .iter()
+            .map(|&method| {
+                bar.set_message(method.name());
+                harness.row(method, &cases, &self.k, &|| bar.inc(1))
+            })
+            .collect();
+        bar.finish_and_clear();
+        self.print(&logs, &snapshot, &cases, unknown, &rows, train_seconds)
+    }
+
+    /// Tunes and trains, on the training part alone.
+    fn model(
+        &self,
+        config: &Config,
+        events: &UserEvents,
+        control: &Control<'_>,
+    ) -> Result<(Snapshot, RepeatPolicy), Failure> {
+        let start = config.train.settings;
+        let task = match (self.protocol, self.seen) {
+            (Protocol::NextItem, _) => Task::NextItem,
+            (Protocol::Holdout, Seen::Mask) => Task::NextBasket(RepeatPolicy::ExcludePurchased),
+            (Protocol::Holdout, Seen::Allow | Seen::Auto) => Task::NextBasket(RepeatPolicy::Allow),
+        };
+        let mut tuned =
+            tune::Tuned { settings: start, second_stage: None, quality: Default::default() };
+        if !self.no_tune {
+            tuned = tune::tune(events, &start, task, self.seed, control)?;
+        }
+        let trained = train(&Material::new(events), &tuned.settings, self.seed, control)?;
+        let (mut parts, mut quality) = (trained.parts, trained.quality);
+        parts.second_stage = tuned.second_stage.unwrap_or_default().into();
+        quality.extend(tuned.quality);
+        let manifest = Manifest {
+            generation: 1,
+            offset: 0,
+            newest_ms: events.newest_ms(),
+            seed: self.seed,
+            settings: tuned.settings,
+            users: trained.users,
+            items: trained.items,
+            interactions: trained.interactions,
+            created_ms: now_ms(),
+            train_seconds: 0.0,
+            quality,
+            bytes: 0,
+            checksum: String::new(),
+        };
+        let repeat = match task {
+            Task::NextBasket(repeat) => repeat,
+            Task::NextItem => RepeatPolicy::Allow,
+        };
+        Ok((Snapshot { manifest, parts }, repeat))
+    }
+
+    /// What is asked for; and how many of the test's users training knew nothing of.
+    fn cases(&self, logs: &Logs, repeat: RepeatPolicy) -> (Vec<Case>, usize) {
+        let users = logs.data.users.len();
+        let test = UserEvents::new(users, logs.data.items.len(), logs.test.clone());
+        let (mut cases, mut unknown) = (Vec::new(), 0);
+        for user in (0..users).filter(|&u| !test.of(u).is_empty()) {
+            if self.protocol == Protocol::NextItem {
+                cases.extend(validation::prefixes(test.of(user)));
+                continue;
+            }
+            let history = if user < logs.known_users { logs.train.of(user) } else { &[] };
+            if history.is_empty() {
+                unknown += 1;
+                continue;
+            }
+            let masked = repeat == RepeatPolicy::ExcludePurchased;
+            let seen = |item| masked && history.iter().any(|e| e.item == item);
+            let wanted = test.of(user).iter().map(|e| e.item).filter(|&item| !seen(item));
+            let (known, new): (Vec<_>, Vec<_>) =
+                wanted.partition(|&item| (item as usize) < logs.known_items);
+            let truth = Truth::new(known, Truth::new(new, 0).len);
+            if truth.len > 0 {
+                let user = Some(user as UserIdx);
+                cases.push(Case { user, session: Vec::new(), truth, next: None });
+            }
+        }
+        (cases, unknown)
+    }
+
+    fn methods(&self, repeat: RepeatPolicy) -> Result<Vec<Method>, Failure> {
+        let mut all = vec![Method::Popularity, Method::Popularity30d];
+        if repeat == RepeatPolicy::Allow && self.protocol == Protocol::Holdout {
+            all.push(Method::PersonalFrequency);
+        }
+        all.extend(Source::BLENDED.map(Method::Source));
+        all.push(Method::Blend);
+        if self.methods == ["all"] {
+            return Ok(all);
+        }
+        let named = |name: &String| {
+            all.iter().copied().find(|m| m.name() == name).ok_or_else(|| {
+                let names: Vec<&str> = all.iter().map(|m| m.name()).collect();
+                format!("no method {name:?} here; there are: {}", names.join(", ")).into()
+            })
+        };
+        self.methods.iter().map(named).collect()
+    }
+
+    fn print(
+        &self,
+        logs: &Logs,
+        snapshot: &Snapshot,
+        cases: &[Case],
+        unknown: usize,
+        rows: &[Row],
+        train_seconds: f64,
+    ) -> Result<(), Failure> {
+        let manifest = &snapshot.manifest;
+        println!(
+            "{} users, {} items, {} interactions; {} lists, {unknown} test users unknown to the training; \
+             trained in {train_seconds:.1} s",
+            manifest.users,
+            manifest.items,
+            manifest.interactions,
+            cases.len(),
+        );
+        if logs.data.refused > 0 {
+            println!("{} rows could not be read", logs.data.refused);
+        }
+        for (at, k) in self.k.iter().enumerate() {
+            println!("\nat {k}\n{}", table(rows, at));
+        }
+        if let Some(path) = &self.json {
+            let report = json!({
+                "protocol": format!("{:?}", self.protocol).to_lowercase(),
+                "seen": format!("{:?}", self.seen).to_lowercase(),
+                "users": manifest.users,
+                "items": manifest.items,
+                "interactions": manifest.interactions,
+                "lists": cases.len(),
+                "unknown_users": unknown,
+                "seed": self.seed,
+                "settings": manifest.settings,
+                "quality": manifest.quality,
+                "rows": rows.iter().map(|row| json_row(row, train_seconds)).collect::<Vec<_>>(),
+            });
+            std::fs::write(path, serde_json::to_string_pretty(&report)? + "\n")
+                .map_err(|e| format!("{}: {e}", path.display()))?;
+        }
+        if let Some(path) = &self.plot {
+            std::fs::write(path, super::plot::bars(rows))
+                .map_err(|e| format!("{}: {e}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn table(rows: &[Row], at: usize) -> comfy_table::Table {
+    let mut header = vec!["method"];
+    header.extend(Metrics::NAMES);
+    header.extend(["coverage", "novelty", "gini", "µs/list"]);
+    let lines = rows.iter().map(|row| {
+        let (at, mut line) = (&row.at[at], vec![row.method.name().to_owned()]);
+        let system = at.system;
+        line.extend(at.means.iter().map(|value| format!("{value:.4}")));
+        line.extend([system.coverage, system.novelty, system.gini].map(|v| format!("{v:.3}")));
+        line.push(format!("{:.0}", row.micros_per_list_p50));
+        line
+    });
+    let right = header[1..].to_vec();
+    output::table(&header, &right, lines.collect())
+}
+
+fn json_row(row: &Row, train_seconds: f64) -> serde_json::Value {
+    let (mut metrics, mut ci95) = (serde_json::Map::new(), serde_json::Map::new());
+    for at in &row.at {
+        let (k, system) = (at.k, at.system);
+        for ((name, mean), (low, high)) in Metrics::NAMES.iter().zip(at.means).zip(at.intervals) {
+            metrics.insert(format!("{name}@{k}"), json!(mean));
+            ci95.insert(format!("{name}@{k}"), json!([low, high]));
+        }
+        metrics.insert(format!("coverage@{k}"), json!(system.coverage));
+        metrics.insert(format!("novelty@{k}"), json!(system.novelty));
+        metrics.insert(format!("gini@{k}"), json!(system.gini));
+    }
+    json!({
+        "method": row.method.name(),
+        "metrics": metrics,
+        "ci95": ci95,
+        "train_seconds": train_seconds,
+        "micros_per_list_p50": row.micros_per_list_p50,
+    })
+}
+
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let style = "{elapsed_precise} {msg:20} {bar:30} {pos}/{len}  {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,230 @@
+//! Asks for every list and scores it: one case a user and, for sessions, one a prefix.
+
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use super::metrics::{self, Metrics, System, Truth};
+use crate::domain::{EventKind, HistoryEvent, ItemIdx, UserIdx};
+use crate::live::{Catalogue, Filter};
+use crate::matrix::UserEvents;
+use crate::model::{Ranking, Snapshot, Source, Window};
+use crate::recommend::{self, Query, RepeatPolicy, Scratch, Shelf, related};
+
+/// A list to ask for, and what it should hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Case {
+    /// The shopper; none: anonymous.
+    pub user: Option<UserIdx>,
+    /// Items of the session so far, oldest first.
+    pub session: Vec<ItemIdx>,
+    /// What the list should hold.
+    pub truth: Truth,
+    /// The one item that comes next, which MRR and hit rate are about; none:
+    /// they are about the truth.
+    pub next: Option<Truth>,
+}
+
+/// A way to make lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Distinct users of all time.
+    Popularity,
+    /// Distinct users of the last 30 days.
+    Popularity30d,
+    /// What the user bought most often, then popularity.
+    PersonalFrequency,
+    /// One source of the snapshot's.
+    Source(Source),
+    /// The engine's own list.
+    Blend,
+}
+
+impl Method {
+    /// Name in tables and in `--methods`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Popularity => "popularity",
+            Method::Popularity30d => "popularity_30d",
+            Method::PersonalFrequency => "personal_frequency",
+            Method::Source(source) => source.name(),
+            Method::Blend => "blend",
+        }
+    }
+}
+
+/// What a method reached at each k.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The method.
+    pub method: Method,
+    /// What it reached at each k.
+    pub at: Vec<AtK>,
+    /// Median time of one list, on one thread beside others, in microseconds.
+    pub micros_per_list_p50: f64,
+}
+
+/// What a method reached with lists of one length.
+#[derive(Debug, Clone)]
+pub struct AtK {
+    /// The length.
+    pub k: usize,
+    /// Mean metrics, in the order of [`Metrics::NAMES`].
+    pub means: [f64; 7],
+    /// 95 % intervals of the means.
+    pub intervals: [(f64, f64); 7],
+    /// The system's description.
+    pub system: System,
+}
+
+/// The world that lists are asked in.
+#[derive(Debug)]
+pub struct Harness<'a> {
+    /// What was trained on.
+    pub events: &'a UserEvents,
+    /// What was trained.
+    pub snapshot: &'a Snapshot,
+    /// Whether items of the user's past are offered.
+    pub repeat: RepeatPolicy,
+    /// Seed of the intervals.
+    pub seed: u64,
+}
+
+impl Harness<'_> {
+    /// Asks for the list of every case; `tick` is told of each that is done.
+    pub fn lists(
+        &self,
+        method: Method,
+        cases: &[Case],
+        k: usize,
+        tick: &(dyn Fn() + Sync),
+    ) -> (Vec<Vec<ItemIdx>>, f64) {
+        let asked: Vec<(Vec<ItemIdx>, f64)> = cases
+            .par_iter()
+            .map_init(Scratch::default, |scratch, case| {
+                let started = Instant::now();
+                let list = self.list(method, case, k, scratch);
+                tick();
+                (list, started.elapsed().as_secs_f64() * 1e6)
+            })
+            .collect();
+        let (lists, mut micros): (Vec<_>, Vec<f64>) = asked.into_iter().unzip();
+        micros.sort_unstable_by(f64::total_cmp);
+        (lists, micros.get(micros.len() / 2).copied().unwrap_or(0.0))
+    }
+
+    /// Scores a method at each of `ks`.
+    pub fn row(
+        &self,
+        method: Method,
+        cases: &[Case],
+        ks: &[usize],
+        tick: &(dyn Fn() + Sync),
+    ) -> Row {
+        let longest = ks.iter().copied().max().unwrap_or(0);
+        let (lists, micros_per_list_p50) = self.lists(method, cases, longest, tick);
+        let buyers = self.buyers();
+        let at = ks.iter().map(|&k| {
+            let scored: Vec<Metrics> =
+                lists.iter().zip(cases).map(|(list, case)| score(list, case, k)).collect();
+            AtK {
+                k,
+                means: metrics::mean(&scored),
+                intervals: metrics::bootstrap(&scored, self.seed),
+                system: metrics::system(&lists, k, &buyers, self.events.users()),
+            }
+        });
+        Row { method, at: at.collect(), micros_per_list_p50 }
+    }
+
+    fn list(&self, method: Method, case: &Case, k: usize, scratch: &mut Scratch) -> Vec<ItemIdx> {
+        let popularity = &self.snapshot.parts.popularity;
+        let strategy = match method {
+            Method::Source(source) => Some(source),
+            _ => None,
+        };
+        self.ask(case, strategy, k, |query| {
+            let mut popular = |rankings: &[&Ranking]| {
+                let rankings = rankings.iter().copied();
+                related::from_rankings(rankings, k, &query.shelf, &mut scratch.mask)
+            };
+            let list = match method {
+                Method::Popularity => popular(&[&popularity.all_time]),
+                Method::Popularity30d => {
+                    popular(&[popularity.window(Window::Days30), &popularity.all_time])
+                }
+                Method::PersonalFrequency => {
+                    let own = frequency(query.history, self.events.items());
+                    popular(&[&own, &popularity.all_time])
+                }
+                Method::Source(_) | Method::Blend => {
+                    recommend::recommend(self.snapshot, query, scratch).items
+                }
+            };
+            list.iter().map(|r| r.item).collect()
+        })
+    }
+
+    /// Puts the case's question.
+    pub fn ask<T>(
+        &self,
+        case: &Case,
+        strategy: Option<Source>,
+        limit: usize,
+        answer: impl FnOnce(&Query<'_>) -> T,
+    ) -> T {
+        let history = case.user.map_or(&[][..], |user| self.events.of(user as usize));
+        let (catalogue, filter) = (Catalogue::default(), Filter::default());
+        let mut excluded = Vec::new();
+        if self.repeat == RepeatPolicy::ExcludePurchased {
+            // Whatever the event: in a log of views, what was viewed was seen.
+            excluded.extend(history.iter().map(|e| e.item));
+        }
+        excluded.extend(case.session.last());
+        let items = self.events.items();
+        let shelf = Shelf { catalogue: &catalogue, items, filter: &filter, excluded: &excluded };
+        answer(&Query {
+            user: case.user,
+            history,
+            session: &case.session,
+            now_ms: self.snapshot.manifest.newest_ms,
+            limit,
+            shelf,
+            strategy,
+            repeat: RepeatPolicy::Allow,
+        })
+    }
+
+    fn buyers(&self) -> Vec<u32> {
+        let mut buyers = vec![0; self.events.items()];
+        for user in 0..self.events.users() {
+            let mut items: Vec<ItemIdx> = self.events.of(user).iter().map(|e| e.item).collect();
+            items.sort_unstable();
+            items.dedup();
+            items.into_iter().for_each(|item| buyers[item as usize] += 1);
+        }
+        buyers
+    }
+}
+
+/// The metrics of a case: of the truth, but MRR and hit rate of the next item
+/// where one is named.
+pub fn score(list: &[ItemIdx], case: &Case, k: usize) -> Metrics {
+    let of_truth = metrics::score(list, &case.truth, k);
+    match &case.next {
+        None => of_truth,
+        Some(next) => {
+            let of_next = metrics::score(list, next, k);
+            Metrics { mrr: of_next.mrr, hit_rate: of_next.hit_rate, ..of_truth }
+        }
+    }
+}
+
+/// How often a user bought each item.
+fn frequency(history: &[HistoryEvent], items: usize) -> Ranking {
+    let mut counts = vec![0.0f32; items];
+    for event in history.iter().filter(|e| e.kind != EventKind::Refund) {
+        counts[event.item as usize] += 1.0;
+    }
+    Ranking::new(counts)
+}

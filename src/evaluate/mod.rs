@@ -1,0 +1,16 @@
+//! The judge: how good the lists are, measured through the same `recommend` that
+//! serves, over the whole catalogue.
+//!
+//! - [`metrics`]: ranking metrics, intervals, coverage and its kin
+//! - [`dataset`]: logs in memory, with their vocabularies
+//! - [`split`]: what is held out
+//! - [`harness`]: asks for every list and scores it
+
+pub mod dataset;
+pub mod harness;
+pub mod metrics;
+pub mod split;
+
+pub use dataset::Dataset;
+pub use harness::{Case, Method, Row};
+pub use metrics::{Metrics, Truth};

@@ -1,0 +1,136 @@
+//! What the second stage is told of a candidate: every source's score and rank,
+//! what the shopper did with the item before, how popular it is, and what kind of
+//! shopper it is for. Computed alike when the stage is trained and when it serves.
+
+use super::{Query, Scratch};
+use crate::domain::topk::Scored;
+use crate::domain::{DAY_MS, EventKind, HistoryEvent};
+use crate::model::{SecondStage, Snapshot, Source};
+
+const SOURCES: usize = Source::BLENDED.len();
+
+/// Number of features.
+pub const FEATURES: usize = SecondStage::FEATURES;
+
+/// A candidate's features.
+pub type Features = [f32; FEATURES];
+
+const BLEND: usize = 2 * SOURCES;
+const PAIR: usize = BLEND + 2;
+const ITEM: usize = PAIR + 6;
+const SHOPPER: usize = ITEM + 5;
+
+/// No such event; larger than any number of days.
+const NEVER: f32 = 1e6;
+
+/// Writes the features of `blended`, in its order, into `scratch.rows`; reads each
+/// source's candidates from `scratch.lists`.
+pub(super) fn rows(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    blended: &[Scored],
+    scratch: &mut Scratch,
+) {
+    let Scratch { rows, lists, slots, .. } = scratch;
+    rows.clear();
+    rows.resize(blended.len(), [0.0; FEATURES]);
+    let len = blended.iter().map(|s| s.idx as usize + 1).max().unwrap_or(0);
+    if slots.len() < len {
+        slots.resize(len, u32::MAX);
+    }
+    for (at, candidate) in blended.iter().enumerate() {
+        slots[candidate.idx as usize] = at as u32;
+        rows[at][BLEND] = candidate.score;
+        rows[at][BLEND + 1] = at as f32;
+    }
+    let slot = |item: u32| slots.get(item as usize).copied().filter(|&s| s != u32::MAX);
+    for (source, list) in lists.iter().enumerate() {
+        let best = list.first().map_or(1.0, |s| s.score);
+        for (rank, candidate) in list.iter().enumerate() {
+            if let Some(at) = slot(candidate.idx) {
+                rows[at as usize][source] = candidate.score / best;
+                rows[at as usize][SOURCES + source] = 1.0 / (1.0 + rank as f32);
+            }
+        }
+    }
+    pairs(query, rows, slot);
+    let shopper = shopper(query);
+    for (row, candidate) in rows.iter_mut().zip(blended) {
+        item(snapshot, candidate.idx, &mut row[ITEM..SHOPPER]);
+        row[SHOPPER..].copy_from_slice(&shopper);
+    }
+    blended.iter().for_each(|s| slots[s.idx as usize] = u32::MAX);
+}
+
+/// Of shopper and item: times bought, days and baskets since, mean gap, how due it
+/// is (days since over the mean gap), other events.
+fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<u32>) {
+    for row in rows.iter_mut() {
+        row[PAIR + 1] = NEVER;
+        row[PAIR + 2] = NEVER;
+    }
+    let (mut baskets, mut later): (f32, Option<(u32, i64)>) = (0.0, None);
+    for event in query.history.iter().rev() {
+        if event.kind != EventKind::Purchase {
+            if let Some(at) = slot(event.item) {
+                rows[at as usize][PAIR + 5] += 1.0;
+            }
+            continue;
+        }
+        let key = basket(event);
+        if later.is_some_and(|last| last != key) {
+            baskets += 1.0;
+        }
+        later = Some(key);
+        let Some(at) = slot(event.item) else { continue };
+        let row = &mut rows[at as usize];
+        let days = (query.now_ms - event.time_ms) as f32 / DAY_MS as f32;
+        if row[PAIR] == 0.0 {
+            row[PAIR + 1] = days;
+            row[PAIR + 2] = baskets;
+        }
+        row[PAIR] += 1.0;
+        // From the newest purchase back to this one, so far the oldest.
+        row[PAIR + 3] = days - row[PAIR + 1];
+    }
+    for row in rows.iter_mut().filter(|row| row[PAIR] > 1.0) {
+        row[PAIR + 3] /= row[PAIR] - 1.0;
+        if row[PAIR + 3] > 0.0 {
+            row[PAIR + 4] = row[PAIR + 1] / row[PAIR + 3];
+        }
+    }
+}
+
+/// Of the item: popularity of all time, now, of 30 days, and how it moves.
+fn item(snapshot: &Snapshot, item: u32, features: &mut [f32]) {
+    let popularity = &snapshot.parts.popularity;
+    let [all, trend, days30, days7] =
+        [&popularity.all_time, &popularity.trending, &popularity.days30, &popularity.days7]
+            .map(|ranking| ranking.by_item.get(item as usize).copied().unwrap_or(0.0));
+    features[0] = all;
+    features[1] = trend;
+    features[2] = days30;
+    features[3] = trend / all.max(1.0);
+    features[4] = days7 / days30.max(1.0);
+}
+
+/// Of the shopper: baskets, mean basket, distinct items, days since the last event.
+fn shopper(query: &Query<'_>) -> [f32; 4] {
+    let (mut baskets, mut later) = (0.0f32, None);
+    for event in query.history {
+        if later.replace(basket(event)) != Some(basket(event)) {
+            baskets += 1.0;
+        }
+    }
+    let mut items: Vec<u32> = query.history.iter().map(|e| e.item).collect();
+    items.sort_unstable();
+    items.dedup();
+    let since =
+        query.history.last().map_or(NEVER, |e| (query.now_ms - e.time_ms) as f32 / DAY_MS as f32);
+    [baskets, query.history.len() as f32 / baskets.max(1.0), items.len() as f32, since]
+}
+
+/// What was bought together: the basket, or without one everything of a day.
+pub(super) fn basket(event: &HistoryEvent) -> (u32, i64) {
+    if event.basket == 0 { (0, event.time_ms / DAY_MS) } else { (event.basket, 0) }
+}

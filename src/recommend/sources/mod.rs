@@ -1,0 +1,58 @@
+//! The candidate sources. Each writes its best allowed items, best first, with
+//! scores above 0, into `scratch.candidates`.
+//!
+//! - [`collaborative`]: item CF, user CF, EASE, embeddings: from the shopper's row
+//! - [`repeat`]: from the shopper's baskets
+//! - [`sequence`]: sessions and transitions: from the order of the shopper's events
+
+mod collaborative;
+mod repeat;
+mod sequence;
+
+pub(super) use collaborative::{nearest, similar_users};
+
+use super::{Query, Scratch};
+use crate::model::{Snapshot, Source};
+
+/// Runs one source for its best `k`.
+pub(super) fn propose(
+    snapshot: &Snapshot,
+    source: Source,
+    query: &Query<'_>,
+    k: usize,
+    scratch: &mut Scratch,
+) {
+    let settings = &snapshot.manifest.settings;
+    match source {
+        Source::ItemCf => {
+            query.profile(settings.item_cf.half_life_days, scratch);
+            collaborative::linear(&snapshot.parts.item_cf, k, scratch);
+        }
+        Source::UserCf => {
+            query.profile(settings.user_cf.half_life_days, scratch);
+            collaborative::user_cf(snapshot, query, k, scratch);
+        }
+        Source::Ease => {
+            query.profile(settings.ease.half_life_days, scratch);
+            collaborative::linear(&snapshot.parts.ease, k, scratch);
+        }
+        Source::Embedding => {
+            query.profile(settings.embedding.half_life_days, scratch);
+            collaborative::embedding(snapshot, query, k, scratch);
+        }
+        Source::Repeat => repeat::repeat(snapshot, query, k, scratch),
+        Source::Session => sequence::session(snapshot, query, k, scratch),
+        Source::Transition => sequence::transition(snapshot, query, k, scratch),
+        Source::Popular => popular(snapshot, k, scratch),
+        // Not sources of the blend: they come in where a list is filled or asked for by name.
+        Source::Catalog | Source::BoughtTogether => scratch.candidates.clear(),
+    }
+}
+
+/// Popular now, the same for everyone.
+fn popular(snapshot: &Snapshot, k: usize, scratch: &mut Scratch) {
+    let Scratch { mask, candidates, .. } = scratch;
+    candidates.clear();
+    let trending = snapshot.parts.popularity.trending.iter();
+    candidates.extend(trending.filter(|s| mask.allows(s.idx)).take(k));
+}

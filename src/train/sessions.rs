@@ -1,0 +1,79 @@
+//! Sessions for VMIS-kNN (Kersbergen, Sprangers and Schelter, "Serenade", SIGMOD
+//! 2022): a shopper's events, cut where they paused for longer than a visit lasts.
+
+use crate::domain::ItemIdx;
+use crate::matrix::weight::kind_weight;
+use crate::matrix::{Csr, UserEvents};
+use crate::model::Sessions;
+use crate::model::settings::SessionSettings;
+
+/// A pause longer than this begins a new session.
+const PAUSE_MS: i64 = 6 * 3_600 * 1_000;
+
+/// Collects sessions of two items and more, and each item's newest of them.
+pub fn train(events: &UserEvents, settings: &SessionSettings) -> Sessions {
+    let mut sessions: Vec<(i64, Vec<ItemIdx>)> = Vec::new();
+    for user in 0..events.users() {
+        for visit in events.of(user).chunk_by(|a, b| b.time_ms - a.time_ms <= PAUSE_MS) {
+            let said = visit.iter().filter(|e| kind_weight(e.kind) > 0.0);
+            let mut items: Vec<ItemIdx> = said.map(|e| e.item).collect();
+            items.sort_unstable();
+            items.dedup();
+            if items.len() > 1 {
+                sessions.push((visit.last().map_or(0, |e| e.time_ms), items));
+            }
+        }
+    }
+    sessions.sort();
+    let count = sessions.len() as f32;
+    let rows = sessions.into_iter().map(|s| s.1.into_iter().map(|i| (i, 1.0)).collect()).collect();
+    let items = Csr::from_rows(events.items(), rows);
+    let by_item = items.transpose();
+    let newest = (0..by_item.rows())
+        .map(|item| {
+            let mut row: Vec<_> = by_item.pairs(item).collect();
+            row.reverse();
+            row.truncate(settings.sessions_per_item);
+            row
+        })
+        .collect();
+    let idf = (0..by_item.rows())
+        .map(|item| match by_item.degree(item) {
+            0 => 0.0,
+            n => (count / n as f32).ln(),
+        })
+        .collect();
+    Sessions { newest: Csr::from_rows(items.rows(), newest), idf, items }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{EventKind, HistoryEvent};
+
+    #[test]
+    fn pauses_cut_sessions_and_the_newest_come_first() {
+        let view = |item, minutes: i64| HistoryEvent {
+            time_ms: minutes * 60_000,
+            item,
+            quantity: 1.0,
+            basket: 0,
+            kind: EventKind::View,
+        };
+        let log = vec![
+            (0, view(0, 0)),
+            (0, view(1, 10)),
+            (0, view(1, 1_000)),
+            (0, view(2, 1_010)),
+            (1, view(1, 500)),
+            (1, view(0, 501)),
+            (2, view(2, 0)),
+        ];
+        let settings = SessionSettings { sessions_per_item: 2, ..Default::default() };
+        let sessions = train(&UserEvents::new(3, 3, log), &settings);
+        let rows: Vec<_> = (0..sessions.items.rows()).map(|s| sessions.items.row(s).0).collect();
+        assert_eq!(rows, [[0, 1], [0, 1], [1, 2]]);
+        assert_eq!(sessions.newest.row(1).0, [2, 1], "the oldest of three is left out");
+        assert!((sessions.idf[2] - 3f32.ln()).abs() < 1e-6 && sessions.idf[1] == 0.0);
+    }
+}

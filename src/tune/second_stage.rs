@@ -1,0 +1,169 @@
+//! Trains the second stage: gradient-boosted trees (forust) on the candidates of
+//! the held-out cases, whose scores come from models that never saw the target.
+//! Kept only where it beats the plain blend on cases it was not trained on.
+
+use forust_ml::{GradientBooster, Matrix};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde::Deserialize;
+
+use crate::domain::topk::{Scored, keep_top};
+use crate::evaluate::{Truth, metrics};
+use crate::model::SecondStage;
+use crate::model::second_stage::LEAF;
+use crate::recommend::{FEATURES, Features};
+
+/// Length of the lists that it is judged by.
+const K: usize = 10;
+/// Candidates that were not wanted, drawn for every case.
+const NEGATIVES: usize = 40;
+const TREES: usize = 120;
+const DEPTH: usize = 5;
+const LEARNING_RATE: f32 = 0.08;
+const LEAF_WEIGHT: f32 = 20.0;
+
+/// A case's candidates, best blended first, and what it wants.
+#[derive(Debug, Clone)]
+pub struct StageCase {
+    /// The candidates with their features.
+    pub candidates: Vec<(u32, Features)>,
+    /// What is wanted.
+    pub truth: Truth,
+}
+
+impl StageCase {
+    fn ndcg(&self, score: impl Fn(usize, &Features) -> f32) -> f64 {
+        let scored = self.candidates.iter().enumerate();
+        let mut list: Vec<Scored> =
+            scored.map(|(at, (item, row))| Scored { idx: *item, score: score(at, row) }).collect();
+        keep_top(&mut list, K);
+        let items: Vec<u32> = list.iter().map(|s| s.idx).collect();
+        metrics::score(&items, &self.truth, K).ndcg
+    }
+}
+
+/// Trains trees on `cases`; with them, the NDCG at 10 of blend and trees on cases
+/// that the trees were not trained on. None where the trees do not win.
+pub fn fit(cases: &[StageCase], seed: u64) -> (Option<SecondStage>, f64, f64) {
+    let (even, odd): (Vec<_>, Vec<_>) = cases.iter().enumerate().partition(|(i, _)| i % 2 == 0);
+    let [even, odd] = [even, odd].map(|half| half.into_iter().map(|c| c.1).collect::<Vec<_>>());
+    let (mut blend, mut staged) = (0.0, 0.0);
+    for (train, test) in [(&even, &odd), (&odd, &even)] {
+        let Some(trees) = trees(train, seed) else { return (None, 0.0, 0.0) };
+        for case in test {
+            blend += case.ndcg(|at, _| -(at as f32));
+            staged += case.ndcg(|_, row| trees.score(row));
+        }
+    }
+    let count = cases.len().max(1) as f64;
+    let (blend, staged) = (blend / count, staged / count);
+    let all: Vec<&StageCase> = cases.iter().collect();
+    let stage = if staged > blend { trees(&all, seed) } else { None };
+    (stage, blend, staged)
+}
+
+fn trees(cases: &[&StageCase], seed: u64) -> Option<SecondStage> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let (mut rows, mut labels): (Vec<&Features>, Vec<f64>) = (Vec::new(), Vec::new());
+    for case in cases {
+        let share = NEGATIVES as f64 / case.candidates.len().max(1) as f64;
+        for (item, row) in &case.candidates {
+            let wanted = case.truth.holds(*item);
+            if wanted || rng.random::<f64>() < share {
+                rows.push(row);
+                labels.push(f64::from(u8::from(wanted)));
+            }
+        }
+    }
+    if !labels.contains(&1.0) || !labels.contains(&0.0) {
+        return None;
+    }
+    let columns: Vec<f64> =
+        (0..FEATURES).flat_map(|f| rows.iter().map(move |row| f64::from(row[f]))).collect();
+    let mut booster = GradientBooster::default()
+        .set_iterations(TREES)
+        .set_learning_rate(LEARNING_RATE)
+        .set_max_depth(DEPTH)
+        .set_max_leaves(1 << DEPTH)
+        .set_min_leaf_weight(LEAF_WEIGHT / 4.0)
+        .set_seed(seed)
+        .set_parallel(true);
+    let data = Matrix::new(&columns, rows.len(), FEATURES);
+    booster.fit_unweighted(&data, &labels, None).ok()?;
+    flatten(&booster.json_dump().ok()?)
+}
+
+#[derive(Deserialize)]
+struct Dump {
+    trees: Vec<DumpTree>,
+}
+
+#[derive(Deserialize)]
+struct DumpTree {
+    nodes: Vec<DumpNode>,
+}
+
+#[derive(Deserialize)]
+struct DumpNode {
+    weight_value: f32,
+    split_value: f64,
+    split_feature: usize,
+    left_child: usize,
+    right_child: usize,
+    is_leaf: bool,
+}
+
+/// The booster's own description of its trees, as flat arrays.
+fn flatten(json: &str) -> Option<SecondStage> {
+    let dump: Dump = serde_json::from_str(json).ok()?;
+    let mut stage = SecondStage::default();
+    for tree in dump.trees {
+        let root = stage.feature.len() as u32;
+        stage.roots.push(root);
+        for node in tree.nodes {
+            let leaf = node.is_leaf;
+            stage.feature.push(if leaf { LEAF } else { node.split_feature as u32 });
+            stage.value.push(if leaf { node.weight_value } else { node.split_value as f32 });
+            stage.left.push(root + node.left_child as u32);
+            stage.right.push(root + node.right_child as u32);
+        }
+    }
+    stage.is_consistent(FEATURES).then_some(stage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn learns_what_the_blend_does_not_know() {
+        let mut rng = StdRng::seed_from_u64(5);
+        let cases: Vec<StageCase> = (0..300)
+            .map(|_| {
+                let wanted = rng.random_range(0..50u32);
+                let candidates = (0..50)
+                    .map(|item| {
+                        let mut row = [0.0; FEATURES];
+                        row[3] = rng.random::<f32>() + if item == wanted { 1.0 } else { 0.0 };
+                        (item, row)
+                    })
+                    .collect();
+                StageCase { candidates, truth: Truth::new(vec![wanted], 0) }
+            })
+            .collect();
+        let (stage, blend, staged) = fit(&cases, 1);
+        assert!(staged > 0.95 && blend < 0.3, "{blend} {staged}");
+        assert!(stage.is_some());
+    }
+
+    #[test]
+    fn noise_is_not_kept() {
+        let cases: Vec<StageCase> = (0..200)
+            .map(|case| StageCase {
+                candidates: (0..30).map(|item| (item, [0.0; FEATURES])).collect(),
+                truth: Truth::new(vec![case % 3], 0),
+            })
+            .collect();
+        assert!(fit(&cases, 1).0.is_none());
+    }
+}
