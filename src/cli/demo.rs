@@ -25,10 +25,11 @@ pub(super) fn run(engine: &Engine, address: SocketAddr) -> Result<(), Failure> {
     engine.import(&mut *reader, Content::Events, Some(preset), &mut report, &mut |_, _| {})?;
     print_report(&report, Content::Events);
     if report.taken > 0 || engine.generation() == 0 {
-        engine.trainer().train_blocking(&mut |_| {})?;
+        engine.trainer().train_blocking(true)?;
     }
     println!(
-        "\nServing generation {} at {address} after {:.1} s. In another terminal, try:\n{}",
+        "\nServing generation {} at {address} after {:.1} s; a tuned one follows by itself.\n\
+         In another terminal, try:\n{}",
         engine.generation(),
         started.elapsed().as_secs_f64(),
         what_to_try(address)

@@ -156,11 +156,10 @@ impl Evaluate {
             (Protocol::Holdout, Seen::Mask) => Task::NextBasket(RepeatPolicy::ExcludePurchased),
             (Protocol::Holdout, Seen::Allow | Seen::Auto) => Task::NextBasket(RepeatPolicy::Allow),
         };
-        let mut tuned =
-            tune::Tuned { settings: start, second_stage: None, quality: Default::default() };
-        if !self.no_tune {
-            tuned = tune::tune(events, &start, task, self.seed, control)?;
-        }
+        let tuned = match self.no_tune {
+            true => tune::Tuned::untuned(start),
+            false => tune::tune(events, &start, task, self.seed, control)?,
+        };
         let trained = train(&Material::new(events), &tuned.settings, self.seed, control)?;
         let (mut parts, mut quality) = (trained.parts, trained.quality);
         parts.second_stage = tuned.second_stage.unwrap_or_default().into();

@@ -91,7 +91,8 @@ impl Engine {
         );
         let state = Arc::new(State { live, known: Mutex::new(known), models, folder });
         let committer = Committer::start(log, state.clone())?;
-        let trainer = Trainer::start(state.clone(), &options.train)?;
+        let trainer =
+            Trainer::start(state.clone(), &options.train, options.recommend.repeat_policy)?;
         let closing = AtomicBool::new(false);
         Ok(Self { trainer, committer, state, options, scratch: Mutex::default(), closing })
     }

@@ -50,7 +50,11 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Models kept on disk.
     pub keep_models: usize,
-    /// How models are trained and their sources blended.
+    /// Fit settings and blend weights to the store at every training but the very
+    /// first, which is published at once and followed by a tuned one.
+    pub tune: bool,
+    /// How models are trained and their sources blended, where the tuner is off or
+    /// has nothing to go by; where the first tuning starts.
     pub settings: Settings,
 }
 
@@ -63,6 +67,7 @@ impl Default for TrainOptions {
             threads: 0,
             seed: 1,
             keep_models: 5,
+            tune: true,
             settings: Settings::default(),
         }
     }

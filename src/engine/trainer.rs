@@ -19,8 +19,10 @@ use crate::domain::{Error, Generation, Offset, Result, now_ms};
 use crate::live::history_event;
 use crate::matrix::UserEvents;
 use crate::model::{Manifest, Snapshot};
+use crate::recommend::RepeatPolicy;
 use crate::store::{Entry, Record, replay};
-use crate::train::{Material, train};
+use crate::train::{Material, TrainError, train};
+use crate::tune::{Task, Tuned, tune};
 
 /// How often schedule and growth are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -73,9 +75,17 @@ struct Desk {
     watchers: Mutex<Option<broadcast::Sender<TrainingStatus>>>,
 }
 
+/// A training that is asked for.
+#[derive(Debug, Clone)]
+struct Order {
+    id: String,
+    /// With the settings as they are: the model is wanted now.
+    quick: bool,
+}
+
 #[derive(Debug, Default)]
 struct Orders {
-    requested: Option<String>,
+    requested: Option<Order>,
     running: Option<String>,
     latest: Option<TrainingStatus>,
     closing: bool,
@@ -96,7 +106,11 @@ impl Drop for Hold<'_> {
 }
 
 impl Trainer {
-    pub(super) fn start(state: Arc<State>, options: &TrainOptions) -> Result<Self> {
+    pub(super) fn start(
+        state: Arc<State>,
+        options: &TrainOptions,
+        repeat: RepeatPolicy,
+    ) -> Result<Self> {
         let desk = Arc::new(Desk {
             orders: Mutex::default(),
             changed: Condvar::new(),
@@ -111,7 +125,7 @@ impl Trainer {
             .build()
             .map_err(|e| failed(&e))?;
         let (options, at_work) = (options.clone(), desk.clone());
-        let worker = Worker { state, desk: at_work, options, pool, opened: Instant::now() };
+        let worker = Worker { state, desk: at_work, options, repeat, pool, opened: Instant::now() };
         let thread = std::thread::Builder::new()
             .name("trainer".into())
             .spawn(move || worker.run())
@@ -122,12 +136,17 @@ impl Trainer {
     /// Asks for a training: the id of the one that runs or waits, and false; or
     /// of a new one, and true.
     pub fn request(&self) -> (String, bool) {
+        self.order(false)
+    }
+
+    fn order(&self, quick: bool) -> (String, bool) {
         let mut orders = self.desk.orders.lock();
-        if let Some(id) = orders.running.as_ref().or(orders.requested.as_ref()) {
-            return (id.clone(), false);
+        if let Some(id) = orders.pending() {
+            return (id, false);
         }
-        let id = new_id();
-        orders.requested = Some(id.clone());
+        let order = Order { id: new_id(), quick };
+        let id = order.id.clone();
+        orders.requested = Some(order);
         self.desk.changed.notify_all();
         (id, true)
     }
@@ -152,34 +171,38 @@ impl Trainer {
         &self,
     ) -> (Option<TrainingStatus>, Option<String>, broadcast::Receiver<TrainingStatus>) {
         let orders = self.desk.orders.lock();
-        // One that has just begun may not have reported its first stage yet.
-        let pending = orders.running.as_ref().or(orders.requested.as_ref()).cloned();
-        (orders.latest.clone(), pending, self.desk.subscribe())
+        (orders.latest.clone(), orders.pending(), self.desk.subscribe())
     }
 
-    /// Trains and waits for the outcome, handing every status to `report`.
+    /// Trains and waits for the outcome; `quick`: without tuning. A training that
+    /// runs or waits already is the one waited for.
     ///
     /// # Errors
     /// [`Error::Training`] with the reason of a failure.
-    pub fn train_blocking(&self, report: &mut dyn FnMut(&TrainingStatus)) -> Result<Generation> {
+    pub fn train_blocking(&self, quick: bool) -> Result<Generation> {
         let mut changes = self.desk.subscribe();
-        let (id, _) = self.request();
+        let (id, _) = self.order(quick);
         loop {
             match changes.blocking_recv() {
-                Ok(status) if status.id == id => {
-                    report(&status);
-                    match status.state {
-                        TrainingState::Running(_) => {}
-                        TrainingState::Succeeded(generation) => return Ok(generation),
-                        TrainingState::Failed(why) => return Err(Error::Training(why)),
-                    }
-                }
+                Ok(status) if status.id == id => match status.state {
+                    TrainingState::Running(_) => {}
+                    TrainingState::Succeeded(generation) => return Ok(generation),
+                    TrainingState::Failed(why) => return Err(Error::Training(why)),
+                },
                 Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => {
                     return Err(Error::Training("the store is shutting down".to_owned()));
                 }
             }
         }
+    }
+}
+
+impl Orders {
+    /// The training that runs or waits to begin. One that has just begun may not
+    /// have reported its first stage yet.
+    fn pending(&self) -> Option<String> {
+        self.running.clone().or_else(|| self.requested.as_ref().map(|order| order.id.clone()))
     }
 }
 
@@ -212,6 +235,8 @@ struct Worker {
     state: Arc<State>,
     desk: Arc<Desk>,
     options: TrainOptions,
+    /// What the store's lists offer unless a request says otherwise.
+    repeat: RepeatPolicy,
     pool: rayon::ThreadPool,
     opened: Instant,
 }
@@ -222,12 +247,12 @@ impl Worker {
         // not grow is not tried again.
         let mut tried = self.state.models.active().map(|s| s.manifest.offset);
         let mut last_end = self.opened;
-        while let Some(id) = self.next_order(tried, last_end) {
+        while let Some(Order { id, quick }) = self.next_order(tried, last_end) {
             let started = Instant::now();
             let offset = self.state.live.offset();
             tracing::info!(training = id, offset, "training begins");
             let outcome = catch_unwind(AssertUnwindSafe(|| {
-                self.pool.install(|| self.train(&id, started, offset))
+                self.pool.install(|| self.train(&id, started, offset, quick))
             }));
             let outcome =
                 outcome.unwrap_or_else(|panic| Err(Error::Training(panic_words(&*panic))));
@@ -235,14 +260,19 @@ impl Worker {
                 Ok(generation) => TrainingState::Succeeded(generation),
                 Err(error) => TrainingState::Failed(error.to_string()),
             };
-            self.desk.orders.lock().running = None;
+            let mut orders = self.desk.orders.lock();
+            orders.running = None;
+            if quick && self.options.tune && self.options.automatic && orders.requested.is_none() {
+                orders.requested = Some(Order { id: new_id(), quick: false });
+            }
+            drop(orders);
             self.report(TrainingStatus { id, state, elapsed: started.elapsed() });
             (tried, last_end) = (Some(offset), Instant::now());
         }
     }
 
     /// Waits for the next training to do; none once the store closes.
-    fn next_order(&self, tried: Option<Offset>, last_end: Instant) -> Option<String> {
+    fn next_order(&self, tried: Option<Offset>, last_end: Instant) -> Option<Order> {
         let mut orders = self.desk.orders.lock();
         loop {
             if orders.closing {
@@ -251,9 +281,11 @@ impl Worker {
             let offset = self.state.live.offset();
             let quiet = std::mem::replace(&mut orders.seen, offset) == offset;
             let due = orders.holds == 0 && self.is_due(offset, quiet, tried, last_end);
-            if let Some(id) = orders.requested.take().or_else(|| due.then(new_id)) {
-                orders.running = Some(id.clone());
-                return Some(id);
+            let quick = self.state.models.generation() == 0;
+            let due = || due.then(|| Order { id: new_id(), quick });
+            if let Some(order) = orders.requested.take().or_else(due) {
+                orders.running = Some(order.id.clone());
+                return Some(order);
             }
             self.desk.changed.wait_for(&mut orders, LOOK_EVERY);
         }
@@ -280,7 +312,7 @@ impl Worker {
         scheduled || enough || young
     }
 
-    fn train(&self, id: &str, started: Instant, offset: Offset) -> Result<Generation> {
+    fn train(&self, id: &str, started: Instant, offset: Offset, quick: bool) -> Result<Generation> {
         let report = |stage: Stage| {
             let state = TrainingState::Running(stage);
             self.report(TrainingStatus { id: id.to_owned(), state, elapsed: started.elapsed() });
@@ -289,9 +321,12 @@ impl Worker {
         let failed = |e: &dyn std::fmt::Display| Error::Training(e.to_string());
         control.begin(Stage::ReadLog).map_err(|e| failed(&e))?;
         let events = self.read_log(offset)?;
-        let settings = &self.options.settings;
-        let trained = train(&Material::new(&events), settings, self.options.seed, &control)
-            .map_err(|e| failed(&e))?;
+        let tuned = self.tune(&events, quick, &control).map_err(|e| failed(&e))?;
+        let mut trained =
+            train(&Material::new(&events), &tuned.settings, self.options.seed, &control)
+                .map_err(|e| failed(&e))?;
+        trained.parts.second_stage = Arc::new(tuned.second_stage.unwrap_or_default());
+        trained.quality.extend(tuned.quality);
         control.begin(Stage::Persist).map_err(|e| failed(&e))?;
         let generation = self.state.models.next_generation();
         let manifest = Manifest {
@@ -299,7 +334,7 @@ impl Worker {
             offset,
             newest_ms: events.newest_ms(),
             seed: self.options.seed,
-            settings: *settings,
+            settings: tuned.settings,
             users: trained.users,
             items: trained.items,
             interactions: trained.interactions,
@@ -313,6 +348,22 @@ impl Worker {
         let snapshot = Snapshot { manifest, parts: trained.parts };
         self.state.models.publish(snapshot, self.options.keep_models)?;
         Ok(generation)
+    }
+
+    /// The settings to train with: fitted to the store, beginning with those of the
+    /// model before, unless the model is wanted quickly.
+    fn tune(
+        &self,
+        events: &UserEvents,
+        quick: bool,
+        control: &Control<'_>,
+    ) -> std::result::Result<Tuned, TrainError> {
+        if quick || !self.options.tune {
+            return Ok(Tuned::untuned(self.options.settings));
+        }
+        let before = self.state.models.active().map(|s| s.manifest.settings);
+        let start = before.unwrap_or(self.options.settings);
+        tune(events, &start, Task::NextBasket(self.repeat), self.options.seed, control)
     }
 
     fn read_log(&self, offset: Offset) -> Result<UserEvents> {

@@ -40,6 +40,13 @@ pub struct Tuned {
     pub quality: BTreeMap<String, f64>,
 }
 
+impl Tuned {
+    /// Settings as they are.
+    pub fn untuned(settings: Settings) -> Self {
+        Self { settings, second_stage: None, quality: BTreeMap::new() }
+    }
+}
+
 /// Fits settings to `events`, beginning with `start`.
 ///
 /// # Errors
@@ -54,7 +61,7 @@ pub fn tune(
 ) -> Result<Tuned, TrainError> {
     let (inner, cases) = validation::hold_out(events, task, seed);
     if cases.len() < validation::FEWEST_CASES {
-        return Ok(Tuned { settings: *start, second_stage: None, quality: BTreeMap::new() });
+        return Ok(Tuned::untuned(*start));
     }
     let repeat = match task {
         Task::NextBasket(repeat) => repeat,
@@ -67,6 +74,8 @@ pub fn tune(
     let (weights, ndcg) = blend::fit(&proposals, &start.blend);
     let mut settings = bench.settings();
     settings.blend = weights;
+    // Trials may take fewer.
+    settings.ease.items = start.ease.items;
     quality.insert("validation_ndcg@10_blend".to_owned(), ndcg);
     let staged = bench.stage_cases(&settings);
     let (second_stage, plain, with_stage) = second_stage::fit(&staged, seed);

@@ -39,7 +39,7 @@ fn ask(user: usize, strategy: Option<Source>) -> RecommendRequest {
 fn the_withheld_diagonal_comes_back_from_every_source() {
     let folder = tempfile::tempdir().unwrap();
     let engine = checkerboard(folder.path());
-    engine.trainer().train_blocking(&mut |_| {}).unwrap();
+    engine.trainer().train_blocking(true).unwrap();
     for strategy in [None, Some(Source::ItemCf), Some(Source::UserCf), Some(Source::Embedding)] {
         for user in 0..SIZE {
             let answer = engine.recommend(&ask(user, strategy)).unwrap();
@@ -58,7 +58,7 @@ fn the_withheld_diagonal_comes_back_from_every_source() {
 fn related_lists_keep_to_their_colour() {
     let folder = tempfile::tempdir().unwrap();
     let engine = checkerboard(folder.path());
-    engine.trainer().train_blocking(&mut |_| {}).unwrap();
+    engine.trainer().train_blocking(true).unwrap();
     let even = |entries: &[(String, f32, Source)]| {
         entries.iter().all(|(id, ..)| id[1..].parse::<usize>().unwrap().is_multiple_of(2))
     };
@@ -81,7 +81,7 @@ fn the_same_log_and_seed_give_the_same_answers() {
     let lists = || {
         let folder = tempfile::tempdir().unwrap();
         let engine = checkerboard(folder.path());
-        engine.trainer().train_blocking(&mut |_| {}).unwrap();
+        engine.trainer().train_blocking(true).unwrap();
         let now_ms = 1_700_000_000_000;
         let ask = |user| RecommendRequest { limit: 10, ..ask(user, None) };
         (0..SIZE)

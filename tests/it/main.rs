@@ -6,6 +6,7 @@ mod config;
 mod contract;
 mod crash;
 mod e2e;
+mod evaluate;
 mod malformed;
 mod python;
 mod support;

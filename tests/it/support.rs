@@ -19,10 +19,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
-/// Options under which nothing happens unasked.
+/// Options under which nothing happens unasked, and nothing is tuned.
 pub fn quiet() -> EngineOptions {
     let mut options = EngineOptions::default();
     options.train.automatic = false;
+    options.train.tune = false;
     options
 }
 
@@ -101,7 +102,7 @@ pub fn purchases(rows: &[(&str, &str, i64)]) -> Vec<Event> {
 /// Trains and waits for the model.
 pub async fn trained(engine: &Arc<Engine>) -> u64 {
     let engine = engine.clone();
-    tokio::task::spawn_blocking(move || engine.trainer().train_blocking(&mut |_| {}))
+    tokio::task::spawn_blocking(move || engine.trainer().train_blocking(true))
         .await
         .unwrap()
         .unwrap()
@@ -123,7 +124,8 @@ pub fn online_retail(folder: &TempDir, lines: usize) -> PathBuf {
 
 /// Runs the binary to its end; its output as text.
 pub fn run(arguments: &[&str]) -> (bool, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_qianmian")).args(arguments).output().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_qianmian"));
+    let output = command.args(arguments).env("QIANMIAN_TRAIN__TUNE", "false").output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.success(), text(output.stdout), text(output.stderr))
 }

@@ -1,0 +1,103 @@
+//! `qianmian evaluate` on logs small enough to compute by hand.
+
+use crate::support::run;
+
+fn evaluate(folder: &std::path::Path, more: &[&str]) -> serde_json::Value {
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (json, plot) = (path("out.json"), path("out.svg"));
+    let mut arguments = vec!["evaluate", "--json", &json, "--plot", &plot, "--no-tune"];
+    arguments.extend(more);
+    let (ok, out, error) = run(&arguments);
+    assert!(ok, "{error}");
+    assert!(out.contains("popularity_30d"), "{out}");
+    assert!(std::fs::read_to_string(&plot).unwrap().starts_with("<svg"));
+    serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap()
+}
+
+fn metric(report: &serde_json::Value, method: &str, name: &str) -> f64 {
+    let rows = report["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["method"] == method).unwrap();
+    row["metrics"][name].as_f64().unwrap()
+}
+
+#[track_caller]
+fn close(got: f64, expected: f64) {
+    assert!((got - expected).abs() < 1e-6, "{got} is not {expected}");
+}
+
+/// Item a has three buyers, b two, c one; u0 and u1 come back, and a stranger.
+fn logs(folder: &std::path::Path) -> (String, String) {
+    let (train, test) = (folder.join("train.csv"), folder.join("test.csv"));
+    let text =
+        "user_id,item_id,timestamp\nu0,a,1\nu0,a,2\nu0,c,2\nu1,a,3\nu1,b,4\nu2,a,5\nu2,b,5\n";
+    std::fs::write(&train, text).unwrap();
+    let text = "user_id,item_id,timestamp\nu0,b,10\nu0,c,10\nu0,new,10\nu1,a,11\nstranger,a,12\n";
+    std::fs::write(&test, text).unwrap();
+    (train.to_str().unwrap().to_owned(), test.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn allowing_repeats_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, test) = logs(folder.path());
+    let arguments = ["--train", &train, "--test", &test, "--seen", "allow", "--k", "2"];
+    let report = evaluate(folder.path(), &arguments);
+    assert_eq!((report["users"].as_u64(), report["unknown_users"].as_u64()), (Some(3), Some(1)));
+    // Everyone gets a, b. u0 wants b, c and an item nobody knows: a hit at rank 2 of
+    // three wanted; u1 wants a: a hit at rank 1 of one wanted.
+    close(metric(&report, "popularity", "recall@2"), (1.0 / 3.0 + 1.0) / 2.0);
+    let second = 1.0 / 3f64.log2();
+    close(metric(&report, "popularity", "ndcg@2"), (second / (1.0 + second) + 1.0) / 2.0);
+    close(metric(&report, "popularity", "mrr@2"), (0.5 + 1.0) / 2.0);
+    close(metric(&report, "popularity", "precision@2"), 0.5);
+    close(metric(&report, "popularity", "coverage@2"), 2.0 / 3.0);
+    // u0 bought a twice and c once; u1 a and b once each.
+    close(metric(&report, "personal_frequency", "recall@2"), (1.0 / 3.0 + 1.0) / 2.0);
+    close(metric(&report, "repeat", "hit_rate@2"), 1.0);
+}
+
+#[test]
+fn masking_what_was_seen_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, test) = logs(folder.path());
+    let arguments = ["--train", &train, "--test", &test, "--seen", "mask", "--k", "1"];
+    let report = evaluate(folder.path(), &arguments);
+    // u1's truth is all seen and leaves; u0 has seen a and c, gets b, and wants b
+    // and the item nobody knows.
+    assert_eq!(report["lists"].as_u64(), Some(1));
+    close(metric(&report, "popularity", "recall@1"), 0.5);
+    close(metric(&report, "popularity", "ndcg@1"), 1.0);
+    close(metric(&report, "blend", "recall@1"), 0.5);
+}
+
+#[test]
+fn next_items_of_sessions_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, _) = logs(folder.path());
+    let test = folder.path().join("sessions.csv");
+    // Out of order on purpose: the session is a, b, c.
+    std::fs::write(&test, "user_id,item_id,timestamp\ns,b,11\ns,c,12.5\ns,a,10\n").unwrap();
+    let test = test.to_str().unwrap();
+    let arguments = ["--train", &train, "--test", test, "--protocol", "next-item", "--k", "2"];
+    let report = evaluate(folder.path(), &arguments);
+    assert_eq!(report["lists"].as_u64(), Some(2));
+    // After a: b, c; b comes next. After a, b: a, c; c comes next, at rank 2.
+    close(metric(&report, "popularity", "mrr@2"), (1.0 + 0.5) / 2.0);
+    close(metric(&report, "popularity", "hit_rate@2"), 1.0);
+    close(metric(&report, "popularity", "recall@2"), 1.0);
+    close(metric(&report, "popularity", "precision@2"), (1.0 + 0.5) / 2.0);
+}
+
+#[test]
+fn a_log_can_be_cut_and_bad_arguments_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, test) = logs(folder.path());
+    let arguments = ["--data", &train, "--holdout", "after:1970-01-01T00:00:03Z", "--k", "2"];
+    let report = evaluate(folder.path(), &arguments);
+    assert_eq!(report["lists"].as_u64(), Some(1), "u1's b; u2 is unknown");
+    let (ok, _, error) = run(&["evaluate", "--train", &train]);
+    assert!(!ok && error.contains("--test"), "{error}");
+    let (ok, _, error) =
+        run(&["evaluate", "--train", &train, "--test", &test, "--methods", "magic"]);
+    assert!(!ok && error.contains("no method \"magic\"") && error.contains("blend"), "{error}");
+}
