@@ -160,7 +160,13 @@ impl Evaluate {
             true => tune::Tuned::untuned(start),
             false => tune::tune(events, &start, task, self.seed, control)?,
         };
-        let trained = train(&Material::new(events), &tuned.settings, self.seed, control)?;
+        // Rows of single sources need what the blend does without.
+        let mut all = tuned.settings;
+        for source in Source::BLENDED {
+            let weight = all.blend.weight(source).max(f32::MIN_POSITIVE);
+            all.blend.set_weight(source, weight);
+        }
+        let trained = train(&Material::new(events), &all, self.seed, control)?;
         let (mut parts, mut quality) = (trained.parts, trained.quality);
         parts.second_stage = tuned.second_stage.unwrap_or_default().into();
         quality.extend(tuned.quality);

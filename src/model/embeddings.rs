@@ -10,7 +10,7 @@ use crate::domain::ItemIdx;
 use crate::domain::topk::{Scored, keep_top};
 
 /// Vectors of all items and the graph over them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Embeddings {
     /// Dimensions of a vector.
     pub dimensions: usize,

@@ -43,7 +43,7 @@ pub struct Snapshot {
 }
 
 /// The trained parts of a snapshot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Parts {
     /// Most bought items by window.
     pub popularity: Arc<Popularity>,

@@ -5,7 +5,7 @@
 use crate::matrix::Csr;
 
 /// Who has what.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct UserCf {
     /// Users × items, faded weights.
     pub by_user: Csr,

@@ -16,11 +16,13 @@ const SOURCES: usize = Source::BLENDED.len();
 /// Length of the lists that weights are judged by.
 const K: usize = 10;
 /// Rounds over all weights, at the most.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 5;
+/// An improvement below this is noise and ends the search.
+const LEAST_GAIN: f64 = 1e-4;
 /// What a weight is multiplied by, one after the other.
-const MULTIPLES: [f32; 6] = [0.0, 0.5, 0.75, 1.33, 2.0, 4.0];
-/// What a weight of 0 is tried at.
-const FROM_NOTHING: [f32; 3] = [0.05, 0.2, 0.6];
+const MULTIPLES: [f32; 5] = [0.0, 0.5, 0.75, 1.4, 2.5];
+/// What a weight of 0 is tried at, against the largest.
+const FROM_NOTHING: [f32; 2] = [0.05, 0.3];
 
 /// What all sources propose for one case.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,7 +105,7 @@ pub fn fit(cases: &[Proposals], start: &BlendSettings) -> (BlendSettings, f64) {
                 }
             }
         }
-        if best - before < 1e-5 {
+        if best - before < LEAST_GAIN {
             break;
         }
     }

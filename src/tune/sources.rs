@@ -8,18 +8,21 @@ use rayon::prelude::*;
 
 use super::blend::Proposals;
 use super::second_stage::StageCase;
-use crate::domain::now_ms;
 use crate::domain::progress::{Control, Stage};
 use crate::evaluate::harness::Harness;
 use crate::evaluate::{Case, Method, metrics};
-use crate::model::{Manifest, Settings, Snapshot, Source};
+use crate::model::{Embeddings, Manifest, Parts, Settings, Snapshot, Source};
 use crate::recommend::{self, RepeatPolicy, Scratch};
-use crate::train::{Material, TrainError, cooccurrence, ease, svd, train, user_cf};
+use crate::train::{
+    Material, TrainError, cooccurrence, ease, popularity, sessions, svd, transition, user_cf,
+};
 
 /// Length of the lists that trials are judged by.
 const K: usize = 10;
+/// Cases that a trial is judged by; the cases come in random order.
+const TRIAL_CASES: usize = 800;
 /// Half-lives tried, in days.
-const HALF_LIVES: [f64; 4] = [0.0, 30.0, 60.0, 120.0];
+const HALF_LIVES: [f64; 4] = [30.0, 120.0, 240.0, 0.0];
 /// EASE's cost grows with the cube of its items; trials take fewer.
 const EASE_TRIAL_ITEMS: usize = 4_000;
 
@@ -34,10 +37,10 @@ pub struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    /// Trains every source with `start`.
+    /// Trains every source with `start`: no more of a snapshot than trials ask.
     ///
     /// # Errors
-    /// As [`train`].
+    /// [`TrainError::Cancelled`], or a factorisation that failed.
     pub fn new(
         material: &'a Material<'a>,
         start: Settings,
@@ -50,24 +53,30 @@ impl<'a> Bench<'a> {
         // Every source takes part, so that every one can be weighed.
         Source::BLENDED.iter().for_each(|&source| settings.blend.set_weight(source, 1.0));
         settings.ease.items = settings.ease.items.min(EASE_TRIAL_ITEMS);
-        let trained = train(material, &settings, seed, control)?;
         let manifest = Manifest {
             generation: 0,
             offset: 0,
             newest_ms: material.now_ms(),
             seed,
             settings,
-            users: trained.users,
-            items: trained.items,
-            interactions: trained.interactions,
-            created_ms: now_ms(),
+            users: 0,
+            items: 0,
+            interactions: 0,
+            created_ms: 0,
             train_seconds: 0.0,
             quality: BTreeMap::new(),
             bytes: 0,
             checksum: String::new(),
         };
-        let snapshot = Snapshot { manifest, parts: trained.parts };
-        Ok(Self { material, snapshot, repeat, cases, seed, control })
+        let snapshot = Snapshot { manifest, parts: Parts::default() };
+        control.begin(Stage::Tune)?;
+        let mut bench = Self { material, snapshot, repeat, cases, seed, control };
+        for source in Source::BLENDED {
+            bench.rebuild(source, settings)?;
+        }
+        let sessions = sessions::train(material.events(), &settings.session);
+        bench.snapshot.parts.sessions = Arc::new(sessions);
+        Ok(bench)
     }
 
     /// The best settings found.
@@ -80,7 +89,6 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// [`TrainError::Cancelled`], or a factorisation that failed.
     pub fn tune(&mut self) -> Result<BTreeMap<String, f64>, TrainError> {
-        self.control.begin(Stage::Tune)?;
         let mut quality = BTreeMap::new();
         for source in Source::BLENDED {
             let mut best = (self.ndcg(source), self.snapshot.clone());
@@ -124,21 +132,20 @@ impl<'a> Bench<'a> {
                 let matrix = matrix(settings.embedding.half_life_days);
                 let (vectors, fold_in) =
                     svd::train(&matrix, &settings.embedding, self.seed, self.control)?;
-                let embeddings = Arc::make_mut(&mut parts.embeddings);
-                // The graph of other vectors is of no use: without one, searches scan.
-                embeddings.ann = Default::default();
-                (embeddings.vectors, embeddings.fold_in) = (vectors, fold_in);
-                embeddings.dimensions = settings.embedding.dimensions;
+                let dimensions = settings.embedding.dimensions;
+                // Without a graph, searches scan: exact, and for trials quicker to have.
+                let ann = Default::default();
+                parts.embeddings = Arc::new(Embeddings { dimensions, vectors, fold_in, ann });
             }
             Source::Transition => {
                 let events = self.material.events();
-                let table = crate::train::transition::train(events, &settings.transition);
+                let table = transition::train(events, &settings.transition);
                 parts.transition = Arc::new(table);
             }
             // Their settings are read when a list is asked for.
             Source::Repeat | Source::Session => {}
             Source::Popular => {
-                let trained = crate::train::popularity::train(self.material, &settings.popular);
+                let trained = popularity::train(self.material, &settings.popular);
                 parts.popularity = Arc::new(trained);
             }
             Source::Catalog | Source::BoughtTogether => {}
@@ -150,10 +157,11 @@ impl<'a> Bench<'a> {
     /// Mean NDCG at 10 of one source's lists.
     fn ndcg(&self, source: Source) -> f64 {
         let harness = self.harness();
-        let (lists, _) = harness.lists(Method::Source(source), self.cases, K, &|| {});
-        let scored = lists.iter().zip(self.cases);
+        let cases = &self.cases[..self.cases.len().min(TRIAL_CASES)];
+        let (lists, _) = harness.lists(Method::Source(source), cases, K, &|| {});
+        let scored = lists.iter().zip(cases);
         let sum: f64 = scored.map(|(list, case)| metrics::score(list, &case.truth, K).ndcg).sum();
-        sum / self.cases.len() as f64
+        sum / cases.len() as f64
     }
 
     /// What every source proposes for every case.
@@ -266,12 +274,13 @@ fn trials(source: Source) -> Vec<Trial> {
         Source::Embedding => vec![Trial::Dimensions(64), Trial::Dimensions(256)],
         Source::Ease => vec![Trial::Lambda(20.0), Trial::Lambda(300.0)],
         Source::Repeat => vec![
+            Trial::Rho(0.8),
             Trial::Rho(0.9),
             Trial::Rho(0.98),
-            Trial::Rho(1.0),
             Trial::RepeatPopularity(0.0),
             Trial::RepeatPopularity(0.15),
             Trial::RepeatPopularity(0.5),
+            Trial::RepeatPopularity(0.7),
         ],
         Source::Session => vec![
             Trial::SessionItems(2),

@@ -7,9 +7,9 @@ use crate::model::ann::Visited;
 use crate::model::{Embeddings, Snapshot};
 use crate::recommend::{Query, Scratch};
 
-/// Embeddings of catalogues up to this size are scanned whole: exact, and no
-/// slower than the graph.
-const SCAN_UP_TO: usize = 1_000;
+/// Embeddings of catalogues up to this size are scanned whole: exact, and for the
+/// hundreds of candidates that a blend wants no slower than the graph.
+const SCAN_UP_TO: usize = 8_000;
 /// With more items forbidden than this, a search in the graph would mostly find
 /// what may not be offered.
 const FORBIDDEN_UP_TO: usize = 1_000;
@@ -93,7 +93,9 @@ pub(in crate::recommend) fn nearest(
 ) -> Vec<Scored> {
     let allowed = mask.count();
     let forbidden = items.saturating_sub(allowed);
-    let mut found = if allowed <= SCAN_UP_TO || forbidden > FORBIDDEN_UP_TO {
+    // A snapshot in the making may have no graph yet.
+    let must_scan = model.ann.layers.is_empty();
+    let mut found = if must_scan || allowed <= SCAN_UP_TO || forbidden > FORBIDDEN_UP_TO {
         model.scan(vector, mask.iter(), k)
     } else {
         model.search(vector, k + forbidden, 0, visited)
