@@ -28,8 +28,7 @@ pub(super) fn run(engine: &Engine, address: SocketAddr) -> Result<(), Failure> {
         engine.trainer().train_blocking(true)?;
     }
     println!(
-        "\nServing generation {} at {address} after {:.1} s; a tuned one follows by itself.\n\
-         In another terminal, try:\n{}",
+        "\nServing generation {} at {address} after {:.1} s. In another terminal, try:\n{}",
         engine.generation(),
         started.elapsed().as_secs_f64(),
         what_to_try(address)
@@ -42,6 +41,8 @@ fn what_to_try(address: SocketAddr) -> String {
         r#"
   cargo run --release -- recommend 17850 --server {address}
   cargo run --release -- similar 85123A --server {address}
+
+  cargo run --release -- train --server {address}    (fits the blend to the store: half a minute)
 
   grpcurl -plaintext -d '{{"user_id": "17850", "limit": 5}}' \
     {address} qianmian.v1.RecommendationService/Recommend

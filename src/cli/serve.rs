@@ -29,6 +29,8 @@ impl Serve {
         if let Some(listen) = &self.listen {
             config.serve.listen.clone_from(listen);
         }
+        // The demo shows a small server; tuning, asked for by `train`, takes half as much again.
+        config.train.automatic &= !self.demo;
     }
 
     pub(super) async fn run(self, mut config: Config, data_given: bool) -> Result<(), Failure> {

@@ -60,23 +60,21 @@ fn most_bought(matrix: &Interactions, keep: usize) -> Vec<u32> {
     items
 }
 
-/// XᵀX over the chosen items; columns are built side by side.
+/// XᵀX over the chosen items, written in place: a second copy would double the
+/// largest thing that a training holds.
 fn gram(matrix: &Interactions, items: &[u32], place: &[usize]) -> Mat<f32> {
-    let columns: Vec<Vec<f32>> = items
-        .par_iter()
-        .map(|&item| {
-            let mut column = vec![0.0f32; items.len()];
-            for (user, x) in matrix.by_item.pairs(item as usize) {
-                for (other, y) in matrix.by_user.pairs(user as usize) {
-                    if let Some(sum) = column.get_mut(place[other as usize]) {
-                        *sum += x * y;
-                    }
+    let mut gram = Mat::zeros(items.len(), items.len());
+    for (at, &item) in items.iter().enumerate() {
+        let column = gram.col_as_slice_mut(at);
+        for (user, x) in matrix.by_item.pairs(item as usize) {
+            for (other, y) in matrix.by_user.pairs(user as usize) {
+                if let Some(sum) = column.get_mut(place[other as usize]) {
+                    *sum += x * y;
                 }
             }
-            column
-        })
-        .collect();
-    Mat::from_fn(items.len(), items.len(), |i, j| columns[j][i])
+        }
+    }
+    gram
 }
 
 fn row(inverse: &Mat<f32>, i: usize, items: &[u32], keep: usize) -> Vec<(u32, f32)> {

@@ -70,8 +70,7 @@ pub fn tune(
     let material = Material::new(&inner);
     let mut bench = sources::Bench::new(&material, *start, repeat, &cases, seed, control)?;
     let mut quality = bench.tune()?;
-    let proposals = bench.proposals();
-    let (weights, ndcg) = blend::fit(&proposals, &start.blend);
+    let (weights, ndcg) = blend::fit(&bench.proposals(), &start.blend);
     let mut settings = bench.settings();
     settings.blend = weights;
     // Trials may take fewer.
