@@ -12,7 +12,7 @@ target/release/qianmian serve --demo --listen 127.0.0.1:50061 >"$log" 2>/dev/nul
 demo=$!
 target/release/examples/ceiling 127.0.0.1:50062 >/dev/null &
 ceiling=$!
-trap 'kill $demo $ceiling 2>/dev/null; rm -f "$log" "$config"' EXIT
+trap 'kill $demo $ceiling 2>/dev/null || true; rm -f "$log" "$config"' EXIT
 for _ in $(seq 300); do grep -q '^Serving' "$log" && break; sleep 0.1; done
 if [ "${QIANMIAN_TRAIN__TUNE:-true}" = true ]; then
   target/release/qianmian train --server 127.0.0.1:50061 2>/dev/null
