@@ -20,7 +20,7 @@ const NEGATIVES: usize = 40;
 const TREES: usize = 120;
 const DEPTH: usize = 5;
 const LEARNING_RATE: f32 = 0.08;
-const LEAF_WEIGHT: f32 = 20.0;
+const LEAF_WEIGHT: f32 = 5.0;
 
 /// A case's candidates, best blended first, and what it wants.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ fn trees(cases: &[&StageCase], seed: u64) -> Option<SecondStage> {
         .set_learning_rate(LEARNING_RATE)
         .set_max_depth(DEPTH)
         .set_max_leaves(1 << DEPTH)
-        .set_min_leaf_weight(LEAF_WEIGHT / 4.0)
+        .set_min_leaf_weight(LEAF_WEIGHT)
         .set_seed(seed)
         .set_parallel(true);
     let data = Matrix::new(&columns, rows.len(), FEATURES);
