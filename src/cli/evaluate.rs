@@ -20,7 +20,7 @@ use crate::matrix::UserEvents;
 use crate::model::{Manifest, Snapshot, Source};
 use crate::recommend::RepeatPolicy;
 use crate::train::{Material, train};
-use crate::tune::{self, Task, validation};
+use crate::tune::{Task, Tuned, Tuner, validation};
 
 /// Measure the lists on held-out behaviour: train on one log, ask for another
 #[derive(Debug, Args)]
@@ -114,7 +114,10 @@ impl Evaluate {
         let train = data.events(log);
 
         let bar = spinner();
-        let report = |stage: Stage| bar.set_message(stage.name());
+        let report = |stage: Stage| {
+            tracing::debug!(stage = stage.name(), "training");
+            bar.set_message(stage.name());
+        };
         let cancel = AtomicBool::new(false);
         let control = Control::new(&report, &cancel);
         let started = Instant::now();
@@ -125,7 +128,7 @@ impl Evaluate {
             held = data.read(test, &map)?;
         }
         let logs = Logs { data, train, test: held, known_users, known_items };
-        let (cases, unknown) = self.cases(&logs, repeat);
+        let (cases, unknown) = self.cases(&logs);
         if cases.is_empty() {
             return Err("the test log asks for nobody who can be scored".into());
         }
@@ -150,23 +153,22 @@ impl Evaluate {
         events: &UserEvents,
         control: &Control<'_>,
     ) -> Result<(Snapshot, RepeatPolicy), Failure> {
-        let start = config.train.settings;
         let task = match (self.protocol, self.seen) {
             (Protocol::NextItem, _) => Task::NextItem,
             (Protocol::Holdout, Seen::Mask) => Task::NextBasket(RepeatPolicy::ExcludePurchased),
-            (Protocol::Holdout, Seen::Allow | Seen::Auto) => Task::NextBasket(RepeatPolicy::Allow),
+            (Protocol::Holdout, Seen::Allow) => Task::NextBasket(RepeatPolicy::Allow),
+            (Protocol::Holdout, Seen::Auto) => Task::NextBasket(RepeatPolicy::Auto),
         };
+        let tuner =
+            Tuner { events, start: config.train.settings, served: false, seed: self.seed, control };
         let tuned = match self.no_tune {
-            true => tune::Tuned::untuned(start),
-            false => tune::tune(events, &start, task, self.seed, control)?,
+            true => Tuned::untuned(config.train.settings),
+            false => tuner.tune(task, config.train.budget())?,
         };
         // Rows of single sources need what the blend does without.
-        let mut all = tuned.settings;
-        for source in Source::BLENDED {
-            let weight = all.blend.weight(source).max(f32::MIN_POSITIVE);
-            all.blend.set_weight(source, weight);
-        }
-        let trained = train(&Material::new(events), &all, self.seed, control)?;
+        let sources = Source::BLENDED;
+        let material = Material::new(events);
+        let trained = train(&material, &tuned.settings, &sources, self.seed, control)?;
         let (mut parts, mut quality) = (trained.parts, trained.quality);
         parts.second_stage = tuned.second_stage.unwrap_or_default().into();
         quality.extend(tuned.quality);
@@ -182,10 +184,15 @@ impl Evaluate {
             created_ms: now_ms(),
             train_seconds: 0.0,
             quality,
+            tuning: tuned.tuning,
             bytes: 0,
             checksum: String::new(),
         };
         let repeat = match task {
+            Task::NextBasket(RepeatPolicy::Auto) if tuned.settings.repeat.offered => {
+                RepeatPolicy::Allow
+            }
+            Task::NextBasket(RepeatPolicy::Auto) => RepeatPolicy::ExcludePurchased,
             Task::NextBasket(repeat) => repeat,
             Task::NextItem => RepeatPolicy::Allow,
         };
@@ -193,7 +200,7 @@ impl Evaluate {
     }
 
     /// What is asked for; and how many of the test's users training knew nothing of.
-    fn cases(&self, logs: &Logs, repeat: RepeatPolicy) -> (Vec<Case>, usize) {
+    fn cases(&self, logs: &Logs) -> (Vec<Case>, usize) {
         let users = logs.data.users.len();
         let test = UserEvents::new(users, logs.data.items.len(), logs.test.clone());
         let (mut cases, mut unknown) = (Vec::new(), 0);
@@ -207,7 +214,7 @@ impl Evaluate {
                 unknown += 1;
                 continue;
             }
-            let masked = repeat == RepeatPolicy::ExcludePurchased;
+            let masked = self.seen == Seen::Mask;
             let seen = |item| masked && history.iter().any(|e| e.item == item);
             let wanted = test.of(user).iter().map(|e| e.item).filter(|&item| !seen(item));
             let (known, new): (Vec<_>, Vec<_>) =
@@ -215,7 +222,8 @@ impl Evaluate {
             let truth = Truth::new(known, Truth::new(new, 0).len);
             if truth.len > 0 {
                 let user = Some(user as UserIdx);
-                cases.push(Case { user, session: Vec::new(), truth, next: None });
+                let history = history.to_vec();
+                cases.push(Case { user, history, session: Vec::new(), truth, next: None });
             }
         }
         (cases, unknown)
@@ -266,8 +274,8 @@ impl Evaluate {
         }
         if let Some(path) = &self.json {
             let report = json!({
-                "protocol": format!("{:?}", self.protocol).to_lowercase(),
-                "seen": format!("{:?}", self.seen).to_lowercase(),
+                "protocol": self.protocol.to_possible_value().map(|v| v.get_name().to_owned()),
+                "seen": self.seen.to_possible_value().map(|v| v.get_name().to_owned()),
                 "users": manifest.users,
                 "items": manifest.items,
                 "interactions": manifest.interactions,
@@ -276,6 +284,7 @@ impl Evaluate {
                 "seed": self.seed,
                 "settings": manifest.settings,
                 "quality": manifest.quality,
+                "tuning": manifest.tuning,
                 "rows": rows.iter().map(|row| json_row(row, train_seconds)).collect::<Vec<_>>(),
             });
             std::fs::write(path, serde_json::to_string_pretty(&report)? + "\n")

@@ -18,6 +18,13 @@ pub struct HistoryEvent {
     pub kind: EventKind,
 }
 
+impl HistoryEvent {
+    /// What it was bought with: its basket, or without one everything of its moment.
+    pub fn moment(&self) -> (u32, i64) {
+        if self.basket == 0 { (0, self.time_ms) } else { (self.basket, 0) }
+    }
+}
+
 /// The basket's number for [`HistoryEvent::basket`].
 pub fn basket_number(basket_id: &str) -> u32 {
     if basket_id.is_empty() {

@@ -36,6 +36,35 @@ pub fn select_top(scored: &mut Vec<Scored>, k: usize) {
     }
 }
 
+/// Adds to `best`, which is to be cut to `k` in the end, what may still be among them:
+/// most of many candidates then cost one comparison.
+#[derive(Debug, Clone, Copy)]
+pub struct Threshold {
+    k: usize,
+    least: f32,
+}
+
+impl Threshold {
+    /// For the best `k`, 1 at the least.
+    pub fn new(k: usize) -> Self {
+        Self { k: k.max(1), least: f32::NEG_INFINITY }
+    }
+
+    /// Adds a candidate, unless `k` better ones are there.
+    #[inline]
+    pub fn push(&mut self, best: &mut Vec<Scored>, candidate: Scored) {
+        if candidate.score < self.least {
+            return;
+        }
+        best.push(candidate);
+        if best.len() >= 2 * self.k + 64 {
+            select_top(best, self.k);
+            // The selection leaves the worst of those kept in the last place.
+            self.least = best.last().map_or(self.least, |s| s.score);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -69,7 +98,18 @@ mod tests {
             expected.truncate(k);
             let mut got = list(&scores);
             keep_top(&mut got, k);
-            prop_assert_eq!(got, expected);
+            prop_assert_eq!(&got, &expected);
+        }
+
+        #[test]
+        fn a_threshold_loses_nothing(scores in prop::collection::vec(-50i8..50, 0..600), k in 1usize..40) {
+            let scores: Vec<f32> = scores.into_iter().map(f32::from).collect();
+            let mut expected = list(&scores);
+            keep_top(&mut expected, k);
+            let (mut threshold, mut got) = (Threshold::new(k), Vec::new());
+            list(&scores).into_iter().for_each(|scored| threshold.push(&mut got, scored));
+            keep_top(&mut got, k);
+            prop_assert_eq!(&got, &expected);
         }
     }
 }

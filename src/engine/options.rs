@@ -1,10 +1,13 @@
 //! The engine's part of the configuration; each struct is a table of the file.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::Settings;
 use crate::recommend::RepeatPolicy;
 use crate::store::Durability;
+use crate::tune::Budget;
 
 /// Everything an engine is opened with.
 #[derive(Debug, Clone, Default)]
@@ -53,9 +56,21 @@ pub struct TrainOptions {
     /// Fit settings and blend weights to the store at every training but the very
     /// first, which is published at once and followed by a tuned one.
     pub tune: bool,
+    /// Values of settings that a tuning tries at the most.
+    pub tune_trials: usize,
+    /// Minutes after which a tuning tries no more; 0: no such limit.
+    pub tune_minutes: u64,
     /// How models are trained and their sources blended, where the tuner is off or
     /// has nothing to go by; where the first tuning starts.
     pub settings: Settings,
+}
+
+impl TrainOptions {
+    /// What a tuning may spend.
+    pub fn budget(&self) -> Budget {
+        let minutes = self.tune_minutes;
+        Budget::new(self.tune_trials, (minutes > 0).then(|| Duration::from_secs(minutes * 60)))
+    }
 }
 
 impl Default for TrainOptions {
@@ -68,6 +83,8 @@ impl Default for TrainOptions {
             seed: 1,
             keep_models: 5,
             tune: true,
+            tune_trials: 120,
+            tune_minutes: 60,
             settings: Settings::default(),
         }
     }
@@ -78,7 +95,7 @@ impl Default for TrainOptions {
 #[serde(default, deny_unknown_fields)]
 pub struct RecommendOptions {
     /// Whether bought items come back where a request does not say:
-    /// "exclude-purchased" or "allow".
+    /// "auto" (as the tuner finds best), "exclude-purchased" or "allow".
     pub repeat_policy: RepeatPolicy,
     /// Newest events kept in memory of each shopper.
     pub history_limit: usize,
@@ -86,6 +103,6 @@ pub struct RecommendOptions {
 
 impl Default for RecommendOptions {
     fn default() -> Self {
-        Self { repeat_policy: RepeatPolicy::ExcludePurchased, history_limit: 2_000 }
+        Self { repeat_policy: RepeatPolicy::Auto, history_limit: 2_000 }
     }
 }

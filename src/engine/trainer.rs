@@ -22,7 +22,7 @@ use crate::model::{Manifest, Snapshot};
 use crate::recommend::RepeatPolicy;
 use crate::store::{Entry, Record, replay};
 use crate::train::{Material, TrainError, train};
-use crate::tune::{Task, Tuned, tune};
+use crate::tune::{Task, Tuned, Tuner};
 
 /// How often schedule and growth are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -322,9 +322,11 @@ impl Worker {
         control.begin(Stage::ReadLog).map_err(|e| failed(&e))?;
         let events = self.read_log(offset)?;
         let tuned = self.tune(&events, quick, &control).map_err(|e| failed(&e))?;
-        let mut trained =
-            train(&Material::new(&events), &tuned.settings, self.options.seed, &control)
-                .map_err(|e| failed(&e))?;
+        let (settings, sources) = (tuned.settings, tuned.settings.blend.sources());
+        let material = Material::new(&events);
+        let mut trained = train(&material, &settings, &sources, self.options.seed, &control)
+            .map_err(|e| failed(&e))?;
+        drop(material);
         trained.parts.second_stage = Arc::new(tuned.second_stage.unwrap_or_default());
         trained.quality.extend(tuned.quality);
         control.begin(Stage::Persist).map_err(|e| failed(&e))?;
@@ -341,6 +343,7 @@ impl Worker {
             created_ms: now_ms(),
             train_seconds: started.elapsed().as_secs_f64(),
             quality: trained.quality,
+            tuning: tuned.tuning,
             bytes: 0,
             checksum: String::new(),
         };
@@ -361,9 +364,16 @@ impl Worker {
         if quick || !self.options.tune {
             return Ok(Tuned::untuned(self.options.settings));
         }
-        let before = self.state.models.active().map(|s| s.manifest.settings);
-        let start = before.unwrap_or(self.options.settings);
-        tune(events, &start, Task::NextBasket(self.repeat), self.options.seed, control)
+        let before = self.state.models.active();
+        let served = before.filter(|s| s.manifest.tuning.is_some());
+        let tuner = Tuner {
+            events,
+            start: served.as_ref().map_or(self.options.settings, |s| s.manifest.settings),
+            served: served.is_some(),
+            seed: self.options.seed,
+            control,
+        };
+        tuner.tune(Task::NextBasket(self.repeat), self.options.budget())
     }
 
     fn read_log(&self, offset: Offset) -> Result<UserEvents> {

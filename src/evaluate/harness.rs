@@ -14,8 +14,10 @@ use crate::recommend::{self, Query, RepeatPolicy, Scratch, Shelf, related};
 /// A list to ask for, and what it should hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// The shopper; none: anonymous.
+    /// The shopper, who is never their own neighbour; none: anonymous.
     pub user: Option<UserIdx>,
+    /// What the shopper did so far, oldest first.
+    pub history: Vec<HistoryEvent>,
     /// Items of the session so far, oldest first.
     pub session: Vec<ItemIdx>,
     /// What the list should hold.
@@ -173,7 +175,7 @@ impl Harness<'_> {
         limit: usize,
         answer: impl FnOnce(&Query<'_>) -> T,
     ) -> T {
-        let history = case.user.map_or(&[][..], |user| self.events.of(user as usize));
+        let history = &case.history[..];
         let (catalogue, filter) = (Catalogue::default(), Filter::default());
         let mut excluded = Vec::new();
         if self.repeat == RepeatPolicy::ExcludePurchased {

@@ -39,8 +39,8 @@ pub fn cut(log: Vec<(UserIdx, HistoryEvent)>, holdout: Holdout) -> Parts {
     match holdout {
         Holdout::After(moment) => log.into_iter().partition(|(_, e)| e.time_ms <= moment),
         Holdout::LastBasket => {
-            let last = last_groups(&log, basket);
-            log.into_iter().partition(|(user, e)| last.get(user) != Some(&basket(e)))
+            let last = last_groups(&log, HistoryEvent::moment);
+            log.into_iter().partition(|(user, e)| last.get(user) != Some(&e.moment()))
         }
         Holdout::LastItem => {
             // Events have no id: their place in the log is one.
@@ -60,11 +60,6 @@ pub fn cut(log: Vec<(UserIdx, HistoryEvent)>, holdout: Holdout) -> Parts {
             (train, test)
         }
     }
-}
-
-/// What an event was bought with: its basket, or without one everything of its moment.
-pub fn basket(event: &HistoryEvent) -> (u32, i64) {
-    if event.basket == 0 { (0, event.time_ms) } else { (event.basket, 0) }
 }
 
 /// The last group of every user with at least three; a group is as old as its first event.

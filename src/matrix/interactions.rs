@@ -116,7 +116,7 @@ mod tests {
     fn both_directions_hold_the_same_cells() {
         let log = vec![(0, purchase(1, 0, 0)), (2, purchase(1, 0, 10)), (2, purchase(0, 0, 5))];
         let events = UserEvents::new(3, 2, log);
-        let weighting = Weighting { half_life_days: 10.0 };
+        let weighting = Weighting { half_life_days: 10.0, counts: 0.0 };
         let matrix = Interactions::new(&events, &weighting, 10 * DAY_MS);
         assert_eq!(matrix.by_item.row(1), (&[0, 2][..], &[0.5, 1.0][..]));
         assert_eq!(matrix.by_user.transpose(), matrix.by_item);

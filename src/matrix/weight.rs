@@ -2,11 +2,11 @@
 //! user-item matrix.
 //!
 //! ```text
-//! x_ui = max over events of  weight(kind) · 2^(−age / half-life)
+//! x_ui = max · (Σ / max)^counts   over events of  weight(kind) · 2^(−age / half-life)
 //! ```
-//! Purchases that refunds have taken back whole do not count. The maximum, and
-//! not the sum, keeps habits from drowning taste; how often something is bought
-//! is the repeat source's affair.
+//! Purchases that refunds have taken back whole do not count. With counts 0, the
+//! maximum, habits do not drown taste; with counts 1, the sum, what is bought every
+//! week says more than what was bought once. Which is better differs by store.
 
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
 
@@ -14,10 +14,12 @@ use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
 const FAINTEST: f64 = 1.0 / (1u64 << 30) as f64;
 
 /// How events become cells.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Weighting {
     /// Days after which an event counts half; 0: events never fade.
     pub half_life_days: f64,
+    /// How far events of one item add up: 0, the strongest alone counts, to 1, all do.
+    pub counts: f32,
 }
 
 /// A cell of one shopper's row.
@@ -25,7 +27,7 @@ pub struct Weighting {
 pub struct Cell {
     /// The item.
     pub item: ItemIdx,
-    /// Greater than 0, at most 1.
+    /// Greater than 0; at most 1 where counts do not add up.
     pub weight: f32,
     /// The newest event that counts, in milliseconds since 1970.
     pub last_ms: i64,
@@ -65,15 +67,21 @@ impl Weighting {
             let purchases_stand = !taken_back(group());
             let counts = |e: &&HistoryEvent| purchases_stand || e.kind != EventKind::Purchase;
             let mut cell = Cell { item: 0, weight: 0.0, last_ms: i64::MIN };
+            let mut sum = 0.0;
             for event in group().filter(counts) {
                 let weight = kind_weight(event.kind);
                 if weight > 0.0 {
                     cell.item = event.item;
-                    cell.weight = cell.weight.max(weight * self.fade(event.time_ms, now_ms));
+                    let weight = weight * self.fade(event.time_ms, now_ms);
+                    cell.weight = cell.weight.max(weight);
+                    sum += weight;
                     cell.last_ms = cell.last_ms.max(event.time_ms);
                 }
             }
             if cell.weight > 0.0 {
+                if self.counts > 0.0 {
+                    cell.weight *= (sum / cell.weight).powf(self.counts);
+                }
                 cells.push(cell);
             }
         }
@@ -106,7 +114,7 @@ mod tests {
 
     fn cells(half_life_days: f64, events: &[HistoryEvent]) -> Vec<(ItemIdx, f32)> {
         let mut cells = Vec::new();
-        Weighting { half_life_days }.cells(events, 60 * DAY_MS, &mut cells);
+        Weighting { half_life_days, counts: 0.0 }.cells(events, 60 * DAY_MS, &mut cells);
         cells.into_iter().map(|c| (c.item, c.weight)).collect()
     }
 
@@ -121,6 +129,18 @@ mod tests {
         ];
         assert_eq!(cells(30.0, &events), [(3, 0.2), (7, 0.5)]);
         assert_eq!(cells(0.0, &events), [(3, 0.2), (7, 1.0)]);
+    }
+
+    #[test]
+    fn counts_add_up_as_far_as_they_should() {
+        let twice = [event(EventKind::Purchase, 1, 0, 1.0), event(EventKind::Purchase, 1, 30, 1.0)];
+        let weight = |counts| {
+            let mut cells = Vec::new();
+            Weighting { half_life_days: 30.0, counts }.cells(&twice, 30 * DAY_MS, &mut cells);
+            cells[0].weight
+        };
+        assert_eq!((weight(0.0), weight(1.0)), (1.0, 1.5));
+        assert!((weight(0.5) - 1.5f32.sqrt()).abs() < 1e-6);
     }
 
     #[test]

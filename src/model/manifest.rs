@@ -33,8 +33,28 @@ pub struct Manifest {
     pub train_seconds: f64,
     /// Measured quality by name.
     pub quality: BTreeMap<String, f64>,
+    /// How its settings were found; none where they were given.
+    #[serde(default)]
+    pub tuning: Option<Tuning>,
     /// Bytes of the arrays' file; 0 until it is saved.
     pub bytes: u64,
     /// XXH3-128 of the arrays' file, in hex; empty until it is saved.
     pub checksum: String,
+}
+
+/// How settings were found: what was tried, and against what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tuning {
+    /// Held-out questions that settings were judged by.
+    pub cases: usize,
+    /// Values of settings tried.
+    pub trials: usize,
+    /// How long it took.
+    pub seconds: f64,
+    /// Whether the clock cut it short; it cannot be repeated exactly then.
+    pub capped: bool,
+    /// The settings that served before, with which it began.
+    pub previous: Option<Settings>,
+    /// NDCG at 10 of the blend that they reach on the same questions.
+    pub previous_ndcg: Option<f64>,
 }

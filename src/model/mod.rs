@@ -1,7 +1,7 @@
 //! What training makes and serving reads: immutable once published.
 //!
 //! - [`settings`]: how a snapshot was trained and how its sources are blended
-//! - [`popularity`], [`user_cf`], [`embeddings`], [`ann`], [`sessions`], [`second_stage`]:
+//! - [`popularity`], [`habits`], [`user_cf`], [`embeddings`], [`ann`], [`sessions`], [`second_stage`]:
 //!   the parts;
 //!   the others are plain [`Csr`] tables of neighbours
 //! - [`manifest`]: what is known of a snapshot without reading its arrays
@@ -11,6 +11,7 @@
 pub mod ann;
 pub mod disk;
 pub mod embeddings;
+pub mod habits;
 pub mod manifest;
 pub mod popularity;
 pub mod second_stage;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 pub use ann::Ann;
 pub use embeddings::Embeddings;
+pub use habits::Habits;
 pub use manifest::Manifest;
 pub use popularity::{Popularity, Ranking, Window};
 pub use second_stage::SecondStage;
@@ -47,6 +49,8 @@ pub struct Snapshot {
 pub struct Parts {
     /// Most bought items by window.
     pub popularity: Arc<Popularity>,
+    /// How items are bought again.
+    pub habits: Arc<Habits>,
     /// Item CF: source items × target items, best first.
     pub item_cf: Arc<Csr>,
     /// "Shoppers who bought this": items × items, best first.

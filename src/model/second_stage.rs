@@ -24,8 +24,8 @@ pub struct SecondStage {
 
 impl SecondStage {
     /// Number of features a row has: score and rank of each source, the blend and
-    /// the rank in it, six of the pair, five of the item, four of the shopper.
-    pub const FEATURES: usize = 2 * Source::BLENDED.len() + 2 + 6 + 5 + 4;
+    /// the rank in it, eleven of the pair, nine of the item, seven of the shopper.
+    pub const FEATURES: usize = 2 * Source::BLENDED.len() + 2 + 11 + 9 + 7;
 
     /// Whether there is nothing to ask.
     pub fn is_empty(&self) -> bool {

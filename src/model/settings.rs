@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::matrix::Weighting;
+
 /// A way to propose items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,8 +91,12 @@ pub struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ItemCfSettings {
-    /// Half-life of events.
+    /// Half-life of events when it is trained.
     pub half_life_days: f64,
+    /// Half-life of the shopper's own events when a list is asked for.
+    pub profile_half_life_days: f64,
+    /// How far events of one item add up, 0 to 1.
+    pub counts: f32,
     /// Exponent of the source item's degree.
     pub a: f32,
     /// Exponent of the user's degree.
@@ -105,10 +111,24 @@ pub struct ItemCfSettings {
     pub scaled: bool,
 }
 
+impl ItemCfSettings {
+    /// How events become the cells it is trained on.
+    pub fn weighting(&self) -> Weighting {
+        Weighting { half_life_days: self.half_life_days, counts: self.counts }
+    }
+
+    /// How a shopper's own events become cells when a list is asked for.
+    pub fn profile(&self) -> Weighting {
+        Weighting { half_life_days: self.profile_half_life_days, counts: self.counts }
+    }
+}
+
 impl Default for ItemCfSettings {
     fn default() -> Self {
         Self {
             half_life_days: 60.0,
+            profile_half_life_days: 60.0,
+            counts: 0.0,
             a: 0.5,
             b: 1.0,
             c: 0.5,
@@ -123,8 +143,12 @@ impl Default for ItemCfSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UserCfSettings {
-    /// Half-life of events.
+    /// Half-life of events when it is trained.
     pub half_life_days: f64,
+    /// Half-life of the shopper's own events when a list is asked for.
+    pub profile_half_life_days: f64,
+    /// How far events of one item add up, 0 to 1.
+    pub counts: f32,
     /// Most similar shoppers asked.
     pub neighbours: usize,
     /// Exponent of the similarity.
@@ -133,9 +157,28 @@ pub struct UserCfSettings {
     pub users_per_item: usize,
 }
 
+impl UserCfSettings {
+    /// How events become the cells it is trained on.
+    pub fn weighting(&self) -> Weighting {
+        Weighting { half_life_days: self.half_life_days, counts: self.counts }
+    }
+
+    /// How a shopper's own events become cells when a list is asked for.
+    pub fn profile(&self) -> Weighting {
+        Weighting { half_life_days: self.profile_half_life_days, counts: self.counts }
+    }
+}
+
 impl Default for UserCfSettings {
     fn default() -> Self {
-        Self { half_life_days: 60.0, neighbours: 200, power: 1.5, users_per_item: 2_000 }
+        Self {
+            half_life_days: 60.0,
+            profile_half_life_days: 60.0,
+            counts: 0.0,
+            neighbours: 200,
+            power: 1.5,
+            users_per_item: 2_000,
+        }
     }
 }
 
@@ -143,8 +186,12 @@ impl Default for UserCfSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddingSettings {
-    /// Half-life of events.
+    /// Half-life of events when it is trained.
     pub half_life_days: f64,
+    /// Half-life of the shopper's own events when a list is asked for.
+    pub profile_half_life_days: f64,
+    /// How far events of one item add up, 0 to 1.
+    pub counts: f32,
     /// Dimensions, 8 to 1,024.
     pub dimensions: usize,
     /// Power iterations.
@@ -155,11 +202,25 @@ pub struct EmbeddingSettings {
     pub ef_construction: usize,
 }
 
+impl EmbeddingSettings {
+    /// How events become the cells it is trained on.
+    pub fn weighting(&self) -> Weighting {
+        Weighting { half_life_days: self.half_life_days, counts: self.counts }
+    }
+
+    /// How a shopper's own events become cells when a list is asked for.
+    pub fn profile(&self) -> Weighting {
+        Weighting { half_life_days: self.profile_half_life_days, counts: self.counts }
+    }
+}
+
 impl Default for EmbeddingSettings {
     fn default() -> Self {
         Self {
             half_life_days: 60.0,
-            dimensions: 128,
+            profile_half_life_days: 60.0,
+            counts: 0.0,
+            dimensions: 64,
             power_iterations: 4,
             links: 16,
             ef_construction: 200,
@@ -171,8 +232,12 @@ impl Default for EmbeddingSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EaseSettings {
-    /// Half-life of events.
+    /// Half-life of events when it is trained.
     pub half_life_days: f64,
+    /// Half-life of the shopper's own events when a list is asked for.
+    pub profile_half_life_days: f64,
+    /// How far events of one item add up, 0 to 1.
+    pub counts: f32,
     /// Regularisation λ.
     pub lambda: f32,
     /// Most-bought items taken in; cost grows with the cube, memory with the square.
@@ -181,13 +246,33 @@ pub struct EaseSettings {
     pub neighbours: usize,
 }
 
-impl Default for EaseSettings {
-    fn default() -> Self {
-        Self { half_life_days: 60.0, lambda: 100.0, items: 5_000, neighbours: 400 }
+impl EaseSettings {
+    /// How events become the cells it is trained on.
+    pub fn weighting(&self) -> Weighting {
+        Weighting { half_life_days: self.half_life_days, counts: self.counts }
+    }
+
+    /// How a shopper's own events become cells when a list is asked for.
+    pub fn profile(&self) -> Weighting {
+        Weighting { half_life_days: self.profile_half_life_days, counts: self.counts }
     }
 }
 
-/// Σ over baskets of ρ^age, times (recent popularity)^exponent.
+impl Default for EaseSettings {
+    fn default() -> Self {
+        Self {
+            half_life_days: 60.0,
+            profile_half_life_days: 60.0,
+            counts: 0.0,
+            lambda: 100.0,
+            items: 5_000,
+            neighbours: 400,
+        }
+    }
+}
+
+/// Σ over baskets of ρ^age, times (recent popularity)^exponent, times (share of its
+/// buyers who came back for it)^exponent, times how due it is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RepeatSettings {
@@ -195,11 +280,17 @@ pub struct RepeatSettings {
     pub rho: f32,
     /// Exponent of the item's popularity.
     pub popularity: f32,
+    /// Exponent of the share of the item's buyers who came back for it.
+    pub again: f32,
+    /// Exponent of how due it is: (days since / usual gap), at most 1.
+    pub due: f32,
+    /// Whether lists offer bought items where the store leaves it to the tuner.
+    pub offered: bool,
 }
 
 impl Default for RepeatSettings {
     fn default() -> Self {
-        Self { rho: 0.95, popularity: 0.3 }
+        Self { rho: 0.95, popularity: 0.3, again: 0.0, due: 0.0, offered: false }
     }
 }
 
@@ -221,7 +312,7 @@ impl Default for SessionSettings {
     }
 }
 
-/// What follows what, within a shopper's sequence.
+/// What follows what, from basket to basket or, without baskets, item to item.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransitionSettings {
@@ -229,15 +320,23 @@ pub struct TransitionSettings {
     pub steps: usize,
     /// Targets kept of each item.
     pub neighbours: usize,
+    /// Exponent by which an item's own occurrences are held against what it says.
+    pub source_popularity: f32,
     /// Exponent by which a target's popularity is held against it.
     pub target_popularity: f32,
-    /// What an item of the past counts against the one after it, 0 to 1.
+    /// What a basket, or an item on its own, counts against the one after it, 0 to 1.
     pub decay: f32,
 }
 
 impl Default for TransitionSettings {
     fn default() -> Self {
-        Self { steps: 5, neighbours: 200, target_popularity: 0.3, decay: 0.6 }
+        Self {
+            steps: 5,
+            neighbours: 200,
+            source_popularity: 0.5,
+            target_popularity: 0.0,
+            decay: 0.6,
+        }
     }
 }
 
@@ -296,6 +395,11 @@ impl Default for BlendSettings {
 }
 
 impl BlendSettings {
+    /// The sources that are asked.
+    pub fn sources(&self) -> Vec<Source> {
+        Source::BLENDED.into_iter().filter(|&source| self.weight(source) > 0.0).collect()
+    }
+
     /// The weight of a source; 0 for one that the blend does not ask.
     pub fn weight(&self, source: Source) -> f32 {
         match source {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use super::ann::Layer;
-use super::{Ann, Embeddings, Parts, Popularity, Ranking, SecondStage, Sessions, UserCf};
+use super::{Ann, Embeddings, Habits, Parts, Popularity, Ranking, SecondStage, Sessions, UserCf};
 use crate::matrix::Csr;
 
 /// All arrays of a snapshot, ready to be written.
@@ -16,6 +16,10 @@ pub fn encode(parts: &Parts) -> Vec<u8> {
     for (name, ranking) in rankings(&parts.popularity) {
         out.f32(&format!("popularity.{name}"), &ranking.by_item);
     }
+    out.f32("habits.again", &parts.habits.again);
+    out.f32("habits.gap_days", &parts.habits.gap_days);
+    out.f32("habits.age_days", &parts.habits.age_days);
+    out.f32("habits.idle_days", &parts.habits.idle_days);
     out.csr("item_cf", &parts.item_cf);
     out.csr("similar", &parts.similar);
     out.csr("together", &parts.together);
@@ -93,6 +97,12 @@ pub fn decode(bytes: &[u8]) -> Result<Parts, String> {
     Ok(Parts {
         second_stage: Arc::new(second_stage),
         popularity: Arc::new(popularity),
+        habits: Arc::new(Habits {
+            again: from.f32("habits.again")?,
+            gap_days: from.f32("habits.gap_days")?,
+            age_days: from.f32("habits.age_days")?,
+            idle_days: from.f32("habits.idle_days")?,
+        }),
         item_cf: Arc::new(from.csr("item_cf")?),
         similar: Arc::new(from.csr("similar")?),
         together: Arc::new(from.csr("together")?),

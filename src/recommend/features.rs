@@ -5,7 +5,7 @@
 use super::{Query, Scratch};
 use crate::domain::topk::Scored;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent};
-use crate::model::{SecondStage, Snapshot, Source};
+use crate::model::{Ranking, SecondStage, Snapshot, Source};
 
 const SOURCES: usize = Source::BLENDED.len();
 
@@ -17,11 +17,13 @@ pub type Features = [f32; FEATURES];
 
 const BLEND: usize = 2 * SOURCES;
 const PAIR: usize = BLEND + 2;
-const ITEM: usize = PAIR + 6;
-const SHOPPER: usize = ITEM + 5;
+const ITEM: usize = PAIR + 11;
+const SHOPPER: usize = ITEM + 9;
 
 /// No such event; larger than any number of days.
 const NEVER: f32 = 1e6;
+/// What a purchase counts against one a basket later.
+const FADE: f32 = 0.9;
 
 /// Writes the features of `blended`, in its order, into `scratch.rows`; reads each
 /// source's candidates from `scratch.lists`.
@@ -54,6 +56,7 @@ pub(super) fn rows(
         }
     }
     pairs(query, rows, slot);
+    due(snapshot, blended, rows);
     let shopper = shopper(query);
     for (row, candidate) in rows.iter_mut().zip(blended) {
         item(snapshot, candidate.idx, &mut row[ITEM..SHOPPER]);
@@ -63,13 +66,15 @@ pub(super) fn rows(
 }
 
 /// Of shopper and item: times bought, days and baskets since, mean gap, how due it
-/// is (days since over the mean gap), other events.
+/// is (days since over the mean gap), other events, baskets since the first with it,
+/// purchases faded by baskets.
 fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<u32>) {
     for row in rows.iter_mut() {
         row[PAIR + 1] = NEVER;
         row[PAIR + 2] = NEVER;
     }
-    let (mut baskets, mut later): (f32, Option<(u32, i64)>) = (0.0, None);
+    let (mut baskets, mut faded): (f32, f32) = (0.0, 1.0);
+    let mut later: Option<(u32, i64)> = None;
     for event in query.history.iter().rev() {
         if event.kind != EventKind::Purchase {
             if let Some(at) = slot(event.item) {
@@ -80,6 +85,7 @@ fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<
         let key = basket(event);
         if later.is_some_and(|last| last != key) {
             baskets += 1.0;
+            faded *= FADE;
         }
         later = Some(key);
         let Some(at) = slot(event.item) else { continue };
@@ -92,6 +98,9 @@ fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<
         row[PAIR] += 1.0;
         // From the newest purchase back to this one, so far the oldest.
         row[PAIR + 3] = days - row[PAIR + 1];
+        row[PAIR + 6] = baskets + 1.0;
+        row[PAIR + 7] += faded;
+        row[PAIR + 9] += event.quantity;
     }
     for row in rows.iter_mut().filter(|row| row[PAIR] > 1.0) {
         row[PAIR + 3] /= row[PAIR] - 1.0;
@@ -101,33 +110,61 @@ fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<
     }
 }
 
-/// Of the item: popularity of all time, now, of 30 days, and how it moves.
-fn item(snapshot: &Snapshot, item: u32, features: &mut [f32]) {
-    let popularity = &snapshot.parts.popularity;
-    let [all, trend, days30, days7] =
-        [&popularity.all_time, &popularity.trending, &popularity.days30, &popularity.days7]
-            .map(|ranking| ranking.by_item.get(item as usize).copied().unwrap_or(0.0));
-    features[0] = all;
-    features[1] = trend;
-    features[2] = days30;
-    features[3] = trend / all.max(1.0);
-    features[4] = days7 / days30.max(1.0);
+/// How due items are by what is usual of them: days since over the usual gap.
+fn due(snapshot: &Snapshot, blended: &[Scored], rows: &mut [Features]) {
+    for (row, candidate) in rows.iter_mut().zip(blended).filter(|(row, _)| row[PAIR] > 0.0) {
+        let usual = of(&snapshot.parts.habits.gap_days, candidate.idx);
+        row[PAIR + 8] = row[PAIR + 1] / usual.max(1.0);
+        row[PAIR + 10] = row[PAIR] / row[PAIR + 6];
+    }
 }
 
-/// Of the shopper: baskets, mean basket, distinct items, days since the last event.
-fn shopper(query: &Query<'_>) -> [f32; 4] {
-    let (mut baskets, mut later) = (0.0f32, None);
+/// Of the item: popularity of all time, now, of 30 days, as shares of the most
+/// popular; how it moves; whether and how soon it is bought again.
+fn item(snapshot: &Snapshot, item: u32, features: &mut [f32]) {
+    let popularity = &snapshot.parts.popularity;
+    let rankings =
+        [&popularity.all_time, &popularity.trending, &popularity.days30, &popularity.days7];
+    let [all, trend, days30, days7] = rankings.map(|ranking| of(&ranking.by_item, item));
+    let share = |score: f32, ranking: &Ranking| score / ranking.scores.first().unwrap_or(&1.0);
+    features[0] = share(all, &popularity.all_time);
+    features[1] = share(trend, &popularity.trending);
+    features[2] = share(days30, &popularity.days30);
+    features[3] = trend / all.max(1.0);
+    features[4] = days7 / days30.max(1.0);
+    features[5] = of(&snapshot.parts.habits.again, item);
+    features[6] = of(&snapshot.parts.habits.gap_days, item);
+    features[7] = of(&snapshot.parts.habits.age_days, item);
+    features[8] = of(&snapshot.parts.habits.idle_days, item);
+}
+
+/// The entry of an item; 0 for one newer than the snapshot.
+fn of(by_item: &[f32], item: u32) -> f32 {
+    by_item.get(item as usize).copied().unwrap_or(0.0)
+}
+
+/// Of the shopper: baskets, mean basket, distinct items, days since the last event,
+/// share of repeats, mean days between baskets, size of the last.
+fn shopper(query: &Query<'_>) -> [f32; 7] {
+    let (mut baskets, mut last_size, mut later) = (0.0f32, 0.0f32, None);
     for event in query.history {
         if later.replace(basket(event)) != Some(basket(event)) {
             baskets += 1.0;
+            last_size = 0.0;
         }
+        last_size += 1.0;
     }
     let mut items: Vec<u32> = query.history.iter().map(|e| e.item).collect();
     items.sort_unstable();
     items.dedup();
+    let (distinct, events) = (items.len() as f32, query.history.len() as f32);
     let since =
         query.history.last().map_or(NEVER, |e| (query.now_ms - e.time_ms) as f32 / DAY_MS as f32);
-    [baskets, query.history.len() as f32 / baskets.max(1.0), items.len() as f32, since]
+    let first =
+        query.history.first().map_or(0.0, |e| (query.now_ms - e.time_ms) as f32 / DAY_MS as f32);
+    let gap = (first - since).max(0.0) / (baskets - 1.0).max(1.0);
+    let repeats = 1.0 - distinct / events.max(1.0);
+    [baskets, events / baskets.max(1.0), distinct, since, repeats, gap, last_size]
 }
 
 /// What was bought together: the basket, or without one everything of a day.

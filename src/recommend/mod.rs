@@ -68,7 +68,7 @@ pub fn candidates(
     scratch: &mut Scratch,
 ) -> Vec<Scored> {
     query.shelf.mask(&mut scratch.mask);
-    query.exclude(scratch);
+    query.exclude(snapshot, scratch);
     sources::propose(snapshot, source, query, k, scratch);
     scratch.candidates.clone()
 }
@@ -81,7 +81,7 @@ pub fn stage_rows(
     scratch: &mut Scratch,
 ) -> Vec<(ItemIdx, Features)> {
     query.shelf.mask(&mut scratch.mask);
-    query.exclude(scratch);
+    query.exclude(snapshot, scratch);
     let mut best = Vec::new();
     let rows = blend::stage_rows(snapshot, query, scratch, &mut best);
     best.iter().map(|s| s.idx).zip(rows.iter().copied()).collect()
@@ -92,7 +92,7 @@ pub fn stage_rows(
 pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> List {
     let popularity = &snapshot.parts.popularity;
     query.shelf.mask(&mut scratch.mask);
-    query.exclude(scratch);
+    query.exclude(snapshot, scratch);
     let basis = query.basis(snapshot, scratch);
     let mut items = match query.strategy {
         _ if basis == Basis::Popular => Vec::new(),

@@ -15,6 +15,8 @@ pub enum RepeatPolicy {
     Allow,
     /// They are left out, unless they were given back.
     ExcludePurchased,
+    /// As the tuner found best for the store; left out until it has run.
+    Auto,
 }
 
 /// What may be offered: the catalogue as it is now, a filter, exclusions.
@@ -62,11 +64,16 @@ pub struct Query<'a> {
 impl Query<'_> {
     /// Takes off the shelf what this shopper should not be offered: what they
     /// bought, if so asked, and the item they are looking at.
-    pub(super) fn exclude(&self, scratch: &mut Scratch) {
+    pub(super) fn exclude(&self, snapshot: &Snapshot, scratch: &mut Scratch) {
         if let Some(&current) = self.session.last() {
             scratch.mask.forbid(current);
         }
-        if self.repeat == RepeatPolicy::ExcludePurchased {
+        let offered = match self.repeat {
+            RepeatPolicy::Allow => true,
+            RepeatPolicy::ExcludePurchased => false,
+            RepeatPolicy::Auto => snapshot.manifest.settings.repeat.offered,
+        };
+        if !offered {
             let events = &mut scratch.events;
             events.clear();
             events.extend_from_slice(self.history);
@@ -80,17 +87,16 @@ impl Query<'_> {
         }
     }
 
-    /// Writes the shopper's row of the matrix with this half-life into `scratch.profile`.
+    /// Writes the shopper's row of the matrix with this weighting into `scratch.profile`.
     ///
     /// Only how events compare within the row matters to any source, so they
     /// fade from the newest of them and not from now: a shopper who comes back
     /// after a year finds their taste remembered, not rounded to nothing.
-    pub(super) fn profile(&self, half_life_days: f64, scratch: &mut Scratch) {
+    pub(super) fn profile(&self, weighting: Weighting, scratch: &mut Scratch) {
         self.events(scratch);
         let events = &scratch.events;
         let speaking = events.iter().filter(|e| kind_weight(e.kind) > 0.0);
         let newest_ms = speaking.map(|e| e.time_ms).max().unwrap_or(self.now_ms);
-        let weighting = Weighting { half_life_days };
         weighting.cells(events, newest_ms, &mut scratch.profile);
     }
 

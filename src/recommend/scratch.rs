@@ -2,7 +2,7 @@
 
 use super::Features;
 use crate::domain::HistoryEvent;
-use crate::domain::topk::{Scored, keep_top};
+use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::live::ItemMask;
 use crate::matrix::weight::Cell;
 use crate::model::Source;
@@ -35,6 +35,8 @@ pub struct Scratch {
     pub(super) query: Vec<f32>,
     /// Candidates of one source.
     pub(super) candidates: Vec<Scored>,
+    /// Per item of the shopper's: when they last bought it.
+    pub(super) last_ms: ahash::AHashMap<u32, i64>,
     pub(super) visited: Visited,
 }
 
@@ -74,10 +76,11 @@ impl Accumulator {
     /// and leaves the accumulator empty.
     pub fn drain_top(&mut self, k: usize, passes: impl Fn(u32) -> bool, best: &mut Vec<Scored>) {
         best.clear();
+        let mut threshold = Threshold::new(k.min(self.touched.len()));
         for idx in self.touched.drain(..) {
             let score = std::mem::take(&mut self.sums[idx as usize]);
             if score > 0.0 && passes(idx) {
-                best.push(Scored { idx, score });
+                threshold.push(best, Scored { idx, score });
             }
         }
         keep_top(best, k);

@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use crate::domain::progress::{Cancelled, Control};
-use crate::domain::topk::{Scored, keep_top};
+use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::matrix::{Csr, Interactions};
 use crate::model::settings::ItemCfSettings;
 
@@ -105,10 +105,12 @@ fn product(
                     }
                 }
                 best.clear();
+                let mut threshold = Threshold::new(keep);
                 for j in touched.drain(..) {
                     let c = std::mem::take(&mut sums[j as usize]);
                     if j as usize != i && c > 0.0 {
-                        best.push(Scored { idx: j, score: score(i, j as usize, c) });
+                        let score = score(i, j as usize, c);
+                        threshold.push(best, Scored { idx: j, score });
                     }
                 }
                 keep_top(best, keep);

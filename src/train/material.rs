@@ -1,5 +1,5 @@
 //! What trainers work from: the events as of a moment, and the matrices made
-//! from them, one for each half-life that is asked for.
+//! from them, one for each weighting that is asked for.
 
 use std::sync::Arc;
 
@@ -7,12 +7,15 @@ use parking_lot::Mutex;
 
 use crate::matrix::{Interactions, UserEvents, Weighting};
 
+/// Matrices kept at a time: a tuner asks for dozens, each as large as the log.
+const KEPT: usize = 4;
+
 /// Events and the matrices made from them.
 #[derive(Debug)]
 pub struct Material<'e> {
     events: &'e UserEvents,
     now_ms: i64,
-    matrices: Mutex<Vec<(f64, Arc<Interactions>)>>,
+    matrices: Mutex<Vec<(Weighting, Arc<Interactions>)>>,
 }
 
 impl<'e> Material<'e> {
@@ -31,15 +34,17 @@ impl<'e> Material<'e> {
         self.now_ms
     }
 
-    /// The matrix with this half-life in days (0: nothing fades), made once.
-    pub fn matrix(&self, half_life_days: f64) -> Arc<Interactions> {
+    /// The matrix with this weighting, made once while few others are asked for.
+    pub fn matrix(&self, weighting: Weighting) -> Arc<Interactions> {
         let mut matrices = self.matrices.lock();
-        if let Some((_, made)) = matrices.iter().find(|(days, _)| *days == half_life_days) {
+        if let Some((_, made)) = matrices.iter().find(|(of, _)| *of == weighting) {
             return made.clone();
         }
-        let weighting = Weighting { half_life_days };
+        if matrices.len() == KEPT {
+            matrices.remove(0);
+        }
         let made = Arc::new(Interactions::new(self.events, &weighting, self.now_ms));
-        matrices.push((half_life_days, made.clone()));
+        matrices.push((weighting, made.clone()));
         made
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! - [`material`]: the events, and the matrices made from them by half-life
 //! - [`popularity`]: who bought what, by window
+//! - [`habits`]: what is bought again, and how soon
 //! - [`cooccurrence`]: the sparse product behind item CF, similar items and baskets
 //! - [`user_cf`]: inverted lists
 //! - [`ease`]: item weights in closed form
@@ -13,6 +14,7 @@
 pub mod ann;
 pub mod cooccurrence;
 pub mod ease;
+pub mod habits;
 pub mod material;
 pub mod popularity;
 pub mod sessions;
@@ -28,8 +30,8 @@ use thiserror::Error;
 pub use material::Material;
 
 use crate::domain::progress::{Cancelled, Control, Stage};
-use crate::matrix::{Csr, baskets};
-use crate::model::{Parts, Settings, Source};
+use crate::matrix::{Csr, Weighting, baskets};
+use crate::model::{Ann, Embeddings, Parts, Settings, Source};
 
 /// Why a training ended without a model.
 #[derive(Debug, Error)]
@@ -69,61 +71,61 @@ pub struct Trained {
 }
 
 /// Trains every part that can be asked for by name, and of the others those
-/// that the blend asks, as of the newest event.
+/// among `sources`, as of the newest event. Embeddings that the blend does not ask
+/// are scanned where they are asked for by name: a graph of them would cost more
+/// than all other parts together.
 ///
 /// # Errors
 /// [`TrainError::Empty`] without a single interaction; see [`TrainError`].
 pub fn train(
     material: &Material<'_>,
     settings: &Settings,
+    sources: &[Source],
     seed: u64,
     control: &Control<'_>,
 ) -> Result<Trained, TrainError> {
     let events = material.events();
-    let matrix = material.matrix(0.0);
+    let matrix = material.matrix(Weighting::default());
     if matrix.by_user.entries() == 0 {
         return Err(TrainError::Empty);
     }
-    let blended = |source| settings.blend.weight(source) > 0.0;
+    let wanted = |source| sources.contains(&source);
     control.begin(Stage::Popularity)?;
     let popularity = popularity::train(material, &settings.popular);
     control.begin(Stage::ItemCf)?;
-    let own = material.matrix(settings.item_cf.half_life_days);
+    let own = material.matrix(settings.item_cf.weighting());
     let item_cf = cooccurrence::item_cf(&own, &settings.item_cf, control)?;
     let similar = cooccurrence::similar(&matrix, control)?;
     control.begin(Stage::Baskets)?;
     let together = cooccurrence::together(&baskets(events), control)?;
     control.begin(Stage::UserCf)?;
-    let own = material.matrix(settings.user_cf.half_life_days);
+    let own = material.matrix(settings.user_cf.weighting());
     let user_cf = user_cf::train(&own, &settings.user_cf);
     control.begin(Stage::Ease)?;
-    let ease = match blended(Source::Ease) {
-        true => {
-            ease::train(&material.matrix(settings.ease.half_life_days), &settings.ease, control)?
-        }
+    let ease = match wanted(Source::Ease) {
+        true => ease::train(&material.matrix(settings.ease.weighting()), &settings.ease, control)?,
         false => Csr::default(),
     };
     control.begin(Stage::Sequences)?;
-    let sessions = match blended(Source::Session) {
+    let sessions = match wanted(Source::Session) {
         true => sessions::train(events, &settings.session),
         false => Default::default(),
     };
-    let transition = match blended(Source::Transition) {
+    let transition = match wanted(Source::Transition) {
         true => transition::train(events, &settings.transition),
         false => Csr::default(),
     };
     control.begin(Stage::Embeddings)?;
-    let own = material.matrix(settings.embedding.half_life_days);
-    let (vectors, fold_in) = svd::train(&own, &settings.embedding, seed, control)?;
-    control.begin(Stage::Ann)?;
-    let (embeddings, recall) = ann::build(vectors, fold_in, &settings.embedding, seed, control)?;
+    let mut quality = BTreeMap::new();
+    let embeddings = embeddings(material, settings, seed, control, &mut quality)?;
     Ok(Trained {
         users: matrix.active_users() as u64,
         items: matrix.active_items() as u64,
         interactions: matrix.by_user.entries() as u64,
-        quality: BTreeMap::from([("ann_recall@10".to_owned(), recall)]),
+        quality,
         parts: Parts {
             popularity: Arc::new(popularity),
+            habits: Arc::new(habits::train(events)),
             item_cf: Arc::new(item_cf),
             similar: Arc::new(similar),
             together: Arc::new(together),
@@ -135,4 +137,24 @@ pub fn train(
             embeddings: Arc::new(embeddings),
         },
     })
+}
+
+/// Embeddings, with a graph where the blend asks them.
+fn embeddings(
+    material: &Material<'_>,
+    settings: &Settings,
+    seed: u64,
+    control: &Control<'_>,
+    quality: &mut BTreeMap<String, f64>,
+) -> Result<Embeddings, TrainError> {
+    let own = material.matrix(settings.embedding.weighting());
+    let (vectors, fold_in) = svd::train(&own, &settings.embedding, seed, control)?;
+    if settings.blend.embedding == 0.0 {
+        let dimensions = settings.embedding.dimensions;
+        return Ok(Embeddings { dimensions, vectors, fold_in, ann: Ann::default() });
+    }
+    control.begin(Stage::Ann)?;
+    let (built, recall) = ann::build(vectors, fold_in, &settings.embedding, seed, control)?;
+    quality.insert("ann_recall@10".to_owned(), recall);
+    Ok(built)
 }

@@ -2,14 +2,15 @@
 
 use super::Material;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent};
-use crate::matrix::{UserEvents, weight};
+use crate::matrix::{UserEvents, Weighting, weight};
 use crate::model::settings::PopularSettings;
 use crate::model::{Popularity, Ranking, Window};
 
 /// Counts every window, as of the newest event.
 pub fn train(material: &Material<'_>, settings: &PopularSettings) -> Popularity {
     let (events, now_ms) = (material.events(), material.now_ms());
-    let matrix = material.matrix(settings.half_life_days);
+    let matrix =
+        material.matrix(Weighting { half_life_days: settings.half_life_days, counts: 0.0 });
     let counts = |window| Ranking::new(buyers(events, window, now_ms));
     let mut trending = vec![0.0f32; events.items()];
     for (&item, &weight) in matrix.by_user.columns.iter().zip(&matrix.by_user.values) {

@@ -1,9 +1,9 @@
 //! Embeddings by randomised singular value decomposition (Halko, Martinsson
 //! and Tropp, arXiv 0909.4061) of A = D_u^-½ X D_i^-½.
 //!
-//! Only the right singular vectors V are wanted, so the subspace iteration runs
-//! on AᵀA: Q ← orth(Aᵀ(A Q)), then the small symmetric eigenproblem of
-//! (AQ)ᵀ(AQ). Item i becomes √n_i v_i; all are scaled so that the longest is 1.
+//! The subspace iteration runs on the smaller side, Q ← orth(Aᵀ(A Q)) or
+//! Q ← orth(A(Aᵀ Q)), then the small symmetric eigenproblem of what Q is mapped to;
+//! only the right singular vectors V are wanted. Item i becomes √n_i v_i; all are scaled so that the longest is 1.
 
 use faer::Mat;
 use ndarray::{Array2, ArrayView2, Axis};
@@ -37,15 +37,27 @@ pub fn train(
     let a = normalised(&matrix.by_user, &n_users, &n_items);
     let a_t = normalised(&matrix.by_item, &n_items, &n_users);
     let columns = (settings.dimensions + OVERSAMPLING).min(users).min(items);
-
     let mut rng = StdRng::seed_from_u64(seed);
-    let draws = (0..items * columns).map(|_| StandardNormal.sample(&mut rng)).collect();
-    let mut q: Array2<f32> = shaped(items, columns, draws);
+    // Both sides have the same singular values: iterate on the smaller.
+    let (small, to_small, to_large) =
+        if users < items { (users, &a, &a_t) } else { (items, &a_t, &a) };
+    let draws = (0..small * columns).map(|_| StandardNormal.sample(&mut rng)).collect();
+    let mut q: Array2<f32> = shaped(small, columns, draws);
     for _ in 0..=settings.power_iterations {
         control.check()?;
-        q = orthonormal(&times(&a_t, times(&a, q.view()).view()));
+        q = orthonormal(&times(to_small, times(to_large, q.view()).view()));
     }
-    let v = right_vectors(&a, q, settings.dimensions)?;
+    let (rotation, values) = rotation(to_large, &q, settings.dimensions)?;
+    let v = if users < items {
+        // Right singular vectors from left ones: V = Aᵀ U / σ.
+        let mut v = times(&a_t, q.dot(&rotation).view());
+        for (mut column, value) in v.axis_iter_mut(Axis(1)).zip(values) {
+            column *= if value > 0.0 { 1.0 / value } else { 0.0 };
+        }
+        v
+    } else {
+        q.dot(&rotation)
+    };
 
     let mut vectors = shaped(items, settings.dimensions, vec![0.0; items * settings.dimensions]);
     for (i, mut row) in vectors.axis_iter_mut(Axis(0)).enumerate() {
@@ -96,21 +108,27 @@ fn orthonormal(matrix: &Array2<f32>) -> Array2<f32> {
     Array2::from_shape_fn((q.nrows(), q.ncols()), |(i, j)| q[(i, j)])
 }
 
-/// The `dimensions` right singular vectors of largest singular value within
-/// the subspace of `q`, largest first; zeros where there are fewer.
-fn right_vectors(a: &Csr, q: Array2<f32>, dimensions: usize) -> Result<Array2<f32>, TrainError> {
-    let aq = times(a, q.view());
-    let small = aq.t().dot(&aq);
-    let small = Mat::from_fn(small.nrows(), small.ncols(), |i, j| f64::from(small[[i, j]]));
-    let eigen = small
+/// What turns the subspace of `q` into its singular vectors, largest first, with
+/// their singular values; zeros where there are fewer than `dimensions`.
+fn rotation(
+    to_large: &Csr,
+    q: &Array2<f32>,
+    dimensions: usize,
+) -> Result<(Array2<f32>, Vec<f32>), TrainError> {
+    let mapped = times(to_large, q.view());
+    let gram = mapped.t().dot(&mapped);
+    let gram = Mat::from_fn(gram.nrows(), gram.ncols(), |i, j| f64::from(gram[[i, j]]));
+    let eigen = gram
         .self_adjoint_eigen(faer::Side::Lower)
         .map_err(|e| TrainError::Factorisation(format!("{e:?}")))?;
-    let (vectors, found) = (eigen.U(), small.ncols());
+    let (vectors, squares, found) = (eigen.U(), eigen.S(), gram.ncols());
     // Eigenvalues ascend: the last column belongs to the largest.
     let rotation = Array2::from_shape_fn((found, dimensions), |(i, j)| {
         if j < found { vectors[(i, found - 1 - j)] as f32 } else { 0.0 }
     });
-    Ok(q.dot(&rotation))
+    let value = |j: usize| squares[found - 1 - j].max(0.0).sqrt() as f32;
+    let values = (0..dimensions).map(|j| if j < found { value(j) } else { 0.0 }).collect();
+    Ok((rotation, values))
 }
 
 fn shaped(rows: usize, columns: usize, values: Vec<f32>) -> Array2<f32> {

@@ -1,57 +1,86 @@
 //! What follows what: for stores where order matters.
 //!
 //! T_ij = Σ over shoppers of 1 / d for every j that comes d steps after i, up to
-//! a few steps; divided by n_j^γ, so that what follows everything says little.
+//! a few steps, / (m_i^σ n_j^γ): i occurs m_i times, and j is reached n_j times, so
+//! that what occurs all the time and what follows everything says little. A step is
+//! a basket or, without baskets, a moment; an item may follow itself.
 
 use rayon::prelude::*;
 
 use crate::domain::ItemIdx;
-use crate::domain::topk::{Scored, keep_top};
+use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::matrix::weight::kind_weight;
 use crate::matrix::{Csr, UserEvents};
 use crate::model::settings::TransitionSettings;
 
+/// A basket's items, each once.
+type Basket = Vec<ItemIdx>;
+
 /// Counts transitions: items × items, best first.
 pub fn train(events: &UserEvents, settings: &TransitionSettings) -> Csr {
-    let mut steps: Vec<(ItemIdx, ItemIdx, f32)> = (0..events.users())
-        .into_par_iter()
-        .flat_map_iter(|user| of_user(events, user, settings.steps))
-        .collect();
-    // Pairs first, then weights: equal sums come about in the same order every time.
-    steps.par_sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)));
+    let baskets: Vec<Vec<Basket>> =
+        (0..events.users()).into_par_iter().map(|user| of_user(events, user)).collect();
+    // Where each item occurs, so that each row is summed on its own, in the same order
+    // every time.
+    let mut occurs: Vec<Vec<(u32, u32)>> = vec![Vec::new(); events.items()];
     let mut reached = vec![0.0f32; events.items()];
-    steps.iter().for_each(|&(_, to, weight)| reached[to as usize] += weight);
-
-    let mut rows: Vec<Vec<(u32, f32)>> = vec![Vec::new(); events.items()];
-    for from in steps.chunk_by(|a, b| a.0 == b.0) {
-        let mut targets: Vec<Scored> = from
-            .chunk_by(|a, b| a.1 == b.1)
-            .map(|pair| {
-                let count: f32 = pair.iter().map(|step| step.2).sum();
-                let to = pair[0].1;
-                let popularity = reached[to as usize].powf(settings.target_popularity);
-                Scored { idx: to, score: count / popularity }
-            })
-            .collect();
-        keep_top(&mut targets, settings.neighbours);
-        rows[from[0].0 as usize] = targets.iter().map(|s| (s.idx, s.score)).collect();
-    }
-    Csr::from_rows(events.items(), rows)
-}
-
-fn of_user(events: &UserEvents, user: usize, steps: usize) -> Vec<(ItemIdx, ItemIdx, f32)> {
-    let said = events.of(user).iter().filter(|e| kind_weight(e.kind) > 0.0);
-    let mut items: Vec<ItemIdx> = said.map(|e| e.item).collect();
-    items.dedup();
-    let mut found = Vec::new();
-    for (at, &from) in items.iter().enumerate() {
-        for (distance, &to) in (1..=steps).zip(&items[at + 1..]) {
-            if to != from {
-                found.push((from, to, 1.0 / distance as f32));
+    for (user, of_user) in (0u32..).zip(&baskets) {
+        for (at, basket) in (0u32..).zip(of_user) {
+            let before: f32 = (1..=settings.steps.min(at as usize))
+                .map(|d| of_user[at as usize - d].len() as f32 / d as f32)
+                .sum();
+            for &item in basket {
+                occurs[item as usize].push((user, at));
+                reached[item as usize] += before;
             }
         }
     }
-    found
+    let fade: Vec<f32> = reached.iter().map(|n| n.powf(-settings.target_popularity)).collect();
+    let rows = occurs
+        .par_iter()
+        .map_init(
+            || (vec![0.0f32; events.items()], Vec::new()),
+            |(sums, touched), occurs| {
+                for &(user, at) in occurs {
+                    let later = &baskets[user as usize][at as usize + 1..];
+                    for (distance, basket) in (1..=settings.steps).zip(later) {
+                        for &to in basket {
+                            if sums[to as usize] == 0.0 {
+                                touched.push(to);
+                            }
+                            sums[to as usize] += 1.0 / distance as f32;
+                        }
+                    }
+                }
+                let scale = (occurs.len() as f32).powf(-settings.source_popularity);
+                let (mut best, mut threshold) = (Vec::new(), Threshold::new(settings.neighbours));
+                for to in touched.drain(..) {
+                    let count = std::mem::take(&mut sums[to as usize]);
+                    let score = count * scale * fade[to as usize];
+                    threshold.push(&mut best, Scored { idx: to, score });
+                }
+                keep_top(&mut best, settings.neighbours);
+                best.iter().map(|s| (s.idx, s.score)).collect()
+            },
+        )
+        .collect();
+    Csr::from_rows(events.items(), rows)
+}
+
+fn of_user(events: &UserEvents, user: usize) -> Vec<Basket> {
+    let said: Vec<_> =
+        events.of(user).iter().filter(|e| kind_weight(e.kind) > 0.0).copied().collect();
+    let mut baskets: Vec<Basket> = Vec::new();
+    for of_basket in said.chunk_by(|a, b| a.moment() == b.moment()) {
+        let mut basket: Basket = of_basket.iter().map(|e| e.item).collect();
+        basket.sort_unstable();
+        basket.dedup();
+        // Looking at the same thing twice is no step.
+        if basket.len() > 1 || baskets.last() != Some(&basket) {
+            baskets.push(basket);
+        }
+    }
+    baskets
 }
 
 #[cfg(test)]
@@ -66,10 +95,26 @@ mod tests {
             (0, HistoryEvent { time_ms, item, quantity: 1.0, basket: 0, kind: EventKind::View })
         });
         let events = UserEvents::new(1, 3, log.to_vec());
-        let settings = TransitionSettings { target_popularity: 0.0, ..Default::default() };
+        let settings = TransitionSettings {
+            source_popularity: 0.0,
+            target_popularity: 0.0,
+            ..Default::default()
+        };
         let table = train(&events, &settings);
         assert_eq!(table.row(0), (&[1, 2][..], &[1.0, 0.5][..]));
         assert_eq!(table.row(1), (&[2][..], &[1.0][..]));
         assert_eq!(table.row(2).0, [0u32; 0]);
+    }
+
+    #[test]
+    fn a_basket_is_one_step() {
+        let bought = |item, basket| {
+            (0, HistoryEvent { time_ms: 0, item, quantity: 1.0, basket, kind: EventKind::Purchase })
+        };
+        let log = vec![bought(0, 1), bought(1, 1), bought(1, 2), bought(2, 2)];
+        let settings = TransitionSettings { source_popularity: 1.0, ..Default::default() };
+        let table = train(&UserEvents::new(1, 3, log), &settings);
+        assert_eq!(table.row(0), (&[1, 2][..], &[1.0, 1.0][..]));
+        assert_eq!(table.row(1), (&[1, 2][..], &[0.5, 0.5][..]));
     }
 }

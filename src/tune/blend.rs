@@ -6,6 +6,7 @@
 
 use rayon::prelude::*;
 
+use super::compare::mean;
 use crate::domain::topk::{Scored, keep_top};
 use crate::evaluate::Truth;
 use crate::model::Source;
@@ -19,6 +20,8 @@ const K: usize = 10;
 const ROUNDS: usize = 5;
 /// An improvement below this is noise and ends the search.
 const LEAST_GAIN: f64 = 1e-4;
+/// What a source must add to the rest to be kept: it costs every list its time.
+const LEAST_SHARE: f64 = 1.005;
 /// What a weight is multiplied by, one after the other.
 const MULTIPLES: [f32; 5] = [0.0, 0.5, 0.75, 1.4, 2.5];
 /// What a weight of 0 is tried at, against the largest.
@@ -57,6 +60,14 @@ impl Proposals {
         Self { items, wanted, truth: truth.len }
     }
 
+    /// The same without some items, given in ascending order; they stay wanted.
+    pub fn without(&self, items: &[u32]) -> Self {
+        let kept = self.items.iter().zip(&self.wanted);
+        let kept = kept.filter(|((item, _), _)| items.binary_search(item).is_err());
+        let (items, wanted) = kept.map(|(item, wanted)| (*item, *wanted)).unzip();
+        Self { items, wanted, truth: self.truth }
+    }
+
     fn ndcg(&self, weights: &[f32; SOURCES]) -> f64 {
         let score = |scores: &[f32; SOURCES]| -> f32 {
             scores.iter().zip(weights).map(|(s, w)| s * w).sum()
@@ -73,20 +84,34 @@ impl Proposals {
     }
 }
 
-/// Fits the weights, beginning with those of `start`; returns them, the largest
-/// being 1, with the mean NDCG at 10 they reach.
-pub fn fit(cases: &[Proposals], start: &BlendSettings) -> (BlendSettings, f64) {
-    let mean = |weights: &[f32; SOURCES]| {
-        let sum: f64 =
-            cases.par_iter().map(|case| case.ndcg(weights)).collect::<Vec<_>>().iter().sum();
-        sum / cases.len() as f64
-    };
+/// NDCG at 10 with these weights, case by case.
+pub fn ndcg(cases: &[Proposals], weights: &BlendSettings) -> Vec<f64> {
+    scores(cases, &Source::BLENDED.map(|source| weights.weight(source)))
+}
+
+/// NDCG at 10, case by case, with weights fitted to the other half of the cases: what
+/// the fit is worth on questions that it was not fitted to.
+pub fn cross_validated(cases: &[Proposals], start: &BlendSettings) -> Vec<f64> {
+    let (first, second) = cases.split_at(cases.len() / 2);
+    let mut scores = ndcg(first, &fit(second, start));
+    scores.extend(ndcg(second, &fit(first, start)));
+    scores
+}
+
+fn scores(cases: &[Proposals], weights: &[f32; SOURCES]) -> Vec<f64> {
+    cases.par_iter().map(|case| case.ndcg(weights)).collect()
+}
+
+/// Fits the weights, beginning with those of `start`; the largest is 1. A source whose
+/// loss would not show is left out: it would cost every list its time.
+pub fn fit(cases: &[Proposals], start: &BlendSettings) -> BlendSettings {
+    let reached = |weights: &[f32; SOURCES]| mean(&scores(cases, weights));
     let mut starts = vec![Source::BLENDED.map(|source| start.weight(source))];
     // From every source alone too: a bad start must not hide a good end.
     starts.extend((0..SOURCES).map(|only| std::array::from_fn(|i| f32::from(u8::from(i == only)))));
-    let scored = starts.into_iter().map(|weights| (mean(&weights), weights));
+    let scored = starts.into_iter().map(|weights| (reached(&weights), weights));
     let Some((mut best, mut weights)) = scored.max_by(|a, b| a.0.total_cmp(&b.0)) else {
-        return (*start, 0.0);
+        return *start;
     };
     for _ in 0..ROUNDS {
         let before = best;
@@ -99,7 +124,7 @@ pub fn fit(cases: &[Proposals], start: &BlendSettings) -> (BlendSettings, f64) {
             for tried in tries {
                 let mut changed = weights;
                 changed[source] = tried;
-                let ndcg = mean(&changed);
+                let ndcg = reached(&changed);
                 if ndcg > best {
                     (best, weights) = (ndcg, changed);
                 }
@@ -109,12 +134,23 @@ pub fn fit(cases: &[Proposals], start: &BlendSettings) -> (BlendSettings, f64) {
             break;
         }
     }
+    let mut by_weight: Vec<usize> = (0..SOURCES).filter(|&at| weights[at] > 0.0).collect();
+    by_weight.sort_by(|&a, &b| weights[a].total_cmp(&weights[b]));
+    let mut with = scores(cases, &weights);
+    for source in by_weight {
+        let mut without = weights;
+        without[source] = 0.0;
+        let scored = scores(cases, &without);
+        if mean(&with) < mean(&scored) * LEAST_SHARE {
+            (weights, with) = (without, scored);
+        }
+    }
     let largest = weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
     let mut fitted = *start;
     for (source, weight) in Source::BLENDED.into_iter().zip(weights) {
         fitted.set_weight(source, weight / largest);
     }
-    (fitted, best)
+    fitted
 }
 
 #[cfg(test)]
@@ -135,9 +171,9 @@ mod tests {
                 Proposals::new(&lists, &Truth::new(vec![case], 0))
             })
             .collect();
-        let (weights, ndcg) = fit(&cases, &BlendSettings::default());
-        assert_eq!(ndcg, 1.0);
+        let weights = fit(&cases, &BlendSettings::default());
+        assert_eq!(mean(&ndcg(&cases, &weights)), 1.0);
         assert_eq!(weights.ease, 1.0);
-        assert!(weights.item_cf < 1.0);
+        assert_eq!(weights.item_cf, 0.0);
     }
 }

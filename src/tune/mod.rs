@@ -1,24 +1,56 @@
 //! Fits a snapshot's settings to the store: nobody should have to turn knobs.
 //!
 //! Behaviour is held out of the log ([`validation`]), every source is trained on
-//! the rest with each of a few settings and keeps the best ([`sources`]), and the
-//! blend's weights are fitted to what the sources then propose ([`blend`]), and over
-//! it a learned second stage, where it wins ([`second_stage`]). What
-//! is measured goes through the `recommend` that serves. Budgets are counted in
-//! trials and everything is seeded, so that a tuning can be repeated.
+//! the rest ([`sources`]; where that is costly, on a trimmed log, [`trim`]) and its
+//! settings are turned while that helps ([`dials`]). The blend's weights are fitted
+//! to what the sources then propose ([`blend`]), and over it a learned second stage,
+//! where it wins ([`second_stage`]). What is measured goes through the `recommend`
+//! that serves. Budgets are counted in trials and everything is seeded, so that a
+//! tuning can be repeated.
 
 pub mod blend;
+pub mod compare;
+pub mod dials;
 pub mod second_stage;
 pub mod sources;
+pub mod trim;
 pub mod validation;
 
 use std::collections::BTreeMap;
+use std::time::Instant;
+
+pub use sources::Budget;
 
 use crate::domain::progress::Control;
+use crate::evaluate::Case;
 use crate::matrix::UserEvents;
-use crate::model::{SecondStage, Settings};
+use crate::model::manifest::Tuning;
+use crate::model::settings::BlendSettings;
+use crate::model::{SecondStage, Settings, Source};
 use crate::recommend::RepeatPolicy;
 use crate::train::{Material, TrainError};
+use blend::Proposals;
+use compare::mean;
+use sources::{Bench, World};
+use validation::Held;
+
+/// Sources in the order in which they are tuned: the cheapest of those that read the
+/// shopper's row first, since the others begin with what it found.
+const TUNED: [Source; 8] = [
+    Source::UserCf,
+    Source::ItemCf,
+    Source::Ease,
+    Source::Embedding,
+    Source::Repeat,
+    Source::Session,
+    Source::Transition,
+    Source::Popular,
+];
+
+/// Names of what is measured.
+const BLEND: &str = "validation_ndcg@10_blend";
+const FITTED: &str = "fitted_ndcg@10_blend";
+const STAGE: &str = "validation_ndcg@10_stage";
 
 /// What lists are asked for, and so what is fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,48 +70,158 @@ pub struct Tuned {
     pub second_stage: Option<SecondStage>,
     /// What was measured on the held-out behaviour, by name.
     pub quality: BTreeMap<String, f64>,
+    /// How it went; none where nothing was tuned.
+    pub tuning: Option<Tuning>,
 }
 
 impl Tuned {
     /// Settings as they are.
     pub fn untuned(settings: Settings) -> Self {
-        Self { settings, second_stage: None, quality: BTreeMap::new() }
+        Self { settings, second_stage: None, quality: BTreeMap::new(), tuning: None }
     }
 }
 
-/// Fits settings to `events`, beginning with `start`.
-///
-/// # Errors
-/// [`TrainError::Cancelled`] when told to stop; where nothing can be held out,
-/// `start` comes back as it is.
-pub fn tune(
-    events: &UserEvents,
-    start: &Settings,
-    task: Task,
-    seed: u64,
-    control: &Control<'_>,
-) -> Result<Tuned, TrainError> {
-    let (inner, cases) = validation::hold_out(events, task, seed);
-    if cases.len() < validation::FEWEST_CASES {
-        return Ok(Tuned::untuned(*start));
+/// A store's log, and how it is tuned.
+pub struct Tuner<'a> {
+    /// The log.
+    pub events: &'a UserEvents,
+    /// Where the search begins.
+    pub start: Settings,
+    /// Whether `start` served before: then nothing worse replaces it.
+    pub served: bool,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Where progress is told and cancelling heard.
+    pub control: &'a Control<'a>,
+}
+
+impl Tuner<'_> {
+    /// Fits settings for a task.
+    ///
+    /// # Errors
+    /// [`TrainError::Cancelled`] when told to stop; where nothing can be held out,
+    /// `start` comes back as it is.
+    pub fn tune(&self, task: Task, mut budget: Budget) -> Result<Tuned, TrainError> {
+        if task != Task::NextBasket(RepeatPolicy::Auto) {
+            return Ok(self.fit(task, &mut budget)?.0);
+        }
+        let (mut tuned, without) = self.fit(Task::NextBasket(RepeatPolicy::Allow), &mut budget)?;
+        let with = tuned.quality.get(BLEND).copied().unwrap_or(0.0);
+        if without > with {
+            let exclude = Task::NextBasket(RepeatPolicy::ExcludePurchased);
+            tuned = self.fit(exclude, &mut budget)?.0;
+        }
+        tuned.settings.repeat.offered = tuned.tuning.is_some() && without <= with;
+        tuned.quality.insert("validation_ndcg@10_with_repeats".to_owned(), with);
+        tuned.quality.insert("validation_ndcg@10_without_repeats".to_owned(), without);
+        Ok(tuned)
     }
-    let repeat = match task {
-        Task::NextBasket(repeat) => repeat,
-        Task::NextItem => RepeatPolicy::Allow,
+
+    fn log(&self, began: Instant, what: &str) {
+        tracing::debug!(seconds = began.elapsed().as_secs_f64(), "{what}");
+    }
+
+    /// What was found, and what blended lists would reach without the items that the
+    /// shopper has.
+    fn fit(&self, task: Task, budget: &mut Budget) -> Result<(Tuned, f64), TrainError> {
+        let Held { log: inner, cases, ordered } =
+            validation::hold_out(self.events, task, self.seed);
+        if cases.len() < validation::FEWEST_CASES {
+            return Ok((Tuned::untuned(self.start), 0.0));
+        }
+        let repeat = match task {
+            Task::NextBasket(repeat) => repeat,
+            Task::NextItem => RepeatPolicy::Allow,
+        };
+        let began = Instant::now();
+        let world = World { repeat, cases: &cases, seed: self.seed, control: self.control };
+        let all: Vec<Source> = TUNED
+            .into_iter()
+            .filter(|&source| source != Source::Repeat || repeat == RepeatPolicy::Allow)
+            .collect();
+        let full = Material::new(&inner);
+        let trimmed = trim::trim(&inner);
+        let trimmed = trimmed.as_ref().map(Material::new);
+        let mut bench = Bench::new(trimmed.as_ref().unwrap_or(&full), self.start, &all, world)?;
+        let of = |bench: &Bench, weights| mean(&blend::ndcg(&bench.proposals(), weights));
+        let before = self.served.then(|| of(&bench, &self.start.blend));
+        let mut quality = bench.tune(budget)?;
+        self.log(began, "dials are turned");
+        let mut settings = bench.settings();
+        if let Some(before) = before {
+            let proposals = bench.proposals();
+            let weights = blend::fit(&proposals, &self.start.blend);
+            if mean(&blend::ndcg(&proposals, &weights)) < before {
+                settings = self.start;
+            }
+        }
+        if trimmed.is_some() || settings != bench.settings() {
+            bench = Bench::new(&full, settings, &all, world)?;
+        }
+        self.log(began, "sources are trained");
+        let proposals = bench.proposals();
+        self.log(began, "candidates are proposed");
+        settings.blend = blend::fit(&proposals, &self.start.blend);
+        let blended = blend::cross_validated(&proposals, &self.start.blend);
+        quality.insert(BLEND.to_owned(), mean(&blended));
+        quality.extend(ablation(&proposals, &settings.blend));
+        self.log(began, "the blend is fitted");
+        let without = match repeat {
+            RepeatPolicy::Allow => without_seen(&proposals, &cases, &settings.blend),
+            _ => 0.0,
+        };
+        drop(proposals);
+        let second_stage = match ordered {
+            true => self.second_stage(&mut bench, &settings, &blended, &mut quality),
+            false => None,
+        };
+        self.log(began, "trees are grown");
+        settings.ease.items = self.start.ease.items;
+        let tuning = Tuning {
+            cases: cases.len(),
+            trials: budget.tried,
+            seconds: began.elapsed().as_secs_f64(),
+            capped: budget.capped,
+            previous: self.served.then_some(self.start),
+            previous_ndcg: before,
+        };
+        Ok((Tuned { settings, second_stage, quality, tuning: Some(tuning) }, without))
+    }
+
+    /// Trees, where they beat the blend. Only over the sources that the blend keeps:
+    /// with all of them the trees do no better, and every list would ask all of them.
+    /// Only where order is known: what else tells candidates apart is mostly time, and
+    /// without it trees do well here and badly on what comes (a split of check-ins).
+    fn second_stage(
+        &self,
+        bench: &mut Bench<'_>,
+        settings: &Settings,
+        blended: &[f64],
+        quality: &mut BTreeMap<String, f64>,
+    ) -> Option<SecondStage> {
+        let (stage, staged) = second_stage::fit(&bench.stage_cases(settings), self.seed)?;
+        quality.insert(STAGE.to_owned(), mean(&staged));
+        (mean(&staged) > mean(blended)).then_some(stage)
+    }
+}
+
+/// What the blend's weights reach, and what they reach without each of the sources.
+fn ablation(proposals: &[Proposals], blend: &BlendSettings) -> impl Iterator<Item = (String, f64)> {
+    let without = blend.sources().into_iter().map(|source| {
+        let mut less = *blend;
+        less.set_weight(source, 0.0);
+        (format!("{FITTED}_without_{}", source.name()), mean(&blend::ndcg(proposals, &less)))
+    });
+    std::iter::once((FITTED.to_owned(), mean(&blend::ndcg(proposals, blend)))).chain(without)
+}
+
+/// What the blend reaches, fitted anew, where nothing that the shopper has is offered.
+fn without_seen(proposals: &[Proposals], cases: &[Case], start: &BlendSettings) -> f64 {
+    let unseen = |(proposals, case): (&Proposals, &Case)| {
+        let mut seen: Vec<u32> = case.history.iter().map(|e| e.item).collect();
+        seen.sort_unstable();
+        proposals.without(&seen)
     };
-    let material = Material::new(&inner);
-    let mut bench = sources::Bench::new(&material, *start, repeat, &cases, seed, control)?;
-    let mut quality = bench.tune()?;
-    let (weights, ndcg) = blend::fit(&bench.proposals(), &start.blend);
-    let mut settings = bench.settings();
-    settings.blend = weights;
-    // Trials may take fewer.
-    settings.ease.items = start.ease.items;
-    quality.insert("validation_ndcg@10_blend".to_owned(), ndcg);
-    // Only over the sources that the blend keeps: with candidates of all of them the
-    // trees did worse (Online Retail, repeats allowed: .271 against .276).
-    let (stage, with_stage) = second_stage::fit(&bench.stage_cases(&settings), seed);
-    quality.insert("validation_ndcg@10_stage".to_owned(), with_stage);
-    let second_stage = stage.filter(|_| with_stage > ndcg);
-    Ok(Tuned { settings, second_stage, quality })
+    let unseen: Vec<Proposals> = proposals.iter().zip(cases).map(unseen).collect();
+    mean(&blend::ndcg(&unseen, &blend::fit(&unseen, start)))
 }

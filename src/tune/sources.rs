@@ -1,12 +1,15 @@
-//! Each source's few settings: tried one after the other on the held-out
-//! behaviour, the best kept.
+//! A snapshot in the making, on which each source's few settings are tried one
+//! after the other on the held-out behaviour, the best kept.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
 use super::blend::Proposals;
+use super::compare::{is_better, mean};
+use super::dials;
 use super::second_stage::StageCase;
 use crate::domain::progress::{Control, Stage};
 use crate::evaluate::harness::Harness;
@@ -14,15 +17,14 @@ use crate::evaluate::{Case, Method, metrics};
 use crate::model::{Embeddings, Manifest, Parts, Settings, Snapshot, Source};
 use crate::recommend::{self, RepeatPolicy, Scratch};
 use crate::train::{
-    Material, TrainError, cooccurrence, ease, popularity, sessions, svd, transition, user_cf,
+    Material, TrainError, cooccurrence, ease, habits, popularity, sessions, svd, transition,
+    user_cf,
 };
 
 /// Length of the lists that trials are judged by.
 const K: usize = 10;
-/// Cases that a trial is judged by; the cases come in random order.
-const TRIAL_CASES: usize = 800;
-/// Half-lives tried, in days.
-const HALF_LIVES: [f64; 4] = [30.0, 120.0, 240.0, 0.0];
+/// Share of the cases, which come in random order, that a trial is judged by.
+const TRIAL_SHARE: usize = 2;
 /// EASE's cost grows with the cube of its items; trials take fewer.
 const EASE_TRIAL_ITEMS: usize = 4_000;
 
@@ -30,34 +32,76 @@ const EASE_TRIAL_ITEMS: usize = 4_000;
 pub struct Bench<'a> {
     material: &'a Material<'a>,
     snapshot: Snapshot,
-    repeat: RepeatPolicy,
-    cases: &'a [Case],
-    seed: u64,
-    control: &'a Control<'a>,
+    sources: &'a [Source],
+    world: World<'a>,
+}
+
+/// What settings are judged by.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// Whether items of the shopper's past are offered.
+    pub repeat: RepeatPolicy,
+    /// The held-out questions, in random order.
+    pub cases: &'a [Case],
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Where progress is told and cancelling heard.
+    pub control: &'a Control<'a>,
+}
+
+/// What a tuning may spend.
+#[derive(Debug)]
+pub struct Budget {
+    /// Trials left.
+    left: usize,
+    /// Trials made.
+    pub tried: usize,
+    /// When it is over, done or not.
+    until: Option<Instant>,
+    /// Whether it was cut short by the clock.
+    pub capped: bool,
+}
+
+impl Budget {
+    /// So many trials, and no trial after so long.
+    pub fn new(trials: usize, longest: Option<Duration>) -> Self {
+        let until = longest.map(|longest| Instant::now() + longest);
+        Self { left: trials, tried: 0, until, capped: false }
+    }
+
+    /// Takes one trial, if there is one.
+    fn take(&mut self) -> bool {
+        if self.left == 0 || self.capped {
+            return false;
+        }
+        self.capped = self.until.is_some_and(|until| Instant::now() >= until);
+        if !self.capped {
+            self.left -= 1;
+            self.tried += 1;
+        }
+        !self.capped
+    }
 }
 
 impl<'a> Bench<'a> {
-    /// Trains every source with `start`: no more of a snapshot than trials ask.
+    /// Trains `sources` with `start`: no more of a snapshot than trials and second
+    /// stages ask.
     ///
     /// # Errors
     /// [`TrainError::Cancelled`], or a factorisation that failed.
     pub fn new(
         material: &'a Material<'a>,
         start: Settings,
-        repeat: RepeatPolicy,
-        cases: &'a [Case],
-        seed: u64,
-        control: &'a Control<'a>,
+        sources: &'a [Source],
+        world: World<'a>,
     ) -> Result<Self, TrainError> {
         let mut settings = start;
-        // Every source takes part, so that every one can be weighed.
-        Source::BLENDED.iter().for_each(|&source| settings.blend.set_weight(source, 1.0));
         settings.ease.items = settings.ease.items.min(EASE_TRIAL_ITEMS);
         let manifest = Manifest {
             generation: 0,
             offset: 0,
             newest_ms: material.now_ms(),
-            seed,
+            seed: world.seed,
             settings,
             users: 0,
             items: 0,
@@ -65,15 +109,23 @@ impl<'a> Bench<'a> {
             created_ms: 0,
             train_seconds: 0.0,
             quality: BTreeMap::new(),
+            tuning: None,
             bytes: 0,
             checksum: String::new(),
         };
         let snapshot = Snapshot { manifest, parts: Parts::default() };
-        control.begin(Stage::Tune)?;
-        let mut bench = Self { material, snapshot, repeat, cases, seed, control };
-        for source in Source::BLENDED {
+        world.control.begin(Stage::Tune)?;
+        let mut bench = Self { material, snapshot, sources, world };
+        bench.rebuild(Source::Popular, settings)?;
+        for &source in sources {
             bench.rebuild(source, settings)?;
         }
+        if !sources.contains(&Source::UserCf) {
+            // Says which items are known at all.
+            let matrix = material.matrix(settings.user_cf.weighting());
+            bench.snapshot.parts.user_cf = Arc::new(user_cf::train(&matrix, &settings.user_cf));
+        }
+        bench.snapshot.parts.habits = Arc::new(habits::train(material.events()));
         let sessions = sessions::train(material.events(), &settings.session);
         bench.snapshot.parts.sessions = Arc::new(sessions);
         Ok(bench)
@@ -84,54 +136,96 @@ impl<'a> Bench<'a> {
         self.snapshot.manifest.settings
     }
 
-    /// Tries the settings of every source; returns what each reached alone.
+    /// Turns the dials of every source, climbing from where they stand; returns
+    /// what each source reached alone.
     ///
     /// # Errors
     /// [`TrainError::Cancelled`], or a factorisation that failed.
-    pub fn tune(&mut self) -> Result<BTreeMap<String, f64>, TrainError> {
+    pub fn tune(&mut self, budget: &mut Budget) -> Result<BTreeMap<String, f64>, TrainError> {
         let mut quality = BTreeMap::new();
-        for source in Source::BLENDED {
+        for &source in self.sources {
             let mut best = (self.ndcg(source), self.snapshot.clone());
-            for trial in trials(source) {
-                self.control.check()?;
-                let mut settings = best.1.manifest.settings;
-                if !trial.apply(&mut settings) {
-                    continue;
-                }
-                self.rebuild(source, settings)?;
-                let ndcg = self.ndcg(source);
-                tracing::debug!(source = source.name(), ?trial, ndcg, best = best.0, "trial");
-                if ndcg > best.0 {
-                    best = (ndcg, self.snapshot.clone());
+            if let Some(borrow) = dials::borrowed(source) {
+                self.try_change(source, "weighting", true, borrow, &mut best, budget)?;
+            }
+            for dial in dials::of(source) {
+                let from = dial.rung(&best.1.manifest.settings);
+                let up: Vec<usize> = (from + 1..dial.ladder.len()).collect();
+                let down: Vec<usize> = (0..from).rev().collect();
+                let mut climbed = false;
+                for way in [up, down] {
+                    // What rises on one side falls on the other.
+                    if climbed {
+                        break;
+                    }
+                    for rung in way {
+                        let change = |s: &mut Settings| (dial.set)(s, dial.ladder[rung]);
+                        let (name, again) = (dial.name, dial.retrains);
+                        if !self.try_change(source, name, again, change, &mut best, budget)? {
+                            break;
+                        }
+                        climbed = true;
+                    }
                 }
             }
             self.snapshot = best.1;
-            quality.insert(format!("validation_ndcg@10_{}", source.name()), best.0);
+            quality.insert(format!("validation_ndcg@10_{}", source.name()), mean(&best.0));
         }
         Ok(quality)
     }
 
+    /// Whether a change of settings is better than the best so far, which it then is.
+    fn try_change(
+        &mut self,
+        source: Source,
+        name: &str,
+        retrains: bool,
+        change: impl Fn(&mut Settings),
+        best: &mut (Vec<f64>, Snapshot),
+        budget: &mut Budget,
+    ) -> Result<bool, TrainError> {
+        self.world.control.check()?;
+        let mut settings = best.1.manifest.settings;
+        change(&mut settings);
+        if settings == best.1.manifest.settings || !budget.take() {
+            return Ok(false);
+        }
+        self.snapshot = best.1.clone();
+        if retrains {
+            self.rebuild(source, settings)?;
+        }
+        self.snapshot.manifest.settings = settings;
+        let ndcg = self.ndcg(source);
+        let better = is_better(&ndcg, &best.0);
+        let (now, before) = (mean(&ndcg), mean(&best.0));
+        tracing::debug!(source = source.name(), name, ndcg = now, best = before, better, "trial");
+        if better {
+            *best = (ndcg, self.snapshot.clone());
+        }
+        Ok(better)
+    }
+
     fn rebuild(&mut self, source: Source, settings: Settings) -> Result<(), TrainError> {
-        let matrix = |days| self.material.matrix(days);
+        let matrix = |weighting| self.material.matrix(weighting);
         let parts = &mut self.snapshot.parts;
         match source {
             Source::ItemCf => {
-                let matrix = matrix(settings.item_cf.half_life_days);
-                let table = cooccurrence::item_cf(&matrix, &settings.item_cf, self.control)?;
+                let matrix = matrix(settings.item_cf.weighting());
+                let table = cooccurrence::item_cf(&matrix, &settings.item_cf, self.world.control)?;
                 parts.item_cf = Arc::new(table);
             }
             Source::UserCf => {
-                let matrix = matrix(settings.user_cf.half_life_days);
+                let matrix = matrix(settings.user_cf.weighting());
                 parts.user_cf = Arc::new(user_cf::train(&matrix, &settings.user_cf));
             }
             Source::Ease => {
-                let matrix = matrix(settings.ease.half_life_days);
-                parts.ease = Arc::new(ease::train(&matrix, &settings.ease, self.control)?);
+                let matrix = matrix(settings.ease.weighting());
+                parts.ease = Arc::new(ease::train(&matrix, &settings.ease, self.world.control)?);
             }
             Source::Embedding => {
-                let matrix = matrix(settings.embedding.half_life_days);
+                let matrix = matrix(settings.embedding.weighting());
                 let (vectors, fold_in) =
-                    svd::train(&matrix, &settings.embedding, self.seed, self.control)?;
+                    svd::train(&matrix, &settings.embedding, self.world.seed, self.world.control)?;
                 let dimensions = settings.embedding.dimensions;
                 // Without a graph, searches scan: exact, and for trials quicker to have.
                 let ann = Default::default();
@@ -154,24 +248,27 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// Mean NDCG at 10 of one source's lists.
-    fn ndcg(&self, source: Source) -> f64 {
+    /// NDCG at 10 of one source's lists, case by case.
+    fn ndcg(&self, source: Source) -> Vec<f64> {
         let harness = self.harness();
-        let cases = &self.cases[..self.cases.len().min(TRIAL_CASES)];
+        let cases = &self.world.cases[..self.world.cases.len().div_ceil(TRIAL_SHARE)];
         let (lists, _) = harness.lists(Method::Source(source), cases, K, &|| {});
         let scored = lists.iter().zip(cases);
-        let sum: f64 = scored.map(|(list, case)| metrics::score(list, &case.truth, K).ndcg).sum();
-        sum / cases.len() as f64
+        scored.map(|(list, case)| metrics::score(list, &case.truth, K).ndcg).collect()
     }
 
     /// What every source proposes for every case.
     pub fn proposals(&self) -> Vec<Proposals> {
         let harness = self.harness();
         let k = self.snapshot.manifest.settings.blend.candidates;
-        self.cases
+        self.world
+            .cases
             .par_iter()
             .map_init(Scratch::default, |scratch, case| {
                 let lists = Source::BLENDED.map(|source| {
+                    if !self.sources.contains(&source) {
+                        return Vec::new();
+                    }
                     harness.ask(case, Some(source), k, |query| {
                         recommend::candidates(&self.snapshot, source, query, k, scratch)
                     })
@@ -185,7 +282,8 @@ impl<'a> Bench<'a> {
     pub fn stage_cases(&mut self, settings: &Settings) -> Vec<StageCase> {
         self.snapshot.manifest.settings = *settings;
         let harness = self.harness();
-        self.cases
+        self.world
+            .cases
             .par_iter()
             .map_init(Scratch::default, |scratch, case| StageCase {
                 candidates: harness.ask(case, None, K, |query| {
@@ -200,107 +298,8 @@ impl<'a> Bench<'a> {
         Harness {
             events: self.material.events(),
             snapshot: &self.snapshot,
-            repeat: self.repeat,
-            seed: self.seed,
+            repeat: self.world.repeat,
+            seed: self.world.seed,
         }
-    }
-}
-
-/// A change of one setting.
-#[derive(Debug, Clone, Copy)]
-enum Trial {
-    HalfLife(Source, f64),
-    Shape(f32, f32, f32, bool, bool),
-    UserPower(f32),
-    UserNeighbours(usize),
-    Dimensions(usize),
-    Lambda(f32),
-    Rho(f32),
-    RepeatPopularity(f32),
-    SessionItems(usize),
-    SessionNeighbours(usize),
-    TargetPopularity(f32),
-    Decay(f32),
-}
-
-impl Trial {
-    /// Makes the change; false where it changes nothing.
-    fn apply(self, settings: &mut Settings) -> bool {
-        let before = *settings;
-        match self {
-            Trial::HalfLife(Source::ItemCf, days) => settings.item_cf.half_life_days = days,
-            Trial::HalfLife(Source::UserCf, days) => settings.user_cf.half_life_days = days,
-            Trial::HalfLife(Source::Embedding, days) => settings.embedding.half_life_days = days,
-            Trial::HalfLife(Source::Ease, days) => settings.ease.half_life_days = days,
-            Trial::HalfLife(_, days) => settings.popular.half_life_days = days,
-            Trial::Shape(a, b, c, per_target, scaled) => {
-                let own = &mut settings.item_cf;
-                (own.a, own.b, own.c) = (a, b, c);
-                (own.per_target, own.scaled) = (per_target, scaled);
-            }
-            Trial::UserPower(power) => settings.user_cf.power = power,
-            Trial::UserNeighbours(n) => settings.user_cf.neighbours = n,
-            Trial::Dimensions(n) => settings.embedding.dimensions = n,
-            Trial::Lambda(lambda) => settings.ease.lambda = lambda,
-            Trial::Rho(rho) => settings.repeat.rho = rho,
-            Trial::RepeatPopularity(exponent) => settings.repeat.popularity = exponent,
-            Trial::SessionItems(n) => settings.session.items = n,
-            Trial::SessionNeighbours(n) => settings.session.neighbours = n,
-            Trial::TargetPopularity(exponent) => settings.transition.target_popularity = exponent,
-            Trial::Decay(decay) => settings.transition.decay = decay,
-        }
-        *settings != before
-    }
-}
-
-/// What is tried for a source, in order; later trials build on the best so far.
-fn trials(source: Source) -> Vec<Trial> {
-    let half_lives = |days: &[f64]| -> Vec<Trial> {
-        days.iter().map(|&days| Trial::HalfLife(source, days)).collect()
-    };
-    let more: Vec<Trial> = match source {
-        Source::ItemCf => vec![
-            Trial::Shape(0.4, 1.0, 0.4, true, false),
-            Trial::Shape(0.4, 1.0, 0.4, false, false),
-            Trial::Shape(0.8, 0.8, 0.4, false, true),
-            Trial::Shape(0.3, 0.5, 0.3, true, false),
-        ],
-        Source::UserCf => vec![
-            Trial::UserPower(1.0),
-            Trial::UserPower(2.0),
-            Trial::UserNeighbours(100),
-            Trial::UserNeighbours(400),
-        ],
-        Source::Embedding => vec![Trial::Dimensions(64), Trial::Dimensions(256)],
-        Source::Ease => vec![Trial::Lambda(20.0), Trial::Lambda(300.0)],
-        Source::Repeat => vec![
-            Trial::Rho(0.8),
-            Trial::Rho(0.9),
-            Trial::Rho(0.98),
-            Trial::RepeatPopularity(0.0),
-            Trial::RepeatPopularity(0.15),
-            Trial::RepeatPopularity(0.5),
-            Trial::RepeatPopularity(0.7),
-        ],
-        Source::Session => vec![
-            Trial::SessionItems(2),
-            Trial::SessionItems(8),
-            Trial::SessionNeighbours(50),
-            Trial::SessionNeighbours(300),
-        ],
-        Source::Transition => vec![
-            Trial::TargetPopularity(0.0),
-            Trial::TargetPopularity(0.5),
-            Trial::Decay(0.3),
-            Trial::Decay(0.8),
-        ],
-        Source::Popular => return half_lives(&[7.0, 15.0, 60.0, 0.0]),
-        Source::Catalog | Source::BoughtTogether => Vec::new(),
-    };
-    match source {
-        Source::ItemCf | Source::UserCf | Source::Embedding | Source::Ease => {
-            half_lives(&HALF_LIVES).into_iter().chain(more).collect()
-        }
-        _ => more,
     }
 }

@@ -7,7 +7,6 @@ use rand::seq::SliceRandom;
 
 use super::Task;
 use crate::domain::{HistoryEvent, UserIdx};
-use crate::evaluate::split::basket;
 use crate::evaluate::{Case, Truth};
 use crate::matrix::UserEvents;
 use crate::matrix::weight::kind_weight;
@@ -15,15 +14,30 @@ use crate::recommend::RepeatPolicy;
 
 /// With fewer cases than this, nothing can be told apart.
 pub const FEWEST_CASES: usize = 20;
-/// Cases measured at the most; more would not change the choice.
-const MOST_CASES: usize = 2_000;
+/// Cases are enough when there are so many, and so many items wanted in them: one item
+/// each tells little, and settings chosen by chance serve badly.
+const ENOUGH_CASES: usize = 2_000;
+/// Wanted items that are enough.
+const ENOUGH_WANTED: usize = 12_000;
+/// Cases at the most.
+const MOST_CASES: usize = 8_000;
 /// Share of the sessions that is held out.
 const SESSIONS_HELD: f64 = 0.1;
 /// Share of a user's items that is held out where time does not order them.
-const RANDOM_HELD: f64 = 0.1;
+const RANDOM_HELD: f64 = 0.2;
 
-/// Cuts the log: what to train on, and what to ask for.
-pub fn hold_out(events: &UserEvents, task: Task, seed: u64) -> (UserEvents, Vec<Case>) {
+/// What is held out.
+pub struct Held {
+    /// What to train on.
+    pub log: UserEvents,
+    /// What to ask for, in random order.
+    pub cases: Vec<Case>,
+    /// Whether it came later than what it is asked of.
+    pub ordered: bool,
+}
+
+/// Cuts the log.
+pub fn hold_out(events: &UserEvents, task: Task, seed: u64) -> Held {
     let mut rng = StdRng::seed_from_u64(seed);
     match task {
         Task::NextBasket(repeat) => baskets(events, repeat, &mut rng),
@@ -31,55 +45,84 @@ pub fn hold_out(events: &UserEvents, task: Task, seed: u64) -> (UserEvents, Vec<
     }
 }
 
-fn baskets(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> (UserEvents, Vec<Case>) {
+/// A user's events, in two parts.
+struct Cut {
+    user: usize,
+    kept: Vec<HistoryEvent>,
+    asked: Vec<HistoryEvent>,
+}
+
+impl Cut {
+    /// What is asked; none where nothing is wanted.
+    fn case(&self, repeat: RepeatPolicy) -> Option<Case> {
+        let mut seen: Vec<u32> = match repeat {
+            RepeatPolicy::ExcludePurchased => self.kept.iter().map(|e| e.item).collect(),
+            _ => Vec::new(),
+        };
+        seen.sort_unstable();
+        let wanted = self.asked.iter().filter(|e| kind_weight(e.kind) > 0.0).map(|e| e.item);
+        let truth: Vec<u32> = wanted.filter(|item| seen.binary_search(item).is_err()).collect();
+        let history = self.kept.clone();
+        let case = Case { history, ..case(Some(self.user as UserIdx), truth) };
+        (case.truth.len > 0).then_some(case)
+    }
+}
+
+fn baskets(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> Held {
+    let users = 0..events.users();
+    let mut cuts: Vec<Cut> = users.clone().filter_map(|user| last_basket(events, user)).collect();
     // Users whose time orders nothing tell of baskets' insides, not of what comes
     // next: they are asked only where there are no others to speak of.
-    let ordered = (0..events.users()).filter(|&u| !last_basket(events.of(u)).is_empty()).count();
-    let mut users: Vec<usize> = (0..events.users()).collect();
-    users.shuffle(rng);
-    let mut kept_log = Vec::new();
-    let mut cases = Vec::new();
-    for user in users {
-        let history = events.of(user);
-        let held = match cases.len() < MOST_CASES {
-            true if ordered >= FEWEST_CASES => last_basket(history),
-            true => random_tenth(history, rng),
-            false => Vec::new(),
-        };
-        let (asked, kept): (Vec<_>, Vec<_>) = (0..history.len()).partition(|i| held.contains(i));
-        let kept: Vec<HistoryEvent> = kept.into_iter().map(|i| history[i]).collect();
-        let wanted = asked.into_iter().map(|i| history[i]).filter(|e| kind_weight(e.kind) > 0.0);
-        let seen =
-            |item| repeat == RepeatPolicy::ExcludePurchased && kept.iter().any(|e| e.item == item);
-        let truth: Vec<_> = wanted.map(|e| e.item).filter(|&item| !seen(item)).collect();
-        if !truth.is_empty() {
-            cases.push(case(Some(user as UserIdx), Vec::new(), truth));
-        }
-        kept_log.extend(kept.into_iter().map(|e| (user as UserIdx, e)));
+    let ordered = cuts.len() >= FEWEST_CASES;
+    if !ordered {
+        cuts = users.clone().filter_map(|user| random_part(events, user, rng)).collect();
+        cuts.shuffle(rng);
     }
-    // By user, so that the order of the draw leaves no trace in the log.
-    kept_log.sort_by_key(|(user, _)| *user);
-    (UserEvents::new(events.users(), events.items(), kept_log), cases)
+    // The newest baskets are most like those that will be asked for.
+    cuts.sort_by_key(|cut| std::cmp::Reverse(cut.asked.last().map(|e| e.time_ms)));
+    let (mut cases, mut wanted) = (Vec::new(), 0);
+    let mut kept_of: Vec<Option<Vec<HistoryEvent>>> = vec![None; events.users()];
+    for cut in cuts {
+        if cases.len() == MOST_CASES || (cases.len() >= ENOUGH_CASES && wanted >= ENOUGH_WANTED) {
+            break;
+        }
+        if let Some(case) = cut.case(repeat) {
+            wanted += case.truth.len;
+            cases.push(case);
+            kept_of[cut.user] = Some(cut.kept);
+        }
+    }
+    cases.shuffle(rng);
+    let kept_log = users.flat_map(|user| {
+        let kept = kept_of[user].take().unwrap_or_else(|| events.of(user).to_vec());
+        kept.into_iter().map(move |e| (user as UserIdx, e))
+    });
+    let log = UserEvents::new(events.users(), events.items(), kept_log.collect());
+    Held { log, cases, ordered }
 }
 
-/// Places of the last basket; none where there is no other.
-fn last_basket(history: &[HistoryEvent]) -> Vec<usize> {
-    let Some(last) = history.last() else { return Vec::new() };
-    let of_last = |i: &usize| basket(&history[*i]) == basket(last);
-    let places: Vec<usize> = (0..history.len()).filter(of_last).collect();
-    if places.len() < history.len() { places } else { Vec::new() }
+/// A user's last basket, and what came before it; none where nothing did.
+fn last_basket(events: &UserEvents, user: usize) -> Option<Cut> {
+    let history = events.of(user);
+    let last = history.last()?.moment();
+    let (asked, kept): (Vec<_>, Vec<_>) = history.iter().partition(|e| e.moment() == last);
+    (!kept.is_empty()).then_some(Cut { user, kept, asked })
 }
 
-/// Places of a tenth, drawn at random.
-fn random_tenth(history: &[HistoryEvent], rng: &mut StdRng) -> Vec<usize> {
+/// A part of a user's events, drawn at random, and the rest.
+fn random_part(events: &UserEvents, user: usize, rng: &mut StdRng) -> Option<Cut> {
+    let history = events.of(user);
     let mut places: Vec<usize> = (0..history.len()).collect();
     places.shuffle(rng);
     places.truncate((history.len() as f64 * RANDOM_HELD).round() as usize);
-    places
+    let (asked, kept): (Vec<_>, Vec<_>) = (0..history.len()).partition(|i| places.contains(i));
+    let [kept, asked] = [kept, asked].map(|part| part.iter().map(|&i| history[i]).collect());
+    let cut = Cut { user, kept, asked };
+    (!cut.asked.is_empty()).then_some(cut)
 }
 
 /// The newest sessions whole, each prefix a case.
-fn sessions(events: &UserEvents, rng: &mut StdRng) -> (UserEvents, Vec<Case>) {
+fn sessions(events: &UserEvents, rng: &mut StdRng) -> Held {
     let mut by_end: Vec<usize> = (0..events.users()).filter(|&u| events.of(u).len() > 1).collect();
     by_end.sort_by_key(|&u| (events.of(u).last().map_or(0, |e| e.time_ms), u));
     let held_from = by_end.len() - (by_end.len() as f64 * SESSIONS_HELD) as usize;
@@ -87,12 +130,13 @@ fn sessions(events: &UserEvents, rng: &mut StdRng) -> (UserEvents, Vec<Case>) {
     let mut cases: Vec<Case> =
         by_end[held_from..].iter().flat_map(|&u| prefixes(events.of(u))).collect();
     cases.shuffle(rng);
-    cases.truncate(MOST_CASES);
+    cases.truncate(2 * ENOUGH_CASES);
     let kept = (0..events.users())
         .filter(|user| !held.contains(user))
         .flat_map(|user| events.of(user).iter().map(move |e| (user as UserIdx, *e)))
         .collect();
-    (UserEvents::new(events.users(), events.items(), kept), cases)
+    let log = UserEvents::new(events.users(), events.items(), kept);
+    Held { log, cases, ordered: true }
 }
 
 /// Every prefix of a session that something follows.
@@ -102,11 +146,13 @@ pub fn prefixes(session: &[HistoryEvent]) -> Vec<Case> {
     (1..items.len())
         .map(|at| Case {
             next: Some(Truth::new(vec![items[at]], 0)),
-            ..case(None, items[..at].to_vec(), items[at..].to_vec())
+            session: items[..at].to_vec(),
+            ..case(None, items[at..].to_vec())
         })
         .collect()
 }
 
-fn case(user: Option<UserIdx>, session: Vec<u32>, truth: Vec<u32>) -> Case {
-    Case { user, session, truth: Truth::new(truth, 0), next: None }
+fn case(user: Option<UserIdx>, truth: Vec<u32>) -> Case {
+    let truth = Truth::new(truth, 0);
+    Case { user, history: Vec::new(), session: Vec::new(), truth, next: None }
 }

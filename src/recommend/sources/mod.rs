@@ -25,19 +25,19 @@ pub(super) fn propose(
     let settings = &snapshot.manifest.settings;
     match source {
         Source::ItemCf => {
-            query.profile(settings.item_cf.half_life_days, scratch);
+            query.profile(settings.item_cf.profile(), scratch);
             collaborative::linear(&snapshot.parts.item_cf, k, scratch);
         }
         Source::UserCf => {
-            query.profile(settings.user_cf.half_life_days, scratch);
+            query.profile(settings.user_cf.profile(), scratch);
             collaborative::user_cf(snapshot, query, k, scratch);
         }
         Source::Ease => {
-            query.profile(settings.ease.half_life_days, scratch);
+            query.profile(settings.ease.profile(), scratch);
             collaborative::linear(&snapshot.parts.ease, k, scratch);
         }
         Source::Embedding => {
-            query.profile(settings.embedding.half_life_days, scratch);
+            query.profile(settings.embedding.profile(), scratch);
             collaborative::embedding(snapshot, query, k, scratch);
         }
         Source::Repeat => repeat::repeat(snapshot, query, k, scratch),

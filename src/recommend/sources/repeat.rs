@@ -1,23 +1,29 @@
 //! What the shopper bought before and may need again.
 //!
-//! score_i = Σ over baskets with i of ρ^age, over the row's maximum, times
-//! (recent popularity of i)^π; age counts the baskets since, so that a weekly and
-//! a yearly shopper are treated alike. (Personal frequency with decay is the core
+//! score_i = Σ over baskets with i of ρ^age · (recent popularity of i)^π · (share of
+//! its buyers who came back for i)^α · min(1, days since / usual days between)^δ;
+//! age counts the baskets since, so that a weekly and a yearly shopper are treated
+//! alike. (Personal frequency with decay is the core
 //! of TIFU-KNN: Hu et al., arXiv 2006.00556. Multiplying by popularity and not
 //! adding it is what keeps a gift shop's one-offs down.)
 
-use crate::domain::EventKind;
+use crate::domain::topk::keep_top;
+use crate::domain::{DAY_MS, EventKind};
 use crate::matrix::weight::taken_back;
 use crate::model::Snapshot;
 use crate::recommend::features::basket;
 use crate::recommend::{Query, Scratch};
+
+/// Factors below this would drown everything else.
+const LEAST: f32 = 1e-3;
 
 /// Runs the source.
 pub(super) fn repeat(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
     let settings = &snapshot.manifest.settings.repeat;
     let trend = &snapshot.parts.popularity.trending.by_item;
     let most = snapshot.parts.popularity.trending.scores.first().copied().unwrap_or(1.0);
-    let Scratch { items, mask, candidates, .. } = scratch;
+    let Scratch { items, mask, candidates, last_ms, .. } = scratch;
+    last_ms.clear();
     items.reserve(trend.len());
     let bought = query.history.iter().filter(|e| e.kind == EventKind::Purchase);
     let mut weight = 1.0;
@@ -41,9 +47,24 @@ pub(super) fn repeat(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: 
         let of = |item| query.history.iter().filter(move |e| e.item == item);
         candidates.retain(|s| !taken_back(of(s.idx)));
     }
+    let habits = &snapshot.parts.habits;
     for candidate in candidates.iter_mut() {
-        let popularity = (trend[candidate.idx as usize] / most).max(1e-6);
+        let item = candidate.idx as usize;
+        let popularity = (trend[item] / most).max(LEAST);
         candidate.score *= popularity.powf(settings.popularity);
+        let again = habits.again.get(item).map_or(LEAST, |share| share.max(LEAST));
+        candidate.score *= again.powf(settings.again);
     }
-    crate::domain::topk::keep_top(candidates, k);
+    if settings.due > 0.0 {
+        for event in query.history.iter().filter(|e| e.kind == EventKind::Purchase) {
+            last_ms.insert(event.item, event.time_ms);
+        }
+        for candidate in candidates.iter_mut() {
+            let since_ms = query.now_ms - last_ms.get(&candidate.idx).copied().unwrap_or(0);
+            let usual = habits.gap_days.get(candidate.idx as usize).copied().unwrap_or(0.0);
+            let due = since_ms as f32 / DAY_MS as f32 / usual.max(LEAST);
+            candidate.score *= due.clamp(LEAST, 1.0).powf(settings.due);
+        }
+    }
+    keep_top(candidates, k);
 }

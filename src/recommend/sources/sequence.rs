@@ -7,6 +7,8 @@ use crate::recommend::{Query, Scratch};
 
 /// Matches further back than this say nothing of what comes next.
 const MATCH_REACH: f32 = 10.0;
+/// Steps further back than this say nothing of what follows.
+const STEPS_BACK: usize = 10;
 
 /// VMIS-kNN (Kersbergen, Sprangers and Schelter, SIGMOD 2022): the sessions most
 /// similar to the newest items vote for what they hold.
@@ -41,17 +43,24 @@ pub(super) fn session(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch:
     items.drain_top(k, |item| mask.allows(item), candidates);
 }
 
-/// score_j = Σ over the newest items i of decay^(steps back) · T_ij.
+/// score_j = Σ over the newest baskets, or items on their own, of
+/// decay^(steps back) · Σ over their items i of T_ij.
 pub(super) fn transition(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
     let settings = &snapshot.manifest.settings.transition;
     let table = &snapshot.parts.transition;
-    let newest = newest_items(query, MATCH_REACH as usize, scratch);
-    let Scratch { items, mask, candidates, .. } = scratch;
+    query.events(scratch);
+    let Scratch { events, items, mask, candidates, .. } = scratch;
     items.reserve(table.width);
     let mut weight = 1.0;
-    for item in newest {
-        for (next, score) in table.pairs(item as usize) {
-            items.add(next, weight * score);
+    events.retain(|e| kind_weight(e.kind) > 0.0);
+    // Items of the running session come one by one.
+    let mut steps = events.chunk_by(|a, b| a.moment() == b.moment() && b.time_ms != query.now_ms);
+    for _ in 0..STEPS_BACK {
+        let Some(basket) = steps.next_back() else { break };
+        for event in basket {
+            for (next, score) in table.pairs(event.item as usize) {
+                items.add(next, weight * score);
+            }
         }
         weight *= settings.decay;
     }

@@ -1,0 +1,17 @@
+//! How items are bought: again, by how many of those who tried them, and how soon;
+//! since when, and until when.
+
+/// Purchases by item.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Habits {
+    /// Share of an item's buyers who came back for it, 0 to 1, drawn towards the
+    /// store's mean where few bought it.
+    pub again: Vec<f32>,
+    /// Usual days between two purchases by one shopper, drawn towards the store's
+    /// mean likewise; 0 where the store knows no repeat purchase.
+    pub gap_days: Vec<f32>,
+    /// Days from an item's first event to the newest of the log.
+    pub age_days: Vec<f32>,
+    /// Days from an item's newest event to the newest of the log.
+    pub idle_days: Vec<f32>,
+}

@@ -1,0 +1,71 @@
+//! A smaller log for trials: what a trial costs must not grow with the store.
+
+use crate::domain::HistoryEvent;
+use crate::matrix::UserEvents;
+
+/// Most pairs of items bought by the same shopper, summed over shoppers: what a
+/// sparse product over the log costs.
+const MOST_PAIRS: u64 = 60_000_000;
+
+/// The log with only its most-bought items, as many as keep a trial affordable;
+/// none where all of them do. Ids stay what they were.
+pub fn trim(events: &UserEvents) -> Option<UserEvents> {
+    let mut of_users: Vec<Vec<u32>> = Vec::with_capacity(events.users());
+    let mut buyers = vec![0u32; events.items()];
+    for user in 0..events.users() {
+        let mut items: Vec<u32> = events.of(user).iter().map(|e| e.item).collect();
+        items.sort_unstable();
+        items.dedup();
+        items.iter().for_each(|&item| buyers[item as usize] += 1);
+        of_users.push(items);
+    }
+    let mut by_rank: Vec<u32> = (0..events.items() as u32).collect();
+    by_rank.sort_by_key(|&item| (std::cmp::Reverse(buyers[item as usize]), item));
+    let mut rank = vec![0u32; events.items()];
+    (0u32..).zip(&by_rank).for_each(|(at, &item)| rank[item as usize] = at);
+    let pairs = |kept: u32| -> u64 {
+        let of_user = |items: &Vec<u32>| {
+            let kept = items.iter().filter(|&&item| rank[item as usize] < kept).count() as u64;
+            kept * kept
+        };
+        of_users.iter().map(of_user).sum()
+    };
+    let all = events.items() as u32;
+    if pairs(all) <= MOST_PAIRS {
+        return None;
+    }
+    let (mut fits, mut exceeds) = (0, all);
+    while exceeds - fits > 1 {
+        let middle = fits + (exceeds - fits) / 2;
+        if pairs(middle) <= MOST_PAIRS { fits = middle } else { exceeds = middle }
+    }
+    let kept = |e: &&HistoryEvent| rank[e.item as usize] < fits;
+    let log = (0..events.users())
+        .flat_map(|user| events.of(user).iter().filter(kept).map(move |&e| (user as u32, e)));
+    Some(UserEvents::new(events.users(), events.items(), log.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::EventKind;
+
+    #[test]
+    fn the_most_bought_items_stay_until_it_is_affordable() {
+        // One shopper with 10,000 items, of which half have another buyer each.
+        let event = |item| HistoryEvent {
+            time_ms: 0,
+            item,
+            quantity: 1.0,
+            basket: 0,
+            kind: EventKind::Purchase,
+        };
+        let mut log: Vec<_> = (0..10_000).map(|item| (0, event(item))).collect();
+        assert!(trim(&UserEvents::new(5_001, 7_000, log[..7_000].to_vec())).is_none());
+        log.extend((0..5_000).map(|u| (1 + u, event(2 * u))));
+        let trimmed = trim(&UserEvents::new(5_001, 10_000, log)).unwrap();
+        let of_first = trimmed.of(0).len() as u64;
+        assert!(of_first < 10_000 && (of_first + 1).pow(2) + 5_000 > MOST_PAIRS, "{of_first}");
+        assert!((1..=5_000).all(|user| trimmed.of(user).len() == 1));
+    }
+}
