@@ -10,6 +10,9 @@ use super::{Failure, output};
 use crate::api::pb;
 use crate::config::Config;
 
+/// Measures that the table has room for.
+const SHOWN: [&str; 3] = ["ann_recall@10", "validation_ndcg@10_blend", "validation_ndcg@10_stage"];
+
 /// List the models kept, newest first
 #[derive(Debug, Args)]
 pub struct Models {
@@ -70,8 +73,11 @@ impl Models {
             return Ok(());
         }
         let rows = models.iter().map(|m| {
+            // What a tuner measured of single sources is in the JSON.
+            let of_all = |name: &str| SHOWN.contains(&name);
+            let shown = m.quality.iter().filter(|(name, _)| of_all(name));
             let quality: Vec<String> =
-                m.quality.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+                shown.map(|(name, value)| format!("{name} {value:.4}")).collect();
             vec![
                 format!("{}{}", m.generation, if m.active { " *" } else { "" }),
                 m.created.clone(),

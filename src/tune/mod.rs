@@ -107,11 +107,12 @@ impl Tuner<'_> {
         }
         let (mut tuned, without) = self.fit(Task::NextBasket(RepeatPolicy::Allow), &mut budget)?;
         let with = tuned.quality.get(BLEND).copied().unwrap_or(0.0);
-        if without > with {
+        // Where repeats help nobody, a list has better uses.
+        if without >= with {
             let exclude = Task::NextBasket(RepeatPolicy::ExcludePurchased);
             tuned = self.fit(exclude, &mut budget)?.0;
         }
-        tuned.settings.repeat.offered = tuned.tuning.is_some() && without <= with;
+        tuned.settings.repeat.offered = tuned.tuning.is_some() && with > without;
         tuned.quality.insert("validation_ndcg@10_with_repeats".to_owned(), with);
         tuned.quality.insert("validation_ndcg@10_without_repeats".to_owned(), without);
         Ok(tuned)
@@ -224,4 +225,53 @@ fn without_seen(proposals: &[Proposals], cases: &[Case], start: &BlendSettings) 
     };
     let unseen: Vec<Proposals> = proposals.iter().zip(cases).map(unseen).collect();
     mean(&blend::ndcg(&unseen, &blend::fit(&unseen, start)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::domain::{DAY_MS, EventKind, HistoryEvent};
+
+    /// Sixty shoppers with five baskets of two items each; `item` says what the
+    /// shopper's n-th basket begins with.
+    fn tuned(item: impl Fn(u32, u32) -> u32, before: Option<Settings>) -> Tuned {
+        let bought = |(user, basket, second): (u32, u32, u32)| {
+            let event = HistoryEvent {
+                time_ms: i64::from(basket) * 10 * DAY_MS + i64::from(user),
+                item: item(user, basket) + second,
+                quantity: 1.0,
+                basket: 0,
+                kind: EventKind::Purchase,
+            };
+            (user, event)
+        };
+        let all = (0..60).flat_map(|u| (0..5).flat_map(move |b| [(u, b, 0), (u, b, 1)]));
+        let events = UserEvents::new(60, 200, all.map(bought).collect());
+        let cancel = AtomicBool::new(false);
+        let control = Control::new(&|_| {}, &cancel);
+        let served = before.is_some();
+        let start = before.unwrap_or_default();
+        let tuner = Tuner { events: &events, start, served, seed: 1, control: &control };
+        tuner.tune(Task::NextBasket(RepeatPolicy::Auto), Budget::new(20, None)).unwrap()
+    }
+
+    #[test]
+    fn repeats_are_offered_where_shoppers_repeat() {
+        let always_the_same = tuned(|user, _| user % 20 * 2, None);
+        let never_twice = tuned(|user, basket| (user % 20 + basket * 20) * 2, None);
+        assert!(always_the_same.settings.repeat.offered);
+        assert!(!never_twice.settings.repeat.offered);
+        assert_eq!(always_the_same.tuning.map(|t| t.trials), Some(20));
+    }
+
+    #[test]
+    fn what_served_is_measured_first_and_recorded() {
+        let first = tuned(|user, _| user % 20 * 2, None);
+        let again = tuned(|user, _| user % 20 * 2, Some(first.settings));
+        let tuning = again.tuning.unwrap();
+        assert_eq!(tuning.previous, Some(first.settings));
+        assert!(again.quality[FITTED] >= tuning.previous_ndcg.unwrap() - 1e-9);
+    }
 }
