@@ -189,12 +189,10 @@ impl Evaluate {
             checksum: String::new(),
         };
         let repeat = match task {
-            Task::NextBasket(RepeatPolicy::Auto) if tuned.settings.repeat.offered => {
-                RepeatPolicy::Allow
+            Task::NextBasket(repeat) if !repeat.offers(&tuned.settings) => {
+                RepeatPolicy::ExcludePurchased
             }
-            Task::NextBasket(RepeatPolicy::Auto) => RepeatPolicy::ExcludePurchased,
-            Task::NextBasket(repeat) => repeat,
-            Task::NextItem => RepeatPolicy::Allow,
+            _ => RepeatPolicy::Allow,
         };
         Ok((Snapshot { manifest, parts }, repeat))
     }

@@ -1,7 +1,7 @@
 //! A shopper's past as the methods read it: events with dense ids, without
 //! the strings that only the log needs.
 
-use super::{EventKind, ItemIdx};
+use super::{DAY_MS, EventKind, ItemIdx};
 
 /// One event of a shopper's history.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,6 +22,11 @@ impl HistoryEvent {
     /// What it was bought with: its basket, or without one everything of its moment.
     pub fn moment(&self) -> (u32, i64) {
         if self.basket == 0 { (0, self.time_ms) } else { (self.basket, 0) }
+    }
+
+    /// What it was bought together with: its basket, or without one everything of its day.
+    pub fn together(&self) -> (u32, i64) {
+        if self.basket == 0 { (0, self.time_ms / DAY_MS) } else { (self.basket, 0) }
     }
 }
 

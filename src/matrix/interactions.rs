@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{Csr, UserEvents, Weighting};
-use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
+use crate::domain::{EventKind, HistoryEvent, ItemIdx};
 
 /// The user-item matrix, in both directions.
 #[derive(Debug, Clone)]
@@ -66,12 +66,11 @@ pub fn baskets(events: &UserEvents) -> Csr {
 }
 
 fn user_baskets(events: &[HistoryEvent]) -> Vec<Vec<ItemIdx>> {
-    let key = |e: &HistoryEvent| match e.basket {
-        0 => (0, e.time_ms / DAY_MS),
-        basket => (basket, 0),
-    };
-    let mut purchases: Vec<_> =
-        events.iter().filter(|e| e.kind == EventKind::Purchase).map(|e| (key(e), e.item)).collect();
+    let mut purchases: Vec<_> = events
+        .iter()
+        .filter(|e| e.kind == EventKind::Purchase)
+        .map(|e| (e.together(), e.item))
+        .collect();
     purchases.sort_unstable();
     purchases.dedup();
     purchases
@@ -84,6 +83,7 @@ fn user_baskets(events: &[HistoryEvent]) -> Vec<Vec<ItemIdx>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::DAY_MS;
 
     fn purchase(item: ItemIdx, basket: u32, day: i64) -> HistoryEvent {
         HistoryEvent {

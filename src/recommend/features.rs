@@ -67,7 +67,7 @@ pub(super) fn rows(
 
 /// Of shopper and item: times bought, days and baskets since, mean gap, how due it
 /// is (days since over the mean gap), other events, baskets since the first with it,
-/// purchases faded by baskets.
+/// purchases faded by baskets, how many were bought in all.
 fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<u32>) {
     for row in rows.iter_mut() {
         row[PAIR + 1] = NEVER;
@@ -82,7 +82,7 @@ fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<
             }
             continue;
         }
-        let key = basket(event);
+        let key = event.together();
         if later.is_some_and(|last| last != key) {
             baskets += 1.0;
             faded *= FADE;
@@ -110,7 +110,8 @@ fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<
     }
 }
 
-/// How due items are by what is usual of them: days since over the usual gap.
+/// How due items are by what is usual of them, days since over the usual gap, and the
+/// share of the baskets since the first that held them.
 fn due(snapshot: &Snapshot, blended: &[Scored], rows: &mut [Features]) {
     for (row, candidate) in rows.iter_mut().zip(blended).filter(|(row, _)| row[PAIR] > 0.0) {
         let usual = of(&snapshot.parts.habits.gap_days, candidate.idx);
@@ -120,7 +121,8 @@ fn due(snapshot: &Snapshot, blended: &[Scored], rows: &mut [Features]) {
 }
 
 /// Of the item: popularity of all time, now, of 30 days, as shares of the most
-/// popular; how it moves; whether and how soon it is bought again.
+/// popular; how it moves; whether and how soon it is bought again; days since it was
+/// first and last bought by anybody.
 fn item(snapshot: &Snapshot, item: u32, features: &mut [f32]) {
     let popularity = &snapshot.parts.popularity;
     let rankings =
@@ -148,7 +150,7 @@ fn of(by_item: &[f32], item: u32) -> f32 {
 fn shopper(query: &Query<'_>) -> [f32; 7] {
     let (mut baskets, mut last_size, mut later) = (0.0f32, 0.0f32, None);
     for event in query.history {
-        if later.replace(basket(event)) != Some(basket(event)) {
+        if later.replace(event.together()) != Some(event.together()) {
             baskets += 1.0;
             last_size = 0.0;
         }
@@ -158,16 +160,10 @@ fn shopper(query: &Query<'_>) -> [f32; 7] {
     items.sort_unstable();
     items.dedup();
     let (distinct, events) = (items.len() as f32, query.history.len() as f32);
-    let since =
-        query.history.last().map_or(NEVER, |e| (query.now_ms - e.time_ms) as f32 / DAY_MS as f32);
-    let first =
-        query.history.first().map_or(0.0, |e| (query.now_ms - e.time_ms) as f32 / DAY_MS as f32);
+    let days = |e: &HistoryEvent| (query.now_ms - e.time_ms) as f32 / DAY_MS as f32;
+    let since = query.history.last().map_or(NEVER, days);
+    let first = query.history.first().map_or(0.0, days);
     let gap = (first - since).max(0.0) / (baskets - 1.0).max(1.0);
     let repeats = 1.0 - distinct / events.max(1.0);
     [baskets, events / baskets.max(1.0), distinct, since, repeats, gap, last_size]
-}
-
-/// What was bought together: the basket, or without one everything of a day.
-pub(super) fn basket(event: &HistoryEvent) -> (u32, i64) {
-    if event.basket == 0 { (0, event.time_ms / DAY_MS) } else { (event.basket, 0) }
 }

@@ -5,7 +5,7 @@ use crate::domain::{EventKind, HistoryEvent, ItemIdx, UserIdx};
 use crate::live::{Catalogue, Filter, ItemMask};
 use crate::matrix::Weighting;
 use crate::matrix::weight::{self, kind_weight};
-use crate::model::{Snapshot, Source};
+use crate::model::{Settings, Snapshot, Source};
 
 /// Whether bought items may be offered again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -17,6 +17,17 @@ pub enum RepeatPolicy {
     ExcludePurchased,
     /// As the tuner found best for the store; left out until it has run.
     Auto,
+}
+
+impl RepeatPolicy {
+    /// Whether lists offer what was bought, with a snapshot of these settings.
+    pub fn offers(self, settings: &Settings) -> bool {
+        match self {
+            RepeatPolicy::Allow => true,
+            RepeatPolicy::ExcludePurchased => false,
+            RepeatPolicy::Auto => settings.repeat.offered,
+        }
+    }
 }
 
 /// What may be offered: the catalogue as it is now, a filter, exclusions.
@@ -68,12 +79,7 @@ impl Query<'_> {
         if let Some(&current) = self.session.last() {
             scratch.mask.forbid(current);
         }
-        let offered = match self.repeat {
-            RepeatPolicy::Allow => true,
-            RepeatPolicy::ExcludePurchased => false,
-            RepeatPolicy::Auto => snapshot.manifest.settings.repeat.offered,
-        };
-        if !offered {
+        if !self.repeat.offers(&snapshot.manifest.settings) {
             let events = &mut scratch.events;
             events.clear();
             events.extend_from_slice(self.history);

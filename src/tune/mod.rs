@@ -49,6 +49,8 @@ const TUNED: [Source; 8] = [
 
 /// Names of what is measured.
 const BLEND: &str = "validation_ndcg@10_blend";
+const WITH: &str = "validation_ndcg@10_with_repeats";
+const WITHOUT: &str = "validation_ndcg@10_without_repeats";
 const FITTED: &str = "fitted_ndcg@10_blend";
 const STAGE: &str = "validation_ndcg@10_stage";
 
@@ -102,19 +104,18 @@ impl Tuner<'_> {
     /// [`TrainError::Cancelled`] when told to stop; where nothing can be held out,
     /// `start` comes back as it is.
     pub fn tune(&self, task: Task, mut budget: Budget) -> Result<Tuned, TrainError> {
-        if task != Task::NextBasket(RepeatPolicy::Auto) {
-            return Ok(self.fit(task, &mut budget)?.0);
+        let mut tuned = self.fit(task, &mut budget)?;
+        let reached = |name: &str| tuned.quality.get(name).copied();
+        if let (Some(with), Some(without)) = (reached(BLEND), reached(WITHOUT)) {
+            // Where repeats help nobody, a list has better uses.
+            if without >= with {
+                let exclude = Task::NextBasket(RepeatPolicy::ExcludePurchased);
+                tuned = self.fit(exclude, &mut budget)?;
+            }
+            tuned.settings.repeat.offered = with > without;
+            tuned.quality.insert(WITH.to_owned(), with);
+            tuned.quality.insert(WITHOUT.to_owned(), without);
         }
-        let (mut tuned, without) = self.fit(Task::NextBasket(RepeatPolicy::Allow), &mut budget)?;
-        let with = tuned.quality.get(BLEND).copied().unwrap_or(0.0);
-        // Where repeats help nobody, a list has better uses.
-        if without >= with {
-            let exclude = Task::NextBasket(RepeatPolicy::ExcludePurchased);
-            tuned = self.fit(exclude, &mut budget)?.0;
-        }
-        tuned.settings.repeat.offered = tuned.tuning.is_some() && with > without;
-        tuned.quality.insert("validation_ndcg@10_with_repeats".to_owned(), with);
-        tuned.quality.insert("validation_ndcg@10_without_repeats".to_owned(), without);
         Ok(tuned)
     }
 
@@ -122,17 +123,17 @@ impl Tuner<'_> {
         tracing::debug!(seconds = began.elapsed().as_secs_f64(), "{what}");
     }
 
-    /// What was found, and what blended lists would reach without the items that the
-    /// shopper has.
-    fn fit(&self, task: Task, budget: &mut Budget) -> Result<(Tuned, f64), TrainError> {
+    /// What was found; with [`RepeatPolicy::Auto`] repeats are offered, and what lists
+    /// would reach without them is measured besides.
+    fn fit(&self, task: Task, budget: &mut Budget) -> Result<Tuned, TrainError> {
         let Held { log: inner, cases, ordered } =
             validation::hold_out(self.events, task, self.seed);
         if cases.len() < validation::FEWEST_CASES {
-            return Ok((Tuned::untuned(self.start), 0.0));
+            return Ok(Tuned::untuned(self.start));
         }
         let repeat = match task {
-            Task::NextBasket(repeat) => repeat,
-            Task::NextItem => RepeatPolicy::Allow,
+            Task::NextBasket(RepeatPolicy::ExcludePurchased) => RepeatPolicy::ExcludePurchased,
+            Task::NextBasket(_) | Task::NextItem => RepeatPolicy::Allow,
         };
         let began = Instant::now();
         let world = World { repeat, cases: &cases, seed: self.seed, control: self.control };
@@ -167,10 +168,10 @@ impl Tuner<'_> {
         quality.insert(BLEND.to_owned(), mean(&blended));
         quality.extend(ablation(&proposals, &settings.blend));
         self.log(began, "the blend is fitted");
-        let without = match repeat {
-            RepeatPolicy::Allow => without_seen(&proposals, &cases, &settings.blend),
-            _ => 0.0,
-        };
+        if task == Task::NextBasket(RepeatPolicy::Auto) {
+            let without = without_seen(&proposals, &cases, &settings.blend);
+            quality.insert(WITHOUT.to_owned(), without);
+        }
         drop(proposals);
         let second_stage = match ordered {
             true => self.second_stage(&mut bench, &settings, &blended, &mut quality),
@@ -186,7 +187,7 @@ impl Tuner<'_> {
             previous: self.served.then_some(self.start),
             previous_ndcg: before,
         };
-        Ok((Tuned { settings, second_stage, quality, tuning: Some(tuning) }, without))
+        Ok(Tuned { settings, second_stage, quality, tuning: Some(tuning) })
     }
 
     /// Trees, where they beat the blend. Only over the sources that the blend keeps:

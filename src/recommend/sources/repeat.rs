@@ -11,7 +11,6 @@ use crate::domain::topk::keep_top;
 use crate::domain::{DAY_MS, EventKind};
 use crate::matrix::weight::taken_back;
 use crate::model::Snapshot;
-use crate::recommend::features::basket;
 use crate::recommend::{Query, Scratch};
 
 /// Factors below this would drown everything else.
@@ -31,12 +30,15 @@ pub(super) fn repeat(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: 
     // From the newest basket back; an item counts once a basket.
     let mut held: Vec<u32> = Vec::new();
     for event in bought.rev().filter(|e| (e.item as usize) < trend.len()) {
-        let key = basket(event);
+        let key = event.together();
         if later.is_some_and(|last| last != key) {
             weight *= settings.rho;
             held.clear();
         }
         later = Some(key);
+        if settings.due > 0.0 {
+            last_ms.entry(event.item).or_insert(event.time_ms);
+        }
         if !held.contains(&event.item) {
             held.push(event.item);
             items.add(event.item, weight);
@@ -56,9 +58,6 @@ pub(super) fn repeat(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: 
         candidate.score *= again.powf(settings.again);
     }
     if settings.due > 0.0 {
-        for event in query.history.iter().filter(|e| e.kind == EventKind::Purchase) {
-            last_ms.insert(event.item, event.time_ms);
-        }
         for candidate in candidates.iter_mut() {
             let since_ms = query.now_ms - last_ms.get(&candidate.idx).copied().unwrap_or(0);
             let usual = habits.gap_days.get(candidate.idx as usize).copied().unwrap_or(0.0);
