@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{Failure, output};
 use crate::config::Config;
 use crate::domain::progress::{Control, Stage};
-use crate::domain::{HistoryEvent, UserIdx, now_ms};
+use crate::domain::{HistoryEvent, UserIdx};
 use crate::evaluate::harness::Harness;
 use crate::evaluate::split::{self, Holdout};
 use crate::evaluate::{Case, Dataset, Method, Metrics, Row, Truth};
@@ -165,36 +165,21 @@ impl Evaluate {
             true => Tuned::untuned(config.train.settings),
             false => tuner.tune(task, config.train.budget())?,
         };
-        // Rows of single sources need what the blend does without.
-        let sources = Source::BLENDED;
+        // Rows of single sources need what the blend does without; embeddings are
+        // scanned then, which needs no graph.
+        let (asked, mut sources) = (tuned.sources(), Source::BLENDED.to_vec());
+        sources.retain(|source| *source != Source::Embedding || asked.contains(source));
         let material = Material::new(events);
         let trained = train(&material, &tuned.settings, &sources, self.seed, control)?;
-        let (mut parts, mut quality) = (trained.parts, trained.quality);
-        parts.second_stage = tuned.second_stage.unwrap_or_default().into();
-        quality.extend(tuned.quality);
-        let manifest = Manifest {
-            generation: 1,
-            offset: 0,
-            newest_ms: events.newest_ms(),
-            seed: self.seed,
-            settings: tuned.settings,
-            users: trained.users,
-            items: trained.items,
-            interactions: trained.interactions,
-            created_ms: now_ms(),
-            train_seconds: 0.0,
-            quality,
-            tuning: tuned.tuning,
-            bytes: 0,
-            checksum: String::new(),
-        };
+        let manifest =
+            Manifest { newest_ms: events.newest_ms(), seed: self.seed, ..Manifest::default() };
         let repeat = match task {
             Task::NextBasket(repeat) if !repeat.offers(&tuned.settings) => {
                 RepeatPolicy::ExcludePurchased
             }
             _ => RepeatPolicy::Allow,
         };
-        Ok((Snapshot { manifest, parts }, repeat))
+        Ok((tuned.snapshot(trained, manifest), repeat))
     }
 
     /// What is asked for; and how many of the test's users training knew nothing of.

@@ -18,7 +18,7 @@ use crate::domain::progress::{Control, Stage};
 use crate::domain::{Error, Generation, Offset, Result, now_ms};
 use crate::live::history_event;
 use crate::matrix::UserEvents;
-use crate::model::{Manifest, Snapshot};
+use crate::model::Manifest;
 use crate::recommend::RepeatPolicy;
 use crate::store::{Entry, Record, replay};
 use crate::train::{Material, TrainError, train};
@@ -322,13 +322,11 @@ impl Worker {
         control.begin(Stage::ReadLog).map_err(|e| failed(&e))?;
         let events = self.read_log(offset)?;
         let tuned = self.tune(&events, quick, &control).map_err(|e| failed(&e))?;
-        let (settings, sources) = (tuned.settings, tuned.settings.blend.sources());
+        let (settings, sources) = (tuned.settings, tuned.sources());
         let material = Material::new(&events);
-        let mut trained = train(&material, &settings, &sources, self.options.seed, &control)
+        let trained = train(&material, &settings, &sources, self.options.seed, &control)
             .map_err(|e| failed(&e))?;
         drop(material);
-        trained.parts.second_stage = Arc::new(tuned.second_stage.unwrap_or_default());
-        trained.quality.extend(tuned.quality);
         control.begin(Stage::Persist).map_err(|e| failed(&e))?;
         let generation = self.state.models.next_generation();
         let manifest = Manifest {
@@ -336,19 +334,12 @@ impl Worker {
             offset,
             newest_ms: events.newest_ms(),
             seed: self.options.seed,
-            settings: tuned.settings,
-            users: trained.users,
-            items: trained.items,
-            interactions: trained.interactions,
             created_ms: now_ms(),
             train_seconds: started.elapsed().as_secs_f64(),
-            quality: trained.quality,
-            tuning: tuned.tuning,
-            bytes: 0,
-            checksum: String::new(),
+            ..Manifest::default()
         };
         drop(events);
-        let snapshot = Snapshot { manifest, parts: trained.parts };
+        let snapshot = tuned.snapshot(trained, manifest);
         self.state.models.publish(snapshot, self.options.keep_models)?;
         Ok(generation)
     }
@@ -373,7 +364,10 @@ impl Worker {
             seed: self.options.seed,
             control,
         };
-        tuner.tune(Task::NextBasket(self.repeat), self.options.budget())
+        let mut tuned = tuner.tune(Task::NextBasket(self.repeat), self.options.budget())?;
+        let sessions = served.as_ref().and_then(|s| s.manifest.session_settings.as_ref());
+        tuner.tune_sessions(&mut tuned, sessions, self.options.budget())?;
+        Ok(tuned)
     }
 
     fn read_log(&self, offset: Offset) -> Result<UserEvents> {

@@ -49,6 +49,11 @@ impl UserEvents {
         &self.events
     }
 
+    /// Whether all events bear the same time: nothing fades then.
+    pub fn is_timeless(&self) -> bool {
+        self.events.windows(2).all(|pair| pair[0].time_ms == pair[1].time_ms)
+    }
+
     /// Time of the newest event; 0 where there is none.
     pub fn newest_ms(&self) -> i64 {
         self.events.iter().map(|e| e.time_ms).max().unwrap_or(0)
@@ -74,5 +79,7 @@ mod tests {
         let items = |user| events.of(user).iter().map(|e| e.item).collect::<Vec<_>>();
         assert_eq!((items(0), items(1), items(2)), (vec![1], vec![], vec![2, 0, 3]));
         assert_eq!(events.newest_ms(), 9);
+        assert!(!events.is_timeless());
+        assert!(UserEvents::new(1, 2, vec![(0, event(0, 7)), (0, event(1, 7))]).is_timeless());
     }
 }

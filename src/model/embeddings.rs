@@ -4,10 +4,22 @@
 //! With A = D_u^-½ X D_i^-½ ≈ U S Vᵀ: item i is y_i = √n_i v_i, and a history x
 //! folds in as q = x D_i^-½ V = Σ_i x_i y_i / n_i; scores are ⟨q, y_i⟩. All y
 //! share one scale that makes the longest 1, which changes no order.
+//!
+//! With iALS a history folds in as the solution of the shopper's own least squares:
+//! (α YᵀY + Σ_i x_i y_i y_iᵀ + λ) q = Σ_i x_i y_i.
 
 use super::Ann;
 use crate::domain::ItemIdx;
-use crate::domain::topk::{Scored, keep_top};
+use crate::domain::topk::{Scored, Threshold, keep_top};
+use crate::matrix::weight::Cell;
+
+/// Embeddings of catalogues up to this size are scanned whole: exact, and for the
+/// hundreds of candidates that a blend wants no slower than a graph.
+pub const SCAN_UP_TO: usize = 8_000;
+/// Steps of conjugate gradients by which a shopper's vector is solved.
+const STEPS: usize = 8;
+/// A residual shorter than this share of the first is as good as none.
+const SOLVED: f32 = 1e-6;
 
 /// Vectors of all items and the graph over them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -17,10 +29,24 @@ pub struct Embeddings {
     /// Items × dimensions, row by row; norms at most 1; zeros for an item
     /// without interactions.
     pub vectors: Vec<f32>,
-    /// 1 / n_i, the factor by which an item folds in; 0 without interactions.
+    /// The factor by which an item folds in: 1 / n_i with an SVD, 1 with iALS; 0
+    /// without interactions.
     pub fold_in: Vec<f32>,
+    /// What a shopper's vector is solved with; none with an SVD.
+    pub ridge: Option<Ridge>,
     /// The nearest-neighbour graph.
     pub ann: Ann,
+}
+
+/// What the systems of all shoppers share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ridge {
+    /// α YᵀY, dimensions × dimensions, row by row.
+    pub gram: Vec<f32>,
+    /// λ over the square of the vectors' scale.
+    pub each: f32,
+    /// What everyone's regularisation counts besides their own cells: α |I|.
+    pub all: f32,
 }
 
 impl Embeddings {
@@ -36,13 +62,58 @@ impl Embeddings {
         self.vectors.get(start..start + self.dimensions).unwrap_or(&[])
     }
 
+    /// Writes a shopper's vector into `query`.
+    pub fn shopper(&self, profile: &[Cell], query: &mut Vec<f32>) {
+        query.clear();
+        query.resize(self.dimensions, 0.0);
+        for cell in profile {
+            self.fold_in(cell.item, cell.weight, query);
+        }
+        if let Some(ridge) = &self.ridge {
+            self.solve(ridge, profile, query);
+        }
+    }
+
+    /// Replaces the right side of a shopper's system by its solution.
+    fn solve(&self, ridge: &Ridge, profile: &[Cell], query: &mut [f32]) {
+        let known = profile.iter().filter(|c| self.fold_in.get(c.item as usize).is_some());
+        let lambda = ridge.each * (known.clone().map(|c| c.weight).sum::<f32>() + ridge.all);
+        let apply = |x: &[f32], out: &mut [f32]| {
+            let rows = ridge.gram.chunks_exact(self.dimensions);
+            for ((sum, row), x_at) in out.iter_mut().zip(rows).zip(x) {
+                *sum = dot(row, x) + lambda * x_at;
+            }
+            for cell in known.clone() {
+                let y = self.vector(cell.item);
+                add(out, cell.weight * dot(y, x), y);
+            }
+        };
+        let mut residual = query.to_vec();
+        let mut direction = query.to_vec();
+        let mut product = vec![0.0; query.len()];
+        query.fill(0.0);
+        let mut before = dot(&residual, &residual);
+        let enough = before * SOLVED * SOLVED;
+        for _ in 0..STEPS {
+            if before <= enough {
+                break;
+            }
+            apply(&direction, &mut product);
+            let step = before / dot(&direction, &product);
+            add(query, step, &direction);
+            add(&mut residual, -step, &product);
+            let after = dot(&residual, &residual);
+            let keep = after / before;
+            direction.iter_mut().zip(&residual).for_each(|(d, r)| *d = keep * *d + r);
+            before = after;
+        }
+    }
+
     /// Adds `weight` times an item to a shopper's vector of
     /// [`Embeddings::dimensions`] values.
     pub fn fold_in(&self, item: ItemIdx, weight: f32, query: &mut [f32]) {
         let Some(&norm) = self.fold_in.get(item as usize) else { return };
-        for (q, v) in query.iter_mut().zip(self.vector(item)) {
-            *q += weight * norm * v;
-        }
+        add(query, weight * norm, self.vector(item));
     }
 
     /// The best `k` of `items` by inner product with `query`, best first.
@@ -52,19 +123,21 @@ impl Embeddings {
         items: impl Iterator<Item = ItemIdx>,
         k: usize,
     ) -> Vec<Scored> {
-        let mut best: Vec<Scored> = Vec::with_capacity(4 * k.max(16));
+        let (mut threshold, mut best) = (Threshold::new(k), Vec::new());
         for idx in items {
-            if self.fold_in.get(idx as usize).is_none_or(|&n| n == 0.0) {
-                continue;
-            }
-            best.push(Scored { idx, score: dot(query, self.vector(idx)) });
-            if best.len() == best.capacity() {
-                crate::domain::topk::select_top(&mut best, k);
+            if self.fold_in.get(idx as usize).is_some_and(|&n| n > 0.0) {
+                threshold.push(&mut best, Scored { idx, score: dot(query, self.vector(idx)) });
             }
         }
         keep_top(&mut best, k);
         best
     }
+}
+
+/// Adds `weight` times `x`.
+#[inline]
+fn add(sums: &mut [f32], weight: f32, x: &[f32]) {
+    sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += weight * x);
 }
 
 /// Inner product. Sixteen running sums let the compiler use whole registers.
@@ -102,7 +175,7 @@ mod tests {
             dimensions: 2,
             vectors: vec![1.0, 0.0, 0.0, 0.0, 0.5, 0.5],
             fold_in: vec![1.0, 0.0, 0.5],
-            ann: Ann::default(),
+            ..Embeddings::default()
         };
         let found = embeddings.scan(&[0.0, 1.0], 0..9, 5);
         assert_eq!(found.iter().map(|s| s.idx).collect::<Vec<_>>(), [2, 0]);

@@ -8,7 +8,7 @@ use super::Settings;
 use crate::domain::{Generation, Offset};
 
 /// Describes a snapshot; stored beside it as JSON.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct Manifest {
     /// Its number.
     pub generation: Generation,
@@ -27,6 +27,10 @@ pub struct Manifest {
     pub items: u64,
     /// Cells of the user-item matrix.
     pub interactions: u64,
+    /// How lists of anonymous sessions are made, where that is tuned apart: settings that
+    /// differ from `settings` only in what needs no other training.
+    #[serde(default)]
+    pub session_settings: Option<Settings>,
     /// End of its training, in milliseconds since 1970.
     pub created_ms: i64,
     /// Length of its training.

@@ -68,6 +68,8 @@ pub struct Parts {
     pub transition: Arc<Csr>,
     /// The learned second stage; empty where the blend is better without.
     pub second_stage: Arc<SecondStage>,
+    /// The same for anonymous sessions, where they have settings of their own.
+    pub session_stage: Arc<SecondStage>,
     /// Item embeddings and their nearest-neighbour graph.
     pub embeddings: Arc<Embeddings>,
 }

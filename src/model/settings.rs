@@ -182,7 +182,17 @@ impl Default for UserCfSettings {
     }
 }
 
-/// Randomised SVD and the graph over its items.
+/// How embeddings are trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EmbeddingTrainer {
+    /// Randomised singular value decomposition.
+    Svd,
+    /// Implicit alternating least squares.
+    Ials,
+}
+
+/// Embeddings and the graph over them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddingSettings {
@@ -192,10 +202,18 @@ pub struct EmbeddingSettings {
     pub profile_half_life_days: f64,
     /// How far events of one item add up, 0 to 1.
     pub counts: f32,
+    /// How they are trained.
+    pub trainer: EmbeddingTrainer,
     /// Dimensions, 8 to 1,024.
     pub dimensions: usize,
-    /// Power iterations.
+    /// Power iterations of the SVD.
     pub power_iterations: usize,
+    /// Sweeps of iALS over users and items.
+    pub sweeps: usize,
+    /// What iALS counts a pair that was not seen, against one that was (α).
+    pub unobserved: f32,
+    /// Regularisation of iALS (λ).
+    pub regularisation: f32,
     /// Links of a node of the graph (M), up to 64.
     pub links: usize,
     /// Candidates looked at when a node is inserted.
@@ -220,8 +238,12 @@ impl Default for EmbeddingSettings {
             half_life_days: 60.0,
             profile_half_life_days: 60.0,
             counts: 0.0,
+            trainer: EmbeddingTrainer::Svd,
             dimensions: 64,
             power_iterations: 4,
+            sweeps: 8,
+            unobserved: 0.1,
+            regularisation: 0.003,
             links: 16,
             ef_construction: 200,
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use super::ann::Layer;
+use super::embeddings::Ridge;
 use super::{Ann, Embeddings, Habits, Parts, Popularity, Ranking, SecondStage, Sessions, UserCf};
 use crate::matrix::Csr;
 
@@ -23,11 +24,8 @@ pub fn encode(parts: &Parts) -> Vec<u8> {
     out.csr("item_cf", &parts.item_cf);
     out.csr("similar", &parts.similar);
     out.csr("together", &parts.together);
-    out.u32("second_stage.roots", &parts.second_stage.roots);
-    out.u32("second_stage.feature", &parts.second_stage.feature);
-    out.f32("second_stage.value", &parts.second_stage.value);
-    out.u32("second_stage.left", &parts.second_stage.left);
-    out.u32("second_stage.right", &parts.second_stage.right);
+    out.trees("second_stage", &parts.second_stage);
+    out.trees("session_stage", &parts.session_stage);
     out.csr("ease", &parts.ease);
     out.csr("transition", &parts.transition);
     out.csr("sessions.items", &parts.sessions.items);
@@ -40,6 +38,11 @@ pub fn encode(parts: &Parts) -> Vec<u8> {
     let embeddings = &parts.embeddings;
     out.f32("embeddings.vectors", &embeddings.vectors);
     out.f32("embeddings.fold_in", &embeddings.fold_in);
+    if let Some(ridge) = &embeddings.ridge {
+        out.f32("embeddings.gram", &ridge.gram);
+        out.f32("embeddings.each", std::slice::from_ref(&ridge.each));
+        out.f32("embeddings.all", std::slice::from_ref(&ridge.all));
+    }
     out.u32("ann.side", &embeddings.ann.side);
     out.numbers(
         "ann.shape",
@@ -84,18 +87,9 @@ pub fn decode(bytes: &[u8]) -> Result<Parts, String> {
         newest: from.csr("sessions.newest")?,
         idf: from.f32("sessions.idf")?,
     };
-    let second_stage = SecondStage {
-        roots: from.u32("second_stage.roots")?,
-        feature: from.u32("second_stage.feature")?,
-        value: from.f32("second_stage.value")?,
-        left: from.u32("second_stage.left")?,
-        right: from.u32("second_stage.right")?,
-    };
-    if !second_stage.is_consistent(SecondStage::FEATURES) {
-        return Err("the second stage's trees do not fit together".to_owned());
-    }
     Ok(Parts {
-        second_stage: Arc::new(second_stage),
+        second_stage: Arc::new(from.trees("second_stage")?),
+        session_stage: Arc::new(from.trees("session_stage")?),
         popularity: Arc::new(popularity),
         habits: Arc::new(Habits {
             again: from.f32("habits.again")?,
@@ -148,6 +142,14 @@ impl<'a> Writer<'a> {
         self.tensors.push((name.to_owned(), Dtype::U64, values.len(), bytes));
     }
 
+    fn trees(&mut self, name: &str, stage: &'a SecondStage) {
+        self.u32(&format!("{name}.roots"), &stage.roots);
+        self.u32(&format!("{name}.feature"), &stage.feature);
+        self.f32(&format!("{name}.value"), &stage.value);
+        self.u32(&format!("{name}.left"), &stage.left);
+        self.u32(&format!("{name}.right"), &stage.right);
+    }
+
     fn csr(&mut self, name: &str, matrix: &'a Csr) {
         self.push(&format!("{name}.starts"), Dtype::U64, &matrix.starts);
         self.u32(&format!("{name}.columns"), &matrix.columns);
@@ -191,6 +193,20 @@ impl Reader<'_, '_> {
         self.values(name, Dtype::U64)
     }
 
+    fn trees(&self, name: &str) -> Result<SecondStage, String> {
+        let stage = SecondStage {
+            roots: self.u32(&format!("{name}.roots"))?,
+            feature: self.u32(&format!("{name}.feature"))?,
+            value: self.f32(&format!("{name}.value"))?,
+            left: self.u32(&format!("{name}.left"))?,
+            right: self.u32(&format!("{name}.right"))?,
+        };
+        match stage.is_consistent(SecondStage::FEATURES) {
+            true => Ok(stage),
+            false => Err(format!("the trees of {name} do not fit together")),
+        }
+    }
+
     fn csr(&self, name: &str) -> Result<Csr, String> {
         let width = self.numbers(&format!("{name}.width"))?;
         let matrix = Csr {
@@ -200,6 +216,13 @@ impl Reader<'_, '_> {
             width: width.first().map_or(0, |&w| w as usize),
         };
         if matrix.is_consistent() { Ok(matrix) } else { Err(format!("matrix {name} is ragged")) }
+    }
+
+    /// None with an SVD, which has none.
+    fn ridge(&self) -> Option<Ridge> {
+        let one = |name: &str| self.f32(name).ok()?.first().copied();
+        let gram = self.f32("embeddings.gram").ok()?;
+        Some(Ridge { gram, each: one("embeddings.each")?, all: one("embeddings.all")? })
     }
 
     fn embeddings(&self) -> Result<Embeddings, String> {
@@ -218,11 +241,16 @@ impl Reader<'_, '_> {
             dimensions: dimensions as usize,
             vectors: self.f32("embeddings.vectors")?,
             fold_in: self.f32("embeddings.fold_in")?,
+            ridge: self.ridge(),
             ann: Ann { entry: entry as u32, layers, side: self.u32("ann.side")?, ef: ef as usize },
         };
         let items = embeddings.fold_in.len();
         let inside = |ids: &[u32]| ids.iter().all(|&n| (n as usize) < items);
         let fits = embeddings.vectors.len() == items * embeddings.dimensions
+            && embeddings
+                .ridge
+                .as_ref()
+                .is_none_or(|r| r.gram.len() as u64 == dimensions * dimensions)
             && inside(&embeddings.ann.side)
             && (embeddings.ann.layers.is_empty() || inside(&[embeddings.ann.entry]))
             && embeddings.ann.layers.iter().all(|layer| {

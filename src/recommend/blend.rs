@@ -16,7 +16,7 @@ pub(super) fn blend(
     query: &Query<'_>,
     scratch: &mut Scratch,
 ) -> Vec<Recommended> {
-    let stage = &snapshot.parts.second_stage;
+    let stage = query.second_stage(snapshot);
     let mut best = Vec::new();
     if stage.is_empty() {
         weighted(snapshot, query, query.limit, scratch, &mut best);
@@ -69,7 +69,7 @@ fn weighted(
     scratch: &mut Scratch,
     best: &mut Vec<Scored>,
 ) {
-    let settings = &snapshot.manifest.settings.blend;
+    let settings = &query.settings(snapshot).blend;
     for (at, source) in Source::BLENDED.into_iter().enumerate() {
         let weight = settings.weight(source);
         scratch.lists[at].clear();

@@ -5,7 +5,7 @@ use crate::domain::{EventKind, HistoryEvent, ItemIdx, UserIdx};
 use crate::live::{Catalogue, Filter, ItemMask};
 use crate::matrix::Weighting;
 use crate::matrix::weight::{self, kind_weight};
-use crate::model::{Settings, Snapshot, Source};
+use crate::model::{SecondStage, Settings, Snapshot, Source};
 
 /// Whether bought items may be offered again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -73,13 +73,27 @@ pub struct Query<'a> {
 }
 
 impl Query<'_> {
+    /// What the list is made with: a stranger's session may have settings of its own.
+    pub(super) fn settings<'s>(&self, snapshot: &'s Snapshot) -> &'s Settings {
+        let own = snapshot.manifest.session_settings.as_ref();
+        own.filter(|_| self.history.is_empty()).unwrap_or(&snapshot.manifest.settings)
+    }
+
+    /// The trees that order the list; empty for none.
+    pub(super) fn second_stage<'s>(&self, snapshot: &'s Snapshot) -> &'s SecondStage {
+        match self.history.is_empty() && snapshot.manifest.session_settings.is_some() {
+            true => &snapshot.parts.session_stage,
+            false => &snapshot.parts.second_stage,
+        }
+    }
+
     /// Takes off the shelf what this shopper should not be offered: what they
     /// bought, if so asked, and the item they are looking at.
     pub(super) fn exclude(&self, snapshot: &Snapshot, scratch: &mut Scratch) {
         if let Some(&current) = self.session.last() {
             scratch.mask.forbid(current);
         }
-        if !self.repeat.offers(&snapshot.manifest.settings) {
+        if !self.repeat.offers(self.settings(snapshot)) {
             let events = &mut scratch.events;
             events.clear();
             events.extend_from_slice(self.history);

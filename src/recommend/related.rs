@@ -56,7 +56,7 @@ pub fn bought_together(
 
 /// The shoppers most similar to a history, best first; scores are cosines.
 pub fn similar_users(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> Vec<Scored> {
-    query.profile(snapshot.manifest.settings.user_cf.profile(), scratch);
+    query.profile(query.settings(snapshot).user_cf.profile(), scratch);
     sources::similar_users(snapshot, query, query.limit, scratch);
     scratch.candidates.clone()
 }

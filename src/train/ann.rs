@@ -44,28 +44,25 @@ impl Distance<f32> for InnerProduct {
     }
 }
 
-/// Builds the graph and chooses its search depth. Returns it with its recall
-/// at 10 against an exact scan.
+/// Builds the graph over `embeddings` and chooses its search depth. Returns its
+/// recall at 10 against an exact scan.
 ///
 /// # Errors
 /// [`TrainError::Recall`] where no depth reaches the required recall.
 pub fn build(
-    vectors: Vec<f32>,
-    fold_in: Vec<f32>,
+    embeddings: &mut Embeddings,
     settings: &EmbeddingSettings,
     seed: u64,
     control: &Control<'_>,
-) -> Result<(Embeddings, f64), TrainError> {
-    let dimensions = settings.dimensions;
-    let mut embeddings = Embeddings { dimensions, vectors, fold_in, ann: Ann::default() };
-    embeddings.ann = freeze(&embeddings, settings, control)?;
+) -> Result<f64, TrainError> {
+    embeddings.ann = freeze(embeddings, settings, control)?;
     for ef in DEPTHS {
         embeddings.ann.ef = ef;
-        embeddings.ann.side = missed(&embeddings);
-        let recall = recall(&embeddings, seed);
+        embeddings.ann.side = missed(embeddings);
+        let recall = recall(embeddings, seed);
         if recall >= WANTED_RECALL || (ef == DEPTHS[DEPTHS.len() - 1] && recall >= REQUIRED_RECALL)
         {
-            return Ok((embeddings, recall));
+            return Ok(recall);
         }
         if ef == DEPTHS[DEPTHS.len() - 1] {
             return Err(TrainError::Recall { recall, required: REQUIRED_RECALL });
@@ -207,7 +204,10 @@ mod tests {
     fn built(vectors: Vec<f32>, fold_in: Vec<f32>, dimensions: usize) -> (Embeddings, f64) {
         let settings = EmbeddingSettings { dimensions, ..Default::default() };
         let cancel = AtomicBool::new(false);
-        build(vectors, fold_in, &settings, 3, &Control::new(&|_| {}, &cancel)).unwrap()
+        let mut embeddings = Embeddings { dimensions, vectors, fold_in, ..Default::default() };
+        let control = Control::new(&|_| {}, &cancel);
+        let recall = build(&mut embeddings, &settings, 3, &control).unwrap();
+        (embeddings, recall)
     }
 
     fn random(items: usize, dimensions: usize) -> (Vec<f32>, Vec<f32>) {

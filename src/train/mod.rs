@@ -7,7 +7,7 @@
 //! - [`cooccurrence`]: the sparse product behind item CF, similar items and baskets
 //! - [`user_cf`]: inverted lists
 //! - [`ease`]: item weights in closed form
-//! - [`svd`]: the embeddings
+//! - [`svd`], [`ials`]: the embeddings, in one of two ways
 //! - [`ann`]: the nearest-neighbour graph over them, built by hnsw_rs and checked
 //! - [`sessions`], [`transition`]: what goes with what in order of time
 
@@ -15,6 +15,7 @@ pub mod ann;
 pub mod cooccurrence;
 pub mod ease;
 pub mod habits;
+pub mod ials;
 pub mod material;
 pub mod popularity;
 pub mod sessions;
@@ -30,8 +31,10 @@ use thiserror::Error;
 pub use material::Material;
 
 use crate::domain::progress::{Cancelled, Control, Stage};
-use crate::matrix::{Csr, Weighting, baskets};
-use crate::model::{Ann, Embeddings, Parts, Settings, Source};
+use crate::matrix::{Csr, Interactions, Weighting, baskets};
+use crate::model::embeddings::SCAN_UP_TO;
+use crate::model::settings::{EmbeddingSettings, EmbeddingTrainer};
+use crate::model::{Embeddings, Parts, Settings, Source};
 
 /// Why a training ended without a model.
 #[derive(Debug, Error)]
@@ -71,7 +74,7 @@ pub struct Trained {
 }
 
 /// Trains every part that can be asked for by name, and of the others those
-/// among `sources`, as of the newest event. Embeddings that the blend does not ask
+/// among `sources`, as of the newest event. Embeddings that are not among them
 /// are scanned where they are asked for by name: a graph of them would cost more
 /// than all other parts together.
 ///
@@ -117,7 +120,13 @@ pub fn train(
     };
     control.begin(Stage::Embeddings)?;
     let mut quality = BTreeMap::new();
-    let embeddings = embeddings(material, settings, seed, control, &mut quality)?;
+    let own = material.matrix(settings.embedding.weighting());
+    let mut embeddings = embeddings(&own, &settings.embedding, seed, control)?;
+    if wanted(Source::Embedding) && embeddings.items() > SCAN_UP_TO {
+        control.begin(Stage::Ann)?;
+        let recall = ann::build(&mut embeddings, &settings.embedding, seed, control)?;
+        quality.insert("ann_recall@10".to_owned(), recall);
+    }
     Ok(Trained {
         users: matrix.active_users() as u64,
         items: matrix.active_items() as u64,
@@ -134,27 +143,24 @@ pub fn train(
             sessions: Arc::new(sessions),
             transition: Arc::new(transition),
             second_stage: Arc::default(),
+            session_stage: Arc::default(),
             embeddings: Arc::new(embeddings),
         },
     })
 }
 
-/// Embeddings, with a graph where the blend asks them.
-fn embeddings(
-    material: &Material<'_>,
-    settings: &Settings,
+/// Trains item vectors, without a graph.
+///
+/// # Errors
+/// [`TrainError::Cancelled`], or [`TrainError::Factorisation`].
+pub fn embeddings(
+    matrix: &Interactions,
+    settings: &EmbeddingSettings,
     seed: u64,
     control: &Control<'_>,
-    quality: &mut BTreeMap<String, f64>,
 ) -> Result<Embeddings, TrainError> {
-    let own = material.matrix(settings.embedding.weighting());
-    let (vectors, fold_in) = svd::train(&own, &settings.embedding, seed, control)?;
-    if settings.blend.embedding == 0.0 {
-        let dimensions = settings.embedding.dimensions;
-        return Ok(Embeddings { dimensions, vectors, fold_in, ann: Ann::default() });
+    match settings.trainer {
+        EmbeddingTrainer::Svd => svd::train(matrix, settings, seed, control),
+        EmbeddingTrainer::Ials => ials::train(matrix, settings, seed, control),
     }
-    control.begin(Stage::Ann)?;
-    let (built, recall) = ann::build(vectors, fold_in, &settings.embedding, seed, control)?;
-    quality.insert("ann_recall@10".to_owned(), recall);
-    Ok(built)
 }

@@ -1,7 +1,7 @@
 //! Sessions for VMIS-kNN (Kersbergen, Sprangers and Schelter, "Serenade", SIGMOD
 //! 2022): a shopper's events, cut where they paused for longer than a visit lasts.
 
-use crate::domain::ItemIdx;
+use crate::domain::{HistoryEvent, ItemIdx};
 use crate::matrix::weight::kind_weight;
 use crate::matrix::{Csr, UserEvents};
 use crate::model::Sessions;
@@ -10,11 +10,16 @@ use crate::model::settings::SessionSettings;
 /// A pause longer than this begins a new session.
 const PAUSE_MS: i64 = 6 * 3_600 * 1_000;
 
+/// A shopper's events, oldest first, visit by visit.
+pub fn visits(history: &[HistoryEvent]) -> impl Iterator<Item = &[HistoryEvent]> {
+    history.chunk_by(|a, b| b.time_ms - a.time_ms <= PAUSE_MS)
+}
+
 /// Collects sessions of two items and more, and each item's newest of them.
 pub fn train(events: &UserEvents, settings: &SessionSettings) -> Sessions {
     let mut sessions: Vec<(i64, Vec<ItemIdx>)> = Vec::new();
     for user in 0..events.users() {
-        for visit in events.of(user).chunk_by(|a, b| b.time_ms - a.time_ms <= PAUSE_MS) {
+        for visit in visits(events.of(user)) {
             let said = visit.iter().filter(|e| kind_weight(e.kind) > 0.0);
             let mut items: Vec<ItemIdx> = said.map(|e| e.item).collect();
             items.sort_unstable();
@@ -49,7 +54,7 @@ pub fn train(events: &UserEvents, settings: &SessionSettings) -> Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{EventKind, HistoryEvent};
+    use crate::domain::EventKind;
 
     #[test]
     fn pauses_cut_sessions_and_the_newest_come_first() {

@@ -15,13 +15,13 @@ use rayon::prelude::*;
 use super::TrainError;
 use crate::domain::progress::Control;
 use crate::matrix::{Csr, Interactions};
+use crate::model::Embeddings;
 use crate::model::settings::EmbeddingSettings;
 
 /// Columns drawn beyond those kept; they make the kept ones accurate.
 const OVERSAMPLING: usize = 10;
 
-/// Trains vectors (items × dimensions, row by row) and the factor by which each
-/// item folds into a shopper's vector (1 / n_i).
+/// Trains vectors of all items, without a graph.
 ///
 /// # Errors
 /// [`TrainError::Cancelled`], or [`TrainError::Factorisation`].
@@ -30,7 +30,7 @@ pub fn train(
     settings: &EmbeddingSettings,
     seed: u64,
     control: &Control<'_>,
-) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
+) -> Result<Embeddings, TrainError> {
     let (users, items) = (matrix.by_user.rows(), matrix.by_item.rows());
     let n_items: Vec<f32> = (0..items).map(|i| matrix.by_item.row(i).1.iter().sum()).collect();
     let n_users: Vec<f32> = (0..users).map(|u| matrix.by_user.row(u).1.iter().sum()).collect();
@@ -70,7 +70,8 @@ pub fn train(
     }
     vectors /= longest;
     let fold_in = n_items.iter().map(|&n| if n > 0.0 { 1.0 / n } else { 0.0 }).collect();
-    Ok((vectors.into_raw_vec_and_offset().0, fold_in))
+    let vectors = vectors.into_raw_vec_and_offset().0;
+    Ok(Embeddings { dimensions: settings.dimensions, vectors, fold_in, ..Embeddings::default() })
 }
 
 /// The matrix with each cell divided by the root of both its degrees.
@@ -154,7 +155,7 @@ mod tests {
         let settings = EmbeddingSettings { dimensions: 2, ..Default::default() };
         let cancel = AtomicBool::new(false);
         let control = Control::new(&|_| {}, &cancel);
-        let (vectors, fold_in) = train(&matrix, &settings, 7, &control).unwrap();
+        let Embeddings { vectors, fold_in, .. } = train(&matrix, &settings, 7, &control).unwrap();
         // A shopper's scores: within the own block all alike, outside nothing.
         for user in [0, 9] {
             let mut q = [0.0f32; 2];

@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::compare::mean;
-use crate::domain::topk::{Scored, keep_top};
+use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::evaluate::Truth;
 use crate::model::Source;
 use crate::model::settings::BlendSettings;
@@ -72,9 +72,10 @@ impl Proposals {
         let score = |scores: &[f32; SOURCES]| -> f32 {
             scores.iter().zip(weights).map(|(s, w)| s * w).sum()
         };
-        let scored = (0u32..).zip(&self.items);
-        let mut list: Vec<Scored> =
-            scored.map(|(at, (_, scores))| Scored { idx: at, score: score(scores) }).collect();
+        let (mut best, mut list) = (Threshold::new(K), Vec::new());
+        for (idx, (_, scores)) in (0u32..).zip(&self.items) {
+            best.push(&mut list, Scored { idx, score: score(scores) });
+        }
         keep_top(&mut list, K);
         let discount = |rank: usize| 1.0 / (rank as f64 + 1.0).log2();
         let hits = (1..).zip(&list).filter(|(_, s)| s.score > 0.0 && self.wanted[s.idx as usize]);

@@ -1,6 +1,7 @@
 //! What may be turned: each setting with the values worth trying, in order, so
 //! that a search can climb from where it stands.
 
+use crate::model::settings::EmbeddingTrainer;
 use crate::model::{Settings, Source};
 
 /// A setting and its ladder.
@@ -12,6 +13,8 @@ pub struct Dial {
     pub ladder: &'static [f64],
     /// Whether the source must be trained anew when it changes.
     pub retrains: bool,
+    /// Whether it does anything with these settings.
+    pub matters: fn(&Settings) -> bool,
     /// Reads it.
     pub get: fn(&Settings) -> f64,
     /// Writes it.
@@ -19,11 +22,16 @@ pub struct Dial {
 }
 
 impl Dial {
+    /// Whether it says how events fade.
+    pub fn is_half_life(&self) -> bool {
+        self.ladder.last() == Some(&NEVER)
+    }
+
     /// The rung nearest to a setting's value.
     pub fn rung(&self, settings: &Settings) -> usize {
         // A half-life of 0 says what an endless one does.
         let at = match (self.get)(settings) {
-            0.0 if self.ladder.last() == Some(&NEVER) => NEVER,
+            0.0 if self.is_half_life() => NEVER,
             value => value,
         };
         let far = |rung: f64| (rung - at).abs();
@@ -38,6 +46,7 @@ macro_rules! dial {
             name: stringify!($($field).+),
             ladder: &$ladder,
             retrains: $retrains,
+            matters: |_| true,
             get: |settings| f64::from(settings.$($field).+ as f32),
             set: |settings, value| settings.$($field).+ = value as $kind,
         }
@@ -88,12 +97,7 @@ pub fn of(source: Source) -> Vec<Dial> {
             dial!(false, user_cf.power, f32, [0.5, 0.75, 1.0, 1.5, 2.0, 3.0]),
             dial!(false, user_cf.neighbours, usize, [50.0, 100.0, 200.0, 400.0, 800.0]),
         ],
-        Source::Embedding => vec![
-            dial!(true, embedding.half_life_days, f64, HALF_LIVES),
-            dial!(false, embedding.profile_half_life_days, f64, HALF_LIVES),
-            dial!(true, embedding.counts, f32, COUNTS),
-            dial!(true, embedding.dimensions, usize, [64.0, 128.0, 256.0]),
-        ],
+        Source::Embedding => embedding(),
         Source::Ease => vec![
             dial!(true, ease.lambda, f32, [10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0]),
             dial!(true, ease.half_life_days, f64, HALF_LIVES),
@@ -126,12 +130,22 @@ pub fn of(source: Source) -> Vec<Dial> {
     }
 }
 
+/// Copies from `other` what may differ between settings that share their training: the
+/// dials that retrain nothing, and the blend.
+pub fn copy_untrained(settings: &mut Settings, other: &Settings) {
+    settings.blend = other.blend;
+    for dial in Source::BLENDED.into_iter().flat_map(of).filter(|dial| !dial.retrains) {
+        (dial.set)(settings, (dial.get)(other));
+    }
+}
+
 fn item_cf() -> Vec<Dial> {
     vec![
         Dial {
             name: "item_cf.form",
             ladder: &FORMS,
             retrains: true,
+            matters: |_| true,
             get: |s| match (s.item_cf.scaled, s.item_cf.per_target) {
                 (false, true) => 0.0,
                 (false, false) => 1.0,
@@ -145,6 +159,7 @@ fn item_cf() -> Vec<Dial> {
             name: "item_cf.a, c",
             ladder: &[0.1, 0.2, 0.3, 0.4, 0.5],
             retrains: true,
+            matters: |_| true,
             get: |s| f64::from(s.item_cf.c),
             set: |s, c| (s.item_cf.a, s.item_cf.c) = (c as f32, c as f32),
         },
@@ -152,6 +167,35 @@ fn item_cf() -> Vec<Dial> {
         dial!(true, item_cf.half_life_days, f64, HALF_LIVES),
         dial!(false, item_cf.profile_half_life_days, f64, HALF_LIVES),
         dial!(true, item_cf.counts, f32, COUNTS),
+    ]
+}
+
+fn embedding() -> Vec<Dial> {
+    let ials = |s: &Settings| s.embedding.trainer == EmbeddingTrainer::Ials;
+    vec![
+        Dial {
+            name: "embedding.trainer",
+            ladder: &[0.0, 1.0],
+            retrains: true,
+            matters: |_| true,
+            get: |s| f64::from(u8::from(s.embedding.trainer == EmbeddingTrainer::Ials)),
+            set: |s, ials| {
+                s.embedding.trainer =
+                    if ials == 1.0 { EmbeddingTrainer::Ials } else { EmbeddingTrainer::Svd };
+            },
+        },
+        Dial {
+            matters: ials,
+            ..dial!(true, embedding.unobserved, f32, [0.01, 0.03, 0.1, 0.3, 1.0])
+        },
+        Dial {
+            matters: ials,
+            ..dial!(true, embedding.regularisation, f32, [0.0003, 0.001, 0.003, 0.01, 0.03])
+        },
+        dial!(true, embedding.half_life_days, f64, HALF_LIVES),
+        dial!(false, embedding.profile_half_life_days, f64, HALF_LIVES),
+        dial!(true, embedding.counts, f32, COUNTS),
+        dial!(true, embedding.dimensions, usize, [64.0, 128.0, 256.0]),
     ]
 }
 

@@ -17,6 +17,7 @@ pub mod trim;
 pub mod validation;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 pub use sources::Budget;
@@ -26,9 +27,9 @@ use crate::evaluate::Case;
 use crate::matrix::UserEvents;
 use crate::model::manifest::Tuning;
 use crate::model::settings::BlendSettings;
-use crate::model::{SecondStage, Settings, Source};
+use crate::model::{Manifest, SecondStage, Settings, Snapshot, Source};
 use crate::recommend::RepeatPolicy;
-use crate::train::{Material, TrainError};
+use crate::train::{Material, TrainError, Trained};
 use blend::Proposals;
 use compare::mean;
 use sources::{Bench, World};
@@ -61,6 +62,8 @@ pub enum Task {
     NextBasket(RepeatPolicy),
     /// The next item of sessions of strangers.
     NextItem,
+    /// The same, with models that are trained for something else.
+    Session,
 }
 
 /// What a tuning found.
@@ -70,6 +73,8 @@ pub struct Tuned {
     pub settings: Settings,
     /// The second stage, where it wins.
     pub second_stage: Option<SecondStage>,
+    /// Settings and second stage for strangers' sessions, where they were fitted.
+    pub sessions: Option<(Settings, Option<SecondStage>)>,
     /// What was measured on the held-out behaviour, by name.
     pub quality: BTreeMap<String, f64>,
     /// How it went; none where nothing was tuned.
@@ -79,7 +84,39 @@ pub struct Tuned {
 impl Tuned {
     /// Settings as they are.
     pub fn untuned(settings: Settings) -> Self {
-        Self { settings, second_stage: None, quality: BTreeMap::new(), tuning: None }
+        let (second_stage, sessions, quality, tuning) = Default::default();
+        Self { settings, second_stage, sessions, quality, tuning }
+    }
+
+    /// The sources that lists ask.
+    pub fn sources(&self) -> Vec<Source> {
+        let blends = [Some(&self.settings), self.sessions.as_ref().map(|s| &s.0)];
+        let asked = |&source: &Source| {
+            blends.iter().flatten().any(|settings| settings.blend.weight(source) > 0.0)
+        };
+        Source::BLENDED.into_iter().filter(asked).collect()
+    }
+
+    /// The snapshot that serves as was found, of what was trained with
+    /// [`Tuned::settings`]; what else `manifest` holds is the caller's to say.
+    pub fn snapshot(self, trained: Trained, manifest: Manifest) -> Snapshot {
+        let mut parts = trained.parts;
+        let (session_settings, session_stage) = self.sessions.unzip();
+        parts.second_stage = Arc::new(self.second_stage.unwrap_or_default());
+        parts.session_stage = Arc::new(session_stage.flatten().unwrap_or_default());
+        let mut quality = trained.quality;
+        quality.extend(self.quality);
+        let manifest = Manifest {
+            settings: self.settings,
+            session_settings,
+            users: trained.users,
+            items: trained.items,
+            interactions: trained.interactions,
+            quality,
+            tuning: self.tuning,
+            ..manifest
+        };
+        Snapshot { manifest, parts }
     }
 }
 
@@ -119,6 +156,32 @@ impl Tuner<'_> {
         Ok(tuned)
     }
 
+    /// Fits settings for strangers' sessions to models that are trained as `tuned`
+    /// says, beginning with those that served `before`. Where nothing can be held
+    /// out, sessions are answered as shoppers are.
+    ///
+    /// # Errors
+    /// [`TrainError::Cancelled`] when told to stop.
+    pub fn tune_sessions(
+        &self,
+        tuned: &mut Tuned,
+        before: Option<&Settings>,
+        mut budget: Budget,
+    ) -> Result<(), TrainError> {
+        let mut start = tuned.settings;
+        if let Some(before) = before {
+            dials::copy_untrained(&mut start, before);
+        }
+        let tuner = Tuner { start, served: before.is_some(), ..*self };
+        let found = tuner.fit(Task::Session, &mut budget)?;
+        if found.tuning.is_some() {
+            let quality = found.quality.into_iter();
+            tuned.quality.extend(quality.map(|(name, value)| (format!("session_{name}"), value)));
+            tuned.sessions = Some((found.settings, found.second_stage));
+        }
+        Ok(())
+    }
+
     fn log(&self, began: Instant, what: &str) {
         tracing::debug!(seconds = began.elapsed().as_secs_f64(), "{what}");
     }
@@ -133,7 +196,7 @@ impl Tuner<'_> {
         }
         let repeat = match task {
             Task::NextBasket(RepeatPolicy::ExcludePurchased) => RepeatPolicy::ExcludePurchased,
-            Task::NextBasket(_) | Task::NextItem => RepeatPolicy::Allow,
+            Task::NextBasket(_) | Task::NextItem | Task::Session => RepeatPolicy::Allow,
         };
         let began = Instant::now();
         let world = World { repeat, cases: &cases, seed: self.seed, control: self.control };
@@ -147,7 +210,7 @@ impl Tuner<'_> {
         let mut bench = Bench::new(trimmed.as_ref().unwrap_or(&full), self.start, &all, world)?;
         let of = |bench: &Bench, weights| mean(&blend::ndcg(&bench.proposals(), weights));
         let before = self.served.then(|| of(&bench, &self.start.blend));
-        let mut quality = bench.tune(budget)?;
+        let mut quality = bench.tune(task != Task::Session, budget)?;
         self.log(began, "dials are turned");
         let mut settings = bench.settings();
         if let Some(before) = before {
@@ -187,7 +250,7 @@ impl Tuner<'_> {
             previous: self.served.then_some(self.start),
             previous_ndcg: before,
         };
-        Ok(Tuned { settings, second_stage, quality, tuning: Some(tuning) })
+        Ok(Tuned { second_stage, quality, tuning: Some(tuning), ..Tuned::untuned(settings) })
     }
 
     /// Trees, where they beat the blend. Only over the sources that the blend keeps:

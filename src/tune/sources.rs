@@ -14,10 +14,10 @@ use super::second_stage::StageCase;
 use crate::domain::progress::{Control, Stage};
 use crate::evaluate::harness::Harness;
 use crate::evaluate::{Case, Method, metrics};
-use crate::model::{Embeddings, Manifest, Parts, Settings, Snapshot, Source};
+use crate::model::{Manifest, Parts, Settings, Snapshot, Source};
 use crate::recommend::{self, RepeatPolicy, Scratch};
 use crate::train::{
-    Material, TrainError, cooccurrence, ease, habits, popularity, sessions, svd, transition,
+    self, Material, TrainError, cooccurrence, ease, habits, popularity, sessions, transition,
     user_cf,
 };
 
@@ -98,20 +98,10 @@ impl<'a> Bench<'a> {
         let mut settings = start;
         settings.ease.items = settings.ease.items.min(EASE_TRIAL_ITEMS);
         let manifest = Manifest {
-            generation: 0,
-            offset: 0,
             newest_ms: material.now_ms(),
             seed: world.seed,
             settings,
-            users: 0,
-            items: 0,
-            interactions: 0,
-            created_ms: 0,
-            train_seconds: 0.0,
-            quality: BTreeMap::new(),
-            tuning: None,
-            bytes: 0,
-            checksum: String::new(),
+            ..Manifest::default()
         };
         let snapshot = Snapshot { manifest, parts: Parts::default() };
         world.control.begin(Stage::Tune)?;
@@ -136,19 +126,28 @@ impl<'a> Bench<'a> {
         self.snapshot.manifest.settings
     }
 
-    /// Turns the dials of every source, climbing from where they stand; returns
-    /// what each source reached alone.
+    /// Turns the dials of every source, climbing from where they stand, those that ask
+    /// for another training only if `retrain`; returns what each source reached alone.
     ///
     /// # Errors
     /// [`TrainError::Cancelled`], or a factorisation that failed.
-    pub fn tune(&mut self, budget: &mut Budget) -> Result<BTreeMap<String, f64>, TrainError> {
+    pub fn tune(
+        &mut self,
+        retrain: bool,
+        budget: &mut Budget,
+    ) -> Result<BTreeMap<String, f64>, TrainError> {
         let mut quality = BTreeMap::new();
+        let timeless = self.material.events().is_timeless();
         for &source in self.sources {
             let mut best = (self.ndcg(source), self.snapshot.clone());
-            if let Some(borrow) = dials::borrowed(source) {
+            if let Some(borrow) = dials::borrowed(source).filter(|_| retrain) {
                 self.try_change(source, "weighting", true, borrow, &mut best, budget)?;
             }
-            for dial in dials::of(source) {
+            for dial in dials::of(source).into_iter().filter(|dial| retrain || !dial.retrains) {
+                let idle = timeless && dial.is_half_life();
+                if idle || !(dial.matters)(&best.1.manifest.settings) {
+                    continue;
+                }
                 let from = dial.rung(&best.1.manifest.settings);
                 let up: Vec<usize> = (from + 1..dial.ladder.len()).collect();
                 let down: Vec<usize> = (0..from).rev().collect();
@@ -224,12 +223,10 @@ impl<'a> Bench<'a> {
             }
             Source::Embedding => {
                 let matrix = matrix(settings.embedding.weighting());
-                let (vectors, fold_in) =
-                    svd::train(&matrix, &settings.embedding, self.world.seed, self.world.control)?;
-                let dimensions = settings.embedding.dimensions;
+                let World { seed, control, .. } = self.world;
                 // Without a graph, searches scan: exact, and for trials quicker to have.
-                let ann = Default::default();
-                parts.embeddings = Arc::new(Embeddings { dimensions, vectors, fold_in, ann });
+                let trained = train::embeddings(&matrix, &settings.embedding, seed, control)?;
+                parts.embeddings = Arc::new(trained);
             }
             Source::Transition => {
                 let events = self.material.events();

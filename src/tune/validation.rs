@@ -11,6 +11,7 @@ use crate::evaluate::{Case, Truth};
 use crate::matrix::UserEvents;
 use crate::matrix::weight::kind_weight;
 use crate::recommend::RepeatPolicy;
+use crate::train::sessions::visits;
 
 /// With fewer cases than this, nothing can be told apart.
 pub const FEWEST_CASES: usize = 20;
@@ -41,7 +42,7 @@ pub fn hold_out(events: &UserEvents, task: Task, seed: u64) -> Held {
     let mut rng = StdRng::seed_from_u64(seed);
     match task {
         Task::NextBasket(repeat) => baskets(events, repeat, &mut rng),
-        Task::NextItem => sessions(events, &mut rng),
+        Task::NextItem | Task::Session => sessions(events, &mut rng),
     }
 }
 
@@ -123,19 +124,19 @@ fn random_part(events: &UserEvents, user: usize, rng: &mut StdRng) -> Option<Cut
 
 /// The newest sessions whole, each prefix a case.
 fn sessions(events: &UserEvents, rng: &mut StdRng) -> Held {
-    let mut by_end: Vec<usize> = (0..events.users()).filter(|&u| events.of(u).len() > 1).collect();
-    by_end.sort_by_key(|&u| (events.of(u).last().map_or(0, |e| e.time_ms), u));
-    let held_from = by_end.len() - (by_end.len() as f64 * SESSIONS_HELD) as usize;
-    let held: std::collections::HashSet<usize> = by_end[held_from..].iter().copied().collect();
-    let mut cases: Vec<Case> =
-        by_end[held_from..].iter().flat_map(|&u| prefixes(events.of(u))).collect();
+    let all = (0..events.users()).flat_map(|user| {
+        visits(events.of(user)).map(move |visit| (visit[visit.len() - 1].time_ms, user, visit))
+    });
+    let (mut sessions, single): (Vec<_>, Vec<_>) = all.partition(|(_, _, visit)| visit.len() > 1);
+    sessions.sort_by_key(|&(end_ms, user, _)| (end_ms, user));
+    let held = (sessions.len() as f64 * SESSIONS_HELD) as usize;
+    let newest = sessions.split_off(sessions.len() - held);
+    let mut cases: Vec<Case> = newest.iter().flat_map(|(_, _, visit)| prefixes(visit)).collect();
     cases.shuffle(rng);
     cases.truncate(2 * ENOUGH_CASES);
-    let kept = (0..events.users())
-        .filter(|user| !held.contains(user))
-        .flat_map(|user| events.of(user).iter().map(move |e| (user as UserIdx, *e)))
-        .collect();
-    let log = UserEvents::new(events.users(), events.items(), kept);
+    let kept = sessions.into_iter().chain(single);
+    let log = kept.flat_map(|(_, user, visit)| visit.iter().map(move |&e| (user as UserIdx, e)));
+    let log = UserEvents::new(events.users(), events.items(), log.collect());
     Held { log, cases, ordered: true }
 }
 

@@ -4,12 +4,10 @@ use crate::domain::topk::Scored;
 use crate::live::ItemMask;
 use crate::matrix::Csr;
 use crate::model::ann::Visited;
+use crate::model::embeddings::SCAN_UP_TO;
 use crate::model::{Embeddings, Snapshot};
 use crate::recommend::{Query, Scratch};
 
-/// Embeddings of catalogues up to this size are scanned whole: exact, and for the
-/// hundreds of candidates that a blend wants no slower than the graph.
-const SCAN_UP_TO: usize = 8_000;
 /// With more items forbidden than this, a search in the graph would mostly find
 /// what may not be offered.
 const FORBIDDEN_UP_TO: usize = 1_000;
@@ -29,7 +27,7 @@ pub(super) fn linear(table: &Csr, k: usize, scratch: &mut Scratch) {
 /// score_j = Σ over the most similar users v of sim^power · D_v^-½ · x_vj.
 pub(super) fn user_cf(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
     let model = &snapshot.parts.user_cf;
-    let settings = &snapshot.manifest.settings.user_cf;
+    let settings = &query.settings(snapshot).user_cf;
     similar_users(snapshot, query, settings.neighbours, scratch);
     let Scratch { items, mask, candidates, .. } = scratch;
     items.reserve(model.by_user.width);
@@ -73,11 +71,7 @@ pub(in crate::recommend) fn similar_users(
 pub(super) fn embedding(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
     let model = &snapshot.parts.embeddings;
     let Scratch { profile, mask, candidates, query: vector, visited, .. } = scratch;
-    vector.clear();
-    vector.resize(model.dimensions, 0.0);
-    for cell in profile.iter() {
-        model.fold_in(cell.item, cell.weight, vector);
-    }
+    model.shopper(profile, vector);
     *candidates = nearest(model, vector, k, query.shelf.items, mask, visited);
 }
 

@@ -22,7 +22,7 @@ pub(super) fn propose(
     k: usize,
     scratch: &mut Scratch,
 ) {
-    let settings = &snapshot.manifest.settings;
+    let settings = query.settings(snapshot);
     match source {
         Source::ItemCf => {
             query.profile(settings.item_cf.profile(), scratch);

@@ -18,7 +18,7 @@ const LEAST: f32 = 1e-3;
 
 /// Runs the source.
 pub(super) fn repeat(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
-    let settings = &snapshot.manifest.settings.repeat;
+    let settings = &query.settings(snapshot).repeat;
     let trend = &snapshot.parts.popularity.trending.by_item;
     let most = snapshot.parts.popularity.trending.scores.first().copied().unwrap_or(1.0);
     let Scratch { items, mask, candidates, last_ms, .. } = scratch;

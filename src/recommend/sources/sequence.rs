@@ -18,7 +18,7 @@ const STEPS_BACK: usize = 10;
 /// max(0, 1 − r / 10), r being how far back the newest shared item lies, and each
 /// item its idf.
 pub(super) fn session(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
-    let settings = &snapshot.manifest.settings.session;
+    let settings = &query.settings(snapshot).session;
     let model = &snapshot.parts.sessions;
     let newest = newest_items(query, settings.items, scratch);
     let Scratch { items, users: sessions, mask, candidates, .. } = scratch;
@@ -46,7 +46,7 @@ pub(super) fn session(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch:
 /// score_j = Σ over the newest baskets, or items on their own, of
 /// decay^(steps back) · Σ over their items i of T_ij.
 pub(super) fn transition(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
-    let settings = &snapshot.manifest.settings.transition;
+    let settings = &query.settings(snapshot).transition;
     let table = &snapshot.parts.transition;
     query.events(scratch);
     let Scratch { events, items, mask, candidates, .. } = scratch;

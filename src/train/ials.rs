@@ -1,0 +1,157 @@
+//! Embeddings by implicit alternating least squares (Hu, Koren and Volinsky, ICDM
+//! 2008), in the formulation of Rendle et al. (arXiv 2110.14037): minimises
+//!
+//! Σ over cells x_ui (1 − ⟨w_u, y_i⟩)² + α Σ over all u, i ⟨w_u, y_i⟩²
+//!   + λ Σ_u (n_u + α |I|) |w_u|² + λ Σ_i (n_i + α |U|) |y_i|²
+//!
+//! with n the sum of a row's cells. Each side's rows are solved by a few steps of
+//! conjugate gradients from where they stand (Takács, Pilászy and Tikk, RecSys 2011),
+//! a block of rows at once, so that the part all rows share is one dense product.
+
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand_distr::{Distribution, Normal};
+use rayon::prelude::*;
+
+use super::TrainError;
+use crate::domain::progress::Control;
+use crate::matrix::{Csr, Interactions};
+use crate::model::embeddings::{Embeddings, Ridge};
+use crate::model::settings::EmbeddingSettings;
+
+/// Rows that are solved together.
+const BLOCK: usize = 64;
+/// Steps of conjugate gradients a sweep.
+const STEPS: usize = 3;
+/// Standard deviation of a vector's first length.
+const START: f32 = 0.1;
+
+/// Trains vectors of all items, without a graph.
+///
+/// # Errors
+/// [`TrainError::Cancelled`], or [`TrainError::Factorisation`].
+pub fn train(
+    matrix: &Interactions,
+    settings: &EmbeddingSettings,
+    seed: u64,
+    control: &Control<'_>,
+) -> Result<Embeddings, TrainError> {
+    let (users, items) = (matrix.by_user.rows(), matrix.by_item.rows());
+    let dimensions = settings.dimensions;
+    let failed = |e: &dyn std::fmt::Display| TrainError::Factorisation(e.to_string());
+    let spread = START / (dimensions as f32).sqrt();
+    let draw = Normal::new(0.0, spread).map_err(|e| failed(&e))?;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut y = Array2::from_shape_simple_fn((items, dimensions), || draw.sample(&mut rng));
+    let mut w = Array2::zeros((users, dimensions));
+    for _ in 0..settings.sweeps {
+        control.check()?;
+        sweep(&matrix.by_user, &y, &mut w, settings);
+        sweep(&matrix.by_item, &w, &mut y, settings);
+    }
+    for (item, mut row) in y.axis_iter_mut(Axis(0)).enumerate() {
+        if matrix.by_item.degree(item) == 0 {
+            row.fill(0.0);
+        }
+    }
+    let longest = y.axis_iter(Axis(0)).map(|row| row.dot(&row).sqrt()).fold(0.0, f32::max);
+    if !longest.is_finite() || longest == 0.0 {
+        return Err(TrainError::Factorisation("the vectors are not finite".to_owned()));
+    }
+    y /= longest;
+    let ridge = Ridge {
+        gram: shared(y.view(), settings.unobserved).into_raw_vec_and_offset().0,
+        each: settings.regularisation / (longest * longest),
+        all: settings.unobserved * items as f32,
+    };
+    let known = |item| f32::from(u8::from(matrix.by_item.degree(item) > 0));
+    Ok(Embeddings {
+        dimensions,
+        vectors: y.into_raw_vec_and_offset().0,
+        fold_in: (0..items).map(known).collect(),
+        ridge: Some(ridge),
+        ann: Default::default(),
+    })
+}
+
+/// α YᵀY: what every row's system shares.
+fn shared(y: ArrayView2<'_, f32>, unobserved: f32) -> Array2<f32> {
+    let chunks = y.axis_chunks_iter(Axis(0), 4_096).into_par_iter();
+    let parts: Vec<Array2<f32>> = chunks.map(|rows| rows.t().dot(&rows) * unobserved).collect();
+    // In their order, so that rounding is the same every time.
+    parts.iter().fold(Array2::zeros((y.ncols(), y.ncols())), |sum, part| sum + part)
+}
+
+/// Moves every row of `own` towards its solution for fixed `other`.
+fn sweep(cells: &Csr, other: &Array2<f32>, own: &mut Array2<f32>, settings: &EmbeddingSettings) {
+    let gram = shared(other.view(), settings.unobserved);
+    let all = settings.unobserved * other.nrows() as f32;
+    let blocks = own.axis_chunks_iter_mut(Axis(0), BLOCK).into_par_iter().enumerate();
+    blocks.for_each(|(block, rows)| {
+        let ridges: Vec<f32> = (0..rows.nrows())
+            .map(|at| cells.row(block * BLOCK + at).1.iter().sum::<f32>())
+            .map(|n| settings.regularisation * (n + all))
+            .collect();
+        let system = System { cells, first: block * BLOCK, gram: &gram, other, ridges };
+        system.solve(rows);
+    });
+}
+
+/// The systems of a block of rows: (α YᵀY + Σ_i x_i y_i y_iᵀ + λ_r) w_r = Σ_i x_i y_i.
+struct System<'a> {
+    cells: &'a Csr,
+    first: usize,
+    gram: &'a Array2<f32>,
+    other: &'a Array2<f32>,
+    ridges: Vec<f32>,
+}
+
+impl System<'_> {
+    fn solve(&self, mut x: ArrayViewMut2<'_, f32>) {
+        let shape = x.raw_dim();
+        let (mut residual, mut product) = (Array2::zeros(shape), Array2::zeros(shape));
+        self.apply(x.view(), &mut product);
+        for (at, mut row) in residual.axis_iter_mut(Axis(0)).enumerate() {
+            for (column, value) in self.cells.pairs(self.first + at) {
+                row.scaled_add(value, &self.other.row(column as usize));
+            }
+        }
+        residual -= &product;
+        let mut direction = residual.clone();
+        let squares = |m: &Array2<f32>| -> Vec<f32> {
+            m.axis_iter(Axis(0)).map(|row| row.dot(&row)).collect()
+        };
+        let mut before = squares(&residual);
+        for _ in 0..STEPS {
+            self.apply(direction.view(), &mut product);
+            for at in 0..shape[0] {
+                let along = direction.row(at).dot(&product.row(at));
+                let step = if along > 0.0 { before[at] / along } else { 0.0 };
+                x.row_mut(at).scaled_add(step, &direction.row(at));
+                residual.row_mut(at).scaled_add(-step, &product.row(at));
+            }
+            let after = squares(&residual);
+            for (at, mut row) in direction.axis_iter_mut(Axis(0)).enumerate() {
+                let keep = if before[at] > 0.0 { after[at] / before[at] } else { 0.0 };
+                row *= keep;
+                row += &residual.row(at);
+            }
+            before = after;
+        }
+    }
+
+    /// Each row's matrix times that row of `x`.
+    fn apply(&self, x: ArrayView2<'_, f32>, out: &mut Array2<f32>) {
+        general_mat_mul(1.0, &x, self.gram, 0.0, out);
+        for (at, mut row) in out.axis_iter_mut(Axis(0)).enumerate() {
+            let own = x.row(at);
+            row.scaled_add(self.ridges[at], &own);
+            for (column, value) in self.cells.pairs(self.first + at) {
+                let y = self.other.row(column as usize);
+                row.scaled_add(value * y.dot(&own), &y);
+            }
+        }
+    }
+}
