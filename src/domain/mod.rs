@@ -5,6 +5,7 @@ pub mod error;
 pub mod event;
 pub mod history;
 pub mod item;
+pub mod kernels;
 pub mod limits;
 pub mod progress;
 pub mod topk;

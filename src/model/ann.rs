@@ -2,11 +2,11 @@
 //! arXiv 1603.09320) for the largest inner products. The graph is built
 //! elsewhere; here it is flat arrays: no pointers, no hashing, no locks.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use multiversion::multiversion;
 
-use super::embeddings::{Embeddings, dot};
-use crate::domain::topk::Scored;
+use super::embeddings::Embeddings;
+use crate::domain::kernels::{dot, dot_here};
+use crate::domain::topk::{Scored, keep_top};
 
 /// A frozen graph over the items of [`Embeddings`].
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -21,6 +21,12 @@ pub struct Ann {
     pub ef: usize,
 }
 
+/// Who links to whom on one layer of a graph.
+pub trait Links {
+    /// Nodes that a node links to.
+    fn links(&self, node: u32) -> &[u32];
+}
+
 /// Links of one layer, node by node.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Layer {
@@ -31,114 +37,164 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Nodes that a node links to.
+    /// From the links of every node, in order.
+    pub fn new(nodes: impl IntoIterator<Item = impl AsRef<[u32]>>) -> Self {
+        let mut layer = Self { starts: vec![0], links: Vec::new() };
+        for links in nodes {
+            layer.links.extend_from_slice(links.as_ref());
+            layer.starts.push(layer.links.len() as u32);
+        }
+        layer
+    }
+}
+
+impl Links for Layer {
     #[inline]
-    pub fn links(&self, node: u32) -> &[u32] {
+    fn links(&self, node: u32) -> &[u32] {
         let node = node as usize;
         &self.links[self.starts[node] as usize..self.starts[node + 1] as usize]
     }
 }
 
-/// Reused between searches: which nodes were seen.
-#[derive(Debug, Default)]
-pub struct Visited {
-    marks: Vec<u32>,
-    epoch: u32,
+/// Vectors of equal length, row by row.
+#[derive(Debug, Clone, Copy)]
+pub struct Vectors<'a> {
+    /// Length of each.
+    pub dimensions: usize,
+    /// All of them.
+    pub values: &'a [f32],
 }
 
-impl Visited {
+impl Vectors<'_> {
+    /// One of them.
+    #[inline(always)]
+    pub fn row(&self, node: u32) -> &[f32] {
+        let start = node as usize * self.dimensions;
+        &self.values[start..start + self.dimensions]
+    }
+}
+
+/// Memory of searches, reused between them.
+#[derive(Debug, Default)]
+pub struct Walk {
+    /// Per node: the search that saw it last.
+    seen: Vec<u32>,
+    search: u32,
+    /// The best nodes seen, best first.
+    best: Vec<Scored>,
+    /// Which of `best` were looked behind.
+    done: Vec<bool>,
+    /// Nodes just come upon.
+    fresh: Vec<u32>,
+}
+
+impl Walk {
     fn begin(&mut self, nodes: usize) {
-        if self.marks.len() < nodes {
-            self.marks.resize(nodes, 0);
+        if self.seen.len() < nodes {
+            self.seen.resize(nodes, 0);
         }
-        self.epoch = self.epoch.wrapping_add(1);
-        if self.epoch == 0 {
-            self.marks.fill(0);
-            self.epoch = 1;
+        self.search = self.search.wrapping_add(1);
+        if self.search == 0 {
+            self.seen.fill(0);
+            self.search = 1;
         }
+        self.best.clear();
+        self.done.clear();
     }
 
     /// Marks a node; false where it was marked before.
-    #[inline]
+    #[inline(always)]
     fn mark(&mut self, node: u32) -> bool {
-        let mark = &mut self.marks[node as usize];
-        std::mem::replace(mark, self.epoch) != self.epoch
+        let seen = &mut self.seen[node as usize];
+        std::mem::replace(seen, self.search) != self.search
     }
-}
 
-/// A node by its score, for heaps.
-#[derive(PartialEq)]
-struct ByScore(Scored);
-
-impl Eq for ByScore {}
-impl PartialOrd for ByScore {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for ByScore {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        Scored::best_first(&other.0, &self.0)
+    /// Puts a node in its place among the best `ef`; where that is, if it has one.
+    #[inline(always)]
+    fn offer(&mut self, node: Scored, ef: usize) -> Option<usize> {
+        if self.best.len() == ef {
+            if self.best.last().is_some_and(|worst| node.score <= worst.score) {
+                return None;
+            }
+            self.best.pop();
+            self.done.pop();
+        }
+        let place = self.best.partition_point(|s| Scored::best_first(s, &node).is_lt());
+        self.best.insert(place, node);
+        self.done.insert(place, false);
+        Some(place)
     }
 }
 
 impl Embeddings {
+    /// The vectors of all items.
+    pub fn vectors(&self) -> Vectors<'_> {
+        Vectors { dimensions: self.dimensions, values: &self.vectors }
+    }
+
     /// Nearly the best `k` items by inner product with `query`, best first.
     /// `ef` candidates are kept on the way: at least k and [`Ann::ef`].
-    pub fn search(&self, query: &[f32], k: usize, ef: usize, visited: &mut Visited) -> Vec<Scored> {
+    pub fn search(&self, query: &[f32], k: usize, ef: usize, walk: &mut Walk) -> Vec<Scored> {
         let Some((ground, upper)) = self.ann.layers.split_first() else { return Vec::new() };
-        let score = |node: u32| Scored { idx: node, score: dot(query, self.vector(node)) };
-        let mut nearest = score(self.ann.entry);
-        for layer in upper.iter().rev() {
-            while let Some(next) = layer
-                .links(nearest.idx)
-                .iter()
-                .map(|&n| score(n))
-                .min_by(Scored::best_first)
-                .filter(|next| next.score > nearest.score)
-            {
-                nearest = next;
-            }
-        }
-        visited.begin(self.items());
+        let start = descend(self.vectors(), query, upper, self.ann.entry);
         let ef = ef.max(k).max(self.ann.ef);
-        let mut found = beam(ground, nearest, ef, visited, score);
-        found.extend(self.ann.side.iter().filter(|&&n| visited.mark(n)).map(|&n| score(n)));
-        crate::domain::topk::keep_top(&mut found, k);
+        let found = best_first(self.vectors(), query, ground, start, ef, walk);
+        let mut found: Vec<Scored> = found.iter().copied().take(k).collect();
+        if !self.ann.side.is_empty() {
+            let side = self.ann.side.iter().filter(|&&n| walk.mark(n));
+            found.extend(side.map(|&n| Scored { idx: n, score: dot(query, self.vector(n)) }));
+            keep_top(&mut found, k);
+        }
         found
     }
 }
 
-/// Best-first search on one layer, keeping the best `ef`.
-fn beam(
-    layer: &Layer,
-    start: Scored,
-    ef: usize,
-    visited: &mut Visited,
-    score: impl Fn(u32) -> Scored,
-) -> Vec<Scored> {
-    let mut open = BinaryHeap::from([ByScore(start)]);
-    let mut kept = BinaryHeap::from([Reverse(ByScore(start))]);
-    visited.mark(start.idx);
-    while let Some(ByScore(node)) = open.pop() {
-        let worst = kept.peek().map_or(f32::MIN, |Reverse(ByScore(s))| s.score);
-        if kept.len() >= ef && node.score < worst {
-            break;
-        }
-        for &link in layer.links(node.idx) {
-            if !visited.mark(link) {
-                continue;
-            }
-            let next = score(link);
-            let worst = kept.peek().map_or(f32::MIN, |Reverse(ByScore(s))| s.score);
-            if kept.len() < ef || next.score > worst {
-                open.push(ByScore(next));
-                kept.push(Reverse(ByScore(next)));
-                if kept.len() > ef {
-                    kept.pop();
-                }
-            }
+/// Down the upper layers, from the highest, always to the best neighbour.
+pub fn descend(vectors: Vectors<'_>, query: &[f32], upper: &[Layer], entry: u32) -> u32 {
+    let score = |node: u32| Scored { idx: node, score: dot(query, vectors.row(node)) };
+    let mut nearest = score(entry);
+    for layer in upper.iter().rev() {
+        let best =
+            |from: u32| layer.links(from).iter().map(|&n| score(n)).min_by(Scored::best_first);
+        while let Some(next) = best(nearest.idx).filter(|next| next.score > nearest.score) {
+            nearest = next;
         }
     }
-    kept.into_iter().map(|Reverse(ByScore(s))| s).collect()
+    nearest.idx
+}
+
+/// Best-first search on one layer from `start`: the best `ef` nodes, best first.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+pub fn best_first<'w, L: Links>(
+    vectors: Vectors<'_>,
+    query: &[f32],
+    layer: &L,
+    start: u32,
+    ef: usize,
+    walk: &'w mut Walk,
+) -> &'w [Scored] {
+    walk.begin(vectors.values.len() / vectors.dimensions);
+    walk.mark(start);
+    walk.offer(Scored { idx: start, score: dot_here(query, vectors.row(start)) }, ef);
+    let mut at = 0;
+    while at < walk.best.len() {
+        if std::mem::replace(&mut walk.done[at], true) {
+            at += 1;
+            continue;
+        }
+        let mut fresh = std::mem::take(&mut walk.fresh);
+        fresh.clear();
+        fresh.extend(layer.links(walk.best[at].idx).iter().filter(|&&node| walk.mark(node)));
+        // What lies before the first newcomer has been looked behind.
+        let mut first = at + 1;
+        for &idx in &fresh {
+            let score = dot_here(query, vectors.row(idx));
+            if let Some(place) = walk.offer(Scored { idx, score }, ef) {
+                first = first.min(place);
+            }
+        }
+        walk.fresh = fresh;
+        at = first;
+    }
+    &walk.best
 }

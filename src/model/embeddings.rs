@@ -10,6 +10,7 @@
 
 use super::Ann;
 use crate::domain::ItemIdx;
+use crate::domain::kernels::{add, dot};
 use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::matrix::weight::Cell;
 
@@ -134,40 +135,9 @@ impl Embeddings {
     }
 }
 
-/// Adds `weight` times `x`.
-#[inline]
-fn add(sums: &mut [f32], weight: f32, x: &[f32]) {
-    sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += weight * x);
-}
-
-/// Inner product. Sixteen running sums let the compiler use whole registers.
-#[inline]
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let mut sums = [0.0f32; LANES];
-    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
-    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
-    for (x, y) in a_chunks.iter().zip(b_chunks) {
-        for lane in 0..LANES {
-            sums[lane] += x[lane] * y[lane];
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
-    sums.iter().sum::<f32>() + rest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dot_of_any_length() {
-        for len in [0, 1, 15, 16, 17, 100] {
-            let a: Vec<f32> = (0..len).map(|i| i as f32).collect();
-            let expected: f32 = a.iter().map(|x| x * 2.0).sum();
-            assert_eq!(dot(&a, &vec![2.0; len]), expected);
-        }
-    }
 
     #[test]
     fn a_scan_skips_items_without_interactions() {

@@ -1,6 +1,6 @@
 //! What training makes and serving reads: immutable once published.
 //!
-//! - [`settings`]: how a snapshot was trained and how its sources are blended
+//! - [`settings`], [`blend`]: how a snapshot was trained and how its sources are blended
 //! - [`popularity`], [`habits`], [`user_cf`], [`embeddings`], [`ann`], [`sessions`], [`second_stage`]:
 //!   the parts;
 //!   the others are plain [`Csr`] tables of neighbours
@@ -9,6 +9,7 @@
 //! - [`tensors`]: the arrays as safetensors
 
 pub mod ann;
+pub mod blend;
 pub mod disk;
 pub mod embeddings;
 pub mod habits;

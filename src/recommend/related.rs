@@ -24,9 +24,8 @@ pub fn similar_items(
     take(&mut list, Source::ItemCf, limit, scratch);
     let vector = parts.embeddings.vector(item);
     if list.len() < limit && !vector.is_empty() {
-        let Scratch { mask, visited, candidates, .. } = &mut *scratch;
-        *candidates =
-            sources::nearest(&parts.embeddings, vector, limit, shelf.items, mask, visited);
+        let Scratch { mask, walk, candidates, .. } = &mut *scratch;
+        *candidates = sources::nearest(&parts.embeddings, vector, limit, shelf.items, mask, walk);
         take(&mut list, Source::Embedding, limit, scratch);
     }
     fill::fill(&mut list, limit, [&parts.popularity.trending], &mut scratch.mask);

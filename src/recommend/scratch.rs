@@ -6,7 +6,7 @@ use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::live::ItemMask;
 use crate::matrix::weight::Cell;
 use crate::model::Source;
-use crate::model::ann::Visited;
+use crate::model::ann::Walk;
 
 /// One request's working memory. Grows to the store's size and stays.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub struct Scratch {
     pub(super) candidates: Vec<Scored>,
     /// Per item of the shopper's: when they last bought it.
     pub(super) last_ms: ahash::AHashMap<u32, i64>,
-    pub(super) visited: Visited,
+    pub(super) walk: Walk,
 }
 
 /// Sums by dense id: adding is one array write, and clearing costs only what

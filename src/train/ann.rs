@@ -1,22 +1,23 @@
-//! Builds the nearest-neighbour graph with hnsw_rs, freezes it into flat
-//! arrays, and checks that it finds what an exact scan finds.
+//! The nearest-neighbour graph: a ground layer that links all items ([`ground`]),
+//! layers above it that lead there ([`navigation`]), and the check that it finds what
+//! an exact scan finds.
 //!
-//! Inner products are searched as the distance 1 − ⟨x, y⟩ on vectors of norm at
-//! most 1. hnsw_rs can leave points that no path leads to (its issue 37), so
-//! every item is looked up by its own vector afterwards, and the ground layer is
-//! walked whole; the misses go into a side list that every search scans. Its parallel build is not deterministic:
-//! two trainings with one seed can differ in the graph, never in the vectors.
+//! Links are cut where a node has too many, which can leave nodes that no path leads
+//! to. So every item is looked up by its own vector afterwards, and the ground layer
+//! is walked whole; the misses go into a side list that every search scans.
 
-use hnsw_rs::hnsw::Hnsw;
-use hnsw_rs::prelude::Distance;
+use std::collections::HashSet;
+
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 
-use super::TrainError;
+use super::ground::{self, Density};
+use super::{TrainError, navigation};
+use crate::domain::kernels::dot;
 use crate::domain::progress::{Cancelled, Control};
-use crate::model::ann::{Layer, Visited};
-use crate::model::embeddings::dot;
+use crate::model::ann::{self, Links, Walk};
 use crate::model::settings::EmbeddingSettings;
 use crate::model::{Ann, Embeddings};
 
@@ -26,23 +27,14 @@ const REQUIRED_RECALL: f64 = 0.95;
 const WANTED_RECALL: f64 = 0.99;
 /// Search depths tried, in order.
 const DEPTHS: [usize; 5] = [32, 64, 128, 256, 512];
+/// Depth at which every item is looked up by its own vector.
+const LOOK_UP_DEPTH: usize = 64;
 /// Queries compared with an exact scan.
 const CHECKS: usize = 500;
 /// Neighbours looked for in every check.
 const CHECK_K: usize = 10;
-const MAX_LAYERS: usize = 16;
-/// Points inserted between two looks at whether to stop.
-const INSERT_CHUNK: usize = 20_000;
-
-#[derive(Clone, Copy)]
-struct InnerProduct;
-
-impl Distance<f32> for InnerProduct {
-    fn eval(&self, a: &[f32], b: &[f32]) -> f32 {
-        // Rounding may take the product a hair past 1, and hnsw_rs asserts distances >= 0.
-        (1.0 - dot(a, b)).max(0.0)
-    }
-}
+/// One item in so many stands on the layers above the ground.
+const NAVIGATED: usize = 32;
 
 /// Builds the graph over `embeddings` and chooses its search depth. Returns its
 /// recall at 10 against an exact scan.
@@ -55,20 +47,30 @@ pub fn build(
     seed: u64,
     control: &Control<'_>,
 ) -> Result<f64, TrainError> {
-    embeddings.ann = freeze(embeddings, settings, control)?;
+    embeddings.ann = graph(embeddings, settings, seed, control)?;
+    check(embeddings, seed)
+}
+
+/// Chooses the depth of searches and what is scanned besides; returns the recall at 10
+/// against an exact scan.
+///
+/// # Errors
+/// [`TrainError::Recall`] where no depth reaches the required recall.
+pub fn check(embeddings: &mut Embeddings, seed: u64) -> Result<f64, TrainError> {
+    embeddings.ann.ef = LOOK_UP_DEPTH;
+    embeddings.ann.side = missed(embeddings);
+    let mut reached = 0.0;
     for ef in DEPTHS {
         embeddings.ann.ef = ef;
-        embeddings.ann.side = missed(embeddings);
-        let recall = recall(embeddings, seed);
-        if recall >= WANTED_RECALL || (ef == DEPTHS[DEPTHS.len() - 1] && recall >= REQUIRED_RECALL)
-        {
-            return Ok(recall);
-        }
-        if ef == DEPTHS[DEPTHS.len() - 1] {
-            return Err(TrainError::Recall { recall, required: REQUIRED_RECALL });
+        reached = recall(embeddings, seed);
+        if reached >= WANTED_RECALL {
+            break;
         }
     }
-    unreachable!("the loop returns at its last depth")
+    match reached >= REQUIRED_RECALL {
+        true => Ok(reached),
+        false => Err(TrainError::Recall { recall: reached, required: REQUIRED_RECALL }),
+    }
 }
 
 /// Items with a vector.
@@ -76,56 +78,35 @@ fn nodes(embeddings: &Embeddings) -> Vec<u32> {
     (0..embeddings.items() as u32).filter(|&i| embeddings.fold_in[i as usize] > 0.0).collect()
 }
 
-fn freeze(
+/// The graph alone, unchecked.
+///
+/// # Errors
+/// [`Cancelled`] when told to stop.
+pub fn graph(
     embeddings: &Embeddings,
     settings: &EmbeddingSettings,
+    seed: u64,
     control: &Control<'_>,
 ) -> Result<Ann, Cancelled> {
-    let nodes = nodes(embeddings);
-    let graph = Hnsw::<f32, InnerProduct>::new(
-        settings.links,
-        nodes.len().max(1),
-        MAX_LAYERS,
-        settings.ef_construction,
-        InnerProduct,
-    );
-    let points: Vec<(&[f32], usize)> =
-        nodes.iter().map(|&n| (embeddings.vector(n), n as usize)).collect();
-    for chunk in points.chunks(INSERT_CHUNK) {
-        control.check()?;
-        graph.parallel_insert_slice(&chunk.to_vec());
+    let density = Density { links: settings.links, candidates: settings.ef_construction };
+    let vectors = embeddings.vectors();
+    let mut nodes = nodes(embeddings);
+    nodes.shuffle(&mut StdRng::seed_from_u64(seed));
+    let sample = nodes.len().div_ceil(NAVIGATED);
+    let (layers, entry) = navigation::build(vectors, &nodes[..sample], density);
+    if let Some(first) = nodes.iter().position(|&node| node == entry) {
+        nodes.swap(0, first);
     }
-
-    let levels = usize::from(graph.get_max_level_observed()) + 1;
-    let mut links: Vec<Vec<Vec<u32>>> = vec![vec![Vec::new(); embeddings.items()]; levels];
-    let mut entry = (0, 0);
-    for level in 0..levels {
-        for point in graph.get_point_indexation().get_layer_iterator(level) {
-            let node = point.get_origin_id();
-            // The lowest id on the highest layer, so that the entry does not depend on order.
-            if level > entry.0 || entry.1 == 0 {
-                entry = (level, node + 1);
-            } else if level == entry.0 {
-                entry.1 = entry.1.min(node + 1);
-            }
-            for (at, neighbours) in point.get_neighborhood_id().into_iter().enumerate() {
-                if at <= level {
-                    links[at][node] = neighbours.iter().map(|n| n.d_id as u32).collect();
-                }
-            }
-        }
-    }
-    let layers = links.into_iter().map(flatten).collect();
-    Ok(Ann { entry: entry.1.saturating_sub(1) as u32, layers, side: Vec::new(), ef: DEPTHS[0] })
-}
-
-fn flatten(nodes: Vec<Vec<u32>>) -> Layer {
-    let mut layer = Layer { starts: vec![0], links: Vec::new() };
-    for links in nodes {
-        layer.links.extend(links);
-        layer.starts.push(layer.links.len() as u32);
-    }
-    layer
+    // The sample is linked first, by searches from the entry; what navigation then
+    // leads to is linked already.
+    let sampled: HashSet<u32> = nodes[..sample].iter().copied().collect();
+    let start = |node: u32| match sampled.contains(&node) {
+        true => entry,
+        false => ann::descend(vectors, vectors.row(node), &layers, entry),
+    };
+    let ground = ground::link(vectors, &nodes, start, density, control)?;
+    let layers = std::iter::once(ground).chain(layers).collect();
+    Ok(Ann { entry, layers, side: Vec::new(), ef: DEPTHS[0] })
 }
 
 /// Items that no path leads to, and items that a search for their own vector
@@ -135,9 +116,9 @@ fn missed(embeddings: &Embeddings) -> Vec<u32> {
     let reached = reached(&embeddings.ann, embeddings.items());
     nodes(embeddings)
         .into_par_iter()
-        .map_init(Visited::default, |visited, node| {
+        .map_init(Walk::default, |walk, node| {
             let query = embeddings.vector(node);
-            let found = embeddings.search(query, CHECK_K, embeddings.ann.ef, visited);
+            let found = embeddings.search(query, CHECK_K, embeddings.ann.ef, walk);
             let own = dot(query, query);
             let belongs = found.len() < CHECK_K || found.iter().any(|s| s.score < own);
             let lost = belongs && found.iter().all(|s| s.idx != node);
@@ -163,8 +144,8 @@ fn reached(ann: &Ann, items: usize) -> Vec<bool> {
     reached
 }
 
-/// Mean share of the exact best ten that the graph finds, for queries that mix
-/// three random items, as shoppers do.
+/// Mean share of the exact best ten that the graph finds, for queries that mix an item
+/// and two that it links to, as shoppers do.
 fn recall(embeddings: &Embeddings, seed: u64) -> f64 {
     let nodes = nodes(embeddings);
     if nodes.is_empty() {
@@ -174,17 +155,19 @@ fn recall(embeddings: &Embeddings, seed: u64) -> f64 {
     let queries: Vec<Vec<f32>> = (0..CHECKS)
         .map(|_| {
             let mut query = vec![0.0; embeddings.dimensions];
-            for _ in 0..3 {
-                embeddings.fold_in(nodes[rng.random_range(0..nodes.len())], 1.0, &mut query);
+            let item = nodes[rng.random_range(0..nodes.len())];
+            let linked = embeddings.ann.layers.first().map_or(&[][..], |g| g.links(item));
+            for node in linked.iter().copied().take(2).chain([item]) {
+                embeddings.fold_in(node, 1.0, &mut query);
             }
             query
         })
         .collect();
     let shares: Vec<f64> = queries
         .par_iter()
-        .map_init(Visited::default, |visited, query| {
+        .map_init(Walk::default, |walk, query| {
             let exact = embeddings.scan(query, nodes.iter().copied(), CHECK_K);
-            let found = embeddings.search(query, CHECK_K, embeddings.ann.ef, visited);
+            let found = embeddings.search(query, CHECK_K, embeddings.ann.ef, walk);
             let worst = exact.last().map_or(f32::MIN, |s| s.score);
             // By score and not by id, so that ties are no misses.
             found.iter().filter(|s| s.score >= worst).count() as f64 / exact.len().max(1) as f64
@@ -198,6 +181,8 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use rand_distr::{Distribution, StandardNormal};
+
+    use crate::model::ann::Layer;
 
     use super::*;
 
@@ -226,8 +211,8 @@ mod tests {
         fold_in[1] = 0.0;
         let (embeddings, recall) = built(vectors, fold_in, 16);
         assert!(recall >= WANTED_RECALL, "{recall}");
-        let mut visited = Visited::default();
-        let found = embeddings.search(embeddings.vector(5), 3_000, 3_000, &mut visited);
+        let mut walk = Walk::default();
+        let found = embeddings.search(embeddings.vector(5), 3_000, 3_000, &mut walk);
         assert!(found.iter().all(|s| s.idx != 1), "an item without interactions has no place");
     }
 
@@ -240,18 +225,18 @@ mod tests {
             let kept: Vec<Vec<u32>> = (0..500)
                 .map(|n| layer.links(n).iter().copied().filter(|&l| l != 7).collect())
                 .collect();
-            *layer = flatten(kept);
+            *layer = Layer::new(kept);
         }
         embeddings.ann.entry = embeddings.ann.layers[0].links(7)[0];
         embeddings.ann.layers.truncate(1);
         embeddings.ann.side.clear();
-        let mut visited = Visited::default();
+        let mut walk = Walk::default();
         let query: Vec<f32> = embeddings.vector(7).iter().map(|x| x * 2.0).collect();
         let exact = embeddings.scan(&query, 0..500, 500);
-        assert!(embeddings.search(&query, 500, 500, &mut visited).iter().all(|s| s.idx != 7));
+        assert!(embeddings.search(&query, 500, 500, &mut walk).iter().all(|s| s.idx != 7));
         embeddings.ann.side = missed(&embeddings);
         assert!(embeddings.ann.side.contains(&7));
-        assert_eq!(embeddings.search(&query, 500, 500, &mut visited), exact);
+        assert_eq!(embeddings.search(&query, 500, 500, &mut walk), exact);
     }
 
     #[test]
@@ -259,7 +244,7 @@ mod tests {
         let (vectors, fold_in) = random(1, 8);
         let (embeddings, recall) = built(vectors, fold_in, 8);
         assert_eq!(recall, 1.0);
-        let found = embeddings.search(embeddings.vector(0), 5, 5, &mut Visited::default());
+        let found = embeddings.search(embeddings.vector(0), 5, 5, &mut Walk::default());
         assert_eq!(found.len(), 1);
     }
 }

@@ -126,9 +126,9 @@ impl System<'_> {
         let mut before = squares(&residual);
         for _ in 0..STEPS {
             self.apply(direction.view(), &mut product);
-            for at in 0..shape[0] {
+            for (at, square) in before.iter().enumerate() {
                 let along = direction.row(at).dot(&product.row(at));
-                let step = if along > 0.0 { before[at] / along } else { 0.0 };
+                let step = if along > 0.0 { square / along } else { 0.0 };
                 x.row_mut(at).scaled_add(step, &direction.row(at));
                 residual.row_mut(at).scaled_add(-step, &product.row(at));
             }
@@ -152,6 +152,67 @@ impl System<'_> {
                 let y = self.other.row(column as usize);
                 row.scaled_add(value * y.dot(&own), &y);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::matrix::weight::Cell;
+
+    /// Twenty shoppers of two tastes; each left one item of their taste out.
+    fn trained() -> (Embeddings, Vec<Vec<(u32, f32)>>) {
+        let rows: Vec<Vec<(u32, f32)>> = (0..20u32)
+            .map(|u| {
+                (0..12).filter(|i| i % 2 == u % 2 && i / 2 != u % 6).map(|i| (i, 1.0)).collect()
+            })
+            .collect();
+        let by_user = Csr::from_rows(12, rows.clone());
+        let last_seconds = vec![0; by_user.entries()];
+        let matrix = Interactions { by_item: by_user.transpose(), last_seconds, by_user };
+        let settings = EmbeddingSettings { dimensions: 4, sweeps: 20, ..Default::default() };
+        let cancel = AtomicBool::new(false);
+        let embeddings = train(&matrix, &settings, 7, &Control::new(&|_| {}, &cancel)).unwrap();
+        (embeddings, rows)
+    }
+
+    #[test]
+    fn what_a_shopper_left_out_is_proposed_first() {
+        let (embeddings, rows) = trained();
+        for (user, row) in (0u32..).zip(&rows) {
+            let profile: Vec<Cell> =
+                row.iter().map(|&(item, weight)| Cell { item, weight, last_ms: 0 }).collect();
+            let mut query = Vec::new();
+            embeddings.shopper(&profile, &mut query);
+            let others = (0..12).filter(|i| row.iter().all(|(item, _)| item != i));
+            let best = embeddings.scan(&query, others, 1)[0];
+            assert_eq!(best.idx, user % 6 * 2 + user % 2, "shopper {user}");
+        }
+    }
+
+    #[test]
+    fn a_shopper_folds_in_as_the_exact_solution() {
+        let (embeddings, _) = trained();
+        let ridge = embeddings.ridge.as_ref().unwrap();
+        let profile =
+            [Cell { item: 3, weight: 0.7, last_ms: 0 }, Cell { item: 5, weight: 0.2, last_ms: 0 }];
+        let mut query = Vec::new();
+        embeddings.shopper(&profile, &mut query);
+        let lambda = ridge.each * (0.9 + ridge.all);
+        for d in 0..4 {
+            let shared: f32 = (0..4).map(|e| ridge.gram[d * 4 + e] * query[e]).sum();
+            let mut left = shared + lambda * query[d];
+            let mut right = 0.0;
+            for cell in &profile {
+                let y = embeddings.vector(cell.item);
+                let product: f32 = y.iter().zip(&query).map(|(a, b)| a * b).sum();
+                left += cell.weight * product * y[d];
+                right += cell.weight * y[d];
+            }
+            assert!((left - right).abs() < 1e-4, "{left} {right}");
         }
     }
 }

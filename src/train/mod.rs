@@ -8,15 +8,18 @@
 //! - [`user_cf`]: inverted lists
 //! - [`ease`]: item weights in closed form
 //! - [`svd`], [`ials`]: the embeddings, in one of two ways
-//! - [`ann`]: the nearest-neighbour graph over them, built by hnsw_rs and checked
+//! - [`ann`]: the nearest-neighbour graph over them, built and checked: [`navigation`] by
+//!   hnsw_rs, [`ground`]
 //! - [`sessions`], [`transition`]: what goes with what in order of time
 
 pub mod ann;
 pub mod cooccurrence;
 pub mod ease;
+pub mod ground;
 pub mod habits;
 pub mod ials;
 pub mod material;
+pub mod navigation;
 pub mod popularity;
 pub mod sessions;
 pub mod svd;

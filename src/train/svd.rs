@@ -171,6 +171,6 @@ mod tests {
             }
             assert!(scores[own] > 0.01);
         }
-        assert_eq!(train(&matrix, &settings, 7, &control).unwrap().0, vectors, "seeded");
+        assert_eq!(train(&matrix, &settings, 7, &control).unwrap().vectors, vectors, "seeded");
     }
 }

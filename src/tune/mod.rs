@@ -31,7 +31,7 @@ use crate::model::{Manifest, SecondStage, Settings, Snapshot, Source};
 use crate::recommend::RepeatPolicy;
 use crate::train::{Material, TrainError, Trained};
 use blend::Proposals;
-use compare::mean;
+use compare::{is_better, mean};
 use sources::{Bench, World};
 use validation::Held;
 
@@ -253,7 +253,7 @@ impl Tuner<'_> {
         Ok(Tuned { second_stage, quality, tuning: Some(tuning), ..Tuned::untuned(settings) })
     }
 
-    /// Trees, where they beat the blend. Only over the sources that the blend keeps:
+    /// Trees, where they beat the blend by more than chance: they cost every list their time. Only over the sources that the blend keeps:
     /// with all of them the trees do no better, and every list would ask all of them.
     /// Only where order is known: what else tells candidates apart is mostly time, and
     /// without it trees do well here and badly on what comes (a split of check-ins).
@@ -266,7 +266,7 @@ impl Tuner<'_> {
     ) -> Option<SecondStage> {
         let (stage, staged) = second_stage::fit(&bench.stage_cases(settings), self.seed)?;
         quality.insert(STAGE.to_owned(), mean(&staged));
-        (mean(&staged) > mean(blended)).then_some(stage)
+        is_better(&staged, blended).then_some(stage)
     }
 }
 
@@ -300,7 +300,7 @@ mod tests {
 
     /// Sixty shoppers with five baskets of two items each; `item` says what the
     /// shopper's n-th basket begins with.
-    fn tuned(item: impl Fn(u32, u32) -> u32, before: Option<Settings>) -> Tuned {
+    fn log(item: impl Fn(u32, u32) -> u32) -> UserEvents {
         let bought = |(user, basket, second): (u32, u32, u32)| {
             let event = HistoryEvent {
                 time_ms: i64::from(basket) * 10 * DAY_MS + i64::from(user),
@@ -312,7 +312,11 @@ mod tests {
             (user, event)
         };
         let all = (0..60).flat_map(|u| (0..5).flat_map(move |b| [(u, b, 0), (u, b, 1)]));
-        let events = UserEvents::new(60, 200, all.map(bought).collect());
+        UserEvents::new(60, 300, all.map(bought).collect())
+    }
+
+    fn tuned(item: impl Fn(u32, u32) -> u32, before: Option<Settings>) -> Tuned {
+        let events = log(item);
         let cancel = AtomicBool::new(false);
         let control = Control::new(&|_| {}, &cancel);
         let served = before.is_some();
@@ -337,5 +341,23 @@ mod tests {
         let tuning = again.tuning.unwrap();
         assert_eq!(tuning.previous, Some(first.settings));
         assert!(again.quality[FITTED] >= tuning.previous_ndcg.unwrap() - 1e-9);
+    }
+
+    #[test]
+    fn sessions_get_settings_of_their_own() {
+        let before = Settings::default();
+        let events = log(|user, basket| (user % 20 + basket * 20) * 2);
+        let cancel = AtomicBool::new(false);
+        let control = Control::new(&|_| {}, &cancel);
+        let tuner =
+            Tuner { events: &events, start: before, served: false, seed: 1, control: &control };
+        let mut tuned = Tuned::untuned(before);
+        tuner.tune_sessions(&mut tuned, None, Budget::new(20, None)).unwrap();
+        let (settings, _) = tuned.sessions.as_ref().unwrap();
+        // A visit holds an item and the next one: what shoppers repeat says nothing.
+        assert_eq!(settings.blend.repeat, 0.0);
+        assert!(tuned.quality["session_validation_ndcg@10_blend"] > 0.9, "{:?}", tuned.quality);
+        assert_eq!(settings.item_cf.half_life_days, before.item_cf.half_life_days);
+        assert!(tuned.sources().contains(&Source::Repeat), "shoppers' lists go on as they were");
     }
 }

@@ -48,7 +48,7 @@ impl StageCase {
 }
 
 /// Cases are parted so often to measure what trees do on those they have not seen.
-const FOLDS: usize = 2;
+const FOLDS: usize = 4;
 
 /// Trains trees on `cases`; with them, the NDCG at 10 of each of `cases` by
 /// trees that were not trained on it. None where there is nothing to learn from.

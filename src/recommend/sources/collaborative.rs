@@ -3,7 +3,7 @@
 use crate::domain::topk::Scored;
 use crate::live::ItemMask;
 use crate::matrix::Csr;
-use crate::model::ann::Visited;
+use crate::model::ann::Walk;
 use crate::model::embeddings::SCAN_UP_TO;
 use crate::model::{Embeddings, Snapshot};
 use crate::recommend::{Query, Scratch};
@@ -70,9 +70,9 @@ pub(in crate::recommend) fn similar_users(
 /// score_j = ⟨q, y_j⟩ with q folded in from the profile.
 pub(super) fn embedding(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
     let model = &snapshot.parts.embeddings;
-    let Scratch { profile, mask, candidates, query: vector, visited, .. } = scratch;
+    let Scratch { profile, mask, candidates, query: vector, walk, .. } = scratch;
     model.shopper(profile, vector);
-    *candidates = nearest(model, vector, k, query.shelf.items, mask, visited);
+    *candidates = nearest(model, vector, k, query.shelf.items, mask, walk);
 }
 
 /// The best `k` items that may be offered by inner product with a vector, with
@@ -83,7 +83,7 @@ pub(in crate::recommend) fn nearest(
     k: usize,
     items: usize,
     mask: &ItemMask,
-    visited: &mut Visited,
+    walk: &mut Walk,
 ) -> Vec<Scored> {
     let allowed = mask.count();
     let forbidden = items.saturating_sub(allowed);
@@ -92,7 +92,7 @@ pub(in crate::recommend) fn nearest(
     let mut found = if must_scan || allowed <= SCAN_UP_TO || forbidden > FORBIDDEN_UP_TO {
         model.scan(vector, mask.iter(), k)
     } else {
-        model.search(vector, k + forbidden, 0, visited)
+        model.search(vector, k + forbidden, 0, walk)
     };
     found.retain(|s| s.score > 0.0 && mask.allows(s.idx));
     found.truncate(k);

@@ -1,0 +1,78 @@
+//! Loops over dense vectors, compiled for several generations of processors and
+//! chosen between when they run. All of them add in the same order, so that every
+//! machine computes the same.
+
+use multiversion::multiversion;
+
+/// Running sums that a dot product keeps: independent of each other, they fill whole
+/// registers and hide the time that one addition takes.
+const LANES: usize = 32;
+
+/// Inner product of two vectors of equal length.
+#[inline]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    dispatched_dot(a, b)
+}
+
+/// Adds `weight` times `x` to `sums`.
+#[inline]
+pub fn add(sums: &mut [f32], weight: f32, x: &[f32]) {
+    dispatched_add(sums, weight, x);
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn dispatched_dot(a: &[f32], b: &[f32]) -> f32 {
+    dot_here(a, b)
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn dispatched_add(sums: &mut [f32], weight: f32, x: &[f32]) {
+    sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += weight * x);
+}
+
+/// [`dot`], compiled for whatever the calling function is compiled for: for loops that
+/// choose once and not at every product.
+#[inline(always)]
+pub fn dot_here(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
+    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
+    for (x, y) in a_chunks.iter().zip(b_chunks) {
+        for lane in 0..LANES {
+            sums[lane] += x[lane] * y[lane];
+        }
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    a_rest.iter().zip(b_rest).fold(sums[0], |sum, (x, y)| sum + x * y)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_version_computes_the_same(
+            pairs in prop::collection::vec((-1.0f32..1.0, -1.0f32..1.0), 0..300),
+            weight in -2.0f32..2.0,
+        ) {
+            let (a, b): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
+            prop_assert_eq!(dot(&a, &b).to_bits(), dot_here(&a, &b).to_bits());
+            let exact: f64 = a.iter().zip(&b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
+            prop_assert!((f64::from(dot(&a, &b)) - exact).abs() < 1e-4);
+            let mut sums = a.clone();
+            add(&mut sums, weight, &b);
+            for at in 0..a.len() {
+                prop_assert_eq!(sums[at], a[at] + weight * b[at]);
+            }
+        }
+    }
+}
