@@ -9,6 +9,14 @@ use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 use super::status;
 use crate::domain::{Error, Violation};
 
+/// A message as it travels: not compressed, its length, itself.
+pub fn frame(message: &impl prost::Message) -> Vec<u8> {
+    let mut frame = vec![0];
+    frame.extend_from_slice(&(message.encoded_len() as u32).to_be_bytes());
+    frame.extend_from_slice(&message.encode_to_vec());
+    frame
+}
+
 /// The codec of every service.
 #[derive(Debug, Clone)]
 pub struct WireCodec<T, U>(ProstCodec<T, U>);

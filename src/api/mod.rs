@@ -3,11 +3,13 @@
 //!
 //! - [`pb`]: the generated protocol; [`codec`]: how messages that do not decode are refused
 //! - [`server`]: all services on a listener, health and reflection included
+//! - [`ceiling`]: what load tests compare with
 //! - [`status`]: the engine's errors as statuses with details
 //! - [`convert`]: what several services convert
 //! - [`recommendation`], [`event`], [`catalog`], [`model`]: one service each
 
 pub mod catalog;
+pub mod ceiling;
 pub mod codec;
 pub mod convert;
 pub mod event;

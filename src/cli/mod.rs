@@ -2,13 +2,15 @@
 //! are printed.
 //!
 //! - [`serve`], [`demo`], [`import`]: work on a data folder
-//! - [`evaluate`], [`plot`]: work on files alone
+//! - [`evaluate`], [`plot`], [`synth`]: work on files alone
 //! - [`train`], [`recommend`], [`similar`], [`models`]: work on a data folder or,
 //!   with `--server`, on a running server
+//! - [`bench`]: starts servers and loads them
 //! - [`backend`]: both of these behind one face; the gRPC client
 //! - [`output`]: tables for people, JSON for programs
 
 pub mod backend;
+pub mod bench;
 pub mod demo;
 pub mod evaluate;
 pub mod import;
@@ -18,6 +20,7 @@ pub mod plot;
 pub mod recommend;
 pub mod serve;
 pub mod similar;
+pub mod synth;
 pub mod train;
 
 use std::path::PathBuf;
@@ -63,6 +66,8 @@ enum Verb {
     Train(train::Train),
     Recommend(recommend::Recommend),
     Similar(similar::Similar),
+    Synth(synth::Synth),
+    Bench(bench::Bench),
     Models(models::Models),
     Evaluate(Box<evaluate::Evaluate>),
 }
@@ -101,6 +106,8 @@ impl Cli {
             Verb::Recommend(verb) => verb.run(config).await,
             Verb::Similar(verb) => verb.run(config).await,
             Verb::Models(verb) => verb.run(config).await,
+            Verb::Bench(verb) => verb.run(&config, self.common.data.is_some()).await,
+            Verb::Synth(verb) => tokio::task::block_in_place(|| verb.run()),
             Verb::Evaluate(verb) => tokio::task::block_in_place(|| verb.run(&config)),
         }
     }

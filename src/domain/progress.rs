@@ -25,13 +25,15 @@ pub enum Stage {
     Ann,
     /// Fitting settings to held-out behaviour.
     Tune,
+    /// Making lists ahead.
+    Lists,
     /// Writing the snapshot.
     Persist,
 }
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Stage; 11] = [
+    pub const ALL: [Stage; 12] = [
         Stage::ReadLog,
         Stage::Popularity,
         Stage::ItemCf,
@@ -42,6 +44,7 @@ impl Stage {
         Stage::Embeddings,
         Stage::Ann,
         Stage::Tune,
+        Stage::Lists,
         Stage::Persist,
     ];
 
@@ -58,6 +61,7 @@ impl Stage {
             Stage::Embeddings => "embeddings",
             Stage::Ann => "ann graph",
             Stage::Tune => "tune",
+            Stage::Lists => "lists",
             Stage::Persist => "persist",
         }
     }

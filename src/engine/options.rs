@@ -60,6 +60,10 @@ pub struct TrainOptions {
     pub tune_trials: usize,
     /// Minutes after which a tuning tries no more; 0: no such limit.
     pub tune_minutes: u64,
+    /// Lists made ahead by a training that is not the very first, of the shoppers who were
+    /// there last: they are answered at once until the shopper does something. Each takes
+    /// about 400 bytes.
+    pub prepared_lists: usize,
     /// How models are trained and their sources blended, where the tuner is off or
     /// has nothing to go by; where the first tuning starts.
     pub settings: Settings,
@@ -85,6 +89,7 @@ impl Default for TrainOptions {
             tune: true,
             tune_trials: 120,
             tune_minutes: 60,
+            prepared_lists: 1_000_000,
             settings: Settings::default(),
         }
     }

@@ -19,7 +19,7 @@ use crate::domain::{Error, Generation, Offset, Result, now_ms};
 use crate::live::history_event;
 use crate::matrix::UserEvents;
 use crate::model::Manifest;
-use crate::recommend::RepeatPolicy;
+use crate::recommend::{self, RepeatPolicy};
 use crate::store::{Entry, Record, replay};
 use crate::train::{Material, TrainError, train};
 use crate::tune::{Task, Tuned, Tuner};
@@ -327,19 +327,25 @@ impl Worker {
         let trained = train(&material, &settings, &sources, self.options.seed, &control)
             .map_err(|e| failed(&e))?;
         drop(material);
-        control.begin(Stage::Persist).map_err(|e| failed(&e))?;
-        let generation = self.state.models.next_generation();
         let manifest = Manifest {
-            generation,
+            generation: self.state.models.next_generation(),
             offset,
             newest_ms: events.newest_ms(),
             seed: self.options.seed,
-            created_ms: now_ms(),
-            train_seconds: started.elapsed().as_secs_f64(),
             ..Manifest::default()
         };
+        let generation = manifest.generation;
+        let mut snapshot = tuned.snapshot(trained, manifest);
+        if !quick {
+            control.begin(Stage::Lists).map_err(|e| failed(&e))?;
+            let most = self.options.prepared_lists;
+            let prepared = recommend::prepare(&snapshot, &events, self.repeat, most, &control);
+            snapshot.parts.prepared = Arc::new(prepared.map_err(|e| failed(&e))?);
+        }
         drop(events);
-        let snapshot = tuned.snapshot(trained, manifest);
+        control.begin(Stage::Persist).map_err(|e| failed(&e))?;
+        snapshot.manifest.created_ms = now_ms();
+        snapshot.manifest.train_seconds = started.elapsed().as_secs_f64();
         self.state.models.publish(snapshot, self.options.keep_models)?;
         Ok(generation)
     }

@@ -2,7 +2,7 @@
 //!
 //! - [`settings`], [`blend`]: how a snapshot was trained and how its sources are blended
 //! - [`popularity`], [`habits`], [`user_cf`], [`embeddings`], [`ann`], [`sessions`], [`second_stage`]:
-//!   the parts;
+//!   [`prepared`]: the parts;
 //!   the others are plain [`Csr`] tables of neighbours
 //! - [`manifest`]: what is known of a snapshot without reading its arrays
 //! - [`disk`]: saving, loading, listing, pruning
@@ -15,6 +15,7 @@ pub mod embeddings;
 pub mod habits;
 pub mod manifest;
 pub mod popularity;
+pub mod prepared;
 pub mod second_stage;
 pub mod sessions;
 pub mod settings;
@@ -28,6 +29,7 @@ pub use embeddings::Embeddings;
 pub use habits::Habits;
 pub use manifest::Manifest;
 pub use popularity::{Popularity, Ranking, Window};
+pub use prepared::Prepared;
 pub use second_stage::SecondStage;
 pub use sessions::Sessions;
 pub use settings::{Settings, Source};
@@ -71,6 +73,8 @@ pub struct Parts {
     pub second_stage: Arc<SecondStage>,
     /// The same for anonymous sessions, where they have settings of their own.
     pub session_stage: Arc<SecondStage>,
+    /// Lists made ahead; empty where none were.
+    pub prepared: Arc<Prepared>,
     /// Item embeddings and their nearest-neighbour graph.
     pub embeddings: Arc<Embeddings>,
 }

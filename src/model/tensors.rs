@@ -8,7 +8,9 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use super::ann::Layer;
 use super::embeddings::Ridge;
-use super::{Ann, Embeddings, Habits, Parts, Popularity, Ranking, SecondStage, Sessions, UserCf};
+use super::{
+    Ann, Embeddings, Habits, Parts, Popularity, Prepared, Ranking, SecondStage, Sessions, UserCf,
+};
 use crate::matrix::Csr;
 
 /// All arrays of a snapshot, ready to be written.
@@ -35,6 +37,12 @@ pub fn encode(parts: &Parts) -> Vec<u8> {
     out.csr("user_cf.newest_by_item", &parts.user_cf.newest_by_item);
     out.f32("user_cf.item_norm", &parts.user_cf.item_norm);
     out.f32("user_cf.user_norm", &parts.user_cf.user_norm);
+    out.numbers("prepared.repeats", &[u64::from(parts.prepared.repeats)]);
+    out.push("prepared.stamps", Dtype::U64, &parts.prepared.stamps);
+    out.u32("prepared.starts", &parts.prepared.starts);
+    out.u32("prepared.items", &parts.prepared.items);
+    out.f32("prepared.scores", &parts.prepared.scores);
+    out.push("prepared.sources", Dtype::U8, &parts.prepared.sources);
     let embeddings = &parts.embeddings;
     out.f32("embeddings.vectors", &embeddings.vectors);
     out.f32("embeddings.fold_in", &embeddings.fold_in);
@@ -104,6 +112,7 @@ pub fn decode(bytes: &[u8]) -> Result<Parts, String> {
         ease: Arc::new(from.csr("ease")?),
         sessions: Arc::new(sessions),
         transition: Arc::new(from.csr("transition")?),
+        prepared: Arc::new(from.prepared()?),
         embeddings: Arc::new(from.embeddings()?),
     })
 }
@@ -216,6 +225,21 @@ impl Reader<'_, '_> {
             width: width.first().map_or(0, |&w| w as usize),
         };
         if matrix.is_consistent() { Ok(matrix) } else { Err(format!("matrix {name} is ragged")) }
+    }
+
+    fn prepared(&self) -> Result<Prepared, String> {
+        let prepared = Prepared {
+            repeats: self.numbers("prepared.repeats")?.first() == Some(&1),
+            stamps: self.numbers("prepared.stamps")?,
+            starts: self.u32("prepared.starts")?,
+            items: self.u32("prepared.items")?,
+            scores: self.f32("prepared.scores")?,
+            sources: self.values("prepared.sources", Dtype::U8)?,
+        };
+        match prepared.is_consistent() {
+            true => Ok(prepared),
+            false => Err("the prepared lists do not fit together".to_owned()),
+        }
     }
 
     /// None with an SVD, which has none.

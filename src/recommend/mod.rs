@@ -7,18 +7,21 @@
 //! - [`blend`]: one score from several sources
 //! - [`features`]: what the second stage is told
 //! - [`fill`]: popular items, then the catalogue, where candidates run out
+//! - [`prepared`]: lists made ahead, when a snapshot is trained
 //! - [`related`]: similar items, bought together, similar users, popular
 //! - [`scratch`]: memory that requests reuse
 
 pub mod blend;
 pub mod features;
 pub mod fill;
+pub mod prepared;
 pub mod query;
 pub mod related;
 pub mod scratch;
 pub mod sources;
 
 pub use features::{FEATURES, Features};
+pub use prepared::prepare;
 pub use query::{Query, RepeatPolicy, Shelf};
 pub use related::{bought_together, popular, similar_items, similar_users};
 pub use scratch::Scratch;
@@ -93,6 +96,9 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     let popularity = &snapshot.parts.popularity;
     query.shelf.mask(&mut scratch.mask);
     query.exclude(snapshot, scratch);
+    if let Some(items) = prepared::answer(snapshot, query, scratch) {
+        return List { items, basis: Basis::History };
+    }
     let basis = query.basis(snapshot, scratch);
     let mut items = match query.strategy {
         _ if basis == Basis::Popular => Vec::new(),

@@ -147,6 +147,7 @@ pub fn train(
             transition: Arc::new(transition),
             second_stage: Arc::default(),
             session_stage: Arc::default(),
+            prepared: Arc::default(),
             embeddings: Arc::new(embeddings),
         },
     })

@@ -1,20 +1,24 @@
-//! The ceiling of gRPC on this machine: the same service as the real one, with
-//! every answer ready beforehand. What a load tester measures here is tonic, the
-//! kernel and the load generator; the difference to the real server is ours.
-//!
-//! `cargo run --release --example ceiling -- 127.0.0.1:50052`
+//! The ceiling of gRPC on a machine: the service with every answer ready beforehand.
+//! What a load test measures here is tonic, the kernel and the load generator; the
+//! difference to the real server is ours.
 
-use qianmian::api::pb;
-use qianmian::api::pb::recommendation_service_server::{
-    RecommendationService, RecommendationServiceServer,
-};
+use tokio::net::TcpListener;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use super::pb;
+use super::pb::recommendation_service_server::{
+    RecommendationService, RecommendationServiceServer,
+};
+use super::server::ServeError;
 
+/// Answers `Recommend` with the same list, whatever is asked.
 struct Ceiling(pb::RecommendResponse);
+
+fn refused() -> Status {
+    Status::unimplemented("the ceiling answers Recommend alone")
+}
 
 #[tonic::async_trait]
 impl RecommendationService for Ceiling {
@@ -29,50 +33,50 @@ impl RecommendationService for Ceiling {
         &self,
         _: Request<pb::SimilarItemsRequest>,
     ) -> Result<Response<pb::SimilarItemsResponse>, Status> {
-        Err(Status::unimplemented("only Recommend"))
+        Err(refused())
     }
 
     async fn similar_users(
         &self,
         _: Request<pb::SimilarUsersRequest>,
     ) -> Result<Response<pb::SimilarUsersResponse>, Status> {
-        Err(Status::unimplemented("only Recommend"))
+        Err(refused())
     }
 
     async fn bought_together(
         &self,
         _: Request<pb::BoughtTogetherRequest>,
     ) -> Result<Response<pb::BoughtTogetherResponse>, Status> {
-        Err(Status::unimplemented("only Recommend"))
+        Err(refused())
     }
 
     async fn popular(
         &self,
         _: Request<pb::PopularRequest>,
     ) -> Result<Response<pb::PopularResponse>, Status> {
-        Err(Status::unimplemented("only Recommend"))
+        Err(refused())
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:50052".to_owned());
+/// Serves lists of `length` until the process ends.
+///
+/// # Errors
+/// Where the transport fails.
+pub async fn serve(listener: TcpListener, length: usize) -> Result<(), ServeError> {
     let item = |i: usize| pb::ScoredItem {
-        item_id: format!("{}", 20_000 + i),
+        item_id: format!("i{}", 20_000 + i),
         score: 1.0 / (1 + i) as f64,
         source: pb::Source::ItemCf.into(),
     };
     let answer = pb::RecommendResponse {
         recommendation_id: "01a20065-73ec-74df-b499-ef7bfeac1583".to_owned(),
         generation: 1,
-        items: (0..20).map(item).collect(),
+        items: (0..length).map(item).collect(),
         basis: pb::Basis::History.into(),
     };
-    println!("ceiling on {address}");
     Server::builder()
-        .tcp_nodelay(true)
         .add_service(RecommendationServiceServer::new(Ceiling(answer)))
-        .serve(address.parse()?)
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
         .await?;
     Ok(())
 }

@@ -1,0 +1,164 @@
+//! Loads a gRPC server from one thread over a few HTTP/2 connections. Requests are ready
+//! frames and answers are not decoded, so that what is measured is the server's.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::Request;
+use tokio::net::TcpStream;
+use tokio::task::LocalSet;
+
+use super::super::Failure;
+
+/// Connections to the server.
+const CONNECTIONS: usize = 4;
+
+/// What is asked, over and over.
+#[derive(Debug, Clone)]
+pub struct Calls {
+    /// `/package.Service/Method`
+    pub path: String,
+    /// Framed requests, asked in turn.
+    pub frames: Vec<Bytes>,
+}
+
+/// How it is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How long.
+    pub duration: Duration,
+    /// Requests under way at once.
+    pub concurrency: usize,
+    /// Requests a second; none: as many as are answered.
+    pub rate: Option<f64>,
+}
+
+/// How it went.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Time of each answered request in microseconds, ascending; with a rate, from when
+    /// it should have been sent.
+    pub micros: Vec<u32>,
+    /// Requests that were refused.
+    pub refused: usize,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl Outcome {
+    /// Answers a second.
+    pub fn rate(&self) -> f64 {
+        self.micros.len() as f64 / self.seconds
+    }
+
+    /// The time within which this share of requests was answered, in milliseconds.
+    pub fn quantile(&self, share: f64) -> f64 {
+        let at = (self.micros.len() as f64 * share) as usize;
+        self.micros.get(at).or(self.micros.last()).map_or(0.0, |&us| f64::from(us) / 1e3)
+    }
+}
+
+/// Loads the server at `address`.
+///
+/// # Errors
+/// Where a connection fails.
+pub fn run(address: &str, calls: &Calls, pace: Pace) -> Result<Outcome, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, drive(address, calls, pace))
+}
+
+/// What the workers share.
+struct Shared {
+    calls: Calls,
+    pace: Pace,
+    uri: String,
+    started: Instant,
+    sent: Cell<usize>,
+    outcome: RefCell<Outcome>,
+}
+
+async fn drive(address: &str, calls: &Calls, pace: Pace) -> Result<Outcome, Failure> {
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (client, connection) = h2::client::handshake(stream).await?;
+        tokio::task::spawn_local(async move {
+            // Ends with the clients of the connection; a failure shows in their answers.
+            let _ = connection.await;
+        });
+        connections.push(client);
+    }
+    let shared = Rc::new(Shared {
+        calls: calls.clone(),
+        pace,
+        uri: format!("http://{address}{}", calls.path),
+        started: Instant::now(),
+        sent: Cell::new(0),
+        outcome: RefCell::default(),
+    });
+    let workers: Vec<_> = (0..pace.concurrency)
+        .map(|at| {
+            let client = connections[at % CONNECTIONS].clone();
+            tokio::task::spawn_local(work(shared.clone(), client))
+        })
+        .collect();
+    for worker in workers {
+        worker.await??;
+    }
+    let mut outcome = shared.outcome.take();
+    outcome.seconds = shared.started.elapsed().as_secs_f64();
+    outcome.micros.sort_unstable();
+    Ok(outcome)
+}
+
+/// Asks until the time is over.
+async fn work(shared: Rc<Shared>, mut client: SendRequest<Bytes>) -> Result<(), Failure> {
+    let Shared { calls, pace, .. } = &*shared;
+    loop {
+        let at = shared.sent.replace(shared.sent.get() + 1);
+        let due = match pace.rate {
+            Some(rate) => shared.started + Duration::from_secs_f64(at as f64 / rate),
+            None => Instant::now(),
+        };
+        if due.duration_since(shared.started) >= pace.duration {
+            return Ok(());
+        }
+        if pace.rate.is_some() {
+            tokio::time::sleep_until(due.into()).await;
+        }
+        let frame = calls.frames[at % calls.frames.len()].clone();
+        let (answered, next) = ask(client, &shared.uri, frame).await?;
+        client = next;
+        let mut outcome = shared.outcome.borrow_mut();
+        match answered {
+            true => outcome.micros.push(due.elapsed().as_micros() as u32),
+            false => outcome.refused += 1,
+        }
+    }
+}
+
+/// One request; whether its status is OK.
+async fn ask(
+    client: SendRequest<Bytes>,
+    uri: &str,
+    frame: Bytes,
+) -> Result<(bool, SendRequest<Bytes>), Failure> {
+    let mut client = client.ready().await?;
+    let request = Request::post(uri)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(())?;
+    let (response, mut stream) = client.send_request(request, false)?;
+    stream.send_data(frame, true)?;
+    let mut body = response.await?.into_body();
+    while let Some(chunk) = body.data().await {
+        body.flow_control().release_capacity(chunk?.len())?;
+    }
+    let trailers = body.trailers().await?;
+    let status = trailers.as_ref().and_then(|trailers| trailers.get("grpc-status"));
+    Ok((status.is_some_and(|status| status == "0"), client))
+}

@@ -1,0 +1,312 @@
+//! `qianmian bench`: a server and its ceiling in processes of their own, loaded over real
+//! sockets in one run.
+//!
+//! - [`load`]: the load generator
+
+mod load;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use self::load::{Calls, Outcome, Pace};
+use super::{Failure, output};
+use crate::api::{ceiling, codec, pb};
+use crate::config::Config;
+use crate::engine::Engine;
+
+/// Shoppers and products that requests are made of, at the most.
+const ASKED: usize = 20_000;
+/// Shoppers that ask all the time, where hot ones are meant.
+const HOT: usize = 10;
+/// Requests under way at once.
+const CONCURRENCY: usize = 32;
+/// Rate at which the time of an answer is taken, requests a second.
+const STEADY: f64 = 1_000.0;
+/// How long a server may take to start.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Measure a server on this machine: requests/s, latency and CPU of every method, against an empty
+/// gRPC method in the same run
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  qianmian bench                        a synthetic store, made, trained \
+                        and measured\n  qianmian bench --data DIR             the store in a data folder, \
+                        with the model it has"
+)]
+pub struct Bench {
+    /// Shoppers of the synthetic store
+    #[arg(long, default_value_t = 100_000)]
+    users: u64,
+    /// Its products
+    #[arg(long, default_value_t = 20_000)]
+    items: u64,
+    /// Its purchases
+    #[arg(long, default_value_t = 2_000_000)]
+    events: u64,
+    /// Length of the lists, 1 to 500
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i32).range(1..=500))]
+    limit: i32,
+    /// Seconds of load on each method
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Serve the ceiling alone, for other load generators
+    #[arg(long, value_name = "ADDR")]
+    ceiling: Option<String>,
+}
+
+impl Bench {
+    pub(super) async fn run(self, config: &Config, data_given: bool) -> Result<(), Failure> {
+        if let Some(address) = &self.ceiling {
+            let listener = tokio::net::TcpListener::bind(address)
+                .await
+                .map_err(|e| format!("cannot listen on {address}: {e}"))?;
+            return ceiling::serve(listener, self.limit as usize).await;
+        }
+        tokio::task::block_in_place(|| self.measure(config, data_given))
+    }
+
+    fn measure(&self, config: &Config, data_given: bool) -> Result<(), Failure> {
+        let temporary = (!data_given).then(tempfile::tempdir).transpose()?;
+        let data =
+            temporary.as_ref().map_or(config.data.clone(), |folder| folder.path().join("data"));
+        if let Some(folder) = &temporary {
+            self.prepare(folder.path(), &data)?;
+        }
+        let asked = Asked::of(&data, config)?;
+        let limit = ["--limit".to_owned(), self.limit.to_string()];
+        let address = free_address()?;
+        let ceiling = Server::start(
+            address,
+            &[&["bench", "--ceiling", &address.to_string()][..], &[&limit[0], &limit[1]]].concat(),
+        )?;
+        let address = free_address()?;
+        let (listen, folder) = (address.to_string(), data.display().to_string());
+        let server = Server::start(address, &["serve", "--listen", &listen, "--data", &folder])?;
+
+        let seconds = Duration::from_secs(self.seconds);
+        let full = Pace { duration: seconds, concurrency: CONCURRENCY, rate: None };
+        let warm = Pace { duration: Duration::from_secs(1), ..full };
+        let mut rows = Vec::new();
+        let mut best = 0.0;
+        for (name, calls) in asked.calls(self.limit) {
+            let server = if name == CEILING { &ceiling } else { &server };
+            load::run(&server.address.to_string(), &calls, warm)?;
+            let before = server.cpu_seconds();
+            let outcome = load::run(&server.address.to_string(), &calls, full)?;
+            let cpu = server.cpu_seconds().zip(before).map(|(after, before)| after - before);
+            if name == CEILING {
+                best = outcome.rate();
+            }
+            rows.push(row(&name, &outcome, cpu, best));
+        }
+        let header = [
+            "method",
+            "requests/s",
+            "of ceiling",
+            "p50 ms",
+            "p99 ms",
+            "p99.9 ms",
+            "CPU µs",
+            "refused",
+        ];
+        println!("{CONCURRENCY} requests at once, lists of {}:\n", self.limit);
+        println!("{}", output::table(&header, &header[1..], rows));
+
+        let steady = Pace { rate: Some(STEADY), ..full };
+        let (_, calls) = asked.calls(self.limit).swap_remove(1);
+        let quiet = load::run(&address.to_string(), &calls, steady)?;
+        println!(
+            "\nRecommend at {STEADY} requests/s: p50 {:.2} ms, p99 {:.2} ms",
+            quiet.quantile(0.5),
+            quiet.quantile(0.99)
+        );
+        let mut training = Command::new(std::env::current_exe()?)
+            .args(["train", "--server", &listen])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let busy = load::run(&address.to_string(), &calls, steady);
+        let ended = training.try_wait()?.is_some();
+        training.kill()?;
+        training.wait()?;
+        let (busy, whole) = (busy?, if ended { ", which ended before the load did" } else { "" });
+        println!(
+            "the same beside a training: p50 {:.2} ms, p99 {:.2} ms{whole}",
+            busy.quantile(0.5),
+            busy.quantile(0.99)
+        );
+        println!("memory of the server: {} MiB at its peak", server.peak_mib().unwrap_or(0));
+        Ok(())
+    }
+
+    /// Makes a synthetic store, imports it and trains.
+    fn prepare(&self, folder: &Path, data: &Path) -> Result<(), Failure> {
+        let log: PathBuf = folder.join("store.csv");
+        let (log, data) = (log.display().to_string(), data.display().to_string());
+        let numbers = [self.users, self.items, self.events].map(|n| n.to_string());
+        let [users, items, events] = &numbers;
+        let synth = ["synth", "--users", users, "--items", items, "--events", events, &log];
+        for arguments in
+            [&synth[..], &["import", &log, "--data", &data], &["train", "--data", &data]]
+        {
+            let started = Instant::now();
+            let status = Command::new(std::env::current_exe()?)
+                .args(arguments)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()?;
+            if !status.success() {
+                return Err(format!("{} failed", arguments[0]).into());
+            }
+            println!("{:<8} {:.1} s", arguments[0], started.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+}
+
+const CEILING: &str = "ceiling";
+
+fn row(name: &str, outcome: &Outcome, cpu: Option<f64>, ceiling: f64) -> Vec<String> {
+    let quantile = |share| format!("{:.2}", outcome.quantile(share));
+    let cpu = cpu.map(|seconds| seconds * 1e6 / outcome.micros.len().max(1) as f64);
+    vec![
+        name.to_owned(),
+        format!("{:.0}", outcome.rate()),
+        format!("{:.2}", outcome.rate() / ceiling),
+        quantile(0.5),
+        quantile(0.99),
+        quantile(0.999),
+        cpu.map_or_else(String::new, |micros| format!("{micros:.0}")),
+        outcome.refused.to_string(),
+    ]
+}
+
+/// Who and what is asked for.
+struct Asked {
+    users: Vec<String>,
+    items: Vec<String>,
+}
+
+impl Asked {
+    /// Shoppers and products spread over all that the store knows.
+    fn of(data: &Path, config: &Config) -> Result<Self, Failure> {
+        let mut options = config.engine();
+        options.train.automatic = false;
+        let engine = Engine::open(data, options)?;
+        let spread = |len: usize| (0..len).step_by(len.div_ceil(ASKED).max(1));
+        let live = engine.live();
+        let (users, items) = (live.users.read(), live.items.read());
+        let of = |idx: usize, names: &crate::live::Vocabulary| names.id(idx as u32).to_owned();
+        let asked = Self {
+            users: spread(users.len()).map(|idx| of(idx, &users)).collect(),
+            items: spread(items.len()).map(|idx| of(idx, &items)).collect(),
+        };
+        if asked.users.is_empty() || engine.generation() == 0 {
+            return Err(format!("{} holds no model; train one first", data.display()).into());
+        }
+        Ok(asked)
+    }
+
+    /// What is measured, in order.
+    fn calls(&self, limit: i32) -> Vec<(String, Calls)> {
+        let recommend = |users: &[String], source: pb::Source| {
+            let ask = |user: &String| pb::RecommendRequest {
+                user_id: user.clone(),
+                limit,
+                strategy: source.into(),
+                ..Default::default()
+            };
+            users.iter().map(|user| codec::frame(&ask(user)).into()).collect()
+        };
+        let of_items = |frame: &dyn Fn(String) -> Vec<u8>| {
+            self.items.iter().map(|item| frame(item.clone()).into()).collect()
+        };
+        let hot = &self.users[..self.users.len().min(HOT)];
+        let similar =
+            |item_id| codec::frame(&pb::SimilarItemsRequest { item_id, limit, filter: None });
+        let together = |item| {
+            codec::frame(&pb::BoughtTogetherRequest { item_ids: vec![item], limit, filter: None })
+        };
+        let alike = |user: &String| pb::SimilarUsersRequest { user_id: user.clone(), limit };
+        let window = pb::Window::AllTime.into();
+        let popular = codec::frame(&pb::PopularRequest { window, limit, filter: None });
+        let all = [
+            (CEILING, "Recommend", recommend(hot, pb::Source::Unspecified)),
+            ("Recommend", "Recommend", recommend(&self.users, pb::Source::Unspecified)),
+            ("Recommend, hot users", "Recommend", recommend(hot, pb::Source::Unspecified)),
+            ("Recommend, item CF", "Recommend", recommend(&self.users, pb::Source::ItemCf)),
+            ("Recommend, user CF", "Recommend", recommend(&self.users, pb::Source::UserCf)),
+            ("Recommend, embedding", "Recommend", recommend(&self.users, pb::Source::Embedding)),
+            ("SimilarItems", "SimilarItems", of_items(&similar)),
+            ("BoughtTogether", "BoughtTogether", of_items(&together)),
+            (
+                "SimilarUsers",
+                "SimilarUsers",
+                self.users.iter().map(|user| codec::frame(&alike(user)).into()).collect(),
+            ),
+            ("Popular", "Popular", vec![popular.into()]),
+        ];
+        let path = |method| format!("/qianmian.v1.RecommendationService/{method}");
+        let calls = all
+            .into_iter()
+            .map(|(name, method, frames)| (name.to_owned(), Calls { path: path(method), frames }));
+        calls.collect()
+    }
+}
+
+/// A process of this program that serves until it is dropped.
+struct Server {
+    address: SocketAddr,
+    process: Child,
+}
+
+impl Server {
+    fn start(address: SocketAddr, arguments: &[&str]) -> Result<Self, Failure> {
+        let process = Command::new(std::env::current_exe()?)
+            .args(arguments)
+            .env("QIANMIAN_TRAIN__AUTOMATIC", "false")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut server = Self { address, process };
+        let started = Instant::now();
+        while std::net::TcpStream::connect(address).is_err() {
+            if server.process.try_wait()?.is_some() || started.elapsed() > PATIENCE {
+                return Err(format!("{} does not start", arguments[0]).into());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(server)
+    }
+
+    /// Processor time taken so far; none where the system does not say.
+    fn cpu_seconds(&self) -> Option<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).ok()?;
+        // Behind the name, which is in brackets: the 12th and 13th field, in hundredths.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let (user, system): (f64, f64) =
+            (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        Some((user + system) / 100.0)
+    }
+
+    fn peak_mib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
+        Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1_024)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_address() -> Result<SocketAddr, Failure> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}

@@ -1,0 +1,55 @@
+//! Lists made when a snapshot was trained, for shoppers who do nothing until they are
+//! asked for: then a list costs no more than reading it.
+
+use super::Source;
+use crate::domain::{HistoryEvent, ItemIdx, UserIdx};
+
+/// Blended lists by user. They hold for a history as it was, and for one repeat policy.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Prepared {
+    /// Whether they offer what the shopper bought.
+    pub repeats: bool,
+    /// Per user: what their history was; see [`stamp`].
+    pub stamps: Vec<u64>,
+    /// User u has the entries `starts[u]..starts[u + 1]`, best first.
+    pub starts: Vec<u32>,
+    /// Items.
+    pub items: Vec<ItemIdx>,
+    /// Their scores.
+    pub scores: Vec<f32>,
+    /// The source of each, as its place in [`Source::BLENDED`].
+    pub sources: Vec<u8>,
+}
+
+impl Prepared {
+    /// A user's list, best first, if there is one for this history.
+    pub fn list(
+        &self,
+        user: UserIdx,
+        history: &[HistoryEvent],
+    ) -> Option<impl Iterator<Item = (ItemIdx, f32, Source)>> {
+        let user = user as usize;
+        let range = *self.starts.get(user)? as usize..*self.starts.get(user + 1)? as usize;
+        if range.is_empty() || self.stamps[user] != stamp(history) {
+            return None;
+        }
+        Some(range.map(|at| {
+            let source = Source::BLENDED[usize::from(self.sources[at]) % Source::BLENDED.len()];
+            (self.items[at], self.scores[at], source)
+        }))
+    }
+
+    /// Whether the arrays fit together.
+    pub fn is_consistent(&self) -> bool {
+        let entries = self.starts.last().map_or(0, |&end| end as usize);
+        self.starts.is_sorted()
+            && self.stamps.len() == self.starts.len().saturating_sub(1)
+            && [self.items.len(), self.scores.len(), self.sources.len()] == [entries; 3]
+    }
+}
+
+/// Tells a history from what it was: events are only ever added to it or leave it.
+pub fn stamp(history: &[HistoryEvent]) -> u64 {
+    let newest = history.last().map_or(0, |e| e.time_ms as u64 ^ (u64::from(e.item) << 40));
+    newest.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ history.len() as u64
+}

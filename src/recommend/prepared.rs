@@ -1,0 +1,98 @@
+//! Lists made ahead: the same blend, asked for every shopper when a snapshot has been
+//! trained, and answered from while the shopper has done nothing since.
+
+use rayon::prelude::*;
+
+use super::{Query, Recommended, RepeatPolicy, Scratch, Shelf, blend};
+use crate::domain::UserIdx;
+use crate::domain::progress::{Cancelled, Control};
+use crate::live::{Catalogue, Filter};
+use crate::matrix::UserEvents;
+use crate::model::prepared::stamp;
+use crate::model::{Prepared, Snapshot, Source};
+
+/// Length of a prepared list: enough for the usual request after what cannot be
+/// offered has gone.
+const LENGTH: usize = 40;
+/// Users between two looks at whether to stop.
+const CHUNK: usize = 10_000;
+
+/// Makes lists for the `most` shoppers who were there last, as of the newest event.
+///
+/// # Errors
+/// [`Cancelled`] when told to stop.
+pub fn prepare(
+    snapshot: &Snapshot,
+    events: &UserEvents,
+    repeat: RepeatPolicy,
+    most: usize,
+    control: &Control<'_>,
+) -> Result<Prepared, Cancelled> {
+    let mut users: Vec<usize> = (0..events.users()).filter(|&u| !events.of(u).is_empty()).collect();
+    users.sort_by_key(|&u| std::cmp::Reverse(events.of(u).last().map(|e| e.time_ms)));
+    users.truncate(most);
+    users.sort_unstable();
+    let repeats = repeat.offers(&snapshot.manifest.settings);
+    let mut prepared = Prepared {
+        repeats,
+        stamps: (0..events.users()).map(|user| stamp(events.of(user))).collect(),
+        ..Prepared::default()
+    };
+    let (catalogue, filter) = (Catalogue::default(), Filter::default());
+    let shelf =
+        Shelf { catalogue: &catalogue, items: events.items(), filter: &filter, excluded: &[] };
+    let list = |scratch: &mut Scratch, &user: &usize| {
+        let query = Query {
+            user: Some(user as UserIdx),
+            history: events.of(user),
+            session: &[],
+            now_ms: snapshot.manifest.newest_ms,
+            limit: LENGTH,
+            shelf,
+            strategy: None,
+            repeat: if repeats { RepeatPolicy::Allow } else { RepeatPolicy::ExcludePurchased },
+        };
+        shelf.mask(&mut scratch.mask);
+        query.exclude(snapshot, scratch);
+        blend::blend(snapshot, &query, scratch)
+    };
+    for chunk in users.chunks(CHUNK) {
+        control.check()?;
+        let lists: Vec<Vec<Recommended>> =
+            chunk.par_iter().map_init(Scratch::default, list).collect();
+        for (&user, list) in chunk.iter().zip(lists) {
+            prepared.starts.resize(user + 1, prepared.items.len() as u32);
+            for recommended in list {
+                let place = Source::BLENDED.iter().position(|&s| s == recommended.source);
+                prepared.items.push(recommended.item);
+                prepared.scores.push(recommended.score);
+                prepared.sources.push(place.unwrap_or(0) as u8);
+            }
+        }
+    }
+    prepared.starts.resize(events.users() + 1, prepared.items.len() as u32);
+    Ok(prepared)
+}
+
+/// The list for a query, of what may be offered, if one was prepared for it and it is
+/// long enough.
+pub(super) fn answer(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    scratch: &Scratch,
+) -> Option<Vec<Recommended>> {
+    let prepared = &snapshot.parts.prepared;
+    let repeats = query.repeat.offers(&snapshot.manifest.settings);
+    if query.strategy.is_some() || !query.session.is_empty() || repeats != prepared.repeats {
+        return None;
+    }
+    let list = prepared.list(query.user?, query.history)?;
+    let mut items = Vec::with_capacity(query.limit);
+    let offered = list.filter(|&(item, ..)| scratch.mask.allows(item));
+    items.extend(offered.take(query.limit).map(|(item, score, source)| Recommended {
+        item,
+        score,
+        source,
+    }));
+    (items.len() == query.limit).then_some(items)
+}
