@@ -56,6 +56,22 @@ impl RecommendationService for Ceiling {
     ) -> Result<Response<pb::PopularResponse>, Status> {
         Err(refused())
     }
+
+    async fn rank(
+        &self,
+        _: Request<pb::RankRequest>,
+    ) -> Result<Response<pb::RankResponse>, Status> {
+        Err(refused())
+    }
+
+    type BatchRecommendStream = tokio_stream::Empty<Result<pb::BatchRecommendResponse, Status>>;
+
+    async fn batch_recommend(
+        &self,
+        _: Request<pb::BatchRecommendRequest>,
+    ) -> Result<Response<Self::BatchRecommendStream>, Status> {
+        Err(refused())
+    }
 }
 
 /// Serves lists of `length` until the process ends.
@@ -73,6 +89,7 @@ pub async fn serve(listener: TcpListener, length: usize) -> Result<(), ServeErro
         generation: 1,
         items: (0..length).map(item).collect(),
         basis: pb::Basis::History.into(),
+        reduced: false,
     };
     Server::builder()
         .add_service(RecommendationServiceServer::new(Ceiling(answer)))

@@ -15,6 +15,17 @@ pub fn filter(filter: Option<pb::Filter>) -> Result<Filter, Violation> {
     Ok(Filter { categories: filter.categories, include_unavailable: filter.include_unavailable })
 }
 
+/// Checks who is asked for: a shopper, or a session.
+pub fn shopper(user_id: &str, session: &[String]) -> Result<(), Violation> {
+    if !user_id.is_empty() {
+        limits::id("user_id", user_id)?;
+    } else if session.is_empty() {
+        let message = "must hold 1 to 256 bytes, unless session_item_ids has items; both are empty";
+        return Err(Violation::new("user_id", message));
+    }
+    ids("session_item_ids", session, 0, limits::MAX_SESSION_ITEMS)
+}
+
 /// A list of ids, checked for number and each for its limits.
 pub fn ids(field: &str, ids: &[String], min: usize, max: usize) -> Result<(), Violation> {
     limits::count(field, ids.len(), min, max)?;

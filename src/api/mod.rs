@@ -4,10 +4,12 @@
 //! - [`pb`]: the generated protocol; [`codec`]: how messages that do not decode are refused
 //! - [`server`]: all services on a listener, health and reflection included
 //! - [`ceiling`]: what load tests compare with
+//! - [`admission`]: overload and deadlines
 //! - [`status`]: the engine's errors as statuses with details
 //! - [`convert`]: what several services convert
 //! - [`recommendation`], [`event`], [`catalog`], [`model`]: one service each
 
+pub mod admission;
 pub mod catalog;
 pub mod ceiling;
 pub mod codec;

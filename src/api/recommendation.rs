@@ -1,13 +1,18 @@
 //! RecommendationService.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
+use super::admission::Hurry;
 use super::pb::recommendation_service_server::RecommendationService;
 use super::status::from_error;
 use super::{convert, pb};
 use crate::domain::{Result, Violation, limits};
+use crate::engine::query::Answer;
 use crate::engine::{Engine, RecommendRequest};
 use crate::model::{Source, Window};
 use crate::recommend::{Basis, RepeatPolicy};
@@ -24,14 +29,13 @@ impl RecommendationApi {
         Self { engine }
     }
 
-    fn recommend(&self, request: pb::RecommendRequest) -> Result<pb::RecommendResponse> {
-        let answer = self.engine.recommend(&recommend_request(request)?)?;
-        Ok(pb::RecommendResponse {
-            recommendation_id: answer.recommendation_id,
-            generation: answer.generation,
-            items: convert::scored_items(answer.entries),
-            basis: basis(answer.basis).into(),
-        })
+    fn recommend(
+        &self,
+        request: pb::RecommendRequest,
+        hurried: bool,
+    ) -> Result<pb::RecommendResponse> {
+        let request = RecommendRequest { hurried, ..recommend_request(request)? };
+        Ok(recommendation(self.engine.recommend(&request)?))
     }
 
     fn similar_items(&self, request: pb::SimilarItemsRequest) -> Result<pb::SimilarItemsResponse> {
@@ -77,6 +81,35 @@ impl RecommendationApi {
         })
     }
 
+    fn rank(&self, request: pb::RankRequest) -> Result<pb::RankResponse> {
+        convert::shopper(&request.user_id, &request.session_item_ids)?;
+        convert::ids("item_ids", &request.item_ids, 1, limits::MAX_RANKED)?;
+        let (user, session) = (request.user_id, request.session_item_ids);
+        let answer = self.engine.rank(user, session, request.item_ids)?;
+        Ok(pb::RankResponse {
+            recommendation_id: answer.recommendation_id,
+            generation: answer.generation,
+            items: convert::scored_items(answer.entries),
+            basis: basis(answer.basis).into(),
+        })
+    }
+
+    /// What the batch asks for, one request a shopper.
+    fn batch(request: pb::BatchRecommendRequest) -> Result<Vec<RecommendRequest>, Violation> {
+        convert::ids("user_ids", &request.user_ids, 1, limits::MAX_BATCH)?;
+        let limit = limits::list_length("limit", request.limit.into())?;
+        let filter = convert::filter(request.filter)?;
+        let repeat = repeat_policy(request.repeat_policy)?;
+        let of_user = |user_id| RecommendRequest {
+            user_id,
+            limit,
+            filter: filter.clone(),
+            repeat,
+            ..RecommendRequest::default()
+        };
+        Ok(request.user_ids.into_iter().map(of_user).collect())
+    }
+
     fn popular(&self, request: pb::PopularRequest) -> Result<pb::PopularResponse> {
         let limit = limits::list_length("limit", request.limit.into())?;
         let filter = convert::filter(request.filter)?;
@@ -89,14 +122,18 @@ impl RecommendationApi {
     }
 }
 
-fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, Violation> {
-    if !request.user_id.is_empty() {
-        limits::id("user_id", &request.user_id)?;
-    } else if request.session_item_ids.is_empty() {
-        let message = "must hold 1 to 256 bytes, unless session_item_ids has items; both are empty";
-        return Err(Violation::new("user_id", message));
+fn recommendation(answer: Answer) -> pb::RecommendResponse {
+    pb::RecommendResponse {
+        recommendation_id: answer.recommendation_id,
+        generation: answer.generation,
+        items: convert::scored_items(answer.entries),
+        basis: basis(answer.basis).into(),
+        reduced: answer.reduced,
     }
-    convert::ids("session_item_ids", &request.session_item_ids, 0, limits::MAX_SESSION_ITEMS)?;
+}
+
+fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, Violation> {
+    convert::shopper(&request.user_id, &request.session_item_ids)?;
     convert::ids("exclude_item_ids", &request.exclude_item_ids, 0, limits::MAX_EXCLUDED)?;
     Ok(RecommendRequest {
         user_id: request.user_id,
@@ -104,6 +141,8 @@ fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, 
         limit: limits::list_length("limit", request.limit.into())?,
         filter: convert::filter(request.filter)?,
         exclude: request.exclude_item_ids,
+        candidates: None,
+        hurried: false,
         strategy: strategy(request.strategy)?,
         repeat: repeat_policy(request.repeat_policy)?,
     })
@@ -162,7 +201,8 @@ impl RecommendationService for RecommendationApi {
         &self,
         request: Request<pb::RecommendRequest>,
     ) -> Result<Response<pb::RecommendResponse>, Status> {
-        self.recommend(request.into_inner()).map(Response::new).map_err(from_error)
+        let hurried = request.extensions().get::<Hurry>().is_some();
+        self.recommend(request.into_inner(), hurried).map(Response::new).map_err(from_error)
     }
 
     async fn similar_items(
@@ -192,4 +232,33 @@ impl RecommendationService for RecommendationApi {
     ) -> Result<Response<pb::PopularResponse>, Status> {
         self.popular(request.into_inner()).map(Response::new).map_err(from_error)
     }
+
+    async fn rank(
+        &self,
+        request: Request<pb::RankRequest>,
+    ) -> Result<Response<pb::RankResponse>, Status> {
+        self.rank(request.into_inner()).map(Response::new).map_err(from_error)
+    }
+
+    type BatchRecommendStream = BatchStream;
+
+    async fn batch_recommend(
+        &self,
+        request: Request<pb::BatchRecommendRequest>,
+    ) -> Result<Response<Self::BatchRecommendStream>, Status> {
+        let requests = Self::batch(request.into_inner()).map_err(|v| from_error(v.into()))?;
+        let answers = ReceiverStream::new(self.engine.recommend_batch(requests));
+        Ok(Response::new(Box::pin(answers.map(answered))))
+    }
+}
+
+/// Lists of a batch.
+type BatchStream =
+    Pin<Box<dyn Stream<Item = Result<pb::BatchRecommendResponse, Status>> + Send + 'static>>;
+
+fn answered(
+    (user_id, answer): (String, Result<Answer>),
+) -> Result<pb::BatchRecommendResponse, Status> {
+    let recommendation = Some(recommendation(answer.map_err(from_error)?));
+    Ok(pb::BatchRecommendResponse { user_id, recommendation })
 }

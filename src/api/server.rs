@@ -11,6 +11,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use super::admission::Admission;
 use super::catalog::CatalogApi;
 use super::event::EventApi;
 use super::model::ModelApi;
@@ -32,6 +33,8 @@ pub struct ServeOptions {
     pub max_message_mib: usize,
     /// Requests at work at once on one connection; further ones wait.
     pub max_requests_per_connection: usize,
+    /// Requests at work at once on all connections; further ones are refused at once.
+    pub max_requests: usize,
     /// How long requests under way may take to end when the server stops.
     pub drain_seconds: u64,
 }
@@ -42,6 +45,7 @@ impl Default for ServeOptions {
             listen: "127.0.0.1:50051".to_owned(),
             max_message_mib: 16,
             max_requests_per_connection: 256,
+            max_requests: 2_048,
             drain_seconds: 10,
         }
     }
@@ -73,6 +77,7 @@ pub async fn serve(
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let closing = engine.clone();
     let server = Server::builder()
+        .layer(Admission::new(options.max_requests))
         .concurrency_limit_per_connection(options.max_requests_per_connection)
         .http2_keepalive_interval(Some(Duration::from_secs(60)))
         .add_service(health_service)

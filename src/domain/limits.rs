@@ -23,6 +23,8 @@ pub const DEFAULT_LIMIT: usize = 20;
 pub const MAX_SESSION_ITEMS: usize = 100;
 /// Most items to exclude by id.
 pub const MAX_EXCLUDED: usize = 1_000;
+/// Candidates of one ranking.
+pub const MAX_RANKED: usize = 1_000;
 /// Largest quantity of one event.
 pub const MAX_QUANTITY: f64 = 1e9;
 /// Highest price.

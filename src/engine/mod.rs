@@ -8,6 +8,8 @@
 //! - [`query`]: the read side: ids to idx, one snapshot, `recommend`, idx to ids
 //! - [`models`]: which snapshot answers now, and which are kept
 
+mod background;
+pub mod batch;
 pub mod committer;
 pub mod import;
 pub mod models;
@@ -48,6 +50,7 @@ pub struct Engine {
     state: Arc<State>,
     options: EngineOptions,
     scratch: Mutex<Vec<Scratch>>,
+    background: Arc<rayon::ThreadPool>,
     closing: AtomicBool,
 }
 
@@ -91,10 +94,12 @@ impl Engine {
         );
         let state = Arc::new(State { live, known: Mutex::new(known), models, folder });
         let committer = Committer::start(log, state.clone())?;
-        let trainer =
-            Trainer::start(state.clone(), &options.train, options.recommend.repeat_policy)?;
+        let background = Arc::new(background::pool(options.train.threads)?);
+        let repeat = options.recommend.repeat_policy;
+        let trainer = Trainer::start(state.clone(), &options.train, repeat, background.clone())?;
         let closing = AtomicBool::new(false);
-        Ok(Self { trainer, committer, state, options, scratch: Mutex::default(), closing })
+        let scratch = Mutex::default();
+        Ok(Self { trainer, committer, state, options, scratch, background, closing })
     }
 
     /// Begins to end: stops trainings and imports, and those who watch them.

@@ -2,6 +2,7 @@
 //! on the calling thread, external ids out. Takes read locks for short, and
 //! waits for no training and no disk.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Engine;
@@ -23,10 +24,14 @@ pub struct RecommendRequest {
     pub filter: Filter,
     /// Never offered; unknown ones are ignored.
     pub exclude: Vec<String>,
+    /// Only these may be offered; none: all that pass.
+    pub candidates: Option<Vec<String>>,
     /// One source alone; none: the blend.
     pub strategy: Option<Source>,
     /// None: the store's setting.
     pub repeat: Option<RepeatPolicy>,
+    /// Whether the caller will not wait for the best list.
+    pub hurried: bool,
 }
 
 /// An answer: where it came from, and a list of ids with scores and sources.
@@ -40,6 +45,8 @@ pub struct Answer {
     pub entries: Vec<(String, f32, Source)>,
     /// What it was built on.
     pub basis: Basis,
+    /// Whether a better list would have taken too long.
+    pub reduced: bool,
 }
 
 pub(super) fn unknown(kind: &'static str, id: &str) -> Error {
@@ -63,16 +70,15 @@ impl Engine {
     pub fn recommend_at(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
         let live = self.live();
         let Some(snapshot) = self.models().active() else {
-            return self.live_popular(&request.filter, &request.exclude, request.limit);
+            return self.live_popular(request);
         };
         let session = self.known_items(&request.session);
-        let excluded = self.known_items(&request.exclude);
         let user = Some(&request.user_id).filter(|id| !id.is_empty()).and_then(|id| live.user(id));
         let mut history = Vec::new();
         if let Some(user) = user {
             live.histories.read(user, &mut history);
         }
-        let list = self.with_shelf(&request.filter, &excluded, |shelf, scratch| {
+        let list = self.with_shelf_of(request, |shelf, scratch| {
             let query = Query {
                 user,
                 history: &history,
@@ -82,10 +88,43 @@ impl Engine {
                 shelf,
                 strategy: request.strategy,
                 repeat: request.repeat.unwrap_or(self.options.recommend.repeat_policy),
+                hurried: request.hurried,
             };
             recommend::recommend(&snapshot, &query, scratch)
         });
-        Ok(self.answer(snapshot.manifest.generation, &list.items, list.basis))
+        let answer = self.answer(snapshot.manifest.generation, &list.items, list.basis);
+        Ok(Answer { reduced: list.reduced, ..answer })
+    }
+
+    /// Orders the request's candidates, each once, whatever the shopper bought and
+    /// whatever can be bought now; those that the store does not know come last.
+    ///
+    /// # Errors
+    /// As [`Engine::recommend`].
+    pub fn rank(
+        &self,
+        user_id: String,
+        session: Vec<String>,
+        items: Vec<String>,
+    ) -> Result<Answer> {
+        let filter = Filter { include_unavailable: true, ..Filter::default() };
+        let request = RecommendRequest {
+            user_id,
+            session,
+            limit: items.len(),
+            filter,
+            candidates: Some(items),
+            repeat: Some(RepeatPolicy::Allow),
+            ..RecommendRequest::default()
+        };
+        let mut answer = self.recommend(&request)?;
+        let mut listed: HashSet<String> = answer.entries.iter().map(|e| e.0.clone()).collect();
+        for item in request.candidates.into_iter().flatten() {
+            if listed.insert(item.clone()) {
+                answer.entries.push((item, 0.0, Source::Catalog));
+            }
+        }
+        Ok(answer)
     }
 
     /// Items like one item.
@@ -95,7 +134,7 @@ impl Engine {
     pub fn similar_items(&self, id: &str, filter: &Filter, limit: usize) -> Result<Answer> {
         let item = self.live().item(id).ok_or_else(|| unknown("item", id))?;
         let snapshot = self.snapshot()?;
-        let items = self.with_shelf(filter, &[], |shelf, scratch| {
+        let items = self.with_shelf(filter, |shelf, scratch| {
             recommend::similar_items(&snapshot, item, limit, &shelf, scratch)
         });
         Ok(self.answer(snapshot.manifest.generation, &items, Basis::Session))
@@ -110,7 +149,7 @@ impl Engine {
         let snapshot = self.snapshot()?;
         let mut history = Vec::new();
         self.live().histories.read(user, &mut history);
-        let found = self.with_shelf(&Filter::default(), &[], |shelf, scratch| {
+        let found = self.with_shelf(&Filter::default(), |shelf, scratch| {
             let query = Query {
                 user: Some(user),
                 history: &history,
@@ -120,6 +159,7 @@ impl Engine {
                 shelf,
                 strategy: None,
                 repeat: RepeatPolicy::Allow,
+                hurried: false,
             };
             recommend::similar_users(&snapshot, &query, scratch)
         });
@@ -140,7 +180,7 @@ impl Engine {
             return Err(unknown("item", ids.first().map_or("", String::as_str)));
         }
         let snapshot = self.snapshot()?;
-        let items = self.with_shelf(filter, &[], |shelf, scratch| {
+        let items = self.with_shelf(filter, |shelf, scratch| {
             recommend::bought_together(&snapshot, &basket, limit, &shelf, scratch)
         });
         Ok(self.answer(snapshot.manifest.generation, &items, Basis::Session))
@@ -152,9 +192,10 @@ impl Engine {
     /// [`Error::NotReady`] before the first event.
     pub fn popular(&self, window: Window, filter: &Filter, limit: usize) -> Result<Answer> {
         let Some(snapshot) = self.models().active() else {
-            return self.live_popular(filter, &[], limit);
+            let filter = filter.clone();
+            return self.live_popular(&RecommendRequest { filter, limit, ..Default::default() });
         };
-        let items = self.with_shelf(filter, &[], |shelf, scratch| {
+        let items = self.with_shelf(filter, |shelf, scratch| {
             recommend::popular(&snapshot, window, limit, &shelf, scratch)
         });
         Ok(self.answer(snapshot.manifest.generation, &items, Basis::Popular))
@@ -166,31 +207,39 @@ impl Engine {
         })
     }
 
-    fn live_popular(&self, filter: &Filter, exclude: &[String], limit: usize) -> Result<Answer> {
+    fn live_popular(&self, request: &RecommendRequest) -> Result<Answer> {
         if self.live().events() == 0 {
             return Err(Error::NotReady(
                 "the store holds no event yet; import a log or write events first".to_owned(),
             ));
         }
         let ranking = Ranking::new(self.live().buyers().into_iter().map(|n| n as f32));
-        let excluded = self.known_items(exclude);
-        let items = self.with_shelf(filter, &excluded, |shelf, scratch| {
-            related::from_rankings([&ranking], limit, &shelf, &mut scratch.mask)
+        let items = self.with_shelf_of(request, |shelf, scratch| {
+            related::from_rankings([&ranking], request.limit, &shelf, &mut scratch.mask)
         });
         Ok(self.answer(0, &items, Basis::Popular))
     }
 
-    /// Runs `ask` with the shelf as it is now and memory from the pool.
-    fn with_shelf<T>(
+    /// Runs `ask` with the shelf that a request leaves and memory from the pool.
+    fn with_shelf_of<T>(
         &self,
-        filter: &Filter,
-        excluded: &[ItemIdx],
+        request: &RecommendRequest,
         ask: impl FnOnce(Shelf<'_>, &mut Scratch) -> T,
     ) -> T {
+        let excluded = self.known_items(&request.exclude);
+        let only = request.candidates.as_ref().map(|candidates| self.known_items(candidates));
+        self.with_shelf(&request.filter, |shelf, scratch| {
+            ask(Shelf { excluded: &excluded, only: only.as_deref(), ..shelf }, scratch)
+        })
+    }
+
+    /// Runs `ask` with the shelf as it is now and memory from the pool.
+    fn with_shelf<T>(&self, filter: &Filter, ask: impl FnOnce(Shelf<'_>, &mut Scratch) -> T) -> T {
         let mut scratch = self.scratch.lock().pop().unwrap_or_default();
         let items = self.live().items.read().len();
         let catalogue = self.live().catalogue.read();
-        let result = ask(Shelf { catalogue: &catalogue, items, filter, excluded }, &mut scratch);
+        let shelf = Shelf { catalogue: &catalogue, items, filter, excluded: &[], only: None };
+        let result = ask(shelf, &mut scratch);
         drop(catalogue);
         self.scratch.lock().push(scratch);
         result
@@ -211,5 +260,5 @@ impl Engine {
 
 fn stamped(generation: Generation, entries: Vec<(String, f32, Source)>, basis: Basis) -> Answer {
     let recommendation_id = uuid::Uuid::now_v7().to_string();
-    Answer { recommendation_id, generation, entries, basis }
+    Answer { recommendation_id, generation, entries, basis, reduced: false }
 }

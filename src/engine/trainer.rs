@@ -1,5 +1,5 @@
-//! The one thread that trains: replays the log to an offset, trains on its own
-//! rayon pool, persists and publishes. It starts when asked, by schedule, and
+//! The one thread that trains: replays the log to an offset, trains on the background
+//! pool, persists and publishes. It starts when asked, by schedule, and
 //! when the log has grown. A training that fails, or panics, leaves the model
 //! that answers in place and says why.
 
@@ -110,6 +110,7 @@ impl Trainer {
         state: Arc<State>,
         options: &TrainOptions,
         repeat: RepeatPolicy,
+        pool: Arc<rayon::ThreadPool>,
     ) -> Result<Self> {
         let desk = Arc::new(Desk {
             orders: Mutex::default(),
@@ -119,11 +120,6 @@ impl Trainer {
         });
         let failed =
             |e: &dyn std::fmt::Display| Error::Training(format!("the trainer does not start: {e}"));
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(options.threads)
-            .thread_name(|i| format!("train-{i}"))
-            .build()
-            .map_err(|e| failed(&e))?;
         let (options, at_work) = (options.clone(), desk.clone());
         let worker = Worker { state, desk: at_work, options, repeat, pool, opened: Instant::now() };
         let thread = std::thread::Builder::new()
@@ -237,7 +233,7 @@ struct Worker {
     options: TrainOptions,
     /// What the store's lists offer unless a request says otherwise.
     repeat: RepeatPolicy,
-    pool: rayon::ThreadPool,
+    pool: Arc<rayon::ThreadPool>,
     opened: Instant,
 }
 

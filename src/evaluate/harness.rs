@@ -184,7 +184,8 @@ impl Harness<'_> {
         }
         excluded.extend(case.session.last());
         let items = self.events.items();
-        let shelf = Shelf { catalogue: &catalogue, items, filter: &filter, excluded: &excluded };
+        let (catalogue, filter, excluded) = (&catalogue, &filter, &excluded[..]);
+        let shelf = Shelf { catalogue, items, filter, excluded, only: None };
         answer(&Query {
             user: case.user,
             history,
@@ -194,6 +195,7 @@ impl Harness<'_> {
             shelf,
             strategy,
             repeat: RepeatPolicy::Allow,
+            hurried: false,
         })
     }
 

@@ -94,6 +94,13 @@ pub struct ItemMask {
 }
 
 impl ItemMask {
+    /// Takes everything off but `kept`.
+    pub fn keep(&mut self, kept: &[ItemIdx]) {
+        let allowed: Vec<ItemIdx> = kept.iter().copied().filter(|&idx| self.allows(idx)).collect();
+        self.words.fill(0);
+        allowed.into_iter().for_each(|idx| self.allow(idx));
+    }
+
     fn allow_none(&mut self, len: usize) {
         self.words.clear();
         self.words.resize(len.div_ceil(64), 0);

@@ -4,6 +4,7 @@
 
 use multiversion::multiversion;
 
+use super::codes::Codes;
 use super::embeddings::Embeddings;
 use crate::domain::kernels::{dot, dot_here};
 use crate::domain::topk::{Scored, keep_top};
@@ -19,6 +20,8 @@ pub struct Ann {
     pub side: Vec<u32>,
     /// Candidates kept while searching, unless more are asked for.
     pub ef: usize,
+    /// What the ground layer is walked with; empty: the vectors themselves.
+    pub codes: Codes,
 }
 
 /// Who links to whom on one layer of a graph.
@@ -71,6 +74,34 @@ impl Vectors<'_> {
     pub fn row(&self, node: u32) -> &[f32] {
         let start = node as usize * self.dimensions;
         &self.values[start..start + self.dimensions]
+    }
+}
+
+/// What says how near a node is to what is looked for.
+pub trait Score {
+    /// Number of nodes.
+    fn nodes(&self) -> usize;
+    /// Higher is nearer.
+    fn score(&self, node: u32) -> f32;
+}
+
+/// A query against vectors as they are.
+#[derive(Debug, Clone, Copy)]
+pub struct ExactScore<'a> {
+    /// The vectors.
+    pub vectors: Vectors<'a>,
+    /// What is looked for.
+    pub query: &'a [f32],
+}
+
+impl Score for ExactScore<'_> {
+    fn nodes(&self) -> usize {
+        self.vectors.values.len() / self.vectors.dimensions
+    }
+
+    #[inline(always)]
+    fn score(&self, node: u32) -> f32 {
+        dot_here(self.query, self.vectors.row(node))
     }
 }
 
@@ -138,13 +169,16 @@ impl Embeddings {
         let Some((ground, upper)) = self.ann.layers.split_first() else { return Vec::new() };
         let start = descend(self.vectors(), query, upper, self.ann.entry);
         let ef = ef.max(k).max(self.ann.ef);
-        let found = best_first(self.vectors(), query, ground, start, ef, walk);
-        let mut found: Vec<Scored> = found.iter().copied().take(k).collect();
-        if !self.ann.side.is_empty() {
-            let side = self.ann.side.iter().filter(|&&n| walk.mark(n));
-            found.extend(side.map(|&n| Scored { idx: n, score: dot(query, self.vector(n)) }));
-            keep_top(&mut found, k);
-        }
+        let exact = |idx: u32| Scored { idx, score: dot(query, self.vector(idx)) };
+        let mut found: Vec<Scored> = if self.ann.codes.is_empty() {
+            let scorer = ExactScore { vectors: self.vectors(), query };
+            best_first(&scorer, ground, start, ef, walk).to_vec()
+        } else {
+            let scorer = self.ann.codes.scorer(query);
+            best_first(&scorer, ground, start, ef, walk).iter().map(|s| exact(s.idx)).collect()
+        };
+        found.extend(self.ann.side.iter().filter(|&&n| walk.mark(n)).map(|&n| exact(n)));
+        keep_top(&mut found, k);
         found
     }
 }
@@ -165,17 +199,16 @@ pub fn descend(vectors: Vectors<'_>, query: &[f32], upper: &[Layer], entry: u32)
 
 /// Best-first search on one layer from `start`: the best `ef` nodes, best first.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn best_first<'w, L: Links>(
-    vectors: Vectors<'_>,
-    query: &[f32],
+pub fn best_first<'w, S: Score, L: Links>(
+    scorer: &S,
     layer: &L,
     start: u32,
     ef: usize,
     walk: &'w mut Walk,
 ) -> &'w [Scored] {
-    walk.begin(vectors.values.len() / vectors.dimensions);
+    walk.begin(scorer.nodes());
     walk.mark(start);
-    walk.offer(Scored { idx: start, score: dot_here(query, vectors.row(start)) }, ef);
+    walk.offer(Scored { idx: start, score: scorer.score(start) }, ef);
     let mut at = 0;
     while at < walk.best.len() {
         if std::mem::replace(&mut walk.done[at], true) {
@@ -188,7 +221,7 @@ pub fn best_first<'w, L: Links>(
         // What lies before the first newcomer has been looked behind.
         let mut first = at + 1;
         for &idx in &fresh {
-            let score = dot_here(query, vectors.row(idx));
+            let score = scorer.score(idx);
             if let Some(place) = walk.offer(Scored { idx, score }, ef) {
                 first = first.min(place);
             }

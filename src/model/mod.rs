@@ -1,7 +1,7 @@
 //! What training makes and serving reads: immutable once published.
 //!
 //! - [`settings`], [`blend`]: how a snapshot was trained and how its sources are blended
-//! - [`popularity`], [`habits`], [`user_cf`], [`embeddings`], [`ann`], [`sessions`], [`second_stage`]:
+//! - [`popularity`], [`habits`], [`user_cf`], [`embeddings`], [`ann`], [`codes`], [`sessions`], [`second_stage`]:
 //!   [`prepared`]: the parts;
 //!   the others are plain [`Csr`] tables of neighbours
 //! - [`manifest`]: what is known of a snapshot without reading its arrays
@@ -10,6 +10,7 @@
 
 pub mod ann;
 pub mod blend;
+pub mod codes;
 pub mod disk;
 pub mod embeddings;
 pub mod habits;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use super::ann::Layer;
+use super::codes::Codes;
 use super::embeddings::Ridge;
 use super::{
     Ann, Embeddings, Habits, Parts, Popularity, Prepared, Ranking, SecondStage, Sessions, UserCf,
@@ -261,12 +262,18 @@ impl Reader<'_, '_> {
                 })
             })
             .collect::<Result<Vec<_>, String>>()?;
-        let embeddings = Embeddings {
+        let mut embeddings = Embeddings {
             dimensions: dimensions as usize,
             vectors: self.f32("embeddings.vectors")?,
             fold_in: self.f32("embeddings.fold_in")?,
             ridge: self.ridge(),
-            ann: Ann { entry: entry as u32, layers, side: self.u32("ann.side")?, ef: ef as usize },
+            ann: Ann {
+                entry: entry as u32,
+                layers,
+                side: self.u32("ann.side")?,
+                ef: ef as usize,
+                codes: Codes::default(),
+            },
         };
         let items = embeddings.fold_in.len();
         let inside = |ids: &[u32]| ids.iter().all(|&n| (n as usize) < items);
@@ -283,6 +290,10 @@ impl Reader<'_, '_> {
                     && layer.starts.last() == Some(&(layer.links.len() as u32))
                     && inside(&layer.links)
             });
+        if fits && !embeddings.ann.layers.is_empty() {
+            // Not worth the space on disk.
+            embeddings.ann.codes = Codes::new(embeddings.vectors());
+        }
         if fits { Ok(embeddings) } else { Err("the embeddings' arrays do not fit together".into()) }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn blend(
 ) -> Vec<Recommended> {
     let stage = query.second_stage(snapshot);
     let mut best = Vec::new();
-    if stage.is_empty() {
+    if stage.is_empty() || query.hurried {
         weighted(snapshot, query, query.limit, scratch, &mut best);
     } else {
         stage_rows(snapshot, query, scratch, &mut best);

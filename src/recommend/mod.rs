@@ -59,6 +59,8 @@ pub struct List {
     pub items: Vec<Recommended>,
     /// What they were chosen by.
     pub basis: Basis,
+    /// Whether the second stage was left out for want of time.
+    pub reduced: bool,
 }
 
 /// The best `k` candidates of one source, with its own scores, best first: what
@@ -97,7 +99,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     query.shelf.mask(&mut scratch.mask);
     query.exclude(snapshot, scratch);
     if let Some(items) = prepared::answer(snapshot, query, scratch) {
-        return List { items, basis: Basis::History };
+        return List { items, basis: Basis::History, reduced: false };
     }
     let basis = query.basis(snapshot, scratch);
     let mut items = match query.strategy {
@@ -111,5 +113,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
         [&popularity.trending, &popularity.all_time],
         &mut scratch.mask,
     );
-    List { items, basis }
+    let blended = query.strategy.is_none() && basis != Basis::Popular;
+    let reduced = query.hurried && blended && !query.second_stage(snapshot).is_empty();
+    List { items, basis, reduced }
 }

@@ -39,8 +39,8 @@ pub fn prepare(
         ..Prepared::default()
     };
     let (catalogue, filter) = (Catalogue::default(), Filter::default());
-    let shelf =
-        Shelf { catalogue: &catalogue, items: events.items(), filter: &filter, excluded: &[] };
+    let (catalogue, filter, items) = (&catalogue, &filter, events.items());
+    let shelf = Shelf { catalogue, items, filter, excluded: &[], only: None };
     let list = |scratch: &mut Scratch, &user: &usize| {
         let query = Query {
             user: Some(user as UserIdx),
@@ -51,6 +51,7 @@ pub fn prepare(
             shelf,
             strategy: None,
             repeat: if repeats { RepeatPolicy::Allow } else { RepeatPolicy::ExcludePurchased },
+            hurried: false,
         };
         shelf.mask(&mut scratch.mask);
         query.exclude(snapshot, scratch);

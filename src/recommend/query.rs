@@ -41,12 +41,17 @@ pub struct Shelf<'a> {
     pub filter: &'a Filter,
     /// Never offered.
     pub excluded: &'a [ItemIdx],
+    /// Only these are offered; none: all that pass.
+    pub only: Option<&'a [ItemIdx]>,
 }
 
 impl Shelf<'_> {
     /// Writes into `mask` what may be offered.
     pub fn mask(&self, mask: &mut ItemMask) {
         self.catalogue.mask(self.filter, self.items, mask);
+        if let Some(only) = self.only {
+            mask.keep(only);
+        }
         self.excluded.iter().for_each(|&item| mask.forbid(item));
     }
 }
@@ -70,6 +75,8 @@ pub struct Query<'a> {
     pub strategy: Option<Source>,
     /// Whether bought items may come back.
     pub repeat: RepeatPolicy,
+    /// Whether a list now is worth more than a better one later: no second stage then.
+    pub hurried: bool,
 }
 
 impl Query<'_> {

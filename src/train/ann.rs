@@ -18,6 +18,7 @@ use super::{TrainError, navigation};
 use crate::domain::kernels::dot;
 use crate::domain::progress::{Cancelled, Control};
 use crate::model::ann::{self, Links, Walk};
+use crate::model::codes::Codes;
 use crate::model::settings::EmbeddingSettings;
 use crate::model::{Ann, Embeddings};
 
@@ -106,7 +107,7 @@ pub fn graph(
     };
     let ground = ground::link(vectors, &nodes, start, density, control)?;
     let layers = std::iter::once(ground).chain(layers).collect();
-    Ok(Ann { entry, layers, side: Vec::new(), ef: DEPTHS[0] })
+    Ok(Ann { entry, layers, codes: Codes::new(vectors), ..Ann::default() })
 }
 
 /// Items that no path leads to, and items that a search for their own vector

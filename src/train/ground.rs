@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use crate::domain::kernels::dot_here;
 use crate::domain::progress::{Cancelled, Control};
 use crate::domain::topk::Scored;
-use crate::model::ann::{Layer, Links, Vectors, Walk, best_first};
+use crate::model::ann::{ExactScore, Layer, Links, Vectors, Walk, best_first};
 
 /// A batch is this part of what was linked before,
 const GROWTH: usize = 16;
@@ -77,8 +77,8 @@ pub fn link(
         let chosen: Vec<Vec<u32>> = new
             .par_iter()
             .map_init(Walk::default, |walk, &node| {
-                let (row, start) = (vectors.row(node), start(node));
-                let near = best_first(vectors, row, &ground, start, density.candidates, walk);
+                let scorer = ExactScore { vectors, query: vectors.row(node) };
+                let near = best_first(&scorer, &ground, start(node), density.candidates, walk);
                 choose(vectors, near, density.links)
             })
             .collect();

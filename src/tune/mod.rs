@@ -189,8 +189,9 @@ impl Tuner<'_> {
     /// What was found; with [`RepeatPolicy::Auto`] repeats are offered, and what lists
     /// would reach without them is measured besides.
     fn fit(&self, task: Task, budget: &mut Budget) -> Result<Tuned, TrainError> {
-        let Held { log: inner, cases, ordered } =
-            validation::hold_out(self.events, task, self.seed);
+        let sampled = trim::sample(self.events, self.seed);
+        let events = sampled.as_ref().unwrap_or(self.events);
+        let Held { log: inner, cases, ordered } = validation::hold_out(events, task, self.seed);
         if cases.len() < validation::FEWEST_CASES {
             return Ok(Tuned::untuned(self.start));
         }

@@ -1,4 +1,7 @@
-//! A smaller log for trials: what a trial costs must not grow with the store.
+//! A smaller log for tuning: what it costs must not grow with the store.
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use crate::domain::HistoryEvent;
 use crate::matrix::UserEvents;
@@ -6,6 +9,26 @@ use crate::matrix::UserEvents;
 /// Most pairs of items bought by the same shopper, summed over shoppers: what a
 /// sparse product over the log costs.
 const MOST_PAIRS: u64 = 60_000_000;
+
+/// Most events that a tuning looks at.
+const MOST_EVENTS: usize = 3_000_000;
+
+/// The log of a random part of its users, small enough to tune on; none where all of it
+/// is. Ids stay what they were.
+pub fn sample(events: &UserEvents, seed: u64) -> Option<UserEvents> {
+    sample_of(events, MOST_EVENTS, seed)
+}
+
+fn sample_of(events: &UserEvents, most: usize, seed: u64) -> Option<UserEvents> {
+    let share = most as f64 / events.all().len().max(1) as f64;
+    if share >= 1.0 {
+        return None;
+    }
+    let mut rng = StdRng::seed_from_u64(seed);
+    let drawn = (0..events.users()).filter(|_| rng.random_bool(share));
+    let log = drawn.flat_map(|user| events.of(user).iter().map(move |&e| (user as u32, e)));
+    Some(UserEvents::new(events.users(), events.items(), log.collect()))
+}
 
 /// The log with only its most-bought items, as many as keep a trial affordable;
 /// none where all of them do. Ids stay what they were.
@@ -49,6 +72,23 @@ pub fn trim(events: &UserEvents) -> Option<UserEvents> {
 mod tests {
     use super::*;
     use crate::domain::EventKind;
+
+    #[test]
+    fn a_sample_keeps_users_whole() {
+        let event = |time_ms| HistoryEvent {
+            time_ms,
+            item: 0,
+            quantity: 1.0,
+            basket: 0,
+            kind: EventKind::Purchase,
+        };
+        let log = (0..4_000).map(|n| (n / 4, event(i64::from(n)))).collect();
+        let events = UserEvents::new(1_000, 1, log);
+        assert!(sample_of(&events, 4_000, 1).is_none());
+        let sampled = sample_of(&events, 1_000, 1).unwrap();
+        assert!((0..1_000).all(|user| [0, 4].contains(&sampled.of(user).len())));
+        assert!((700..1_300).contains(&sampled.all().len()));
+    }
 
     #[test]
     fn the_most_bought_items_stay_until_it_is_affordable() {

@@ -90,3 +90,25 @@ fn the_same_log_and_seed_give_the_same_answers() {
     };
     assert_eq!(lists(), lists());
 }
+
+#[test]
+fn a_prepared_list_is_the_one_made_when_asked_and_ends_with_the_next_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = checkerboard(folder.path());
+    engine.trainer().train_blocking(true).unwrap();
+    let now_ms = engine.models().active().unwrap().manifest.newest_ms;
+    let lists = || -> Vec<_> {
+        let asked = (0..SIZE).map(|user| engine.recommend_at(&ask(user, None), now_ms));
+        asked.map(|answer| answer.unwrap().entries).collect()
+    };
+    let made_when_asked = lists();
+    assert!(engine.models().active().unwrap().parts.prepared.items.is_empty());
+    engine.trainer().train_blocking(false).unwrap();
+    let prepared = engine.models().active().unwrap().parts.prepared.clone();
+    assert_eq!(prepared.items.len(), SIZE * (SIZE / 2 + 1), "what each does not have");
+    assert_eq!(lists(), made_when_asked);
+    let bought = qianmian::engine::Write::Events(purchases(&[("u0", "i0", 2)]));
+    engine.write_blocking(bought).unwrap();
+    assert_ne!(engine.recommend(&ask(0, None)).unwrap().entries[0].0, "i0");
+    assert_eq!(engine.recommend(&ask(1, None)).unwrap().entries, made_when_asked[1]);
+}

@@ -244,6 +244,31 @@ async fn sessions_filters_and_exclusions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn candidates_are_ranked_and_many_shoppers_answered() {
+    let (_folder, server) = tastes().await;
+    let mut lists = server.recommendations();
+    let item_ids = ["bike", "nowhere", "tea", "cup", "bike"].map(str::to_owned).to_vec();
+    let rank = pb::RankRequest { user_id: "anna".into(), item_ids, ..Default::default() };
+    let ranked = lists.rank(rank).await.unwrap().into_inner();
+    let order = ids(&ranked.items);
+    assert_eq!(order[2..], ["bike", "nowhere"], "{order:?}");
+    assert!(ranked.items[1].score > 0.0 && ranked.items[3].score == 0.0);
+    assert_eq!((ranked.generation, ranked.basis()), (1, pb::Basis::History));
+
+    let user_ids: Vec<String> = (0..300).map(|n| ["ben", "nobody", "anna"][n % 3].into()).collect();
+    let batch =
+        pb::BatchRecommendRequest { user_ids: user_ids.clone(), limit: 3, ..Default::default() };
+    let mut answers = lists.batch_recommend(batch).await.unwrap().into_inner();
+    let mut answered = Vec::new();
+    while let Some(answer) = answers.message().await.unwrap() {
+        let single = lists.recommend(ask(&answer.user_id, 3)).await.unwrap().into_inner();
+        assert_eq!(answer.recommendation.unwrap().items, single.items, "{}", answer.user_id);
+        answered.push(answer.user_id);
+    }
+    assert_eq!(answered, user_ids);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_training_leaves_the_model_in_place_and_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), support::quiet()).await;

@@ -90,6 +90,21 @@ async fn recommendations() {
     refused(client.popular(request).await, "window", "was 9");
     let request = pb::PopularRequest { limit: 1_000, ..Default::default() };
     refused(client.popular(request).await, "limit", "was 1000");
+    let request = |items| pb::RankRequest {
+        user_id: "u".into(),
+        item_ids: vec!["a".into(); items],
+        ..Default::default()
+    };
+    refused(client.rank(request(0)).await, "item_ids", "1 to 1000 entries, has 0");
+    refused(client.rank(request(1_001)).await, "item_ids", "has 1001");
+    let request = pb::RankRequest { user_id: String::new(), ..request(1) };
+    refused(client.rank(request).await, "user_id", "1 to 256");
+    let request = |users| pb::BatchRecommendRequest {
+        user_ids: vec!["a".into(); users],
+        ..Default::default()
+    };
+    refused(client.batch_recommend(request(0)).await, "user_ids", "1 to 10000 entries, has 0");
+    refused(client.batch_recommend(request(10_001)).await, "user_ids", "has 10001");
     assert_eq!(client.recommend(good).await.unwrap().into_inner().items.len(), 1);
 }
 

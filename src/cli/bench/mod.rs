@@ -87,16 +87,32 @@ impl Bench {
         let (listen, folder) = (address.to_string(), data.display().to_string());
         let server = Server::start(address, &["serve", "--listen", &listen, "--data", &folder])?;
 
-        let seconds = Duration::from_secs(self.seconds);
-        let full = Pace { duration: seconds, concurrency: CONCURRENCY, rate: None };
+        self.every_method(&asked, &ceiling, &server)?;
+        self.steadily(&asked, &server)?;
+        println!("memory of the server: {} MiB at its peak", server.peak_mib().unwrap_or(0));
+        Ok(())
+    }
+
+    fn pace(&self, rate: Option<f64>) -> Pace {
+        Pace { duration: Duration::from_secs(self.seconds), concurrency: CONCURRENCY, rate }
+    }
+
+    /// As fast as it goes.
+    fn every_method(
+        &self,
+        asked: &Asked,
+        ceiling: &Server,
+        server: &Server,
+    ) -> Result<(), Failure> {
+        let full = self.pace(None);
         let warm = Pace { duration: Duration::from_secs(1), ..full };
-        let mut rows = Vec::new();
-        let mut best = 0.0;
+        let (mut rows, mut best) = (Vec::new(), 0.0);
         for (name, calls) in asked.calls(self.limit) {
-            let server = if name == CEILING { &ceiling } else { &server };
-            load::run(&server.address.to_string(), &calls, warm)?;
+            let server = if name == CEILING { ceiling } else { server };
+            let address = server.address.to_string();
+            load::run(&address, &calls, warm)?;
             let before = server.cpu_seconds();
-            let outcome = load::run(&server.address.to_string(), &calls, full)?;
+            let outcome = load::run(&address, &calls, full)?;
             let cpu = server.cpu_seconds().zip(before).map(|(after, before)| after - before);
             if name == CEILING {
                 best = outcome.rate();
@@ -115,31 +131,29 @@ impl Bench {
         ];
         println!("{CONCURRENCY} requests at once, lists of {}:\n", self.limit);
         println!("{}", output::table(&header, &header[1..], rows));
+        Ok(())
+    }
 
-        let steady = Pace { rate: Some(STEADY), ..full };
+    /// At a rate that the machine has room for, alone and beside a training.
+    fn steadily(&self, asked: &Asked, server: &Server) -> Result<(), Failure> {
         let (_, calls) = asked.calls(self.limit).swap_remove(1);
-        let quiet = load::run(&address.to_string(), &calls, steady)?;
-        println!(
-            "\nRecommend at {STEADY} requests/s: p50 {:.2} ms, p99 {:.2} ms",
-            quiet.quantile(0.5),
-            quiet.quantile(0.99)
-        );
+        let (address, steady) = (server.address.to_string(), self.pace(Some(STEADY)));
+        let quiet = load::run(&address, &calls, steady)?;
+        let [p50, p99] = [0.5, 0.99].map(|share| quiet.quantile(share));
+        println!("\nRecommend at {STEADY} requests/s: p50 {p50:.2} ms, p99 {p99:.2} ms");
         let mut training = Command::new(std::env::current_exe()?)
-            .args(["train", "--server", &listen])
+            .args(["train", "--server", &address])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let busy = load::run(&address.to_string(), &calls, steady);
+        let busy = load::run(&address, &calls, steady);
         let ended = training.try_wait()?.is_some();
         training.kill()?;
         training.wait()?;
-        let (busy, whole) = (busy?, if ended { ", which ended before the load did" } else { "" });
-        println!(
-            "the same beside a training: p50 {:.2} ms, p99 {:.2} ms{whole}",
-            busy.quantile(0.5),
-            busy.quantile(0.99)
-        );
-        println!("memory of the server: {} MiB at its peak", server.peak_mib().unwrap_or(0));
+        let busy = busy?;
+        let [p50, p99] = [0.5, 0.99].map(|share| busy.quantile(share));
+        let note = if ended { ", which ended before the load did" } else { "" };
+        println!("the same beside a training: p50 {p50:.2} ms, p99 {p99:.2} ms{note}");
         Ok(())
     }
 

@@ -1,0 +1,31 @@
+//! The threads of work that can wait: training and batches. Requests go before them.
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::domain::{Error, Result};
+
+/// How much lower than a request's the priority of background threads is, on a scale of
+/// 19 (nice values).
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 15;
+
+/// A pool of `threads` threads, 0 for one per core.
+///
+/// # Errors
+/// [`Error::Training`] where the system gives no threads.
+pub(super) fn pool(threads: usize) -> Result<ThreadPool> {
+    ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("background-{i}"))
+        .start_handler(|_| step_back())
+        .build()
+        .map_err(|e| Error::Training(format!("the background threads do not start: {e}")))
+}
+
+/// Lowers the priority of the calling thread, where the system knows such a thing.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::warn!(%error, "background work has the priority of requests");
+    }
+}
