@@ -5,12 +5,12 @@
 # without, a tuned one that is trained after it, with its second stage.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --release --quiet --bin qianmian --example ceiling
+cargo build --release --quiet --bin qianmian
 log=$(mktemp)
 config=$(mktemp --suffix .json)
 target/release/qianmian serve --demo --listen 127.0.0.1:50061 >"$log" 2>/dev/null &
 demo=$!
-target/release/examples/ceiling 127.0.0.1:50062 >/dev/null &
+target/release/qianmian bench --ceiling 127.0.0.1:50062 >/dev/null &
 ceiling=$!
 trap 'kill $demo $ceiling 2>/dev/null || true; rm -f "$log" "$config"' EXIT
 for _ in $(seq 300); do grep -q '^Serving' "$log" && break; sleep 0.1; done

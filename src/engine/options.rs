@@ -64,6 +64,8 @@ pub struct TrainOptions {
     /// there last: they are answered at once until the shopper does something. Each takes
     /// about 400 bytes.
     pub prepared_lists: usize,
+    /// Seconds after which no more lists are made ahead.
+    pub prepare_seconds: u64,
     /// How models are trained and their sources blended, where the tuner is off or
     /// has nothing to go by; where the first tuning starts.
     pub settings: Settings,
@@ -90,6 +92,7 @@ impl Default for TrainOptions {
             tune_trials: 120,
             tune_minutes: 60,
             prepared_lists: 1_000_000,
+            prepare_seconds: 150,
             settings: Settings::default(),
         }
     }

@@ -14,11 +14,11 @@ use tokio::sync::broadcast;
 
 use super::State;
 use super::options::TrainOptions;
-use crate::domain::progress::{Control, Stage};
+use crate::domain::progress::{Cancelled, Control, Stage};
 use crate::domain::{Error, Generation, Offset, Result, now_ms};
 use crate::live::history_event;
 use crate::matrix::UserEvents;
-use crate::model::Manifest;
+use crate::model::{Manifest, Prepared, Snapshot};
 use crate::recommend::{self, RepeatPolicy};
 use crate::store::{Entry, Record, replay};
 use crate::train::{Material, TrainError, train};
@@ -334,9 +334,8 @@ impl Worker {
         let mut snapshot = tuned.snapshot(trained, manifest);
         if !quick {
             control.begin(Stage::Lists).map_err(|e| failed(&e))?;
-            let most = self.options.prepared_lists;
-            let prepared = recommend::prepare(&snapshot, &events, self.repeat, most, &control);
-            snapshot.parts.prepared = Arc::new(prepared.map_err(|e| failed(&e))?);
+            let prepared = self.prepare(&snapshot, &events, &control).map_err(|e| failed(&e))?;
+            snapshot.parts.prepared = Arc::new(prepared);
         }
         drop(events);
         control.begin(Stage::Persist).map_err(|e| failed(&e))?;
@@ -344,6 +343,19 @@ impl Worker {
         snapshot.manifest.train_seconds = started.elapsed().as_secs_f64();
         self.state.models.publish(snapshot, self.options.keep_models)?;
         Ok(generation)
+    }
+
+    /// Lists for those who were there last, as many as the time for them allows: which of
+    /// them there are changes no answer, only what it costs.
+    fn prepare(
+        &self,
+        snapshot: &Snapshot,
+        events: &UserEvents,
+        control: &Control<'_>,
+    ) -> std::result::Result<Prepared, Cancelled> {
+        let until = Instant::now() + Duration::from_secs(self.options.prepare_seconds);
+        let (most, enough) = (self.options.prepared_lists, || Instant::now() >= until);
+        recommend::prepare(snapshot, events, self.repeat, most, enough, control)
     }
 
     /// The settings to train with: fitted to the store, beginning with those of the

@@ -11,8 +11,10 @@ pub struct Prepared {
     pub repeats: bool,
     /// Per user: what their history was; see [`stamp`].
     pub stamps: Vec<u64>,
-    /// User u has the entries `starts[u]..starts[u + 1]`, best first.
+    /// User u has `lengths[u]` entries from `starts[u]` on, best first.
     pub starts: Vec<u32>,
+    /// Number of entries of each user; 0 where no list was made.
+    pub lengths: Vec<u8>,
     /// Items.
     pub items: Vec<ItemIdx>,
     /// Their scores.
@@ -29,11 +31,12 @@ impl Prepared {
         history: &[HistoryEvent],
     ) -> Option<impl Iterator<Item = (ItemIdx, f32, Source)>> {
         let user = user as usize;
-        let range = *self.starts.get(user)? as usize..*self.starts.get(user + 1)? as usize;
-        if range.is_empty() || self.stamps[user] != stamp(history) {
+        let length = usize::from(*self.lengths.get(user)?);
+        if length == 0 || self.stamps[user] != stamp(history) {
             return None;
         }
-        Some(range.map(|at| {
+        let start = self.starts[user] as usize;
+        Some((start..start + length).map(|at| {
             let source = Source::BLENDED[usize::from(self.sources[at]) % Source::BLENDED.len()];
             (self.items[at], self.scores[at], source)
         }))
@@ -41,10 +44,11 @@ impl Prepared {
 
     /// Whether the arrays fit together.
     pub fn is_consistent(&self) -> bool {
-        let entries = self.starts.last().map_or(0, |&end| end as usize);
-        self.starts.is_sorted()
-            && self.stamps.len() == self.starts.len().saturating_sub(1)
-            && [self.items.len(), self.scores.len(), self.sources.len()] == [entries; 3]
+        let (users, entries) = (self.lengths.len(), self.items.len());
+        let mut ends = self.starts.iter().zip(&self.lengths);
+        [self.stamps.len(), self.starts.len()] == [users; 2]
+            && [self.scores.len(), self.sources.len()] == [entries; 2]
+            && ends.all(|(&start, &length)| start as usize + usize::from(length) <= entries)
     }
 }
 

@@ -32,9 +32,16 @@ impl SecondStage {
         self.roots.is_empty()
     }
 
-    /// The sum of what all trees say of a row of features.
-    pub fn score(&self, features: &[f32]) -> f32 {
-        self.roots.iter().map(|&root| self.leaf(root as usize, features)).sum()
+    /// What all trees say of each row of features, summed. Tree by tree, so that one tree
+    /// stays at hand for all rows.
+    pub fn scores<R: AsRef<[f32]>>(&self, rows: &[R]) -> Vec<f32> {
+        let mut scores = vec![0.0; rows.len()];
+        for &root in &self.roots {
+            for (score, row) in scores.iter_mut().zip(rows) {
+                *score += self.leaf(root as usize, row.as_ref());
+            }
+        }
+        scores
     }
 
     fn leaf(&self, mut node: usize, features: &[f32]) -> f32 {
@@ -78,9 +85,8 @@ mod tests {
 
     #[test]
     fn trees_add_up() {
-        assert_eq!(stump().score(&[9.0, 0.4]), -0.75);
-        assert_eq!(stump().score(&[9.0, 0.5]), 2.25);
-        assert_eq!(SecondStage::default().score(&[]), 0.0);
+        assert_eq!(stump().scores(&[[9.0, 0.4], [9.0, 0.5]]), [-0.75, 2.25]);
+        assert_eq!(SecondStage::default().scores(&[[0.0; 2]]), [0.0]);
     }
 
     #[test]

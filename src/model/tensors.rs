@@ -41,6 +41,7 @@ pub fn encode(parts: &Parts) -> Vec<u8> {
     out.numbers("prepared.repeats", &[u64::from(parts.prepared.repeats)]);
     out.push("prepared.stamps", Dtype::U64, &parts.prepared.stamps);
     out.u32("prepared.starts", &parts.prepared.starts);
+    out.push("prepared.lengths", Dtype::U8, &parts.prepared.lengths);
     out.u32("prepared.items", &parts.prepared.items);
     out.f32("prepared.scores", &parts.prepared.scores);
     out.push("prepared.sources", Dtype::U8, &parts.prepared.sources);
@@ -233,6 +234,7 @@ impl Reader<'_, '_> {
             repeats: self.numbers("prepared.repeats")?.first() == Some(&1),
             stamps: self.numbers("prepared.stamps")?,
             starts: self.u32("prepared.starts")?,
+            lengths: self.values("prepared.lengths", Dtype::U8)?,
             items: self.u32("prepared.items")?,
             scores: self.f32("prepared.scores")?,
             sources: self.values("prepared.sources", Dtype::U8)?,

@@ -22,8 +22,8 @@ pub(super) fn blend(
         weighted(snapshot, query, query.limit, scratch, &mut best);
     } else {
         stage_rows(snapshot, query, scratch, &mut best);
-        for (candidate, row) in best.iter_mut().zip(&scratch.rows) {
-            candidate.score = stage.score(row);
+        for (candidate, score) in best.iter_mut().zip(stage.scores(&scratch.rows)) {
+            candidate.score = score;
         }
         keep_top(&mut best, query.limit);
         // Trees speak in log-odds; lists hold scores above 0.

@@ -15,9 +15,10 @@ use crate::model::{Prepared, Snapshot, Source};
 /// offered has gone.
 const LENGTH: usize = 40;
 /// Users between two looks at whether to stop.
-const CHUNK: usize = 10_000;
+const CHUNK: usize = 5_000;
 
-/// Makes lists for the `most` shoppers who were there last, as of the newest event.
+/// Makes lists as of the newest event, for the `most` shoppers who were there last, the
+/// newest first, or until there are `enough`.
 ///
 /// # Errors
 /// [`Cancelled`] when told to stop.
@@ -26,16 +27,18 @@ pub fn prepare(
     events: &UserEvents,
     repeat: RepeatPolicy,
     most: usize,
+    enough: impl Fn() -> bool,
     control: &Control<'_>,
 ) -> Result<Prepared, Cancelled> {
     let mut users: Vec<usize> = (0..events.users()).filter(|&u| !events.of(u).is_empty()).collect();
     users.sort_by_key(|&u| std::cmp::Reverse(events.of(u).last().map(|e| e.time_ms)));
     users.truncate(most);
-    users.sort_unstable();
     let repeats = repeat.offers(&snapshot.manifest.settings);
     let mut prepared = Prepared {
         repeats,
         stamps: (0..events.users()).map(|user| stamp(events.of(user))).collect(),
+        starts: vec![0; events.users()],
+        lengths: vec![0; events.users()],
         ..Prepared::default()
     };
     let (catalogue, filter) = (Catalogue::default(), Filter::default());
@@ -59,10 +62,14 @@ pub fn prepare(
     };
     for chunk in users.chunks(CHUNK) {
         control.check()?;
+        if enough() {
+            break;
+        }
         let lists: Vec<Vec<Recommended>> =
             chunk.par_iter().map_init(Scratch::default, list).collect();
         for (&user, list) in chunk.iter().zip(lists) {
-            prepared.starts.resize(user + 1, prepared.items.len() as u32);
+            prepared.starts[user] = prepared.items.len() as u32;
+            prepared.lengths[user] = list.len() as u8;
             for recommended in list {
                 let place = Source::BLENDED.iter().position(|&s| s == recommended.source);
                 prepared.items.push(recommended.item);
@@ -71,7 +78,6 @@ pub fn prepare(
             }
         }
     }
-    prepared.starts.resize(events.users() + 1, prepared.items.len() as u32);
     Ok(prepared)
 }
 

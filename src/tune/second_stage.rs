@@ -37,10 +37,10 @@ pub struct StageCase {
 }
 
 impl StageCase {
-    fn ndcg(&self, score: impl Fn(&Features) -> f32) -> f64 {
-        let scored = self.candidates.iter();
-        let mut list: Vec<Scored> =
-            scored.map(|(item, row)| Scored { idx: *item, score: score(row) }).collect();
+    fn ndcg(&self, trees: &SecondStage) -> f64 {
+        let (items, rows): (Vec<u32>, Vec<Features>) = self.candidates.iter().copied().unzip();
+        let scored = items.into_iter().zip(trees.scores(&rows));
+        let mut list: Vec<Scored> = scored.map(|(idx, score)| Scored { idx, score }).collect();
         keep_top(&mut list, K);
         let items: Vec<u32> = list.iter().map(|s| s.idx).collect();
         metrics::score(&items, &self.truth, K).ndcg
@@ -58,7 +58,7 @@ pub fn fit(cases: &[StageCase], seed: u64) -> Option<(SecondStage, Vec<f64>)> {
         let (seen, unseen): (Vec<_>, Vec<_>) =
             cases.iter().enumerate().partition(|(at, _)| at % FOLDS != fold);
         let trees = trees(&seen.into_iter().map(|case| case.1).collect::<Vec<_>>(), seed)?;
-        let scored = unseen.par_iter().map(|(_, case)| case.ndcg(|row| trees.score(row)));
+        let scored = unseen.par_iter().map(|(_, case)| case.ndcg(&trees));
         for ((at, _), score) in unseen.iter().zip(scored.collect::<Vec<f64>>()) {
             scores[*at] = score;
         }
