@@ -17,7 +17,7 @@ use super::ground::{self, Density};
 use super::{TrainError, navigation};
 use crate::domain::kernels::dot;
 use crate::domain::progress::{Cancelled, Control};
-use crate::model::ann::{self, Links, Walk};
+use crate::model::ann::{self, Links, Vectors, Walk};
 use crate::model::codes::Codes;
 use crate::model::settings::EmbeddingSettings;
 use crate::model::{Ann, Embeddings};
@@ -90,7 +90,8 @@ pub fn graph(
     control: &Control<'_>,
 ) -> Result<Ann, Cancelled> {
     let density = Density { links: settings.links, candidates: settings.ef_construction };
-    let vectors = embeddings.vectors();
+    let directions = directions(embeddings);
+    let vectors = Vectors { dimensions: embeddings.dimensions, values: &directions };
     let mut nodes = nodes(embeddings);
     nodes.shuffle(&mut StdRng::seed_from_u64(seed));
     let sample = nodes.len().div_ceil(NAVIGATED);
@@ -107,7 +108,20 @@ pub fn graph(
     };
     let ground = ground::link(vectors, &nodes, start, density, control)?;
     let layers = std::iter::once(ground).chain(layers).collect();
-    Ok(Ann { entry, layers, codes: Codes::new(vectors), ..Ann::default() })
+    Ok(Ann { entry, layers, codes: Codes::new(embeddings.vectors()), ..Ann::default() })
+}
+
+/// All vectors at length 1. By inner product a few long vectors are everybody's nearest,
+/// and most items nobody's: linked by direction, all can be reached.
+fn directions(embeddings: &Embeddings) -> Vec<f32> {
+    let mut values = embeddings.vectors.clone();
+    for row in values.chunks_exact_mut(embeddings.dimensions) {
+        let length = dot(row, row).sqrt();
+        if length > 0.0 {
+            row.iter_mut().for_each(|x| *x /= length);
+        }
+    }
+    values
 }
 
 /// Items that no path leads to, and items that a search for their own vector
