@@ -3,8 +3,8 @@
 //!
 //! A request is counted from its arrival to its answer. One too many is refused at once
 //! with RESOURCE_EXHAUSTED. One whose deadline (`grpc-timeout`) passed while it waited for
-//! a thread is dropped; one whose deadline is near carries [`Hurry`], by which a service
-//! may choose to do less.
+//! a thread is dropped; one that has a deadline carries it as [`Deadline`], by which a
+//! service may choose to do less.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,9 +21,16 @@ use tower::{Layer, Service};
 use super::status;
 use crate::domain::Error;
 
-/// The request's deadline is closer than an ordinary answer takes.
+/// When the caller stops waiting; an extension of its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hurry;
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// Whether an ordinary answer may come too late.
+    pub fn is_near(self) -> bool {
+        self.0.saturating_duration_since(Instant::now()) < NEAR
+    }
+}
 
 /// A deadline closer than this is near.
 const NEAR: Duration = Duration::from_millis(2);
@@ -73,9 +80,8 @@ pub struct Admitted<S> {
 
 impl<S, B> Service<Request<B>> for Admitted<S>
 where
-    S: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Send + 'static,
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -92,23 +98,18 @@ where
             let full = Error::Overloaded(format!("{most} requests are at work already"));
             return Box::pin(async move { Ok(status::from_error(full).into_http()) });
         };
-        // The service that was found ready does the work; its clone waits for the next.
-        let next = self.service.clone();
-        let mut service = std::mem::replace(&mut self.service, next);
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(Deadline(deadline));
+        }
+        let answer = self.service.call(request);
         Box::pin(async move {
             let _inside = inside;
             // This runs when a thread is free, which under load is later than the arrival.
-            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                Some(Duration::ZERO) => {
-                    let late = Status::deadline_exceeded("the deadline passed in the queue");
-                    return Ok(late.into_http());
-                }
-                Some(left) if left < NEAR => {
-                    request.extensions_mut().insert(Hurry);
-                }
-                _ => {}
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                let late = Status::deadline_exceeded("the deadline passed in the queue");
+                return Ok(late.into_http());
             }
-            service.call(request).await
+            answer.await
         })
     }
 }
@@ -166,7 +167,8 @@ mod tests {
     #[tokio::test]
     async fn one_too_many_is_refused_until_another_is_answered() {
         let service = tower::service_fn(|request: Request<()>| async move {
-            let hurried = request.extensions().get::<Hurry>().is_some();
+            let deadline = request.extensions().get::<Deadline>();
+            let hurried = deadline.is_some_and(|deadline| deadline.is_near());
             let mut response = Response::new(Body::empty());
             if hurried {
                 response.headers_mut().insert("grpc-status", "hurried".parse().unwrap());

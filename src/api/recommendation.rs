@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
-use super::admission::Hurry;
+use super::admission::Deadline;
 use super::pb::recommendation_service_server::RecommendationService;
 use super::status::from_error;
 use super::{convert, pb};
@@ -201,7 +201,8 @@ impl RecommendationService for RecommendationApi {
         &self,
         request: Request<pb::RecommendRequest>,
     ) -> Result<Response<pb::RecommendResponse>, Status> {
-        let hurried = request.extensions().get::<Hurry>().is_some();
+        let hurried =
+            request.extensions().get::<Deadline>().is_some_and(|deadline| deadline.is_near());
         self.recommend(request.into_inner(), hurried).map(Response::new).map_err(from_error)
     }
 

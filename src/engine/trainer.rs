@@ -345,8 +345,8 @@ impl Worker {
         Ok(generation)
     }
 
-    /// Lists for those who were there last, as many as the time for them allows: which of
-    /// them there are changes no answer, only what it costs.
+    /// Lists for those who were there last, as many as the time for them allows. They are
+    /// as of the newest event; a list made when asked is as of then.
     fn prepare(
         &self,
         snapshot: &Snapshot,

@@ -1,8 +1,8 @@
 //! What training makes and serving reads: immutable once published.
 //!
 //! - [`settings`], [`blend`]: how a snapshot was trained and how its sources are blended
-//! - [`popularity`], [`habits`], [`user_cf`], [`embeddings`], [`ann`], [`codes`], [`sessions`], [`second_stage`]:
-//!   [`prepared`]: the parts;
+//! - [`popularity`], [`habits`], [`user_cf`], [`embeddings`], [`ann`], [`codes`], [`sessions`],
+//!   [`second_stage`], [`prepared`]: the parts;
 //!   the others are plain [`Csr`] tables of neighbours
 //! - [`manifest`]: what is known of a snapshot without reading its arrays
 //! - [`disk`]: saving, loading, listing, pruning

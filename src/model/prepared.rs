@@ -37,8 +37,7 @@ impl Prepared {
         }
         let start = self.starts[user] as usize;
         Some((start..start + length).map(|at| {
-            let source = Source::BLENDED[usize::from(self.sources[at]) % Source::BLENDED.len()];
-            (self.items[at], self.scores[at], source)
+            (self.items[at], self.scores[at], Source::BLENDED[usize::from(self.sources[at])])
         }))
     }
 
@@ -48,12 +47,16 @@ impl Prepared {
         let mut ends = self.starts.iter().zip(&self.lengths);
         [self.stamps.len(), self.starts.len()] == [users; 2]
             && [self.scores.len(), self.sources.len()] == [entries; 2]
+            && self.sources.iter().all(|&place| usize::from(place) < Source::BLENDED.len())
             && ends.all(|(&start, &length)| start as usize + usize::from(length) <= entries)
     }
 }
 
-/// Tells a history from what it was: events are only ever added to it or leave it.
+/// Tells a history from what it was: a hash of all its events, since a late one may come
+/// into the middle while the oldest leaves.
 pub fn stamp(history: &[HistoryEvent]) -> u64 {
-    let newest = history.last().map_or(0, |e| e.time_ms as u64 ^ (u64::from(e.item) << 40));
-    newest.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ history.len() as u64
+    history.iter().fold(history.len() as u64, |hash, e| {
+        let event = e.time_ms as u64 ^ (u64::from(e.item) << 32) ^ ((e.kind as u64) << 60);
+        (hash.rotate_left(5) ^ event).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    })
 }

@@ -97,10 +97,10 @@ pub fn stage_rows(
 pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> List {
     let popularity = &snapshot.parts.popularity;
     query.shelf.mask(&mut scratch.mask);
-    query.exclude(snapshot, scratch);
     if let Some(items) = prepared::answer(snapshot, query, scratch) {
         return List { items, basis: Basis::History, reduced: false };
     }
+    query.exclude(snapshot, scratch);
     let basis = query.basis(snapshot, scratch);
     let mut items = match query.strategy {
         _ if basis == Basis::Popular => Vec::new(),

@@ -81,8 +81,8 @@ pub fn prepare(
     Ok(prepared)
 }
 
-/// The list for a query, of what may be offered, if one was prepared for it and it is
-/// long enough.
+/// The list for a query, of what the shelf holds, if one was prepared for it and it is
+/// long enough. What this shopper should not be offered was left out when it was made.
 pub(super) fn answer(
     snapshot: &Snapshot,
     query: &Query<'_>,

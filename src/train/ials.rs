@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 use rand_distr::{Distribution, Normal};
 use rayon::prelude::*;
 
-use super::TrainError;
+use super::{TrainError, svd};
 use crate::domain::progress::Control;
 use crate::matrix::{Csr, Interactions};
 use crate::model::embeddings::{Embeddings, Ridge};
@@ -56,10 +56,7 @@ pub fn train(
             row.fill(0.0);
         }
     }
-    let longest = y.axis_iter(Axis(0)).map(|row| row.dot(&row).sqrt()).fold(0.0, f32::max);
-    if !longest.is_finite() || longest == 0.0 {
-        return Err(TrainError::Factorisation("the vectors are not finite".to_owned()));
-    }
+    let longest = svd::longest(&y)?;
     y /= longest;
     let ridge = Ridge {
         gram: shared(y.view(), settings.unobserved).into_raw_vec_and_offset().0,

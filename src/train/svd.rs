@@ -64,14 +64,23 @@ pub fn train(
         let root = n_items[i].sqrt();
         row.iter_mut().zip(v.row(i)).for_each(|(y, v)| *y = root * v);
     }
-    let longest = vectors.axis_iter(Axis(0)).map(|row| row.dot(&row).sqrt()).fold(0.0, f32::max);
-    if !longest.is_finite() || longest == 0.0 {
-        return Err(TrainError::Factorisation("the vectors are not finite".to_owned()));
-    }
-    vectors /= longest;
+    vectors /= longest(&vectors)?;
     let fold_in = n_items.iter().map(|&n| if n > 0.0 { 1.0 / n } else { 0.0 }).collect();
     let vectors = vectors.into_raw_vec_and_offset().0;
     Ok(Embeddings { dimensions: settings.dimensions, vectors, fold_in, ..Embeddings::default() })
+}
+
+/// Length of the longest row.
+///
+/// # Errors
+/// [`TrainError::Factorisation`] where there is none, or it is not finite.
+pub(super) fn longest(vectors: &Array2<f32>) -> Result<f32, TrainError> {
+    let lengths = vectors.axis_iter(Axis(0)).map(|row| row.dot(&row).sqrt());
+    let longest = lengths.fold(0.0, f32::max);
+    match longest.is_finite() && longest > 0.0 {
+        true => Ok(longest),
+        false => Err(TrainError::Factorisation("the vectors are not finite".to_owned())),
+    }
 }
 
 /// The matrix with each cell divided by the root of both its degrees.

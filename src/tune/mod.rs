@@ -88,13 +88,10 @@ impl Tuned {
         Self { settings, second_stage, sessions, quality, tuning }
     }
 
-    /// The sources that lists ask.
+    /// The sources that lists ask; those that sessions ask too stand twice.
     pub fn sources(&self) -> Vec<Source> {
-        let blends = [Some(&self.settings), self.sessions.as_ref().map(|s| &s.0)];
-        let asked = |&source: &Source| {
-            blends.iter().flatten().any(|settings| settings.blend.weight(source) > 0.0)
-        };
-        Source::BLENDED.into_iter().filter(asked).collect()
+        let sessions = self.sessions.iter().flat_map(|(settings, _)| settings.blend.sources());
+        self.settings.blend.sources().into_iter().chain(sessions).collect()
     }
 
     /// The snapshot that serves as was found, of what was trained with
