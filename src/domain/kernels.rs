@@ -20,6 +20,14 @@ pub fn add(sums: &mut [f32], weight: f32, x: &[f32]) {
     dispatched_add(sums, weight, x);
 }
 
+/// Adds `Σ weight · ⟨y, x⟩ · y` to `sums`, `y` being the rows of `vectors`, each as long as
+/// `x`, that `rows` name: what the cells of a row of interactions put into the system of a
+/// least-squares fit, applied to `x`, which is not spelled out.
+#[inline]
+pub fn add_outer(sums: &mut [f32], rows: &[u32], weights: &[f32], vectors: &[f32], x: &[f32]) {
+    dispatched_add_outer(sums, rows, weights, vectors, x);
+}
+
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 fn dispatched_dot(a: &[f32], b: &[f32]) -> f32 {
     dot_here(a, b)
@@ -27,6 +35,25 @@ fn dispatched_dot(a: &[f32], b: &[f32]) -> f32 {
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 fn dispatched_add(sums: &mut [f32], weight: f32, x: &[f32]) {
+    add_here(sums, weight, x);
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn dispatched_add_outer(
+    sums: &mut [f32],
+    rows: &[u32],
+    weights: &[f32],
+    vectors: &[f32],
+    x: &[f32],
+) {
+    for (&row, &weight) in rows.iter().zip(weights) {
+        let y = &vectors[row as usize * x.len()..][..x.len()];
+        add_here(sums, weight * dot_here(y, x), y);
+    }
+}
+
+#[inline(always)]
+fn add_here(sums: &mut [f32], weight: f32, x: &[f32]) {
     sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += weight * x);
 }
 
@@ -80,6 +107,13 @@ mod tests {
             for at in 0..a.len() {
                 prop_assert_eq!(sums[at], a[at] + weight * b[at]);
             }
+            let vectors = [b.clone(), a.clone()].concat();
+            let mut outer = a.clone();
+            add_outer(&mut outer, &[1, 0], &[weight, 2.0], &vectors, &b);
+            let mut one_by_one = a.clone();
+            add(&mut one_by_one, weight * dot(&a, &b), &a);
+            add(&mut one_by_one, 2.0 * dot(&b, &b), &b);
+            prop_assert_eq!(outer, one_by_one);
         }
     }
 }

@@ -10,7 +10,7 @@
 
 use super::Ann;
 use crate::domain::ItemIdx;
-use crate::domain::kernels::{add, dot};
+use crate::domain::kernels::{add, add_outer, dot};
 use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::matrix::weight::Cell;
 
@@ -18,7 +18,7 @@ use crate::matrix::weight::Cell;
 /// hundreds of candidates that a blend wants no slower than a graph.
 pub const SCAN_UP_TO: usize = 8_000;
 /// Steps of conjugate gradients by which a shopper's vector is solved.
-const STEPS: usize = 8;
+const STEPS: usize = 6;
 /// A residual shorter than this share of the first is as good as none.
 const SOLVED: f32 = 1e-6;
 
@@ -78,16 +78,14 @@ impl Embeddings {
     /// Replaces the right side of a shopper's system by its solution.
     fn solve(&self, ridge: &Ridge, profile: &[Cell], query: &mut [f32]) {
         let known = profile.iter().filter(|c| self.fold_in.get(c.item as usize).is_some());
-        let lambda = ridge.each * (known.clone().map(|c| c.weight).sum::<f32>() + ridge.all);
+        let (items, weights): (Vec<u32>, Vec<f32>) = known.map(|c| (c.item, c.weight)).unzip();
+        let lambda = ridge.each * (weights.iter().sum::<f32>() + ridge.all);
         let apply = |x: &[f32], out: &mut [f32]| {
             let rows = ridge.gram.chunks_exact(self.dimensions);
             for ((sum, row), x_at) in out.iter_mut().zip(rows).zip(x) {
                 *sum = dot(row, x) + lambda * x_at;
             }
-            for cell in known.clone() {
-                let y = self.vector(cell.item);
-                add(out, cell.weight * dot(y, x), y);
-            }
+            add_outer(out, &items, &weights, &self.vectors, x);
         };
         let mut residual = query.to_vec();
         let mut direction = query.to_vec();

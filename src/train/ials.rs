@@ -9,13 +9,14 @@
 //! a block of rows at once, so that the part all rows share is one dense product.
 
 use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array2, ArrayBase, ArrayView2, ArrayViewMut2, Axis, Data, DataMut, Ix2};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand_distr::{Distribution, Normal};
 use rayon::prelude::*;
 
 use super::{TrainError, svd};
+use crate::domain::kernels::{add, add_outer, dot};
 use crate::domain::progress::Control;
 use crate::matrix::{Csr, Interactions};
 use crate::model::embeddings::{Embeddings, Ridge};
@@ -45,16 +46,18 @@ pub fn train(
     let draw = Normal::new(0.0, spread).map_err(|e| failed(&e))?;
     let mut rng = StdRng::seed_from_u64(seed);
     let mut y = Array2::from_shape_simple_fn((items, dimensions), || draw.sample(&mut rng));
+    // Nobody's items have no vector; left to shrink towards it, they would reach the
+    // numbers that processors are slow with.
+    for (item, row) in rows_mut(&mut y).enumerate() {
+        if matrix.by_item.degree(item) == 0 {
+            row.fill(0.0);
+        }
+    }
     let mut w = Array2::zeros((users, dimensions));
     for _ in 0..settings.sweeps {
         control.check()?;
         sweep(&matrix.by_user, &y, &mut w, settings);
         sweep(&matrix.by_item, &w, &mut y, settings);
-    }
-    for (item, mut row) in y.axis_iter_mut(Axis(0)).enumerate() {
-        if matrix.by_item.degree(item) == 0 {
-            row.fill(0.0);
-        }
     }
     let longest = svd::longest(&y)?;
     y /= longest;
@@ -91,6 +94,7 @@ fn sweep(cells: &Csr, other: &Array2<f32>, own: &mut Array2<f32>, settings: &Emb
             .map(|at| cells.row(block * BLOCK + at).1.iter().sum::<f32>())
             .map(|n| settings.regularisation * (n + all))
             .collect();
+        let other = other.as_slice().unwrap_or_default();
         let system = System { cells, first: block * BLOCK, gram: &gram, other, ridges };
         system.solve(rows);
     });
@@ -101,7 +105,7 @@ struct System<'a> {
     cells: &'a Csr,
     first: usize,
     gram: &'a Array2<f32>,
-    other: &'a Array2<f32>,
+    other: &'a [f32],
     ridges: Vec<f32>,
 }
 
@@ -110,31 +114,35 @@ impl System<'_> {
         let shape = x.raw_dim();
         let (mut residual, mut product) = (Array2::zeros(shape), Array2::zeros(shape));
         self.apply(x.view(), &mut product);
-        for (at, mut row) in residual.axis_iter_mut(Axis(0)).enumerate() {
+        let dimensions = x.ncols();
+        for (at, row) in rows_mut(&mut residual).enumerate() {
             for (column, value) in self.cells.pairs(self.first + at) {
-                row.scaled_add(value, &self.other.row(column as usize));
+                add(row, value, &self.other[column as usize * dimensions..][..dimensions]);
             }
         }
         residual -= &product;
         let mut direction = residual.clone();
-        let squares = |m: &Array2<f32>| -> Vec<f32> {
-            m.axis_iter(Axis(0)).map(|row| row.dot(&row)).collect()
-        };
+        let squares = |m: &Array2<f32>| -> Vec<f32> { rows(m).map(|row| dot(row, row)).collect() };
         let mut before = squares(&residual);
         for _ in 0..STEPS {
             self.apply(direction.view(), &mut product);
-            for (at, square) in before.iter().enumerate() {
-                let along = direction.row(at).dot(&product.row(at));
-                let step = if along > 0.0 { square / along } else { 0.0 };
-                x.row_mut(at).scaled_add(step, &direction.row(at));
-                residual.row_mut(at).scaled_add(-step, &product.row(at));
+            let mut steps = Vec::with_capacity(before.len());
+            for ((square, direction), product) in
+                before.iter().zip(rows(&direction)).zip(rows(&product))
+            {
+                let along = dot(direction, product);
+                steps.push(if along > 0.0 { square / along } else { 0.0 });
             }
+            let moved = rows_mut(&mut x).zip(rows(&direction));
+            moved.zip(&steps).for_each(|((row, direction), &step)| add(row, step, direction));
+            let left = rows_mut(&mut residual).zip(rows(&product));
+            left.zip(&steps).for_each(|((row, product), &step)| add(row, -step, product));
             let after = squares(&residual);
-            for (at, mut row) in direction.axis_iter_mut(Axis(0)).enumerate() {
+            for (at, row) in rows_mut(&mut direction).enumerate() {
                 let keep = if before[at] > 0.0 { after[at] / before[at] } else { 0.0 };
-                row *= keep;
-                row += &residual.row(at);
+                row.iter_mut().for_each(|value| *value *= keep);
             }
+            direction += &residual;
             before = after;
         }
     }
@@ -142,15 +150,24 @@ impl System<'_> {
     /// Each row's matrix times that row of `x`.
     fn apply(&self, x: ArrayView2<'_, f32>, out: &mut Array2<f32>) {
         general_mat_mul(1.0, &x, self.gram, 0.0, out);
-        for (at, mut row) in out.axis_iter_mut(Axis(0)).enumerate() {
-            let own = x.row(at);
-            row.scaled_add(self.ridges[at], &own);
-            for (column, value) in self.cells.pairs(self.first + at) {
-                let y = self.other.row(column as usize);
-                row.scaled_add(value * y.dot(&own), &y);
-            }
+        for (at, (x, out)) in rows(&x).zip(rows_mut(out)).enumerate() {
+            add(out, self.ridges[at], x);
+            let (columns, values) = self.cells.row(self.first + at);
+            add_outer(out, columns, values, self.other, x);
         }
     }
+}
+
+/// The rows of a matrix that lies in memory row by row, as all here do.
+fn rows<S: Data<Elem = f32>>(matrix: &ArrayBase<S, Ix2>) -> impl Iterator<Item = &[f32]> {
+    matrix.as_slice().unwrap_or_default().chunks_exact(matrix.ncols())
+}
+
+fn rows_mut<S: DataMut<Elem = f32>>(
+    matrix: &mut ArrayBase<S, Ix2>,
+) -> impl Iterator<Item = &mut [f32]> {
+    let columns = matrix.ncols();
+    matrix.as_slice_mut().unwrap_or_default().chunks_exact_mut(columns)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use super::TrainError;
+use crate::domain::kernels::add;
 use crate::domain::progress::Control;
 use crate::matrix::{Csr, Interactions};
 use crate::model::Embeddings;
@@ -99,13 +100,12 @@ fn normalised(matrix: &Csr, row_degrees: &[f32], column_degrees: &[f32]) -> Csr 
 /// Sparse times dense, row by row, all cores.
 fn times(sparse: &Csr, dense: ArrayView2<'_, f32>) -> Array2<f32> {
     let columns = dense.ncols();
+    let dense = dense.as_standard_layout();
+    let dense = dense.as_slice().unwrap_or_default();
     let mut out = vec![0.0f32; sparse.rows() * columns];
     out.par_chunks_mut(columns).enumerate().for_each(|(row, sums)| {
         for (column, value) in sparse.pairs(row) {
-            let source = dense.row(column as usize);
-            for (sum, x) in sums.iter_mut().zip(source) {
-                *sum += value * x;
-            }
+            add(sums, value, &dense[column as usize * columns..][..columns]);
         }
     });
     shaped(sparse.rows(), columns, out)
