@@ -1,7 +1,7 @@
 //! A shopper's past as the methods read it: events with dense ids, without
 //! the strings that only the log needs.
 
-use super::{DAY_MS, EventKind, ItemIdx};
+use super::{DAY_MS, EventKind, ItemIdx, Price};
 
 /// One event of a shopper's history.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,11 +14,18 @@ pub struct HistoryEvent {
     pub quantity: f32,
     /// Hash of the basket's id; 0 where there is none.
     pub basket: u32,
+    /// What was paid for one.
+    pub price: Price,
     /// What was done.
     pub kind: EventKind,
 }
 
 impl HistoryEvent {
+    /// One of an item, in no basket and without a price.
+    pub fn new(kind: EventKind, item: ItemIdx, time_ms: i64) -> Self {
+        Self { time_ms, item, quantity: 1.0, basket: 0, price: Price::default(), kind }
+    }
+
     /// What it was bought with: its basket, or without one everything of its moment.
     pub fn moment(&self) -> (u32, i64) {
         if self.basket == 0 { (0, self.time_ms) } else { (self.basket, 0) }

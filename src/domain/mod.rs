@@ -7,6 +7,7 @@ pub mod history;
 pub mod item;
 pub mod kernels;
 pub mod limits;
+pub mod price;
 pub mod progress;
 pub mod topk;
 
@@ -14,6 +15,7 @@ pub use error::{Error, Result, Violation};
 pub use event::{Event, EventKind};
 pub use history::HistoryEvent;
 pub use item::Item;
+pub use price::Price;
 
 /// A user's dense internal id: assigned in log order, never reused.
 pub type UserIdx = u32;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::domain::history::basket_number;
-use crate::domain::{HistoryEvent, ItemIdx, UserIdx, now_ms};
+use crate::domain::{HistoryEvent, ItemIdx, Price, UserIdx, now_ms};
 use crate::import::{self, Column, ColumnMap, Row, convert};
 use crate::live::Vocabulary;
 use crate::matrix::UserEvents;
@@ -46,11 +46,10 @@ impl Dataset {
                     let user = self.users.intern(&event.user_id).0;
                     let item: ItemIdx = self.items.intern(&event.item_id).0;
                     let event = HistoryEvent {
-                        time_ms: event.time_ms,
-                        item,
                         quantity: event.quantity as f32,
                         basket: basket_number(&event.basket_id),
-                        kind: event.kind,
+                        price: Price::new(event.price),
+                        ..HistoryEvent::new(event.kind, item, event.time_ms)
                     };
                     log.push((user, event));
                 }

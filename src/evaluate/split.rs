@@ -89,11 +89,8 @@ mod tests {
 
     fn log(rows: &[(u32, u32, u32, i64)]) -> Vec<(UserIdx, HistoryEvent)> {
         let event = |item, basket, time_ms| HistoryEvent {
-            time_ms,
-            item,
-            quantity: 1.0,
             basket,
-            kind: EventKind::Purchase,
+            ..HistoryEvent::new(EventKind::Purchase, item, time_ms)
         };
         rows.iter().map(|&(u, i, b, t)| (u, event(i, b, t))).collect()
     }

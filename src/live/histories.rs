@@ -68,13 +68,7 @@ mod tests {
 
     #[test]
     fn late_events_go_where_they_belong_and_the_oldest_leave() {
-        let event = |item, time_ms| HistoryEvent {
-            time_ms,
-            item,
-            quantity: 1.0,
-            basket: 0,
-            kind: EventKind::View,
-        };
+        let event = |item, time_ms| HistoryEvent::new(EventKind::View, item, time_ms);
         let histories = Histories::new(3);
         assert!(histories.record(70, event(1, 10)));
         assert!(histories.record(70, event(2, 30)));
@@ -90,8 +84,7 @@ mod tests {
     #[test]
     fn views_leave_before_purchases_and_impressions_do_not_come() {
         let histories = Histories::new(2);
-        let event =
-            |kind, item, time_ms| HistoryEvent { time_ms, item, quantity: 1.0, basket: 0, kind };
+        let event = |kind, item, time_ms| HistoryEvent::new(kind, item, time_ms);
         assert!(histories.record(0, event(EventKind::Purchase, 1, 1)));
         assert!(!histories.record(0, event(EventKind::Impression, 9, 2)));
         for time in 3..9 {

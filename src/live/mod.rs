@@ -23,7 +23,7 @@ pub use known::Known;
 pub use vocabulary::Vocabulary;
 
 use crate::domain::history::basket_number;
-use crate::domain::{HistoryEvent, ItemIdx, Offset, UserIdx};
+use crate::domain::{HistoryEvent, ItemIdx, Offset, Price, UserIdx};
 use crate::store::{Entry, Record, StoredEvent};
 
 /// The live state of one store.
@@ -129,10 +129,9 @@ impl Live {
 /// What a history keeps of a stored event.
 pub fn history_event(event: &StoredEvent<'_>) -> HistoryEvent {
     HistoryEvent {
-        time_ms: event.time_ms,
-        item: event.item,
         quantity: event.quantity as f32,
         basket: basket_number(event.basket_id),
-        kind: event.kind,
+        price: Price::new(event.price),
+        ..HistoryEvent::new(event.kind, event.item, event.time_ms)
     }
 }

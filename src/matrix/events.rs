@@ -67,13 +67,7 @@ mod tests {
 
     #[test]
     fn events_are_grouped_and_ordered() {
-        let event = |item, time_ms| HistoryEvent {
-            time_ms,
-            item,
-            quantity: 1.0,
-            basket: 0,
-            kind: EventKind::View,
-        };
+        let event = |item, time_ms| HistoryEvent::new(EventKind::View, item, time_ms);
         let log = vec![(2, event(0, 9)), (0, event(1, 5)), (2, event(2, 3)), (2, event(3, 9))];
         let events = UserEvents::new(3, 4, log);
         let items = |user| events.of(user).iter().map(|e| e.item).collect::<Vec<_>>();

@@ -86,13 +86,7 @@ mod tests {
     use crate::domain::DAY_MS;
 
     fn purchase(item: ItemIdx, basket: u32, day: i64) -> HistoryEvent {
-        HistoryEvent {
-            time_ms: day * DAY_MS,
-            item,
-            quantity: 1.0,
-            basket,
-            kind: EventKind::Purchase,
-        }
+        HistoryEvent { basket, ..HistoryEvent::new(EventKind::Purchase, item, day * DAY_MS) }
     }
 
     #[test]

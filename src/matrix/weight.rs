@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn event(kind: EventKind, item: ItemIdx, day: i64, quantity: f32) -> HistoryEvent {
-        HistoryEvent { time_ms: day * DAY_MS, item, quantity, basket: 0, kind }
+        HistoryEvent { quantity, ..HistoryEvent::new(kind, item, day * DAY_MS) }
     }
 
     fn cells(half_life_days: f64, events: &[HistoryEvent]) -> Vec<(ItemIdx, f32)> {

@@ -1,5 +1,5 @@
 //! How items are bought: again, by how many of those who tried them, and how soon;
-//! since when, and until when.
+//! since when, until when, and for what price.
 
 /// Purchases by item.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -14,4 +14,6 @@ pub struct Habits {
     pub age_days: Vec<f32>,
     /// Days from an item's newest event to the newest of the log.
     pub idle_days: Vec<f32>,
+    /// What one of it usually costs, in the store's currency; 0 where unknown.
+    pub price: Vec<f32>,
 }

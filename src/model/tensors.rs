@@ -24,6 +24,7 @@ pub fn encode(parts: &Parts) -> Vec<u8> {
     out.f32("habits.gap_days", &parts.habits.gap_days);
     out.f32("habits.age_days", &parts.habits.age_days);
     out.f32("habits.idle_days", &parts.habits.idle_days);
+    out.f32("habits.price", &parts.habits.price);
     out.csr("item_cf", &parts.item_cf);
     out.csr("similar", &parts.similar);
     out.csr("together", &parts.together);
@@ -106,6 +107,7 @@ pub fn decode(bytes: &[u8]) -> Result<Parts, String> {
             gap_days: from.f32("habits.gap_days")?,
             age_days: from.f32("habits.age_days")?,
             idle_days: from.f32("habits.idle_days")?,
+            price: from.f32("habits.price")?,
         }),
         item_cf: Arc::new(from.csr("item_cf")?),
         similar: Arc::new(from.csr("similar")?),

@@ -18,7 +18,8 @@ pub type Features = [f32; FEATURES];
 const BLEND: usize = 2 * SOURCES;
 const PAIR: usize = BLEND + 2;
 const ITEM: usize = PAIR + 11;
-const SHOPPER: usize = ITEM + 9;
+const SHOPPER: usize = ITEM + 11;
+const PURSE: usize = SHOPPER + 7;
 
 /// No such event; larger than any number of days.
 const NEVER: f32 = 1e6;
@@ -58,9 +59,11 @@ pub(super) fn rows(
     pairs(query, rows, slot);
     due(snapshot, blended, rows);
     let shopper = shopper(query);
+    let (used_to, worth) = purse(query, shopper[0]);
     for (row, candidate) in rows.iter_mut().zip(blended) {
-        item(snapshot, candidate.idx, &mut row[ITEM..SHOPPER]);
-        row[SHOPPER..].copy_from_slice(&shopper);
+        item(snapshot, candidate.idx, used_to, &mut row[ITEM..SHOPPER]);
+        row[SHOPPER..PURSE].copy_from_slice(&shopper);
+        row[PURSE..].copy_from_slice(&[used_to.unwrap_or(0.0), worth]);
     }
     blended.iter().for_each(|s| slots[s.idx as usize] = u32::MAX);
 }
@@ -122,8 +125,9 @@ fn due(snapshot: &Snapshot, blended: &[Scored], rows: &mut [Features]) {
 
 /// Of the item: popularity of all time, now, of 30 days, as shares of the most
 /// popular; how it moves; whether and how soon it is bought again; days since it was
-/// first and last bought by anybody.
-fn item(snapshot: &Snapshot, item: u32, features: &mut [f32]) {
+/// first and last bought by anybody; the logarithm of its price, and by how much that is
+/// above what the shopper is used to.
+fn item(snapshot: &Snapshot, item: u32, used_to: Option<f32>, features: &mut [f32]) {
     let popularity = &snapshot.parts.popularity;
     let rankings =
         [&popularity.all_time, &popularity.trending, &popularity.days30, &popularity.days7];
@@ -138,6 +142,23 @@ fn item(snapshot: &Snapshot, item: u32, features: &mut [f32]) {
     features[6] = of(&snapshot.parts.habits.gap_days, item);
     features[7] = of(&snapshot.parts.habits.age_days, item);
     features[8] = of(&snapshot.parts.habits.idle_days, item);
+    let price = of(&snapshot.parts.habits.price, item);
+    if price > 0.0 {
+        features[9] = price.ln();
+        features[10] = used_to.map_or(0.0, |used_to| price.ln() - used_to);
+    }
+}
+
+/// Of the shopper's purses: mean logarithm of the prices paid, mean worth of a basket.
+fn purse(query: &Query<'_>, baskets: f32) -> (Option<f32>, f32) {
+    let bought = query.history.iter().filter(|e| e.kind == EventKind::Purchase);
+    let (mut sum, mut count, mut worth) = (0.0, 0.0f32, 0.0);
+    for (price, quantity) in bought.filter_map(|e| Some((e.price.ln()?, e.quantity))) {
+        sum += price;
+        count += 1.0;
+        worth += price.exp() * quantity;
+    }
+    ((count > 0.0).then(|| sum / count), worth / baskets.max(1.0))
 }
 
 /// The entry of an item; 0 for one newer than the snapshot.

@@ -133,13 +133,9 @@ impl Query<'_> {
         let events = &mut scratch.events;
         events.clear();
         events.extend_from_slice(self.history);
-        events.extend(self.session.iter().map(|&item| HistoryEvent {
-            time_ms: self.now_ms,
-            item,
-            quantity: 1.0,
-            basket: 0,
-            kind: EventKind::View,
-        }));
+        events.extend(
+            self.session.iter().map(|&item| HistoryEvent::new(EventKind::View, item, self.now_ms)),
+        );
     }
 
     /// What a list can be built on: nothing, where the snapshot knows none of

@@ -50,7 +50,26 @@ pub fn train(events: &UserEvents) -> Habits {
         gap_days,
         age_days: days(first),
         idle_days: days(last),
+        price: prices(events),
     }
+}
+
+/// The geometric mean of what was paid for one of each item, which one mistyped price
+/// does not move far.
+fn prices(events: &UserEvents) -> Vec<f32> {
+    let mut paid = vec![(0.0f64, 0u32); events.items()];
+    for event in events.all() {
+        if let Some(price) = event.price.ln() {
+            let (sum, count) = &mut paid[event.item as usize];
+            *sum += f64::from(price);
+            *count += 1;
+        }
+    }
+    let mean = |(sum, count): (f64, u32)| match count {
+        0 => 0.0,
+        _ => (sum / f64::from(count)).exp() as f32,
+    };
+    paid.into_iter().map(mean).collect()
 }
 
 /// `part / whole` by item, each with [`PRIOR`] of the store's own.
@@ -67,13 +86,7 @@ mod tests {
 
     #[test]
     fn few_buyers_are_drawn_to_the_mean() {
-        let bought = |item, day| HistoryEvent {
-            time_ms: day * DAY_MS,
-            item,
-            quantity: 1.0,
-            basket: 0,
-            kind: EventKind::Purchase,
-        };
+        let bought = |item, day| HistoryEvent::new(EventKind::Purchase, item, day * DAY_MS);
         let log = vec![
             (0, bought(0, 0)),
             (0, bought(0, 0)),

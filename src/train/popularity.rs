@@ -51,7 +51,7 @@ fn buyers(events: &UserEvents, window: Window, now_ms: i64) -> Vec<f32> {
 mod tests {
     use super::*;
     fn event(kind: EventKind, item: u32, day: i64) -> HistoryEvent {
-        HistoryEvent { time_ms: day * DAY_MS, item, quantity: 1.0, basket: 0, kind }
+        HistoryEvent::new(kind, item, day * DAY_MS)
     }
 
     fn trained(log: Vec<(u32, HistoryEvent)>) -> Popularity {

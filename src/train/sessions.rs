@@ -58,13 +58,7 @@ mod tests {
 
     #[test]
     fn pauses_cut_sessions_and_the_newest_come_first() {
-        let view = |item, minutes: i64| HistoryEvent {
-            time_ms: minutes * 60_000,
-            item,
-            quantity: 1.0,
-            basket: 0,
-            kind: EventKind::View,
-        };
+        let view = |item, minutes: i64| HistoryEvent::new(EventKind::View, item, minutes * 60_000);
         let log = vec![
             (0, view(0, 0)),
             (0, view(1, 10)),

@@ -92,7 +92,7 @@ mod tests {
     fn nearer_steps_count_more() {
         let log = [0, 1, 2].map(|item| {
             let time_ms = i64::from(item);
-            (0, HistoryEvent { time_ms, item, quantity: 1.0, basket: 0, kind: EventKind::View })
+            (0, HistoryEvent::new(EventKind::View, item, time_ms))
         });
         let events = UserEvents::new(1, 3, log.to_vec());
         let settings = TransitionSettings {
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_basket_is_one_step() {
         let bought = |item, basket| {
-            (0, HistoryEvent { time_ms: 0, item, quantity: 1.0, basket, kind: EventKind::Purchase })
+            (0, HistoryEvent { basket, ..HistoryEvent::new(EventKind::Purchase, item, 0) })
         };
         let log = vec![bought(0, 1), bought(1, 1), bought(1, 2), bought(2, 2)];
         let settings = TransitionSettings { source_popularity: 1.0, ..Default::default() };

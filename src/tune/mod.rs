@@ -251,9 +251,9 @@ impl Tuner<'_> {
         Ok(Tuned { second_stage, quality, tuning: Some(tuning), ..Tuned::untuned(settings) })
     }
 
-    /// Trees, where they beat the blend by more than chance: they cost every list their time. Only over the sources that the blend keeps:
-    /// with all of them the trees do no better, and every list would ask all of them.
-    /// Only where order is known: what else tells candidates apart is mostly time, and
+    /// Trees, where they beat the blend by more than chance: they cost every list their
+    /// time. Only over the sources that the blend keeps: with all of them the trees do no
+    /// better, and every list would ask all of them. Only where order is known: what else tells candidates apart is mostly time, and
     /// without it trees do well here and badly on what comes (a split of check-ins).
     fn second_stage(
         &self,
@@ -300,13 +300,11 @@ mod tests {
     /// shopper's n-th basket begins with.
     fn log(item: impl Fn(u32, u32) -> u32) -> UserEvents {
         let bought = |(user, basket, second): (u32, u32, u32)| {
-            let event = HistoryEvent {
-                time_ms: i64::from(basket) * 10 * DAY_MS + i64::from(user),
-                item: item(user, basket) + second,
-                quantity: 1.0,
-                basket: 0,
-                kind: EventKind::Purchase,
-            };
+            let event = HistoryEvent::new(
+                EventKind::Purchase,
+                item(user, basket) + second,
+                i64::from(basket) * 10 * DAY_MS + i64::from(user),
+            );
             (user, event)
         };
         let all = (0..60).flat_map(|u| (0..5).flat_map(move |b| [(u, b, 0), (u, b, 1)]));

@@ -25,8 +25,10 @@ use crate::train::{
 const K: usize = 10;
 /// Share of the cases, which come in random order, that a trial is judged by.
 const TRIAL_SHARE: usize = 2;
-/// EASE's cost grows with the cube of its items; trials take fewer.
-const EASE_TRIAL_ITEMS: usize = 4_000;
+/// EASE's cost grows with the cube of its items: a bench takes no more than these.
+const EASE_ITEMS: usize = 4_000;
+/// And while its dials are turned no more than these.
+const EASE_TRIAL_ITEMS: usize = 2_000;
 
 /// A snapshot in the making, and what it is judged by.
 pub struct Bench<'a> {
@@ -96,7 +98,7 @@ impl<'a> Bench<'a> {
         world: World<'a>,
     ) -> Result<Self, TrainError> {
         let mut settings = start;
-        settings.ease.items = settings.ease.items.min(EASE_TRIAL_ITEMS);
+        settings.ease.items = settings.ease.items.min(EASE_ITEMS);
         let manifest = Manifest {
             newest_ms: material.now_ms(),
             seed: world.seed,
@@ -139,6 +141,10 @@ impl<'a> Bench<'a> {
         let mut quality = BTreeMap::new();
         let timeless = self.material.events().is_timeless();
         for &source in self.sources {
+            let ease_items = self.settings().ease.items;
+            if source == Source::Ease && retrain {
+                self.resize_ease(EASE_TRIAL_ITEMS)?;
+            }
             let mut best = (self.ndcg(source), self.snapshot.clone());
             if let Some(borrow) = dials::borrowed(source).filter(|_| retrain) {
                 self.try_change(source, "weighting", true, borrow, &mut best, budget)?;
@@ -168,9 +174,26 @@ impl<'a> Bench<'a> {
                 }
             }
             self.snapshot = best.1;
+            if source == Source::Ease && retrain {
+                self.resize_ease(ease_items)?;
+                best.0 = self.ndcg(source);
+            }
             quality.insert(format!("validation_ndcg@10_{}", source.name()), mean(&best.0));
         }
         Ok(quality)
+    }
+
+    /// Trains EASE over so many items, if they are others than now.
+    fn resize_ease(&mut self, items: usize) -> Result<(), TrainError> {
+        let mut settings = self.settings();
+        let known = self.material.events().items();
+        let same = settings.ease.items.min(known) == items.min(known);
+        settings.ease.items = items;
+        if same {
+            self.snapshot.manifest.settings = settings;
+            return Ok(());
+        }
+        self.rebuild(Source::Ease, settings)
     }
 
     /// Whether a change of settings is better than the best so far, which it then is.

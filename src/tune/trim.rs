@@ -75,13 +75,7 @@ mod tests {
 
     #[test]
     fn a_sample_keeps_users_whole() {
-        let event = |time_ms| HistoryEvent {
-            time_ms,
-            item: 0,
-            quantity: 1.0,
-            basket: 0,
-            kind: EventKind::Purchase,
-        };
+        let event = |time_ms| HistoryEvent::new(EventKind::Purchase, 0, time_ms);
         let log = (0..4_000).map(|n| (n / 4, event(i64::from(n)))).collect();
         let events = UserEvents::new(1_000, 1, log);
         assert!(sample_of(&events, 4_000, 1).is_none());
@@ -93,13 +87,7 @@ mod tests {
     #[test]
     fn the_most_bought_items_stay_until_it_is_affordable() {
         // One shopper with 10,000 items, of which half have another buyer each.
-        let event = |item| HistoryEvent {
-            time_ms: 0,
-            item,
-            quantity: 1.0,
-            basket: 0,
-            kind: EventKind::Purchase,
-        };
+        let event = |item| HistoryEvent::new(EventKind::Purchase, item, 0);
         let mut log: Vec<_> = (0..10_000).map(|item| (0, event(item))).collect();
         assert!(trim(&UserEvents::new(5_001, 7_000, log[..7_000].to_vec())).is_none());
         log.extend((0..5_000).map(|u| (1 + u, event(2 * u))));

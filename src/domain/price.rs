@@ -1,0 +1,43 @@
+//! A price in two bytes, so that every event of every history can hold one.
+
+/// What was paid for one, to within a thirtieth of a percent; or unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Price(u16);
+
+/// Natural logarithm of the smallest price that is told apart.
+const LEAST_LN: f64 = -10.0;
+/// Codes from one price to e times it.
+const STEPS: f64 = 1_750.0;
+
+impl Price {
+    /// The price of one, in the store's currency. What was free, or has no price, is
+    /// unknown; what costs more than can be written is taken for the most, about 8e11.
+    pub fn new(price: Option<f64>) -> Self {
+        let Some(price) = price.filter(|&price| price > 0.0) else { return Self(0) };
+        let code = ((price.ln() - LEAST_LN) * STEPS).round() + 1.0;
+        Self(code.clamp(1.0, f64::from(u16::MAX)) as u16)
+    }
+
+    /// Its natural logarithm; none where it is unknown.
+    pub fn ln(self) -> Option<f32> {
+        (self.0 > 0).then(|| ((f64::from(self.0) - 1.0) / STEPS + LEAST_LN) as f32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_read_back_nearly() {
+        for price in [0.01, 0.55, 1.0, 19.99, 250_000.0, 1e11] {
+            let read = Price::new(Some(price)).ln().map(|ln| f64::from(ln).exp() / price);
+            assert!(read.is_some_and(|ratio| (ratio - 1.0).abs() < 4e-4), "{price}: {read:?}");
+        }
+        for none in [None, Some(0.0), Some(-1.0), Some(f64::NAN)] {
+            assert_eq!(Price::new(none).ln(), None);
+        }
+        assert!(Price::new(Some(1e300)).ln() < Some(27.5));
+        assert!(Price::new(Some(1e-300)).ln() >= Some(-10.0));
+    }
+}
