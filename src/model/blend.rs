@@ -31,7 +31,7 @@ pub struct BlendSettings {
 impl Default for BlendSettings {
     fn default() -> Self {
         Self {
-            candidates: 300,
+            candidates: 120,
             item_cf: 0.6,
             user_cf: 0.6,
             embedding: 0.3,

@@ -3,15 +3,18 @@
 
 use super::Source;
 
-/// Marks a leaf in [`SecondStage::feature`].
-pub const LEAF: u32 = u32::MAX;
+/// Rows that go down a tree side by side, so that none waits for another's memory.
+const ABREAST: usize = 8;
 
-/// Trees, one after the other, node by node.
+/// Trees, one after the other, node by node. A leaf is its own child: every row takes as
+/// many steps as the tree is deep, and no step has to ask whether it is the last.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SecondStage {
     /// The root of each tree.
     pub roots: Vec<u32>,
-    /// Feature that each node asks, or [`LEAF`].
+    /// Steps from each root to its farthest leaf.
+    pub depths: Vec<u32>,
+    /// Feature that each node asks.
     pub feature: Vec<u32>,
     /// What it is compared with; of a leaf, what the tree says.
     pub value: Vec<f32>,
@@ -32,40 +35,78 @@ impl SecondStage {
         self.roots.is_empty()
     }
 
+    /// Adds a tree, its nodes as [`SecondStage`] has them but numbered from 0, the root.
+    pub fn push(&mut self, nodes: impl IntoIterator<Item = (u32, f32, u32, u32)>) {
+        let root = self.feature.len() as u32;
+        for (feature, value, left, right) in nodes {
+            self.feature.push(feature);
+            self.value.push(value);
+            self.left.push(root + left);
+            self.right.push(root + right);
+        }
+        self.roots.push(root);
+        self.depths.push(self.depths_from(root as usize).first().copied().unwrap_or(0));
+    }
+
+    /// Steps from each node to its farthest leaf, from node `first` on; children come after
+    /// their parents.
+    fn depths_from(&self, first: usize) -> Vec<u32> {
+        let mut depths = vec![0; self.feature.len() - first];
+        for node in (0..depths.len()).rev() {
+            let children = [self.left[first + node], self.right[first + node]];
+            let below = children.map(|child| child as usize - first).into_iter();
+            let deepest = below.filter(|&child| child > node).map(|child| depths[child] + 1).max();
+            depths[node] = deepest.unwrap_or(0);
+        }
+        depths
+    }
+
     /// What all trees say of each row of features, summed. Tree by tree, so that one tree
     /// stays at hand for all rows.
     pub fn scores<R: AsRef<[f32]>>(&self, rows: &[R]) -> Vec<f32> {
         let mut scores = vec![0.0; rows.len()];
-        for &root in &self.roots {
-            for (score, row) in scores.iter_mut().zip(rows) {
-                *score += self.leaf(root as usize, row.as_ref());
+        for (&root, &depth) in self.roots.iter().zip(&self.depths) {
+            for (rows, scores) in rows.chunks(ABREAST).zip(scores.chunks_mut(ABREAST)) {
+                let mut at = [root as usize; ABREAST];
+                for _ in 0..depth {
+                    for (node, row) in at.iter_mut().zip(rows) {
+                        *node = self.step(*node, row.as_ref());
+                    }
+                }
+                at.iter().zip(scores).for_each(|(&leaf, score)| *score += self.value[leaf]);
             }
         }
         scores
     }
 
-    fn leaf(&self, mut node: usize, features: &[f32]) -> f32 {
-        while self.feature[node] != LEAF {
-            let smaller = features[self.feature[node] as usize] < self.value[node];
-            node = if smaller { self.left[node] } else { self.right[node] } as usize;
-        }
-        self.value[node]
+    #[inline(always)]
+    fn step(&self, node: usize, features: &[f32]) -> usize {
+        let (left, right) = (self.left[node], self.right[node]);
+        // Both at hand, so that this is a choice of values and not a jump to be guessed.
+        let smaller = features[self.feature[node] as usize] < self.value[node];
+        (if smaller { left } else { right }) as usize
     }
 
-    /// Whether every path ends at a leaf and asks only the first `features`;
-    /// asked of trees that come from disk. Children come after their parents.
+    /// Whether every path ends at a leaf after no more steps than are taken, and asks only
+    /// the first `features`; asked of trees that come from disk.
     pub fn is_consistent(&self, features: usize) -> bool {
         let nodes = self.feature.len();
         let same =
             [self.value.len(), self.left.len(), self.right.len()].iter().all(|&n| n == nodes);
-        same && self.roots.iter().all(|&root| (root as usize) < nodes)
-            && (0..nodes).all(|n| {
-                let after = |child: u32| (n + 1..nodes).contains(&(child as usize));
-                self.feature[n] == LEAF
-                    || ((self.feature[n] as usize) < features
-                        && after(self.left[n])
-                        && after(self.right[n]))
-            })
+        let consistent = |n: usize| {
+            let (left, right) = (self.left[n] as usize, self.right[n] as usize);
+            let (leaf, inner) = (left == n && right == n, left > n && right > n);
+            (leaf || inner)
+                && left < nodes
+                && right < nodes
+                && (self.feature[n] as usize) < features
+        };
+        if !same || self.roots.len() != self.depths.len() || !(0..nodes).all(consistent) {
+            return false;
+        }
+        let depths = self.depths_from(0);
+        let mut trees = self.roots.iter().zip(&self.depths);
+        trees.all(|(&root, depth)| depths.get(root as usize) == Some(depth))
     }
 }
 
@@ -74,18 +115,18 @@ mod tests {
     use super::*;
 
     fn stump() -> SecondStage {
-        SecondStage {
-            roots: vec![0, 3],
-            feature: vec![1, LEAF, LEAF, LEAF],
-            value: vec![0.5, -1.0, 2.0, 0.25],
-            left: vec![1, 0, 0, 0],
-            right: vec![2, 0, 0, 0],
-        }
+        let mut stage = SecondStage::default();
+        stage.push([(1, 0.5, 1, 2), (0, -1.0, 1, 1), (0, 2.0, 2, 2)]);
+        stage.push([(0, 0.25, 0, 0)]);
+        stage
     }
 
     #[test]
     fn trees_add_up() {
         assert_eq!(stump().scores(&[[9.0, 0.4], [9.0, 0.5]]), [-0.75, 2.25]);
+        let many: Vec<[f32; 2]> = (0..19).map(|n| [0.0, n as f32 / 10.0]).collect();
+        let expected = |n| if n < 5 { -0.75 } else { 2.25 };
+        assert_eq!(stump().scores(&many), (0..19).map(expected).collect::<Vec<f32>>());
         assert_eq!(SecondStage::default().scores(&[[0.0; 2]]), [0.0]);
     }
 
@@ -94,7 +135,8 @@ mod tests {
         assert!(stump().is_consistent(2));
         assert!(!stump().is_consistent(1));
         assert!(!SecondStage { left: vec![0; 4], ..stump() }.is_consistent(2), "a circle");
+        assert!(!SecondStage { depths: vec![0, 0], ..stump() }.is_consistent(2));
         assert!(!SecondStage { right: vec![2; 3], ..stump() }.is_consistent(2));
-        assert!(!SecondStage { roots: vec![4], ..stump() }.is_consistent(2));
+        assert!(!SecondStage { roots: vec![0, 4], ..stump() }.is_consistent(2));
     }
 }

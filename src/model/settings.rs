@@ -178,7 +178,7 @@ impl Default for UserCfSettings {
             counts: 0.0,
             neighbours: 200,
             power: 1.5,
-            users_per_item: 2_000,
+            users_per_item: 500,
         }
     }
 }

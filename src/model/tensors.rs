@@ -38,7 +38,6 @@ pub fn encode(parts: &Parts) -> Vec<u8> {
     out.csr("user_cf.by_user", &parts.user_cf.by_user);
     out.csr("user_cf.newest_by_item", &parts.user_cf.newest_by_item);
     out.f32("user_cf.item_norm", &parts.user_cf.item_norm);
-    out.f32("user_cf.user_norm", &parts.user_cf.user_norm);
     out.numbers("prepared.repeats", &[u64::from(parts.prepared.repeats)]);
     out.push("prepared.stamps", Dtype::U64, &parts.prepared.stamps);
     out.u32("prepared.starts", &parts.prepared.starts);
@@ -91,7 +90,6 @@ pub fn decode(bytes: &[u8]) -> Result<Parts, String> {
         by_user: from.csr("user_cf.by_user")?,
         newest_by_item: from.csr("user_cf.newest_by_item")?,
         item_norm: from.f32("user_cf.item_norm")?,
-        user_norm: from.f32("user_cf.user_norm")?,
     };
     let sessions = Sessions {
         items: from.csr("sessions.items")?,
@@ -157,6 +155,7 @@ impl<'a> Writer<'a> {
 
     fn trees(&mut self, name: &str, stage: &'a SecondStage) {
         self.u32(&format!("{name}.roots"), &stage.roots);
+        self.u32(&format!("{name}.depths"), &stage.depths);
         self.u32(&format!("{name}.feature"), &stage.feature);
         self.f32(&format!("{name}.value"), &stage.value);
         self.u32(&format!("{name}.left"), &stage.left);
@@ -209,6 +208,7 @@ impl Reader<'_, '_> {
     fn trees(&self, name: &str) -> Result<SecondStage, String> {
         let stage = SecondStage {
             roots: self.u32(&format!("{name}.roots"))?,
+            depths: self.u32(&format!("{name}.depths"))?,
             feature: self.u32(&format!("{name}.feature"))?,
             value: self.f32(&format!("{name}.value"))?,
             left: self.u32(&format!("{name}.left"))?,

@@ -9,10 +9,9 @@ use crate::matrix::Csr;
 pub struct UserCf {
     /// Users × items, faded weights.
     pub by_user: Csr,
-    /// Items × users: the newest users of each item, faded weights.
+    /// Items × users: the newest users of each item, faded weights over the length of
+    /// the user's item-normalised row.
     pub newest_by_item: Csr,
     /// 1 / number of users of each item, all users counted; 0 for none.
     pub item_norm: Vec<f32>,
-    /// 1 / length of each user's item-normalised row; 0 for an empty row.
-    pub user_norm: Vec<f32>,
 }

@@ -8,7 +8,7 @@ use crate::domain::topk::{Scored, keep_top};
 use crate::model::{Snapshot, Source};
 
 /// Candidates that the second stage looks at.
-const STAGE_DEPTH: usize = 200;
+const STAGE_DEPTH: usize = 120;
 
 /// The best items of all sources together.
 pub(super) fn blend(

@@ -89,6 +89,14 @@ pub fn from_rankings<'a>(
 /// Sums rows of a table of neighbours into the candidates that may be offered.
 fn sum_rows(table: &Csr, rows: &[ItemIdx], scratch: &mut Scratch) {
     let Scratch { items, mask, candidates, .. } = scratch;
+    if let [row] = rows {
+        // Its neighbours are in order as they are.
+        let (columns, scores) = table.row(*row as usize);
+        let all = columns.iter().zip(scores).map(|(&idx, &score)| Scored { idx, score });
+        candidates.clear();
+        candidates.extend(all.filter(|s| mask.allows(s.idx)));
+        return;
+    }
     items.reserve(table.width);
     for &row in rows {
         for (item, score) in table.pairs(row as usize) {

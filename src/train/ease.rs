@@ -6,7 +6,7 @@
 //! of the number of items, memory with its square.
 
 use faer::linalg::solvers::DenseSolveCore;
-use faer::{Mat, Side};
+use faer::{Mat, MatRef, Side};
 use rayon::prelude::*;
 
 use super::TrainError;
@@ -29,14 +29,15 @@ pub fn train(
     let mut place = vec![usize::MAX; matrix.by_item.rows()];
     items.iter().enumerate().for_each(|(at, &item)| place[item as usize] = at);
 
-    let mut gram = gram(matrix, &items, &place);
-    (0..items.len()).for_each(|i| gram[(i, i)] += settings.lambda);
+    let gram = gram(matrix, &items, &place, settings.lambda);
     control.check()?;
-    let factor = gram.llt(Side::Lower).map_err(|e| {
+    let shaped = MatRef::from_column_major_slice(&gram, items.len(), items.len());
+    let factor = shaped.llt(Side::Lower).map_err(|e| {
         TrainError::Factorisation(format!("EASE with λ {}: {e:?}", settings.lambda))
     })?;
     drop(gram);
     let inverse = factor.inverse();
+    let diagonal: Vec<f32> = (0..items.len()).map(|i| inverse[(i, i)]).collect();
     drop(factor);
     control.check()?;
 
@@ -44,7 +45,7 @@ pub fn train(
         .into_par_iter()
         .map(|item| match place[item] {
             usize::MAX => Vec::new(),
-            i => row(&inverse, i, &items, settings.neighbours),
+            i => row(&inverse, &diagonal, i, &items, settings.neighbours),
         })
         .collect();
     Ok(Csr::from_rows(matrix.by_item.rows(), rows))
@@ -60,25 +61,36 @@ fn most_bought(matrix: &Interactions, keep: usize) -> Vec<u32> {
     items
 }
 
-/// XᵀX over the chosen items, written in place: a second copy would double the
-/// largest thing that a training holds.
-fn gram(matrix: &Interactions, items: &[u32], place: &[usize]) -> Mat<f32> {
-    let mut gram = Mat::zeros(items.len(), items.len());
-    for (at, &item) in items.iter().enumerate() {
-        let column = gram.col_as_slice_mut(at);
+/// The lower half of XᵀX + λ over the chosen items, column by column, written in place: a
+/// second copy would double the largest thing that a training holds.
+fn gram(matrix: &Interactions, items: &[u32], place: &[usize], lambda: f32) -> Vec<f32> {
+    let mut gram = vec![0.0; items.len() * items.len()];
+    let columns = gram.par_chunks_mut(items.len().max(1)).zip(items).enumerate();
+    columns.for_each(|(at, (column, &item))| {
         for (user, x) in matrix.by_item.pairs(item as usize) {
             for (other, y) in matrix.by_user.pairs(user as usize) {
-                if let Some(sum) = column.get_mut(place[other as usize]) {
-                    *sum += x * y;
+                let other = place[other as usize];
+                if (at..column.len()).contains(&other) {
+                    column[other] += x * y;
                 }
             }
         }
-    }
+        column[at] += lambda;
+    });
     gram
 }
 
-fn row(inverse: &Mat<f32>, i: usize, items: &[u32], keep: usize) -> Vec<(u32, f32)> {
-    let weights: Vec<f32> = (0..items.len()).map(|j| -inverse[(i, j)] / inverse[(j, j)]).collect();
+/// The largest weights of an item's row; the inverse is symmetric, and its columns are
+/// quicker to read.
+fn row(
+    inverse: &Mat<f32>,
+    diagonal: &[f32],
+    i: usize,
+    items: &[u32],
+    keep: usize,
+) -> Vec<(u32, f32)> {
+    let column = inverse.col_as_slice(i).iter().zip(diagonal);
+    let weights: Vec<f32> = column.map(|(b, own)| -b / own).collect();
     let others = (0..items.len()).filter(|&j| j != i && weights[j] != 0.0);
     let mut largest: Vec<Scored> =
         others.map(|j| Scored { idx: j as u32, score: weights[j].abs() }).collect();

@@ -16,7 +16,7 @@ pub fn train(matrix: &Interactions, settings: &UserCfSettings) -> UserCf {
         .iter()
         .map(|&n| if n == 0 { 0.0 } else { 1.0 / n as f32 })
         .collect();
-    let user_norm = (0..matrix.by_user.rows())
+    let user_norm: Vec<f32> = (0..matrix.by_user.rows())
         .map(|user| {
             let cells = matrix.by_user.pairs(user);
             let squares: f32 = cells.map(|(i, x)| x * x * item_norm[i as usize]).sum();
@@ -25,14 +25,14 @@ pub fn train(matrix: &Interactions, settings: &UserCfSettings) -> UserCf {
         .collect();
     UserCf {
         by_user: matrix.by_user.clone(),
-        newest_by_item: newest(matrix, settings.users_per_item),
+        newest_by_item: newest(matrix, &user_norm, settings.users_per_item),
         item_norm,
-        user_norm,
     }
 }
 
-/// The transpose with each row cut to the users whose event with the item is newest.
-fn newest(matrix: &Interactions, keep: usize) -> Csr {
+/// The transpose, each user's weights over the length of their row, each row cut to the
+/// users whose event with the item is newest.
+fn newest(matrix: &Interactions, user_norm: &[f32], keep: usize) -> Csr {
     // A matrix with times in the values' place, so that both transposes align.
     let times = Csr {
         values: matrix.last_seconds.iter().map(|&s| f32::from_bits(s)).collect(),
@@ -51,7 +51,8 @@ fn newest(matrix: &Interactions, keep: usize) -> Csr {
                 cells.truncate(keep);
                 cells.sort_unstable_by_key(|&(_, (user, _))| user);
             }
-            cells.into_iter().map(|(_, cell)| cell).collect()
+            let scaled = |(_, (user, x)): (u32, (u32, f32))| (user, x * user_norm[user as usize]);
+            cells.into_iter().map(scaled).collect()
         })
         .collect();
     Csr::from_rows(matrix.by_item.width, rows)
@@ -71,8 +72,8 @@ mod tests {
         };
         let settings = UserCfSettings { users_per_item: 2, ..Default::default() };
         let model = train(&matrix, &settings);
-        assert_eq!(model.newest_by_item.row(0), (&[0, 2][..], &[1.0, 3.0][..]));
+        // Rows have the lengths x · √¼: what is left of each weight is 2.
+        assert_eq!(model.newest_by_item.row(0), (&[0, 2][..], &[2.0, 2.0][..]));
         assert_eq!(model.item_norm, [0.25]);
-        assert_eq!(model.user_norm[1], 1.0);
     }
 }

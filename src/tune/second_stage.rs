@@ -12,7 +12,6 @@ use serde::Deserialize;
 use crate::domain::topk::{Scored, keep_top};
 use crate::evaluate::{Truth, metrics};
 use crate::model::SecondStage;
-use crate::model::second_stage::LEAF;
 use crate::recommend::{FEATURES, Features};
 
 /// Length of the lists that it is judged by.
@@ -127,15 +126,13 @@ fn flatten(json: &str) -> Option<SecondStage> {
     let dump: Dump = serde_json::from_str(json).ok()?;
     let mut stage = SecondStage::default();
     for tree in dump.trees {
-        let root = stage.feature.len() as u32;
-        stage.roots.push(root);
-        for node in tree.nodes {
-            let leaf = node.is_leaf;
-            stage.feature.push(if leaf { LEAF } else { node.split_feature as u32 });
-            stage.value.push(if leaf { node.weight_value } else { node.split_value as f32 });
-            stage.left.push(root + node.left_child as u32);
-            stage.right.push(root + node.right_child as u32);
-        }
+        stage.push((0..).zip(tree.nodes).map(|(at, node)| match node.is_leaf {
+            true => (0, node.weight_value, at, at),
+            false => {
+                let (left, right) = (node.left_child as u32, node.right_child as u32);
+                (node.split_feature as u32, node.split_value as f32, left, right)
+            }
+        }));
     }
     stage.is_consistent(FEATURES).then_some(stage)
 }

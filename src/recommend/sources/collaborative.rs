@@ -59,7 +59,7 @@ pub(in crate::recommend) fn similar_users(
         squares += cell.weight * cell.weight * norm;
         let weight = cell.weight * norm;
         for (user, x) in model.newest_by_item.pairs(cell.item as usize) {
-            users.add(user, weight * x * model.user_norm[user as usize]);
+            users.add(user, weight * x);
         }
     }
     users.drain_top(k, |user| Some(user) != query.user, candidates);
