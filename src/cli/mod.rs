@@ -2,7 +2,7 @@
 //! are printed.
 //!
 //! - [`serve`], [`demo`], [`import`]: work on a data folder
-//! - [`evaluate`], [`plot`], [`synth`]: work on files alone
+//! - [`evaluate`], [`plot`], [`synth`], [`sheet`]: work on files alone
 //! - [`train`], [`recommend`], [`similar`], [`models`]: work on a data folder or,
 //!   with `--server`, on a running server
 //! - [`bench`]: starts servers and loads them
@@ -19,6 +19,7 @@ pub mod output;
 pub mod plot;
 pub mod recommend;
 pub mod serve;
+mod sheet;
 pub mod similar;
 pub mod synth;
 pub mod train;

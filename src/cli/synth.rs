@@ -9,7 +9,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::Failure;
-use crate::evaluate::synth::Synth as Store;
+use super::sheet::Sheet;
+use crate::evaluate::synth::{Purchase, Synth as Store};
 
 /// Make up the purchase log of a store of any size: Zipf popularity, clustered tastes, seasons,
 /// baskets, repeats
@@ -29,35 +30,46 @@ pub struct Synth {
     /// The same numbers and seed give the same log
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where to write: CSV, compressed if the name ends in .gz
+    /// Where to write: Parquet if the name ends in .parquet, otherwise CSV, compressed if it
+    /// ends in .gz
     out: PathBuf,
 }
 
 impl Synth {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let failed = |e: std::io::Error| format!("{}: {e}", self.out.display());
-        let file = BufWriter::new(File::create(&self.out).map_err(failed)?);
-        if self.out.extension().is_some_and(|e| e == "gz") {
-            let mut file = GzEncoder::new(file, Compression::fast());
-            self.write(&mut file).and_then(|()| file.finish()?.flush()).map_err(failed)?;
-        } else {
-            let mut file = file;
-            self.write(&mut file).and_then(|()| file.flush()).map_err(failed)?;
+        self.write().map_err(|e| format!("{}: {e}", self.out.display()).into())
+    }
+
+    fn write(&self) -> Result<(), Failure> {
+        let Self { users, items, events, seed, .. } = *self;
+        let store = Store { users, items, events, seed };
+        let file = BufWriter::new(File::create(&self.out)?);
+        match self.out.extension().and_then(|e| e.to_str()) {
+            Some("parquet") => {
+                let mut sheet = Sheet::new(file)?;
+                store.write(|purchase| sheet.push(purchase))?;
+                sheet.finish()?;
+            }
+            Some("gz") => {
+                let mut file = GzEncoder::new(file, Compression::fast());
+                csv(store, &mut file)?;
+                file.finish()?.flush()?;
+            }
+            _ => {
+                let mut file = file;
+                csv(store, &mut file)?;
+                file.flush()?;
+            }
         }
         Ok(())
     }
+}
 
-    fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
-        let Self { users, items, events, seed, .. } = *self;
-        writeln!(out, "user_id,item_id,timestamp,quantity,price,basket_id")?;
-        Store { users, items, events, seed }.write(|p| {
-            let (user, item, seconds) = (p.user, p.item, p.time_ms / 1_000);
-            let (euros, cents) = (p.price / 100, p.price % 100);
-            writeln!(
-                out,
-                "u{user},i{item},{seconds},{},{euros}.{cents:02},{}",
-                p.quantity, p.basket
-            )
-        })
-    }
+fn csv(store: Store, out: &mut impl Write) -> std::io::Result<()> {
+    writeln!(out, "user_id,item_id,timestamp,quantity,price,basket_id")?;
+    store.write(|p: &Purchase| {
+        let (user, item, seconds) = (p.user, p.item, p.time_ms / 1_000);
+        let (euros, cents) = (p.price / 100, p.price % 100);
+        writeln!(out, "u{user},i{item},{seconds},{},{euros}.{cents:02},{}", p.quantity, p.basket)
+    })
 }

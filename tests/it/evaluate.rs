@@ -101,3 +101,29 @@ fn a_log_can_be_cut_and_bad_arguments_are_named() {
         run(&["evaluate", "--train", &train, "--test", &test, "--methods", "magic"]);
     assert!(!ok && error.contains("no method \"magic\"") && error.contains("blend"), "{error}");
 }
+
+#[test]
+fn a_made_up_store_is_the_same_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let reports: Vec<serde_json::Value> = ["store.csv", "store.csv.gz", "store.parquet"]
+        .iter()
+        .map(|name| {
+            let path = folder.path().join(name).to_str().unwrap().to_owned();
+            let numbers = ["--users", "50", "--items", "80", "--events", "900", "--seed", "3"];
+            let (ok, _, error) = run(&[&["synth", &path][..], &numbers].concat());
+            assert!(ok, "{error}");
+            let arguments = ["--data", &path, "--holdout", "last-basket", "--seen", "allow"];
+            evaluate(
+                folder.path(),
+                &[&arguments[..], &["--methods", "popularity_30d,item_cf,repeat"]].concat(),
+            )
+        })
+        .collect();
+    let hits = |report: &serde_json::Value| {
+        let of = |method| metric(report, method, "ndcg@10");
+        (report["interactions"].clone(), of("item_cf"), of("repeat"), of("popularity_30d"))
+    };
+    assert!(hits(&reports[0]).2 > 0.0);
+    assert_eq!(hits(&reports[0]), hits(&reports[1]));
+    assert_eq!(hits(&reports[0]), hits(&reports[2]));
+}
