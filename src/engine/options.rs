@@ -92,7 +92,7 @@ impl Default for TrainOptions {
             tune_trials: 120,
             tune_minutes: 60,
             prepared_lists: 1_000_000,
-            prepare_seconds: 150,
+            prepare_seconds: 360,
             settings: Settings::default(),
         }
     }

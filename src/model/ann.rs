@@ -169,15 +169,18 @@ impl Embeddings {
         let Some((ground, upper)) = self.ann.layers.split_first() else { return Vec::new() };
         let start = descend(self.vectors(), query, upper, self.ann.entry);
         let ef = ef.max(k).max(self.ann.ef);
-        let exact = |idx: u32| Scored { idx, score: dot(query, self.vector(idx)) };
-        let mut found: Vec<Scored> = if self.ann.codes.is_empty() {
+        let side = &self.ann.side;
+        if self.ann.codes.is_empty() {
             let scorer = ExactScore { vectors: self.vectors(), query };
-            best_first(&scorer, ground, start, ef, walk).to_vec()
+            best_first(&scorer, ground, start, ef, walk);
+            look_beside(&scorer, side, ef, walk);
         } else {
             let scorer = self.ann.codes.scorer(query);
-            best_first(&scorer, ground, start, ef, walk).iter().map(|s| exact(s.idx)).collect()
-        };
-        found.extend(self.ann.side.iter().filter(|&&n| walk.mark(n)).map(|&n| exact(n)));
+            best_first(&scorer, ground, start, ef, walk);
+            look_beside(&scorer, side, ef, walk);
+        }
+        let exact = |s: &Scored| Scored { idx: s.idx, score: dot(query, self.vector(s.idx)) };
+        let mut found: Vec<Scored> = walk.best.iter().map(exact).collect();
         keep_top(&mut found, k);
         found
     }
@@ -195,6 +198,16 @@ pub fn descend(vectors: Vectors<'_>, query: &[f32], upper: &[Layer], entry: u32)
         }
     }
     nearest.idx
+}
+
+/// Offers to a finished search what no path leads to.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn look_beside<S: Score>(scorer: &S, side: &[u32], ef: usize, walk: &mut Walk) {
+    for &idx in side {
+        if walk.mark(idx) {
+            walk.offer(Scored { idx, score: scorer.score(idx) }, ef);
+        }
+    }
 }
 
 /// Best-first search on one layer from `start`: the best `ef` nodes, best first.

@@ -40,12 +40,15 @@ pub struct Scratch {
     pub(super) walk: Walk,
 }
 
-/// Sums by dense id: adding is one array write, and clearing costs only what
+/// Sums by dense id: adding is two array writes, and clearing costs only what
 /// was touched.
 #[derive(Debug, Default)]
 pub struct Accumulator {
     sums: Vec<f32>,
+    /// Ids whose sums may not be 0 come first.
     touched: Vec<u32>,
+    /// How many of `touched` count.
+    len: usize,
 }
 
 impl Accumulator {
@@ -56,13 +59,16 @@ impl Accumulator {
         }
     }
 
-    /// Adds a positive value to an id below the reserved length.
+    /// Adds a positive value to an id below the reserved length. Without asking
+    /// whether the id is new: that cannot be guessed, and a wrong guess would wait for memory.
     #[inline]
     pub fn add(&mut self, idx: u32, value: f32) {
-        let sum = &mut self.sums[idx as usize];
-        if *sum == 0.0 {
-            self.touched.push(idx);
+        if self.len == self.touched.len() {
+            self.touched.resize(2 * self.len + 64, 0);
         }
+        let sum = &mut self.sums[idx as usize];
+        self.touched[self.len] = idx;
+        self.len += usize::from(*sum == 0.0);
         *sum += value;
     }
 
@@ -76,8 +82,8 @@ impl Accumulator {
     /// and leaves the accumulator empty.
     pub fn drain_top(&mut self, k: usize, passes: impl Fn(u32) -> bool, best: &mut Vec<Scored>) {
         best.clear();
-        let mut threshold = Threshold::new(k.min(self.touched.len()));
-        for idx in self.touched.drain(..) {
+        let mut threshold = Threshold::new(k.min(self.len));
+        for &idx in &self.touched[..std::mem::take(&mut self.len)] {
             let score = std::mem::take(&mut self.sums[idx as usize]);
             if score > 0.0 && passes(idx) {
                 threshold.push(best, Scored { idx, score });

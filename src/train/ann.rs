@@ -29,7 +29,7 @@ const WANTED_RECALL: f64 = 0.99;
 /// Search depths tried, in order.
 const DEPTHS: [usize; 5] = [32, 64, 128, 256, 512];
 /// Depth at which every item is looked up by its own vector.
-const LOOK_UP_DEPTH: usize = 64;
+const LOOK_UP_DEPTH: usize = 256;
 /// Queries compared with an exact scan.
 const CHECKS: usize = 500;
 /// Neighbours looked for in every check.
@@ -60,10 +60,11 @@ pub fn build(
 pub fn check(embeddings: &mut Embeddings, seed: u64) -> Result<f64, TrainError> {
     embeddings.ann.ef = LOOK_UP_DEPTH;
     embeddings.ann.side = missed(embeddings);
+    let queries = queries(embeddings, seed);
     let mut reached = 0.0;
     for ef in DEPTHS {
         embeddings.ann.ef = ef;
-        reached = recall(embeddings, seed);
+        reached = recall(embeddings, &queries);
         if reached >= WANTED_RECALL {
             break;
         }
@@ -159,35 +160,41 @@ fn reached(ann: &Ann, items: usize) -> Vec<bool> {
     reached
 }
 
-/// Mean share of the exact best ten that the graph finds, for queries that mix an item
-/// and two that it links to, as shoppers do.
-fn recall(embeddings: &Embeddings, seed: u64) -> f64 {
+/// A question, and the score of the last that an exact scan finds for it.
+type Check = (Vec<f32>, f32);
+
+/// Queries that mix an item and two that it links to, as shoppers do.
+fn queries(embeddings: &Embeddings, seed: u64) -> Vec<Check> {
     let nodes = nodes(embeddings);
     if nodes.is_empty() {
-        return 1.0;
+        return Vec::new();
     }
     let mut rng = StdRng::seed_from_u64(seed);
-    let queries: Vec<Vec<f32>> = (0..CHECKS)
-        .map(|_| {
-            let mut query = vec![0.0; embeddings.dimensions];
-            let item = nodes[rng.random_range(0..nodes.len())];
-            let linked = embeddings.ann.layers.first().map_or(&[][..], |g| g.links(item));
-            for node in linked.iter().copied().take(2).chain([item]) {
-                embeddings.fold_in(node, 1.0, &mut query);
-            }
-            query
-        })
-        .collect();
-    let shares: Vec<f64> = queries
-        .par_iter()
-        .map_init(Walk::default, |walk, query| {
-            let exact = embeddings.scan(query, nodes.iter().copied(), CHECK_K);
-            let found = embeddings.search(query, CHECK_K, embeddings.ann.ef, walk);
-            let worst = exact.last().map_or(f32::MIN, |s| s.score);
-            // By score and not by id, so that ties are no misses.
-            found.iter().filter(|s| s.score >= worst).count() as f64 / exact.len().max(1) as f64
-        })
-        .collect();
+    let items: Vec<u32> = (0..CHECKS).map(|_| nodes[rng.random_range(0..nodes.len())]).collect();
+    let question = |&item: &u32| {
+        let mut query = vec![0.0; embeddings.dimensions];
+        let linked = embeddings.ann.layers.first().map_or(&[][..], |g| g.links(item));
+        for node in linked.iter().copied().take(2).chain([item]) {
+            embeddings.fold_in(node, 1.0, &mut query);
+        }
+        let exact = embeddings.scan(&query, nodes.iter().copied(), CHECK_K);
+        (query, exact.last().map_or(f32::MIN, |s| s.score))
+    };
+    items.par_iter().map(question).collect()
+}
+
+/// Mean share of the exact best that the graph finds. By score and not by id, so that ties
+/// are no misses.
+fn recall(embeddings: &Embeddings, queries: &[Check]) -> f64 {
+    if queries.is_empty() {
+        return 1.0;
+    }
+    let most = CHECK_K.min(nodes(embeddings).len());
+    let share = |walk: &mut Walk, (query, worst): &Check| {
+        let found = embeddings.search(query, CHECK_K, embeddings.ann.ef, walk);
+        found.iter().filter(|s| s.score >= *worst).count() as f64 / most as f64
+    };
+    let shares: Vec<f64> = queries.par_iter().map_init(Walk::default, share).collect();
     shares.iter().sum::<f64>() / shares.len() as f64
 }
 

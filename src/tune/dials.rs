@@ -13,6 +13,9 @@ pub struct Dial {
     pub ladder: &'static [f64],
     /// Whether the source must be trained anew when it changes.
     pub retrains: bool,
+    /// Share by which lists must be better for the next value up to be worth what it costs
+    /// every list.
+    pub worth: f64,
     /// Whether it does anything with these settings.
     pub matters: fn(&Settings) -> bool,
     /// Reads it.
@@ -46,6 +49,7 @@ macro_rules! dial {
             name: stringify!($($field).+),
             ladder: &$ladder,
             retrains: $retrains,
+            worth: 0.0,
             matters: |_| true,
             get: |settings| f64::from(settings.$($field).+ as f32),
             set: |settings, value| settings.$($field).+ = value as $kind,
@@ -95,7 +99,7 @@ pub fn of(source: Source) -> Vec<Dial> {
             dial!(false, user_cf.profile_half_life_days, f64, HALF_LIVES),
             dial!(true, user_cf.counts, f32, COUNTS),
             dial!(false, user_cf.power, f32, [0.5, 0.75, 1.0, 1.5, 2.0, 3.0]),
-            dial!(false, user_cf.neighbours, usize, [50.0, 100.0, 200.0, 400.0, 800.0]),
+            costly(dial!(false, user_cf.neighbours, usize, [50.0, 100.0, 200.0, 400.0, 800.0])),
         ],
         Source::Embedding => embedding(),
         Source::Ease => vec![
@@ -130,6 +134,11 @@ pub fn of(source: Source) -> Vec<Dial> {
     }
 }
 
+/// A dial whose every step up doubles the work of its source.
+fn costly(dial: Dial) -> Dial {
+    Dial { worth: 0.02, ..dial }
+}
+
 /// Copies from `other` what may differ between settings that share their training: the
 /// dials that retrain nothing, and the blend.
 pub fn copy_untrained(settings: &mut Settings, other: &Settings) {
@@ -145,6 +154,7 @@ fn item_cf() -> Vec<Dial> {
             name: "item_cf.form",
             ladder: &FORMS,
             retrains: true,
+            worth: 0.0,
             matters: |_| true,
             get: |s| match (s.item_cf.scaled, s.item_cf.per_target) {
                 (false, true) => 0.0,
@@ -159,6 +169,7 @@ fn item_cf() -> Vec<Dial> {
             name: "item_cf.a, c",
             ladder: &[0.1, 0.2, 0.3, 0.4, 0.5],
             retrains: true,
+            worth: 0.0,
             matters: |_| true,
             get: |s| f64::from(s.item_cf.c),
             set: |s, c| (s.item_cf.a, s.item_cf.c) = (c as f32, c as f32),
@@ -177,6 +188,7 @@ fn embedding() -> Vec<Dial> {
             name: "embedding.trainer",
             ladder: &[0.0, 1.0],
             retrains: true,
+            worth: 0.0,
             matters: |_| true,
             get: |s| f64::from(u8::from(s.embedding.trainer == EmbeddingTrainer::Ials)),
             set: |s, ials| {
@@ -195,7 +207,7 @@ fn embedding() -> Vec<Dial> {
         dial!(true, embedding.half_life_days, f64, HALF_LIVES),
         dial!(false, embedding.profile_half_life_days, f64, HALF_LIVES),
         dial!(true, embedding.counts, f32, COUNTS),
-        dial!(true, embedding.dimensions, usize, [64.0, 128.0, 256.0]),
+        costly(dial!(true, embedding.dimensions, usize, [64.0, 128.0, 256.0])),
     ]
 }
 

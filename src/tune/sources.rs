@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::blend::Proposals;
 use super::compare::{is_better, mean};
-use super::dials;
+use super::dials::{self, Dial};
 use super::second_stage::StageCase;
 use crate::domain::progress::{Control, Stage};
 use crate::evaluate::harness::Harness;
@@ -49,6 +49,16 @@ pub struct World<'a> {
     pub seed: u64,
     /// Where progress is told and cancelling heard.
     pub control: &'a Control<'a>,
+}
+
+/// A change of settings that is tried.
+struct Trial {
+    source: Source,
+    /// What is turned, for log lines.
+    name: &'static str,
+    retrains: bool,
+    /// Share by which lists must be better at the least.
+    worth: f64,
 }
 
 /// What a tuning may spend.
@@ -147,7 +157,8 @@ impl<'a> Bench<'a> {
             }
             let mut best = (self.ndcg(source), self.snapshot.clone());
             if let Some(borrow) = dials::borrowed(source).filter(|_| retrain) {
-                self.try_change(source, "weighting", true, borrow, &mut best, budget)?;
+                let trial = Trial { source, name: "weighting", retrains: true, worth: 0.0 };
+                self.try_change(trial, borrow, &mut best, budget)?;
             }
             for dial in dials::of(source).into_iter().filter(|dial| retrain || !dial.retrains) {
                 let idle = timeless && dial.is_half_life();
@@ -165,8 +176,10 @@ impl<'a> Bench<'a> {
                     }
                     for rung in way {
                         let change = |s: &mut Settings| (dial.set)(s, dial.ladder[rung]);
-                        let (name, again) = (dial.name, dial.retrains);
-                        if !self.try_change(source, name, again, change, &mut best, budget)? {
+                        let Dial { name, retrains, .. } = dial;
+                        let worth = if rung > from { dial.worth } else { 0.0 };
+                        let trial = Trial { source, name, retrains, worth };
+                        if !self.try_change(trial, change, &mut best, budget)? {
                             break;
                         }
                         climbed = true;
@@ -199,14 +212,13 @@ impl<'a> Bench<'a> {
     /// Whether a change of settings is better than the best so far, which it then is.
     fn try_change(
         &mut self,
-        source: Source,
-        name: &str,
-        retrains: bool,
+        trial: Trial,
         change: impl Fn(&mut Settings),
         best: &mut (Vec<f64>, Snapshot),
         budget: &mut Budget,
     ) -> Result<bool, TrainError> {
         self.world.control.check()?;
+        let Trial { source, name, retrains, worth } = trial;
         let mut settings = best.1.manifest.settings;
         change(&mut settings);
         if settings == best.1.manifest.settings || !budget.take() {
@@ -218,8 +230,8 @@ impl<'a> Bench<'a> {
         }
         self.snapshot.manifest.settings = settings;
         let ndcg = self.ndcg(source);
-        let better = is_better(&ndcg, &best.0);
         let (now, before) = (mean(&ndcg), mean(&best.0));
+        let better = is_better(&ndcg, &best.0) && now >= before * (1.0 + worth);
         tracing::debug!(source = source.name(), name, ndcg = now, best = before, better, "trial");
         if better {
             *best = (ndcg, self.snapshot.clone());

@@ -11,7 +11,7 @@ use crate::matrix::UserEvents;
 const MOST_PAIRS: u64 = 60_000_000;
 
 /// Most events that a tuning looks at.
-const MOST_EVENTS: usize = 3_000_000;
+const MOST_EVENTS: usize = 1_500_000;
 
 /// The log of a random part of its users, small enough to tune on; none where all of it
 /// is. Ids stay what they were.

@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use clap::Args;
 
 use self::load::{Calls, Outcome, Pace};
 use super::{Failure, output};
-use crate::api::{ceiling, codec, pb};
+use crate::api::{ceiling, codec, convert, pb};
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::model::Source;
 
 /// Shoppers and products that requests are made of, at the most.
 const ASKED: usize = 20_000;
@@ -203,6 +205,10 @@ fn row(name: &str, outcome: &Outcome, cpu: Option<f64>, ceiling: f64) -> Vec<Str
 struct Asked {
     users: Vec<String>,
     items: Vec<String>,
+    /// What the model blends.
+    blended: Vec<Source>,
+    /// Whether lists were made ahead with what shoppers have.
+    repeats: bool,
 }
 
 impl Asked {
@@ -215,27 +221,37 @@ impl Asked {
         let live = engine.live();
         let (users, items) = (live.users.read(), live.items.read());
         let of = |idx: usize, names: &crate::live::Vocabulary| names.id(idx as u32).to_owned();
+        let model = engine.models().active();
+        let Some(model) = model else {
+            return Err(format!("{} holds no model; train one first", data.display()).into());
+        };
         let asked = Self {
+            blended: model.manifest.settings.blend.sources(),
+            repeats: model.parts.prepared.repeats,
             users: spread(users.len()).map(|idx| of(idx, &users)).collect(),
             items: spread(items.len()).map(|idx| of(idx, &items)).collect(),
         };
-        if asked.users.is_empty() || engine.generation() == 0 {
-            return Err(format!("{} holds no model; train one first", data.display()).into());
-        }
         Ok(asked)
     }
 
     /// What is measured, in order.
     fn calls(&self, limit: i32) -> Vec<(String, Calls)> {
-        let recommend = |users: &[String], source: pb::Source| {
+        let recommend = |users: &[String], more: &pb::RecommendRequest| -> Vec<Bytes> {
             let ask = |user: &String| pb::RecommendRequest {
                 user_id: user.clone(),
                 limit,
-                strategy: source.into(),
-                ..Default::default()
+                ..more.clone()
             };
             users.iter().map(|user| codec::frame(&ask(user)).into()).collect()
         };
+        let plain = pb::RecommendRequest::default();
+        let one = |source| pb::RecommendRequest { strategy: source, ..plain.clone() };
+        // Lists made ahead hold for one policy only: the other one asks for the blend anew.
+        let other = match self.repeats {
+            true => pb::RepeatPolicy::ExcludePurchased,
+            false => pb::RepeatPolicy::Allow,
+        };
+        let anew = pb::RecommendRequest { repeat_policy: other.into(), ..plain.clone() };
         let of_items = |frame: &dyn Fn(String) -> Vec<u8>| {
             self.items.iter().map(|item| frame(item.clone()).into()).collect()
         };
@@ -248,26 +264,29 @@ impl Asked {
         let alike = |user: &String| pb::SimilarUsersRequest { user_id: user.clone(), limit };
         let window = pb::Window::AllTime.into();
         let popular = codec::frame(&pb::PopularRequest { window, limit, filter: None });
-        let all = [
-            (CEILING, "Recommend", recommend(hot, pb::Source::Unspecified)),
-            ("Recommend", "Recommend", recommend(&self.users, pb::Source::Unspecified)),
-            ("Recommend, hot users", "Recommend", recommend(hot, pb::Source::Unspecified)),
-            ("Recommend, item CF", "Recommend", recommend(&self.users, pb::Source::ItemCf)),
-            ("Recommend, user CF", "Recommend", recommend(&self.users, pb::Source::UserCf)),
-            ("Recommend, embedding", "Recommend", recommend(&self.users, pb::Source::Embedding)),
-            ("SimilarItems", "SimilarItems", of_items(&similar)),
-            ("BoughtTogether", "BoughtTogether", of_items(&together)),
-            (
-                "SimilarUsers",
-                "SimilarUsers",
-                self.users.iter().map(|user| codec::frame(&alike(user)).into()).collect(),
-            ),
-            ("Popular", "Popular", vec![popular.into()]),
+        let mut all = vec![
+            (CEILING.to_owned(), "Recommend", recommend(hot, &plain)),
+            ("Recommend".to_owned(), "Recommend", recommend(&self.users, &plain)),
+            ("Recommend, hot users".to_owned(), "Recommend", recommend(hot, &plain)),
+            ("Recommend, blended anew".to_owned(), "Recommend", recommend(&self.users, &anew)),
         ];
+        let always = [Source::ItemCf, Source::UserCf, Source::Embedding];
+        let others = self.blended.iter().filter(|source| !always.contains(source));
+        for &source in always.iter().chain(others) {
+            let frames = recommend(&self.users, &one(convert::source(source).into()));
+            all.push((format!("Recommend, {}", source.name()), "Recommend", frames));
+        }
+        let alike = self.users.iter().map(|user| codec::frame(&alike(user)).into()).collect();
+        all.extend([
+            ("SimilarItems".to_owned(), "SimilarItems", of_items(&similar)),
+            ("BoughtTogether".to_owned(), "BoughtTogether", of_items(&together)),
+            ("SimilarUsers".to_owned(), "SimilarUsers", alike),
+            ("Popular".to_owned(), "Popular", vec![popular.into()]),
+        ]);
         let path = |method| format!("/qianmian.v1.RecommendationService/{method}");
         let calls = all
             .into_iter()
-            .map(|(name, method, frames)| (name.to_owned(), Calls { path: path(method), frames }));
+            .map(|(name, method, frames)| (name, Calls { path: path(method), frames }));
         calls.collect()
     }
 }

@@ -31,6 +31,7 @@ pub(super) fn user_cf(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch:
     similar_users(snapshot, query, settings.neighbours, scratch);
     let Scratch { items, mask, candidates, .. } = scratch;
     items.reserve(model.by_user.width);
+    model.by_user.fetch(candidates.iter().map(|neighbour| neighbour.idx));
     for neighbour in candidates.drain(..) {
         let user = neighbour.idx as usize;
         let degree = model.by_user.degree(user) as f32;

@@ -32,6 +32,7 @@ pub(super) fn session(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch:
         }
     }
     sessions.drain_top(settings.neighbours, |_| true, candidates);
+    model.items.fetch(candidates.iter().map(|neighbour| neighbour.idx));
     for neighbour in candidates.drain(..) {
         let (held, _) = model.items.row(neighbour.idx as usize);
         let shared = newest.iter().position(|item| held.contains(item)).unwrap_or(0);
