@@ -149,7 +149,7 @@ fn item(snapshot: &Snapshot, item: u32, used_to: Option<f32>, features: &mut [f3
     }
 }
 
-/// Of the shopper's purses: mean logarithm of the prices paid, mean worth of a basket.
+/// Of the shopper's purse: mean logarithm of the prices paid, mean worth of a basket.
 fn purse(query: &Query<'_>, baskets: f32) -> (Option<f32>, f32) {
     let bought = query.history.iter().filter(|e| e.kind == EventKind::Purchase);
     let (mut sum, mut count, mut worth) = (0.0, 0.0f32, 0.0);

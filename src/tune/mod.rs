@@ -253,8 +253,9 @@ impl Tuner<'_> {
 
     /// Trees, where they beat the blend by more than chance: they cost every list their
     /// time. Only over the sources that the blend keeps: with all of them the trees do no
-    /// better, and every list would ask all of them. Only where order is known: what else tells candidates apart is mostly time, and
-    /// without it trees do well here and badly on what comes (a split of check-ins).
+    /// better, and every list would ask all of them. Only where order is known: what else
+    /// tells candidates apart is mostly time, and without it trees do well here and badly
+    /// on what comes (a split of check-ins).
     fn second_stage(
         &self,
         bench: &mut Bench<'_>,
