@@ -48,6 +48,21 @@ pub struct Receipt {
     pub offset: Offset,
 }
 
+/// A write that was handed over.
+#[derive(Debug)]
+#[must_use = "it may have failed"]
+pub struct Pending(oneshot::Receiver<Result<Receipt>>);
+
+impl Pending {
+    /// Waits until the write is durable and in force.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses, or the store closes.
+    pub fn wait(self) -> Result<Receipt> {
+        self.0.blocking_recv().map_err(|_| closed())?
+    }
+}
+
 struct Request {
     write: Write,
     bytes: usize,
@@ -63,13 +78,13 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn start(log: Log, state: Arc<State>) -> Result<Self> {
+    pub(super) fn start(log: Log, known: Known, state: Arc<State>) -> Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
         let waiting = waiting_bytes.clone();
         let thread = std::thread::Builder::new()
             .name("committer".into())
-            .spawn(move || run(log, &state, requests, &waiting))
+            .spawn(move || run(log, known, &state, requests, &waiting))
             .map_err(|e| Error::Storage(format!("the committer's thread does not start: {e}")))?;
         Ok(Self { queue: Some(queue), waiting_bytes, thread: Some(thread) })
     }
@@ -92,12 +107,12 @@ impl Committer {
         receipt.await.map_err(|_| closed())?
     }
 
-    pub(super) fn write_blocking(&self, write: Write) -> Result<Receipt> {
+    pub(super) fn submit_blocking(&self, write: Write) -> Result<Pending> {
         let bytes = small_enough(&write)?;
         self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         let (reply, receipt) = oneshot::channel();
         self.queue()?.blocking_send(Request { write, bytes, reply }).map_err(|_| closed())?;
-        receipt.blocking_recv().map_err(|_| closed())?
+        Ok(Pending(receipt))
     }
 
     fn queue(&self) -> Result<&mpsc::Sender<Request>> {
@@ -133,6 +148,7 @@ fn closed() -> Error {
 
 fn run(
     mut log: Log,
+    mut known: Known,
     state: &State,
     mut requests: mpsc::Receiver<Request>,
     waiting_bytes: &AtomicUsize,
@@ -146,7 +162,7 @@ fn run(
             bytes += next.bytes;
             group.push(next);
         }
-        let outcome = commit(&mut log, state, &group);
+        let outcome = commit(&mut log, &mut known, state, &group);
         waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
         acknowledge(group, outcome);
     }
@@ -170,12 +186,16 @@ fn acknowledge(group: Vec<Request>, outcome: Result<Vec<Receipt>>) {
 }
 
 /// Log, then live state. On failure nothing is changed.
-fn commit(log: &mut Log, state: &State, group: &[Request]) -> Result<Vec<Receipt>> {
-    let mut known = state.known.lock();
+fn commit(
+    log: &mut Log,
+    known: &mut Known,
+    state: &State,
+    group: &[Request],
+) -> Result<Vec<Receipt>> {
     let mark = known.mark();
     let mut staged = Staged::new(state);
     for request in group {
-        staged.add(&request.write, &mut known, log.next_offset());
+        staged.add(&request.write, known, log.next_offset());
     }
     if staged.records.is_empty() {
         return Ok(staged.receipts);
@@ -186,9 +206,6 @@ fn commit(log: &mut Log, state: &State, group: &[Request]) -> Result<Vec<Receipt
             staged.items.publish(&state.live.items);
             for (offset, record) in (first..).zip(&staged.records) {
                 state.live.apply(offset, record);
-                if let Record::Imported(digest) = record {
-                    known.remember_chunk(*digest);
-                }
             }
             Ok(staged.receipts)
         }

@@ -9,9 +9,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 
+use ahash::AHashMap;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::{Engine, Write};
+use super::{Engine, Pending, Write};
 use crate::domain::{Error, Event, Item, Offset, Result, now_ms};
 use crate::import::preset::Verdict;
 use crate::import::{Column, Preset, Reader, Refusal, Row, convert};
@@ -128,7 +129,7 @@ impl Engine {
         items.sort_by(|a, b| a.0.cmp(&b.0));
         while !items.is_empty() {
             let rest = items.split_off(items.len().min(CHUNK));
-            self.write_blocking(Write::Items(items))?;
+            self.submit_blocking(Write::Items(items))?.wait()?;
             items = rest;
         }
         Ok(())
@@ -148,6 +149,9 @@ impl Report {
     }
 }
 
+/// How often each row came, by the hash of its content.
+type Counts = AHashMap<u64, u32>;
+
 /// What the rows of a log say of an item.
 #[derive(Debug, Default)]
 struct Described {
@@ -164,18 +168,20 @@ struct EventImport<'a> {
     /// Where the log ended before this file.
     before: Offset,
     /// How often each row stood in the log before this file; counted when first needed.
-    stored: Option<HashMap<u64, u32>>,
+    stored: Option<Counts>,
     /// How often each row came in this file so far.
-    seen: HashMap<u64, u32>,
+    seen: Counts,
     chunk: Vec<(Event, u64, u32)>,
-    described: HashMap<String, Described>,
+    /// The chunk before, on its way to the disk while this one is read.
+    pending: Option<Pending>,
+    described: AHashMap<String, Described>,
 }
 
 impl<'a> EventImport<'a> {
     fn new(engine: &'a Engine, preset: Option<Preset>, report: &'a mut Report) -> Self {
         let before = engine.live().offset();
-        let (seen, described) = (HashMap::new(), HashMap::new());
-        Self { engine, preset, report, before, stored: None, seen, chunk: Vec::new(), described }
+        let (stored, seen, described, chunk, pending) = Default::default();
+        Self { engine, preset, report, before, stored, seen, chunk, pending, described }
     }
 
     fn run(mut self, reader: &mut dyn Reader, on_refusal: OnRefusal<'_>) -> Result<()> {
@@ -195,6 +201,7 @@ impl<'a> EventImport<'a> {
             }
         }
         self.write_chunk()?;
+        self.settle()?;
         self.describe_items()
     }
 
@@ -207,6 +214,7 @@ impl<'a> EventImport<'a> {
         let next = self.engine.next_row(reader, row);
         if next.is_err() {
             self.write_chunk()?;
+            self.settle()?;
         }
         next
     }
@@ -286,17 +294,25 @@ impl<'a> EventImport<'a> {
             })
             .map(|(event, ..)| event)
             .collect();
-        let known = total - fresh.len() as u64;
-        let receipt = self.engine.write_blocking(Write::Imported(digest, fresh))?;
-        self.report.skip("already imported", known + receipt.duplicates as u64);
+        self.report.skip("already imported", total - fresh.len() as u64);
+        self.settle()?;
+        self.pending = Some(self.engine.submit_blocking(Write::Imported(digest, fresh))?);
+        Ok(())
+    }
+
+    /// Waits for the chunk that is on its way.
+    fn settle(&mut self) -> Result<()> {
+        let Some(pending) = self.pending.take() else { return Ok(()) };
+        let receipt = pending.wait()?;
+        self.report.skip("already imported", receipt.duplicates as u64);
         // The record of the chunk itself is no event.
         self.report.taken += receipt.recorded as u64 - 1;
         Ok(())
     }
 
-    fn stored(&mut self) -> Result<&HashMap<u64, u32>> {
+    fn stored(&mut self) -> Result<&Counts> {
         if self.stored.is_none() {
-            let mut counts = HashMap::new();
+            let mut counts = Counts::default();
             if self.before > 0 {
                 self.count_stored(&mut counts)?;
             }
@@ -305,7 +321,7 @@ impl<'a> EventImport<'a> {
         Ok(self.stored.get_or_insert_default())
     }
 
-    fn count_stored(&self, counts: &mut HashMap<u64, u32>) -> Result<()> {
+    fn count_stored(&self, counts: &mut Counts) -> Result<()> {
         let users = self.engine.live().users.read();
         let items = self.engine.live().items.read();
         let mut bytes = Vec::new();

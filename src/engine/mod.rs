@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-pub use committer::{Receipt, Write};
+pub use committer::{Pending, Receipt, Write};
 pub use models::Models;
 pub use options::{LogOptions, RecommendOptions, TrainOptions};
 pub use query::{Answer, RecommendRequest};
@@ -58,7 +58,6 @@ pub struct Engine {
 #[derive(Debug)]
 pub(crate) struct State {
     live: Live,
-    known: Mutex<Known>,
     models: Models,
     folder: StoreFolder,
 }
@@ -92,8 +91,8 @@ impl Engine {
             seconds = started.elapsed().as_secs_f64(),
             "store open"
         );
-        let state = Arc::new(State { live, known: Mutex::new(known), models, folder });
-        let committer = Committer::start(log, state.clone())?;
+        let state = Arc::new(State { live, models, folder });
+        let committer = Committer::start(log, known, state.clone())?;
         let background = Arc::new(background::pool(options.train.threads)?);
         let repeat = options.recommend.repeat_policy;
         let trainer = Trainer::start(state.clone(), &options.train, repeat, background.clone())?;
@@ -130,12 +129,13 @@ impl Engine {
         self.committer.write(Write::Items(items)).await
     }
 
-    /// The same writes for a caller without an async runtime: waits for room.
+    /// The same writes for a caller without an async runtime: waits for room, and for
+    /// the receipt when [`Pending::wait`] asks for it.
     ///
     /// # Errors
     /// [`crate::domain::Error::Storage`] where the disk refuses.
-    pub fn write_blocking(&self, write: Write) -> Result<Receipt> {
-        self.committer.write_blocking(write)
+    pub fn submit_blocking(&self, write: Write) -> Result<Pending> {
+        self.committer.submit_blocking(write)
     }
 
     /// Starts a training, unless one runs; returns its id and whether it was
@@ -187,7 +187,7 @@ impl Engine {
 
     /// Whether a chunk of an import is on disk whole.
     pub fn has_import_chunk(&self, digest: u128) -> bool {
-        self.state.known.lock().has_chunk(digest)
+        self.state.live.imported.read().contains(&digest)
     }
 
     /// Hands out every entry of the log as of now.

@@ -1,6 +1,5 @@
-//! What was recorded before: the ids of the newest events and the chunks of
-//! finished imports. Rebuilt from the log at start; read and written by the
-//! committer alone.
+//! The ids of the newest events, so that a retry adds nothing. Rebuilt from the log at
+//! start; read and written by the committer alone.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -12,25 +11,19 @@ use crate::store::{Entry, Record};
 /// duplicate; 48 bytes each, 48 MB at most.
 pub const EVENT_ID_WINDOW: usize = 1_000_000;
 
-/// Remembers event ids (as 128-bit hashes) and import chunks.
+/// Remembers event ids, as 128-bit hashes.
 #[derive(Debug, Default)]
 pub struct Known {
     ids: HashSet<u128>,
     order: VecDeque<u128>,
     remembered: usize,
-    chunks: HashSet<u128>,
-    imported: bool,
 }
 
 impl Known {
     /// Takes in an entry of the log.
     pub fn replay(&mut self, entry: &Entry<'_>) {
-        match entry {
-            Entry::Record(_, Record::Event(event)) => {
-                self.remember(event.event_id);
-            }
-            Entry::Record(_, Record::Imported(digest)) => self.remember_chunk(*digest),
-            _ => {}
+        if let Entry::Record(_, Record::Event(event)) = entry {
+            self.remember(event.event_id);
         }
     }
 
@@ -68,22 +61,6 @@ impl Known {
                 self.ids.remove(&newest);
             }
         }
-    }
-
-    /// Remembers a chunk of an import.
-    pub fn remember_chunk(&mut self, digest: u128) {
-        self.chunks.insert(digest);
-        self.imported = true;
-    }
-
-    /// Whether a chunk of an import is on disk whole.
-    pub fn has_chunk(&self, digest: u128) -> bool {
-        self.chunks.contains(&digest)
-    }
-
-    /// Whether anything was ever imported.
-    pub fn has_imports(&self) -> bool {
-        self.imported
     }
 }
 

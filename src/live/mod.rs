@@ -13,6 +13,7 @@ pub mod histories;
 pub mod known;
 pub mod vocabulary;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
@@ -37,6 +38,8 @@ pub struct Live {
     pub histories: Histories,
     /// What the store knows of its items.
     pub catalogue: RwLock<Catalogue>,
+    /// Digests of the chunks of imports that are on disk whole.
+    pub imported: RwLock<HashSet<u128>>,
     buyers: RwLock<Vec<u32>>,
     offset: AtomicU64,
     events: AtomicU64,
@@ -51,6 +54,7 @@ impl Live {
             items: RwLock::default(),
             histories: Histories::new(history_limit),
             catalogue: RwLock::default(),
+            imported: RwLock::default(),
             buyers: RwLock::default(),
             offset: AtomicU64::new(0),
             events: AtomicU64::new(0),
@@ -76,7 +80,7 @@ impl Live {
         match record {
             Record::Event(event) => self.apply_event(event),
             Record::Item(idx, item) => self.catalogue.write().upsert(*idx, item),
-            Record::Imported(_) => {}
+            Record::Imported(digest) => drop(self.imported.write().insert(*digest)),
         }
         self.offset.store(offset + 1, Ordering::Release);
     }

@@ -21,7 +21,11 @@ fn checkerboard(data: &std::path::Path) -> Engine {
         .map(|(u, i)| (format!("u{u}"), format!("i{i}")))
         .collect();
     let rows: Vec<_> = names.iter().map(|(u, i)| (u.as_str(), i.as_str(), 1)).collect();
-    engine.write_blocking(qianmian::engine::Write::Events(purchases(&rows))).unwrap();
+    engine
+        .submit_blocking(qianmian::engine::Write::Events(purchases(&rows)))
+        .unwrap()
+        .wait()
+        .unwrap();
     engine
 }
 
@@ -108,7 +112,7 @@ fn a_prepared_list_is_the_one_made_when_asked_and_ends_with_the_next_event() {
     assert_eq!(prepared.items.len(), SIZE * (SIZE / 2 + 1), "what each does not have");
     assert_eq!(lists(), made_when_asked);
     let bought = qianmian::engine::Write::Events(purchases(&[("u0", "i0", 2)]));
-    engine.write_blocking(bought).unwrap();
+    engine.submit_blocking(bought).unwrap().wait().unwrap();
     assert_ne!(engine.recommend(&ask(0, None)).unwrap().entries[0].0, "i0");
     assert_eq!(engine.recommend(&ask(1, None)).unwrap().entries, made_when_asked[1]);
 }
