@@ -1,12 +1,14 @@
 //! External ids and their dense idx, assigned in log order and never reused.
 
+use compact_str::CompactString;
 use indexmap::IndexSet;
 
 /// A two-way map of ids; idx are 0, 1, 2, … in the order of [`Vocabulary::intern`].
 #[derive(Debug, Default)]
 pub struct Vocabulary {
-    // Ids come from outside, so the hash is keyed at random.
-    ids: IndexSet<Box<str>, ahash::RandomState>,
+    // Ids come from outside, so the hash is keyed at random. Those of up to 24 bytes stand in
+    // the table itself: naming the items of a list waits for memory once an item, not twice.
+    ids: IndexSet<CompactString, ahash::RandomState>,
 }
 
 impl Vocabulary {
