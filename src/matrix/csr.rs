@@ -1,5 +1,8 @@
 //! A sparse matrix in compressed rows (CSR).
 
+/// Entries of a row, columns or values, that one line of the processor's cache holds.
+const LINE: usize = 16;
+
 /// A sparse matrix of f32 values, row by row.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Csr {
@@ -72,20 +75,20 @@ impl Csr {
         columns.iter().copied().zip(values.iter().copied())
     }
 
-    /// Brings the ends of short rows that lie far apart into the processor's cache. Read one
-    /// after the other, each row would be waited for alone; here all are asked for at once.
-    pub fn fetch(&self, rows: impl Iterator<Item = u32>) {
+    /// Brings rows that lie far apart into the processor's cache. Read one after the other,
+    /// the beginning of each would be waited for alone; here all are asked for at once.
+    pub fn fetch(&self, rows: impl Iterator<Item = u32> + Clone) {
         // Where the rows lie comes first, since nothing waits for it either.
-        let ranges: Vec<(u64, u64)> = rows
-            .filter_map(|row| {
-                let (start, end) = (self.starts[row as usize], self.starts[row as usize + 1]);
-                (start < end).then_some((start, end - 1))
-            })
-            .collect();
-        let read = |at: u64| self.columns[at as usize] ^ self.values[at as usize].to_bits();
-        let all = ranges.iter().fold(0, |all, &(first, last)| all ^ read(first) ^ read(last));
+        let starts = rows.clone().map(|row| self.starts.get(row as usize).copied().unwrap_or(0));
+        let starts = starts.fold(0, |all, start| all ^ start);
+        let lines = rows.map(|row| {
+            let (columns, values) = self.row(row as usize);
+            let columns = columns.iter().step_by(LINE).chain(columns.last()).copied();
+            let values = values.iter().step_by(LINE).chain(values.last()).map(|v| v.to_bits());
+            columns.chain(values).fold(0, |all, read| all ^ read)
+        });
         // Reading is all that is wanted; what was read is not to be optimised away.
-        std::hint::black_box(all);
+        std::hint::black_box((starts, lines.fold(0, |all, read| all ^ read)));
     }
 
     /// The transpose; within a row, columns ascend.

@@ -20,7 +20,7 @@ pub fn similar_items(
     scratch.mask.forbid(item);
     let parts = &snapshot.parts;
     let mut list = Vec::new();
-    sum_rows(&parts.similar, &[item], scratch);
+    sum_rows(&parts.similar, &[item], limit, scratch);
     take(&mut list, Source::ItemCf, limit, scratch);
     let vector = parts.embeddings.vector(item);
     if list.len() < limit && !vector.is_empty() {
@@ -45,9 +45,9 @@ pub fn bought_together(
     basket.iter().for_each(|&item| scratch.mask.forbid(item));
     let parts = &snapshot.parts;
     let mut list = Vec::new();
-    sum_rows(&parts.together, basket, scratch);
+    sum_rows(&parts.together, basket, limit, scratch);
     take(&mut list, Source::BoughtTogether, limit, scratch);
-    sum_rows(&parts.similar, basket, scratch);
+    sum_rows(&parts.similar, basket, limit, scratch);
     take(&mut list, Source::ItemCf, limit, scratch);
     fill::fill(&mut list, limit, [&parts.popularity.trending], &mut scratch.mask);
     list
@@ -86,24 +86,25 @@ pub fn from_rankings<'a>(
     list
 }
 
-/// Sums rows of a table of neighbours into the candidates that may be offered.
-fn sum_rows(table: &Csr, rows: &[ItemIdx], scratch: &mut Scratch) {
+/// Sums rows of a table of neighbours into the best `k` candidates that may be offered.
+fn sum_rows(table: &Csr, rows: &[ItemIdx], k: usize, scratch: &mut Scratch) {
     let Scratch { items, mask, candidates, .. } = scratch;
     if let [row] = rows {
         // Its neighbours are in order as they are.
         let (columns, scores) = table.row(*row as usize);
         let all = columns.iter().zip(scores).map(|(&idx, &score)| Scored { idx, score });
         candidates.clear();
-        candidates.extend(all.filter(|s| mask.allows(s.idx)));
+        candidates.extend(all.filter(|s| mask.allows(s.idx)).take(k));
         return;
     }
     items.reserve(table.width);
+    table.fetch(rows.iter().copied());
     for &row in rows {
         for (item, score) in table.pairs(row as usize) {
             items.add(item, score);
         }
     }
-    items.drain_top(usize::MAX, |item| mask.allows(item), candidates);
+    items.drain_top(k, |item| mask.allows(item), candidates);
 }
 
 /// Moves candidates to the list, below what it holds, and off the shelf.

@@ -16,6 +16,7 @@ const FORBIDDEN_UP_TO: usize = 1_000;
 pub(super) fn linear(table: &Csr, k: usize, scratch: &mut Scratch) {
     let Scratch { profile, items, mask, candidates, .. } = scratch;
     items.reserve(table.width);
+    table.fetch(profile.iter().map(|cell| cell.item));
     for cell in profile.iter() {
         for (item, weight) in table.pairs(cell.item as usize) {
             items.add(item, cell.weight * weight);
@@ -54,6 +55,7 @@ pub(in crate::recommend) fn similar_users(
     let model = &snapshot.parts.user_cf;
     let Scratch { profile, users, candidates, .. } = scratch;
     users.reserve(model.by_user.rows());
+    model.newest_by_item.fetch(profile.iter().map(|cell| cell.item));
     let mut squares = 0.0;
     for cell in profile.iter() {
         let Some(&norm) = model.item_norm.get(cell.item as usize) else { continue };
@@ -91,7 +93,7 @@ pub(in crate::recommend) fn nearest(
     // A snapshot in the making may have no graph yet.
     let must_scan = model.ann.layers.is_empty();
     let mut found = if must_scan || allowed <= SCAN_UP_TO || forbidden > FORBIDDEN_UP_TO {
-        model.scan(vector, mask.iter(), k)
+        model.scan_codes(vector, mask.iter(), k)
     } else {
         model.search(vector, k + forbidden, 0, walk)
     };

@@ -25,6 +25,7 @@ pub(super) fn session(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch:
     sessions.reserve(model.items.rows());
     items.reserve(model.items.width);
     let len = newest.len() as f32;
+    model.newest.fetch(newest.iter().copied());
     for (back, &item) in newest.iter().enumerate() {
         let weight = (len - back as f32) / len;
         for (session, _) in model.newest.pairs(item as usize) {
