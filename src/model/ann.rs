@@ -4,10 +4,9 @@
 
 use multiversion::multiversion;
 
-use super::codes::Codes;
 use super::embeddings::Embeddings;
 use crate::domain::kernels::{dot, dot_here};
-use crate::domain::topk::{Scored, keep_top};
+use crate::domain::topk::{Scored, Threshold, keep_top};
 
 /// A frozen graph over the items of [`Embeddings`].
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -20,8 +19,6 @@ pub struct Ann {
     pub side: Vec<u32>,
     /// Candidates kept while searching, unless more are asked for.
     pub ef: usize,
-    /// What the ground layer is walked with; empty: the vectors themselves.
-    pub codes: Codes,
 }
 
 /// Who links to whom on one layer of a graph.
@@ -170,20 +167,31 @@ impl Embeddings {
         let start = descend(self.vectors(), query, upper, self.ann.entry);
         let ef = ef.max(k).max(self.ann.ef);
         let side = &self.ann.side;
-        if self.ann.codes.is_empty() {
+        if self.codes.is_empty() {
             let scorer = ExactScore { vectors: self.vectors(), query };
             best_first(&scorer, ground, start, ef, walk);
             look_beside(&scorer, side, ef, walk);
         } else {
-            let scorer = self.ann.codes.scorer(query);
+            let scorer = self.codes.scorer(query);
             best_first(&scorer, ground, start, ef, walk);
             look_beside(&scorer, side, ef, walk);
         }
-        let exact = |s: &Scored| Scored { idx: s.idx, score: dot(query, self.vector(s.idx)) };
-        let mut found: Vec<Scored> = walk.best.iter().map(exact).collect();
+        let mut found = walk.best.clone();
+        self.score_exactly(query, &mut found);
         keep_top(&mut found, k);
         found
     }
+}
+
+/// The best `k` nodes of `nodes`, best first.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+pub fn best_of<S: Score>(scorer: &S, nodes: impl Iterator<Item = u32>, k: usize) -> Vec<Scored> {
+    let (mut threshold, mut best) = (Threshold::new(k), Vec::new());
+    for idx in nodes {
+        threshold.push(&mut best, Scored { idx, score: scorer.score(idx) });
+    }
+    keep_top(&mut best, k);
+    best
 }
 
 /// Down the upper layers, from the highest, always to the best neighbour.

@@ -9,14 +9,18 @@
 //! (α YᵀY + Σ_i x_i y_i y_iᵀ + λ) q = Σ_i x_i y_i.
 
 use super::Ann;
+use super::ann::{self, ExactScore};
+use super::codes::Codes;
 use crate::domain::ItemIdx;
 use crate::domain::kernels::{add, add_outer, dot};
-use crate::domain::topk::{Scored, Threshold, keep_top};
+use crate::domain::topk::{Scored, keep_top};
 use crate::matrix::weight::Cell;
 
 /// Embeddings of catalogues up to this size are scanned whole: exact, and for the
 /// hundreds of candidates that a blend wants no slower than a graph.
 pub const SCAN_UP_TO: usize = 8_000;
+/// Candidates by codes, besides half as many again as are asked for, that are scored exactly.
+const SPARE: usize = 16;
 /// Steps of conjugate gradients by which a shopper's vector is solved.
 const STEPS: usize = 6;
 /// A residual shorter than this share of the first is as good as none.
@@ -35,6 +39,8 @@ pub struct Embeddings {
     pub fold_in: Vec<f32>,
     /// What a shopper's vector is solved with; none with an SVD.
     pub ridge: Option<Ridge>,
+    /// The vectors again, quicker to read; none of a catalogue that is scanned whole.
+    pub codes: Codes,
     /// The nearest-neighbour graph.
     pub ann: Ann,
 }
@@ -115,6 +121,13 @@ impl Embeddings {
         add(query, weight * norm, self.vector(item));
     }
 
+    /// Makes the codes, where the catalogue is large enough for them to be of use.
+    pub fn encode(&mut self) {
+        if self.items() > SCAN_UP_TO {
+            self.codes = Codes::new(self.vectors());
+        }
+    }
+
     /// The best `k` of `items` by inner product with `query`, best first.
     pub fn scan(
         &self,
@@ -122,19 +135,43 @@ impl Embeddings {
         items: impl Iterator<Item = ItemIdx>,
         k: usize,
     ) -> Vec<Scored> {
-        let (mut threshold, mut best) = (Threshold::new(k), Vec::new());
-        for idx in items {
-            if self.fold_in.get(idx as usize).is_some_and(|&n| n > 0.0) {
-                threshold.push(&mut best, Scored { idx, score: dot(query, self.vector(idx)) });
-            }
+        ann::best_of(&ExactScore { vectors: self.vectors(), query }, self.placed(items), k)
+    }
+
+    /// Nearly the same in a fraction of the time: the best by their codes, of these the best
+    /// by their vectors. The same where there are no codes.
+    pub fn scan_codes(
+        &self,
+        query: &[f32],
+        items: impl Iterator<Item = ItemIdx>,
+        k: usize,
+    ) -> Vec<Scored> {
+        if self.codes.is_empty() {
+            return self.scan(query, items, k);
         }
-        keep_top(&mut best, k);
-        best
+        let scorer = self.codes.scorer(query);
+        let mut found = ann::best_of(&scorer, self.placed(items), k + k / 2 + SPARE);
+        self.score_exactly(query, &mut found);
+        keep_top(&mut found, k);
+        found
+    }
+
+    /// Scores what was found by less than the vectors.
+    pub(super) fn score_exactly(&self, query: &[f32], found: &mut [Scored]) {
+        found.iter_mut().for_each(|s| s.score = dot(query, self.vector(s.idx)));
+    }
+
+    /// Those of `items` that have a vector.
+    fn placed(&self, items: impl Iterator<Item = ItemIdx>) -> impl Iterator<Item = ItemIdx> {
+        items.filter(|&idx| self.fold_in.get(idx as usize).is_some_and(|&n| n > 0.0))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
     use super::*;
 
     #[test]
@@ -151,5 +188,25 @@ mod tests {
         embeddings.fold_in(2, 2.0, &mut query);
         embeddings.fold_in(7, 2.0, &mut query);
         assert_eq!(query, [0.5, 0.5]);
+    }
+
+    #[test]
+    fn a_scan_of_codes_finds_what_a_scan_finds() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let items = SCAN_UP_TO + 1;
+        let mut embeddings = Embeddings {
+            dimensions: 16,
+            vectors: (0..16 * items).map(|_| rng.random_range(-0.25..0.25)).collect(),
+            fold_in: vec![1.0; items],
+            ..Embeddings::default()
+        };
+        embeddings.encode();
+        assert!(!embeddings.codes.is_empty());
+        for item in 0..20 {
+            let query = embeddings.vector(item);
+            let all = 0..items as u32;
+            let exact = embeddings.scan(query, all.clone().filter(|i| i % 3 == 0), 20);
+            assert_eq!(embeddings.scan_codes(query, all.filter(|i| i % 3 == 0), 20), exact);
+        }
     }
 }

@@ -271,13 +271,8 @@ impl Reader<'_, '_> {
             vectors: self.f32("embeddings.vectors")?,
             fold_in: self.f32("embeddings.fold_in")?,
             ridge: self.ridge(),
-            ann: Ann {
-                entry: entry as u32,
-                layers,
-                side: self.u32("ann.side")?,
-                ef: ef as usize,
-                codes: Codes::default(),
-            },
+            ann: Ann { entry: entry as u32, layers, side: self.u32("ann.side")?, ef: ef as usize },
+            codes: Codes::default(),
         };
         let items = embeddings.fold_in.len();
         let inside = |ids: &[u32]| ids.iter().all(|&n| (n as usize) < items);
@@ -294,10 +289,11 @@ impl Reader<'_, '_> {
                     && layer.starts.last() == Some(&(layer.links.len() as u32))
                     && inside(&layer.links)
             });
-        if fits && !embeddings.ann.layers.is_empty() {
-            // Not worth the space on disk.
-            embeddings.ann.codes = Codes::new(embeddings.vectors());
+        if !fits {
+            return Err("the embeddings' arrays do not fit together".into());
         }
-        if fits { Ok(embeddings) } else { Err("the embeddings' arrays do not fit together".into()) }
+        // Not worth the space on disk.
+        embeddings.encode();
+        Ok(embeddings)
     }
 }

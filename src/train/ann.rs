@@ -18,7 +18,6 @@ use super::{TrainError, navigation};
 use crate::domain::kernels::dot;
 use crate::domain::progress::{Cancelled, Control};
 use crate::model::ann::{self, Links, Vectors, Walk};
-use crate::model::codes::Codes;
 use crate::model::settings::EmbeddingSettings;
 use crate::model::{Ann, Embeddings};
 
@@ -109,7 +108,7 @@ pub fn graph(
     };
     let ground = ground::link(vectors, &nodes, start, density, control)?;
     let layers = std::iter::once(ground).chain(layers).collect();
-    Ok(Ann { entry, layers, codes: Codes::new(embeddings.vectors()), ..Ann::default() })
+    Ok(Ann { entry, layers, ..Ann::default() })
 }
 
 /// All vectors at length 1. By inner product a few long vectors are everybody's nearest,

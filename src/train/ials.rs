@@ -72,6 +72,7 @@ pub fn train(
         vectors: y.into_raw_vec_and_offset().0,
         fold_in: (0..items).map(known).collect(),
         ridge: Some(ridge),
+        codes: Default::default(),
         ann: Default::default(),
     })
 }

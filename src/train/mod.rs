@@ -163,8 +163,10 @@ pub fn embeddings(
     seed: u64,
     control: &Control<'_>,
 ) -> Result<Embeddings, TrainError> {
-    match settings.trainer {
+    let mut trained = match settings.trainer {
         EmbeddingTrainer::Svd => svd::train(matrix, settings, seed, control),
         EmbeddingTrainer::Ials => ials::train(matrix, settings, seed, control),
-    }
+    }?;
+    trained.encode();
+    Ok(trained)
 }

@@ -161,7 +161,8 @@ impl<'a> Bench<'a> {
                 self.try_change(trial, borrow, &mut best, budget)?;
             }
             for dial in dials::of(source).into_iter().filter(|dial| retrain || !dial.retrains) {
-                let idle = timeless && dial.is_half_life();
+                // Visits of strangers are of now, all of them.
+                let idle = (timeless || !retrain) && dial.is_half_life();
                 if idle || !(dial.matters)(&best.1.manifest.settings) {
                     continue;
                 }
