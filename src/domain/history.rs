@@ -37,6 +37,19 @@ impl HistoryEvent {
     }
 }
 
+/// Adds an event at its place in time, behind those of the same moment. Where the history
+/// then holds more than `limit`, what says least leaves: the oldest that is no trade, so that
+/// a flood of views does not wash away what somebody bought; else the oldest.
+pub fn remember(history: &mut Vec<HistoryEvent>, event: HistoryEvent, limit: usize) {
+    let at = history.partition_point(|e| e.time_ms <= event.time_ms);
+    history.insert(at, event);
+    if history.len() > limit {
+        let trade = |e: &HistoryEvent| matches!(e.kind, EventKind::Purchase | EventKind::Refund);
+        let least = history.iter().position(|e| !trade(e)).unwrap_or(0);
+        history.remove(least);
+    }
+}
+
 /// The basket's number for [`HistoryEvent::basket`].
 pub fn basket_number(basket_id: &str) -> u32 {
     if basket_id.is_empty() {

@@ -15,10 +15,11 @@ use tokio::sync::broadcast;
 use super::State;
 use super::options::TrainOptions;
 use crate::domain::progress::{Cancelled, Control, Stage};
-use crate::domain::{Error, Generation, Offset, Result, now_ms};
+use crate::domain::{Error, EventKind, Generation, Offset, Result, now_ms};
 use crate::live::history_event;
 use crate::matrix::UserEvents;
 use crate::model::{Manifest, Prepared, Snapshot};
+use crate::recommend::prepared::Order as PreparedOrder;
 use crate::recommend::{self, RepeatPolicy};
 use crate::store::{Entry, Record, replay};
 use crate::train::{Material, TrainError, train};
@@ -354,8 +355,12 @@ impl Worker {
         control: &Control<'_>,
     ) -> std::result::Result<Prepared, Cancelled> {
         let until = Instant::now() + Duration::from_secs(self.options.prepare_seconds);
-        let (most, enough) = (self.options.prepared_lists, || Instant::now() >= until);
-        recommend::prepare(snapshot, events, self.repeat, most, enough, control)
+        let order = PreparedOrder {
+            repeat: self.repeat,
+            history_limit: self.state.live.histories.limit(),
+            most: self.options.prepared_lists,
+        };
+        recommend::prepare(snapshot, events, order, || Instant::now() >= until, control)
     }
 
     /// The settings to train with: fitted to the store, beginning with those of the
@@ -389,7 +394,10 @@ impl Worker {
         replay(&self.state.folder.log(), offset, &mut |entry| match entry {
             Entry::User(_) => users += 1,
             Entry::Item(_) => items += 1,
-            Entry::Record(at, Record::Event(event)) if at < offset => {
+            // Impressions are no behaviour: histories do not hold them either.
+            Entry::Record(at, Record::Event(event))
+                if at < offset && event.kind != EventKind::Impression =>
+            {
                 log.push((event.user, history_event(&event)));
             }
             Entry::Record(..) => {}

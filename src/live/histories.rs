@@ -1,11 +1,10 @@
 //! Each shopper's newest events, in time order. Events and not aggregates: a
 //! half-life, which every snapshot chooses for itself, cannot be undone.
-//! Where there are too many, what says least leaves first, so that a flood of
-//! views does not wash away what somebody bought. Impressions are not kept: they
-//! say nothing of taste.
+//! Impressions are not kept: they say nothing of taste.
 
 use parking_lot::RwLock;
 
+use crate::domain::history::remember;
 use crate::domain::{EventKind, HistoryEvent, UserIdx};
 
 /// Users share this many locks, so that a write holds up few readers.
@@ -19,6 +18,11 @@ pub struct Histories {
 }
 
 impl Histories {
+    /// How many events of a shopper are kept.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Keeps the newest `limit` events of each shopper.
     pub fn new(limit: usize) -> Self {
         Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), limit }
@@ -38,14 +42,7 @@ impl Histories {
         let history = &mut shard[slot];
         let speaks = |e: &HistoryEvent| e.kind != EventKind::Refund;
         let first = speaks(&event) && !history.iter().any(|e| e.item == event.item && speaks(e));
-        let at = history.partition_point(|e| e.time_ms <= event.time_ms);
-        history.insert(at, event);
-        if history.len() > self.limit {
-            let trade =
-                |e: &HistoryEvent| matches!(e.kind, EventKind::Purchase | EventKind::Refund);
-            let least = history.iter().position(|e| !trade(e)).unwrap_or(0);
-            history.remove(least);
-        }
+        remember(history, event, self.limit);
         first
     }
 

@@ -1,11 +1,14 @@
 //! Lists made ahead: the same blend, asked for every shopper when a snapshot has been
 //! trained, and answered from while the shopper has done nothing since.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use super::{Query, Recommended, RepeatPolicy, Scratch, Shelf, blend};
-use crate::domain::UserIdx;
+use crate::domain::history::remember;
 use crate::domain::progress::{Cancelled, Control};
+use crate::domain::{HistoryEvent, UserIdx};
 use crate::live::{Catalogue, Filter};
 use crate::matrix::UserEvents;
 use crate::model::prepared::stamp;
@@ -17,26 +20,36 @@ const LENGTH: usize = 40;
 /// Users between two looks at whether to stop.
 const CHUNK: usize = 5_000;
 
-/// Makes lists as of the newest event, for the `most` shoppers who were there last, the
-/// newest first, or until there are `enough`.
+/// Which lists are made.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    /// What lists offer unless a request says otherwise.
+    pub repeat: RepeatPolicy,
+    /// How many events of a shopper lists are made from; see [`remember`].
+    pub history_limit: usize,
+    /// For how many shoppers.
+    pub most: usize,
+}
+
+/// Makes lists as of the newest event, for the shoppers who were there last, the newest
+/// first, as many as are ordered or until there are `enough`.
 ///
 /// # Errors
 /// [`Cancelled`] when told to stop.
 pub fn prepare(
     snapshot: &Snapshot,
     events: &UserEvents,
-    repeat: RepeatPolicy,
-    most: usize,
+    order: Order,
     enough: impl Fn() -> bool,
     control: &Control<'_>,
 ) -> Result<Prepared, Cancelled> {
     let mut users: Vec<usize> = (0..events.users()).filter(|&u| !events.of(u).is_empty()).collect();
     users.sort_by_key(|&u| std::cmp::Reverse(events.of(u).last().map(|e| e.time_ms)));
-    users.truncate(most);
-    let repeats = repeat.offers(&snapshot.manifest.settings);
+    users.truncate(order.most);
+    let repeats = order.repeat.offers(&snapshot.manifest.settings);
     let mut prepared = Prepared {
         repeats,
-        stamps: (0..events.users()).map(|user| stamp(events.of(user))).collect(),
+        stamps: vec![0; events.users()],
         starts: vec![0; events.users()],
         lengths: vec![0; events.users()],
         ..Prepared::default()
@@ -45,9 +58,10 @@ pub fn prepare(
     let (catalogue, filter, items) = (&catalogue, &filter, events.items());
     let shelf = Shelf { catalogue, items, filter, excluded: &[], only: None };
     let list = |scratch: &mut Scratch, &user: &usize| {
+        let history = remembered(events.of(user), order.history_limit);
         let query = Query {
             user: Some(user as UserIdx),
-            history: events.of(user),
+            history: &history,
             session: &[],
             now_ms: snapshot.manifest.newest_ms,
             limit: LENGTH,
@@ -58,16 +72,17 @@ pub fn prepare(
         };
         shelf.mask(&mut scratch.mask);
         query.exclude(snapshot, scratch);
-        blend::blend(snapshot, &query, scratch)
+        (stamp(&history), blend::blend(snapshot, &query, scratch))
     };
     for chunk in users.chunks(CHUNK) {
         control.check()?;
         if enough() {
             break;
         }
-        let lists: Vec<Vec<Recommended>> =
+        let lists: Vec<(u64, Vec<Recommended>)> =
             chunk.par_iter().map_init(Scratch::default, list).collect();
-        for (&user, list) in chunk.iter().zip(lists) {
+        for (&user, (stamp, list)) in chunk.iter().zip(lists) {
+            prepared.stamps[user] = stamp;
             prepared.starts[user] = prepared.items.len() as u32;
             prepared.lengths[user] = list.len() as u8;
             for recommended in list {
@@ -79,6 +94,16 @@ pub fn prepare(
         }
     }
     Ok(prepared)
+}
+
+/// The part of a shopper's events that live state keeps.
+fn remembered(events: &[HistoryEvent], limit: usize) -> Cow<'_, [HistoryEvent]> {
+    if events.len() <= limit {
+        return Cow::Borrowed(events);
+    }
+    let mut history = Vec::with_capacity(limit + 1);
+    events.iter().for_each(|&event| remember(&mut history, event, limit));
+    Cow::Owned(history)
 }
 
 /// The list for a query, of what the shelf holds, if one was prepared for it and it is
@@ -102,4 +127,28 @@ pub(super) fn answer(
         source,
     }));
     (items.len() == query.limit).then_some(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::EventKind;
+    use crate::live::Histories;
+
+    #[test]
+    fn a_long_past_is_cut_as_live_state_cuts_it() {
+        let event = |n: u32| {
+            let kind = if n.is_multiple_of(3) { EventKind::View } else { EventKind::Purchase };
+            HistoryEvent::new(kind, n, i64::from(n))
+        };
+        let events: Vec<_> = (0..9).map(event).collect();
+        let live = Histories::new(4);
+        for &event in &events {
+            live.record(0, event);
+        }
+        let mut kept = Vec::new();
+        live.read(0, &mut kept);
+        assert_eq!(remembered(&events, 4), kept);
+        assert!(matches!(remembered(&events, 9), Cow::Borrowed(_)));
+    }
 }

@@ -28,6 +28,8 @@ const HOT: usize = 10;
 const CONCURRENCY: usize = 32;
 /// Rate at which the time of an answer is taken, requests a second.
 const STEADY: f64 = 1_000.0;
+/// How long that goes on beside a training, which begins with reading the log.
+const BESIDE: Duration = Duration::from_secs(30);
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -89,9 +91,14 @@ impl Bench {
         let (listen, folder) = (address.to_string(), data.display().to_string());
         let server = Server::start(address, &["serve", "--listen", &listen, "--data", &folder])?;
 
+        println!("{}; lists are blended of {}\n", asked.store, names(&asked.blended));
         self.every_method(&asked, &ceiling, &server)?;
+        let serving = server.memory_mib("VmRSS:").unwrap_or(0);
         self.steadily(&asked, &server)?;
-        println!("memory of the server: {} MiB at its peak", server.peak_mib().unwrap_or(0));
+        let peak = server.memory_mib("VmHWM:").unwrap_or(0);
+        println!(
+            "memory of the server: {serving} MiB while it serves, {peak} MiB beside the training"
+        );
         Ok(())
     }
 
@@ -153,7 +160,7 @@ impl Bench {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let busy = load::run(&address, &calls, steady);
+        let busy = load::run(&address, &calls, Pace { duration: BESIDE, ..steady });
         let ended = training.try_wait()?.is_some();
         training.kill()?;
         training.wait()?;
@@ -191,6 +198,10 @@ impl Bench {
 
 const CEILING: &str = "ceiling";
 
+fn names(sources: &[Source]) -> String {
+    sources.iter().map(|source| source.name()).collect::<Vec<_>>().join(", ")
+}
+
 fn row(name: &str, outcome: &Outcome, cpu: Option<f64>, ceiling: f64) -> Vec<String> {
     let quantile = |share| format!("{:.2}", outcome.quantile(share));
     let cpu = cpu.map(|seconds| seconds * 1e6 / outcome.micros.len().max(1) as f64);
@@ -208,6 +219,8 @@ fn row(name: &str, outcome: &Outcome, cpu: Option<f64>, ceiling: f64) -> Vec<Str
 
 /// Who and what is asked for.
 struct Asked {
+    /// The size of the store, in words.
+    store: String,
     users: Vec<String>,
     items: Vec<String>,
     /// What the model blends.
@@ -231,6 +244,13 @@ impl Asked {
             return Err(format!("{} holds no model; train one first", data.display()).into());
         };
         let asked = Self {
+            store: format!(
+                "{} shoppers, {} products, {} events, {} interactions",
+                users.len(),
+                items.len(),
+                live.events(),
+                model.manifest.interactions,
+            ),
             blended: model.manifest.settings.blend.sources(),
             repeats: model.parts.prepared.repeats,
             users: spread(users.len()).map(|idx| of(idx, &users)).collect(),
@@ -331,9 +351,10 @@ impl Server {
         Some((user + system) / 100.0)
     }
 
-    fn peak_mib(&self) -> Option<u64> {
+    /// A line of what the system says of its memory; none where it says nothing.
+    fn memory_mib(&self, line: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
+        let line = status.lines().find(|l| l.starts_with(line))?;
         Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1_024)
     }
 }
