@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     embeddings.ann = ann::graph(&embeddings, &settings, 1, &control)?;
     println!("graph over {items} x {dimensions} built in {:.2} s", started.elapsed().as_secs_f64());
     let started = Instant::now();
-    let recall = ann::check(&mut embeddings, 1)?;
+    let recall = ann::check(&mut embeddings, 1);
     let (ef, side) = (embeddings.ann.ef, embeddings.ann.side.len());
     let seconds = started.elapsed().as_secs_f64();
     println!("checked in {seconds:.2} s: depth {ef}, {side} scanned besides, recall {recall:.4}");

@@ -14,14 +14,14 @@ use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 
 use super::ground::{self, Density};
-use super::{TrainError, navigation};
+use super::navigation;
 use crate::domain::kernels::dot;
 use crate::domain::progress::{Cancelled, Control};
 use crate::model::ann::{self, Links, Vectors, Walk};
 use crate::model::settings::EmbeddingSettings;
 use crate::model::{Ann, Embeddings};
 
-/// A graph below this recall at 10 is not published.
+/// A graph below this recall at 10 is not used.
 const REQUIRED_RECALL: f64 = 0.95;
 /// Recall at 10 that the search depth is chosen for.
 const WANTED_RECALL: f64 = 0.99;
@@ -37,26 +37,38 @@ const CHECK_K: usize = 10;
 const NAVIGATED: usize = 32;
 
 /// Builds the graph over `embeddings` and chooses its search depth. Returns its
-/// recall at 10 against an exact scan.
+/// recall at 10 against an exact scan. Where that is too low (of a million items bought
+/// once each, most lie where others do, and no links lead everywhere), there is no graph
+/// and the embeddings are scanned.
 ///
 /// # Errors
-/// [`TrainError::Recall`] where no depth reaches the required recall.
+/// [`Cancelled`] when told to stop.
 pub fn build(
     embeddings: &mut Embeddings,
     settings: &EmbeddingSettings,
     seed: u64,
     control: &Control<'_>,
-) -> Result<f64, TrainError> {
+) -> Result<f64, Cancelled> {
     embeddings.ann = graph(embeddings, settings, seed, control)?;
-    check(embeddings, seed)
+    let recall = check(embeddings, seed);
+    keep_if_found(embeddings, recall);
+    Ok(recall)
+}
+
+fn keep_if_found(embeddings: &mut Embeddings, recall: f64) {
+    if recall < REQUIRED_RECALL {
+        tracing::warn!(
+            recall,
+            REQUIRED_RECALL,
+            "the ann graph is left out; embeddings are scanned"
+        );
+        embeddings.ann = Ann::default();
+    }
 }
 
 /// Chooses the depth of searches and what is scanned besides; returns the recall at 10
 /// against an exact scan.
-///
-/// # Errors
-/// [`TrainError::Recall`] where no depth reaches the required recall.
-pub fn check(embeddings: &mut Embeddings, seed: u64) -> Result<f64, TrainError> {
+pub fn check(embeddings: &mut Embeddings, seed: u64) -> f64 {
     embeddings.ann.ef = LOOK_UP_DEPTH;
     embeddings.ann.side = missed(embeddings);
     let queries = queries(embeddings, seed);
@@ -68,10 +80,7 @@ pub fn check(embeddings: &mut Embeddings, seed: u64) -> Result<f64, TrainError> 
             break;
         }
     }
-    match reached >= REQUIRED_RECALL {
-        true => Ok(reached),
-        false => Err(TrainError::Recall { recall: reached, required: REQUIRED_RECALL }),
-    }
+    reached
 }
 
 /// Items with a vector.
@@ -258,6 +267,16 @@ mod tests {
         embeddings.ann.side = missed(&embeddings);
         assert!(embeddings.ann.side.contains(&7));
         assert_eq!(embeddings.search(&query, 500, 500, &mut walk), exact);
+    }
+
+    #[test]
+    fn a_graph_that_finds_too_little_is_not_used() {
+        let (vectors, fold_in) = random(100, 8);
+        let (mut embeddings, recall) = built(vectors, fold_in, 8);
+        keep_if_found(&mut embeddings, recall);
+        assert!(!embeddings.ann.layers.is_empty());
+        keep_if_found(&mut embeddings, REQUIRED_RECALL - 0.01);
+        assert!(embeddings.ann.layers.is_empty());
     }
 
     #[test]

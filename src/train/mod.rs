@@ -51,14 +51,6 @@ pub enum TrainError {
     /// A matrix could not be factorised.
     #[error("a factorisation failed: {0}")]
     Factorisation(String),
-    /// The graph does not find what an exact scan finds.
-    #[error("the ann graph has recall {recall:.3} at 10, below {required}; it is not published")]
-    Recall {
-        /// Measured against an exact scan.
-        recall: f64,
-        /// What is required.
-        required: f64,
-    },
 }
 
 /// What a training made, and what was measured of it.
