@@ -9,7 +9,6 @@ use qianmian::api::pb::event_service_client::EventServiceClient;
 
 use crate::support::Process;
 
-const ROUNDS: u64 = 20;
 const BATCH: u32 = 7;
 
 fn batch(number: u32) -> pb::WriteEventsRequest {
@@ -25,11 +24,22 @@ fn batch(number: u32) -> pb::WriteEventsRequest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_events_survive_and_no_batch_is_half_there() {
+    survive(20).await;
+}
+
+/// `cargo test --test it -- --ignored`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes"]
+async fn acknowledged_events_survive_hundreds_of_kills() {
+    survive(300).await;
+}
+
+async fn survive(rounds: u64) {
     let folder = tempfile::tempdir().unwrap();
     // Batches 0..acknowledged were acknowledged; batch `acknowledged` may be there or not.
     let acknowledged = Arc::new(AtomicU32::new(0));
     let mut server = Process::start(folder.path());
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let mut client = EventServiceClient::new(server.channel().await);
         let counter = acknowledged.clone();
         let writer = tokio::spawn(async move {
@@ -57,5 +67,5 @@ async fn acknowledged_events_survive_and_no_batch_is_half_there() {
         acknowledged.store(count + 1, Ordering::Relaxed);
         assert_eq!(open.offset, u64::from((count + 1) * BATCH), "every batch is there once");
     }
-    assert!(acknowledged.load(Ordering::Relaxed) > ROUNDS as u32, "the writer made progress");
+    assert!(acknowledged.load(Ordering::Relaxed) > rounds as u32, "the writer made progress");
 }

@@ -2,8 +2,10 @@
 //! sockets in one run.
 //!
 //! - [`load`]: the load generator
+//! - [`writes`]: what taking events in costs
 
 mod load;
+mod writes;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -99,7 +101,7 @@ impl Bench {
         println!(
             "memory of the server: {serving} MiB while it serves, {peak} MiB beside the training"
         );
-        Ok(())
+        writes::measure(Duration::from_secs(self.seconds))
     }
 
     fn pace(&self, rate: Option<f64>) -> Pace {
