@@ -2,18 +2,7 @@
 
 use super::pb;
 use crate::domain::{Violation, limits};
-use crate::live::Filter;
 use crate::model::Source;
-
-/// A filter, checked.
-pub fn filter(filter: Option<pb::Filter>) -> Result<Filter, Violation> {
-    let filter = filter.unwrap_or_default();
-    limits::count("filter.categories", filter.categories.len(), 0, limits::MAX_CATEGORIES)?;
-    for (i, category) in filter.categories.iter().enumerate() {
-        limits::id(&format!("filter.categories[{i}]"), category)?;
-    }
-    Ok(Filter { categories: filter.categories, include_unavailable: filter.include_unavailable })
-}
 
 /// Checks who is asked for: a shopper, or a session.
 pub fn shopper(user_id: &str, session: &[String]) -> Result<(), Violation> {

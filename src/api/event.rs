@@ -1,14 +1,16 @@
 //! EventService.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use tonic::{Request, Response, Status};
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::pb::event_service_server::EventService;
 use super::status::from_error;
 use super::{convert, pb};
-use crate::domain::{Error, Event, EventKind, Result, Violation, limits, now_ms};
-use crate::engine::Engine;
+use crate::domain::{Event, EventKind, Result, Violation, limits, now_ms};
+use crate::engine::{Engine, Receipt};
 
 /// Takes behaviour in.
 #[derive(Debug, Clone)]
@@ -22,19 +24,55 @@ impl EventApi {
         Self { engine }
     }
 
-    async fn write(&self, request: pb::WriteEventsRequest) -> Result<pb::WriteEventsResponse> {
-        limits::count("events", request.events.len(), 1, limits::MAX_BATCH)?;
+    /// Records what can be recorded of a batch.
+    async fn record(&self, given: Vec<pb::Event>) -> Result<Recorded> {
+        limits::count("events", given.len(), 1, limits::MAX_BATCH)?;
         let now_ms = now_ms();
-        let events = request.events.into_iter().enumerate().map(|(i, given)| {
-            event(given, now_ms).map_err(|v| Error::Invalid(v.within(&format!("events[{i}]"))))
-        });
-        let receipt = self.engine.record(events.collect::<Result<_>>()?).await?;
+        let (mut events, mut errors) = (Vec::with_capacity(given.len()), Vec::new());
+        for (index, given) in given.into_iter().enumerate() {
+            match event(given, now_ms) {
+                Ok(event) => events.push(event),
+                Err(violation) => errors.push((index, violation)),
+            }
+        }
+        let receipt = match events.is_empty() {
+            true => Receipt { recorded: 0, duplicates: 0, offset: self.engine.live().offset() },
+            false => self.engine.record(events).await?,
+        };
+        Ok(Recorded { receipt, errors })
+    }
+
+    async fn write(&self, request: pb::WriteEventsRequest) -> Result<pb::WriteEventsResponse> {
+        let asked = request.events.len();
+        let Recorded { receipt, mut errors } = self.record(request.events).await?;
+        if errors.len() == asked {
+            // Callers that read no further than the status should learn of it.
+            let (index, violation) = errors.swap_remove(0);
+            return Err(violation.within(&format!("events[{index}]")).into());
+        }
         Ok(pb::WriteEventsResponse {
             recorded: receipt.recorded as i32,
             duplicates: receipt.duplicates as i32,
             offset: receipt.offset,
+            errors: event_errors(errors),
         })
     }
+}
+
+/// What became of a batch.
+struct Recorded {
+    receipt: Receipt,
+    /// Events that break a limit, by their place.
+    errors: Vec<(usize, Violation)>,
+}
+
+fn event_errors(errors: Vec<(usize, Violation)>) -> Vec<pb::EventError> {
+    let error = |(index, Violation { field, message }): (usize, Violation)| pb::EventError {
+        index: index as i32,
+        field,
+        message,
+    };
+    errors.into_iter().map(error).collect()
 }
 
 fn event(given: pb::Event, now_ms: i64) -> Result<Event, Violation> {
@@ -83,4 +121,34 @@ impl EventService for EventApi {
     ) -> Result<Response<pb::WriteEventsResponse>, Status> {
         self.write(request.into_inner()).await.map(Response::new).map_err(from_error)
     }
+
+    type StreamEventsStream = AnswerStream;
+
+    async fn stream_events(
+        &self,
+        request: Request<Streaming<pb::StreamEventsRequest>>,
+    ) -> Result<Response<AnswerStream>, Status> {
+        let (api, mut batches) = (self.clone(), 0);
+        // One batch is read when the one before is answered, so a stream holds no more.
+        let answers = request.into_inner().then(move |given| {
+            let api = api.clone();
+            batches += 1;
+            async move {
+                let Recorded { receipt, errors } =
+                    api.record(given?.events).await.map_err(from_error)?;
+                Ok(pb::StreamEventsResponse {
+                    batches,
+                    recorded: receipt.recorded as i32,
+                    duplicates: receipt.duplicates as i32,
+                    offset: receipt.offset,
+                    errors: event_errors(errors),
+                })
+            }
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
 }
+
+/// Answers to the batches of a stream.
+type AnswerStream =
+    Pin<Box<dyn Stream<Item = Result<pb::StreamEventsResponse, Status>> + Send + 'static>>;

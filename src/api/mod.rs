@@ -6,7 +6,7 @@
 //! - [`ceiling`]: what load tests compare with
 //! - [`admission`]: overload and deadlines
 //! - [`status`]: the engine's errors as statuses with details
-//! - [`convert`]: what several services convert
+//! - [`convert`], [`filter`]: what several services convert
 //! - [`recommendation`], [`event`], [`catalog`], [`model`]: one service each
 
 pub mod admission;
@@ -15,6 +15,7 @@ pub mod ceiling;
 pub mod codec;
 pub mod convert;
 pub mod event;
+pub mod filter;
 pub mod model;
 pub mod pb;
 pub mod recommendation;

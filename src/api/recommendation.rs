@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use super::admission::Deadline;
 use super::pb::recommendation_service_server::RecommendationService;
 use super::status::from_error;
-use super::{convert, pb};
+use super::{convert, filter, pb};
 use crate::domain::{Result, Violation, limits};
 use crate::engine::query::Answer;
 use crate::engine::{Engine, RecommendRequest};
@@ -41,7 +41,7 @@ impl RecommendationApi {
     fn similar_items(&self, request: pb::SimilarItemsRequest) -> Result<pb::SimilarItemsResponse> {
         limits::id("item_id", &request.item_id)?;
         let limit = limits::list_length("limit", request.limit.into())?;
-        let filter = convert::filter(request.filter)?;
+        let filter = filter::filter(request.filter)?;
         let answer = self.engine.similar_items(&request.item_id, &filter, limit)?;
         Ok(pb::SimilarItemsResponse {
             recommendation_id: answer.recommendation_id,
@@ -72,7 +72,7 @@ impl RecommendationApi {
     ) -> Result<pb::BoughtTogetherResponse> {
         convert::ids("item_ids", &request.item_ids, 1, limits::MAX_SESSION_ITEMS)?;
         let limit = limits::list_length("limit", request.limit.into())?;
-        let filter = convert::filter(request.filter)?;
+        let filter = filter::filter(request.filter)?;
         let answer = self.engine.bought_together(&request.item_ids, &filter, limit)?;
         Ok(pb::BoughtTogetherResponse {
             recommendation_id: answer.recommendation_id,
@@ -98,8 +98,8 @@ impl RecommendationApi {
     fn batch(request: pb::BatchRecommendRequest) -> Result<Vec<RecommendRequest>, Violation> {
         convert::ids("user_ids", &request.user_ids, 1, limits::MAX_BATCH)?;
         let limit = limits::list_length("limit", request.limit.into())?;
-        let filter = convert::filter(request.filter)?;
-        let repeat = repeat_policy(request.repeat_policy)?;
+        let filter = filter::filter(request.filter)?;
+        let repeat = repeat_policy(request.repeat_policy, request.exclude_purchased_days)?;
         let of_user = |user_id| RecommendRequest {
             user_id,
             limit,
@@ -112,7 +112,7 @@ impl RecommendationApi {
 
     fn popular(&self, request: pb::PopularRequest) -> Result<pb::PopularResponse> {
         let limit = limits::list_length("limit", request.limit.into())?;
-        let filter = convert::filter(request.filter)?;
+        let filter = filter::filter(request.filter)?;
         let answer = self.engine.popular(window(request.window)?, &filter, limit)?;
         Ok(pb::PopularResponse {
             recommendation_id: answer.recommendation_id,
@@ -139,12 +139,12 @@ fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, 
         user_id: request.user_id,
         session: request.session_item_ids,
         limit: limits::list_length("limit", request.limit.into())?,
-        filter: convert::filter(request.filter)?,
+        filter: filter::filter(request.filter)?,
         exclude: request.exclude_item_ids,
         candidates: None,
         hurried: false,
         strategy: strategy(request.strategy)?,
-        repeat: repeat_policy(request.repeat_policy)?,
+        repeat: repeat_policy(request.repeat_policy, request.exclude_purchased_days)?,
     })
 }
 
@@ -166,15 +166,27 @@ fn strategy(value: i32) -> Result<Option<Source>, Violation> {
     }
 }
 
-fn repeat_policy(value: i32) -> Result<Option<RepeatPolicy>, Violation> {
-    match pb::RepeatPolicy::try_from(value) {
-        Ok(pb::RepeatPolicy::Unspecified) => Ok(None),
-        Ok(pb::RepeatPolicy::Allow) => Ok(Some(RepeatPolicy::Allow)),
-        Ok(pb::RepeatPolicy::ExcludePurchased) => Ok(Some(RepeatPolicy::ExcludePurchased)),
-        Err(_) => Err(Violation::new(
-            "repeat_policy",
-            format!("must be 0 (store's), 1 or 2, was {value}"),
-        )),
+/// The policy, and the days that one of them may have.
+fn repeat_policy(value: i32, days: i32) -> Result<Option<RepeatPolicy>, Violation> {
+    let unknown = |_| Violation::new("repeat_policy", format!("must be 0 to 3, was {value}"));
+    let policy = match pb::RepeatPolicy::try_from(value).map_err(unknown)? {
+        pb::RepeatPolicy::Unspecified => None,
+        pb::RepeatPolicy::Allow => Some(RepeatPolicy::Allow),
+        pb::RepeatPolicy::ExcludePurchased => Some(RepeatPolicy::ExcludePurchased),
+        pb::RepeatPolicy::WhenDue => Some(RepeatPolicy::WhenDue),
+    };
+    match (policy, u32::try_from(days)) {
+        (policy, Ok(0)) => Ok(policy),
+        (Some(RepeatPolicy::ExcludePurchased), Ok(days)) if days <= limits::MAX_DAYS => {
+            Ok(Some(RepeatPolicy::ExcludeWithin(days)))
+        }
+        _ => {
+            let most = limits::MAX_DAYS;
+            let message = format!(
+                "must be 0 to {most}, and 0 unless repeat_policy is EXCLUDE_PURCHASED, was {days}"
+            );
+            Err(Violation::new("exclude_purchased_days", message))
+        }
     }
 }
 

@@ -174,7 +174,9 @@ impl Evaluate {
         let manifest =
             Manifest { newest_ms: events.newest_ms(), seed: self.seed, ..Manifest::default() };
         let repeat = match task {
-            Task::NextBasket(repeat) if !repeat.offers(&tuned.settings) => {
+            Task::NextBasket(repeat)
+                if repeat.resolved(&tuned.settings) == RepeatPolicy::ExcludePurchased =>
+            {
                 RepeatPolicy::ExcludePurchased
             }
             _ => RepeatPolicy::Allow,

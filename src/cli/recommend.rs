@@ -54,6 +54,7 @@ enum Strategy {
 enum Repeat {
     Allow,
     Exclude,
+    Due,
 }
 
 impl Recommend {
@@ -77,15 +78,17 @@ impl Recommend {
             None => pb::RepeatPolicy::Unspecified,
             Some(Repeat::Allow) => pb::RepeatPolicy::Allow,
             Some(Repeat::Exclude) => pb::RepeatPolicy::ExcludePurchased,
+            Some(Repeat::Due) => pb::RepeatPolicy::WhenDue,
         };
         let request = pb::RecommendRequest {
             user_id: self.user.unwrap_or_default(),
             session_item_ids: self.session,
             limit: self.limit,
-            filter: Some(pb::Filter { categories: self.categories, include_unavailable: false }),
+            filter: Some(pb::Filter { categories: self.categories, ..pb::Filter::default() }),
             exclude_item_ids: Vec::new(),
             strategy: strategy.into(),
             repeat_policy: repeat_policy.into(),
+            exclude_purchased_days: 0,
         };
         let answer = backend.recommend(request).await.map_err(|s| s.message().to_owned())?;
         let basis = Some(answer.basis());

@@ -11,6 +11,10 @@ pub const MAX_TITLE_BYTES: usize = 1_024;
 pub const MAX_ATTRIBUTE_BYTES: usize = 4_096;
 /// Most categories of an item, and of a filter.
 pub const MAX_CATEGORIES: usize = 32;
+/// Most conditions of a filter, those that hold others counted.
+pub const MAX_CONDITIONS: usize = 100;
+/// How deep conditions may stand within each other.
+pub const MAX_CONDITION_DEPTH: usize = 8;
 /// Most tags, and most attributes, of an item.
 pub const MAX_TAGS: usize = 64;
 /// Most events, and most items, in one batch.
@@ -25,6 +29,8 @@ pub const MAX_SESSION_ITEMS: usize = 100;
 pub const MAX_EXCLUDED: usize = 1_000;
 /// Candidates of one ranking.
 pub const MAX_RANKED: usize = 1_000;
+/// Most days that a request may speak of: a century.
+pub const MAX_DAYS: u32 = 36_500;
 /// Largest quantity of one event.
 pub const MAX_QUANTITY: f64 = 1e9;
 /// Highest price.

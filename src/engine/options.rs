@@ -103,7 +103,8 @@ impl Default for TrainOptions {
 #[serde(default, deny_unknown_fields)]
 pub struct RecommendOptions {
     /// Whether bought items come back where a request does not say:
-    /// "auto" (as the tuner finds best), "exclude-purchased" or "allow".
+    /// "auto" (as the tuner finds best), "exclude-purchased", "when-due",
+    /// `{ exclude-within = 30 }` or "allow".
     pub repeat_policy: RepeatPolicy,
     /// Newest events kept in memory of each shopper.
     pub history_limit: usize,

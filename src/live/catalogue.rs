@@ -1,10 +1,10 @@
-//! What the store knows of its items, and the bit masks that filters are made
-//! of: a filter is an `and` of a few masks, taken once a request.
-
-use std::collections::HashMap;
+//! What the store knows of its items, and the mask of those that may be offered, made
+//! once a request.
 
 use roaring::RoaringBitmap;
 
+use super::facets::Facets;
+use super::filter::Filter;
 use crate::domain::{Item, ItemIdx};
 
 /// The catalogue.
@@ -12,16 +12,7 @@ use crate::domain::{Item, ItemIdx};
 pub struct Catalogue {
     items: Vec<Option<Box<Item>>>,
     unavailable: RoaringBitmap,
-    categories: HashMap<String, RoaringBitmap>,
-}
-
-/// Which items a list may offer.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Filter {
-    /// Items in any of these categories, or below; empty: all items.
-    pub categories: Vec<String>,
-    /// Also items that cannot be bought now.
-    pub include_unavailable: bool,
+    facets: Facets,
 }
 
 impl Catalogue {
@@ -32,22 +23,9 @@ impl Catalogue {
             self.items.resize_with(slot + 1, || None);
         }
         if let Some(old) = self.items[slot].take() {
-            for path in paths(&old) {
-                if let Some(members) = self.categories.get_mut(path) {
-                    members.remove(idx);
-                }
-            }
+            self.facets.remove(idx, &old);
         }
-        for path in paths(item) {
-            match self.categories.get_mut(path) {
-                Some(members) => {
-                    members.insert(idx);
-                }
-                None => {
-                    self.categories.insert(path.to_owned(), RoaringBitmap::from_iter([idx]));
-                }
-            }
-        }
+        self.facets.add(idx, item);
         if item.available {
             self.unavailable.remove(idx);
         } else {
@@ -63,27 +41,18 @@ impl Catalogue {
 
     /// Writes into `mask` which of the first `items` items pass the filter.
     pub fn mask(&self, filter: &Filter, items: usize, mask: &mut ItemMask) {
-        if filter.categories.is_empty() {
-            mask.allow_first(items);
-        } else {
-            mask.allow_none(items);
-            for category in &filter.categories {
-                let members = self.categories.get(category.trim_matches('/'));
-                members.into_iter().flatten().for_each(|idx| mask.allow(idx));
+        match &filter.condition {
+            None => mask.allow_first(items),
+            Some(condition) => {
+                mask.allow_none(items);
+                let matching = self.facets.matching(condition, items);
+                matching.iter().for_each(|idx| mask.allow(idx));
             }
         }
         if !filter.include_unavailable {
             self.unavailable.iter().for_each(|idx| mask.forbid(idx));
         }
     }
-}
-
-/// The categories an item is in: each path and all that it lies below.
-fn paths(item: &Item) -> impl Iterator<Item = &str> {
-    item.categories.iter().flat_map(|path| {
-        let path = path.trim_matches('/');
-        path.match_indices('/').map(|(at, _)| &path[..at]).chain([path])
-    })
 }
 
 /// A set of items as bits; items past its end are not in it.
@@ -162,6 +131,7 @@ impl ItemMask {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live::Condition;
 
     fn item(categories: &[&str], available: bool) -> Item {
         let categories = categories.iter().map(|&c| c.into()).collect();
@@ -169,9 +139,12 @@ mod tests {
     }
 
     fn passing(catalogue: &Catalogue, categories: &[&str], include_unavailable: bool) -> Vec<u32> {
-        let categories = categories.iter().map(|&c| c.into()).collect();
+        let any = || {
+            Condition::Any(categories.iter().map(|&c| c.into()).map(Condition::Category).collect())
+        };
+        let condition = (!categories.is_empty()).then(any);
         let mut mask = ItemMask::default();
-        catalogue.mask(&Filter { categories, include_unavailable }, 5, &mut mask);
+        catalogue.mask(&Filter { condition, include_unavailable }, 5, &mut mask);
         assert_eq!(mask.count(), mask.iter().count());
         mask.iter().collect()
     }

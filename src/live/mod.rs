@@ -2,13 +2,16 @@
 //!
 //! - [`vocabulary`]: external ids and their dense idx
 //! - [`histories`]: each shopper's newest events
-//! - [`catalogue`]: items, and the masks that filters are made of
+//! - [`catalogue`]: items, and the mask of those that may be offered
+//! - [`filter`], [`facets`]: conditions on items, and the bitmaps that answer them
 //! - [`known`]: what was recorded before, so that a retry adds nothing
 //!
 //! One thread writes (the engine's committer, or the replay at start); any
 //! number read. Locks are taken one at a time and for short.
 
 pub mod catalogue;
+pub mod facets;
+pub mod filter;
 pub mod histories;
 pub mod known;
 pub mod vocabulary;
@@ -18,7 +21,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-pub use catalogue::{Catalogue, Filter, ItemMask};
+pub use catalogue::{Catalogue, ItemMask};
+pub use filter::{Condition, Filter};
 pub use histories::Histories;
 pub use known::Known;
 pub use vocabulary::Vocabulary;

@@ -1,6 +1,14 @@
 //! How items are bought: again, by how many of those who tried them, and how soon;
 //! since when, until when, and for what price.
 
+use crate::domain::ItemIdx;
+
+/// An item for which fewer of its buyers come back than this share is one that lasts.
+const AGAIN: f32 = 0.1;
+/// An item is due after this share of the usual time: the mean is drawn out by those who
+/// stayed away for long.
+const DUE: f32 = 0.75;
+
 /// Purchases by item.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Habits {
@@ -16,4 +24,26 @@ pub struct Habits {
     pub idle_days: Vec<f32>,
     /// What one of it usually costs, in the store's currency; 0 where unknown.
     pub price: Vec<f32>,
+}
+
+impl Habits {
+    /// Whether an item bought `days` ago may be wanted again: shoppers come back for it, and
+    /// three quarters of the usual time have passed.
+    pub fn is_due(&self, item: ItemIdx, days: f32) -> bool {
+        let of = |values: &[f32]| values.get(item as usize).copied().unwrap_or(0.0);
+        of(&self.again) >= AGAIN && days >= DUE * of(&self.gap_days)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_is_never_due() {
+        let habits =
+            Habits { again: vec![0.5, 0.02], gap_days: vec![28.0, 28.0], ..Habits::default() };
+        assert!(habits.is_due(0, 21.0) && !habits.is_due(0, 20.0));
+        assert!(!habits.is_due(1, 400.0) && !habits.is_due(2, 400.0));
+    }
 }

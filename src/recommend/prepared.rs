@@ -46,7 +46,12 @@ pub fn prepare(
     let mut users: Vec<usize> = (0..events.users()).filter(|&u| !events.of(u).is_empty()).collect();
     users.sort_by_key(|&u| std::cmp::Reverse(events.of(u).last().map(|e| e.time_ms)));
     users.truncate(order.most);
-    let repeats = order.repeat.offers(&snapshot.manifest.settings);
+    let policy = order.repeat.resolved(&snapshot.manifest.settings);
+    let repeats = policy == RepeatPolicy::Allow;
+    if !(repeats || policy == RepeatPolicy::ExcludePurchased) {
+        // What may come back changes with the hour.
+        return Ok(Prepared::default());
+    }
     let mut prepared = Prepared {
         repeats,
         stamps: vec![0; events.users()],
@@ -67,7 +72,7 @@ pub fn prepare(
             limit: LENGTH,
             shelf,
             strategy: None,
-            repeat: if repeats { RepeatPolicy::Allow } else { RepeatPolicy::ExcludePurchased },
+            repeat: policy,
             hurried: false,
         };
         shelf.mask(&mut scratch.mask);
@@ -114,8 +119,12 @@ pub(super) fn answer(
     scratch: &Scratch,
 ) -> Option<Vec<Recommended>> {
     let prepared = &snapshot.parts.prepared;
-    let repeats = query.repeat.offers(&snapshot.manifest.settings);
-    if query.strategy.is_some() || !query.session.is_empty() || repeats != prepared.repeats {
+    let policy = match prepared.repeats {
+        true => RepeatPolicy::Allow,
+        false => RepeatPolicy::ExcludePurchased,
+    };
+    let as_prepared = query.repeat.resolved(&snapshot.manifest.settings) == policy;
+    if query.strategy.is_some() || !query.session.is_empty() || !as_prepared {
         return None;
     }
     let list = prepared.list(query.user?, query.history)?;

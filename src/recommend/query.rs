@@ -1,7 +1,7 @@
 //! What is asked for, and what may be offered.
 
 use super::{Basis, Scratch};
-use crate::domain::{EventKind, HistoryEvent, ItemIdx, UserIdx};
+use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx, UserIdx};
 use crate::live::{Catalogue, Filter, ItemMask};
 use crate::matrix::Weighting;
 use crate::matrix::weight::{self, kind_weight};
@@ -15,17 +15,24 @@ pub enum RepeatPolicy {
     Allow,
     /// They are left out, unless they were given back.
     ExcludePurchased,
-    /// As the tuner found best for the store; left out until it has run.
+    /// The same with those bought within so many days.
+    ExcludeWithin(u32),
+    /// They are left out until they are due again, see [`Habits::is_due`]: what is used up
+    /// comes back in its time, what lasts does not.
+    ///
+    /// [`Habits::is_due`]: crate::model::Habits::is_due
+    WhenDue,
+    /// As the tuner found best for the store, all or none; none until it has run.
     Auto,
 }
 
 impl RepeatPolicy {
-    /// Whether lists offer what was bought, with a snapshot of these settings.
-    pub fn offers(self, settings: &Settings) -> bool {
+    /// What the policy comes to with a snapshot of these settings; never `Auto`.
+    pub fn resolved(self, settings: &Settings) -> Self {
         match self {
-            RepeatPolicy::Allow => true,
-            RepeatPolicy::ExcludePurchased => false,
-            RepeatPolicy::Auto => settings.repeat.offered,
+            RepeatPolicy::Auto if settings.repeat.offered => RepeatPolicy::Allow,
+            RepeatPolicy::Auto => RepeatPolicy::ExcludePurchased,
+            policy => policy,
         }
     }
 }
@@ -33,7 +40,7 @@ impl RepeatPolicy {
 /// What may be offered: the catalogue as it is now, a filter, exclusions.
 #[derive(Debug, Clone, Copy)]
 pub struct Shelf<'a> {
-    /// Availability and categories.
+    /// What is known of the items.
     pub catalogue: &'a Catalogue,
     /// Number of items the store knows; all of them are on the shelf.
     pub items: usize,
@@ -100,16 +107,26 @@ impl Query<'_> {
         if let Some(&current) = self.session.last() {
             scratch.mask.forbid(current);
         }
-        if !self.repeat.offers(self.settings(snapshot)) {
-            let events = &mut scratch.events;
-            events.clear();
-            events.extend_from_slice(self.history);
-            events.sort_unstable_by_key(|e| e.item);
-            for group in events.chunk_by(|a, b| a.item == b.item) {
-                let bought = group.iter().any(|e| e.kind == EventKind::Purchase);
-                if bought && !weight::taken_back(group.iter()) {
-                    scratch.mask.forbid(group[0].item);
-                }
+        let policy = self.repeat.resolved(self.settings(snapshot));
+        if policy == RepeatPolicy::Allow {
+            return;
+        }
+        let events = &mut scratch.events;
+        events.clear();
+        events.extend_from_slice(self.history);
+        events.sort_unstable_by_key(|e| e.item);
+        for group in events.chunk_by(|a, b| a.item == b.item) {
+            let item = group[0].item;
+            let bought = group.iter().filter(|e| e.kind == EventKind::Purchase);
+            let Some(last_ms) = bought.map(|e| e.time_ms).max() else { continue };
+            let days = self.now_ms.saturating_sub(last_ms) as f32 / DAY_MS as f32;
+            let comes_back = match policy {
+                RepeatPolicy::ExcludeWithin(most) => days > most as f32,
+                RepeatPolicy::WhenDue => snapshot.parts.habits.is_due(item, days),
+                _ => false,
+            };
+            if !comes_back && !weight::taken_back(group.iter()) {
+                scratch.mask.forbid(item);
             }
         }
     }

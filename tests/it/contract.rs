@@ -1,7 +1,8 @@
 //! One contract for every source that learns: on a checkerboard, where shoppers of
 //! even number have the items of even number, the withheld diagonal comes back.
 
-use qianmian::engine::{Engine, RecommendRequest};
+use qianmian::domain::{Event, EventKind};
+use qianmian::engine::{Engine, RecommendRequest, Write};
 use qianmian::live::Filter;
 use qianmian::model::{Source, Window};
 use qianmian::recommend::{Basis, RepeatPolicy};
@@ -21,11 +22,7 @@ fn checkerboard(data: &std::path::Path) -> Engine {
         .map(|(u, i)| (format!("u{u}"), format!("i{i}")))
         .collect();
     let rows: Vec<_> = names.iter().map(|(u, i)| (u.as_str(), i.as_str(), 1)).collect();
-    engine
-        .submit_blocking(qianmian::engine::Write::Events(purchases(&rows)))
-        .unwrap()
-        .wait()
-        .unwrap();
+    engine.submit_blocking(Write::Events(purchases(&rows))).unwrap().wait().unwrap();
     engine
 }
 
@@ -111,8 +108,44 @@ fn a_prepared_list_is_the_one_made_when_asked_and_ends_with_the_next_event() {
     let prepared = engine.models().active().unwrap().parts.prepared.clone();
     assert_eq!(prepared.items.len(), SIZE * (SIZE / 2 + 1), "what each does not have");
     assert_eq!(lists(), made_when_asked);
-    let bought = qianmian::engine::Write::Events(purchases(&[("u0", "i0", 2)]));
+    let bought = Write::Events(purchases(&[("u0", "i0", 2)]));
     engine.submit_blocking(bought).unwrap().wait().unwrap();
     assert_ne!(engine.recommend(&ask(0, None)).unwrap().entries[0].0, "i0");
     assert_eq!(engine.recommend(&ask(1, None)).unwrap().entries, made_when_asked[1]);
+}
+
+/// Every shopper buys milk weekly and a fridge once; the fridge comes first.
+#[test]
+fn what_is_used_up_comes_back_when_it_is_due_and_what_lasts_does_not() {
+    const DAY_MS: i64 = 86_400_000;
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(folder.path(), support::quiet()).unwrap();
+    let bought = |item: &str, day: i64, user: i64| {
+        Event::new(EventKind::Purchase, &format!("u{user}"), item, day * DAY_MS + user)
+    };
+    let of_user = |user| {
+        let milk = (0..6).map(move |week| bought("milk", 7 * week, user));
+        milk.chain([bought("fridge", 0, user), bought(&format!("own{user}"), 35, user)])
+    };
+    let events = (0..20).flat_map(of_user).collect();
+    engine.submit_blocking(Write::Events(events)).unwrap().wait().unwrap();
+    engine.trainer().train_blocking(true).unwrap();
+    let offered = |repeat, days_later: i64| -> Vec<String> {
+        let request = RecommendRequest {
+            user_id: "u3".into(),
+            limit: 50,
+            repeat: Some(repeat),
+            ..RecommendRequest::default()
+        };
+        let answer = engine.recommend_at(&request, (35 + days_later) * DAY_MS + 3).unwrap();
+        let all = answer.entries.into_iter().map(|entry| entry.0);
+        all.filter(|item| !item.starts_with("own")).collect()
+    };
+    let nothing: [&str; 0] = [];
+    assert_eq!(offered(RepeatPolicy::WhenDue, 3), nothing);
+    assert_eq!(offered(RepeatPolicy::WhenDue, 7), ["milk"]);
+    assert_eq!(offered(RepeatPolicy::WhenDue, 400), ["milk"]);
+    assert_eq!(offered(RepeatPolicy::ExcludeWithin(30), 1), ["fridge"]);
+    assert_eq!(offered(RepeatPolicy::ExcludeWithin(30), 31).len(), 2);
+    assert_eq!(offered(RepeatPolicy::ExcludePurchased, 400), nothing);
 }

@@ -182,6 +182,44 @@ async fn a_purchase_counts_in_the_very_next_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_answered_batch_by_batch() {
+    let (_folder, server) = tastes().await;
+    let (batches, sent) = tokio::sync::mpsc::channel(1);
+    let mut events = server.events();
+    let stream = events.stream_events(tokio_stream::wrappers::ReceiverStream::new(sent)).await;
+    let mut answers = stream.unwrap().into_inner();
+    let event = |event_id: &str, user_id: &str| pb::Event {
+        event_id: event_id.into(),
+        kind: pb::EventKind::Purchase.into(),
+        user_id: user_id.into(),
+        item_id: "bike".into(),
+        ..Default::default()
+    };
+    let sent = [
+        (vec![event("s1", "new"), event("s2", ""), event("s1", "new")], (1, 1, vec![1])),
+        (vec![event("", "")], (0, 0, vec![0])),
+        (vec![event("s1", "new"), event("s3", "newer")], (1, 1, vec![])),
+    ];
+    let mut lists = server.recommendations();
+    for (number, (events, expected)) in (1..).zip(sent) {
+        batches.send(pb::StreamEventsRequest { events }).await.unwrap();
+        let answer = answers.message().await.unwrap().unwrap();
+        let wrong: Vec<i32> = answer.errors.iter().map(|error| error.index).collect();
+        assert_eq!(answer.batches, number);
+        assert_eq!((answer.recorded, answer.duplicates, wrong), expected);
+        assert_eq!(answer.offset, server.engine.live().offset());
+        let list = lists.recommend(ask("new", 3)).await.unwrap().into_inner();
+        assert_eq!(list.basis(), pb::Basis::History, "what is answered counts");
+    }
+    // A batch beyond every limit ends the stream; what was answered stays.
+    batches.send(pb::StreamEventsRequest::default()).await.unwrap();
+    let refusal = answers.message().await.unwrap_err();
+    assert_eq!(refusal.code(), tonic::Code::InvalidArgument);
+    let kept = lists.recommend(ask("newer", 3)).await.unwrap().into_inner();
+    assert_eq!(kept.basis(), pb::Basis::History);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sessions_filters_and_exclusions() {
     let (_folder, server) = tastes().await;
     let mut lists = server.recommendations();
@@ -216,7 +254,11 @@ async fn sessions_filters_and_exclusions() {
     let written = server.catalog().upsert_items(pb::UpsertItemsRequest { items }).await.unwrap();
     assert_eq!(written.into_inner().upserted, 3);
     let ride = |include_unavailable| pb::RecommendRequest {
-        filter: Some(pb::Filter { categories: vec!["ride".into()], include_unavailable }),
+        filter: Some(pb::Filter {
+            categories: vec!["ride".into()],
+            include_unavailable,
+            ..pb::Filter::default()
+        }),
         ..ask("anna", 9)
     };
     let list = lists.recommend(ride(false)).await.unwrap().into_inner();

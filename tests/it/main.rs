@@ -7,6 +7,7 @@ mod contract;
 mod crash;
 mod e2e;
 mod evaluate;
+mod filters;
 mod golden;
 mod malformed;
 mod python;

@@ -71,7 +71,15 @@ async fn recommendations() {
     refused(client.recommend(request).await, "strategy", "ITEM_CF");
     let request = pb::RecommendRequest { repeat_policy: 7, ..good.clone() };
     refused(client.recommend(request).await, "repeat_policy", "was 7");
-    let filter = pb::Filter { categories: vec![long(300)], include_unavailable: false };
+    for (policy, days) in [(2, -1), (2, 40_000), (1, 5), (0, 5)] {
+        let request = pb::RecommendRequest {
+            repeat_policy: policy,
+            exclude_purchased_days: days,
+            ..good.clone()
+        };
+        refused(client.recommend(request).await, "exclude_purchased_days", "0 to 36500");
+    }
+    let filter = pb::Filter { categories: vec![long(300)], ..pb::Filter::default() };
     let request = pb::RecommendRequest { filter: Some(filter), ..good.clone() };
     refused(client.recommend(request).await, "filter.categories[0]", "256");
 
@@ -127,7 +135,7 @@ fn http_path(path: &'static str) -> tonic::codegen::http::uri::PathAndQuery {
 #[tokio::test(flavor = "multi_thread")]
 async fn events() {
     let (_folder, server) = server().await;
-    let before = server.engine.live().offset();
+    let mut before = server.engine.live().offset();
     let mut client = server.events();
     let good = pb::Event {
         kind: pb::EventKind::View.into(),
@@ -156,10 +164,17 @@ async fn events() {
         (pb::Event { rating: Some(f64::INFINITY), ..good.clone() }, "rating", "finite"),
     ];
     for (bad, field, says) in cases {
-        let answer = client.write_events(write(vec![good.clone(), bad])).await;
-        refused(answer, &format!("events[1].{field}"), says);
+        let answer = client.write_events(write(vec![bad.clone(), bad.clone()])).await;
+        refused(answer, &format!("events[0].{field}"), says);
+        assert_eq!(server.engine.live().offset(), before, "nothing is recorded");
+        let mixed = write(vec![good.clone(), bad, good.clone()]);
+        let answer = client.write_events(mixed).await.unwrap().into_inner();
+        assert_eq!((answer.recorded, answer.offset), (2, before + 2), "the good ones are");
+        let [error] = &answer.errors[..] else { panic!("{:?}", answer.errors) };
+        assert_eq!((error.index, error.field.as_str()), (1, field));
+        assert!(error.message.contains(says), "{error:?}");
+        before += 2;
     }
-    assert_eq!(server.engine.live().offset(), before, "nothing of a refused batch is recorded");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,178 @@
+//! Items by what the catalogue says of them: a bitmap for each category, brand, tag and
+//! attribute, and the prices. A [`Condition`] is answered by and, or, not of these.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use roaring::RoaringBitmap;
+
+use super::filter::Condition;
+use crate::domain::{Item, ItemIdx};
+
+/// What conditions ask about.
+#[derive(Debug, Default)]
+pub struct Facets {
+    categories: Members,
+    brands: Members,
+    tags: Members,
+    attributes: HashMap<String, Members>,
+    /// Per item; NaN where it has none.
+    prices: Vec<f64>,
+}
+
+/// Items by one word.
+#[derive(Debug, Default)]
+struct Members(HashMap<String, RoaringBitmap>);
+
+impl Members {
+    fn add(&mut self, word: &str, item: ItemIdx) {
+        match self.0.get_mut(word) {
+            Some(members) => drop(members.insert(item)),
+            None => drop(self.0.insert(word.to_owned(), RoaringBitmap::from_iter([item]))),
+        }
+    }
+
+    fn remove(&mut self, word: &str, item: ItemIdx) {
+        let Some(members) = self.0.get_mut(word) else { return };
+        members.remove(item);
+        if members.is_empty() {
+            self.0.remove(word);
+        }
+    }
+
+    fn of(&self, word: &str) -> Cow<'_, RoaringBitmap> {
+        self.0.get(word).map_or_else(Cow::default, Cow::Borrowed)
+    }
+}
+
+impl Facets {
+    /// Takes an item in.
+    pub fn add(&mut self, idx: ItemIdx, item: &Item) {
+        paths(item).for_each(|path| self.categories.add(path, idx));
+        item.tags.iter().for_each(|tag| self.tags.add(tag, idx));
+        if !item.brand.is_empty() {
+            self.brands.add(&item.brand, idx);
+        }
+        for (name, value) in &item.attributes {
+            match self.attributes.get_mut(name) {
+                Some(values) => values.add(value, idx),
+                None => {
+                    let mut values = Members::default();
+                    values.add(value, idx);
+                    self.attributes.insert(name.clone(), values);
+                }
+            }
+        }
+        let at = idx as usize;
+        if at >= self.prices.len() {
+            self.prices.resize(at + 1, f64::NAN);
+        }
+        self.prices[at] = item.price.unwrap_or(f64::NAN);
+    }
+
+    /// Takes an item out, of which the same was said when it was taken in.
+    pub fn remove(&mut self, idx: ItemIdx, item: &Item) {
+        paths(item).for_each(|path| self.categories.remove(path, idx));
+        item.tags.iter().for_each(|tag| self.tags.remove(tag, idx));
+        self.brands.remove(&item.brand, idx);
+        for (name, value) in &item.attributes {
+            let Some(values) = self.attributes.get_mut(name) else { continue };
+            values.remove(value, idx);
+            if values.0.is_empty() {
+                self.attributes.remove(name);
+            }
+        }
+        if let Some(price) = self.prices.get_mut(idx as usize) {
+            *price = f64::NAN;
+        }
+    }
+
+    /// Those of the first `items` items of which the condition holds.
+    pub fn matching(&self, condition: &Condition, items: usize) -> Cow<'_, RoaringBitmap> {
+        match condition {
+            Condition::Category(path) => self.categories.of(path.trim_matches('/')),
+            Condition::Brand(brand) => self.brands.of(brand),
+            Condition::Tag(tag) => self.tags.of(tag),
+            Condition::Attribute(name, value) => {
+                self.attributes.get(name).map_or_else(Cow::default, |values| values.of(value))
+            }
+            Condition::Price(least, most) => {
+                let priced = (0u32..).zip(&self.prices);
+                let within = priced.filter(|(_, price)| (least..=most).contains(price));
+                Cow::Owned(within.map(|(idx, _)| idx).collect())
+            }
+            Condition::All(parts) => {
+                let mut all = everything(items);
+                parts.iter().for_each(|part| all &= &*self.matching(part, items));
+                Cow::Owned(all)
+            }
+            Condition::Any(parts) => {
+                let mut any = RoaringBitmap::new();
+                parts.iter().for_each(|part| any |= &*self.matching(part, items));
+                Cow::Owned(any)
+            }
+            Condition::Not(part) => Cow::Owned(everything(items) - &*self.matching(part, items)),
+        }
+    }
+}
+
+fn everything(items: usize) -> RoaringBitmap {
+    let mut all = RoaringBitmap::new();
+    all.insert_range(0..items as u32);
+    all
+}
+
+/// The categories an item is in: each path and all that it lies below.
+fn paths(item: &Item) -> impl Iterator<Item = &str> {
+    item.categories.iter().flat_map(|path| {
+        let path = path.trim_matches('/');
+        path.match_indices('/').map(|(at, _)| &path[..at]).chain([path])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lamp() -> Item {
+        Item {
+            categories: vec!["home/lighting".into()],
+            brand: "Lumen".into(),
+            price: Some(20.0),
+            tags: vec!["new".into()],
+            attributes: [("colour".to_owned(), "red".to_owned())].into(),
+            ..Item::default()
+        }
+    }
+
+    #[test]
+    fn conditions_are_combined() {
+        let mut facets = Facets::default();
+        facets.add(0, &lamp());
+        facets.add(2, &Item { brand: String::new(), price: None, ..lamp() });
+        facets.add(3, &Item { tags: vec![], price: Some(30.0), ..lamp() });
+        let of = |condition: &Condition| facets.matching(condition, 5).iter().collect::<Vec<_>>();
+        let brand = Condition::Brand("Lumen".into());
+        let new = Condition::Tag("new".into());
+        let red = Condition::Attribute("colour".into(), "red".into());
+        assert_eq!(of(&brand), [0, 3]);
+        assert_eq!(of(&red), [0, 2, 3]);
+        assert_eq!(of(&Condition::Attribute("size".into(), "red".into())), [0u32; 0]);
+        assert_eq!(of(&Condition::Price(20.0, 29.9)), [0]);
+        assert_eq!(of(&Condition::All(vec![brand.clone(), new.clone()])), [0]);
+        assert_eq!(of(&Condition::Any(vec![brand.clone(), new.clone()])), [0, 2, 3]);
+        assert_eq!(of(&Condition::Not(Box::new(brand))), [1, 2, 4]);
+        assert_eq!(of(&Condition::All(vec![])), [0, 1, 2, 3, 4]);
+        assert_eq!(of(&Condition::Any(vec![])), [0u32; 0]);
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_nothing() {
+        let mut facets = Facets::default();
+        facets.add(1, &lamp());
+        facets.remove(1, &lamp());
+        let Facets { categories, brands, tags, attributes, prices } = facets;
+        assert!(categories.0.is_empty() && brands.0.is_empty() && tags.0.is_empty());
+        assert!(attributes.is_empty() && prices.iter().all(|price| price.is_nan()));
+    }
+}
