@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let control = Control::new(&|_| {}, &cancel);
 
     let started = Instant::now();
+    embeddings.encode();
     embeddings.ann = ann::graph(&embeddings, &settings, 1, &control)?;
     println!("graph over {items} x {dimensions} built in {:.2} s", started.elapsed().as_secs_f64());
     let started = Instant::now();

@@ -1,9 +1,9 @@
 //! EventService.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio_stream::{Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::pb::event_service_server::EventService;
@@ -66,6 +66,17 @@ struct Recorded {
     errors: Vec<(usize, Violation)>,
 }
 
+fn stream_answer(batches: u64, recorded: Recorded) -> pb::StreamEventsResponse {
+    let Recorded { receipt, errors } = recorded;
+    pb::StreamEventsResponse {
+        batches,
+        recorded: receipt.recorded as i32,
+        duplicates: receipt.duplicates as i32,
+        offset: receipt.offset,
+        errors: event_errors(errors),
+    }
+}
+
 fn event_errors(errors: Vec<(usize, Violation)>) -> Vec<pb::EventError> {
     let error = |(index, Violation { field, message }): (usize, Violation)| pb::EventError {
         index: index as i32,
@@ -122,33 +133,33 @@ impl EventService for EventApi {
         self.write(request.into_inner()).await.map(Response::new).map_err(from_error)
     }
 
-    type StreamEventsStream = AnswerStream;
+    type StreamEventsStream = ReceiverStream<Result<pb::StreamEventsResponse, Status>>;
 
     async fn stream_events(
         &self,
         request: Request<Streaming<pb::StreamEventsRequest>>,
-    ) -> Result<Response<AnswerStream>, Status> {
-        let (api, mut batches) = (self.clone(), 0);
-        // One batch is read when the one before is answered, so a stream holds no more.
-        let answers = request.into_inner().then(move |given| {
-            let api = api.clone();
-            batches += 1;
-            async move {
-                let Recorded { receipt, errors } =
-                    api.record(given?.events).await.map_err(from_error)?;
-                Ok(pb::StreamEventsResponse {
-                    batches,
-                    recorded: receipt.recorded as i32,
-                    duplicates: receipt.duplicates as i32,
-                    offset: receipt.offset,
-                    errors: event_errors(errors),
-                })
+    ) -> Result<Response<Self::StreamEventsStream>, Status> {
+        let (sender, answers) = mpsc::channel(1);
+        let (api, mut requests) = (self.clone(), request.into_inner());
+        tokio::spawn(async move {
+            let mut batches = 0;
+            // One batch is read when the one before is answered, so a stream holds no more.
+            while let Some(given) = api.engine.unless_closing(requests.message()).await {
+                let answer = match given {
+                    Ok(None) => break,
+                    Ok(Some(batch)) => {
+                        batches += 1;
+                        api.record(batch.events).await.map_err(from_error)
+                    }
+                    Err(status) => Err(status),
+                };
+                let ends = answer.is_err();
+                let answer = answer.map(|recorded| stream_answer(batches, recorded));
+                if sender.send(answer).await.is_err() || ends {
+                    break;
+                }
             }
         });
-        Ok(Response::new(Box::pin(answers)))
+        Ok(Response::new(ReceiverStream::new(answers)))
     }
 }
-
-/// Answers to the batches of a stream.
-type AnswerStream =
-    Pin<Box<dyn Stream<Item = Result<pb::StreamEventsResponse, Status>> + Send + 'static>>;

@@ -51,7 +51,7 @@ impl Checked {
             Kind::Brand(brand) => Condition::Brand(word("brand", brand)?),
             Kind::Tag(tag) => Condition::Tag(word("tag", tag)?),
             Kind::Attribute(pb::Attribute { name, value }) => {
-                let longest = limits::MAX_ATTRIBUTE_BYTES;
+                let longest = limits::MAX_ID_BYTES;
                 limits::text(&format!("{field}.attribute.value"), &value, longest)?;
                 Condition::Attribute(word("attribute.name", name)?, value)
             }

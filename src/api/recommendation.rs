@@ -98,7 +98,7 @@ impl RecommendationApi {
     fn batch(request: pb::BatchRecommendRequest) -> Result<Vec<RecommendRequest>, Violation> {
         convert::ids("user_ids", &request.user_ids, 1, limits::MAX_BATCH)?;
         let limit = limits::list_length("limit", request.limit.into())?;
-        let filter = filter::filter(request.filter)?;
+        let filter = Arc::new(filter::filter(request.filter)?);
         let repeat = repeat_policy(request.repeat_policy, request.exclude_purchased_days)?;
         let of_user = |user_id| RecommendRequest {
             user_id,
@@ -139,7 +139,7 @@ fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, 
         user_id: request.user_id,
         session: request.session_item_ids,
         limit: limits::list_length("limit", request.limit.into())?,
-        filter: filter::filter(request.filter)?,
+        filter: Arc::new(filter::filter(request.filter)?),
         exclude: request.exclude_item_ids,
         candidates: None,
         hurried: false,

@@ -21,7 +21,7 @@ pub struct Item {
     pub tags: Vec<String>,
     /// Whether it can be bought now.
     pub available: bool,
-    /// Anything else, returned as given.
+    /// Anything else, returned as given; short values can be filtered by.
     pub attributes: BTreeMap<String, String>,
 }
 

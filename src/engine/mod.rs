@@ -19,9 +19,9 @@ pub mod trainer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 pub use committer::{Pending, Receipt, Write};
 pub use models::Models;
@@ -51,7 +51,7 @@ pub struct Engine {
     options: EngineOptions,
     scratch: Mutex<Vec<Scratch>>,
     background: Arc<rayon::ThreadPool>,
-    closing: AtomicBool,
+    closing: watch::Sender<bool>,
 }
 
 /// What the engine's threads share.
@@ -96,7 +96,7 @@ impl Engine {
         let background = Arc::new(background::pool(options.train.threads)?);
         let repeat = options.recommend.repeat_policy;
         let trainer = Trainer::start(state.clone(), &options.train, repeat, background.clone())?;
-        let closing = AtomicBool::new(false);
+        let closing = watch::Sender::new(false);
         let scratch = Mutex::default();
         Ok(Self { trainer, committer, state, options, scratch, background, closing })
     }
@@ -104,12 +104,21 @@ impl Engine {
     /// Begins to end: stops trainings and imports, and those who watch them.
     /// Lists and writes go on until the engine is dropped.
     pub fn close(&self) {
-        self.closing.store(true, Ordering::Relaxed);
+        self.closing.send_replace(true);
         self.trainer.close();
     }
 
     fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Relaxed)
+        *self.closing.borrow()
+    }
+
+    /// What `work` comes to; none once the store closes.
+    pub async fn unless_closing<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut closing = self.closing.subscribe();
+        tokio::select! {
+            _ = closing.wait_for(|&closing| closing) => None,
+            done = work => Some(done),
+        }
     }
 
     /// Records events, durably; they count in the shopper's next list.
@@ -130,10 +139,10 @@ impl Engine {
     }
 
     /// The same writes for a caller without an async runtime: waits for room, and for
-    /// the receipt when [`Pending::wait`] asks for it.
+    /// the receipt when [`Pending::wait`] asks for it, which says too if the disk refused.
     ///
     /// # Errors
-    /// [`crate::domain::Error::Storage`] where the disk refuses.
+    /// [`crate::domain::Error::Storage`] once the store closes, or for a batch too large.
     pub fn submit_blocking(&self, write: Write) -> Result<Pending> {
         self.committer.submit_blocking(write)
     }

@@ -104,7 +104,8 @@ impl Default for TrainOptions {
 pub struct RecommendOptions {
     /// Whether bought items come back where a request does not say:
     /// "auto" (as the tuner finds best), "exclude-purchased", "when-due",
-    /// `{ exclude-within = 30 }` or "allow".
+    /// `{ exclude-within = 30 }` or "allow". Lists are made ahead where it comes to all of
+    /// them or none.
     pub repeat_policy: RepeatPolicy,
     /// Newest events kept in memory of each shopper.
     pub history_limit: usize,

@@ -21,7 +21,7 @@ pub struct RecommendRequest {
     /// Length of the list.
     pub limit: usize,
     /// What may be offered.
-    pub filter: Filter,
+    pub filter: Arc<Filter>,
     /// Never offered; unknown ones are ignored.
     pub exclude: Vec<String>,
     /// Only these may be offered; none: all that pass.
@@ -107,7 +107,7 @@ impl Engine {
         session: Vec<String>,
         items: Vec<String>,
     ) -> Result<Answer> {
-        let filter = Filter { include_unavailable: true, ..Filter::default() };
+        let filter = Arc::new(Filter { include_unavailable: true, ..Filter::default() });
         let request = RecommendRequest {
             user_id,
             session,
@@ -192,7 +192,7 @@ impl Engine {
     /// [`Error::NotReady`] before the first event.
     pub fn popular(&self, window: Window, filter: &Filter, limit: usize) -> Result<Answer> {
         let Some(snapshot) = self.models().active() else {
-            let filter = filter.clone();
+            let filter = Arc::new(filter.clone());
             return self.live_popular(&RecommendRequest { filter, limit, ..Default::default() });
         };
         let items = self.with_shelf(filter, |shelf, scratch| {

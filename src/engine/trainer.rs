@@ -19,7 +19,7 @@ use crate::domain::{Error, EventKind, Generation, Offset, Result, now_ms};
 use crate::live::history_event;
 use crate::matrix::UserEvents;
 use crate::model::{Manifest, Prepared, Snapshot};
-use crate::recommend::prepared::Order as PreparedOrder;
+use crate::recommend::prepared::Wanted;
 use crate::recommend::{self, RepeatPolicy};
 use crate::store::{Entry, Record, replay};
 use crate::train::{Material, TrainError, train};
@@ -355,12 +355,12 @@ impl Worker {
         control: &Control<'_>,
     ) -> std::result::Result<Prepared, Cancelled> {
         let until = Instant::now() + Duration::from_secs(self.options.prepare_seconds);
-        let order = PreparedOrder {
+        let wanted = Wanted {
             repeat: self.repeat,
             history_limit: self.state.live.histories.limit(),
             most: self.options.prepared_lists,
         };
-        recommend::prepare(snapshot, events, order, || Instant::now() >= until, control)
+        recommend::prepare(snapshot, events, wanted, || Instant::now() >= until, control)
     }
 
     /// The settings to train with: fitted to the store, beginning with those of the

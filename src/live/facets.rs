@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use roaring::RoaringBitmap;
 
 use super::filter::Condition;
-use crate::domain::{Item, ItemIdx};
+use crate::domain::{Item, ItemIdx, limits};
 
 /// What conditions ask about.
 #[derive(Debug, Default)]
@@ -53,13 +53,13 @@ impl Facets {
         if !item.brand.is_empty() {
             self.brands.add(&item.brand, idx);
         }
-        for (name, value) in &item.attributes {
+        for (name, value) in words(item) {
             match self.attributes.get_mut(name) {
                 Some(values) => values.add(value, idx),
                 None => {
                     let mut values = Members::default();
                     values.add(value, idx);
-                    self.attributes.insert(name.clone(), values);
+                    self.attributes.insert(name.to_owned(), values);
                 }
             }
         }
@@ -75,7 +75,7 @@ impl Facets {
         paths(item).for_each(|path| self.categories.remove(path, idx));
         item.tags.iter().for_each(|tag| self.tags.remove(tag, idx));
         self.brands.remove(&item.brand, idx);
-        for (name, value) in &item.attributes {
+        for (name, value) in words(item) {
             let Some(values) = self.attributes.get_mut(name) else { continue };
             values.remove(value, idx);
             if values.0.is_empty() {
@@ -120,6 +120,13 @@ fn everything(items: usize) -> RoaringBitmap {
     let mut all = RoaringBitmap::new();
     all.insert_range(0..items as u32);
     all
+}
+
+/// Attributes that can be asked for: long values, descriptions and the like, are not kept
+/// twice.
+fn words(item: &Item) -> impl Iterator<Item = (&str, &str)> {
+    let all = item.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    all.filter(|(_, value)| value.len() <= limits::MAX_ID_BYTES)
 }
 
 /// The categories an item is in: each path and all that it lies below.

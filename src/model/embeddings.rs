@@ -123,7 +123,7 @@ impl Embeddings {
 
     /// Makes the codes, where the catalogue is large enough for them to be of use.
     pub fn encode(&mut self) {
-        if self.items() > SCAN_UP_TO {
+        if self.items() > SCAN_UP_TO && self.dimensions > 0 {
             self.codes = Codes::new(self.vectors());
         }
     }

@@ -9,7 +9,7 @@ use crate::domain::{HistoryEvent, ItemIdx, UserIdx};
 pub struct Prepared {
     /// Whether they offer what the shopper bought.
     pub repeats: bool,
-    /// Per user: what their history was; see [`stamp`].
+    /// Per user: what their history was, see [`stamp`]; 0 where no list was made.
     pub stamps: Vec<u64>,
     /// User u has `lengths[u]` entries from `starts[u]` on, best first.
     pub starts: Vec<u32>,

@@ -22,7 +22,7 @@ const CHUNK: usize = 5_000;
 
 /// Which lists are made.
 #[derive(Debug, Clone, Copy)]
-pub struct Order {
+pub struct Wanted {
     /// What lists offer unless a request says otherwise.
     pub repeat: RepeatPolicy,
     /// How many events of a shopper lists are made from; see [`remember`].
@@ -32,26 +32,26 @@ pub struct Order {
 }
 
 /// Makes lists as of the newest event, for the shoppers who were there last, the newest
-/// first, as many as are ordered or until there are `enough`.
+/// first, as many as are wanted or until there are `enough`.
 ///
 /// # Errors
 /// [`Cancelled`] when told to stop.
 pub fn prepare(
     snapshot: &Snapshot,
     events: &UserEvents,
-    order: Order,
+    wanted: Wanted,
     enough: impl Fn() -> bool,
     control: &Control<'_>,
 ) -> Result<Prepared, Cancelled> {
-    let mut users: Vec<usize> = (0..events.users()).filter(|&u| !events.of(u).is_empty()).collect();
-    users.sort_by_key(|&u| std::cmp::Reverse(events.of(u).last().map(|e| e.time_ms)));
-    users.truncate(order.most);
-    let policy = order.repeat.resolved(&snapshot.manifest.settings);
+    let policy = wanted.repeat.resolved(&snapshot.manifest.settings);
     let repeats = policy == RepeatPolicy::Allow;
     if !(repeats || policy == RepeatPolicy::ExcludePurchased) {
         // What may come back changes with the hour.
         return Ok(Prepared::default());
     }
+    let mut users: Vec<usize> = (0..events.users()).filter(|&u| !events.of(u).is_empty()).collect();
+    users.sort_by_key(|&u| std::cmp::Reverse(events.of(u).last().map(|e| e.time_ms)));
+    users.truncate(wanted.most);
     let mut prepared = Prepared {
         repeats,
         stamps: vec![0; events.users()],
@@ -63,7 +63,7 @@ pub fn prepare(
     let (catalogue, filter, items) = (&catalogue, &filter, events.items());
     let shelf = Shelf { catalogue, items, filter, excluded: &[], only: None };
     let list = |scratch: &mut Scratch, &user: &usize| {
-        let history = remembered(events.of(user), order.history_limit);
+        let history = remembered(events.of(user), wanted.history_limit);
         let query = Query {
             user: Some(user as UserIdx),
             history: &history,
@@ -157,6 +157,7 @@ mod tests {
         }
         let mut kept = Vec::new();
         live.read(0, &mut kept);
+        assert_eq!(kept.iter().map(|e| e.item).collect::<Vec<_>>(), [4, 5, 7, 8]);
         assert_eq!(remembered(&events, 4), kept);
         assert!(matches!(remembered(&events, 9), Cow::Borrowed(_)));
     }

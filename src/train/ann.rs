@@ -39,7 +39,7 @@ const NAVIGATED: usize = 32;
 /// Builds the graph over `embeddings` and chooses its search depth. Returns its
 /// recall at 10 against an exact scan. Where that is too low (of a million items bought
 /// once each, most lie where others do, and no links lead everywhere), there is no graph
-/// and the embeddings are scanned.
+/// and the embeddings are scanned: none then.
 ///
 /// # Errors
 /// [`Cancelled`] when told to stop.
@@ -48,11 +48,11 @@ pub fn build(
     settings: &EmbeddingSettings,
     seed: u64,
     control: &Control<'_>,
-) -> Result<f64, Cancelled> {
+) -> Result<Option<f64>, Cancelled> {
     embeddings.ann = graph(embeddings, settings, seed, control)?;
     let recall = check(embeddings, seed);
     keep_if_found(embeddings, recall);
-    Ok(recall)
+    Ok((!embeddings.ann.layers.is_empty()).then_some(recall))
 }
 
 fn keep_if_found(embeddings: &mut Embeddings, recall: f64) {
@@ -213,6 +213,7 @@ mod tests {
     use rand_distr::{Distribution, StandardNormal};
 
     use crate::model::ann::Layer;
+    use crate::model::codes::Codes;
 
     use super::*;
 
@@ -221,7 +222,7 @@ mod tests {
         let cancel = AtomicBool::new(false);
         let mut embeddings = Embeddings { dimensions, vectors, fold_in, ..Default::default() };
         let control = Control::new(&|_| {}, &cancel);
-        let recall = build(&mut embeddings, &settings, 3, &control).unwrap();
+        let recall = build(&mut embeddings, &settings, 3, &control).unwrap().unwrap();
         (embeddings, recall)
     }
 
@@ -239,7 +240,11 @@ mod tests {
         let (mut vectors, mut fold_in) = random(3_000, 16);
         vectors[16..32].fill(0.0);
         fold_in[1] = 0.0;
-        let (embeddings, recall) = built(vectors, fold_in, 16);
+        let (mut embeddings, recall) = built(vectors, fold_in, 16);
+        assert!(recall >= WANTED_RECALL, "{recall}");
+        // By codes, as large catalogues are searched.
+        embeddings.codes = Codes::new(embeddings.vectors());
+        let recall = check(&mut embeddings, 3);
         assert!(recall >= WANTED_RECALL, "{recall}");
         let mut walk = Walk::default();
         let found = embeddings.search(embeddings.vector(5), 3_000, 3_000, &mut walk);

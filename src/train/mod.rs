@@ -120,7 +120,7 @@ pub fn train(
     if wanted(Source::Embedding) && embeddings.items() > SCAN_UP_TO {
         control.begin(Stage::Ann)?;
         let recall = ann::build(&mut embeddings, &settings.embedding, seed, control)?;
-        quality.insert("ann_recall@10".to_owned(), recall);
+        quality.extend(recall.map(|recall| ("ann_recall@10".to_owned(), recall)));
     }
     Ok(Trained {
         users: matrix.active_users() as u64,

@@ -1,6 +1,7 @@
 //! The configuration: the example file is the defaults; unknown keys are refused.
 
 use qianmian::config::Config;
+use qianmian::recommend::RepeatPolicy;
 
 use crate::support;
 
@@ -14,6 +15,17 @@ fn the_example_file_holds_every_default_and_nothing_else() {
     let keys = text.lines().filter(|l| !l.starts_with('#') && l.contains(" = ")).count();
     let comments = text.lines().filter(|l| l.starts_with('#')).count();
     assert!(comments > keys / 2, "the example explains what it sets");
+}
+
+#[test]
+fn repeat_policies_are_read_with_their_days() {
+    let of = |policy: &str| {
+        let text = format!("[recommend]\nrepeat_policy = {policy}");
+        toml::from_str::<Config>(&text).map(|config| config.recommend.repeat_policy)
+    };
+    assert_eq!(of("\"when-due\""), Ok(RepeatPolicy::WhenDue));
+    assert_eq!(of("{ exclude-within = 30 }"), Ok(RepeatPolicy::ExcludeWithin(30)));
+    assert!(of("{ exclude-within = -1 }").is_err() && of("\"exclude-within\"").is_err());
 }
 
 fn key_paths(prefix: &str, value: &toml::Value) -> Vec<String> {

@@ -217,6 +217,13 @@ async fn a_stream_is_answered_batch_by_batch() {
     assert_eq!(refusal.code(), tonic::Code::InvalidArgument);
     let kept = lists.recommend(ask("newer", 3)).await.unwrap().into_inner();
     assert_eq!(kept.basis(), pb::Basis::History);
+
+    // An idle stream does not hold up the end of the server.
+    let (_batches, sent) = tokio::sync::mpsc::channel::<pb::StreamEventsRequest>(1);
+    let idle = events.stream_events(tokio_stream::wrappers::ReceiverStream::new(sent)).await;
+    let mut idle = idle.unwrap().into_inner();
+    server.engine.close();
+    assert!(matches!(idle.message().await, Ok(None)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 //! holds what may not be offered, and every list is as long as what may be offered allows.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -147,7 +148,7 @@ fn ask(store: &Store, engine: &Engine, filter: &Filter, limit: usize) -> Result<
     let of_user = |user: usize, strategy, repeat| RecommendRequest {
         user_id: format!("u{user}"),
         limit,
-        filter: filter.clone(),
+        filter: Arc::new(filter.clone()),
         strategy,
         repeat: Some(repeat),
         ..RecommendRequest::default()
@@ -196,7 +197,8 @@ proptest! {
             check(&popular, &store.passing(filter), limit)?;
         }
         if store.events.iter().any(|e| e.2 == EventKind::Purchase) {
-            engine.trainer().train_blocking(true).unwrap();
+            // Not the quick way, so that lists are made ahead too.
+            engine.trainer().train_blocking(false).unwrap();
             filters.iter().try_for_each(|filter| ask(&store, &engine, filter, limit))?;
             // A change holds from its acknowledgement on.
             let (at, item) = changed;

@@ -101,6 +101,8 @@ impl Bench {
         println!(
             "memory of the server: {serving} MiB while it serves, {peak} MiB beside the training"
         );
+        // The training goes on in the server.
+        drop((server, ceiling));
         writes::measure(Duration::from_secs(self.seconds))
     }
 

@@ -48,7 +48,7 @@ pub(super) fn measure(duration: Duration) -> Result<(), Failure> {
 fn calls(size: usize) -> Calls {
     let event = |at: usize| pb::Event {
         kind: pb::EventKind::Purchase.into(),
-        // Steps that share no factor with the counts reach everyone and everything.
+        // Steps that share no factor with the counts spread over everyone and everything.
         user_id: format!("u{}", at * 7_919 % USERS),
         item_id: format!("i{}", at * 104_729 % ITEMS),
         quantity: Some(1.0),

@@ -90,7 +90,7 @@ pub(in crate::recommend) fn nearest(
 ) -> Vec<Scored> {
     let allowed = mask.count();
     let forbidden = items.saturating_sub(allowed);
-    // A snapshot in the making may have no graph yet.
+    // A snapshot in the making has no graph yet, and one whose graph found too little none.
     let must_scan = model.ann.layers.is_empty();
     let mut found = if must_scan || allowed <= SCAN_UP_TO || forbidden > FORBIDDEN_UP_TO {
         model.scan_codes(vector, mask.iter(), k)
