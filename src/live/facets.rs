@@ -54,14 +54,7 @@ impl Facets {
             self.brands.add(&item.brand, idx);
         }
         for (name, value) in words(item) {
-            match self.attributes.get_mut(name) {
-                Some(values) => values.add(value, idx),
-                None => {
-                    let mut values = Members::default();
-                    values.add(value, idx);
-                    self.attributes.insert(name.to_owned(), values);
-                }
-            }
+            self.attributes.entry(name.to_owned()).or_default().add(value, idx);
         }
         let at = idx as usize;
         if at >= self.prices.len() {

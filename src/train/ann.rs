@@ -222,7 +222,7 @@ mod tests {
         let cancel = AtomicBool::new(false);
         let mut embeddings = Embeddings { dimensions, vectors, fold_in, ..Default::default() };
         let control = Control::new(&|_| {}, &cancel);
-        let recall = build(&mut embeddings, &settings, 3, &control).unwrap().unwrap();
+        let recall = build(&mut embeddings, &settings, 3, &control).unwrap().expect("a graph");
         (embeddings, recall)
     }
 
