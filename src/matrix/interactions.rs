@@ -42,6 +42,20 @@ impl Interactions {
         (ones(&self.by_user), ones(&self.by_item))
     }
 
+    /// The same without the cells of items that fewer than `users` have.
+    pub fn of_items_with(&self, users: usize) -> Self {
+        let kept = |item: u32| self.by_item.degree(item as usize) >= users;
+        let mut by_user = Csr::new(self.by_user.width);
+        let mut last_seconds = Vec::new();
+        for user in 0..self.by_user.rows() {
+            let from = self.by_user.starts[user] as usize;
+            let times = self.last_seconds[from..].iter().zip(self.by_user.row(user).0);
+            last_seconds.extend(times.filter(|(_, item)| kept(**item)).map(|(seconds, _)| seconds));
+            by_user.push_row(self.by_user.pairs(user).filter(|&(item, _)| kept(item)));
+        }
+        Self { by_item: by_user.transpose(), by_user, last_seconds }
+    }
+
     /// Number of users with at least one cell.
     pub fn active_users(&self) -> usize {
         (0..self.by_user.rows()).filter(|&u| self.by_user.degree(u) > 0).count()
@@ -116,5 +130,9 @@ mod tests {
         assert_eq!(matrix.by_user.transpose(), matrix.by_item);
         assert_eq!(matrix.last_seconds, [0, 5 * 86_400, 10 * 86_400]);
         assert_eq!((matrix.active_users(), matrix.active_items()), (2, 2));
+        let of_two = matrix.of_items_with(2);
+        assert_eq!(of_two.by_item.row(1), matrix.by_item.row(1));
+        assert_eq!((of_two.active_users(), of_two.active_items()), (2, 1));
+        assert_eq!(of_two.last_seconds, [0, 10 * 86_400]);
     }
 }

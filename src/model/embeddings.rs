@@ -32,10 +32,10 @@ pub struct Embeddings {
     /// Dimensions of a vector.
     pub dimensions: usize,
     /// Items × dimensions, row by row; norms at most 1; zeros for an item
-    /// without interactions.
+    /// without, or with too few interactions.
     pub vectors: Vec<f32>,
     /// The factor by which an item folds in: 1 / n_i with an SVD, 1 with iALS; 0
-    /// without interactions.
+    /// without a vector.
     pub fold_in: Vec<f32>,
     /// What a shopper's vector is solved with; none with an SVD.
     pub ridge: Option<Ridge>,
@@ -161,9 +161,15 @@ impl Embeddings {
         found.iter_mut().for_each(|s| s.score = dot(query, self.vector(s.idx)));
     }
 
+    /// Whether an item has a vector.
+    #[inline]
+    pub fn has(&self, item: ItemIdx) -> bool {
+        self.fold_in.get(item as usize).is_some_and(|&n| n > 0.0)
+    }
+
     /// Those of `items` that have a vector.
     fn placed(&self, items: impl Iterator<Item = ItemIdx>) -> impl Iterator<Item = ItemIdx> {
-        items.filter(|&idx| self.fold_in.get(idx as usize).is_some_and(|&n| n > 0.0))
+        items.filter(|&idx| self.has(idx))
     }
 }
 

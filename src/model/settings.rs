@@ -215,6 +215,9 @@ pub struct EmbeddingSettings {
     pub unobserved: f32,
     /// Regularisation of iALS (λ).
     pub regularisation: f32,
+    /// Fewest shoppers an item of a catalogue too large to be scanned whole needs for a
+    /// vector: with fewer, the vector says who bought it, which item CF says for less.
+    pub support: usize,
     /// Links of a node of the graph (M), up to 64.
     pub links: usize,
     /// Candidates looked at when a node is inserted.
@@ -245,6 +248,7 @@ impl Default for EmbeddingSettings {
             sweeps: 8,
             unobserved: 0.1,
             regularisation: 0.003,
+            support: 5,
             links: 16,
             ef_construction: 200,
         }

@@ -22,8 +22,8 @@ pub fn similar_items(
     let mut list = Vec::new();
     sum_rows(&parts.similar, &[item], limit, scratch);
     take(&mut list, Source::ItemCf, limit, scratch);
-    let vector = parts.embeddings.vector(item);
-    if list.len() < limit && !vector.is_empty() {
+    if list.len() < limit && parts.embeddings.has(item) {
+        let vector = parts.embeddings.vector(item);
         let Scratch { mask, walk, candidates, .. } = &mut *scratch;
         *candidates = sources::nearest(&parts.embeddings, vector, limit, shelf.items, mask, walk);
         take(&mut list, Source::Embedding, limit, scratch);

@@ -145,7 +145,9 @@ pub fn train(
     })
 }
 
-/// Trains item vectors, without a graph.
+/// Trains item vectors, without a graph: of a large catalogue those of items with enough
+/// shoppers, so that neither the factorisation nor searches are spent on items whose
+/// vectors lie where their one buyer's do.
 ///
 /// # Errors
 /// [`TrainError::Cancelled`], or [`TrainError::Factorisation`].
@@ -155,6 +157,10 @@ pub fn embeddings(
     seed: u64,
     control: &Control<'_>,
 ) -> Result<Embeddings, TrainError> {
+    let supported = (matrix.active_items() > SCAN_UP_TO)
+        .then(|| matrix.of_items_with(settings.support))
+        .filter(|supported| supported.by_user.entries() > 0);
+    let matrix = supported.as_ref().unwrap_or(matrix);
     let mut trained = match settings.trainer {
         EmbeddingTrainer::Svd => svd::train(matrix, settings, seed, control),
         EmbeddingTrainer::Ials => ials::train(matrix, settings, seed, control),
