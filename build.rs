@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const PROTOS: [&str; 4] = [
+const PROTOS: [&str; 5] = [
     "qianmian/v1/catalog.proto",
     "qianmian/v1/event.proto",
     "qianmian/v1/model.proto",
     "qianmian/v1/recommendation.proto",
+    "qianmian/v1/user.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

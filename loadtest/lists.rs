@@ -44,7 +44,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let catalogue = engine.live().catalogue.read();
     let filter = Filter::default();
-    let shelf = Shelf { catalogue: &catalogue, items, filter: &filter, excluded: &[], only: None };
+    let (catalogue, filter, now_ms) = (&catalogue, &filter, snapshot.manifest.newest_ms);
+    let shelf = Shelf { catalogue, items, filter, excluded: &[], only: None, now_ms };
     let mut scratch = Scratch::default();
     let mut history = Vec::new();
     let blended = snapshot.manifest.settings.blend.sources();
@@ -62,7 +63,6 @@ fn main() -> Result<(), Box<dyn Error>> {
                         user: Some(user as u32),
                         history: &history,
                         session: &[],
-                        now_ms: snapshot.manifest.newest_ms,
                         limit: LIMIT,
                         shelf,
                         strategy,

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::ServeOptions;
 use crate::engine::options::EngineOptions;
-use crate::engine::{LogOptions, RecommendOptions, TrainOptions};
+use crate::engine::pseudonyms::MIN_KEY_BYTES;
+use crate::engine::{LogOptions, PrivacyOptions, RecommendOptions, TrainOptions};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub struct Config {
     pub recommend: RecommendOptions,
     /// Training.
     pub train: TrainOptions,
+    /// Privacy.
+    pub privacy: PrivacyOptions,
 }
 
 impl Default for Config {
@@ -41,6 +44,7 @@ impl Default for Config {
             log: LogOptions::default(),
             recommend: RecommendOptions::default(),
             train: TrainOptions::default(),
+            privacy: PrivacyOptions::default(),
         }
     }
 }
@@ -96,6 +100,7 @@ impl Config {
             log: self.log.clone(),
             train: self.train.clone(),
             recommend: self.recommend.clone(),
+            privacy: self.privacy.clone(),
         }
     }
 
@@ -138,6 +143,12 @@ impl Config {
             if !(min..=max).contains(&value) {
                 return Err(format!("{key} must be {min} to {max}, was {value}"));
             }
+        }
+        let key = self.privacy.pseudonym_key.len();
+        if key > 0 && key < MIN_KEY_BYTES {
+            return Err(format!(
+                "privacy.pseudonym_key must hold at least {MIN_KEY_BYTES} bytes, holds {key}"
+            ));
         }
         Ok(())
     }

@@ -1,18 +1,14 @@
 //! CatalogService.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::pb;
 use super::pb::catalog_service_server::CatalogService;
 use super::status::from_error;
-use crate::domain::{Error, Item, Result, Violation, limits};
+use super::{convert, pb};
+use crate::domain::{Error, Item, Result, Validity, Violation, limits};
 use crate::engine::Engine;
-
-/// Largest and default page of a listing.
-const PAGE: (usize, usize) = (1_000, 100);
 
 /// Holds what the store knows of its items.
 #[derive(Debug, Clone)]
@@ -27,14 +23,8 @@ impl CatalogApi {
     }
 
     async fn upsert(&self, request: pb::UpsertItemsRequest) -> Result<pb::UpsertItemsResponse> {
-        limits::count("items", request.items.len(), 1, limits::MAX_BATCH)?;
-        let mut ids = HashSet::new();
-        for (i, given) in request.items.iter().enumerate() {
-            if !ids.insert(given.item_id.as_str()) {
-                let message = format!("must not repeat an id, repeats {:?}", given.item_id);
-                return Err(Violation::new(format!("items[{i}].item_id"), message).into());
-            }
-        }
+        let ids = request.items.iter().map(|item| item.item_id.as_str());
+        convert::batch("items", ids, |i| format!("items[{i}].item_id"))?;
         let items = request.items.into_iter().enumerate().map(|(i, given)| {
             item(given).map_err(|v| Error::Invalid(v.within(&format!("items[{i}]"))))
         });
@@ -49,21 +39,7 @@ impl CatalogApi {
     }
 
     fn list(&self, request: pb::ListItemsRequest) -> Result<pb::ListItemsResponse> {
-        let size = match usize::try_from(request.page_size) {
-            Ok(0) => PAGE.1,
-            Ok(size) if size <= PAGE.0 => size,
-            _ => {
-                let message = format!("must be 1 to {}, was {}", PAGE.0, request.page_size);
-                return Err(Violation::new("page_size", message).into());
-            }
-        };
-        let from = match request.page_token.as_str() {
-            "" => 0,
-            token => token.parse::<u32>().map_err(|_| {
-                let message = format!("must be a next_page_token, was {token:?}");
-                Violation::new("page_token", message)
-            })? as usize,
-        };
+        let (from, size) = convert::page(request.page_size, &request.page_token)?;
         let (page, total) = self.engine.items(from, size);
         let next = from + page.len();
         Ok(pb::ListItemsResponse {
@@ -92,9 +68,17 @@ fn item(given: pb::Item) -> Result<(String, Item), Violation> {
         tags: given.tags,
         available,
         attributes: given.attributes.into_iter().collect(),
+        validity: Validity {
+            from_ms: moment("valid_from", given.valid_from)?,
+            until_ms: moment("valid_until", given.valid_until)?,
+        },
     };
     item.validate()?;
     Ok((given.item_id, item))
+}
+
+fn moment(field: &str, time: Option<prost_types::Timestamp>) -> Result<Option<i64>, Violation> {
+    time.map(|time| convert::milliseconds(field, &time)).transpose()
 }
 
 fn proto(item_id: String, item: Item) -> pb::Item {
@@ -111,6 +95,8 @@ fn proto(item_id: String, item: Item) -> pb::Item {
         tags: item.tags,
         availability: availability.into(),
         attributes: item.attributes.into_iter().collect(),
+        valid_from: item.validity.from_ms.map(convert::timestamp),
+        valid_until: item.validity.until_ms.map(convert::timestamp),
     }
 }
 

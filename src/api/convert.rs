@@ -1,5 +1,7 @@
 //! What several services convert between the protocol and the domain.
 
+use std::collections::HashSet;
+
 use super::pb;
 use crate::domain::{Violation, limits};
 use crate::model::Source;
@@ -19,6 +21,47 @@ pub fn shopper(user_id: &str, session: &[String]) -> Result<(), Violation> {
 pub fn ids(field: &str, ids: &[String], min: usize, max: usize) -> Result<(), Violation> {
     limits::count(field, ids.len(), min, max)?;
     ids.iter().enumerate().try_for_each(|(i, id)| limits::id(&format!("{field}[{i}]"), id))
+}
+
+/// Largest and default page of a listing.
+const PAGE: (usize, usize) = (1_000, 100);
+
+/// Where a page begins, and its size.
+pub fn page(size: i32, token: &str) -> Result<(usize, usize), Violation> {
+    let size = match usize::try_from(size) {
+        Ok(0) => PAGE.1,
+        Ok(size) if size <= PAGE.0 => size,
+        _ => {
+            let message = format!("must be 1 to {}, was {size}", PAGE.0);
+            return Err(Violation::new("page_size", message));
+        }
+    };
+    let from = match token {
+        "" => 0,
+        token => token.parse::<u32>().map_err(|_| {
+            let message = format!("must be a next_page_token, was {token:?}");
+            Violation::new("page_token", message)
+        })? as usize,
+    };
+    Ok((from, size))
+}
+
+/// Checks the number of things to write, and that none is given twice; `path` is where
+/// the id of the i-th stands.
+pub fn batch<'a>(
+    field: &str,
+    ids: impl ExactSizeIterator<Item = &'a str>,
+    path: impl Fn(usize) -> String,
+) -> Result<(), Violation> {
+    limits::count(field, ids.len(), 1, limits::MAX_BATCH)?;
+    let mut seen = HashSet::new();
+    for (i, id) in ids.enumerate() {
+        if !seen.insert(id) {
+            let message = format!("must not repeat an id, repeats {id:?}");
+            return Err(Violation::new(path(i), message));
+        }
+    }
+    Ok(())
 }
 
 /// A source as the protocol names it.

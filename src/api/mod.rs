@@ -7,7 +7,7 @@
 //! - [`admission`]: overload and deadlines
 //! - [`status`]: the engine's errors as statuses with details
 //! - [`convert`], [`filter`]: what several services convert
-//! - [`recommendation`], [`event`], [`catalog`], [`model`]: one service each
+//! - [`recommendation`], [`event`], [`catalog`], [`user`], [`model`]: one service each
 
 pub mod admission;
 pub mod catalog;
@@ -21,5 +21,6 @@ pub mod pb;
 pub mod recommendation;
 pub mod server;
 pub mod status;
+pub mod user;
 
 pub use server::{ServeOptions, serve};

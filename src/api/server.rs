@@ -20,7 +20,9 @@ use super::pb::catalog_service_server::CatalogServiceServer;
 use super::pb::event_service_server::EventServiceServer;
 use super::pb::model_service_server::ModelServiceServer;
 use super::pb::recommendation_service_server::RecommendationServiceServer;
+use super::pb::user_service_server::UserServiceServer;
 use super::recommendation::RecommendationApi;
+use super::user::UserApi;
 use crate::engine::Engine;
 
 /// `[serve]`
@@ -95,6 +97,9 @@ pub async fn serve(
                 .max_decoding_message_size(limit),
         )
         .add_service(
+            UserServiceServer::new(UserApi::new(engine.clone())).max_decoding_message_size(limit),
+        )
+        .add_service(
             ModelServiceServer::new(ModelApi::new(engine)).max_decoding_message_size(limit),
         )
         .serve_with_incoming_shutdown(
@@ -128,6 +133,7 @@ async fn announce(health: &HealthReporter) {
     health.set_service_status("", ServingStatus::Serving).await;
     health.set_serving::<EventServiceServer<EventApi>>().await;
     health.set_serving::<CatalogServiceServer<CatalogApi>>().await;
+    health.set_serving::<UserServiceServer<UserApi>>().await;
     health.set_serving::<ModelServiceServer<ModelApi>>().await;
     health.set_not_serving::<RecommendationServiceServer<RecommendationApi>>().await;
 }

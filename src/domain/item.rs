@@ -23,6 +23,17 @@ pub struct Item {
     pub available: bool,
     /// Anything else, returned as given; short values can be filtered by.
     pub attributes: BTreeMap<String, String>,
+    /// When it can be bought.
+    pub validity: Validity,
+}
+
+/// A span of time, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Validity {
+    /// From this moment on; none: always has been.
+    pub from_ms: Option<i64>,
+    /// Until just before this moment; none: for good.
+    pub until_ms: Option<i64>,
 }
 
 impl Default for Item {
@@ -36,6 +47,24 @@ impl Default for Item {
             tags: Vec::new(),
             available: true,
             attributes: BTreeMap::new(),
+            validity: Validity::default(),
+        }
+    }
+}
+
+impl Validity {
+    fn validate(self) -> Result<(), Violation> {
+        let Self { from_ms, until_ms } = self;
+        for (field, ms) in [("valid_from", from_ms), ("valid_until", until_ms)] {
+            if let Some(ms) = ms {
+                limits::number(field, ms as f64, 0.0, limits::MAX_VALID_MS as f64)?;
+            }
+        }
+        match (from_ms, until_ms) {
+            (Some(from), Some(until)) if from >= until => {
+                Err(Violation::new("valid_until", "must be after valid_from"))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -69,7 +98,7 @@ impl Item {
             limits::id("attributes key", key)?;
             limits::text(&format!("attributes[{key:?}]"), value, limits::MAX_ATTRIBUTE_BYTES)?;
         }
-        Ok(())
+        self.validity.validate()
     }
 }
 
@@ -89,5 +118,12 @@ mod tests {
         assert_eq!(field(Item { tags, ..Item::default() }), "tags");
         let attributes = BTreeMap::from([("k".to_owned(), "v".repeat(5_000))]);
         assert_eq!(field(Item { attributes, ..Item::default() }), "attributes[\"k\"]");
+        let valid = |from_ms, until_ms| Item {
+            validity: Validity { from_ms, until_ms },
+            ..Item::default()
+        };
+        assert_eq!(field(valid(Some(-1), None)), "valid_from");
+        assert_eq!(field(valid(Some(7), Some(7))), "valid_until");
+        assert_eq!(valid(Some(7), Some(8)).validate(), Ok(()));
     }
 }

@@ -31,6 +31,8 @@ pub const MAX_EXCLUDED: usize = 1_000;
 pub const MAX_RANKED: usize = 1_000;
 /// Most days that a request may speak of: a century.
 pub const MAX_DAYS: u32 = 36_500;
+/// The last moment that a validity may name: the end of the year 9999.
+pub const MAX_VALID_MS: i64 = 253_402_300_799_999;
 /// Largest quantity of one event.
 pub const MAX_QUANTITY: f64 = 1e9;
 /// Highest price.

@@ -10,12 +10,14 @@ pub mod limits;
 pub mod price;
 pub mod progress;
 pub mod topk;
+pub mod user;
 
 pub use error::{Error, Result, Violation};
 pub use event::{Event, EventKind};
 pub use history::HistoryEvent;
-pub use item::Item;
+pub use item::{Item, Validity};
 pub use price::Price;
+pub use user::User;
 
 /// A user's dense internal id: assigned in log order, never reused.
 pub type UserIdx = u32;

@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 
 use super::State;
-use crate::domain::{Error, Event, Item, Offset, Result, Violation};
+use crate::domain::{Error, Event, Item, Offset, Result, User, Violation};
 use crate::live::{Known, Vocabulary};
 use crate::store::{BlockBuilder, Log, Record, StoredEvent};
 
@@ -33,8 +33,16 @@ pub enum Write {
     Events(Vec<Event>),
     /// Items to create or replace.
     Items(Vec<(String, Item)>),
-    /// A chunk of an import, with the digest by which it is known afterwards.
+    /// A chunk of an import, its users under their names in the store, with the digest by
+    /// which it is known afterwards.
     Imported(u128, Vec<Event>),
+    /// Shoppers to describe, or to describe anew.
+    Users(Vec<(String, User)>),
+    /// A shopper to erase, and when it was asked for, in milliseconds since 1970; nothing
+    /// is recorded of one who is unknown.
+    Erase(String, i64),
+    /// Nothing to record: what was recorded before is to be in files no longer written to.
+    Seal,
 }
 
 /// A write is durable and in force.
@@ -136,7 +144,11 @@ fn small_enough(write: &Write) -> Result<usize> {
     let bytes = write.bytes();
     if bytes > BATCH_BYTES {
         let message = format!("must take at most {BATCH_BYTES} bytes together, take {bytes}");
-        let field = if matches!(write, Write::Items(_)) { "items" } else { "events" };
+        let field = match write {
+            Write::Items(_) => "items",
+            Write::Users(_) => "users",
+            _ => "events",
+        };
         return Err(Violation::new(field, message).into());
     }
     Ok(bytes)
@@ -156,7 +168,9 @@ fn run(
     while let Some(first) = requests.blocking_recv() {
         let (mut records, mut bytes) = (first.write.len(), first.bytes);
         let mut group = vec![first];
-        while records < GROUP_RECORDS && bytes < GROUP_BYTES {
+        // What follows an erasure may bring the same name again, for another idx.
+        let ends = |group: &[Request]| matches!(group.last(), Some(r) if r.write.ends_group());
+        while records < GROUP_RECORDS && bytes < GROUP_BYTES && !ends(&group) {
             let Ok(next) = requests.try_recv() else { break };
             records += next.write.len();
             bytes += next.bytes;
@@ -192,6 +206,9 @@ fn commit(
     state: &State,
     group: &[Request],
 ) -> Result<Vec<Receipt>> {
+    if group.iter().any(|request| matches!(request.write, Write::Seal)) {
+        log.roll()?;
+    }
     let mark = known.mark();
     let mut staged = Staged::new(state);
     for request in group {
@@ -250,6 +267,18 @@ impl<'g> Staged<'g> {
                     self.push(Record::Item(idx, Cow::Borrowed(item)));
                 }
             }
+            Write::Users(users) => {
+                for (id, user) in users {
+                    let idx = self.users.intern(id, |id| self.block.define_user(id));
+                    self.push(Record::User(idx, Cow::Borrowed(user)));
+                }
+            }
+            Write::Erase(id, time_ms) => {
+                if let Some(idx) = self.users.get(id) {
+                    self.push(Record::Erased(idx, *time_ms));
+                }
+            }
+            Write::Seal => {}
         }
         self.receipts.push(Receipt {
             recorded: self.records.len() - before,
@@ -303,6 +332,11 @@ impl<'g> Names<'g> {
         self.first_new + place as u32
     }
 
+    fn get(&self, id: &str) -> Option<u32> {
+        let new = || self.new.get_index_of(id).map(|place| self.first_new + place as u32);
+        self.known.read().get(id).or_else(new)
+    }
+
     fn publish(&self, vocabulary: &RwLock<Vocabulary>) {
         let mut vocabulary = vocabulary.write();
         self.new.iter().for_each(|id| {
@@ -334,7 +368,14 @@ impl Write {
             Write::Events(events) => events.len(),
             Write::Items(items) => items.len(),
             Write::Imported(_, events) => events.len() + 1,
+            Write::Users(users) => users.len(),
+            Write::Erase(..) => 1,
+            Write::Seal => 0,
         }
+    }
+
+    fn ends_group(&self) -> bool {
+        matches!(self, Write::Erase(..))
     }
 
     /// About what it takes in memory and, before compression, in the log.
@@ -344,6 +385,9 @@ impl Write {
                 events.iter().map(Event::bytes).sum()
             }
             Write::Items(items) => items.iter().map(|(id, item)| id.len() + item.bytes()).sum(),
+            Write::Users(users) => users.iter().map(|(id, user)| id.len() + user.bytes()).sum(),
+            Write::Erase(id, _) => id.len(),
+            Write::Seal => 0,
         }
     }
 }

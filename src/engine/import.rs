@@ -227,7 +227,9 @@ impl<'a> EventImport<'a> {
             self.report.skip(reason, 1);
             return Ok(None);
         }
-        convert::event(row, now_ms).map(Some)
+        let mut event = convert::event(row, now_ms)?;
+        event.user_id = self.engine.pseudonyms.of(&event.user_id).into_owned();
+        Ok(Some(event))
     }
 
     fn take(&mut self, event: Event, row: &Row, bytes: &mut Vec<u8>) {

@@ -4,6 +4,8 @@
 //! - [`options`]: its part of the configuration
 //! - [`committer`]: the one thread that writes: log, then live state, then ack
 //! - [`trainer`]: the one thread that trains: replay, train, persist, publish
+//! - [`erasure`]: what a training does first: rewrites the log without erased users
+//! - [`users`], [`pseudonyms`]: users as data, and their names in the store
 //! - [`import`]: files of rows, written in chunks that are known again
 //! - [`query`]: the read side: ids to idx, one snapshot, `recommend`, idx to ids
 //! - [`models`]: which snapshot answers now, and which are kept
@@ -11,11 +13,14 @@
 mod background;
 pub mod batch;
 pub mod committer;
+mod erasure;
 pub mod import;
 pub mod models;
 pub mod options;
+pub mod pseudonyms;
 pub mod query;
 pub mod trainer;
+mod users;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +30,7 @@ use tokio::sync::watch;
 
 pub use committer::{Pending, Receipt, Write};
 pub use models::Models;
-pub use options::{LogOptions, RecommendOptions, TrainOptions};
+pub use options::{LogOptions, PrivacyOptions, RecommendOptions, TrainOptions};
 pub use query::{Answer, RecommendRequest};
 pub use trainer::{TrainingState, TrainingStatus};
 
@@ -35,6 +40,7 @@ use crate::recommend::Scratch;
 use crate::store::{Entry, Log, StoreFolder, replay};
 use committer::Committer;
 use options::EngineOptions;
+use pseudonyms::Pseudonyms;
 use trainer::Trainer;
 
 /// The store that a data folder holds until it can hold several.
@@ -46,7 +52,8 @@ const STORE: &str = "default";
 pub struct Engine {
     // Dropped in this order: no training outlives the state it reads.
     trainer: Trainer,
-    committer: Committer,
+    committer: Arc<Committer>,
+    pseudonyms: Pseudonyms,
     state: Arc<State>,
     options: EngineOptions,
     scratch: Mutex<Vec<Scratch>>,
@@ -72,6 +79,8 @@ impl Engine {
     /// or from a newer version.
     pub fn open(data: &Path, options: EngineOptions) -> Result<Self> {
         let folder = StoreFolder::open(data, STORE)?;
+        let pseudonyms = Pseudonyms::new(&options.privacy.pseudonym_key);
+        folder.hold_to_key(pseudonyms.fingerprint().as_deref())?;
         let live = Live::new(options.recommend.history_limit);
         let mut known = Known::default();
         let started = std::time::Instant::now();
@@ -92,13 +101,13 @@ impl Engine {
             "store open"
         );
         let state = Arc::new(State { live, models, folder });
-        let committer = Committer::start(log, known, state.clone())?;
+        let committer = Arc::new(Committer::start(log, known, state.clone())?);
         let background = Arc::new(background::pool(options.train.threads)?);
-        let repeat = options.recommend.repeat_policy;
-        let trainer = Trainer::start(state.clone(), &options.train, repeat, background.clone())?;
+        let trainer =
+            Trainer::start(state.clone(), committer.clone(), &options, background.clone())?;
         let closing = watch::Sender::new(false);
         let scratch = Mutex::default();
-        Ok(Self { trainer, committer, state, options, scratch, background, closing })
+        Ok(Self { trainer, committer, pseudonyms, state, options, scratch, background, closing })
     }
 
     /// Begins to end: stops trainings and imports, and those who watch them.
@@ -127,7 +136,7 @@ impl Engine {
     /// [`crate::domain::Error::Overloaded`] while too many writes wait,
     /// [`crate::domain::Error::Storage`] where the disk refuses.
     pub async fn record(&self, events: Vec<Event>) -> Result<Receipt> {
-        self.committer.write(Write::Events(events)).await
+        self.committer.write(Write::Events(self.pseudonyms.of_events(events))).await
     }
 
     /// Creates or replaces items, durably; in force from the receipt on.
@@ -144,6 +153,11 @@ impl Engine {
     /// # Errors
     /// [`crate::domain::Error::Storage`] once the store closes, or for a batch too large.
     pub fn submit_blocking(&self, write: Write) -> Result<Pending> {
+        let write = match write {
+            Write::Events(events) => Write::Events(self.pseudonyms.of_events(events)),
+            Write::Users(users) => Write::Users(self.pseudonyms.of_users(users)),
+            other => other,
+        };
         self.committer.submit_blocking(write)
     }
 

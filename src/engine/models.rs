@@ -62,6 +62,16 @@ impl Models {
         self.generation().max(disk::newest_generation(&self.folder)) + 1
     }
 
+    /// Removes the snapshots trained on a log of so many records of which `concerns` says so,
+    /// and those that cannot be read.
+    pub(crate) fn remove(&self, concerns: impl Fn(Offset) -> bool) {
+        if self.active().is_some_and(|active| concerns(active.manifest.offset)) {
+            self.published.store(Arc::default());
+            self.generation.send_replace(0);
+        }
+        disk::retain(&self.folder, |manifest| !concerns(manifest.offset));
+    }
+
     /// Persists a snapshot, then lets it answer, then drops the oldest beyond `keep`.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ pub struct EngineOptions {
     pub train: TrainOptions,
     /// Serving.
     pub recommend: RecommendOptions,
+    /// Privacy.
+    pub privacy: PrivacyOptions,
 }
 
 /// `[log]`
@@ -114,5 +116,21 @@ pub struct RecommendOptions {
 impl Default for RecommendOptions {
     fn default() -> Self {
         Self { repeat_policy: RepeatPolicy::Auto, history_limit: 2_000 }
+    }
+}
+
+/// `[privacy]`
+#[derive(Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct PrivacyOptions {
+    /// Secret by which users are stored under pseudonyms, at least 16 bytes; empty: under
+    /// their ids. A data folder keeps to what it was begun with. Best given by the variable
+    /// QIANMIAN_PRIVACY__PSEUDONYM_KEY.
+    pub pseudonym_key: String,
+}
+
+impl std::fmt::Debug for PrivacyOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PrivacyOptions").finish_non_exhaustive()
     }
 }

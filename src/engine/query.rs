@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Engine;
-use crate::domain::{Error, Generation, ItemIdx, Result, now_ms};
+use crate::domain::{Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
 use crate::live::Filter;
 use crate::model::{Ranking, Snapshot, Source, Window};
 use crate::recommend::{self, Basis, Query, Recommended, RepeatPolicy, Scratch, Shelf, related};
@@ -68,22 +68,18 @@ impl Engine {
     /// # Errors
     /// As [`Engine::recommend`].
     pub fn recommend_at(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
-        let live = self.live();
         let Some(snapshot) = self.models().active() else {
             return self.live_popular(request);
         };
         let session = self.known_items(&request.session);
-        let user = Some(&request.user_id).filter(|id| !id.is_empty()).and_then(|id| live.user(id));
-        let mut history = Vec::new();
-        if let Some(user) = user {
-            live.histories.read(user, &mut history);
-        }
-        let list = self.with_shelf_of(request, |shelf, scratch| {
+        let user = Some(&request.user_id).filter(|id| !id.is_empty());
+        let user = user.and_then(|id| self.user_idx(id));
+        let history = user.map_or_else(Vec::new, |user| self.history(user));
+        let list = self.with_shelf_of(request, now_ms, |shelf, scratch| {
             let query = Query {
                 user,
                 history: &history,
                 session: &session,
-                now_ms,
                 limit: request.limit,
                 shelf,
                 strategy: request.strategy,
@@ -145,16 +141,14 @@ impl Engine {
     /// # Errors
     /// [`Error::NotFound`] for an unknown user; [`Error::NotReady`] before the first model.
     pub fn similar_users(&self, id: &str, limit: usize) -> Result<Answer> {
-        let user = self.live().user(id).ok_or_else(|| unknown("user", id))?;
+        let user = self.user_idx(id).ok_or_else(|| unknown("user", id))?;
         let snapshot = self.snapshot()?;
-        let mut history = Vec::new();
-        self.live().histories.read(user, &mut history);
+        let history = self.history(user);
         let found = self.with_shelf(&Filter::default(), |shelf, scratch| {
             let query = Query {
                 user: Some(user),
                 history: &history,
                 session: &[],
-                now_ms: now_ms(),
                 limit,
                 shelf,
                 strategy: None,
@@ -164,8 +158,12 @@ impl Engine {
             recommend::similar_users(&snapshot, &query, scratch)
         });
         let names = self.live().users.read();
+        let profiles = self.live().profiles.read();
+        // The model may know users who have been erased, or have objected, since.
+        let shown =
+            found.iter().filter(|s| !names.id(s.idx).is_empty() && profiles.consents(s.idx));
         let entries =
-            found.iter().map(|s| (names.id(s.idx).to_owned(), s.score, Source::UserCf)).collect();
+            shown.map(|s| (names.id(s.idx).to_owned(), s.score, Source::UserCf)).collect();
         Ok(stamped(snapshot.manifest.generation, entries, Basis::History))
     }
 
@@ -214,7 +212,7 @@ impl Engine {
             ));
         }
         let ranking = Ranking::new(self.live().buyers().into_iter().map(|n| n as f32));
-        let items = self.with_shelf_of(request, |shelf, scratch| {
+        let items = self.with_shelf_of(request, now_ms(), |shelf, scratch| {
             related::from_rankings([&ranking], request.limit, &shelf, &mut scratch.mask)
         });
         Ok(self.answer(0, &items, Basis::Popular))
@@ -224,12 +222,14 @@ impl Engine {
     fn with_shelf_of<T>(
         &self,
         request: &RecommendRequest,
+        now_ms: i64,
         ask: impl FnOnce(Shelf<'_>, &mut Scratch) -> T,
     ) -> T {
         let excluded = self.known_items(&request.exclude);
         let only = request.candidates.as_ref().map(|candidates| self.known_items(candidates));
         self.with_shelf(&request.filter, |shelf, scratch| {
-            ask(Shelf { excluded: &excluded, only: only.as_deref(), ..shelf }, scratch)
+            let only = only.as_deref();
+            ask(Shelf { excluded: &excluded, only, now_ms, ..shelf }, scratch)
         })
     }
 
@@ -238,11 +238,22 @@ impl Engine {
         let mut scratch = self.scratch.lock().pop().unwrap_or_default();
         let items = self.live().items.read().len();
         let catalogue = self.live().catalogue.read();
-        let shelf = Shelf { catalogue: &catalogue, items, filter, excluded: &[], only: None };
+        let now_ms = now_ms();
+        let shelf =
+            Shelf { catalogue: &catalogue, items, filter, excluded: &[], only: None, now_ms };
         let result = ask(shelf, &mut scratch);
         drop(catalogue);
         self.scratch.lock().push(scratch);
         result
+    }
+
+    /// What a user did, oldest first, as far as it may be used.
+    fn history(&self, user: UserIdx) -> Vec<HistoryEvent> {
+        let mut history = Vec::new();
+        if self.live().profiles.read().consents(user) {
+            self.live().histories.read(user, &mut history);
+        }
+        history
     }
 
     fn known_items(&self, ids: &[String]) -> Vec<ItemIdx> {

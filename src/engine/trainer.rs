@@ -13,7 +13,9 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::broadcast;
 
 use super::State;
-use super::options::TrainOptions;
+use super::committer::Committer;
+use super::erasure;
+use super::options::{EngineOptions, TrainOptions};
 use crate::domain::progress::{Cancelled, Control, Stage};
 use crate::domain::{Error, EventKind, Generation, Offset, Result, now_ms};
 use crate::live::history_event;
@@ -109,8 +111,8 @@ impl Drop for Hold<'_> {
 impl Trainer {
     pub(super) fn start(
         state: Arc<State>,
-        options: &TrainOptions,
-        repeat: RepeatPolicy,
+        committer: Arc<Committer>,
+        options: &EngineOptions,
         pool: Arc<rayon::ThreadPool>,
     ) -> Result<Self> {
         let desk = Arc::new(Desk {
@@ -121,8 +123,15 @@ impl Trainer {
         });
         let failed =
             |e: &dyn std::fmt::Display| Error::Training(format!("the trainer does not start: {e}"));
-        let (options, at_work) = (options.clone(), desk.clone());
-        let worker = Worker { state, desk: at_work, options, repeat, pool, opened: Instant::now() };
+        let worker = Worker {
+            state,
+            committer,
+            desk: desk.clone(),
+            options: options.train.clone(),
+            repeat: options.recommend.repeat_policy,
+            pool,
+            opened: Instant::now(),
+        };
         let thread = std::thread::Builder::new()
             .name("trainer".into())
             .spawn(move || worker.run())
@@ -230,6 +239,7 @@ fn new_id() -> String {
 
 struct Worker {
     state: Arc<State>,
+    committer: Arc<Committer>,
     desk: Arc<Desk>,
     options: TrainOptions,
     /// What the store's lists offer unless a request says otherwise.
@@ -299,6 +309,9 @@ impl Worker {
     ) -> bool {
         let before = tried.unwrap_or(0);
         let grown = offset.saturating_sub(before);
+        if grown > 0 && erasure::is_owed(&self.state) {
+            return true;
+        }
         if !self.options.automatic || grown == 0 || self.state.live.events() == 0 {
             return false;
         }
@@ -317,11 +330,13 @@ impl Worker {
         let control = Control::new(&report, &self.desk.cancel);
         let failed = |e: &dyn std::fmt::Display| Error::Training(e.to_string());
         control.begin(Stage::ReadLog).map_err(|e| failed(&e))?;
+        erasure::rewrite_log(&self.state, &self.committer)?;
         let events = self.read_log(offset)?;
         let tuned = self.tune(&events, quick, &control).map_err(|e| failed(&e))?;
         let (settings, sources) = (tuned.settings, tuned.sources());
         let material = Material::new(&events);
         let trained = train(&material, &settings, &sources, self.options.seed, &control)
+            .inspect_err(|e| self.give_up(e))
             .map_err(|e| failed(&e))?;
         drop(material);
         let manifest = Manifest {
@@ -343,7 +358,16 @@ impl Worker {
         snapshot.manifest.created_ms = now_ms();
         snapshot.manifest.train_seconds = started.elapsed().as_secs_f64();
         self.state.models.publish(snapshot, self.options.keep_models)?;
+        erasure::remove_models(&self.state);
         Ok(generation)
+    }
+
+    /// Where nothing is left to train on, no later model will replace one that knows users
+    /// who are erased.
+    fn give_up(&self, error: &TrainError) {
+        if matches!(error, TrainError::Empty) {
+            erasure::remove_models(&self.state);
+        }
     }
 
     /// Lists for those who were there last, as many as the time for them allows. They are
@@ -391,12 +415,15 @@ impl Worker {
 
     fn read_log(&self, offset: Offset) -> Result<UserEvents> {
         let (mut users, mut items, mut log) = (0, 0, Vec::new());
+        let objecting = self.state.live.profiles.read().objecting();
         replay(&self.state.folder.log(), offset, &mut |entry| match entry {
             Entry::User(_) => users += 1,
             Entry::Item(_) => items += 1,
             // Impressions are no behaviour: histories do not hold them either.
             Entry::Record(at, Record::Event(event))
-                if at < offset && event.kind != EventKind::Impression =>
+                if at < offset
+                    && event.kind != EventKind::Impression
+                    && !objecting.contains(&event.user) =>
             {
                 log.push((event.user, history_event(&event)));
             }

@@ -185,12 +185,12 @@ impl Harness<'_> {
         excluded.extend(case.session.last());
         let items = self.events.items();
         let (catalogue, filter, excluded) = (&catalogue, &filter, &excluded[..]);
-        let shelf = Shelf { catalogue, items, filter, excluded, only: None };
+        let now_ms = self.snapshot.manifest.newest_ms;
+        let shelf = Shelf { catalogue, items, filter, excluded, only: None, now_ms };
         answer(&Query {
             user: case.user,
             history,
             session: &case.session,
-            now_ms: self.snapshot.manifest.newest_ms,
             limit,
             shelf,
             strategy,

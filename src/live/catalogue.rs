@@ -1,18 +1,49 @@
 //! What the store knows of its items, and the mask of those that may be offered, made
 //! once a request.
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
 use roaring::RoaringBitmap;
 
 use super::facets::Facets;
 use super::filter::Filter;
-use crate::domain::{Item, ItemIdx};
+use crate::domain::{Item, ItemIdx, Validity};
 
 /// The catalogue.
 #[derive(Debug, Default)]
 pub struct Catalogue {
     items: Vec<Option<Box<Item>>>,
     unavailable: RoaringBitmap,
+    validity: ByTime,
     facets: Facets,
+}
+
+/// Items by when their validity begins and ends, so that a request meets only those that
+/// are not valid.
+#[derive(Debug, Default)]
+struct ByTime {
+    from: BTreeSet<(i64, ItemIdx)>,
+    until: BTreeSet<(i64, ItemIdx)>,
+}
+
+impl ByTime {
+    fn add(&mut self, idx: ItemIdx, validity: Validity) {
+        self.from.extend(validity.from_ms.map(|ms| (ms, idx)));
+        self.until.extend(validity.until_ms.map(|ms| (ms, idx)));
+    }
+
+    fn remove(&mut self, idx: ItemIdx, validity: Validity) {
+        validity.from_ms.map(|ms| self.from.remove(&(ms, idx)));
+        validity.until_ms.map(|ms| self.until.remove(&(ms, idx)));
+    }
+
+    /// Items that are not valid yet, or no longer.
+    fn invalid(&self, now_ms: i64) -> impl Iterator<Item = ItemIdx> + '_ {
+        let now = (now_ms, ItemIdx::MAX);
+        let yet = self.from.range((Bound::Excluded(now), Bound::Unbounded));
+        yet.chain(self.until.range(..=now)).map(|&(_, idx)| idx)
+    }
 }
 
 impl Catalogue {
@@ -24,8 +55,10 @@ impl Catalogue {
         }
         if let Some(old) = self.items[slot].take() {
             self.facets.remove(idx, &old);
+            self.validity.remove(idx, old.validity);
         }
         self.facets.add(idx, item);
+        self.validity.add(idx, item.validity);
         if item.available {
             self.unavailable.remove(idx);
         } else {
@@ -39,8 +72,8 @@ impl Catalogue {
         self.items.get(idx as usize)?.as_deref()
     }
 
-    /// Writes into `mask` which of the first `items` items pass the filter.
-    pub fn mask(&self, filter: &Filter, items: usize, mask: &mut ItemMask) {
+    /// Writes into `mask` which of the first `items` items pass the filter at a moment.
+    pub fn mask(&self, filter: &Filter, items: usize, now_ms: i64, mask: &mut ItemMask) {
         match &filter.condition {
             None => mask.allow_first(items),
             Some(condition) => {
@@ -51,6 +84,7 @@ impl Catalogue {
         }
         if !filter.include_unavailable {
             self.unavailable.iter().for_each(|idx| mask.forbid(idx));
+            self.validity.invalid(now_ms).for_each(|idx| mask.forbid(idx));
         }
     }
 }
@@ -133,6 +167,8 @@ mod tests {
     use super::*;
     use crate::live::Condition;
 
+    const NOW: i64 = 1_000;
+
     fn item(categories: &[&str], available: bool) -> Item {
         let categories = categories.iter().map(|&c| c.into()).collect();
         Item { categories, available, ..Item::default() }
@@ -144,7 +180,7 @@ mod tests {
         };
         let condition = (!categories.is_empty()).then(any);
         let mut mask = ItemMask::default();
-        catalogue.mask(&Filter { condition, include_unavailable }, 5, &mut mask);
+        catalogue.mask(&Filter { condition, include_unavailable }, 5, NOW, &mut mask);
         assert_eq!(mask.count(), mask.iter().count());
         mask.iter().collect()
     }
@@ -171,6 +207,23 @@ mod tests {
         assert_eq!(passing(&catalogue, &["garden"], false), [2]);
         assert_eq!(catalogue.get(2).unwrap().categories, ["garden"]);
         assert_eq!((catalogue.get(0), catalogue.get(9)), (None, None));
+    }
+
+    #[test]
+    fn items_come_and_go_in_their_time() {
+        let mut catalogue = Catalogue::default();
+        let mut valid = |idx, from_ms, until_ms| {
+            let validity = Validity { from_ms, until_ms };
+            catalogue.upsert(idx, &Item { validity, ..Item::default() });
+        };
+        valid(0, Some(NOW), None);
+        valid(1, Some(NOW + 1), None);
+        valid(2, None, Some(NOW));
+        valid(3, Some(0), Some(NOW + 1));
+        valid(4, None, Some(0));
+        valid(4, None, None);
+        assert_eq!(passing(&catalogue, &[], false), [0, 3, 4]);
+        assert_eq!(passing(&catalogue, &[], true), [0, 1, 2, 3, 4]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 pub struct Filter {
     /// What must hold of an item; none: nothing need hold.
     pub condition: Option<Condition>,
-    /// Also items that cannot be bought now.
+    /// Also items that cannot be bought now: marked so, or outside their validity.
     pub include_unavailable: bool,
 }
 

@@ -5,7 +5,7 @@
 use parking_lot::RwLock;
 
 use crate::domain::history::remember;
-use crate::domain::{EventKind, HistoryEvent, UserIdx};
+use crate::domain::{EventKind, HistoryEvent, ItemIdx, UserIdx};
 
 /// Users share this many locks, so that a write holds up few readers.
 const SHARDS: usize = 64;
@@ -40,10 +40,20 @@ impl Histories {
             shard.resize_with(slot + 1, Vec::new);
         }
         let history = &mut shard[slot];
-        let speaks = |e: &HistoryEvent| e.kind != EventKind::Refund;
         let first = speaks(&event) && !history.iter().any(|e| e.item == event.item && speaks(e));
         remember(history, event, self.limit);
         first
+    }
+
+    /// Forgets what a shopper did; returns the items that it spoke for.
+    pub fn erase(&self, user: UserIdx) -> Vec<ItemIdx> {
+        let (shard, slot) = place(user);
+        let history = self.shards[shard].write().get_mut(slot).map(std::mem::take);
+        let speaking = history.unwrap_or_default().into_iter().filter(speaks);
+        let mut items: Vec<ItemIdx> = speaking.map(|event| event.item).collect();
+        items.sort_unstable();
+        items.dedup();
+        items
     }
 
     /// Copies a shopper's events, oldest first, to the end of `events`.
@@ -53,6 +63,10 @@ impl Histories {
             events.extend_from_slice(history);
         }
     }
+}
+
+fn speaks(event: &HistoryEvent) -> bool {
+    event.kind != EventKind::Refund
 }
 
 fn place(user: UserIdx) -> (usize, usize) {
@@ -76,6 +90,10 @@ mod tests {
         assert_eq!(events.iter().map(|e| e.item).collect::<Vec<_>>(), [3, 2, 1]);
         histories.read(6, &mut events);
         assert_eq!(events.len(), 3);
+        assert_eq!((histories.erase(70), histories.erase(6)), (vec![1, 2, 3], vec![]));
+        events.clear();
+        histories.read(70, &mut events);
+        assert!(events.is_empty());
     }
 
     #[test]

@@ -4,16 +4,19 @@
 //! - [`histories`]: each shopper's newest events
 //! - [`catalogue`]: items, and the mask of those that may be offered
 //! - [`filter`], [`facets`]: conditions on items, and the bitmaps that answer them
+//! - [`profiles`]: what is known of shoppers; [`erasures`]: who was erased
 //! - [`known`]: what was recorded before, so that a retry adds nothing
 //!
 //! One thread writes (the engine's committer, or the replay at start); any
 //! number read. Locks are taken one at a time and for short.
 
 pub mod catalogue;
+pub mod erasures;
 pub mod facets;
 pub mod filter;
 pub mod histories;
 pub mod known;
+pub mod profiles;
 pub mod vocabulary;
 
 use std::collections::HashSet;
@@ -22,9 +25,11 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 pub use catalogue::{Catalogue, ItemMask};
+pub use erasures::Erasures;
 pub use filter::{Condition, Filter};
 pub use histories::Histories;
 pub use known::Known;
+pub use profiles::Profiles;
 pub use vocabulary::Vocabulary;
 
 use crate::domain::history::basket_number;
@@ -42,6 +47,10 @@ pub struct Live {
     pub histories: Histories,
     /// What the store knows of its items.
     pub catalogue: RwLock<Catalogue>,
+    /// What the store knows of its shoppers.
+    pub profiles: RwLock<Profiles>,
+    /// Who was erased, and of whom the log's files still tell.
+    pub erasures: RwLock<Erasures>,
     /// Digests of the chunks of imports that are on disk whole.
     pub imported: RwLock<HashSet<u128>>,
     buyers: RwLock<Vec<u32>>,
@@ -58,6 +67,8 @@ impl Live {
             items: RwLock::default(),
             histories: Histories::new(history_limit),
             catalogue: RwLock::default(),
+            profiles: RwLock::default(),
+            erasures: RwLock::default(),
             imported: RwLock::default(),
             buyers: RwLock::default(),
             offset: AtomicU64::new(0),
@@ -69,6 +80,7 @@ impl Live {
     /// Takes in an entry of the log, names included; for the replay at start.
     pub fn replay(&self, entry: &Entry<'_>) {
         match entry {
+            Entry::User("") => self.users.write().bury(),
             Entry::User(name) => {
                 self.users.write().intern(name);
             }
@@ -83,8 +95,14 @@ impl Live {
     pub fn apply(&self, offset: Offset, record: &Record<'_>) {
         match record {
             Record::Event(event) => self.apply_event(event),
+            Record::ItemBefore(idx, item) => {
+                self.catalogue.write().upsert(*idx, &item.clone().into());
+            }
             Record::Item(idx, item) => self.catalogue.write().upsert(*idx, item),
+            Record::User(idx, user) => self.profiles.write().upsert(*idx, user),
+            Record::Erased(idx, _) => self.erase(*idx, offset),
             Record::Imported(digest) => drop(self.imported.write().insert(*digest)),
+            Record::Gone => {}
         }
         self.offset.store(offset + 1, Ordering::Release);
     }
@@ -101,6 +119,20 @@ impl Live {
         }
         self.events.fetch_add(1, Ordering::Relaxed);
         self.newest_ms.fetch_max(event.time_ms, Ordering::Relaxed);
+    }
+
+    /// Forgets a shopper: their name, what is known of them, what they did.
+    fn erase(&self, user: UserIdx, offset: Offset) {
+        let was_known = self.users.write().erase(user);
+        self.profiles.write().erase(user);
+        let items = self.histories.erase(user);
+        let mut buyers = self.buyers.write();
+        for item in items {
+            if let Some(buyers) = buyers.get_mut(item as usize) {
+                *buyers = buyers.saturating_sub(1);
+            }
+        }
+        self.erasures.write().note(user, offset, was_known);
     }
 
     /// Offset just past the newest record applied.

@@ -1,4 +1,5 @@
-//! External ids and their dense idx, assigned in log order and never reused.
+//! External ids and their dense idx, assigned in log order and never reused: where an id
+//! is erased, its idx stays behind without one.
 
 use compact_str::CompactString;
 use indexmap::IndexSet;
@@ -8,8 +9,12 @@ use indexmap::IndexSet;
 pub struct Vocabulary {
     // Ids come from outside, so the hash is keyed at random. Those of up to 24 bytes stand in
     // the table itself: naming the items of a list waits for memory once an item, not twice.
+    // An idx without an id holds its place by what no id can be: a control character.
     ids: IndexSet<CompactString, ahash::RandomState>,
 }
+
+/// What begins the place of an idx without an id.
+const BURIED: char = '\0';
 
 impl Vocabulary {
     /// The idx of an id, if it is known.
@@ -17,9 +22,23 @@ impl Vocabulary {
         self.ids.get_index_of(id).map(|idx| idx as u32)
     }
 
-    /// The id behind an idx; empty for an idx never assigned.
+    /// The id behind an idx; empty for an idx never assigned, or whose id was erased.
     pub fn id(&self, idx: u32) -> &str {
-        self.ids.get_index(idx as usize).map_or("", |id| id)
+        let id = self.ids.get_index(idx as usize).filter(|id| !id.starts_with(BURIED));
+        id.map_or("", |id| id)
+    }
+
+    /// Assigns the next idx to an id that was erased.
+    pub fn bury(&mut self) {
+        self.ids.insert(buried(self.ids.len()));
+    }
+
+    /// Takes the id away from an idx; false where it has none.
+    pub fn erase(&mut self, idx: u32) -> bool {
+        if self.id(idx).is_empty() {
+            return false;
+        }
+        self.ids.replace_index(idx as usize, buried(idx as usize)).is_ok()
     }
 
     /// The idx of an id, assigned if it is new, and whether it is.
@@ -30,7 +49,7 @@ impl Vocabulary {
         }
     }
 
-    /// Number of ids.
+    /// Number of idx assigned.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
@@ -39,6 +58,10 @@ impl Vocabulary {
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
+}
+
+fn buried(idx: usize) -> CompactString {
+    compact_str::format_compact!("{BURIED}{idx}")
 }
 
 #[cfg(test)]
@@ -52,5 +75,17 @@ mod tests {
         assert_eq!(ids.intern("a"), (1, true));
         assert_eq!(ids.intern("b"), (0, false));
         assert_eq!((ids.get("a"), ids.get("c"), ids.id(1), ids.id(9)), (Some(1), None, "a", ""));
+    }
+
+    #[test]
+    fn an_erased_id_comes_back_as_another() {
+        let mut ids = Vocabulary::default();
+        ids.intern("b");
+        ids.intern("a");
+        assert!(ids.erase(0) && !ids.erase(0) && !ids.erase(9));
+        assert_eq!((ids.get("b"), ids.id(0), ids.get("a")), (None, "", Some(1)));
+        ids.bury();
+        assert_eq!(ids.intern("b"), (3, true));
+        assert_eq!((ids.id(2), ids.len()), ("", 4));
     }
 }

@@ -120,10 +120,22 @@ pub fn prune(folder: &Path, keep: usize) {
         .filter(|name| name.starts_with(".writing-"))
         .map(|name| folder.join(name))
         .collect::<Vec<_>>();
-    for path in old.chain(half_written) {
-        if let Err(error) = fs::remove_dir_all(&path) {
-            tracing::warn!(path = %path.display(), %error, "an old snapshot stays on disk");
+    old.chain(half_written).for_each(|path| remove(&path));
+}
+
+/// Removes the snapshots that are not to be kept, and those that cannot be read.
+pub fn retain(folder: &Path, kept: impl Fn(&Manifest) -> bool) {
+    for generation in generations(folder) {
+        let place = place(folder, generation);
+        if !read_manifest(&place).is_ok_and(|manifest| kept(&manifest)) {
+            remove(&place);
         }
+    }
+}
+
+fn remove(place: &Path) {
+    if let Err(error) = fs::remove_dir_all(place) {
+        tracing::warn!(path = %place.display(), %error, "an old snapshot stays on disk");
     }
 }
 

@@ -93,7 +93,7 @@ fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<
         later = Some(key);
         let Some(at) = slot(event.item) else { continue };
         let row = &mut rows[at as usize];
-        let days = (query.now_ms - event.time_ms) as f32 / DAY_MS as f32;
+        let days = (query.shelf.now_ms - event.time_ms) as f32 / DAY_MS as f32;
         if row[PAIR] == 0.0 {
             row[PAIR + 1] = days;
             row[PAIR + 2] = baskets;
@@ -181,7 +181,7 @@ fn shopper(query: &Query<'_>) -> [f32; 7] {
     items.sort_unstable();
     items.dedup();
     let (distinct, events) = (items.len() as f32, query.history.len() as f32);
-    let days = |e: &HistoryEvent| (query.now_ms - e.time_ms) as f32 / DAY_MS as f32;
+    let days = |e: &HistoryEvent| (query.shelf.now_ms - e.time_ms) as f32 / DAY_MS as f32;
     let since = query.history.last().map_or(NEVER, days);
     let first = query.history.first().map_or(0.0, days);
     let gap = (first - since).max(0.0) / (baskets - 1.0).max(1.0);

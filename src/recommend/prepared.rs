@@ -61,14 +61,14 @@ pub fn prepare(
     };
     let (catalogue, filter) = (Catalogue::default(), Filter::default());
     let (catalogue, filter, items) = (&catalogue, &filter, events.items());
-    let shelf = Shelf { catalogue, items, filter, excluded: &[], only: None };
+    let now_ms = snapshot.manifest.newest_ms;
+    let shelf = Shelf { catalogue, items, filter, excluded: &[], only: None, now_ms };
     let list = |scratch: &mut Scratch, &user: &usize| {
         let history = remembered(events.of(user), wanted.history_limit);
         let query = Query {
             user: Some(user as UserIdx),
             history: &history,
             session: &[],
-            now_ms: snapshot.manifest.newest_ms,
             limit: LENGTH,
             shelf,
             strategy: None,

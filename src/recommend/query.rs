@@ -50,12 +50,14 @@ pub struct Shelf<'a> {
     pub excluded: &'a [ItemIdx],
     /// Only these are offered; none: all that pass.
     pub only: Option<&'a [ItemIdx]>,
+    /// The moment, in milliseconds since 1970.
+    pub now_ms: i64,
 }
 
 impl Shelf<'_> {
     /// Writes into `mask` what may be offered.
     pub fn mask(&self, mask: &mut ItemMask) {
-        self.catalogue.mask(self.filter, self.items, mask);
+        self.catalogue.mask(self.filter, self.items, self.now_ms, mask);
         if let Some(only) = self.only {
             mask.keep(only);
         }
@@ -72,8 +74,6 @@ pub struct Query<'a> {
     pub history: &'a [HistoryEvent],
     /// Items of the running session, oldest first.
     pub session: &'a [ItemIdx],
-    /// The moment that is asked for, in milliseconds since 1970.
-    pub now_ms: i64,
     /// Length of the list.
     pub limit: usize,
     /// What may be offered.
@@ -119,7 +119,7 @@ impl Query<'_> {
             let item = group[0].item;
             let bought = group.iter().filter(|e| e.kind == EventKind::Purchase);
             let Some(last_ms) = bought.map(|e| e.time_ms).max() else { continue };
-            let days = self.now_ms.saturating_sub(last_ms) as f32 / DAY_MS as f32;
+            let days = self.shelf.now_ms.saturating_sub(last_ms) as f32 / DAY_MS as f32;
             let comes_back = match policy {
                 RepeatPolicy::ExcludeWithin(most) => days > most as f32,
                 RepeatPolicy::WhenDue => snapshot.parts.habits.is_due(item, days),
@@ -140,7 +140,7 @@ impl Query<'_> {
         self.events(scratch);
         let events = &scratch.events;
         let speaking = events.iter().filter(|e| kind_weight(e.kind) > 0.0);
-        let newest_ms = speaking.map(|e| e.time_ms).max().unwrap_or(self.now_ms);
+        let newest_ms = speaking.map(|e| e.time_ms).max().unwrap_or(self.shelf.now_ms);
         weighting.cells(events, newest_ms, &mut scratch.profile);
     }
 
@@ -151,7 +151,9 @@ impl Query<'_> {
         events.clear();
         events.extend_from_slice(self.history);
         events.extend(
-            self.session.iter().map(|&item| HistoryEvent::new(EventKind::View, item, self.now_ms)),
+            self.session
+                .iter()
+                .map(|&item| HistoryEvent::new(EventKind::View, item, self.shelf.now_ms)),
         );
     }
 

@@ -5,10 +5,11 @@ use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
+use super::{StoreError, segment};
 
-/// Format of the data folder that this version reads and writes.
-pub const FORMAT: u32 = 1;
+/// Format of the data folder that this version writes; it reads those before, and marks
+/// them as its own: 1 knew no users beside their events, and no validity of items.
+pub const FORMAT: u32 = 2;
 
 /// An open, locked folder of one store. The lock goes with the value, and with
 /// the process however it ends.
@@ -47,6 +48,32 @@ impl StoreFolder {
         Ok(Self { root, _lock: lock })
     }
 
+    /// Holds the folder to one key of pseudonyms, known by its fingerprint, or to none, from
+    /// its first record on.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherKey`] where its records were written with another, or without one.
+    pub fn hold_to_key(&self, fingerprint: Option<&str>) -> Result<(), StoreError> {
+        let path = self.root.join("PSEUDONYMS");
+        let held = match fs::read_to_string(&path) {
+            Ok(text) => Some(text.trim().to_owned()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(StoreError::io("read", &path)(e)),
+        };
+        let new = segment::list(&self.log())?.is_empty();
+        match (held.as_deref(), fingerprint) {
+            (held, given) if held == given => Ok(()),
+            (None, Some(given)) if new => write_aside(&path, given)
+                .and_then(|()| File::open(&self.root)?.sync_all())
+                .map_err(StoreError::io("write", &path)),
+            (held, given) => Err(StoreError::OtherKey {
+                path: self.root.clone(),
+                written: if held.is_some() { "with another key" } else { "without a key" },
+                opened: if given.is_some() { "with this one" } else { "without one" },
+            }),
+        }
+    }
+
     /// Where the log's segments lie.
     pub fn log(&self) -> PathBuf {
         self.root.join("log")
@@ -61,7 +88,10 @@ impl StoreFolder {
 fn check_format(data: &Path, path: &Path) -> Result<(), StoreError> {
     match fs::read_to_string(path) {
         Ok(text) => match text.trim().parse::<u32>() {
-            Ok(found) if found <= FORMAT => Ok(()),
+            Ok(FORMAT) => Ok(()),
+            Ok(older) if older < FORMAT => {
+                write_format(path).map_err(StoreError::io("write", path))
+            }
             Ok(_) => Err(StoreError::Newer {
                 path: data.to_owned(),
                 found: text.trim().to_owned(),
@@ -79,14 +109,19 @@ fn check_format(data: &Path, path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Writes a line to a file that is there whole or not at all.
+fn write_aside(path: &Path, line: &str) -> std::io::Result<()> {
+    let aside = path.with_extension("writing");
+    let mut file = File::create(&aside)?;
+    writeln!(file, "{line}")?;
+    file.sync_all()?;
+    fs::rename(&aside, path)
+}
+
 /// Writes the format whole or not at all, and the new folders' names with it,
 /// before any event can be acknowledged.
 fn write_format(path: &Path) -> std::io::Result<()> {
-    let aside = path.with_extension("writing");
-    let mut file = File::create(&aside)?;
-    writeln!(file, "{FORMAT}")?;
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
+    write_aside(path, &FORMAT.to_string())?;
     path.ancestors().skip(1).take(3).try_for_each(|folder| File::open(folder)?.sync_all())
 }
 
@@ -109,10 +144,10 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         drop(StoreFolder::open(data.path(), "default").unwrap());
         let format = data.path().join("stores/default/FORMAT");
-        fs::write(&format, "2\n").unwrap();
+        fs::write(&format, "3\n").unwrap();
         let refused = StoreFolder::open(data.path(), "default").unwrap_err();
         assert!(refused.to_string().contains("written by a newer version"), "{refused}");
-        assert_eq!(fs::read_to_string(&format).unwrap(), "2\n");
+        assert_eq!(fs::read_to_string(&format).unwrap(), "3\n");
         fs::write(&format, "").unwrap();
         let refused = StoreFolder::open(data.path(), "default").unwrap_err();
         assert!(refused.to_string().contains("FORMAT file holds \"\""), "{refused}");

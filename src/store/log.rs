@@ -132,7 +132,16 @@ impl Log {
         })
     }
 
-    fn roll(&mut self) -> Result<(), StoreError> {
+    /// Ends the open segment, so that everything before is in files that are no longer
+    /// written to, and begins another; not where the open one holds nothing.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub fn roll(&mut self) -> Result<(), StoreError> {
+        self.check_poison()?;
+        if self.bytes <= segment::SEGMENT_HEADER_BYTES as u64 {
+            return Ok(());
+        }
         self.sync()?;
         (self.path, self.file, self.bytes) = new_segment(&self.folder, self.next_offset)?;
         Ok(())

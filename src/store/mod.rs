@@ -7,14 +7,17 @@
 //! - [`record`]: what a record is, as bytes
 //! - [`frame`]: checksummed, length-framed blocks of records
 //! - [`segment`]: one file of blocks; tells a torn tail from damage
+//! - [`compact`]: files rewritten without erased shoppers
 //! - [`log`]: the writer, and the replay that everything else starts from
 
+pub mod compact;
 pub mod folder;
 pub mod frame;
 pub mod log;
 pub mod record;
 pub mod segment;
 
+pub use compact::compact;
 pub use folder::StoreFolder;
 pub use log::{Durability, Log, replay};
 pub use record::{BlockBuilder, Entry, Record, StoredEvent};
@@ -88,6 +91,20 @@ pub enum StoreError {
         found: String,
         /// The newest format known here.
         known: u32,
+    },
+    /// The folder's users go by the pseudonyms of another key, or by none.
+    #[error(
+        "the store {} was written {written} for pseudonyms and cannot be opened {opened}: set \
+         privacy.pseudonym_key as it was, or import into another folder",
+        path.display()
+    )]
+    OtherKey {
+        /// The store's folder.
+        path: PathBuf,
+        /// With which key it was written.
+        written: &'static str,
+        /// With which it was to be opened.
+        opened: &'static str,
     },
     /// A write is larger than could be read back.
     #[error(

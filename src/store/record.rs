@@ -5,10 +5,11 @@
 //! Because names are defined once, a replay resolves no strings.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{EventKind, Item, ItemIdx, UserIdx};
+use crate::domain::{EventKind, Item, ItemIdx, User, UserIdx, Validity};
 
 /// An entry of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,10 +17,50 @@ pub enum Record<'a> {
     /// A shopper did something.
     #[serde(borrow)]
     Event(StoredEvent<'a>),
-    /// An item was created or replaced.
-    Item(ItemIdx, Cow<'a, Item>),
+    /// An item as it was written before items had a validity; only ever read.
+    ItemBefore(ItemIdx, ItemBefore),
     /// A chunk of an import is complete: everything it holds lies before this.
     Imported(u128),
+    /// An item was created or replaced.
+    Item(ItemIdx, Cow<'a, Item>),
+    /// A shopper was described, or described anew.
+    User(UserIdx, Cow<'a, User>),
+    /// A shopper was erased, at this time in milliseconds since 1970: all that stays.
+    Erased(UserIdx, i64),
+    /// Told of a shopper who has been erased since. Holds the place, so that every other
+    /// record keeps its offset.
+    Gone,
+}
+
+/// The fields of an item before there was a validity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ItemBefore {
+    title: String,
+    categories: Vec<String>,
+    brand: String,
+    price: Option<f64>,
+    tags: Vec<String>,
+    available: bool,
+    attributes: BTreeMap<String, String>,
+}
+
+impl From<ItemBefore> for Item {
+    fn from(before: ItemBefore) -> Self {
+        let ItemBefore { title, categories, brand, price, tags, available, attributes } = before;
+        let validity = Validity::default();
+        Item { title, categories, brand, price, tags, available, attributes, validity }
+    }
+}
+
+impl Record<'_> {
+    /// The shopper it tells of, if it tells of one and not of their erasure.
+    pub fn shopper(&self) -> Option<UserIdx> {
+        match self {
+            Record::Event(event) => Some(event.user),
+            Record::User(user, _) => Some(*user),
+            _ => None,
+        }
+    }
 }
 
 /// An event with dense ids, as stored.
@@ -54,7 +95,7 @@ pub struct StoredEvent<'a> {
 /// What a replay hands out, in order.
 #[derive(Debug, PartialEq)]
 pub enum Entry<'a> {
-    /// The next user idx belongs to this name.
+    /// The next user idx belongs to this name; empty: to a shopper who was erased.
     User(&'a str),
     /// The next item idx belongs to this name.
     Item(&'a str),
@@ -183,6 +224,9 @@ mod tests {
         let item = Item { title: "Green tea".into(), ..Item::default() };
         block.push(&Record::Item(0, Cow::Owned(item)));
         block.push(&Record::Imported(7));
+        block.push(&Record::User(0, Cow::Owned(User::default())));
+        block.push(&Record::Erased(0, 1_700_000_000_001));
+        block.push(&Record::Gone);
         block
     }
 
@@ -197,6 +241,27 @@ mod tests {
         assert!(seen[2].contains("price: Some(2.55)"));
         assert!(seen[3].contains("Green tea"));
         assert_eq!(seen[4], "Record(42, Imported(7))");
+        assert_eq!(seen[6], "Record(44, Erased(0, 1700000000001))");
+        assert_eq!(seen[7], "Record(45, Gone)");
+    }
+
+    #[test]
+    fn items_of_older_logs_are_read() {
+        let before = ItemBefore {
+            title: "Green tea".into(),
+            categories: vec!["tea".into()],
+            brand: String::new(),
+            price: Some(2.5),
+            tags: Vec::new(),
+            available: false,
+            attributes: BTreeMap::new(),
+        };
+        // The second kind of record, an item of idx 3, as the first format wrote it.
+        let bytes = postcard::to_allocvec(&(1u8, 3u32, &before)).unwrap();
+        let (record, rest) = postcard::take_from_bytes::<Record<'_>>(&bytes).unwrap();
+        assert_eq!((record, rest.len()), (Record::ItemBefore(3, before.clone()), 0));
+        let item = Item::from(before);
+        assert_eq!((item.title.as_str(), item.available), ("Green tea", false));
     }
 
     #[test]

@@ -73,6 +73,23 @@ pub fn read(
     until: u64,
     visit: &mut dyn FnMut(Entry<'_>),
 ) -> Result<Extent, StoreError> {
+    read_blocks(path, base, last, until, &mut |header, payload| {
+        record::decode(payload, header.first_offset, header.records, visit)
+    })
+}
+
+/// The same, block by block: each with its header and its payload. What `visit` finds
+/// wrong with a block is damage.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_blocks(
+    path: &Path,
+    base: u64,
+    last: bool,
+    until: u64,
+    visit: &mut dyn FnMut(&Header, &[u8]) -> Result<(), String>,
+) -> Result<Extent, StoreError> {
     let file = File::open(path).map_err(StoreError::io("open", path))?;
     let file_bytes = file.metadata().map_err(StoreError::io("stat", path))?.len();
     let mut reader = Blocks { path, file: BufReader::with_capacity(1 << 20, file), file_bytes };
@@ -83,8 +100,7 @@ pub fn read(
     at.whole_bytes = SEGMENT_HEADER_BYTES as u64;
     while at.whole_bytes < file_bytes && at.end_offset < until {
         let Some((header, payload)) = reader.next(&at, last)? else { break };
-        record::decode(&payload, header.first_offset, header.records, visit)
-            .map_err(|what| reader.damaged(&at, what))?;
+        visit(&header, &payload).map_err(|what| reader.damaged(&at, what))?;
         at.end_offset += u64::from(header.records);
         at.whole_bytes += (HEADER_BYTES as u64) + u64::from(header.stored);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use qianmian::domain::{Event, EventKind, Item};
+use qianmian::domain::{Event, EventKind, Item, Validity};
 use qianmian::engine::{Answer, Engine, RecommendRequest, Write};
 use qianmian::live::{Condition, Filter};
 use qianmian::model::{Source, Window};
@@ -15,6 +15,8 @@ use qianmian::recommend::RepeatPolicy;
 use crate::support;
 
 const USERS: usize = 4;
+/// The year 2200.
+const FAR_MS: i64 = 7_258_118_400_000;
 
 /// A store: what the catalogue says of each item, if anything, and who did what.
 #[derive(Debug, Clone)]
@@ -29,14 +31,20 @@ fn item() -> impl Strategy<Value = Item> {
     let attributes =
         prop::collection::btree_map(select(&["k", "l"][..]), select(&["v", "w"][..]), 0..2);
     let brand = select(&["", "x", "y"][..]);
-    (categories, brand, prop::option::of(0u8..20), tags, any::<bool>(), attributes).prop_map(
-        |(categories, brand, price, tags, available, attributes)| Item {
+    let until_past = Validity { from_ms: None, until_ms: Some(1) };
+    let now = Validity { from_ms: Some(1), until_ms: Some(FAR_MS) };
+    let from_far = Validity { from_ms: Some(FAR_MS), until_ms: None };
+    let validity = select(vec![Validity::default(), now, until_past, from_far]);
+    let price = prop::option::of(0u8..20);
+    (categories, brand, price, tags, any::<bool>(), attributes, validity).prop_map(
+        |(categories, brand, price, tags, available, attributes, validity)| Item {
             categories: categories.into_iter().map(str::to_owned).collect(),
             brand: brand.to_owned(),
             price: price.map(f64::from),
             tags: tags.into_iter().map(str::to_owned).collect(),
             available,
             attributes: attributes.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            validity,
             ..Item::default()
         },
     )
@@ -110,7 +118,9 @@ impl Store {
     /// The items that a filter lets through.
     fn passing(&self, filter: &Filter) -> HashSet<String> {
         let passes = |item: &Item| {
-            (item.available || filter.include_unavailable)
+            let Validity { from_ms, until_ms } = item.validity;
+            let valid = from_ms != Some(FAR_MS) && until_ms != Some(1);
+            (item.available && valid || filter.include_unavailable)
                 && filter.condition.as_ref().is_none_or(|condition| holds(condition, item))
         };
         let of = |item: &Option<Item>| passes(item.as_ref().unwrap_or(&Item::default()));

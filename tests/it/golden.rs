@@ -58,15 +58,14 @@ fn lists(events: &UserEvents, trainer: EmbeddingTrainer) -> Lists {
     let manifest = Manifest { settings, newest_ms: events.newest_ms(), ..Manifest::default() };
     let snapshot = Snapshot { manifest, parts: trained.parts };
     let (catalogue, filter) = (Catalogue::default(), Filter::default());
-    let shelf =
-        Shelf { catalogue: &catalogue, items: ITEMS, filter: &filter, excluded: &[], only: None };
+    let (catalogue, filter, now_ms) = (&catalogue, &filter, events.newest_ms());
+    let shelf = Shelf { catalogue, items: ITEMS, filter, excluded: &[], only: None, now_ms };
     let mut scratch = Scratch::default();
     let mut ask = |user: usize, strategy: Option<Source>| {
         let query = Query {
             user: Some(user as u32),
             history: events.of(user),
             session: &[],
-            now_ms: events.newest_ms(),
             limit: 10,
             shelf,
             strategy,

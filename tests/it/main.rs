@@ -10,6 +10,7 @@ mod evaluate;
 mod filters;
 mod golden;
 mod malformed;
+mod privacy;
 mod python;
 mod support;
 mod tidy;

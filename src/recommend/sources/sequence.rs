@@ -56,7 +56,8 @@ pub(super) fn transition(snapshot: &Snapshot, query: &Query<'_>, k: usize, scrat
     let mut weight = 1.0;
     events.retain(|e| kind_weight(e.kind) > 0.0);
     // Items of the running session come one by one.
-    let mut steps = events.chunk_by(|a, b| a.moment() == b.moment() && b.time_ms != query.now_ms);
+    let mut steps =
+        events.chunk_by(|a, b| a.moment() == b.moment() && b.time_ms != query.shelf.now_ms);
     for _ in 0..STEPS_BACK {
         let Some(basket) = steps.next_back() else { break };
         for event in basket {

@@ -1,0 +1,83 @@
+//! What users are called in the store: as they are called outside or, where the store has
+//! a key, by a keyed hash of that (BLAKE3, 128 bits): the same for the same id, and without
+//! the key nobody can go from one to the other.
+
+use std::borrow::Cow;
+
+use crate::domain::{Event, User};
+
+/// Shortest key in bytes.
+pub const MIN_KEY_BYTES: usize = 16;
+/// What the key is derived for: other uses of the same secret give other keys.
+const CONTEXT: &str = "qianmian 2026-11-22 pseudonyms of users";
+
+/// Names of users inside.
+#[derive(Clone, Default)]
+pub(super) struct Pseudonyms {
+    key: Option<[u8; blake3::KEY_LEN]>,
+}
+
+impl std::fmt::Debug for Pseudonyms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pseudonyms").field("keyed", &self.key.is_some()).finish()
+    }
+}
+
+impl Pseudonyms {
+    /// Names by this secret; as outside where it is empty.
+    pub(super) fn new(secret: &str) -> Self {
+        let derive = || blake3::derive_key(CONTEXT, secret.as_bytes());
+        Self { key: (!secret.is_empty()).then(derive) }
+    }
+
+    /// What tells one key from another and says nothing else of it.
+    pub(super) fn fingerprint(&self) -> Option<String> {
+        self.key.map(|key| hex(blake3::keyed_hash(&key, b"\0fingerprint")))
+    }
+
+    /// What a user is called inside.
+    pub(super) fn of<'a>(&self, id: &'a str) -> Cow<'a, str> {
+        match self.key {
+            None => Cow::Borrowed(id),
+            Some(key) => Cow::Owned(hex(blake3::keyed_hash(&key, id.as_bytes()))),
+        }
+    }
+
+    /// Events with the names inside.
+    pub(super) fn of_events(&self, mut events: Vec<Event>) -> Vec<Event> {
+        if self.key.is_some() {
+            events.iter_mut().for_each(|event| event.user_id = self.of(&event.user_id).into());
+        }
+        events
+    }
+
+    /// Users with the names inside.
+    pub(super) fn of_users(&self, mut users: Vec<(String, User)>) -> Vec<(String, User)> {
+        if self.key.is_some() {
+            users.iter_mut().for_each(|(id, _)| *id = self.of(id).into());
+        }
+        users
+    }
+}
+
+/// The first half of a hash.
+fn hex(hash: blake3::Hash) -> String {
+    hash.to_hex()[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_key() {
+        let (none, one, two) = (Pseudonyms::default(), Pseudonyms::new("a"), Pseudonyms::new("b"));
+        assert_eq!((none.of("anna").as_ref(), none.fingerprint()), ("anna", None));
+        assert_eq!(one.of("anna"), one.clone().of("anna"));
+        assert_eq!(one.of("anna").len(), 32);
+        assert_ne!(one.of("anna"), one.of("ben"));
+        assert_ne!(one.of("anna"), two.of("anna"));
+        assert_ne!(one.fingerprint(), two.fingerprint());
+        assert!(!format!("{one:?}").contains('['), "the key is not shown");
+    }
+}

@@ -1,0 +1,39 @@
+//! Who was erased, and how much of it is still to do: the log's files tell of a shopper
+//! until they are rewritten, and models until one is trained on what is left.
+
+use std::collections::HashSet;
+
+use crate::domain::{Offset, UserIdx};
+
+/// Erasures of shoppers.
+#[derive(Debug, Default)]
+pub struct Erasures {
+    in_files: HashSet<UserIdx>,
+    newest: Option<Offset>,
+}
+
+impl Erasures {
+    /// A shopper was erased by the record at `offset`; `in_files`: the log still names them.
+    pub fn note(&mut self, user: UserIdx, offset: Offset, in_files: bool) {
+        if in_files {
+            self.in_files.insert(user);
+        }
+        self.newest = Some(offset);
+    }
+
+    /// Of whom the log's files still tell.
+    pub fn in_files(&self) -> HashSet<UserIdx> {
+        self.in_files.clone()
+    }
+
+    /// The log's files have been rewritten without these shoppers.
+    pub fn rewritten(&mut self, without: &HashSet<UserIdx>) {
+        self.in_files.retain(|user| !without.contains(user));
+    }
+
+    /// Whether a model trained on the log before `offset` may know someone who was erased
+    /// since.
+    pub fn concern(&self, offset: Offset) -> bool {
+        self.newest.is_some_and(|newest| newest >= offset)
+    }
+}

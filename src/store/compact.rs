@@ -1,0 +1,164 @@
+//! Rewrites files of the log without what they tell of erased shoppers. Their names become
+//! empty and their records [`Record::Gone`], so that every idx and every offset stays.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::frame::Header;
+use super::record::{self, BlockBuilder, Entry, Record};
+use super::{StoreError, frame, segment};
+use crate::domain::{Offset, UserIdx};
+
+/// A file to rewrite.
+struct Task {
+    base: Offset,
+    path: PathBuf,
+    /// Users whose names are defined in the files before it.
+    users_before: UserIdx,
+}
+
+/// Rewrites the files of the log that tell of `erased` shoppers, all but the one that is
+/// written to; returns how many were. Each is replaced whole, the newest first: what a
+/// crash leaves still names everyone of whom there is something left.
+///
+/// # Errors
+/// [`StoreError::Io`] where the disk refuses; what is rewritten by then is, and the log
+/// is whole. [`StoreError::Damaged`] where bytes are not what was written.
+pub fn compact(folder: &Path, erased: &HashSet<UserIdx>) -> Result<usize, StoreError> {
+    let mut segments = segment::list(folder)?;
+    segments.pop();
+    let mut users = 0;
+    let mut tasks = Vec::new();
+    for (base, path) in segments {
+        let users_before = users;
+        let mut concerned = false;
+        segment::read(&path, base, false, Offset::MAX, &mut |entry| match entry {
+            Entry::User(name) => {
+                concerned |= !name.is_empty() && erased.contains(&users);
+                users += 1;
+            }
+            Entry::Item(_) => {}
+            Entry::Record(_, record) => {
+                concerned |= record.shopper().is_some_and(|user| erased.contains(&user));
+            }
+        })?;
+        if concerned {
+            tasks.push(Task { base, path, users_before });
+        }
+    }
+    for task in tasks.iter().rev() {
+        rewrite(folder, task, erased)?;
+    }
+    Ok(tasks.len())
+}
+
+fn rewrite(folder: &Path, task: &Task, erased: &HashSet<UserIdx>) -> Result<(), StoreError> {
+    let aside = task.path.with_extension("rewriting");
+    let failed = |e| StoreError::io("write to", &aside)(e);
+    let mut out = BufWriter::new(File::create(&aside).map_err(failed)?);
+    out.write_all(&segment::header(task.base)).map_err(failed)?;
+    let mut users = task.users_before;
+    let mut written = Ok(());
+    segment::read_blocks(&task.path, task.base, false, Offset::MAX, &mut |header, payload| {
+        let block = without(header, payload, erased, &mut users)?;
+        let bytes = frame::encode(&block.payload(), block.len(), header.first_offset);
+        if written.is_ok() {
+            written = out.write_all(&bytes);
+        }
+        Ok(())
+    })?;
+    written.map_err(failed)?;
+    let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
+    file.sync_all().map_err(failed)?;
+    fs::rename(&aside, &task.path)
+        .and_then(|()| File::open(folder)?.sync_all())
+        .map_err(StoreError::io("replace", &task.path))
+}
+
+/// A block without the erased shoppers; `users` counts the names so far.
+fn without(
+    header: &Header,
+    payload: &[u8],
+    erased: &HashSet<UserIdx>,
+    users: &mut UserIdx,
+) -> Result<BlockBuilder, String> {
+    let mut block = BlockBuilder::default();
+    record::decode(payload, header.first_offset, header.records, &mut |entry| match entry {
+        Entry::User(name) => {
+            block.define_user(if erased.contains(users) { "" } else { name });
+            *users += 1;
+        }
+        Entry::Item(name) => block.define_item(name),
+        Entry::Record(_, record) => {
+            let gone = record.shopper().is_some_and(|user| erased.contains(&user));
+            block.push(if gone { &Record::Gone } else { &record });
+        }
+    })?;
+    Ok(block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Durability, Log, StoredEvent, replay};
+    use super::*;
+    use crate::domain::EventKind;
+
+    fn event(user: UserIdx, event_id: &str) -> Record<'_> {
+        Record::Event(StoredEvent {
+            user,
+            item: 0,
+            kind: EventKind::View,
+            time_ms: 1,
+            quantity: 1.0,
+            price: None,
+            rating: None,
+            event_id,
+            basket_id: "",
+            session_id: "",
+            recommendation_id: "",
+            channel: "",
+        })
+    }
+
+    fn entries(folder: &Path) -> Vec<String> {
+        let mut all = Vec::new();
+        replay(folder, Offset::MAX, &mut |entry| all.push(format!("{entry:?}"))).unwrap();
+        all
+    }
+
+    #[test]
+    fn nothing_of_an_erased_shopper_stays_and_all_else_keeps_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Log::open(dir.path(), Durability::PowerLoss, 300, &mut |_| {}).unwrap();
+        let mut log = open();
+        for round in 0..20 {
+            let mut block = BlockBuilder::default();
+            if round == 0 {
+                ["anna", "ben", "carl"].iter().for_each(|name| block.define_user(name));
+                block.define_item("tea");
+            }
+            let id = format!("event-{round}");
+            block.push(&event(round % 3, &id));
+            log.append(&block).unwrap();
+            log.commit().unwrap();
+        }
+        log.roll().unwrap();
+        let before = entries(dir.path());
+        let ben = HashSet::from([1]);
+        let rewritten = compact(dir.path(), &ben).unwrap();
+        assert!(rewritten > 1, "{rewritten}");
+        let after = entries(dir.path());
+        assert_eq!(after.len(), before.len());
+        for (before, after) in before.iter().zip(&after) {
+            let of_ben = before.contains("ben") || before.contains("user: 1");
+            assert_eq!(before == after, !of_ben, "{before} {after}");
+            assert!(!after.contains("ben") && !after.contains("event-4"), "{after}");
+        }
+        assert_eq!(compact(dir.path(), &ben).unwrap(), 0, "nothing is left to do");
+        // Writing goes on where it was.
+        drop(log);
+        assert_eq!(open().next_offset(), 20);
+    }
+}

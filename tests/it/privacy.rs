@@ -1,0 +1,222 @@
+//! Users as data: what they say of themselves, what they are called, and their erasure.
+
+use std::path::Path;
+use std::time::Duration;
+
+use qianmian::api::pb;
+use qianmian::api::pb::user_service_client::UserServiceClient;
+use qianmian::domain::{Event, User};
+use qianmian::engine::{Engine, RecommendRequest, Write};
+use qianmian::live::Filter;
+use qianmian::model::{Source, disk};
+use qianmian::recommend::Basis;
+use qianmian::store::replay;
+use tonic::Code;
+
+use crate::support::{self, Server, purchases};
+
+const USERS: usize = 12;
+
+/// Shoppers who share their items with their neighbours.
+fn log() -> Vec<Event> {
+    let rows: Vec<(String, String)> =
+        (0..USERS).flat_map(|u| (u..u + 4).map(move |i| (shopper(u), format!("i{i}")))).collect();
+    let rows: Vec<_> = rows.iter().map(|(u, i)| (u.as_str(), i.as_str(), 1)).collect();
+    let mut events = purchases(&rows);
+    for (at, event) in events.iter_mut().enumerate() {
+        event.event_id = format!("event-{at}-{}", event.user_id);
+        event.basket_id = format!("basket of {}", event.user_id);
+    }
+    events
+}
+
+fn shopper(number: usize) -> String {
+    if number == 5 { "Erika".to_owned() } else { format!("u{number}") }
+}
+
+/// Everything that the log's blocks hold, as text.
+fn decoded(data: &Path) -> String {
+    let mut text = String::new();
+    let log = data.join("stores/default/log");
+    replay(&log, u64::MAX, &mut |entry| text += &format!("{entry:?}\n")).unwrap();
+    text
+}
+
+fn snapshots(data: &Path) -> std::path::PathBuf {
+    data.join("stores/default/snapshots")
+}
+
+fn generations(data: &Path) -> Vec<u64> {
+    disk::list(&snapshots(data)).iter().map(|manifest| manifest.generation).collect()
+}
+
+async fn wait_for_generation(engine: &Engine, generation: u64) {
+    for _ in 0..400 {
+        if engine.generation() == generation && engine.models().list().len() == 1 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("generation {generation} did not come: {:?}", engine.generation());
+}
+
+fn ask(user: &str) -> RecommendRequest {
+    RecommendRequest { user_id: user.into(), limit: 5, ..RecommendRequest::default() }
+}
+
+fn write(engine: &Engine, write: Write) {
+    engine.submit_blocking(write).unwrap().wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_user_is_gone_from_answers_at_once_and_from_every_file_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), support::quiet()).await;
+    let engine = server.engine.clone();
+    let mut users = UserServiceClient::new(server.channel.clone());
+    engine.record(log()).await.unwrap();
+    let erika = pb::User {
+        user_id: "Erika".into(),
+        attributes: [("city".to_owned(), "Musterstadt".to_owned())].into(),
+        ..Default::default()
+    };
+    let upsert = pb::UpsertUsersRequest { users: vec![erika.clone()] };
+    assert_eq!(users.upsert_users(upsert).await.unwrap().into_inner().upserted, 1);
+    for _ in 0..2 {
+        let training = engine.clone();
+        let train = move || training.trainer().train_blocking(false).unwrap();
+        tokio::task::spawn_blocking(train).await.unwrap();
+    }
+    assert!(generations(folder.path()) == [2, 1] && decoded(folder.path()).contains("Musterstadt"));
+    let neighbours = engine.similar_users("u4", 9).unwrap();
+    assert!(neighbours.entries.iter().any(|e| e.0 == "Erika"));
+    let get = || pb::GetUserRequest { user_id: "Erika".into() };
+    let got = users.get_user(get()).await.unwrap().into_inner().user.unwrap();
+    assert_eq!(got, pb::User { consent: pb::Consent::Given.into(), ..erika });
+
+    let delete = || pb::DeleteUserRequest { user_id: "Erika".into() };
+    let offset = users.delete_user(delete()).await.unwrap().into_inner().offset;
+    assert_eq!(users.get_user(get()).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(users.delete_user(delete()).await.unwrap_err().code(), Code::NotFound);
+    let listed = users.list_users(pb::ListUsersRequest::default()).await.unwrap().into_inner();
+    assert!(listed.users.len() == USERS - 1 && listed.users.iter().all(|u| u.user_id != "Erika"));
+    assert_eq!(engine.recommend(&ask("Erika")).unwrap().basis, Basis::Popular);
+    let neighbours = engine.similar_users("u4", 9).unwrap();
+    assert!(neighbours.entries.iter().all(|e| e.0 != "Erika" && !e.0.is_empty()));
+
+    // The training begins of itself, though trainings are to be asked for.
+    wait_for_generation(&engine, 3).await;
+    assert_eq!(generations(folder.path()), [3]);
+    let snapshot = disk::load(&snapshots(folder.path()), 3).unwrap();
+    assert!(snapshot.manifest.offset >= offset);
+    assert_eq!(snapshot.parts.user_cf.by_user.degree(5), 0);
+    assert!(snapshot.parts.user_cf.by_user.degree(4) > 0);
+    let text = decoded(folder.path());
+    for word in ["Erika", "Musterstadt", "event-20-", "user: 5,"] {
+        assert!(!text.contains(word), "{word} in {text}");
+    }
+    assert!(text.contains("Erased(5, ") && text.contains("event-19-u4"));
+
+    // Nor does it come back with a restart; who comes back under the name is somebody else.
+    drop((users, engine));
+    server.stop().await;
+    let engine = Engine::open(folder.path(), support::quiet()).unwrap();
+    assert!(engine.live().user("Erika").is_none() && engine.live().user("u4") == Some(4));
+    engine.record(purchases(&[("Erika", "i9", 3)])).await.unwrap();
+    assert_eq!(engine.live().user("Erika"), Some(USERS as u32));
+    assert_eq!(engine.recommend(&ask("Erika")).unwrap().basis, Basis::History);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_user_takes_the_model_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(folder.path(), support::quiet()).unwrap();
+    engine.record(purchases(&[("Erika", "tea", 1), ("Erika", "cup", 1)])).await.unwrap();
+    let engine = std::sync::Arc::new(engine);
+    support::trained(&engine).await;
+    engine.erase_user("Erika").await.unwrap();
+    for _ in 0..400 {
+        if engine.generation() == 0 && generations(folder.path()).is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!((engine.generation(), generations(folder.path())), (0, vec![]));
+    let text = decoded(folder.path());
+    assert!(!text.contains("Erika") && text.contains("Item(\"tea\")"), "{text}");
+}
+
+#[test]
+fn an_erasure_cut_short_by_a_crash_is_finished_after_the_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(folder.path(), support::quiet()).unwrap();
+    write(&engine, Write::Events(log()));
+    engine.trainer().train_blocking(true).unwrap();
+    write(&engine, Write::Erase("Erika".into(), 1));
+    // Closed before a training could begin.
+    engine.close();
+    drop(engine);
+    assert!(decoded(folder.path()).contains("Erika"));
+    let engine = Engine::open(folder.path(), support::quiet()).unwrap();
+    assert!(engine.live().user("Erika").is_none());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(wait_for_generation(&engine, 2));
+    assert!(!decoded(folder.path()).contains("Erika"));
+}
+
+#[test]
+fn behaviour_that_may_not_be_used_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(folder.path(), support::quiet()).unwrap();
+    write(&engine, Write::Events(log()));
+    engine.trainer().train_blocking(true).unwrap();
+    assert_eq!(engine.recommend(&ask("Erika")).unwrap().basis, Basis::History);
+    let known = |user: &str| {
+        let found = engine.similar_users(user, 9).unwrap();
+        found.entries.iter().any(|entry| entry.0 == "Erika")
+    };
+    assert!(known("u4"));
+    let denied = User { consent: false, ..User::default() };
+    write(&engine, Write::Users(vec![("Erika".into(), denied)]));
+    assert_eq!(engine.recommend(&ask("Erika")).unwrap().basis, Basis::Popular);
+    assert!(!known("u4") && engine.similar_users("Erika", 9).unwrap().entries.is_empty());
+    engine.trainer().train_blocking(true).unwrap();
+    let trained = engine.models().active().unwrap();
+    assert_eq!(trained.parts.user_cf.by_user.degree(5), 0);
+    // Consent given again brings it all back.
+    write(&engine, Write::Users(vec![("Erika".into(), User::default())]));
+    assert_eq!(engine.recommend(&ask("Erika")).unwrap().basis, Basis::History);
+}
+
+#[test]
+fn with_a_key_no_id_of_a_user_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |key: &str| {
+        let mut options = support::quiet();
+        options.privacy.pseudonym_key = key.to_owned();
+        Engine::open(folder.path(), options)
+    };
+    let engine = with("a secret of sixteen bytes").unwrap();
+    let mut events = log();
+    events.iter_mut().for_each(|event| {
+        event.basket_id.clear();
+        event.event_id.clear();
+    });
+    write(&engine, Write::Events(events));
+    engine.trainer().train_blocking(true).unwrap();
+    let answer = engine.recommend(&ask("Erika")).unwrap();
+    assert_eq!(answer.basis, Basis::History);
+    let neighbours = engine.similar_users("u4", 9).unwrap().entries;
+    let hash = |e: &(String, f32, Source)| e.0.len() == 32 && !e.0.starts_with('u');
+    assert!(!neighbours.is_empty() && neighbours.iter().all(hash), "{neighbours:?}");
+    assert!(engine.similar_items("i5", &Filter::default(), 3).is_ok());
+    drop(engine);
+    assert!(!decoded(folder.path()).contains("Erika"));
+    for other in ["another secret of sixteen", ""] {
+        let error = with(other).map(drop).unwrap_err().to_string();
+        assert!(error.contains("privacy.pseudonym_key"), "{error}");
+    }
+    let engine = with("a secret of sixteen bytes").unwrap();
+    let listed = |answer: &qianmian::engine::Answer| answer.entries.clone();
+    assert_eq!(listed(&engine.recommend(&ask("Erika")).unwrap()), listed(&answer));
+}
