@@ -67,6 +67,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                         shelf,
                         strategy,
                         repeat: RepeatPolicy::Auto,
+                        fresh: &[],
+                        trends: &[],
                         hurried: false,
                     };
                     recommend(&snapshot, &query, &mut scratch);

@@ -118,6 +118,8 @@ impl Config {
             ("serve.drain_seconds", self.serve.drain_seconds as f64, 0.0, 3_600.0),
             ("log.segment_mib", self.log.segment_mib as f64, 1.0, 65_536.0),
             ("recommend.history_limit", self.recommend.history_limit as f64, 1.0, 1e6),
+            ("recommend.cohorts, their number,", self.recommend.cohorts.len() as f64, 0.0, 8.0),
+            ("train.settings.embedding.support", settings.embedding.support as f64, 1.0, 1e6),
             ("train.threads", self.train.threads as f64, 0.0, 1_024.0),
             ("train.keep_models", self.train.keep_models as f64, 1.0, 1_000.0),
             (

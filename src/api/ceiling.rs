@@ -90,6 +90,7 @@ pub async fn serve(listener: TcpListener, length: usize) -> Result<(), ServeErro
         items: (0..length).map(item).collect(),
         basis: pb::Basis::History.into(),
         reduced: false,
+        cohort: String::new(),
     };
     Server::builder()
         .add_service(RecommendationServiceServer::new(Ceiling(answer)))

@@ -6,11 +6,12 @@ use super::pb;
 use crate::domain::{Violation, limits};
 use crate::model::Source;
 
-/// Checks who is asked for: a shopper, or a session.
-pub fn shopper(user_id: &str, session: &[String]) -> Result<(), Violation> {
+/// Checks who is asked for: a shopper, or a session; neither where something `else_known`
+/// says who it is.
+pub fn shopper(user_id: &str, session: &[String], else_known: bool) -> Result<(), Violation> {
     if !user_id.is_empty() {
         limits::id("user_id", user_id)?;
-    } else if session.is_empty() {
+    } else if session.is_empty() && !else_known {
         let message = "must hold 1 to 256 bytes, unless session_item_ids has items; both are empty";
         return Err(Violation::new("user_id", message));
     }
@@ -77,6 +78,9 @@ pub fn source(source: Source) -> pb::Source {
         Source::Session => pb::Source::Session,
         Source::Transition => pb::Source::Transition,
         Source::BoughtTogether => pb::Source::BoughtTogether,
+        Source::Fresh => pb::Source::Fresh,
+        Source::Content => pb::Source::Content,
+        Source::Category => pb::Source::Category,
     }
 }
 

@@ -11,7 +11,7 @@ use super::admission::Deadline;
 use super::pb::recommendation_service_server::RecommendationService;
 use super::status::from_error;
 use super::{convert, filter, pb};
-use crate::domain::{Result, Violation, limits};
+use crate::domain::{Result, Violation, limits, user};
 use crate::engine::query::Answer;
 use crate::engine::{Engine, RecommendRequest};
 use crate::model::{Source, Window};
@@ -82,7 +82,7 @@ impl RecommendationApi {
     }
 
     fn rank(&self, request: pb::RankRequest) -> Result<pb::RankResponse> {
-        convert::shopper(&request.user_id, &request.session_item_ids)?;
+        convert::shopper(&request.user_id, &request.session_item_ids, false)?;
         convert::ids("item_ids", &request.item_ids, 1, limits::MAX_RANKED)?;
         let (user, session) = (request.user_id, request.session_item_ids);
         let answer = self.engine.rank(user, session, request.item_ids)?;
@@ -129,12 +129,16 @@ fn recommendation(answer: Answer) -> pb::RecommendResponse {
         items: convert::scored_items(answer.entries),
         basis: basis(answer.basis).into(),
         reduced: answer.reduced,
+        cohort: answer.cohort,
     }
 }
 
 fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, Violation> {
-    convert::shopper(&request.user_id, &request.session_item_ids)?;
+    let (user_id, attributes) = (&request.user_id, &request.attributes);
+    convert::shopper(user_id, &request.session_item_ids, !attributes.is_empty())?;
     convert::ids("exclude_item_ids", &request.exclude_item_ids, 0, limits::MAX_EXCLUDED)?;
+    let attributes = request.attributes.into_iter().collect();
+    user::attributes(&attributes)?;
     Ok(RecommendRequest {
         user_id: request.user_id,
         session: request.session_item_ids,
@@ -143,6 +147,7 @@ fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, 
         exclude: request.exclude_item_ids,
         candidates: None,
         hurried: false,
+        attributes,
         strategy: strategy(request.strategy)?,
         repeat: repeat_policy(request.repeat_policy, request.exclude_purchased_days)?,
     })
@@ -159,7 +164,7 @@ fn strategy(value: i32) -> Result<Option<Source>, Violation> {
         Ok(pb::Source::Session) => Ok(Some(Source::Session)),
         Ok(pb::Source::Transition) => Ok(Some(Source::Transition)),
         Ok(pb::Source::Popular) => Ok(Some(Source::Popular)),
-        Ok(pb::Source::Catalog | pb::Source::BoughtTogether) | Err(_) => Err(Violation::new(
+        _ => Err(Violation::new(
             "strategy",
             format!("must be 0 (the blend), ITEM_CF or another source of the blend, was {value}"),
         )),
@@ -204,6 +209,7 @@ fn basis(basis: Basis) -> pb::Basis {
         Basis::History => pb::Basis::History,
         Basis::Session => pb::Basis::Session,
         Basis::Popular => pb::Basis::Popular,
+        Basis::Attributes => pb::Basis::Attributes,
     }
 }
 

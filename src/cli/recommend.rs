@@ -31,6 +31,9 @@ pub struct Recommend {
     /// Only items in this category, or below it; may be given several times
     #[arg(long = "category", value_name = "PATH")]
     categories: Vec<String>,
+    /// What is known of the shopper, e.g. country=SE; may be given several times
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
+    attributes: Vec<(String, String)>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -57,10 +60,15 @@ enum Repeat {
     Due,
 }
 
+fn attribute(given: &str) -> Result<(String, String), String> {
+    let (name, value) = given.split_once('=').ok_or("must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 impl Recommend {
     pub(super) async fn run(self, config: Config) -> Result<(), Failure> {
-        if self.user.is_none() && self.session.is_empty() {
-            return Err("name a shopper, or items with --session".into());
+        if self.user.is_none() && self.session.is_empty() && self.attributes.is_empty() {
+            return Err("name a shopper, items with --session, or an --attribute".into());
         }
         let backend = self.target.open(&config).await?;
         let strategy = match self.strategy {
@@ -89,6 +97,7 @@ impl Recommend {
             strategy: strategy.into(),
             repeat_policy: repeat_policy.into(),
             exclude_purchased_days: 0,
+            attributes: self.attributes.into_iter().collect(),
         };
         let answer = backend.recommend(request).await.map_err(|s| s.message().to_owned())?;
         let basis = Some(answer.basis());

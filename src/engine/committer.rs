@@ -221,8 +221,15 @@ fn commit(
         Ok(first) => {
             staged.users.publish(&state.live.users);
             staged.items.publish(&state.live.items);
+            // What comes in bulk is of the past: the next training tells what it says.
+            let now = !group.iter().any(|request| matches!(request.write, Write::Imported(..)));
             for (offset, record) in (first..).zip(&staged.records) {
                 state.live.apply(offset, record);
+                if let Record::Event(event) = record
+                    && now
+                {
+                    state.live.note_pairs(offset, event);
+                }
             }
             Ok(staged.receipts)
         }

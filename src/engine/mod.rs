@@ -3,7 +3,7 @@
 //!
 //! - [`options`]: its part of the configuration
 //! - [`committer`]: the one thread that writes: log, then live state, then ack
-//! - [`trainer`]: the one thread that trains: replay, train, persist, publish
+//! - [`trainer`]: the one thread that trains, and when; [`training`]: what it does then
 //! - [`erasure`]: what a training does first: rewrites the log without erased users
 //! - [`users`], [`pseudonyms`]: users as data, and their names in the store
 //! - [`import`]: files of rows, written in chunks that are known again
@@ -20,6 +20,7 @@ pub mod options;
 pub mod pseudonyms;
 pub mod query;
 pub mod trainer;
+mod training;
 mod users;
 
 use std::path::Path;
@@ -37,7 +38,7 @@ pub use trainer::{TrainingState, TrainingStatus};
 use crate::domain::{Event, Generation, Item, ItemIdx, Result};
 use crate::live::{Known, Live};
 use crate::recommend::Scratch;
-use crate::store::{Entry, Log, StoreFolder, replay};
+use crate::store::{Entry, Log, Record, StoreFolder, replay};
 use committer::Committer;
 use options::EngineOptions;
 use pseudonyms::Pseudonyms;
@@ -81,13 +82,20 @@ impl Engine {
         let folder = StoreFolder::open(data, STORE)?;
         let pseudonyms = Pseudonyms::new(&options.privacy.pseudonym_key);
         folder.hold_to_key(pseudonyms.fingerprint().as_deref())?;
-        let live = Live::new(options.recommend.history_limit);
+        let recommend = &options.recommend;
+        let live = Live::new(recommend.history_limit, recommend.cohorts.clone());
+        let trained_to = Models::newest_offset(&folder.snapshots());
         let mut known = Known::default();
         let started = std::time::Instant::now();
         let log_options = &options.log;
         let mut take_in = |entry: Entry<'_>| {
             known.replay(&entry);
             live.replay(&entry);
+            if let Entry::Record(offset, Record::Event(event)) = &entry
+                && trained_to.is_some_and(|trained_to| *offset >= trained_to)
+            {
+                live.note_pairs(*offset, event);
+            }
         };
         let segment_bytes = log_options.segment_mib << 20;
         let log = Log::open(&folder.log(), log_options.durability, segment_bytes, &mut take_in)?;

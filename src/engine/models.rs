@@ -1,6 +1,6 @@
 //! Which snapshot answers now, and which are kept on disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -35,6 +35,11 @@ impl Models {
             published: ArcSwap::from_pointee(Published { active }),
             generation: watch::Sender::new(generation),
         }
+    }
+
+    /// Where the log ended for the newest snapshot in `folder`, whole or not.
+    pub(crate) fn newest_offset(folder: &Path) -> Option<Offset> {
+        disk::list(folder).first().map(|manifest| manifest.offset)
     }
 
     /// The snapshot that answers now; a request asks once and keeps it.

@@ -111,11 +111,16 @@ pub struct RecommendOptions {
     pub repeat_policy: RepeatPolicy,
     /// Newest events kept in memory of each shopper.
     pub history_limit: usize,
+    /// Attributes by which a shopper who has done nothing yet is like others, the one to
+    /// give up last first: with all of them, lists come from those alike in all, then in
+    /// all but the last, and so on.
+    pub cohorts: Vec<String>,
 }
 
 impl Default for RecommendOptions {
     fn default() -> Self {
-        Self { repeat_policy: RepeatPolicy::Auto, history_limit: 2_000 }
+        let cohorts = ["segment", "country", "device"].map(str::to_owned).to_vec();
+        Self { repeat_policy: RepeatPolicy::Auto, history_limit: 2_000, cohorts }
     }
 }
 

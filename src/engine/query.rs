@@ -2,14 +2,21 @@
 //! on the calling thread, external ids out. Takes read locks for short, and
 //! waits for no training and no disk.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::Engine;
 use crate::domain::{Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
-use crate::live::Filter;
+use crate::live::{Filter, Trend};
 use crate::model::{Ranking, Snapshot, Source, Window};
 use crate::recommend::{self, Basis, Query, Recommended, RepeatPolicy, Scratch, Shelf, related};
+
+/// Newest items of a shopper that are asked what was taken with them since the training,
+/// and events in which they are looked for.
+const NEWEST: usize = 10;
+const LOOKED_AT: usize = 50;
+/// Shoppers who must have taken two items before others are shown the one for the other.
+const SHOWN_TO_OTHERS: u32 = 2;
 
 /// Asks for a personalised list.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +39,8 @@ pub struct RecommendRequest {
     pub repeat: Option<RepeatPolicy>,
     /// Whether the caller will not wait for the best list.
     pub hurried: bool,
+    /// What is known of the shopper now, before what the store knows of them.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// An answer: where it came from, and a list of ids with scores and sources.
@@ -47,6 +56,8 @@ pub struct Answer {
     pub basis: Basis,
     /// Whether a better list would have taken too long.
     pub reduced: bool,
+    /// With [`Basis::Attributes`]: the narrowest cohort that the list came from.
+    pub cohort: String,
 }
 
 pub(super) fn unknown(kind: &'static str, id: &str) -> Error {
@@ -75,6 +86,11 @@ impl Engine {
         let user = Some(&request.user_id).filter(|id| !id.is_empty());
         let user = user.and_then(|id| self.user_idx(id));
         let history = user.map_or_else(Vec::new, |user| self.history(user));
+        let fresh = self.live().beside(&newest(&history, &session), SHOWN_TO_OTHERS);
+        let trends = match history.is_empty() {
+            true => self.trends(user, &request.attributes, now_ms),
+            false => Vec::new(),
+        };
         let list = self.with_shelf_of(request, now_ms, |shelf, scratch| {
             let query = Query {
                 user,
@@ -84,12 +100,14 @@ impl Engine {
                 shelf,
                 strategy: request.strategy,
                 repeat: request.repeat.unwrap_or(self.options.recommend.repeat_policy),
+                fresh: &fresh,
+                trends: &trends,
                 hurried: request.hurried,
             };
             recommend::recommend(&snapshot, &query, scratch)
         });
         let answer = self.answer(snapshot.manifest.generation, &list.items, list.basis);
-        Ok(Answer { reduced: list.reduced, ..answer })
+        Ok(Answer { reduced: list.reduced, cohort: list.cohort, ..answer })
     }
 
     /// Orders the request's candidates, each once, whatever the shopper bought and
@@ -130,8 +148,9 @@ impl Engine {
     pub fn similar_items(&self, id: &str, filter: &Filter, limit: usize) -> Result<Answer> {
         let item = self.live().item(id).ok_or_else(|| unknown("item", id))?;
         let snapshot = self.snapshot()?;
+        let fresh = self.live().beside(&[item], 1);
         let items = self.with_shelf(filter, |shelf, scratch| {
-            recommend::similar_items(&snapshot, item, limit, &shelf, scratch)
+            recommend::similar_items(&snapshot, item, limit, &fresh, &shelf, scratch)
         });
         Ok(self.answer(snapshot.manifest.generation, &items, Basis::Session))
     }
@@ -153,6 +172,8 @@ impl Engine {
                 shelf,
                 strategy: None,
                 repeat: RepeatPolicy::Allow,
+                fresh: &[],
+                trends: &[],
                 hurried: false,
             };
             recommend::similar_users(&snapshot, &query, scratch)
@@ -178,8 +199,9 @@ impl Engine {
             return Err(unknown("item", ids.first().map_or("", String::as_str)));
         }
         let snapshot = self.snapshot()?;
+        let fresh = self.live().beside(&basket, 1);
         let items = self.with_shelf(filter, |shelf, scratch| {
-            recommend::bought_together(&snapshot, &basket, limit, &shelf, scratch)
+            recommend::bought_together(&snapshot, &basket, limit, &fresh, &shelf, scratch)
         });
         Ok(self.answer(snapshot.manifest.generation, &items, Basis::Session))
     }
@@ -247,6 +269,19 @@ impl Engine {
         result
     }
 
+    /// What is taken now by those who are like a user, and by everyone.
+    fn trends(
+        &self,
+        user: Option<UserIdx>,
+        given: &BTreeMap<String, String>,
+        now_ms: i64,
+    ) -> Vec<Trend> {
+        let known = user.and_then(|user| self.live().profiles.read().get(user).cloned());
+        let mut attributes = known.map_or_else(BTreeMap::new, |user| user.attributes);
+        attributes.extend(given.clone());
+        self.live().trends.read().of(&self.live().cohorts(&attributes), now_ms)
+    }
+
     /// What a user did, oldest first, as far as it may be used.
     fn history(&self, user: UserIdx) -> Vec<HistoryEvent> {
         let mut history = Vec::new();
@@ -271,5 +306,18 @@ impl Engine {
 
 fn stamped(generation: Generation, entries: Vec<(String, f32, Source)>, basis: Basis) -> Answer {
     let recommendation_id = uuid::Uuid::now_v7().to_string();
-    Answer { recommendation_id, generation, entries, basis, reduced: false }
+    let cohort = String::new();
+    Answer { recommendation_id, generation, entries, basis, reduced: false, cohort }
+}
+
+/// The items a shopper looked at or took last.
+fn newest(history: &[HistoryEvent], session: &[ItemIdx]) -> Vec<ItemIdx> {
+    let mut newest = Vec::with_capacity(NEWEST);
+    let all = session.iter().rev().copied().chain(history.iter().rev().map(|e| e.item));
+    for item in all.take(LOOKED_AT) {
+        if newest.len() < NEWEST && !newest.contains(&item) {
+            newest.push(item);
+        }
+    }
+    newest
 }

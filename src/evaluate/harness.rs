@@ -195,6 +195,8 @@ impl Harness<'_> {
             shelf,
             strategy,
             repeat: RepeatPolicy::Allow,
+            fresh: &[],
+            trends: &[],
             hurried: false,
         })
     }

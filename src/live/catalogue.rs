@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 
 use super::facets::Facets;
 use super::filter::Filter;
+use crate::domain::topk::Scored;
 use crate::domain::{Item, ItemIdx, Validity};
 
 /// The catalogue.
@@ -70,6 +71,17 @@ impl Catalogue {
     /// An item, if one was ever written.
     pub fn get(&self, idx: ItemIdx) -> Option<&Item> {
         self.items.get(idx as usize)?.as_deref()
+    }
+
+    /// The items most alike to one in what is said of them, among the first `items`, best
+    /// first, at most `k`, with scores from 0 to 1.
+    pub fn alike(&self, idx: ItemIdx, items: usize, k: usize) -> Vec<Scored> {
+        self.get(idx).map_or_else(Vec::new, |item| self.facets.alike(idx, item, items, k))
+    }
+
+    /// The items of the categories that an item is in.
+    pub fn of_categories(&self, idx: ItemIdx) -> RoaringBitmap {
+        self.get(idx).map_or_else(RoaringBitmap::new, |item| self.facets.of_categories(item))
     }
 
     /// Writes into `mask` which of the first `items` items pass the filter at a moment.

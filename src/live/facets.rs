@@ -4,10 +4,15 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use ahash::AHashMap;
 use roaring::RoaringBitmap;
 
 use super::filter::Condition;
+use crate::domain::topk::{Scored, keep_top};
 use crate::domain::{Item, ItemIdx, limits};
+
+/// A word that more items share says little of any two of them, and costs much to go through.
+const TELLING: u64 = 5_000;
 
 /// What conditions ask about.
 #[derive(Debug, Default)]
@@ -78,6 +83,41 @@ impl Facets {
         if let Some(price) = self.prices.get_mut(idx as usize) {
             *price = f64::NAN;
         }
+    }
+
+    /// Items alike in what is said of them, best first, at most `k`: those that share
+    /// words, each counting ln(1 + items / its items), as a share of what all words of the
+    /// item count together. What thousands have in common counts for nobody.
+    pub fn alike(&self, idx: ItemIdx, item: &Item, items: usize, k: usize) -> Vec<Scored> {
+        let mut shared: AHashMap<ItemIdx, f32> = AHashMap::new();
+        let mut all = 0.0;
+        for members in self.members_of(item) {
+            let telling = (1.0 + items as f32 / members.len() as f32).ln();
+            all += telling;
+            if members.len() <= TELLING {
+                members.iter().for_each(|other| *shared.entry(other).or_default() += telling);
+            }
+        }
+        shared.remove(&idx);
+        let share = |(idx, sum): (ItemIdx, f32)| Scored { idx, score: sum / all };
+        let mut alike: Vec<Scored> = shared.into_iter().map(share).collect();
+        keep_top(&mut alike, k);
+        alike
+    }
+
+    /// The items by every word that is said of an item.
+    fn members_of<'a>(&'a self, item: &'a Item) -> impl Iterator<Item = &'a RoaringBitmap> {
+        let categories = paths(item).filter_map(|path| self.categories.0.get(path));
+        let tags = item.tags.iter().filter_map(|tag| self.tags.0.get(tag));
+        let attributes =
+            words(item).filter_map(|(name, value)| self.attributes.get(name)?.0.get(value));
+        categories.chain(self.brands.0.get(&item.brand)).chain(tags).chain(attributes)
+    }
+
+    /// Items of the categories that an item is in itself.
+    pub fn of_categories(&self, item: &Item) -> RoaringBitmap {
+        let own = item.categories.iter().map(|path| self.categories.of(path.trim_matches('/')));
+        own.fold(RoaringBitmap::new(), |all, members| all | &*members)
     }
 
     /// Those of the first `items` items of which the condition holds.
@@ -164,6 +204,27 @@ mod tests {
         assert_eq!(of(&Condition::Not(Box::new(brand))), [1, 2, 4]);
         assert_eq!(of(&Condition::All(vec![])), [0, 1, 2, 3, 4]);
         assert_eq!(of(&Condition::Any(vec![])), [0u32; 0]);
+    }
+
+    #[test]
+    fn items_are_alike_by_what_few_share() {
+        let mut facets = Facets::default();
+        let of = |category: &str, brand: &str| Item {
+            categories: vec![category.into()],
+            brand: brand.into(),
+            ..Item::default()
+        };
+        let items = [("home/lamps", "A"), ("home/lamps", "A"), ("home/lamps", "B")];
+        for (idx, (category, brand)) in items.into_iter().chain([("home/beds", "C")]).enumerate() {
+            facets.add(idx as ItemIdx, &of(category, brand));
+        }
+        let alike = facets.alike(0, &of("home/lamps", "A"), 4, 9);
+        assert_eq!(alike.iter().map(|s| s.idx).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!((alike[0].score - 1.0).abs() < 1e-6 && alike[2].score > 0.0, "{alike:?}");
+        assert_eq!(facets.alike(0, &of("home/lamps", "A"), 4, 1).len(), 1);
+        assert!(facets.alike(9, &Item::default(), 4, 9).is_empty());
+        let lamps: Vec<u32> = facets.of_categories(&of("home/lamps", "Z")).iter().collect();
+        assert_eq!(lamps, [0, 1, 2]);
     }
 
     #[test]

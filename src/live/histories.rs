@@ -56,6 +56,12 @@ impl Histories {
         items
     }
 
+    /// What `ask` says of a shopper's events, oldest first.
+    pub fn of<T>(&self, user: UserIdx, ask: impl FnOnce(&[HistoryEvent]) -> T) -> T {
+        let (shard, slot) = place(user);
+        ask(self.shards[shard].read().get(slot).map_or(&[], Vec::as_slice))
+    }
+
     /// Copies a shopper's events, oldest first, to the end of `events`.
     pub fn read(&self, user: UserIdx, events: &mut Vec<HistoryEvent>) {
         let (shard, slot) = place(user);

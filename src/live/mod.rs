@@ -5,6 +5,7 @@
 //! - [`catalogue`]: items, and the mask of those that may be offered
 //! - [`filter`], [`facets`]: conditions on items, and the bitmaps that answer them
 //! - [`profiles`]: what is known of shoppers; [`erasures`]: who was erased
+//! - [`trends`], [`overlay`]: what is taken now, and with what, before a model knows
 //! - [`known`]: what was recorded before, so that a retry adds nothing
 //!
 //! One thread writes (the engine's committer, or the replay at start); any
@@ -16,10 +17,12 @@ pub mod facets;
 pub mod filter;
 pub mod histories;
 pub mod known;
+pub mod overlay;
 pub mod profiles;
+pub mod trends;
 pub mod vocabulary;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
@@ -29,12 +32,19 @@ pub use erasures::Erasures;
 pub use filter::{Condition, Filter};
 pub use histories::Histories;
 pub use known::Known;
+pub use overlay::Overlay;
 pub use profiles::Profiles;
+pub use trends::{Trend, Trends};
 pub use vocabulary::Vocabulary;
 
 use crate::domain::history::basket_number;
+use crate::domain::topk::Scored;
 use crate::domain::{HistoryEvent, ItemIdx, Offset, Price, UserIdx};
+use crate::matrix::weight::kind_weight;
 use crate::store::{Entry, Record, StoredEvent};
+
+/// What an event must at least say for its item to be taken: more than that it was seen.
+const TAKEN: f32 = 0.4;
 
 /// The live state of one store.
 #[derive(Debug)]
@@ -51,6 +61,12 @@ pub struct Live {
     pub profiles: RwLock<Profiles>,
     /// Who was erased, and of whom the log's files still tell.
     pub erasures: RwLock<Erasures>,
+    /// What is taken now.
+    pub trends: RwLock<Trends>,
+    /// What is taken with what since the model was trained.
+    pub overlay: RwLock<Overlay>,
+    /// The attributes of shoppers that make cohorts.
+    cohorts: Vec<String>,
     /// Digests of the chunks of imports that are on disk whole.
     pub imported: RwLock<HashSet<u128>>,
     buyers: RwLock<Vec<u32>>,
@@ -60,8 +76,9 @@ pub struct Live {
 }
 
 impl Live {
-    /// An empty store that keeps `history_limit` events of each shopper.
-    pub fn new(history_limit: usize) -> Self {
+    /// An empty store that keeps `history_limit` events of each shopper; `cohorts`: the
+    /// attributes by which shoppers are alike, the one to give up last first.
+    pub fn new(history_limit: usize, cohorts: Vec<String>) -> Self {
         Self {
             users: RwLock::default(),
             items: RwLock::default(),
@@ -69,6 +86,9 @@ impl Live {
             catalogue: RwLock::default(),
             profiles: RwLock::default(),
             erasures: RwLock::default(),
+            trends: RwLock::default(),
+            overlay: RwLock::default(),
+            cohorts,
             imported: RwLock::default(),
             buyers: RwLock::default(),
             offset: AtomicU64::new(0),
@@ -117,8 +137,54 @@ impl Live {
             }
             buyers[item] += 1;
         }
+        let weight = kind_weight(event.kind);
+        if weight > 0.0 {
+            let cohorts = self.cohorts_of(event.user);
+            self.trends.write().note(event.item, weight, event.time_ms, &cohorts);
+        }
         self.events.fetch_add(1, Ordering::Relaxed);
         self.newest_ms.fetch_max(event.time_ms, Ordering::Relaxed);
+    }
+
+    fn cohorts_of(&self, user: UserIdx) -> Vec<String> {
+        let profiles = self.profiles.read();
+        profiles.get(user).map_or_else(Vec::new, |user| self.cohorts(&user.attributes))
+    }
+
+    /// The cohorts of shoppers with these attributes, the narrowest first.
+    pub fn cohorts(&self, attributes: &BTreeMap<String, String>) -> Vec<String> {
+        trends::cohorts(attributes, &self.cohorts)
+    }
+
+    /// Takes into the overlay what an event that was applied says of pairs.
+    pub fn note_pairs(&self, offset: Offset, event: &StoredEvent<'_>) {
+        if kind_weight(event.kind) < TAKEN {
+            return;
+        }
+        let taken = |e: &&HistoryEvent| kind_weight(e.kind) >= TAKEN;
+        let others = self.histories.of(event.user, |history| {
+            let before = history.iter().filter(|e| e.item == event.item).filter(taken).count();
+            let mut others = Vec::with_capacity(overlay::PARTNERS);
+            // Who took it before has made its pairs.
+            for other in history.iter().rev().filter(taken).filter(|_| before == 1) {
+                if others.len() == overlay::PARTNERS {
+                    break;
+                }
+                if other.item != event.item && !others.contains(&other.item) {
+                    others.push(other.item);
+                }
+            }
+            others
+        });
+        if !others.is_empty() {
+            self.overlay.write().note(offset, event.item, &others);
+        }
+    }
+
+    /// Items taken with any of `items` since the model was trained, by at least `least`
+    /// shoppers, best first, with scores from 0 to 1.
+    pub fn beside(&self, items: &[ItemIdx], least: u32) -> Vec<Scored> {
+        self.overlay.read().beside(items, least, &self.buyers.read())
     }
 
     /// Forgets a shopper: their name, what is known of them, what they did.

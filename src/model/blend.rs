@@ -61,7 +61,7 @@ impl BlendSettings {
             Source::Session => self.session,
             Source::Transition => self.transition,
             Source::Popular => self.popular,
-            Source::Catalog | Source::BoughtTogether => 0.0,
+            _ => 0.0,
         }
     }
 
@@ -76,7 +76,7 @@ impl BlendSettings {
             Source::Session => self.session = weight,
             Source::Transition => self.transition = weight,
             Source::Popular => self.popular = weight,
-            Source::Catalog | Source::BoughtTogether => {}
+            _ => {}
         }
     }
 }

@@ -32,6 +32,12 @@ pub enum Source {
     Catalog,
     /// Bought in the same baskets.
     BoughtTogether,
+    /// Taken by the same shoppers since the model was trained.
+    Fresh,
+    /// Alike in what the catalogue says of them.
+    Content,
+    /// Bought together with others of the category.
+    Category,
 }
 
 impl Source {
@@ -60,6 +66,9 @@ impl Source {
             Source::Popular => "popular",
             Source::Catalog => "catalog",
             Source::BoughtTogether => "bought_together",
+            Source::Fresh => "fresh",
+            Source::Content => "content",
+            Source::Category => "category",
         }
     }
 }

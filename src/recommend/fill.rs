@@ -3,6 +3,7 @@
 
 use super::Recommended;
 use crate::domain::ItemIdx;
+use crate::domain::topk::Scored;
 use crate::live::ItemMask;
 use crate::model::{Ranking, Source};
 
@@ -17,18 +18,24 @@ pub(super) fn fill<'a>(
 ) {
     list.iter().for_each(|r| mask.forbid(r.item));
     for ranking in rankings {
-        let missing = limit.saturating_sub(list.len());
-        let found: Vec<(ItemIdx, f32)> = ranking
-            .iter()
-            .filter(|s| mask.allows(s.idx))
-            .take(missing)
-            .map(|s| (s.idx, s.score))
-            .collect();
-        append(list, Source::Popular, &found, mask);
+        fill_from(list, limit, ranking.iter(), mask);
     }
     let missing = limit.saturating_sub(list.len());
     let rest: Vec<(ItemIdx, f32)> = mask.iter().take(missing).map(|item| (item, 0.0)).collect();
     append(list, Source::Catalog, &rest, mask);
+}
+
+/// The same from one ranking, as far as it goes.
+pub(super) fn fill_from(
+    list: &mut Vec<Recommended>,
+    limit: usize,
+    ranking: impl Iterator<Item = Scored>,
+    mask: &mut ItemMask,
+) {
+    let missing = limit.saturating_sub(list.len());
+    let offered = ranking.filter(|s| mask.allows(s.idx)).take(missing);
+    let found: Vec<(ItemIdx, f32)> = offered.map(|s| (s.idx, s.score)).collect();
+    append(list, Source::Popular, &found, mask);
 }
 
 fn append(

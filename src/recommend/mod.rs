@@ -4,6 +4,8 @@
 //!
 //! - [`query`]: what is asked, and what may be offered (the shelf)
 //! - [`sources`]: each way to propose candidates
+//! - [`cold`]: items and shoppers that the model knows nothing of
+//! - [`fresh`]: what was taken together since the model was trained
 //! - [`blend`]: one score from several sources
 //! - [`features`]: what the second stage is told
 //! - [`fill`]: popular items, then the catalogue, where candidates run out
@@ -12,8 +14,10 @@
 //! - [`scratch`]: memory that requests reuse
 
 pub mod blend;
+mod cold;
 pub mod features;
 pub mod fill;
+mod fresh;
 pub mod prepared;
 pub mod query;
 pub mod related;
@@ -50,6 +54,8 @@ pub enum Basis {
     Session,
     /// Nothing known: a popular list.
     Popular,
+    /// Nothing known but attributes: what those take now who have the same.
+    Attributes,
 }
 
 /// A personalised list, best first.
@@ -61,6 +67,8 @@ pub struct List {
     pub basis: Basis,
     /// Whether the second stage was left out for want of time.
     pub reduced: bool,
+    /// With [`Basis::Attributes`]: the narrowest cohort that the list came from.
+    pub cohort: String,
 }
 
 /// The best `k` candidates of one source, with its own scores, best first: what
@@ -97,23 +105,42 @@ pub fn stage_rows(
 pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> List {
     let popularity = &snapshot.parts.popularity;
     query.shelf.mask(&mut scratch.mask);
-    if let Some(items) = prepared::answer(snapshot, query, scratch) {
-        return List { items, basis: Basis::History, reduced: false };
+    if let Some(mut items) = prepared::answer(snapshot, query, scratch) {
+        if !query.fresh.is_empty() {
+            query.exclude(snapshot, scratch);
+            fresh::merge(&mut items, query.fresh, query.limit, &mut scratch.mask);
+        }
+        return List { items, basis: Basis::History, reduced: false, cohort: String::new() };
     }
     query.exclude(snapshot, scratch);
-    let basis = query.basis(snapshot, scratch);
+    let known = query.basis(snapshot, scratch);
     let mut items = match query.strategy {
-        _ if basis == Basis::Popular => Vec::new(),
+        _ if known == Basis::Popular => Vec::new(),
         Some(source) => blend::single(snapshot, source, query, scratch),
         None => blend::blend(snapshot, query, scratch),
     };
+    if known == Basis::Popular && query.strategy.is_none() {
+        cold::alike_to_newest(query, scratch);
+        let alike = scratch.candidates.iter();
+        let source = Source::Content;
+        items.extend(alike.map(|s| Recommended { item: s.idx, score: s.score, source }));
+    }
+    if query.strategy.is_none() {
+        fresh::merge(&mut items, query.fresh, query.limit, &mut scratch.mask);
+    }
+    let mut basis = if items.is_empty() { known } else { query.own_basis(known) };
+    let mut cohort = String::new();
+    if basis == Basis::Popular {
+        cohort = cold::taken_now(query, &mut items, &mut scratch.mask);
+        basis = if cohort.is_empty() { basis } else { Basis::Attributes };
+    }
     fill::fill(
         &mut items,
         query.limit,
         [&popularity.trending, &popularity.all_time],
         &mut scratch.mask,
     );
-    let blended = query.strategy.is_none() && basis != Basis::Popular;
+    let blended = query.strategy.is_none() && known != Basis::Popular;
     let reduced = query.hurried && blended && !query.second_stage(snapshot).is_empty();
-    List { items, basis, reduced }
+    List { items, basis, reduced, cohort }
 }

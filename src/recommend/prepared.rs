@@ -73,6 +73,8 @@ pub fn prepare(
             shelf,
             strategy: None,
             repeat: policy,
+            fresh: &[],
+            trends: &[],
             hurried: false,
         };
         shelf.mask(&mut scratch.mask);

@@ -1,8 +1,9 @@
 //! What is asked for, and what may be offered.
 
 use super::{Basis, Scratch};
+use crate::domain::topk::Scored;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx, UserIdx};
-use crate::live::{Catalogue, Filter, ItemMask};
+use crate::live::{Catalogue, Filter, ItemMask, Trend};
 use crate::matrix::Weighting;
 use crate::matrix::weight::{self, kind_weight};
 use crate::model::{SecondStage, Settings, Snapshot, Source};
@@ -82,6 +83,11 @@ pub struct Query<'a> {
     pub strategy: Option<Source>,
     /// Whether bought items may come back.
     pub repeat: RepeatPolicy,
+    /// What the shopper's items were taken with since the model was trained, best first,
+    /// with scores from 0 to 1.
+    pub fresh: &'a [Scored],
+    /// What is taken now, the narrowest cohort first: for a shopper who has done nothing.
+    pub trends: &'a [Trend],
     /// Whether a list now is worth more than a better one later: no second stage then.
     pub hurried: bool,
 }
@@ -165,12 +171,19 @@ impl Query<'_> {
             snapshot.parts.user_cf.item_norm.get(item as usize).is_some_and(|&n| n > 0.0)
         };
         let speaks = |e: &HistoryEvent| kind_weight(e.kind) > 0.0 && known(e.item);
-        if !scratch.events.iter().any(speaks) {
-            Basis::Popular
-        } else if self.history.is_empty() {
-            Basis::Session
+        if scratch.events.iter().any(speaks) {
+            self.own_basis(Basis::Popular)
         } else {
-            Basis::History
+            Basis::Popular
+        }
+    }
+
+    /// What a list of the shopper's own is built on; `else_basis` where they did nothing.
+    pub(super) fn own_basis(&self, else_basis: Basis) -> Basis {
+        match (self.history.is_empty(), self.session.is_empty()) {
+            (false, _) => Basis::History,
+            (true, false) => Basis::Session,
+            (true, true) => else_basis,
         }
     }
 }

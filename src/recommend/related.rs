@@ -1,18 +1,20 @@
 //! Lists about items, baskets and the store as a whole.
 
-use super::{Query, Recommended, Scratch, Shelf, fill, sources};
+use super::{Query, Recommended, Scratch, Shelf, cold, fill, fresh, sources};
 use crate::domain::ItemIdx;
 use crate::domain::topk::Scored;
 use crate::live::ItemMask;
 use crate::matrix::Csr;
 use crate::model::{Ranking, Snapshot, Source, Window};
 
-/// Items like `item`: those that the same shoppers buy; where they run out, its
-/// neighbours by embedding; then popular items.
+/// Items like `item`: those that the same shoppers buy, of which some may be `fresh`, taken
+/// with it since the model was trained; where they run out, its neighbours by embedding;
+/// then those alike in what the catalogue says; then popular items.
 pub fn similar_items(
     snapshot: &Snapshot,
     item: ItemIdx,
     limit: usize,
+    fresh: &[Scored],
     shelf: &Shelf<'_>,
     scratch: &mut Scratch,
 ) -> Vec<Recommended> {
@@ -22,22 +24,29 @@ pub fn similar_items(
     let mut list = Vec::new();
     sum_rows(&parts.similar, &[item], limit, scratch);
     take(&mut list, Source::ItemCf, limit, scratch);
+    fresh::merge(&mut list, fresh, limit, &mut scratch.mask);
     if list.len() < limit && parts.embeddings.has(item) {
         let vector = parts.embeddings.vector(item);
         let Scratch { mask, walk, candidates, .. } = &mut *scratch;
         *candidates = sources::nearest(&parts.embeddings, vector, limit, shelf.items, mask, walk);
         take(&mut list, Source::Embedding, limit, scratch);
     }
+    if list.len() < limit {
+        cold::alike(&[item], limit, shelf, scratch);
+        take(&mut list, Source::Content, limit, scratch);
+    }
     fill::fill(&mut list, limit, [&parts.popularity.trending], &mut scratch.mask);
     list
 }
 
-/// Complements of a basket: what goes into the same baskets; where that runs
-/// out, what the same shoppers buy; then popular items.
+/// Complements of a basket: what goes into the same baskets, some of it perhaps `fresh`,
+/// taken with the basket's items since the model was trained; where that runs out, what the
+/// same shoppers buy; then what goes with others of the categories; then popular items.
 pub fn bought_together(
     snapshot: &Snapshot,
     basket: &[ItemIdx],
     limit: usize,
+    fresh: &[Scored],
     shelf: &Shelf<'_>,
     scratch: &mut Scratch,
 ) -> Vec<Recommended> {
@@ -47,8 +56,13 @@ pub fn bought_together(
     let mut list = Vec::new();
     sum_rows(&parts.together, basket, limit, scratch);
     take(&mut list, Source::BoughtTogether, limit, scratch);
+    fresh::merge(&mut list, fresh, limit, &mut scratch.mask);
     sum_rows(&parts.similar, basket, limit, scratch);
     take(&mut list, Source::ItemCf, limit, scratch);
+    if list.len() < limit {
+        cold::of_categories(snapshot, basket, limit, shelf, scratch);
+        take(&mut list, Source::Category, limit, scratch);
+    }
     fill::fill(&mut list, limit, [&parts.popularity.trending], &mut scratch.mask);
     list
 }

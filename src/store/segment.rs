@@ -78,6 +78,9 @@ pub fn read(
     })
 }
 
+/// Given a block's header and payload; says what is wrong with it.
+pub type OnBlock<'a> = &'a mut dyn FnMut(&Header, &[u8]) -> Result<(), String>;
+
 /// The same, block by block: each with its header and its payload. What `visit` finds
 /// wrong with a block is damage.
 ///
@@ -88,7 +91,7 @@ pub fn read_blocks(
     base: u64,
     last: bool,
     until: u64,
-    visit: &mut dyn FnMut(&Header, &[u8]) -> Result<(), String>,
+    visit: OnBlock<'_>,
 ) -> Result<Extent, StoreError> {
     let file = File::open(path).map_err(StoreError::io("open", path))?;
     let file_bytes = file.metadata().map_err(StoreError::io("stat", path))?.len();

@@ -130,7 +130,7 @@ pub fn of(source: Source) -> Vec<Dial> {
             f64,
             [2.0, 7.0, 15.0, 30.0, 60.0, 120.0, NEVER]
         )],
-        Source::Catalog | Source::BoughtTogether => Vec::new(),
+        _ => Vec::new(),
     }
 }
 

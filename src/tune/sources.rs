@@ -275,7 +275,7 @@ impl<'a> Bench<'a> {
                 let trained = popularity::train(self.material, &settings.popular);
                 parts.popularity = Arc::new(trained);
             }
-            Source::Catalog | Source::BoughtTogether => {}
+            _ => {}
         }
         self.snapshot.manifest.settings = settings;
         Ok(())

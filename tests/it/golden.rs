@@ -70,6 +70,8 @@ fn lists(events: &UserEvents, trainer: EmbeddingTrainer) -> Lists {
             shelf,
             strategy,
             repeat: RepeatPolicy::Allow,
+            fresh: &[],
+            trends: &[],
             hurried: false,
         };
         let items = recommend(&snapshot, &query, &mut scratch).items;

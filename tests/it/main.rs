@@ -8,6 +8,7 @@ mod crash;
 mod e2e;
 mod evaluate;
 mod filters;
+mod fresh;
 mod golden;
 mod malformed;
 mod privacy;

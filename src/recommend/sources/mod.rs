@@ -45,7 +45,7 @@ pub(super) fn propose(
         Source::Transition => sequence::transition(snapshot, query, k, scratch),
         Source::Popular => popular(snapshot, k, scratch),
         // Not sources of the blend: they come in where a list is filled or asked for by name.
-        Source::Catalog | Source::BoughtTogether => scratch.candidates.clear(),
+        _ => scratch.candidates.clear(),
     }
 }
 

@@ -1,0 +1,186 @@
+//! What is taken now, by everyone and by shoppers alike in what is known of them: sums over
+//! events that fade with a half-life of a week.
+//!
+//! A cohort is what shoppers share of the attributes that count, in their order: of
+//! (segment, country, device), all three, the first two, the first. A list for a shopper who
+//! has done nothing goes from the narrowest cohort that has enough behind it to the wider
+//! ones (back-off), and to everyone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use parking_lot::Mutex;
+
+use crate::domain::topk::{Scored, keep_top};
+use crate::domain::{DAY_MS, ItemIdx};
+
+/// Days after which an event counts half.
+const HALF_LIFE_DAYS: f64 = 7.0;
+/// Events that a cohort must have for its taste to be more than chance.
+const SUPPORT: u64 = 20;
+/// Cohorts that are kept; who would make another counts in the wider ones only.
+const COHORTS: usize = 10_000;
+/// Items of a ranking.
+const RANKED: usize = 1_000;
+/// How long a ranking is good for, in milliseconds.
+const GOOD_MS: i64 = 1_000;
+
+/// What is taken now.
+#[derive(Debug, Default)]
+pub struct Trends {
+    everyone: Counts<Vec<f64>>,
+    cohorts: AHashMap<String, Counts<AHashMap<ItemIdx, f64>>>,
+    /// When the first event was: events count by how long after it they were, so that what
+    /// is summed need not fade.
+    base_ms: Option<i64>,
+}
+
+/// What a cohort takes, best first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trend {
+    /// The cohort, as "segment=new, country=SE"; empty: everyone.
+    pub cohort: String,
+    /// Items.
+    pub items: Arc<Vec<Scored>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts<T> {
+    sums: T,
+    events: u64,
+    ranking: Mutex<Cached>,
+}
+
+/// A ranking, and when of how many events it was made.
+#[derive(Debug, Default)]
+struct Cached {
+    items: Arc<Vec<Scored>>,
+    made_ms: i64,
+    events: u64,
+}
+
+impl<T> Counts<T> {
+    /// The best items, as they were a moment ago; `sums` is asked where that is too long ago.
+    fn ranking(&self, now_ms: i64, sums: impl FnOnce() -> Vec<(ItemIdx, f64)>) -> Arc<Vec<Scored>> {
+        let mut cached = self.ranking.lock();
+        let young = (now_ms - cached.made_ms).abs() < GOOD_MS;
+        if cached.events != self.events && !young {
+            let sums = sums();
+            let most = sums.iter().map(|(_, sum)| *sum).fold(0.0, f64::max);
+            let scored = sums.into_iter().filter(|(_, sum)| *sum > 0.0);
+            // Shares of the best: the sums themselves may be beyond what an f32 holds.
+            let share = |(idx, sum): (ItemIdx, f64)| Scored { idx, score: (sum / most) as f32 };
+            let mut items: Vec<Scored> = scored.map(share).collect();
+            keep_top(&mut items, RANKED);
+            *cached = Cached { items: Arc::new(items), made_ms: now_ms, events: self.events };
+        }
+        cached.items.clone()
+    }
+}
+
+impl Trends {
+    /// A shopper of these cohorts took an item; `weight` is what the event's kind says.
+    pub fn note(&mut self, item: ItemIdx, weight: f32, time_ms: i64, cohorts: &[String]) {
+        let base_ms = *self.base_ms.get_or_insert(time_ms);
+        let half_lives = (time_ms - base_ms) as f64 / (HALF_LIFE_DAYS * DAY_MS as f64);
+        // Within what an f64 holds: nineteen years either way.
+        let sum = f64::from(weight) * half_lives.clamp(-1_000.0, 1_000.0).exp2();
+        let everyone = &mut self.everyone.sums;
+        if everyone.len() <= item as usize {
+            everyone.resize(item as usize + 1, 0.0);
+        }
+        everyone[item as usize] += sum;
+        self.everyone.events += 1;
+        for cohort in cohorts {
+            if !self.cohorts.contains_key(cohort) {
+                if self.cohorts.len() == COHORTS {
+                    continue;
+                }
+                self.cohorts.insert(cohort.clone(), Counts::default());
+            }
+            let Some(counts) = self.cohorts.get_mut(cohort) else { continue };
+            *counts.sums.entry(item).or_default() += sum;
+            counts.events += 1;
+        }
+    }
+
+    /// What these cohorts take, the narrowest first, and everyone.
+    pub fn of(&self, cohorts: &[String], now_ms: i64) -> Vec<Trend> {
+        let known = cohorts.iter().filter_map(|name| Some((name, self.cohorts.get(name)?)));
+        let supported = known.filter(|(_, counts)| counts.events >= SUPPORT);
+        let narrow = supported.map(|(name, counts)| {
+            let sums = || counts.sums.iter().map(|(&idx, &sum)| (idx, sum)).collect();
+            Trend { cohort: name.clone(), items: counts.ranking(now_ms, sums) }
+        });
+        let sums = || (0..).zip(self.everyone.sums.iter().copied()).collect();
+        let everyone = Trend { cohort: String::new(), items: self.everyone.ranking(now_ms, sums) };
+        narrow.chain([everyone]).collect()
+    }
+}
+
+/// The cohorts of a shopper with these attributes, the narrowest first; `counting`: the
+/// attributes that count, the one to give up last first.
+pub fn cohorts(attributes: &BTreeMap<String, String>, counting: &[String]) -> Vec<String> {
+    let mut cohorts = Vec::new();
+    let mut name = String::new();
+    for key in counting {
+        let Some(value) = attributes.get(key) else { continue };
+        if !name.is_empty() {
+            name += ", ";
+        }
+        name += &format!("{key}={value}");
+        cohorts.push(name.clone());
+    }
+    cohorts.reverse();
+    cohorts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(pairs: &[(&str, &str)]) -> Vec<String> {
+        let attributes = pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let counting = ["segment", "country"].map(str::to_owned);
+        cohorts(&attributes, &counting)
+    }
+
+    #[test]
+    fn cohorts_are_given_up_one_attribute_at_a_time() {
+        assert_eq!(
+            names(&[("country", "SE"), ("age", "7"), ("segment", "new")]),
+            ["segment=new, country=SE", "segment=new"]
+        );
+        assert_eq!(names(&[("country", "SE")]), ["country=SE"]);
+        assert!(names(&[]).is_empty());
+    }
+
+    #[test]
+    fn what_a_cohort_takes_comes_before_what_everyone_takes() {
+        let mut trends = Trends::default();
+        let (se, no) = (names(&[("country", "SE")]), names(&[("country", "NO")]));
+        for n in 0..SUPPORT as i64 {
+            trends.note(1, 1.0, n, &se);
+            trends.note(2, 1.0, n, &[]);
+            trends.note(2, 1.0, n, &[]);
+        }
+        trends.note(3, 1.0, 0, &no);
+        let of = |trends: &Trends, cohorts: &[String], now_ms| -> Vec<(String, Vec<u32>)> {
+            let found = trends.of(cohorts, now_ms).into_iter();
+            found.map(|t| (t.cohort, t.items.iter().map(|s| s.idx).collect())).collect()
+        };
+        let everyone = (String::new(), vec![2, 1, 3]);
+        assert_eq!(of(&trends, &se, 5_000), [("country=SE".into(), vec![1]), everyone.clone()]);
+        assert_eq!(of(&trends, &no, 5_000), std::slice::from_ref(&everyone), "one is chance");
+        // A fortnight later one event counts as much as four of then.
+        for _ in 0..12 {
+            trends.note(3, 1.0, 14 * DAY_MS, &[]);
+        }
+        assert_eq!(of(&trends, &[], 5_500), [everyone], "a ranking is good for a second");
+        assert_eq!(of(&trends, &[], 6_000)[0].1, [3, 2, 1]);
+        // However far apart, sums stay finite.
+        trends.note(4, 1.0, 4_000 * 7 * DAY_MS, &[]);
+        assert_eq!(of(&trends, &[], 9_000)[0].1[0], 4);
+    }
+}
