@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use clap::Args;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Streaming};
 
 use super::Failure;
 use crate::api::catalog::CatalogApi;
+use crate::api::event::EventApi;
 use crate::api::model::ModelApi;
 use crate::api::pb;
 use crate::api::pb::catalog_service_client::CatalogServiceClient;
 use crate::api::pb::catalog_service_server::CatalogService;
+use crate::api::pb::event_service_client::EventServiceClient;
+use crate::api::pb::event_service_server::EventService;
 use crate::api::pb::model_service_client::ModelServiceClient;
 use crate::api::pb::model_service_server::ModelService;
 use crate::api::pb::recommendation_service_client::RecommendationServiceClient;
@@ -28,6 +31,9 @@ pub struct Target {
     #[arg(long, value_name = "ADDR")]
     server: Option<String>,
 }
+
+/// A service's refusal, for callers that need not know what carries it.
+pub use tonic::Status as Refused;
 
 /// A data folder, or a server.
 pub enum Backend {
@@ -54,17 +60,45 @@ impl Target {
             }
             return Ok(Backend::Local(Arc::new(Engine::open(&config.data, config.engine())?)));
         };
+        Backend::connect(address).await
+    }
+}
+
+impl Backend {
+    /// Connects to a server.
+    ///
+    /// # Errors
+    /// A sentence, where none answers.
+    pub async fn connect(address: &str) -> Result<Self, Failure> {
         let address =
-            if address.contains("://") { address.clone() } else { format!("http://{address}") };
+            if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
         let channel = Endpoint::from_shared(address.clone())?
             .connect()
             .await
             .map_err(|e| format!("no server answers at {address}: {e}"))?;
         Ok(Backend::Remote(channel))
     }
-}
 
-impl Backend {
+    /// Records events.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn write_events(
+        &self,
+        events: Vec<pb::Event>,
+    ) -> Result<pb::WriteEventsResponse, Refused> {
+        let request = pb::WriteEventsRequest { events };
+        let response = match self {
+            Backend::Local(engine) => {
+                EventApi::new(engine.clone()).write_events(Request::new(request)).await
+            }
+            Backend::Remote(channel) => {
+                EventServiceClient::new(channel.clone()).write_events(request).await
+            }
+        };
+        Ok(response?.into_inner())
+    }
+
     /// Asks for a personalised list.
     ///
     /// # Errors
@@ -72,7 +106,7 @@ impl Backend {
     pub async fn recommend(
         &self,
         request: pb::RecommendRequest,
-    ) -> Result<pb::RecommendResponse, Status> {
+    ) -> Result<pb::RecommendResponse, Refused> {
         let response = match self {
             Backend::Local(engine) => {
                 RecommendationService::recommend(
@@ -95,7 +129,7 @@ impl Backend {
     pub async fn similar_items(
         &self,
         request: pb::SimilarItemsRequest,
-    ) -> Result<pb::SimilarItemsResponse, Status> {
+    ) -> Result<pb::SimilarItemsResponse, Refused> {
         let response = match self {
             Backend::Local(engine) => {
                 RecommendationService::similar_items(
@@ -129,7 +163,7 @@ impl Backend {
     ///
     /// # Errors
     /// The service's status.
-    pub async fn models(&self) -> Result<Vec<pb::Model>, Status> {
+    pub async fn models(&self) -> Result<Vec<pb::Model>, Refused> {
         let request = pb::ListModelsRequest {};
         let response = match self {
             Backend::Local(engine) => {
@@ -149,7 +183,7 @@ impl Backend {
     pub async fn train(
         &self,
         mut report: impl FnMut(&pb::WatchTrainingResponse),
-    ) -> Result<pb::WatchTrainingResponse, Status> {
+    ) -> Result<pb::WatchTrainingResponse, Refused> {
         let mut stream = match self {
             Backend::Local(engine) => {
                 let api = ModelApi::new(engine.clone());
@@ -169,7 +203,7 @@ impl Backend {
             report(&message);
             last = Some(message);
         }
-        last.ok_or_else(|| Status::unavailable("the server ended before the training did"))
+        last.ok_or_else(|| Refused::unavailable("the server ended before the training did"))
     }
 }
 
@@ -179,7 +213,7 @@ enum Progress {
 }
 
 impl Progress {
-    async fn next(&mut self) -> Result<Option<pb::WatchTrainingResponse>, Status> {
+    async fn next(&mut self) -> Result<Option<pb::WatchTrainingResponse>, Refused> {
         match self {
             Progress::Local(stream) => tokio_stream::StreamExt::next(stream).await.transpose(),
             Progress::Remote(stream) => stream.message().await,

@@ -3,7 +3,9 @@
 //!
 //! - [`load`]: the load generator
 //! - [`writes`]: what taking events in costs
+//! - [`effect`]: how soon an event shows
 
+mod effect;
 mod load;
 mod writes;
 
@@ -80,7 +82,7 @@ impl Bench {
         let data =
             temporary.as_ref().map_or(config.data.clone(), |folder| folder.path().join("data"));
         if let Some(folder) = &temporary {
-            self.prepare(folder.path(), &data)?;
+            prepare(folder.path(), &data, [self.users, self.items, self.events])?;
         }
         let asked = Asked::of(&data, config)?;
         let limit = ["--limit".to_owned(), self.limit.to_string()];
@@ -103,7 +105,9 @@ impl Bench {
         );
         // The training goes on in the server.
         drop((server, ceiling));
-        writes::measure(Duration::from_secs(self.seconds))
+        let duration = Duration::from_secs(self.seconds);
+        writes::measure(duration)?;
+        effect::measure(config, duration, self.limit)
     }
 
     fn pace(&self, rate: Option<f64>) -> Pace {
@@ -174,30 +178,6 @@ impl Bench {
         println!("the same beside a training: p50 {p50:.2} ms, p99 {p99:.2} ms{note}");
         Ok(())
     }
-
-    /// Makes a synthetic store, imports it and trains.
-    fn prepare(&self, folder: &Path, data: &Path) -> Result<(), Failure> {
-        let log: PathBuf = folder.join("store.csv");
-        let (log, data) = (log.display().to_string(), data.display().to_string());
-        let numbers = [self.users, self.items, self.events].map(|n| n.to_string());
-        let [users, items, events] = &numbers;
-        let synth = ["synth", "--users", users, "--items", items, "--events", events, &log];
-        for arguments in
-            [&synth[..], &["import", &log, "--data", &data], &["train", "--data", &data]]
-        {
-            let started = Instant::now();
-            let status = Command::new(std::env::current_exe()?)
-                .args(arguments)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()?;
-            if !status.success() {
-                return Err(format!("{} failed", arguments[0]).into());
-            }
-            println!("{:<8} {:.1} s", arguments[0], started.elapsed().as_secs_f64());
-        }
-        Ok(())
-    }
 }
 
 const CEILING: &str = "ceiling";
@@ -219,6 +199,28 @@ fn row(name: &str, outcome: &Outcome, cpu: Option<f64>, ceiling: f64) -> Vec<Str
         cpu.map_or_else(String::new, |micros| format!("{micros:.0}")),
         outcome.refused.to_string(),
     ]
+}
+
+/// Makes a synthetic store of so many shoppers, products and events, imports it and trains.
+fn prepare(folder: &Path, data: &Path, size: [u64; 3]) -> Result<(), Failure> {
+    let log: PathBuf = folder.join("store.csv");
+    let (log, data) = (log.display().to_string(), data.display().to_string());
+    let numbers = size.map(|n| n.to_string());
+    let [users, items, events] = &numbers;
+    let synth = ["synth", "--users", users, "--items", items, "--events", events, &log];
+    for arguments in [&synth[..], &["import", &log, "--data", &data], &["train", "--data", &data]] {
+        let started = Instant::now();
+        let status = Command::new(std::env::current_exe()?)
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
+        if !status.success() {
+            return Err(format!("{} failed", arguments[0]).into());
+        }
+        println!("{:<8} {:.1} s", arguments[0], started.elapsed().as_secs_f64());
+    }
+    Ok(())
 }
 
 /// Who and what is asked for.

@@ -8,9 +8,9 @@ use super::{Failure, Server, free_address};
 use crate::api::{codec, pb};
 
 /// Events of a large batch.
-const BATCH: usize = 500;
+pub(super) const BATCH: usize = 500;
 /// Large batches under way at once.
-const WRITERS: usize = 8;
+pub(super) const WRITERS: usize = 8;
 /// Single events under way at once.
 const SINGLES: usize = 64;
 /// Different requests, sent over and over; their events carry no id and so are new each time.
@@ -45,7 +45,8 @@ pub(super) fn measure(duration: Duration) -> Result<(), Failure> {
     Ok(())
 }
 
-fn calls(size: usize) -> Calls {
+/// Batches of so many purchases.
+pub(super) fn calls(size: usize) -> Calls {
     let event = |at: usize| pb::Event {
         kind: pb::EventKind::Purchase.into(),
         // Steps that share no factor with the counts spread over everyone and everything.
