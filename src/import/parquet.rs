@@ -1,6 +1,7 @@
 //! Rows from Parquet files.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,7 +24,7 @@ pub fn open(
     consumed: Arc<AtomicU64>,
 ) -> Result<Box<dyn Reader>, String> {
     let bytes = file.metadata().map_err(|e| e.to_string())?.len();
-    let reader = SerializedFileReader::new(file).map_err(|e| e.to_string())?;
+    let reader = guarded(|| SerializedFileReader::new(file))?.map_err(|e| e.to_string())?;
     let metadata = reader.metadata().file_metadata();
     let rows = metadata.num_rows().max(1) as u64;
     let fields = metadata.schema().get_fields().to_vec();
@@ -40,9 +41,15 @@ pub fn open(
         .with_fields(kept.iter().map(|&f| fields[f].clone()).collect())
         .build()
         .map_err(|e| e.to_string())?;
-    let iter = RowIter::from_file_into(Box::new(reader));
-    let iter = iter.project(Some(projection)).map_err(|e| e.to_string())?;
+    let iter = guarded(|| RowIter::from_file_into(Box::new(reader)).project(Some(projection)))?;
+    let iter = iter.map_err(|e| e.to_string())?;
     Ok(Box::new(Parquet { iter, places, nanoseconds, consumed, bytes, rows, at: 0 }))
+}
+
+/// What the library comes to, which panics over some files that are damaged.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|_| "its pages are not what its header says".to_owned())
 }
 
 /// Nanoseconds have no field type of their own: they come as plain integers.
@@ -67,7 +74,8 @@ struct Parquet {
 impl Reader for Parquet {
     fn next(&mut self, row: &mut Row) -> Result<Option<Result<(), Refusal>>, Broken> {
         row.clear();
-        let Some(next) = self.iter.next() else { return Ok(None) };
+        let broken = |what| Broken { row: self.at, what };
+        let Some(next) = guarded(|| self.iter.next()).map_err(broken)? else { return Ok(None) };
         let before = self.share(self.at);
         self.at += 1;
         self.consumed.fetch_add(self.share(self.at) - before, Ordering::Relaxed);

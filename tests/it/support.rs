@@ -139,14 +139,19 @@ pub struct Process {
 impl Process {
     /// Serves the store in `data` on a free port, without automatic training.
     pub fn start(data: &Path) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_qianmian"))
+        Self::start_with(data, |_| {})
+    }
+
+    /// The same with a command that `change` has changed.
+    pub fn start_with(data: &Path, change: impl FnOnce(&mut Command)) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_qianmian"));
+        command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .env("QIANMIAN_LOGGING__FORMAT", "json")
-            .env("QIANMIAN_TRAIN__AUTOMATIC", "false")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .env("QIANMIAN_TRAIN__AUTOMATIC", "false");
+        change(&mut command);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut seen = String::new();
         let address = loop {
@@ -165,6 +170,21 @@ impl Process {
 
     pub async fn channel(&self) -> Channel {
         Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap()
+    }
+
+    /// Its memory.
+    pub fn memory_mib(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1_024
+    }
+
+    /// `kill`, which it may answer by ending in order; whether it did.
+    pub fn terminate(mut self) -> bool {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").arg(id).status().unwrap().success());
+        self.child.wait().unwrap().success()
     }
 
     /// `kill -9`.
