@@ -6,12 +6,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use indexmap::IndexSet;
 use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 
 use super::State;
+use super::lag::Lag;
 use crate::domain::{Error, Event, Item, Offset, Result, User, Violation};
 use crate::live::{Known, Vocabulary};
 use crate::store::{BlockBuilder, Log, Record, StoredEvent};
@@ -74,6 +76,7 @@ impl Pending {
 struct Request {
     write: Write,
     bytes: usize,
+    arrived: Instant,
     reply: oneshot::Sender<Result<Receipt>>,
 }
 
@@ -108,10 +111,12 @@ impl Committer {
             return Err(overloaded(format!("{waiting} bytes")));
         }
         let (reply, receipt) = oneshot::channel();
-        self.queue()?.try_send(Request { write, bytes, reply }).map_err(|e| match e {
-            mpsc::error::TrySendError::Full(_) => overloaded(format!("{QUEUE} batches")),
-            mpsc::error::TrySendError::Closed(_) => closed(),
-        })?;
+        self.queue()?.try_send(Request { write, bytes, arrived: Instant::now(), reply }).map_err(
+            |e| match e {
+                mpsc::error::TrySendError::Full(_) => overloaded(format!("{QUEUE} batches")),
+                mpsc::error::TrySendError::Closed(_) => closed(),
+            },
+        )?;
         receipt.await.map_err(|_| closed())?
     }
 
@@ -119,7 +124,9 @@ impl Committer {
         let bytes = small_enough(&write)?;
         self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         let (reply, receipt) = oneshot::channel();
-        self.queue()?.blocking_send(Request { write, bytes, reply }).map_err(|_| closed())?;
+        self.queue()?
+            .blocking_send(Request { write, bytes, arrived: Instant::now(), reply })
+            .map_err(|_| closed())?;
         Ok(Pending(receipt))
     }
 
@@ -165,6 +172,7 @@ fn run(
     mut requests: mpsc::Receiver<Request>,
     waiting_bytes: &AtomicUsize,
 ) {
+    let mut lag = Lag::default();
     while let Some(first) = requests.blocking_recv() {
         let (mut records, mut bytes) = (first.write.len(), first.bytes);
         let mut group = vec![first];
@@ -178,6 +186,7 @@ fn run(
         }
         let outcome = commit(&mut log, &mut known, state, &group);
         waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        group.iter().for_each(|request| lag.note(request.arrived));
         acknowledge(group, outcome);
     }
 }

@@ -2,7 +2,8 @@
 //! behind one façade. What the api and the cli call; knows nothing of either.
 //!
 //! - [`options`]: its part of the configuration
-//! - [`committer`]: the one thread that writes: log, then live state, then ack
+//! - [`committer`]: the one thread that writes: log, then live state, then ack; [`lag`]: how
+//!   long that takes
 //! - [`trainer`]: the one thread that trains, and when; [`training`]: what it does then
 //! - [`erasure`]: what a training does first: rewrites the log without erased users
 //! - [`users`], [`pseudonyms`]: users as data, and their names in the store
@@ -15,6 +16,7 @@ pub mod batch;
 pub mod committer;
 mod erasure;
 pub mod import;
+mod lag;
 pub mod models;
 pub mod options;
 pub mod pseudonyms;

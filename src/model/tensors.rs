@@ -275,11 +275,10 @@ impl Reader<'_, '_> {
             codes: Codes::default(),
         };
         let items = embeddings.fold_in.len();
-        let area = |side: u64, other: u64| side.checked_mul(other).unwrap_or(u64::MAX);
         let inside = |ids: &[u32]| ids.iter().all(|&n| (n as usize) < items);
         let gram = embeddings.ridge.as_ref().map(|ridge| ridge.gram.len() as u64);
-        let fits = embeddings.vectors.len() as u64 == area(items as u64, dimensions)
-            && gram.is_none_or(|gram| gram == area(dimensions, dimensions))
+        let fits = embeddings.vectors.len() as u64 == (items as u64).saturating_mul(dimensions)
+            && gram.is_none_or(|gram| gram == dimensions.saturating_mul(dimensions))
             && inside(&embeddings.ann.side)
             && (embeddings.ann.layers.is_empty() || inside(&[embeddings.ann.entry]))
             && embeddings.ann.layers.iter().all(|layer| {

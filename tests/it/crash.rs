@@ -69,3 +69,17 @@ async fn survive(rounds: u64) {
     }
     assert!(acknowledged.load(Ordering::Relaxed) > rounds as u32, "the writer made progress");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_to_end_it_ends_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path());
+    let mut client = EventServiceClient::new(server.channel().await);
+    client.write_events(batch(0)).await.unwrap();
+    drop(client);
+    assert!(server.terminate(), "with success");
+    let server = Process::start(folder.path());
+    let mut client = EventServiceClient::new(server.channel().await);
+    let receipt = client.write_events(batch(0)).await.unwrap().into_inner();
+    assert_eq!((receipt.recorded, receipt.duplicates), (0, BATCH as i32));
+}
