@@ -30,8 +30,16 @@ pub(super) fn is_owed(state: &State) -> bool {
         || !state.live.erasures.read().in_files().is_empty()
 }
 
-/// Removes the models that may know a user who was erased since they were trained; the one
-/// that answers too, which happens where there was nothing left to train another on.
+/// Removes the models that may know a user who was erased since they were trained. The one
+/// that answers stays even where somebody was erased while it was trained: the training for
+/// them comes next.
 pub(super) fn remove_models(state: &State) {
-    state.models.remove(|offset| state.live.erasures.read().concern(offset));
+    state.models.remove_idle(|offset| state.live.erasures.read().concern(offset));
+}
+
+/// Where nothing is left to train on, no later model will replace one that knows erased users.
+pub(super) fn remove_last_model(state: &State) {
+    if is_owed(state) {
+        state.models.remove_all();
+    }
 }

@@ -67,14 +67,20 @@ impl Models {
         self.generation().max(disk::newest_generation(&self.folder)) + 1
     }
 
-    /// Removes the snapshots trained on a log of so many records of which `concerns` says so,
-    /// and those that cannot be read.
-    pub(crate) fn remove(&self, concerns: impl Fn(Offset) -> bool) {
-        if self.active().is_some_and(|active| concerns(active.manifest.offset)) {
-            self.published.store(Arc::default());
-            self.generation.send_replace(0);
-        }
-        disk::retain(&self.folder, |manifest| !concerns(manifest.offset));
+    /// Removes the snapshots, but not the one that answers, of which `concerns` says so for
+    /// the records they were trained on, and those that cannot be read.
+    pub(crate) fn remove_idle(&self, concerns: impl Fn(Offset) -> bool) {
+        let active = self.generation();
+        disk::retain(&self.folder, |manifest| {
+            manifest.generation == active || !concerns(manifest.offset)
+        });
+    }
+
+    /// Removes all snapshots: none answers any more.
+    pub(crate) fn remove_all(&self) {
+        self.published.store(Arc::default());
+        self.generation.send_replace(0);
+        disk::retain(&self.folder, |_| false);
     }
 
     /// Persists a snapshot, then lets it answer, then drops the oldest beyond `keep`.

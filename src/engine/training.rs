@@ -38,7 +38,11 @@ impl Worker {
         let (settings, sources) = (tuned.settings, tuned.sources());
         let material = Material::new(&events);
         let trained = train(&material, &settings, &sources, self.options.seed, control)
-            .inspect_err(|e| self.give_up(e))
+            .inspect_err(|e| {
+                if matches!(e, TrainError::Empty) {
+                    erasure::remove_last_model(&self.state);
+                }
+            })
             .map_err(|e| failed(&e))?;
         drop(material);
         let manifest = Manifest {
@@ -63,14 +67,6 @@ impl Worker {
         self.state.live.overlay.write().forget_before(offset);
         erasure::remove_models(&self.state);
         Ok(generation)
-    }
-
-    /// Where nothing is left to train on, no later model will replace one that knows users
-    /// who are erased.
-    fn give_up(&self, error: &TrainError) {
-        if matches!(error, TrainError::Empty) {
-            erasure::remove_models(&self.state);
-        }
     }
 
     /// Lists for those who were there last, as many as the time for them allows. They are

@@ -127,6 +127,34 @@ async fn an_erased_user_is_gone_from_answers_at_once_and_from_every_file_soon() 
     assert_eq!(engine.recommend(&ask("Erika")).unwrap().basis, Basis::History);
 }
 
+/// Found by the soak: a model whose training an erasure had interrupted was removed as soon
+/// as it answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_erased_during_a_training_leaves_its_model_until_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = std::sync::Arc::new(Engine::open(folder.path(), support::quiet()).unwrap());
+    engine.record(log()).await.unwrap();
+    support::trained(&engine).await;
+    for user in ["u1", "u2", "u3", "u7", "u8"] {
+        engine.erase_user(user).await.unwrap();
+        // Whatever the trainer is at, a model answers.
+        for _ in 0..40 {
+            assert!(engine.recommend(&ask("u4")).unwrap().generation > 0);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    for _ in 0..400 {
+        let model = engine.models().active().unwrap();
+        if model.manifest.offset >= engine.live().offset() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(engine.models().list().len(), 1);
+    let text = decoded(folder.path());
+    assert!(!text.contains("User(\"u7\")") && text.contains("User(\"u4\")"), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_user_takes_the_model_along() {
     let folder = tempfile::tempdir().unwrap();
