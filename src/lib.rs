@@ -22,7 +22,7 @@
 //! | [`recommend`] | the funnel, pure: sources, blend, fill, related lists |
 //! | [`train`] | the trainers: popularity, item CF, baskets, user CF, embeddings, graph |
 //! | [`model`] | the snapshot and its parts, on disk and in memory |
-//! | [`live`] | what every event changes: vocabulary, histories, catalogue |
+//! | [`live`] | what every write changes: vocabulary, histories, catalogue, profiles, trends |
 //! | [`matrix`] | the user-item matrix: weighting, sparse rows, baskets |
 //! | [`import`] | files to events and items: formats, mapping, cleaning |
 //! | [`store`] | the durable log and the data folder |

@@ -138,10 +138,18 @@ async fn announce(health: &HealthReporter) {
     health.set_not_serving::<RecommendationServiceServer<RecommendationApi>>().await;
 }
 
-/// Recommendations serve once a model is published.
+/// Recommendations serve while a model is published.
 async fn announce_models(health: HealthReporter, engine: Arc<Engine>) {
     let mut generation = engine.models().watch();
-    if generation.wait_for(|&generation| generation > 0).await.is_ok() {
-        health.set_serving::<RecommendationServiceServer<RecommendationApi>>().await;
+    loop {
+        type Service = RecommendationServiceServer<RecommendationApi>;
+        let published = *generation.borrow_and_update() > 0;
+        match published {
+            true => health.set_serving::<Service>().await,
+            false => health.set_not_serving::<Service>().await,
+        }
+        if generation.changed().await.is_err() {
+            return;
+        }
     }
 }

@@ -186,7 +186,9 @@ fn run(
         }
         let outcome = commit(&mut log, &mut known, state, &group);
         waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        group.iter().for_each(|request| lag.note(request.arrived));
+        if outcome.is_ok() {
+            group.iter().for_each(|request| lag.note(request.arrived));
+        }
         acknowledge(group, outcome);
     }
 }
@@ -230,12 +232,12 @@ fn commit(
         Ok(first) => {
             staged.users.publish(&state.live.users);
             staged.items.publish(&state.live.items);
-            // What comes in bulk is of the past: the next training tells what it says.
-            let now = !group.iter().any(|request| matches!(request.write, Write::Imported(..)));
+            // Before the first model there is nothing that pairs could be newer than.
+            let trained = state.models.generation() > 0;
             for (offset, record) in (first..).zip(&staged.records) {
                 state.live.apply(offset, record);
                 if let Record::Event(event) = record
-                    && now
+                    && trained
                 {
                     state.live.note_pairs(offset, event);
                 }

@@ -4,42 +4,55 @@
 use super::State;
 use super::committer::{Committer, Write};
 use crate::domain::Result;
+use crate::domain::progress::Control;
 use crate::store::compact;
 
 /// Rewrites the log's files without the users erased so far.
 ///
 /// # Errors
-/// [`crate::domain::Error::Storage`] where the disk refuses; the rest is done by the next
-/// training.
-pub(super) fn rewrite_log(state: &State, committer: &Committer) -> Result<()> {
+/// [`crate::domain::Error::Storage`] where the disk refuses, or `control` says to stop; a
+/// later training does the rest.
+pub(super) fn rewrite_log(
+    state: &State,
+    committer: &Committer,
+    control: &Control<'_>,
+) -> Result<()> {
     let erased = state.live.erasures.read().in_files();
     if erased.is_empty() {
         return Ok(());
     }
     committer.submit_blocking(Write::Seal)?.wait()?;
-    let files = compact(&state.folder.log(), &erased)?;
+    let files = compact(&state.folder.log(), &erased, || control.check().is_err())?;
     state.live.erasures.write().rewritten(&erased);
     tracing::info!(users = erased.len(), files, "the log is rewritten without erased users");
     Ok(())
 }
 
-/// Whether the model that answers may know a user who was erased since it was trained.
+/// Whether a user is erased of whom the log's files, or the model that answers, may know.
 pub(super) fn is_owed(state: &State) -> bool {
+    let erasures = state.live.erasures.read();
     let active = state.models.active();
-    active.is_some_and(|model| state.live.erasures.read().concern(model.manifest.offset))
-        || !state.live.erasures.read().in_files().is_empty()
+    erasures.has_in_files()
+        || active.is_some_and(|model| Some(model.manifest.offset) <= erasures.newest())
 }
 
 /// Removes the models that may know a user who was erased since they were trained. The one
 /// that answers stays even where somebody was erased while it was trained: the training for
 /// them comes next.
 pub(super) fn remove_models(state: &State) {
-    state.models.remove_idle(|offset| state.live.erasures.read().concern(offset));
+    let newest = state.live.erasures.read().newest();
+    if let Some(newest) = newest {
+        state.models.remove_idle(|offset| offset <= newest);
+    }
 }
 
-/// Where nothing is left to train on, no later model will replace one that knows erased users.
+/// The same with the one that answers: nothing is left to train on, so no later model will
+/// replace it.
 pub(super) fn remove_last_model(state: &State) {
-    if is_owed(state) {
-        state.models.remove_all();
+    remove_models(state);
+    let newest = state.live.erasures.read().newest();
+    let active = state.models.active();
+    if active.is_some_and(|model| Some(model.manifest.offset) <= newest) {
+        state.models.remove_active();
     }
 }

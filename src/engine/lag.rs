@@ -1,5 +1,5 @@
 //! How long writes take from their arrival until they are in force, told in the log once a
-//! minute: what an operator looks at when shoppers say that clicks do not count.
+//! minute, by the first write after it: what an operator looks at when shoppers say that clicks do not count.
 
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,7 @@ mod tests {
         let mut lag = Lag { micros: (0..200).map(|n| n * 1_000).collect(), ..Lag::default() };
         assert_eq!(lag.quantiles(), [100.0, 198.0]);
         lag.note(Instant::now() - Duration::from_millis(700));
-        assert!(lag.quantiles()[1] > 199.0);
+        assert!(lag.micros.iter().any(|&micros| micros >= 700_000));
         lag.since -= EVERY;
         lag.note(Instant::now());
         assert_eq!((lag.writes, lag.micros.len()), (0, 0));

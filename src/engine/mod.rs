@@ -111,6 +111,7 @@ impl Engine {
             "store open"
         );
         let state = Arc::new(State { live, models, folder });
+        erasure::remove_models(&state);
         let committer = Arc::new(Committer::start(log, known, state.clone())?);
         let background = Arc::new(background::pool(options.train.threads)?);
         let trainer =
@@ -166,6 +167,7 @@ impl Engine {
         let write = match write {
             Write::Events(events) => Write::Events(self.pseudonyms.of_events(events)),
             Write::Users(users) => Write::Users(self.pseudonyms.of_users(users)),
+            Write::Erase(id, time_ms) => Write::Erase(self.pseudonyms.of(&id).into(), time_ms),
             other => other,
         };
         self.committer.submit_blocking(write)

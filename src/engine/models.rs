@@ -76,11 +76,14 @@ impl Models {
         });
     }
 
-    /// Removes all snapshots: none answers any more.
-    pub(crate) fn remove_all(&self) {
+    /// Removes the snapshot that answers: none does any more.
+    pub(crate) fn remove_active(&self) {
+        let active = self.generation();
         self.published.store(Arc::default());
         self.generation.send_replace(0);
-        disk::retain(&self.folder, |_| false);
+        // Its number is not given out again.
+        disk::note_generation(&self.folder, active);
+        disk::retain(&self.folder, |manifest| manifest.generation != active);
     }
 
     /// Persists a snapshot, then lets it answer, then drops the oldest beyond `keep`.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::Engine;
+use crate::domain::topk::Scored;
 use crate::domain::{Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
 use crate::live::{Filter, Trend};
 use crate::model::{Ranking, Snapshot, Source, Window};
@@ -15,6 +16,8 @@ use crate::recommend::{self, Basis, Query, Recommended, RepeatPolicy, Scratch, S
 /// and events in which they are looked for.
 const NEWEST: usize = 10;
 const LOOKED_AT: usize = 50;
+/// Similar users who may have gone since the training before an answer gets shorter.
+const GONE: usize = 100;
 /// Shoppers who must have taken two items before others are shown the one for the other.
 const SHOWN_TO_OTHERS: u32 = 2;
 
@@ -80,7 +83,7 @@ impl Engine {
     /// As [`Engine::recommend`].
     pub fn recommend_at(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
         let Some(snapshot) = self.models().active() else {
-            return self.live_popular(request);
+            return self.live_popular(request, now_ms);
         };
         let session = self.known_items(&request.session);
         let user = Some(&request.user_id).filter(|id| !id.is_empty());
@@ -168,7 +171,8 @@ impl Engine {
                 user: Some(user),
                 history: &history,
                 session: &[],
-                limit,
+                // The model may know users who have been erased, or have objected, since.
+                limit: limit + GONE,
                 shelf,
                 strategy: None,
                 repeat: RepeatPolicy::Allow,
@@ -183,8 +187,8 @@ impl Engine {
         // The model may know users who have been erased, or have objected, since.
         let shown =
             found.iter().filter(|s| !names.id(s.idx).is_empty() && profiles.consents(s.idx));
-        let entries =
-            shown.map(|s| (names.id(s.idx).to_owned(), s.score, Source::UserCf)).collect();
+        let entry = |s: &Scored| (names.id(s.idx).to_owned(), s.score, Source::UserCf);
+        let entries = shown.take(limit).map(entry).collect();
         Ok(stamped(snapshot.manifest.generation, entries, Basis::History))
     }
 
@@ -213,7 +217,8 @@ impl Engine {
     pub fn popular(&self, window: Window, filter: &Filter, limit: usize) -> Result<Answer> {
         let Some(snapshot) = self.models().active() else {
             let filter = Arc::new(filter.clone());
-            return self.live_popular(&RecommendRequest { filter, limit, ..Default::default() });
+            let request = RecommendRequest { filter, limit, ..Default::default() };
+            return self.live_popular(&request, now_ms());
         };
         let items = self.with_shelf(filter, |shelf, scratch| {
             recommend::popular(&snapshot, window, limit, &shelf, scratch)
@@ -227,14 +232,14 @@ impl Engine {
         })
     }
 
-    fn live_popular(&self, request: &RecommendRequest) -> Result<Answer> {
+    fn live_popular(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
         if self.live().events() == 0 {
             return Err(Error::NotReady(
                 "the store holds no event yet; import a log or write events first".to_owned(),
             ));
         }
         let ranking = Ranking::new(self.live().buyers().into_iter().map(|n| n as f32));
-        let items = self.with_shelf_of(request, now_ms(), |shelf, scratch| {
+        let items = self.with_shelf_of(request, now_ms, |shelf, scratch| {
             related::from_rankings([&ranking], request.limit, &shelf, &mut scratch.mask)
         });
         Ok(self.answer(0, &items, Basis::Popular))

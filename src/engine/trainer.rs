@@ -21,6 +21,8 @@ use crate::recommend::RepeatPolicy;
 
 /// How often schedule and growth are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// When a training that is owed to erased users is tried again.
+const RETRY: Duration = Duration::from_secs(60);
 /// Messages a slow watcher may fall behind before it misses some.
 const WATCH_BUFFER: usize = 64;
 
@@ -229,6 +231,13 @@ fn new_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 
+/// The training before.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    end: Instant,
+    took: Duration,
+}
+
 pub(super) struct Worker {
     pub(super) state: Arc<State>,
     pub(super) committer: Arc<Committer>,
@@ -245,8 +254,8 @@ impl Worker {
         // What the last attempt saw, whether it failed or not: a log that did
         // not grow is not tried again.
         let mut tried = self.state.models.active().map(|s| s.manifest.offset);
-        let mut last_end = self.opened;
-        while let Some(Order { id, quick }) = self.next_order(tried, last_end) {
+        let mut last = Last { end: self.opened, took: Duration::ZERO };
+        while let Some(Order { id, quick }) = self.next_order(tried, last) {
             let started = Instant::now();
             let offset = self.state.live.offset();
             tracing::info!(training = id, offset, "training begins");
@@ -271,12 +280,13 @@ impl Worker {
             }
             drop(orders);
             self.report(TrainingStatus { id, state, elapsed: started.elapsed() });
-            (tried, last_end) = (Some(offset), Instant::now());
+            tried = Some(offset);
+            last = Last { end: Instant::now(), took: started.elapsed() };
         }
     }
 
     /// Waits for the next training to do; none once the store closes.
-    fn next_order(&self, tried: Option<Offset>, last_end: Instant) -> Option<Order> {
+    fn next_order(&self, tried: Option<Offset>, last: Last) -> Option<Order> {
         let mut orders = self.desk.orders.lock();
         loop {
             if orders.closing {
@@ -284,7 +294,7 @@ impl Worker {
             }
             let offset = self.state.live.offset();
             let quiet = std::mem::replace(&mut orders.seen, offset) == offset;
-            let due = orders.holds == 0 && self.is_due(offset, quiet, tried, last_end);
+            let due = orders.holds == 0 && self.is_due(offset, quiet, tried, last);
             let quick = self.state.models.generation() == 0;
             let due = || due.then(|| Order { id: new_id(), quick });
             if let Some(order) = orders.requested.take().or_else(due) {
@@ -295,25 +305,22 @@ impl Worker {
         }
     }
 
-    /// Whether a training should begin of itself. Until the first regular one,
-    /// a young store trains whenever its log has doubled, once it falls quiet.
-    fn is_due(
-        &self,
-        offset: Offset,
-        quiet: bool,
-        tried: Option<Offset>,
-        last_end: Instant,
-    ) -> bool {
+    /// Whether a training should begin of itself. For users who were erased at once, but not
+    /// for more than half of the time, and again after a while where it failed. Until the
+    /// first regular one, a young store trains whenever its log has doubled, once it falls
+    /// quiet.
+    fn is_due(&self, offset: Offset, quiet: bool, tried: Option<Offset>, last: Last) -> bool {
         let before = tried.unwrap_or(0);
         let grown = offset.saturating_sub(before);
-        if grown > 0 && erasure::is_owed(&self.state) {
+        let since = last.end.elapsed();
+        if (grown > 0 && since >= last.took || since >= RETRY) && erasure::is_owed(&self.state) {
             return true;
         }
         if !self.options.automatic || grown == 0 || self.state.live.events() == 0 {
             return false;
         }
         let every = Duration::from_secs(self.options.every_minutes * 60);
-        let scheduled = !every.is_zero() && last_end.elapsed() >= every;
+        let scheduled = !every.is_zero() && since >= every;
         let enough = self.options.new_events > 0 && grown >= self.options.new_events;
         let young = quiet && grown >= before;
         scheduled || enough || young

@@ -32,7 +32,7 @@ impl Worker {
     ) -> Result<Generation> {
         let failed = |e: &dyn std::fmt::Display| Error::Training(e.to_string());
         control.begin(Stage::ReadLog).map_err(|e| failed(&e))?;
-        erasure::rewrite_log(&self.state, &self.committer)?;
+        erasure::rewrite_log(&self.state, &self.committer, control)?;
         let events = self.read_log(offset)?;
         let tuned = self.tune(&events, quick, control).map_err(|e| failed(&e))?;
         let (settings, sources) = (tuned.settings, tuned.sources());

@@ -26,14 +26,19 @@ impl Erasures {
         self.in_files.clone()
     }
 
+    /// Whether there is anyone of whom they do.
+    pub fn has_in_files(&self) -> bool {
+        !self.in_files.is_empty()
+    }
+
     /// The log's files have been rewritten without these shoppers.
     pub fn rewritten(&mut self, without: &HashSet<UserIdx>) {
         self.in_files.retain(|user| !without.contains(user));
     }
 
-    /// Whether a model trained on the log before `offset` may know someone who was erased
-    /// since.
-    pub fn concern(&self, offset: Offset) -> bool {
-        self.newest.is_some_and(|newest| newest >= offset)
+    /// The offset of the newest erasure's record: a model trained on the log before an offset
+    /// up to it may know someone who was erased since.
+    pub fn newest(&self) -> Option<Offset> {
+        self.newest
     }
 }

@@ -11,8 +11,9 @@ use super::filter::Condition;
 use crate::domain::topk::{Scored, keep_top};
 use crate::domain::{Item, ItemIdx, limits};
 
-/// A word that more items share says little of any two of them, and costs much to go through.
-const TELLING: u64 = 5_000;
+/// Items that are looked at, those of the rarest words first: what more share says little of
+/// any two of them, and costs much to go through.
+const LOOKED_AT: u64 = 10_000;
 
 /// What conditions ask about.
 #[derive(Debug, Default)]
@@ -87,14 +88,18 @@ impl Facets {
 
     /// Items alike in what is said of them, best first, at most `k`: those that share
     /// words, each counting ln(1 + items / its items), as a share of what all words of the
-    /// item count together. What thousands have in common counts for nobody.
+    /// item count together. The rarest words are looked at, as long as it is not too much.
     pub fn alike(&self, idx: ItemIdx, item: &Item, items: usize, k: usize) -> Vec<Scored> {
         let mut shared: AHashMap<ItemIdx, f32> = AHashMap::new();
         let mut all = 0.0;
-        for members in self.members_of(item) {
+        let mut rarest: Vec<&RoaringBitmap> = self.members_of(item).collect();
+        rarest.sort_by_key(|members| members.len());
+        let mut looked_at = 0;
+        for members in rarest {
             let telling = (1.0 + items as f32 / members.len() as f32).ln();
             all += telling;
-            if members.len() <= TELLING {
+            looked_at += members.len();
+            if looked_at <= LOOKED_AT {
                 members.iter().for_each(|other| *shared.entry(other).or_default() += telling);
             }
         }

@@ -9,7 +9,7 @@
 //! - [`known`]: what was recorded before, so that a retry adds nothing
 //!
 //! One thread writes (the engine's committer, or the replay at start); any
-//! number read. Locks are taken one at a time and for short.
+//! number read. Locks are held for short; where two are, in the order of the fields.
 
 pub mod catalogue;
 pub mod erasures;
@@ -129,6 +129,11 @@ impl Live {
 
     fn apply_event(&self, event: &StoredEvent<'_>) {
         let first = self.histories.record(event.user, history_event(event));
+        self.events.fetch_add(1, Ordering::Relaxed);
+        self.newest_ms.fetch_max(event.time_ms, Ordering::Relaxed);
+        if !self.profiles.read().consents(event.user) {
+            return;
+        }
         if first {
             let mut buyers = self.buyers.write();
             let item = event.item as usize;
@@ -142,8 +147,6 @@ impl Live {
             let cohorts = self.cohorts_of(event.user);
             self.trends.write().note(event.item, weight, event.time_ms, &cohorts);
         }
-        self.events.fetch_add(1, Ordering::Relaxed);
-        self.newest_ms.fetch_max(event.time_ms, Ordering::Relaxed);
     }
 
     fn cohorts_of(&self, user: UserIdx) -> Vec<String> {
@@ -158,7 +161,7 @@ impl Live {
 
     /// Takes into the overlay what an event that was applied says of pairs.
     pub fn note_pairs(&self, offset: Offset, event: &StoredEvent<'_>) {
-        if kind_weight(event.kind) < TAKEN {
+        if kind_weight(event.kind) < TAKEN || !self.profiles.read().consents(event.user) {
             return;
         }
         let taken = |e: &&HistoryEvent| kind_weight(e.kind) >= TAKEN;
@@ -177,7 +180,7 @@ impl Live {
             others
         });
         if !others.is_empty() {
-            self.overlay.write().note(offset, event.item, &others);
+            self.overlay.write().note(offset, event.user, event.item, &others);
         }
     }
 
@@ -190,8 +193,10 @@ impl Live {
     /// Forgets a shopper: their name, what is known of them, what they did.
     fn erase(&self, user: UserIdx, offset: Offset) {
         let was_known = self.users.write().erase(user);
-        self.profiles.write().erase(user);
         let items = self.histories.erase(user);
+        // Last, since it may say that the history is not to be used.
+        self.profiles.write().erase(user);
+        self.overlay.write().forget_user(user);
         let mut buyers = self.buyers.write();
         for item in items {
             if let Some(buyers) = buyers.get_mut(item as usize) {

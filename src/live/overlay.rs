@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use ahash::AHashMap;
 
 use crate::domain::topk::{Scored, keep_top};
-use crate::domain::{ItemIdx, Offset};
+use crate::domain::{ItemIdx, Offset, UserIdx};
 
 /// Pairs that are remembered; the oldest leave. About 100 bytes each.
 const PAIRS: usize = 500_000;
@@ -23,20 +23,32 @@ const PRIOR: f32 = 3.0;
 /// Most items that are proposed.
 const PROPOSED: usize = 100;
 
+/// Shoppers by item and by what they took beside it.
+type Counts = AHashMap<ItemIdx, AHashMap<ItemIdx, u32>>;
+
+/// A shopper took two items.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    /// When they took the second.
+    offset: Offset,
+    user: UserIdx,
+    items: (ItemIdx, ItemIdx),
+}
+
 /// Counts of pairs since a training.
 #[derive(Debug, Default)]
 pub struct Overlay {
-    counts: AHashMap<ItemIdx, AHashMap<ItemIdx, u32>>,
-    pairs: VecDeque<(Offset, ItemIdx, ItemIdx)>,
+    counts: Counts,
+    pairs: VecDeque<Pair>,
 }
 
 impl Overlay {
-    /// A shopper took `item`, by the record at `offset`, who took `others` before.
-    pub fn note(&mut self, offset: Offset, item: ItemIdx, others: &[ItemIdx]) {
+    /// The shopper `user` took `item`, by the record at `offset`, who took `others` before.
+    pub fn note(&mut self, offset: Offset, user: UserIdx, item: ItemIdx, others: &[ItemIdx]) {
         for &other in others {
             *self.counts.entry(item).or_default().entry(other).or_default() += 1;
             *self.counts.entry(other).or_default().entry(item).or_default() += 1;
-            self.pairs.push_back((offset, item, other));
+            self.pairs.push_back(Pair { offset, user, items: (item, other) });
         }
         while self.pairs.len() > PAIRS {
             self.forget_oldest();
@@ -45,24 +57,25 @@ impl Overlay {
 
     /// A model knows the log before `offset`: what was counted up to there goes.
     pub fn forget_before(&mut self, offset: Offset) {
-        while self.pairs.front().is_some_and(|pair| pair.0 < offset) {
+        while self.pairs.front().is_some_and(|pair| pair.offset < offset) {
             self.forget_oldest();
         }
     }
 
+    /// Forgets what a shopper took.
+    pub fn forget_user(&mut self, user: UserIdx) {
+        let Self { counts, pairs } = self;
+        pairs.retain(|pair| {
+            if pair.user == user {
+                uncount(counts, pair.items);
+            }
+            pair.user != user
+        });
+    }
+
     fn forget_oldest(&mut self) {
-        let Some((_, a, b)) = self.pairs.pop_front() else { return };
-        for (item, other) in [(a, b), (b, a)] {
-            let Some(others) = self.counts.get_mut(&item) else { continue };
-            if let Some(count) = others.get_mut(&other) {
-                *count -= 1;
-                if *count == 0 {
-                    others.remove(&other);
-                }
-            }
-            if others.is_empty() {
-                self.counts.remove(&item);
-            }
+        if let Some(pair) = self.pairs.pop_front() {
+            uncount(&mut self.counts, pair.items);
         }
     }
 
@@ -83,6 +96,21 @@ impl Overlay {
     }
 }
 
+fn uncount(counts: &mut Counts, (a, b): (ItemIdx, ItemIdx)) {
+    for (item, other) in [(a, b), (b, a)] {
+        let Some(others) = counts.get_mut(&item) else { continue };
+        if let Some(count) = others.get_mut(&other) {
+            *count -= 1;
+            if *count == 0 {
+                others.remove(&other);
+            }
+        }
+        if others.is_empty() {
+            counts.remove(&item);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,8 +118,8 @@ mod tests {
     #[test]
     fn pairs_count_both_ways_until_a_model_knows_them() {
         let mut overlay = Overlay::default();
-        overlay.note(10, 7, &[1, 2]);
-        overlay.note(11, 7, &[1]);
+        overlay.note(10, 0, 7, &[1, 2]);
+        overlay.note(11, 1, 7, &[1]);
         let buyers = [0, 50, 1, 0, 0, 0, 0, 2];
         let of = |overlay: &Overlay, item, least| overlay.beside(&[item], least, &buyers);
         assert_eq!(of(&overlay, 1, 1), [Scored { idx: 7, score: 2.0 / 5.0 }]);
@@ -106,10 +134,21 @@ mod tests {
     }
 
     #[test]
+    fn an_erased_shopper_leaves_no_pair() {
+        let mut overlay = Overlay::default();
+        overlay.note(10, 0, 7, &[1, 2]);
+        overlay.note(11, 1, 7, &[1]);
+        overlay.forget_user(0);
+        assert_eq!(overlay.beside(&[7], 1, &[]).len(), 1);
+        overlay.forget_user(1);
+        assert!(overlay.counts.is_empty() && overlay.pairs.is_empty());
+    }
+
+    #[test]
     fn the_oldest_pairs_leave() {
         let mut overlay = Overlay::default();
         for n in 0..PAIRS as u32 + 10 {
-            overlay.note(u64::from(n), n, &[n + 1]);
+            overlay.note(u64::from(n), 0, n, &[n + 1]);
         }
         assert_eq!(overlay.pairs.len(), PAIRS);
         assert!(overlay.beside(&[5], 1, &[]).is_empty());

@@ -19,8 +19,10 @@ use crate::domain::{DAY_MS, ItemIdx};
 const HALF_LIFE_DAYS: f64 = 7.0;
 /// Events that a cohort must have for its taste to be more than chance.
 const SUPPORT: u64 = 20;
-/// Cohorts that are kept; who would make another counts in the wider ones only.
+/// Cohorts that are kept: those that came first.
 const COHORTS: usize = 10_000;
+/// Half-lives after which sums are rewritten, since an f64 holds some thousand.
+const MOST_HALF_LIVES: f64 = 500.0;
 /// Items of a ranking.
 const RANKED: usize = 1_000;
 /// How long a ranking is good for, in milliseconds.
@@ -31,8 +33,8 @@ const GOOD_MS: i64 = 1_000;
 pub struct Trends {
     everyone: Counts<Vec<f64>>,
     cohorts: AHashMap<String, Counts<AHashMap<ItemIdx, f64>>>,
-    /// When the first event was: events count by how long after it they were, so that what
-    /// is summed need not fade.
+    /// A moment: events count by how long after it they were, so that what is summed need
+    /// not fade.
     base_ms: Option<i64>,
 }
 
@@ -83,9 +85,12 @@ impl Trends {
     /// A shopper of these cohorts took an item; `weight` is what the event's kind says.
     pub fn note(&mut self, item: ItemIdx, weight: f32, time_ms: i64, cohorts: &[String]) {
         let base_ms = *self.base_ms.get_or_insert(time_ms);
-        let half_lives = (time_ms - base_ms) as f64 / (HALF_LIFE_DAYS * DAY_MS as f64);
-        // Within what an f64 holds: nineteen years either way.
-        let sum = f64::from(weight) * half_lives.clamp(-1_000.0, 1_000.0).exp2();
+        let mut half_lives = (time_ms - base_ms) as f64 / (HALF_LIFE_DAYS * DAY_MS as f64);
+        if half_lives > MOST_HALF_LIVES {
+            self.rebase(time_ms, (-half_lives).exp2());
+            half_lives = 0.0;
+        }
+        let sum = f64::from(weight) * half_lives.max(-MOST_HALF_LIVES).exp2();
         let everyone = &mut self.everyone.sums;
         if everyone.len() <= item as usize {
             everyone.resize(item as usize + 1, 0.0);
@@ -103,6 +108,14 @@ impl Trends {
             *counts.sums.entry(item).or_default() += sum;
             counts.events += 1;
         }
+    }
+
+    /// Counts from another moment on; what was summed is worth this share then.
+    fn rebase(&mut self, base_ms: i64, share: f64) {
+        self.base_ms = Some(base_ms);
+        self.everyone.sums.iter_mut().for_each(|sum| *sum *= share);
+        let cohorts = self.cohorts.values_mut();
+        cohorts.for_each(|counts| counts.sums.values_mut().for_each(|sum| *sum *= share));
     }
 
     /// What these cohorts take, the narrowest first, and everyone.
@@ -179,8 +192,10 @@ mod tests {
         }
         assert_eq!(of(&trends, &[], 5_500), [everyone], "a ranking is good for a second");
         assert_eq!(of(&trends, &[], 6_000)[0].1, [3, 2, 1]);
-        // However far apart, sums stay finite.
+        // However far apart events are, the newer count more.
         trends.note(4, 1.0, 4_000 * 7 * DAY_MS, &[]);
-        assert_eq!(of(&trends, &[], 9_000)[0].1[0], 4);
+        trends.note(5, 1.0, 4_001 * 7 * DAY_MS, &[]);
+        trends.note(6, 1.0, 0, &[]);
+        assert_eq!(of(&trends, &[], 9_000)[0].1[..2], [5, 4]);
     }
 }

@@ -61,7 +61,11 @@ impl BlendSettings {
             Source::Session => self.session,
             Source::Transition => self.transition,
             Source::Popular => self.popular,
-            _ => 0.0,
+            Source::Catalog
+            | Source::BoughtTogether
+            | Source::Fresh
+            | Source::Content
+            | Source::Category => 0.0,
         }
     }
 
@@ -76,7 +80,11 @@ impl BlendSettings {
             Source::Session => self.session = weight,
             Source::Transition => self.transition = weight,
             Source::Popular => self.popular = weight,
-            _ => {}
+            Source::Catalog
+            | Source::BoughtTogether
+            | Source::Fresh
+            | Source::Content
+            | Source::Category => {}
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::domain::Generation;
 
 const MANIFEST: &str = "manifest.json";
 const ARRAYS: &str = "model.safetensors";
+/// Holds the highest generation given out, where its snapshot is gone.
+const HIGHEST: &str = "HIGHEST";
 
 /// Why a snapshot could not be saved or loaded.
 #[derive(Debug, Error)]
@@ -107,30 +109,46 @@ pub fn list(folder: &Path) -> Vec<Manifest> {
     generations.filter_map(|g| read_manifest(&place(folder, g)).ok()).collect()
 }
 
-/// The highest generation ever given out that is still on disk; 0 for none.
+/// The highest generation known to have been given out; 0 for none.
 pub fn newest_generation(folder: &Path) -> Generation {
-    generations(folder).last().copied().unwrap_or(0)
+    let noted = fs::read_to_string(folder.join(HIGHEST)).ok();
+    let noted = noted.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    generations(folder).last().copied().unwrap_or(0).max(noted)
 }
 
 /// Removes all but the newest `keep` snapshots, and what crashes left half-written.
 pub fn prune(folder: &Path, keep: usize) {
     let generations = generations(folder);
     let old = generations.iter().rev().skip(keep).map(|&g| place(folder, g));
-    let half_written = entries(folder)
-        .filter(|name| name.starts_with(".writing-"))
-        .map(|name| folder.join(name))
-        .collect::<Vec<_>>();
-    old.chain(half_written).for_each(|path| remove(&path));
+    old.chain(half_written(folder)).for_each(|path| remove(&path));
 }
 
-/// Removes the snapshots that are not to be kept, and those that cannot be read.
+/// Removes the snapshots that are not to be kept, those that are none, and what crashes left
+/// half-written. One that cannot be read just now stays.
 pub fn retain(folder: &Path, kept: impl Fn(&Manifest) -> bool) {
     for generation in generations(folder) {
         let place = place(folder, generation);
-        if !read_manifest(&place).is_ok_and(|manifest| kept(&manifest)) {
+        let goes = match fs::read(place.join(MANIFEST)) {
+            Ok(bytes) => !serde_json::from_slice(&bytes).is_ok_and(|manifest| kept(&manifest)),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
+        if goes {
             remove(&place);
         }
     }
+    half_written(folder).for_each(|path| remove(&path));
+}
+
+/// Keeps a generation's number from being given out again when it is gone from disk.
+pub fn note_generation(folder: &Path, generation: Generation) {
+    let path = folder.join(HIGHEST);
+    if let Err(error) = write_durably(&path, generation.to_string().as_bytes()) {
+        tracing::warn!(%error, "a generation's number may be given out again");
+    }
+}
+
+fn half_written(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    entries(folder).filter(|name| name.starts_with(".writing-")).map(|name| folder.join(name))
 }
 
 fn remove(place: &Path) {

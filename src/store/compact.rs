@@ -11,6 +11,9 @@ use super::record::{self, BlockBuilder, Entry, Record};
 use super::{StoreError, frame, segment};
 use crate::domain::{Offset, UserIdx};
 
+/// Ending of a file that is being written to take another's place.
+const ASIDE: &str = "rewriting";
+
 /// A file to rewrite.
 struct Task {
     base: Offset,
@@ -21,17 +24,25 @@ struct Task {
 
 /// Rewrites the files of the log that tell of `erased` shoppers, all but the one that is
 /// written to; returns how many were. Each is replaced whole, the newest first: what a
-/// crash leaves still names everyone of whom there is something left.
+/// crash leaves still names everyone of whom there is something left. `stop` is asked
+/// before every file.
 ///
 /// # Errors
-/// [`StoreError::Io`] where the disk refuses; what is rewritten by then is, and the log
-/// is whole. [`StoreError::Damaged`] where bytes are not what was written.
-pub fn compact(folder: &Path, erased: &HashSet<UserIdx>) -> Result<usize, StoreError> {
+/// [`StoreError::Stopped`] where it says so, [`StoreError::Io`] where the disk refuses; what
+/// is rewritten by then is, and the log is whole. [`StoreError::Damaged`] where bytes are not what was written.
+pub fn compact(
+    folder: &Path,
+    erased: &HashSet<UserIdx>,
+    mut stop: impl FnMut() -> bool,
+) -> Result<usize, StoreError> {
     let mut segments = segment::list(folder)?;
     segments.pop();
     let mut users = 0;
     let mut tasks = Vec::new();
     for (base, path) in segments {
+        if stop() {
+            return Err(StoreError::Stopped);
+        }
         let users_before = users;
         let mut concerned = false;
         segment::read(&path, base, false, Offset::MAX, &mut |entry| match entry {
@@ -49,15 +60,33 @@ pub fn compact(folder: &Path, erased: &HashSet<UserIdx>) -> Result<usize, StoreE
         }
     }
     for task in tasks.iter().rev() {
-        rewrite(folder, task, erased)?;
+        if stop() {
+            return Err(StoreError::Stopped);
+        }
+        let aside = task.path.with_extension(ASIDE);
+        rewrite(folder, task, &aside, erased).inspect_err(|_| drop(fs::remove_file(&aside)))?;
     }
     Ok(tasks.len())
 }
 
-fn rewrite(folder: &Path, task: &Task, erased: &HashSet<UserIdx>) -> Result<(), StoreError> {
-    let aside = task.path.with_extension("rewriting");
-    let failed = |e| StoreError::io("write to", &aside)(e);
-    let mut out = BufWriter::new(File::create(&aside).map_err(failed)?);
+/// Removes what a crash left of rewriting.
+pub(super) fn sweep(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    for path in entries.filter(|path| path.extension().is_some_and(|end| end == ASIDE)) {
+        if let Err(error) = fs::remove_file(&path) {
+            tracing::warn!(path = %path.display(), %error, "a half-written file stays on disk");
+        }
+    }
+}
+
+fn rewrite(
+    folder: &Path,
+    task: &Task,
+    aside: &Path,
+    erased: &HashSet<UserIdx>,
+) -> Result<(), StoreError> {
+    let failed = |e| StoreError::io("write to", aside)(e);
+    let mut out = BufWriter::new(File::create(aside).map_err(failed)?);
     out.write_all(&segment::header(task.base)).map_err(failed)?;
     let mut users = task.users_before;
     let mut written = Ok(());
@@ -72,7 +101,7 @@ fn rewrite(folder: &Path, task: &Task, erased: &HashSet<UserIdx>) -> Result<(), 
     written.map_err(failed)?;
     let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
     file.sync_all().map_err(failed)?;
-    fs::rename(&aside, &task.path)
+    fs::rename(aside, &task.path)
         .and_then(|()| File::open(folder)?.sync_all())
         .map_err(StoreError::io("replace", &task.path))
 }
@@ -128,11 +157,9 @@ mod tests {
         all
     }
 
-    #[test]
-    fn nothing_of_an_erased_shopper_stays_and_all_else_keeps_its_place() {
-        let dir = tempfile::tempdir().unwrap();
-        let open = || Log::open(dir.path(), Durability::PowerLoss, 300, &mut |_| {}).unwrap();
-        let mut log = open();
+    /// Twenty records of three shoppers in turn, in several files.
+    fn written(folder: &Path) {
+        let mut log = open(folder);
         for round in 0..20 {
             let mut block = BlockBuilder::default();
             if round == 0 {
@@ -145,9 +172,19 @@ mod tests {
             log.commit().unwrap();
         }
         log.roll().unwrap();
+    }
+
+    fn open(folder: &Path) -> Log {
+        Log::open(folder, Durability::PowerLoss, 300, &mut |_| {}).unwrap()
+    }
+
+    #[test]
+    fn nothing_of_an_erased_shopper_stays_and_all_else_keeps_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        written(dir.path());
         let before = entries(dir.path());
         let ben = HashSet::from([1]);
-        let rewritten = compact(dir.path(), &ben).unwrap();
+        let rewritten = compact(dir.path(), &ben, || false).unwrap();
         assert!(rewritten > 1, "{rewritten}");
         let after = entries(dir.path());
         assert_eq!(after.len(), before.len());
@@ -156,9 +193,38 @@ mod tests {
             assert_eq!(before == after, !of_ben, "{before} {after}");
             assert!(!after.contains("ben") && !after.contains("event-4"), "{after}");
         }
-        assert_eq!(compact(dir.path(), &ben).unwrap(), 0, "nothing is left to do");
+        assert_eq!(compact(dir.path(), &ben, || false).unwrap(), 0, "nothing is left to do");
         // Writing goes on where it was.
-        drop(log);
-        assert_eq!(open().next_offset(), 20);
+        assert_eq!(open(dir.path()).next_offset(), 20);
+    }
+
+    #[test]
+    fn while_anything_is_left_of_a_shopper_they_are_named() {
+        let ben = HashSet::from([1]);
+        let mut stopped = 0;
+        for looks in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            written(dir.path());
+            std::fs::write(dir.path().join("00000000000000000000.rewriting"), "half").unwrap();
+            let mut left = looks;
+            let outcome = compact(dir.path(), &ben, || {
+                left -= 1;
+                left < 0
+            });
+            drop(open(dir.path()));
+            let text = entries(dir.path()).join("\n");
+            assert!(!text.contains("user: 1") || text.contains("ben"), "after {looks}: {text}");
+            let mut files = std::fs::read_dir(dir.path()).unwrap().flatten();
+            let half = |f: std::fs::DirEntry| f.path().extension().is_some_and(|e| e == ASIDE);
+            assert!(!files.any(half), "half-written files go");
+            match outcome {
+                Err(StoreError::Stopped) => stopped += 1,
+                outcome => {
+                    outcome.unwrap();
+                    break;
+                }
+            }
+        }
+        assert!(stopped > 5, "{stopped}");
     }
 }

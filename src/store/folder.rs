@@ -48,23 +48,26 @@ impl StoreFolder {
         Ok(Self { root, _lock: lock })
     }
 
-    /// Holds the folder to one key of pseudonyms, known by its fingerprint, or to none, from
-    /// its first record on.
+    /// Holds the log to one key of pseudonyms, known by its fingerprint, or to none, from its
+    /// first record on. What says so lies beside the log's files, to be copied with them.
     ///
     /// # Errors
     /// [`StoreError::OtherKey`] where its records were written with another, or without one.
     pub fn hold_to_key(&self, fingerprint: Option<&str>) -> Result<(), StoreError> {
-        let path = self.root.join("PSEUDONYMS");
+        let path = self.log().join("PSEUDONYMS");
         let held = match fs::read_to_string(&path) {
             Ok(text) => Some(text.trim().to_owned()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(StoreError::io("read", &path)(e)),
         };
-        let new = segment::list(&self.log())?.is_empty();
+        let empty = |path: &Path| {
+            fs::metadata(path).is_ok_and(|m| m.len() <= segment::SEGMENT_HEADER_BYTES as u64)
+        };
+        let new = segment::list(&self.log())?.iter().all(|(_, path)| empty(path));
         match (held.as_deref(), fingerprint) {
             (held, given) if held == given => Ok(()),
             (None, Some(given)) if new => write_aside(&path, given)
-                .and_then(|()| File::open(&self.root)?.sync_all())
+                .and_then(|()| File::open(self.log())?.sync_all())
                 .map_err(StoreError::io("write", &path)),
             (held, given) => Err(StoreError::OtherKey {
                 path: self.root.clone(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::record::{BlockBuilder, Entry};
-use super::{StoreError, frame, segment};
+use super::{StoreError, compact, frame, segment};
 use crate::domain::Offset;
 
 /// What an acknowledged write survives.
@@ -48,6 +48,7 @@ impl Log {
         segment_bytes: u64,
         visit: &mut dyn FnMut(Entry<'_>),
     ) -> Result<Self, StoreError> {
+        compact::sweep(folder);
         let (next_offset, last) = read_all(folder, Offset::MAX, visit)?;
         let (path, file, bytes) = match last {
             Some((path, extent)) if extent.whole_bytes > 0 => {
@@ -143,7 +144,15 @@ impl Log {
             return Ok(());
         }
         self.sync()?;
-        (self.path, self.file, self.bytes) = new_segment(&self.folder, self.next_offset)?;
+        let next = new_segment(&self.folder, self.next_offset);
+        (self.path, self.file, self.bytes) = next.inspect_err(|error| {
+            // What is appended after all goes on in the open segment: one that begins in
+            // its middle must not be there.
+            let stray = self.folder.join(segment::file_name(self.next_offset));
+            if stray.exists() && std::fs::remove_file(&stray).is_err() {
+                self.poison = Some(error.to_string());
+            }
+        })?;
         Ok(())
     }
 
@@ -339,6 +348,28 @@ mod tests {
         std::fs::remove_file(path).unwrap();
         let error = open(dir.path()).map(drop).unwrap_err();
         assert!(error.to_string().contains("one before it is missing"), "{error}");
+    }
+
+    #[test]
+    fn a_segment_that_cannot_begin_leaves_the_open_one_to_go_on_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = open(dir.path()).unwrap();
+        let block = |n| {
+            let mut block = BlockBuilder::default();
+            block.push(&Record::Imported(n));
+            block
+        };
+        log.append(&block(1)).unwrap();
+        let folder = std::mem::replace(&mut log.folder, dir.path().join("not there"));
+        assert!(log.roll().is_err());
+        log.folder = folder;
+        log.append(&block(2)).unwrap();
+        log.roll().unwrap();
+        log.append(&block(3)).unwrap();
+        log.commit().unwrap();
+        drop(log);
+        assert_eq!(segment::list(dir.path()).unwrap().len(), 2);
+        assert_eq!(open(dir.path()).unwrap().1, [1, 2, 3]);
     }
 
     #[test]

@@ -106,6 +106,9 @@ pub enum StoreError {
         /// With which it was to be opened.
         opened: &'static str,
     },
+    /// Told to stop before it was done.
+    #[error("stopped before the log's files were rewritten; the next training goes on")]
+    Stopped,
     /// A write is larger than could be read back.
     #[error(
         "the batch takes {bytes} bytes in the log, over the limit of {limit}; send it in parts"

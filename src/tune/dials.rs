@@ -130,7 +130,11 @@ pub fn of(source: Source) -> Vec<Dial> {
             f64,
             [2.0, 7.0, 15.0, 30.0, 60.0, 120.0, NEVER]
         )],
-        _ => Vec::new(),
+        Source::Catalog
+        | Source::BoughtTogether
+        | Source::Fresh
+        | Source::Content
+        | Source::Category => Vec::new(),
     }
 }
 

@@ -275,7 +275,11 @@ impl<'a> Bench<'a> {
                 let trained = popularity::train(self.material, &settings.popular);
                 parts.popularity = Arc::new(trained);
             }
-            _ => {}
+            Source::Catalog
+            | Source::BoughtTogether
+            | Source::Fresh
+            | Source::Content
+            | Source::Category => {}
         }
         self.snapshot.manifest.settings = settings;
         Ok(())

@@ -170,6 +170,8 @@ async fn the_last_user_takes_the_model_along() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!((engine.generation(), generations(folder.path())), (0, vec![]));
+    engine.record(purchases(&[("Fritz", "tea", 2)])).await.unwrap();
+    assert_eq!(support::trained(&engine).await, 2, "a number is not given out twice");
     let text = decoded(folder.path());
     assert!(!text.contains("Erika") && text.contains("Item(\"tea\")"), "{text}");
 }
@@ -211,6 +213,13 @@ fn behaviour_that_may_not_be_used_is_not() {
     engine.trainer().train_blocking(true).unwrap();
     let trained = engine.models().active().unwrap();
     assert_eq!(trained.parts.user_cf.by_user.degree(5), 0);
+    // Nor does what they do from now on count for others.
+    write(&engine, Write::Events(purchases(&[("Erika", "i3", 2), ("Erika", "strange", 2)])));
+    let beside = engine.similar_items("strange", &Filter::default(), 3).unwrap();
+    assert!(beside.entries.iter().all(|e| e.2 != Source::Fresh), "{beside:?}");
+    write(&engine, Write::Events(purchases(&[("u0", "strange", 2)])));
+    let beside = engine.similar_items("strange", &Filter::default(), 3).unwrap();
+    assert!(beside.entries.iter().any(|e| e.2 == Source::Fresh), "{beside:?}");
     // Consent given again brings it all back.
     write(&engine, Write::Users(vec![("Erika".into(), User::default())]));
     assert_eq!(engine.recommend(&ask("Erika")).unwrap().basis, Basis::History);

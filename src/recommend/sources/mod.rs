@@ -45,7 +45,11 @@ pub(super) fn propose(
         Source::Transition => sequence::transition(snapshot, query, k, scratch),
         Source::Popular => popular(snapshot, k, scratch),
         // Not sources of the blend: they come in where a list is filled or asked for by name.
-        _ => scratch.candidates.clear(),
+        Source::Catalog
+        | Source::BoughtTogether
+        | Source::Fresh
+        | Source::Content
+        | Source::Category => scratch.candidates.clear(),
     }
 }
 
