@@ -30,10 +30,29 @@ impl ModelApi {
     fn get(&self, request: pb::GetModelRequest) -> Result<pb::GetModelResponse> {
         let active = self.engine.generation();
         let wanted = if request.generation == 0 { active } else { request.generation };
-        let found = self.engine.models().list().into_iter().find(|m| m.generation == wanted);
-        let manifest = found
-            .ok_or_else(|| Error::NotFound { kind: "model", id: request.generation.to_string() })?;
+        let manifest = self.engine.models().find(wanted)?;
         Ok(pb::GetModelResponse { model: Some(model(manifest, active)) })
+    }
+
+    /// Changes what answers, on a thread that may wait for the disk; the model that does
+    /// then, and the generation before.
+    async fn switch(
+        &self,
+        change: impl FnOnce(&Engine) -> Result<Manifest> + Send + 'static,
+    ) -> Result<(Option<pb::Model>, u64)> {
+        let previous = self.engine.generation();
+        let manifest = self.wait_for(change).await?;
+        let active = manifest.generation;
+        Ok((Some(model(manifest, active)), previous))
+    }
+
+    async fn wait_for<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Engine) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let engine = self.engine.clone();
+        let done = tokio::task::spawn_blocking(move || work(&engine)).await;
+        done.map_err(|error| Error::Storage(error.to_string()))?
     }
 
     /// Forwards statuses of one training until it ends or the watcher leaves.
@@ -160,5 +179,33 @@ impl ModelService for ModelApi {
         let models = self.engine.models().list();
         let models = models.into_iter().map(|manifest| model(manifest, active)).collect();
         Ok(Response::new(pb::ListModelsResponse { models }))
+    }
+
+    async fn activate_model(
+        &self,
+        request: Request<pb::ActivateModelRequest>,
+    ) -> Result<Response<pb::ActivateModelResponse>, Status> {
+        let generation = request.into_inner().generation;
+        let switched = self.switch(move |engine| engine.activate_model(generation)).await;
+        let (model, previous_generation) = switched.map_err(from_error)?;
+        Ok(Response::new(pb::ActivateModelResponse { model, previous_generation }))
+    }
+
+    async fn rollback_model(
+        &self,
+        _: Request<pb::RollbackModelRequest>,
+    ) -> Result<Response<pb::RollbackModelResponse>, Status> {
+        let switched = self.switch(Engine::rollback_model).await;
+        let (model, previous_generation) = switched.map_err(from_error)?;
+        Ok(Response::new(pb::RollbackModelResponse { model, previous_generation }))
+    }
+
+    async fn delete_model(
+        &self,
+        request: Request<pb::DeleteModelRequest>,
+    ) -> Result<Response<pb::DeleteModelResponse>, Status> {
+        let generation = request.into_inner().generation;
+        self.wait_for(move |engine| engine.delete_model(generation)).await.map_err(from_error)?;
+        Ok(Response::new(pb::DeleteModelResponse {}))
     }
 }

@@ -176,6 +176,60 @@ impl Backend {
         Ok(response?.into_inner().models)
     }
 
+    /// Lets another model answer: the one named or, without a name, the one before; returns
+    /// the generations that answer now and answered before.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn activate(&self, generation: Option<u64>) -> Result<(u64, u64), Refused> {
+        let (model, previous) = match generation {
+            Some(generation) => {
+                let request = pb::ActivateModelRequest { generation };
+                let response = match self {
+                    Backend::Local(engine) => {
+                        ModelApi::new(engine.clone()).activate_model(Request::new(request)).await
+                    }
+                    Backend::Remote(channel) => {
+                        ModelServiceClient::new(channel.clone()).activate_model(request).await
+                    }
+                }?
+                .into_inner();
+                (response.model, response.previous_generation)
+            }
+            None => {
+                let request = pb::RollbackModelRequest {};
+                let response = match self {
+                    Backend::Local(engine) => {
+                        ModelApi::new(engine.clone()).rollback_model(Request::new(request)).await
+                    }
+                    Backend::Remote(channel) => {
+                        ModelServiceClient::new(channel.clone()).rollback_model(request).await
+                    }
+                }?
+                .into_inner();
+                (response.model, response.previous_generation)
+            }
+        };
+        Ok((model.map_or(0, |model| model.generation), previous))
+    }
+
+    /// Removes a model.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn delete_model(&self, generation: u64) -> Result<(), Refused> {
+        let request = pb::DeleteModelRequest { generation };
+        match self {
+            Backend::Local(engine) => {
+                ModelApi::new(engine.clone()).delete_model(Request::new(request)).await
+            }
+            Backend::Remote(channel) => {
+                ModelServiceClient::new(channel.clone()).delete_model(request).await
+            }
+        }?;
+        Ok(())
+    }
+
     /// Trains, handing every message of progress to `report`, the last included.
     ///
     /// # Errors

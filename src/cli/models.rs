@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::backend::Target;
+use super::backend::{Backend, Refused, Target};
 use super::{Failure, output};
 use crate::api::pb;
 use crate::config::Config;
@@ -13,14 +13,36 @@ use crate::config::Config;
 /// Measures that the table has room for.
 const SHOWN: [&str; 3] = ["ann_recall@10", "validation_ndcg@10_blend", "validation_ndcg@10_stage"];
 
-/// List the models kept, newest first
+/// List the models kept, newest first; or let another answer
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  qianmian models --data DIR                 the models in a data folder\n  \
+                  qianmian models --server ADDR rollback     let the one before answer"
+)]
 pub struct Models {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Print JSON, settings included
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     target: Target,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Action {
+    /// Let a kept model answer, until a training publishes the next
+    Activate {
+        /// Its generation
+        generation: u64,
+    },
+    /// Let the newest kept model answer that is older than the one that does
+    Rollback,
+    /// Remove a kept model that does not answer
+    Delete {
+        /// Its generation
+        generation: u64,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -60,9 +82,27 @@ impl From<pb::Model> for Model {
     }
 }
 
+async fn act(backend: &Backend, action: Action) -> Result<(), Refused> {
+    let wanted = match action {
+        Action::Activate { generation } => Some(generation),
+        Action::Rollback => None,
+        Action::Delete { generation } => {
+            backend.delete_model(generation).await?;
+            println!("generation {generation} is removed");
+            return Ok(());
+        }
+    };
+    let (active, previous) = backend.activate(wanted).await?;
+    println!("generation {active} answers, {previous} did before");
+    Ok(())
+}
+
 impl Models {
     pub(super) async fn run(self, config: Config) -> Result<(), Failure> {
         let backend = self.target.open(&config).await?;
+        if let Some(action) = self.action {
+            return act(&backend, action).await.map_err(|s| s.message().to_owned().into());
+        }
         let models = backend.models().await.map_err(|s| s.message().to_owned())?;
         let models: Vec<Model> = models.into_iter().map(Model::from).collect();
         if self.json {

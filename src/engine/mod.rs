@@ -39,6 +39,7 @@ pub use trainer::{TrainingState, TrainingStatus};
 
 use crate::domain::{Event, Generation, Item, ItemIdx, Result};
 use crate::live::{Known, Live};
+use crate::model::Manifest;
 use crate::recommend::Scratch;
 use crate::store::{Entry, Log, Record, StoreFolder, replay};
 use committer::Committer;
@@ -187,6 +188,33 @@ impl Engine {
     /// The models: which answers now, which are kept.
     pub fn models(&self) -> &Models {
         &self.state.models
+    }
+
+    /// Lets a kept model answer instead; returns what is known of it. Reads it from disk: for
+    /// threads that may wait.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::NotFound`] where it is not kept,
+    /// [`crate::domain::Error::Storage`] where it cannot be read.
+    pub fn activate_model(&self, generation: Generation) -> Result<Manifest> {
+        self.state.models.activate(generation)
+    }
+
+    /// The same with the newest kept model older than the one that answers.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::NotReady`] where there is none; as [`Engine::activate_model`].
+    pub fn rollback_model(&self) -> Result<Manifest> {
+        self.state.models.rollback()
+    }
+
+    /// Removes a kept model.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::NotFound`] where it is not kept,
+    /// [`crate::domain::Error::NotReady`] for the one that answers.
+    pub fn delete_model(&self, generation: Generation) -> Result<()> {
+        self.state.models.delete(generation)
     }
 
     /// Live state, for reading.

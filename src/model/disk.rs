@@ -17,6 +17,9 @@ const ARRAYS: &str = "model.safetensors";
 /// Holds the highest generation given out, where its snapshot is gone.
 const HIGHEST: &str = "HIGHEST";
 
+/// Holds the generation that was chosen to answer, where that is not the newest.
+const CHOSEN: &str = "CHOSEN";
+
 /// Why a snapshot could not be saved or loaded.
 #[derive(Debug, Error)]
 #[error("snapshot {}: {what}", path.display())]
@@ -145,6 +148,29 @@ pub fn note_generation(folder: &Path, generation: Generation) {
     if let Err(error) = write_durably(&path, generation.to_string().as_bytes()) {
         tracing::warn!(%error, "a generation's number may be given out again");
     }
+}
+
+/// The generation that was chosen to answer; none: the newest.
+pub fn chosen(folder: &Path) -> Option<Generation> {
+    fs::read_to_string(folder.join(CHOSEN)).ok()?.trim().parse().ok()
+}
+
+/// Chooses the generation to answer after a restart; none: the newest.
+///
+/// # Errors
+/// Where the disk refuses; the choice before holds then.
+pub fn choose(folder: &Path, generation: Option<Generation>) -> Result<(), SnapshotError> {
+    let path = folder.join(CHOSEN);
+    let changed = match generation {
+        Some(generation) => {
+            let aside = folder.join(".writing-chosen");
+            write_durably(&aside, generation.to_string().as_bytes())?;
+            fs::rename(&aside, &path)
+        }
+        None if path.exists() => fs::remove_file(&path),
+        None => return Ok(()),
+    };
+    changed.and_then(|()| File::open(folder)?.sync_all()).map_err(failed(&path))
 }
 
 fn half_written(folder: &Path) -> impl Iterator<Item = PathBuf> {

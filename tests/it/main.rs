@@ -13,6 +13,7 @@ mod fresh;
 mod fuzz;
 mod golden;
 mod malformed;
+mod models;
 mod privacy;
 mod python;
 mod soak;
