@@ -21,6 +21,8 @@ use crate::recommend::RepeatPolicy;
 
 /// How often schedule and growth are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a training may take to hear that the store closes: some steps look up seldom.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// When a training that is owed to erased users is tried again.
 const RETRY: Duration = Duration::from_secs(60);
 /// Messages a slow watcher may fall behind before it misses some.
@@ -55,7 +57,8 @@ impl TrainingStatus {
     }
 }
 
-/// Handle of the thread; dropping it stops a running training and ends it.
+/// Handle of the thread; dropping it stops a running training and ends it, or leaves it to end
+/// with the process where the training does not hear.
 #[derive(Debug)]
 pub struct Trainer {
     desk: Arc<Desk>,
@@ -219,9 +222,15 @@ impl Desk {
 impl Drop for Trainer {
     fn drop(&mut self) {
         self.close();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        let Some(thread) = self.thread.take() else { return };
+        let until = Instant::now() + PATIENCE;
+        while !thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if !thread.is_finished() {
+            // Whatever it is at, what is on disk is whole, and all that is acknowledged is there.
+            tracing::warn!("a training that does not hear is left to end with the process");
+        } else if thread.join().is_err() {
             tracing::error!("the trainer's thread panicked");
         }
     }

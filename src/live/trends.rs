@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use parking_lot::Mutex;
 
-use crate::domain::topk::{Scored, keep_top};
+use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::domain::{DAY_MS, ItemIdx};
 
 /// Days after which an event counts half.
@@ -63,17 +63,23 @@ struct Cached {
 }
 
 impl<T> Counts<T> {
-    /// The best items, as they were a moment ago; `sums` is asked where that is too long ago.
-    fn ranking(&self, now_ms: i64, sums: impl FnOnce() -> Vec<(ItemIdx, f64)>) -> Arc<Vec<Scored>> {
+    /// The best items of these `sums`, as they were a moment ago.
+    fn ranking(
+        &self,
+        now_ms: i64,
+        sums: impl Iterator<Item = (ItemIdx, f64)> + Clone,
+    ) -> Arc<Vec<Scored>> {
         let mut cached = self.ranking.lock();
         let young = (now_ms - cached.made_ms).abs() < GOOD_MS;
         if cached.events != self.events && !young {
-            let sums = sums();
-            let most = sums.iter().map(|(_, sum)| *sum).fold(0.0, f64::max);
-            let scored = sums.into_iter().filter(|(_, sum)| *sum > 0.0);
-            // Shares of the best: the sums themselves may be beyond what an f32 holds.
-            let share = |(idx, sum): (ItemIdx, f64)| Scored { idx, score: (sum / most) as f32 };
-            let mut items: Vec<Scored> = scored.map(share).collect();
+            // Writers wait meanwhile: nothing is copied but what may be among the best.
+            let most = sums.clone().map(|(_, sum)| sum).fold(0.0, f64::max);
+            let mut items = Vec::new();
+            let mut best = Threshold::new(RANKED);
+            for (idx, sum) in sums.filter(|(_, sum)| *sum > 0.0) {
+                // Shares of the best: the sums themselves may be beyond what an f32 holds.
+                best.push(&mut items, Scored { idx, score: (sum / most) as f32 });
+            }
             keep_top(&mut items, RANKED);
             *cached = Cached { items: Arc::new(items), made_ms: now_ms, events: self.events };
         }
@@ -123,10 +129,10 @@ impl Trends {
         let known = cohorts.iter().filter_map(|name| Some((name, self.cohorts.get(name)?)));
         let supported = known.filter(|(_, counts)| counts.events >= SUPPORT);
         let narrow = supported.map(|(name, counts)| {
-            let sums = || counts.sums.iter().map(|(&idx, &sum)| (idx, sum)).collect();
+            let sums = counts.sums.iter().map(|(&idx, &sum)| (idx, sum));
             Trend { cohort: name.clone(), items: counts.ranking(now_ms, sums) }
         });
-        let sums = || (0..).zip(self.everyone.sums.iter().copied()).collect();
+        let sums = (0..).zip(self.everyone.sums.iter().copied());
         let everyone = Trend { cohort: String::new(), items: self.everyone.ranking(now_ms, sums) };
         narrow.chain([everyone]).collect()
     }
