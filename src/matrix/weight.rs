@@ -10,8 +10,10 @@
 
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
 
-/// The least that age leaves of an event: thirty half-lives.
-const FAINTEST: f64 = 1.0 / (1u64 << 30) as f64;
+/// The least that age leaves of an event: twelve half-lives. One event years after all others
+/// makes these as faint as can be, and products of four of them must stay above the smallest
+/// numbers that processors are quick with.
+const FAINTEST: f64 = 1.0 / (1u64 << 12) as f64;
 
 /// How events become cells.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
