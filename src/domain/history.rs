@@ -50,6 +50,20 @@ pub fn remember(history: &mut Vec<HistoryEvent>, event: HistoryEvent, limit: usi
     }
 }
 
+/// The first `most` items that differ, in their order.
+pub fn first_distinct(items: impl Iterator<Item = ItemIdx>, most: usize) -> Vec<ItemIdx> {
+    let mut distinct = Vec::with_capacity(most);
+    for item in items {
+        if distinct.len() == most {
+            break;
+        }
+        if !distinct.contains(&item) {
+            distinct.push(item);
+        }
+    }
+    distinct
+}
+
 /// The basket's number for [`HistoryEvent::basket`].
 pub fn basket_number(basket_id: &str) -> u32 {
     if basket_id.is_empty() {

@@ -148,7 +148,7 @@ impl Engine {
     /// [`crate::domain::Error::Overloaded`] while too many writes wait,
     /// [`crate::domain::Error::Storage`] where the disk refuses.
     pub async fn record(&self, events: Vec<Event>) -> Result<Receipt> {
-        self.committer.write(Write::Events(self.pseudonyms.of_events(events))).await
+        self.write(Write::Events(events)).await
     }
 
     /// Creates or replaces items, durably; in force from the receipt on.
@@ -156,7 +156,11 @@ impl Engine {
     /// # Errors
     /// As [`Engine::record`].
     pub async fn upsert_items(&self, items: Vec<(String, Item)>) -> Result<Receipt> {
-        self.committer.write(Write::Items(items)).await
+        self.write(Write::Items(items)).await
+    }
+
+    async fn write(&self, write: Write) -> Result<Receipt> {
+        self.committer.write(self.pseudonyms.of_write(write)).await
     }
 
     /// The same writes for a caller without an async runtime: waits for room, and for
@@ -165,13 +169,7 @@ impl Engine {
     /// # Errors
     /// [`crate::domain::Error::Storage`] once the store closes, or for a batch too large.
     pub fn submit_blocking(&self, write: Write) -> Result<Pending> {
-        let write = match write {
-            Write::Events(events) => Write::Events(self.pseudonyms.of_events(events)),
-            Write::Users(users) => Write::Users(self.pseudonyms.of_users(users)),
-            Write::Erase(id, time_ms) => Write::Erase(self.pseudonyms.of(&id).into(), time_ms),
-            other => other,
-        };
-        self.committer.submit_blocking(write)
+        self.committer.submit_blocking(self.pseudonyms.of_write(write))
     }
 
     /// Starts a training, unless one runs; returns its id and whether it was

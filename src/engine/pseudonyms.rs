@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use crate::domain::{Event, User};
+use super::committer::Write;
 
 /// Shortest key in bytes.
 pub const MIN_KEY_BYTES: usize = 16;
@@ -43,20 +43,24 @@ impl Pseudonyms {
         }
     }
 
-    /// Events with the names inside.
-    pub(super) fn of_events(&self, mut events: Vec<Event>) -> Vec<Event> {
+    /// A write with the names inside. An import has put them in itself: it knows rows again
+    /// by them.
+    pub(super) fn of_write(&self, mut write: Write) -> Write {
         if self.key.is_some() {
-            events.iter_mut().for_each(|event| event.user_id = self.of(&event.user_id).into());
+            match &mut write {
+                Write::Events(events) => {
+                    events.iter_mut().for_each(|e| self.rename(&mut e.user_id))
+                }
+                Write::Users(users) => users.iter_mut().for_each(|(id, _)| self.rename(id)),
+                Write::Erase(id, _) => self.rename(id),
+                Write::Items(_) | Write::Imported(..) | Write::Seal => {}
+            }
         }
-        events
+        write
     }
 
-    /// Users with the names inside.
-    pub(super) fn of_users(&self, mut users: Vec<(String, User)>) -> Vec<(String, User)> {
-        if self.key.is_some() {
-            users.iter_mut().for_each(|(id, _)| *id = self.of(id).into());
-        }
-        users
+    fn rename(&self, id: &mut String) {
+        *id = self.of(id).into_owned();
     }
 }
 

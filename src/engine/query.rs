@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::Engine;
+use crate::domain::history::first_distinct;
 use crate::domain::topk::Scored;
 use crate::domain::{Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
 use crate::live::{Filter, Trend};
@@ -317,12 +318,6 @@ fn stamped(generation: Generation, entries: Vec<(String, f32, Source)>, basis: B
 
 /// The items a shopper looked at or took last.
 fn newest(history: &[HistoryEvent], session: &[ItemIdx]) -> Vec<ItemIdx> {
-    let mut newest = Vec::with_capacity(NEWEST);
     let all = session.iter().rev().copied().chain(history.iter().rev().map(|e| e.item));
-    for item in all.take(LOOKED_AT) {
-        if newest.len() < NEWEST && !newest.contains(&item) {
-            newest.push(item);
-        }
-    }
-    newest
+    first_distinct(all.take(LOOKED_AT), NEWEST)
 }

@@ -9,7 +9,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::record`].
     pub async fn upsert_users(&self, users: Vec<(String, User)>) -> Result<Receipt> {
-        self.committer.write(Write::Users(self.pseudonyms.of_users(users))).await
+        self.write(Write::Users(users)).await
     }
 
     /// What is known of a user.
@@ -48,8 +48,7 @@ impl Engine {
     pub async fn erase_user(&self, id: &str) -> Result<Receipt> {
         let unknown = || query::unknown("user", id);
         self.user_idx(id).ok_or_else(unknown)?;
-        let name = self.pseudonyms.of(id).into_owned();
-        let receipt = self.committer.write(Write::Erase(name, now_ms())).await?;
+        let receipt = self.write(Write::Erase(id.to_owned(), now_ms())).await?;
         // Another caller may have been quicker.
         if receipt.recorded == 0 { Err(unknown()) } else { Ok(receipt) }
     }

@@ -37,7 +37,7 @@ pub use profiles::Profiles;
 pub use trends::{Trend, Trends};
 pub use vocabulary::Vocabulary;
 
-use crate::domain::history::basket_number;
+use crate::domain::history::{basket_number, first_distinct};
 use crate::domain::topk::Scored;
 use crate::domain::{HistoryEvent, ItemIdx, Offset, Price, UserIdx};
 use crate::matrix::weight::kind_weight;
@@ -131,9 +131,11 @@ impl Live {
         let first = self.histories.record(event.user, history_event(event));
         self.events.fetch_add(1, Ordering::Relaxed);
         self.newest_ms.fetch_max(event.time_ms, Ordering::Relaxed);
-        if !self.profiles.read().consents(event.user) {
-            return;
-        }
+        let cohorts = match self.profiles.read().get(event.user) {
+            Some(user) if !user.consent => return,
+            Some(user) => self.cohorts(&user.attributes),
+            None => Vec::new(),
+        };
         if first {
             let mut buyers = self.buyers.write();
             let item = event.item as usize;
@@ -144,14 +146,8 @@ impl Live {
         }
         let weight = kind_weight(event.kind);
         if weight > 0.0 {
-            let cohorts = self.cohorts_of(event.user);
             self.trends.write().note(event.item, weight, event.time_ms, &cohorts);
         }
-    }
-
-    fn cohorts_of(&self, user: UserIdx) -> Vec<String> {
-        let profiles = self.profiles.read();
-        profiles.get(user).map_or_else(Vec::new, |user| self.cohorts(&user.attributes))
     }
 
     /// The cohorts of shoppers with these attributes, the narrowest first.
@@ -167,17 +163,10 @@ impl Live {
         let taken = |e: &&HistoryEvent| kind_weight(e.kind) >= TAKEN;
         let others = self.histories.of(event.user, |history| {
             let before = history.iter().filter(|e| e.item == event.item).filter(taken).count();
-            let mut others = Vec::with_capacity(overlay::PARTNERS);
             // Who took it before has made its pairs.
-            for other in history.iter().rev().filter(taken).filter(|_| before == 1) {
-                if others.len() == overlay::PARTNERS {
-                    break;
-                }
-                if other.item != event.item && !others.contains(&other.item) {
-                    others.push(other.item);
-                }
-            }
-            others
+            let others = history.iter().rev().filter(taken).filter(|_| before == 1);
+            let others = others.map(|e| e.item).filter(|&item| item != event.item);
+            first_distinct(others, overlay::PARTNERS)
         });
         if !others.is_empty() {
             self.overlay.write().note(offset, event.user, event.item, &others);
@@ -194,7 +183,7 @@ impl Live {
     fn erase(&self, user: UserIdx, offset: Offset) {
         let was_known = self.users.write().erase(user);
         let items = self.histories.erase(user);
-        // Last, since it may say that the history is not to be used.
+        // After the history, which it may say is not to be used.
         self.profiles.write().erase(user);
         self.overlay.write().forget_user(user);
         let mut buyers = self.buyers.write();

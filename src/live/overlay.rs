@@ -14,7 +14,7 @@ use ahash::AHashMap;
 use crate::domain::topk::{Scored, keep_top};
 use crate::domain::{ItemIdx, Offset, UserIdx};
 
-/// Pairs that are remembered; the oldest leave. About 100 bytes each.
+/// Pairs that are remembered; the oldest leave. By estimate 100 bytes each.
 const PAIRS: usize = 500_000;
 /// Of a shopper's items, the newest so many make pairs with the one they take.
 pub const PARTNERS: usize = 8;

@@ -5,6 +5,7 @@ use roaring::RoaringBitmap;
 
 use super::{Query, Recommended, Scratch, Shelf, fill};
 use crate::domain::ItemIdx;
+use crate::domain::history::first_distinct;
 use crate::domain::topk::{Scored, keep_top};
 use crate::live::ItemMask;
 use crate::model::Snapshot;
@@ -32,12 +33,7 @@ pub(super) fn alike(items: &[ItemIdx], k: usize, shelf: &Shelf<'_>, scratch: &mu
 /// The same for a shopper of whom the model knows no item: alike to the newest of theirs.
 pub(super) fn alike_to_newest(query: &Query<'_>, scratch: &mut Scratch) {
     query.events(scratch);
-    let mut newest = Vec::with_capacity(NEWEST);
-    for event in scratch.events.iter().rev() {
-        if newest.len() < NEWEST && !newest.contains(&event.item) {
-            newest.push(event.item);
-        }
-    }
+    let newest = first_distinct(scratch.events.iter().rev().map(|e| e.item), NEWEST);
     alike(&newest, query.limit, &query.shelf, scratch);
 }
 

@@ -14,6 +14,9 @@ pub(super) fn merge(
     limit: usize,
     mask: &mut ItemMask,
 ) {
+    if fresh.is_empty() {
+        return;
+    }
     let best = list.first().map_or(1.0, |first| first.score);
     for found in fresh {
         let score = best * found.score;

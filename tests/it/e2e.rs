@@ -323,15 +323,7 @@ async fn a_failed_training_leaves_the_model_in_place_and_says_why() {
     let server = Server::start(folder.path(), support::quiet()).await;
     let empty = server.recommendations().recommend(ask("anna", 3)).await.unwrap_err();
     assert_eq!(empty.code(), Code::FailedPrecondition);
-    let mut models = server.models();
-    let started = models.train(pb::TrainRequest {}).await.unwrap().into_inner();
-    let watch = pb::WatchTrainingRequest { training_id: started.training_id };
-    let mut progress = models.watch_training(watch).await.unwrap().into_inner();
-    let mut last = None;
-    while let Some(message) = progress.message().await.unwrap() {
-        last = Some(message);
-    }
-    let last = last.unwrap();
+    let last = support::watched(server.models()).await;
     assert_eq!(last.state(), pb::TrainingState::Failed);
     assert!(last.error.contains("no interaction"), "{}", last.error);
     assert_eq!(server.engine.generation(), 0);

@@ -14,7 +14,7 @@ use qianmian::api::pb::model_service_client::ModelServiceClient;
 use qianmian::api::pb::recommendation_service_client::RecommendationServiceClient;
 use qianmian::api::pb::user_service_client::UserServiceClient;
 
-use crate::support::Process;
+use crate::support::{self, Process};
 
 const USERS: u64 = 2_000;
 const ITEMS: u64 = 1_000;
@@ -61,7 +61,8 @@ async fn soak() {
     for number in 0..200 {
         events.write_events(batch(number)).await.unwrap();
     }
-    train(ModelServiceClient::new(channel.clone())).await;
+    let trained = support::watched(ModelServiceClient::new(channel.clone())).await;
+    assert_eq!(trained.state(), pb::TrainingState::Succeeded);
     let end = Instant::now() + Duration::from_secs(seconds);
     let written = Arc::new(AtomicU64::new(200));
     let goes_on = move || Instant::now() < end;
@@ -168,15 +169,4 @@ async fn soak() {
     );
     let explained = early + SLACK_MIB + events * EVENT_BYTES / (1 << 20);
     assert!(late <= explained, "{early} MiB, then {late} MiB; {explained} MiB were to be expected");
-}
-
-async fn train(mut models: ModelServiceClient<tonic::transport::Channel>) {
-    let started = models.train(pb::TrainRequest {}).await.unwrap().into_inner();
-    let watch = pb::WatchTrainingRequest { training_id: started.training_id };
-    let mut progress = models.watch_training(watch).await.unwrap().into_inner();
-    let mut last = None;
-    while let Some(message) = progress.message().await.unwrap() {
-        last = Some(message);
-    }
-    assert_eq!(last.unwrap().state(), pb::TrainingState::Succeeded);
 }

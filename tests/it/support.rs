@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use qianmian::api::pb;
 use qianmian::api::pb::catalog_service_client::CatalogServiceClient;
 use qianmian::api::pb::event_service_client::EventServiceClient;
 use qianmian::api::pb::model_service_client::ModelServiceClient;
@@ -106,6 +107,18 @@ pub async fn trained(engine: &Arc<Engine>) -> u64 {
         .await
         .unwrap()
         .unwrap()
+}
+
+/// Trains over the wire and waits; the last message of its progress.
+pub async fn watched(mut models: ModelServiceClient<Channel>) -> pb::WatchTrainingResponse {
+    let started = models.train(pb::TrainRequest {}).await.unwrap().into_inner();
+    let watch = pb::WatchTrainingRequest { training_id: started.training_id };
+    let mut progress = models.watch_training(watch).await.unwrap().into_inner();
+    let mut last = None;
+    while let Some(message) = progress.message().await.unwrap() {
+        last = Some(message);
+    }
+    last.unwrap()
 }
 
 /// The first `lines` lines of the bundled log, as a file.
