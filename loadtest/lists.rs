@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut history = Vec::new();
     let blended = snapshot.manifest.settings.blend.sources();
     let step = users.div_ceil(lists).max(1);
-    for strategy in Source::BLENDED.into_iter().map(Some).chain([None]) {
+    for strategy in Source::TRAINED.into_iter().map(Some).chain([None]) {
         let mut micros: Vec<f64> = (0..ROUNDS)
             .map(|round| {
                 let started = Instant::now();

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::api::ServeOptions;
 use crate::engine::options::EngineOptions;
 use crate::engine::pseudonyms::MIN_KEY_BYTES;
-use crate::engine::{LogOptions, PrivacyOptions, RecommendOptions, TrainOptions};
+use crate::engine::{
+    LogOptions, ModelOptions, PrivacyOptions, PushOptions, RecommendOptions, TrainOptions,
+};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +33,10 @@ pub struct Config {
     pub recommend: RecommendOptions,
     /// Training.
     pub train: TrainOptions,
+    /// The models kept.
+    pub models: ModelOptions,
+    /// Models that were trained elsewhere.
+    pub push: PushOptions,
     /// Privacy.
     pub privacy: PrivacyOptions,
 }
@@ -44,6 +50,8 @@ impl Default for Config {
             log: LogOptions::default(),
             recommend: RecommendOptions::default(),
             train: TrainOptions::default(),
+            models: ModelOptions::default(),
+            push: PushOptions::default(),
             privacy: PrivacyOptions::default(),
         }
     }
@@ -99,6 +107,8 @@ impl Config {
         EngineOptions {
             log: self.log.clone(),
             train: self.train.clone(),
+            models: self.models.clone(),
+            push: self.push.clone(),
             recommend: self.recommend.clone(),
             privacy: self.privacy.clone(),
         }
@@ -121,7 +131,14 @@ impl Config {
             ("recommend.cohorts, their number,", self.recommend.cohorts.len() as f64, 0.0, 8.0),
             ("train.settings.embedding.support", settings.embedding.support as f64, 1.0, 1e6),
             ("train.threads", self.train.threads as f64, 0.0, 1_024.0),
-            ("train.keep_models", self.train.keep_models as f64, 1.0, 1_000.0),
+            ("models.keep", self.models.keep as f64, 1.0, 1_000.0),
+            ("push.max_mib", self.push.max_mib as f64, 1.0, 65_536.0),
+            ("push.memory_mib", self.push.memory_mib as f64, 1.0, 1e6),
+            ("push.resume_minutes", self.push.resume_minutes as f64, 0.0, 1_440.0),
+            ("push.least_catalogue", self.push.least_catalogue, 0.0, 1.0),
+            ("push.least_sales", self.push.least_sales, 0.0, 1.0),
+            ("push.most_unknown", self.push.most_unknown, 0.0, 1.0),
+            ("push.least_quality", self.push.least_quality, 0.0, 10.0),
             (
                 "train.settings.embedding.dimensions",
                 settings.embedding.dimensions as f64,

@@ -42,7 +42,7 @@
 //! `tests/it/tidy.rs` checks what can be checked.
 //!
 //! 1. Only `api` and the client in `cli/backend.rs` name tonic or prost. Only
-//!    `store`, `import`, `model/disk.rs`, `config` and `cli` touch files.
+//!    `store`, `import`, `model/{disk,upload}.rs`, `config` and `cli` touch files.
 //! 2. `recommend` is pure: no I/O, no lock, no global random numbers, no clock.
 //! 3. A published snapshot never changes; a request resolves one and keeps it.
 //! 4. A snapshot names the last offset it was trained on, its seed, its settings

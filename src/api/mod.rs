@@ -7,7 +7,8 @@
 //! - [`admission`]: overload and deadlines
 //! - [`status`]: the engine's errors as statuses with details
 //! - [`convert`], [`filter`]: what several services convert
-//! - [`recommendation`], [`event`], [`catalog`], [`user`], [`model`]: one service each
+//! - [`recommendation`], [`event`], [`catalog`], [`user`], [`model`]: one service each;
+//!   [`push`]: the stream by which a model comes; [`manifest`]: what is told of models
 
 pub mod admission;
 pub mod catalog;
@@ -16,8 +17,10 @@ pub mod codec;
 pub mod convert;
 pub mod event;
 pub mod filter;
+mod manifest;
 pub mod model;
 pub mod pb;
+mod push;
 pub mod recommendation;
 pub mod server;
 pub mod status;

@@ -1,19 +1,28 @@
 //! ModelService.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
+use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use super::manifest::model;
 use super::pb::model_service_server::ModelService;
 use super::status::from_error;
-use super::{convert, pb};
+use super::{pb, push};
 use crate::domain::progress::Stage;
-use crate::domain::{Error, Result};
+use crate::domain::{Error, Result, Violation};
 use crate::engine::{Engine, TrainingState, TrainingStatus};
-use crate::model::Manifest;
+use crate::model::{Manifest, Role};
+
+/// How often a watcher hears of a training that stays at one stage.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+/// Users whose lists are compared where the request does not say, and at the most.
+const SAMPLE_USERS: i32 = 200;
+const MOST_SAMPLE_USERS: i32 = 10_000;
 
 /// Trains models and shows them.
 #[derive(Debug, Clone)]
@@ -28,10 +37,12 @@ impl ModelApi {
     }
 
     fn get(&self, request: pb::GetModelRequest) -> Result<pb::GetModelResponse> {
-        let active = self.engine.generation();
-        let wanted = if request.generation == 0 { active } else { request.generation };
-        let manifest = self.engine.models().find(wanted)?;
-        Ok(pb::GetModelResponse { model: Some(model(manifest, active)) })
+        let manifest = self.engine.models().find(self.or_active(request.generation))?;
+        Ok(pb::GetModelResponse { model: Some(model(&self.engine, manifest)) })
+    }
+
+    fn or_active(&self, generation: u64) -> u64 {
+        if generation == 0 { self.engine.generation() } else { generation }
     }
 
     /// Changes what answers, on a thread that may wait for the disk; the model that does
@@ -42,8 +53,7 @@ impl ModelApi {
     ) -> Result<(Option<pb::Model>, u64)> {
         let previous = self.engine.generation();
         let manifest = self.wait_for(change).await?;
-        let active = manifest.generation;
-        Ok((Some(model(manifest, active)), previous))
+        Ok((Some(model(&self.engine, manifest)), previous))
     }
 
     async fn wait_for<T: Send + 'static>(
@@ -51,8 +61,55 @@ impl ModelApi {
         work: impl FnOnce(&Engine) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let engine = self.engine.clone();
-        let done = tokio::task::spawn_blocking(move || work(&engine)).await;
-        done.map_err(|error| Error::Storage(error.to_string()))?
+        push::wait_for(move || work(&engine)).await
+    }
+
+    /// PushModel, whatever its messages come by.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn push(
+        &self,
+        messages: impl Stream<Item = Result<pb::PushModelRequest, Status>> + Unpin,
+    ) -> Result<pb::PushModelResponse, Status> {
+        let manifest = push::receive(self.engine.clone(), messages).await?;
+        Ok(pb::PushModelResponse { model: Some(model(&self.engine, manifest)) })
+    }
+
+    async fn compare(
+        &self,
+        request: pb::CompareModelsRequest,
+    ) -> Result<pb::CompareModelsResponse> {
+        let users = match request.users {
+            0 => SAMPLE_USERS,
+            1..=MOST_SAMPLE_USERS => request.users,
+            other => {
+                let message = format!("must be 0 to {MOST_SAMPLE_USERS}, was {other}");
+                return Err(Violation::new("users", message).into());
+            }
+        };
+        let one = self.or_active(request.generation);
+        let other = self.or_active(request.other_generation);
+        self.wait_for(move |engine| {
+            let described = |generation| -> Result<_> {
+                Ok(Some(model(engine, engine.models().find(generation)?)))
+            };
+            let (settings, lists) = engine.compare_models(one, other, users as usize)?;
+            let difference = |(path, value_json, other_value_json)| pb::SettingDifference {
+                path,
+                value_json,
+                other_value_json,
+            };
+            Ok(pb::CompareModelsResponse {
+                model: described(one)?,
+                other: described(other)?,
+                settings: settings.into_iter().map(difference).collect(),
+                lists: lists.lists as i32,
+                overlap: lists.overlap(),
+                same_first: lists.same_first(),
+            })
+        })
+        .await
     }
 
     /// Forwards statuses of one training until it ends or the watcher leaves.
@@ -75,20 +132,28 @@ impl ModelApi {
         let (sender, receiver) = mpsc::channel(16);
         tokio::spawn(async move {
             let mut next = of_latest;
-            let mut sent: Option<TrainingState> = None;
+            let mut sent: Option<TrainingStatus> = None;
+            let mut ticks = tokio::time::interval(TELL_EVERY);
             loop {
                 if let Some(status) = next.take()
                     && *wanted.get_or_insert_with(|| status.id.clone()) == status.id
-                    && sent.as_ref() != Some(&status.state)
+                    && sent.as_ref().is_none_or(|sent| sent.state != status.state)
                 {
                     let ended = status.has_ended();
-                    sent = Some(status.state.clone());
+                    sent = Some(status.clone());
                     if sender.send(Ok(progress(status))).await.is_err() || ended {
                         return;
                     }
+                    ticks.reset();
                 }
                 tokio::select! {
                     () = sender.closed() => return,
+                    _ = ticks.tick(), if sent.is_some() => {
+                        let Some(status) = sent.clone() else { continue };
+                        if sender.send(Ok(progress(status))).await.is_err() {
+                            return;
+                        }
+                    }
                     change = changes.recv() => match change {
                         Ok(status) => next = Some(status),
                         Err(RecvError::Lagged(_)) => {}
@@ -102,10 +167,17 @@ impl ModelApi {
 }
 
 fn progress(status: TrainingStatus) -> pb::WatchTrainingResponse {
+    let (elapsed, left) = status.elapsed_and_left();
+    let whole = |left: Duration| (elapsed + left).as_secs_f64().max(f64::MIN_POSITIVE);
+    let [quality, previous_quality] = status.quality.map(|q| q.into_iter().collect());
     let mut message = pb::WatchTrainingResponse {
         training_id: status.id,
         stage_count: Stage::ALL.len() as i32,
-        elapsed_seconds: status.elapsed.as_secs_f64(),
+        elapsed_seconds: elapsed.as_secs_f64(),
+        progress: left.map(|left| elapsed.as_secs_f64() / whole(left)),
+        remaining_seconds: left.map(|left| left.as_secs_f64()),
+        quality,
+        previous_quality,
         ..Default::default()
     };
     match status.state {
@@ -117,6 +189,7 @@ fn progress(status: TrainingStatus) -> pb::WatchTrainingResponse {
         TrainingState::Succeeded(generation) => {
             message.state = pb::TrainingState::Succeeded.into();
             message.stage_number = message.stage_count;
+            message.progress = Some(1.0);
             message.generation = generation;
         }
         TrainingState::Failed(why) => {
@@ -125,23 +198,6 @@ fn progress(status: TrainingStatus) -> pb::WatchTrainingResponse {
         }
     }
     message
-}
-
-fn model(manifest: Manifest, active: u64) -> pb::Model {
-    pb::Model {
-        generation: manifest.generation,
-        active: manifest.generation == active,
-        offset: manifest.offset,
-        create_time: Some(convert::timestamp(manifest.created_ms)),
-        train_seconds: manifest.train_seconds,
-        users: manifest.users as i64,
-        items: manifest.items as i64,
-        interactions: manifest.interactions as i64,
-        seed: manifest.seed,
-        settings_json: serde_json::to_string(&manifest.settings).unwrap_or_default(),
-        quality: manifest.quality.into_iter().collect(),
-        size_bytes: manifest.bytes as i64,
-    }
 }
 
 #[tonic::async_trait]
@@ -175,9 +231,8 @@ impl ModelService for ModelApi {
         &self,
         _: Request<pb::ListModelsRequest>,
     ) -> Result<Response<pb::ListModelsResponse>, Status> {
-        let active = self.engine.generation();
         let models = self.engine.models().list();
-        let models = models.into_iter().map(|manifest| model(manifest, active)).collect();
+        let models = models.into_iter().map(|manifest| model(&self.engine, manifest)).collect();
         Ok(Response::new(pb::ListModelsResponse { models }))
     }
 
@@ -186,7 +241,8 @@ impl ModelService for ModelApi {
         request: Request<pb::ActivateModelRequest>,
     ) -> Result<Response<pb::ActivateModelResponse>, Status> {
         let generation = request.into_inner().generation;
-        let switched = self.switch(move |engine| engine.activate_model(generation)).await;
+        let switched =
+            self.switch(move |engine| engine.assign_model(generation, Role::Active)).await;
         let (model, previous_generation) = switched.map_err(from_error)?;
         Ok(Response::new(pb::ActivateModelResponse { model, previous_generation }))
     }
@@ -207,5 +263,39 @@ impl ModelService for ModelApi {
         let generation = request.into_inner().generation;
         self.wait_for(move |engine| engine.delete_model(generation)).await.map_err(from_error)?;
         Ok(Response::new(pb::DeleteModelResponse {}))
+    }
+
+    async fn assign_model(
+        &self,
+        request: Request<pb::AssignModelRequest>,
+    ) -> Result<Response<pb::AssignModelResponse>, Status> {
+        let pb::AssignModelRequest { generation, role, share } = request.into_inner();
+        let role = push::role("role", role, "share", share).map_err(from_error)?;
+        let manifest = self.wait_for(move |engine| engine.assign_model(generation, role)).await;
+        let model = Some(model(&self.engine, manifest.map_err(from_error)?));
+        Ok(Response::new(pb::AssignModelResponse { model }))
+    }
+
+    async fn push_model(
+        &self,
+        request: Request<Streaming<pb::PushModelRequest>>,
+    ) -> Result<Response<pb::PushModelResponse>, Status> {
+        self.push(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_push(
+        &self,
+        request: Request<pb::GetPushRequest>,
+    ) -> Result<Response<pb::GetPushResponse>, Status> {
+        let received = self.engine.received_of_push(&request.into_inner().push_id);
+        let received_bytes = received.map_err(from_error)?;
+        Ok(Response::new(pb::GetPushResponse { received_bytes }))
+    }
+
+    async fn compare_models(
+        &self,
+        request: Request<pb::CompareModelsRequest>,
+    ) -> Result<Response<pb::CompareModelsResponse>, Status> {
+        self.compare(request.into_inner()).await.map(Response::new).map_err(from_error)
     }
 }

@@ -35,7 +35,7 @@ impl RecommendationApi {
         hurried: bool,
     ) -> Result<pb::RecommendResponse> {
         let request = RecommendRequest { hurried, ..recommend_request(request)? };
-        Ok(recommendation(self.engine.recommend(&request)?))
+        Ok(recommendation(self.engine.recommend_live(request)?))
     }
 
     fn similar_items(&self, request: pb::SimilarItemsRequest) -> Result<pb::SimilarItemsResponse> {
@@ -164,6 +164,10 @@ fn strategy(value: i32) -> Result<Option<Source>, Violation> {
         Ok(pb::Source::Session) => Ok(Some(Source::Session)),
         Ok(pb::Source::Transition) => Ok(Some(Source::Transition)),
         Ok(pb::Source::Popular) => Ok(Some(Source::Popular)),
+        Ok(pb::Source::PushedEmbedding) => Ok(Some(Source::PushedEmbedding)),
+        Ok(pb::Source::PushedItems) => Ok(Some(Source::PushedItems)),
+        Ok(pb::Source::PushedUsers) => Ok(Some(Source::PushedUsers)),
+        Ok(pb::Source::PushedPrior) => Ok(Some(Source::PushedPrior)),
         _ => Err(Violation::new(
             "strategy",
             format!("must be 0 (the blend), ITEM_CF or another source of the blend, was {value}"),

@@ -1,11 +1,13 @@
 //! The engine's errors as gRPC statuses, with `google.rpc` details: a
 //! BadRequest naming the field, and an ErrorInfo with a reason that programs
-//! can rely on.
+//! can rely on; for a refused model all that was looked at, in its metadata.
+
+use std::collections::HashMap;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::domain::Error;
+use crate::domain::{Error, Verdict};
 
 /// Domain of every ErrorInfo.
 const DOMAIN: &str = "qianmian";
@@ -20,9 +22,18 @@ pub fn from_error(error: Error) -> Status {
         Error::Storage(_) => (Code::Unavailable, "STORAGE"),
         Error::Import(_) => (Code::Internal, "IMPORT"),
         Error::Training(_) => (Code::Internal, "TRAINING"),
+        Error::Refused(_) => (Code::FailedPrecondition, "MODEL_REFUSED"),
     };
     let mut details = ErrorDetails::new();
-    details.set_error_info(reason, DOMAIN, std::collections::HashMap::new());
+    let mut metadata = HashMap::new();
+    if let Error::Refused(checks) = &error {
+        let told = checks.iter().map(|check| (check.name.clone(), check.to_string()));
+        metadata.extend(told);
+        for check in checks.iter().filter(|check| check.verdict == Verdict::Failed) {
+            details.add_precondition_failure_violation("CHECK", &check.name, check.to_string());
+        }
+    }
+    details.set_error_info(reason, DOMAIN, metadata);
     if let Error::Invalid(violation) = &error {
         details.add_bad_request_violation(&violation.field, &violation.message);
     }

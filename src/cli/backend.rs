@@ -1,11 +1,15 @@
 //! One face for a data folder and a running server: both speak the protocol's
 //! messages, so a verb is written once.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use clap::Args;
+use tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Streaming};
+use tonic_types::StatusExt;
 
 use super::Failure;
 use crate::api::catalog::CatalogApi;
@@ -18,6 +22,7 @@ use crate::api::pb::event_service_client::EventServiceClient;
 use crate::api::pb::event_service_server::EventService;
 use crate::api::pb::model_service_client::ModelServiceClient;
 use crate::api::pb::model_service_server::ModelService;
+use crate::api::pb::push_model_request::Part;
 use crate::api::pb::recommendation_service_client::RecommendationServiceClient;
 use crate::api::pb::recommendation_service_server::RecommendationService;
 use crate::api::recommendation::RecommendationApi;
@@ -230,6 +235,70 @@ impl Backend {
         Ok(())
     }
 
+    /// Gives a model another role.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn assign(&self, request: pb::AssignModelRequest) -> Result<pb::Model, Refused> {
+        let response = match self {
+            Backend::Local(engine) => {
+                ModelApi::new(engine.clone()).assign_model(Request::new(request)).await
+            }
+            Backend::Remote(channel) => {
+                ModelServiceClient::new(channel.clone()).assign_model(request).await
+            }
+        };
+        Ok(response?.into_inner().model.unwrap_or_default())
+    }
+
+    /// Compares two models.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn compare(
+        &self,
+        request: pb::CompareModelsRequest,
+    ) -> Result<pb::CompareModelsResponse, Refused> {
+        let response = match self {
+            Backend::Local(engine) => {
+                ModelApi::new(engine.clone()).compare_models(Request::new(request)).await
+            }
+            Backend::Remote(channel) => {
+                ModelServiceClient::new(channel.clone()).compare_models(request).await
+            }
+        };
+        Ok(response?.into_inner())
+    }
+
+    /// Pushes a file that `header` describes, from where a push of the same name broke.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn push(
+        &self,
+        header: pb::PushHeader,
+        sha256: String,
+        file: File,
+    ) -> Result<pb::Model, Refused> {
+        let request = pb::GetPushRequest { push_id: header.push_id.clone() };
+        let came = match self {
+            Backend::Local(_) => None,
+            Backend::Remote(channel) => {
+                ModelServiceClient::new(channel.clone()).get_push(request).await.ok()
+            }
+        };
+        let came = came.map_or(0, |response| response.into_inner().received_bytes);
+        let messages = tokio_stream::iter(parts(header, sha256, file, came)?);
+        let response = match self {
+            Backend::Local(engine) => ModelApi::new(engine.clone()).push(messages.map(Ok)).await,
+            Backend::Remote(channel) => {
+                let mut client = ModelServiceClient::new(channel.clone());
+                client.push_model(messages).await.map(tonic::Response::into_inner)
+            }
+        };
+        Ok(response?.model.unwrap_or_default())
+    }
+
     /// Trains, handing every message of progress to `report`, the last included.
     ///
     /// # Errors
@@ -259,6 +328,42 @@ impl Backend {
         }
         last.ok_or_else(|| Refused::unavailable("the server ended before the training did"))
     }
+}
+
+/// All that the gate looked at, where that is why a model was refused.
+pub fn checks(refused: &Refused) -> Vec<String> {
+    let details = refused.get_error_details();
+    let told = details.error_info().filter(|info| info.reason == "MODEL_REFUSED");
+    let mut checks: Vec<String> =
+        told.into_iter().flat_map(|i| i.metadata.values().cloned()).collect();
+    checks.sort();
+    checks
+}
+
+/// Bytes of a pushed file in one message.
+const CHUNK: usize = 1 << 20;
+
+/// The messages by which a file is pushed from `from` on. A file that cannot be read to its
+/// end leaves the push without its commit.
+fn parts(
+    header: pb::PushHeader,
+    sha256: String,
+    mut file: File,
+    from: u64,
+) -> Result<impl Iterator<Item = pb::PushModelRequest> + Send + 'static, Refused> {
+    let failed = |e: std::io::Error| Refused::invalid_argument(format!("the file: {e}"));
+    let mut offset = file.seek(SeekFrom::Start(from)).map_err(failed)?;
+    let size_bytes = header.size_bytes;
+    let chunks = std::iter::from_fn(move || {
+        let mut data = Vec::new();
+        let read = Read::by_ref(&mut file).take(CHUNK as u64).read_to_end(&mut data).ok()?;
+        let chunk = pb::PushChunk { offset, data };
+        offset += read as u64;
+        (read > 0).then_some(Part::Chunk(chunk))
+    });
+    let commit = Part::Commit(pb::PushCommit { size_bytes, sha256 });
+    let parts = std::iter::once(Part::Header(header)).chain(chunks).chain([commit]);
+    Ok(parts.map(|part| pb::PushModelRequest { part: Some(part) }))
 }
 
 enum Progress {

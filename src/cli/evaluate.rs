@@ -159,15 +159,21 @@ impl Evaluate {
             (Protocol::Holdout, Seen::Allow) => Task::NextBasket(RepeatPolicy::Allow),
             (Protocol::Holdout, Seen::Auto) => Task::NextBasket(RepeatPolicy::Auto),
         };
-        let tuner =
-            Tuner { events, start: config.train.settings, served: false, seed: self.seed, control };
+        let tuner = Tuner {
+            events,
+            start: config.train.settings,
+            served: false,
+            pushed: Default::default(),
+            seed: self.seed,
+            control,
+        };
         let tuned = match self.no_tune {
             true => Tuned::untuned(config.train.settings),
             false => tuner.tune(task, config.train.budget())?,
         };
         // Rows of single sources need what the blend does without; embeddings are
         // scanned then, which needs no graph.
-        let (asked, mut sources) = (tuned.sources(), Source::BLENDED.to_vec());
+        let (asked, mut sources) = (tuned.sources(), Source::TRAINED.to_vec());
         sources.retain(|source| *source != Source::Embedding || asked.contains(source));
         let material = Material::new(events);
         let trained = train(&material, &tuned.settings, &sources, self.seed, control)?;
@@ -219,7 +225,7 @@ impl Evaluate {
         if repeat == RepeatPolicy::Allow && self.protocol == Protocol::Holdout {
             all.push(Method::PersonalFrequency);
         }
-        all.extend(Source::BLENDED.map(Method::Source));
+        all.extend(Source::TRAINED.map(Method::Source));
         all.push(Method::Blend);
         if self.methods == ["all"] {
             return Ok(all);

@@ -3,7 +3,7 @@
 //!
 //! - [`serve`], [`demo`], [`import`]: work on a data folder
 //! - [`evaluate`], [`plot`], [`synth`], [`sheet`]: work on files alone
-//! - [`train`], [`recommend`], [`similar`], [`models`]: work on a data folder or,
+//! - [`train`], [`recommend`], [`similar`], [`models`], [`push`]: work on a data folder or,
 //!   with `--server`, on a running server
 //! - [`bench`]: starts servers and loads them
 //! - [`backend`]: both of these behind one face; the gRPC client
@@ -17,6 +17,7 @@ pub mod import;
 pub mod models;
 pub mod output;
 pub mod plot;
+pub mod push;
 pub mod recommend;
 pub mod serve;
 mod sheet;
@@ -70,6 +71,7 @@ enum Verb {
     Synth(synth::Synth),
     Bench(bench::Bench),
     Models(models::Models),
+    Push(push::Push),
     Evaluate(Box<evaluate::Evaluate>),
 }
 
@@ -107,6 +109,7 @@ impl Cli {
             Verb::Recommend(verb) => verb.run(config).await,
             Verb::Similar(verb) => verb.run(config).await,
             Verb::Models(verb) => verb.run(config).await,
+            Verb::Push(verb) => verb.run(config).await,
             Verb::Bench(verb) => verb.run(&config, self.common.data.is_some()).await,
             Verb::Synth(verb) => tokio::task::block_in_place(|| verb.run()),
             Verb::Evaluate(verb) => tokio::task::block_in_place(|| verb.run(&config)),

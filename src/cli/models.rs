@@ -1,11 +1,12 @@
 //! `qianmian models`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::backend::{Backend, Refused, Target};
+use super::push::Role;
 use super::{Failure, output};
 use crate::api::pb;
 use crate::config::Config;
@@ -17,7 +18,8 @@ const SHOWN: [&str; 3] = ["ann_recall@10", "validation_ndcg@10_blend", "validati
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  qianmian models --data DIR                 the models in a data folder\n  \
-                  qianmian models --server ADDR rollback     let the one before answer"
+                  qianmian models --server ADDR rollback     let the one before answer\n  \
+                  qianmian models --server ADDR diff 3 4     what changed from one to the other"
 )]
 pub struct Models {
     #[command(subcommand)]
@@ -38,7 +40,28 @@ enum Action {
     },
     /// Let the newest kept model answer that is older than the one that does
     Rollback,
-    /// Remove a kept model that does not answer
+    /// Give a kept model another role
+    Assign {
+        /// Its generation
+        generation: u64,
+        /// What it is to be for
+        #[arg(value_enum)]
+        role: Role,
+        /// Share of the requests of a shadow, of the shoppers of a canary
+        #[arg(long, default_value_t = 0.0)]
+        share: f64,
+    },
+    /// Compare two kept models: settings, quality, lists of sample users
+    Diff {
+        /// The generation of one
+        one: u64,
+        /// The generation of the other
+        other: u64,
+        /// Sample users
+        #[arg(long, default_value_t = 200)]
+        users: i32,
+    },
+    /// Remove a kept model that takes no part in serving
     Delete {
         /// Its generation
         generation: u64,
@@ -48,7 +71,7 @@ enum Action {
 #[derive(Debug, Serialize)]
 struct Model {
     generation: u64,
-    active: bool,
+    role: String,
     offset: u64,
     created: String,
     train_seconds: f64,
@@ -59,6 +82,34 @@ struct Model {
     settings: serde_json::Value,
     quality: BTreeMap<String, f64>,
     size_bytes: i64,
+    lineage: Option<Lineage>,
+}
+
+/// Where a model's pushed part came from.
+#[derive(Debug, Serialize)]
+struct Lineage {
+    generation: u64,
+    base_generation: u64,
+    pushed_by: String,
+    note: String,
+    contents: Vec<String>,
+    sha256: String,
+    forced: bool,
+}
+
+impl From<&pb::ModelLineage> for Lineage {
+    fn from(lineage: &pb::ModelLineage) -> Self {
+        let lineage = lineage.clone();
+        Self {
+            generation: lineage.generation,
+            base_generation: lineage.base_generation,
+            pushed_by: lineage.pushed_by,
+            note: lineage.note,
+            contents: lineage.contents,
+            sha256: lineage.sha256,
+            forced: lineage.forced,
+        }
+    }
 }
 
 impl From<pb::Model> for Model {
@@ -67,7 +118,8 @@ impl From<pb::Model> for Model {
         let created = jiff::Timestamp::new(created.seconds, 0).unwrap_or_default();
         Self {
             generation: model.generation,
-            active: model.active,
+            role: role_of(&model),
+            lineage: model.lineage.as_ref().map(Lineage::from),
             offset: model.offset,
             created: created.to_string(),
             train_seconds: model.train_seconds,
@@ -91,10 +143,56 @@ async fn act(backend: &Backend, action: Action) -> Result<(), Refused> {
             println!("generation {generation} is removed");
             return Ok(());
         }
+        Action::Assign { generation, role, share } => {
+            let role = pb::ModelRole::from(role).into();
+            let request = pb::AssignModelRequest { generation, role, share };
+            let model = backend.assign(request).await?;
+            println!("generation {generation} is {}", role_of(&model));
+            return Ok(());
+        }
+        Action::Diff { one, other, users } => {
+            let request =
+                pb::CompareModelsRequest { generation: one, other_generation: other, users };
+            print_difference(backend.compare(request).await?);
+            return Ok(());
+        }
     };
     let (active, previous) = backend.activate(wanted).await?;
     println!("generation {active} answers, {previous} did before");
     Ok(())
+}
+
+/// A model's role, with the share that it may have.
+fn role_of(model: &pb::Model) -> String {
+    let role = output::name(model.role().as_str_name(), "MODEL_ROLE_");
+    if model.share > 0.0 { format!("{role} {}", model.share) } else { role }
+}
+
+fn print_difference(difference: pb::CompareModelsResponse) {
+    let one = difference.model.unwrap_or_default();
+    let other = difference.other.unwrap_or_default();
+    let (first, second) = (one.generation.to_string(), other.generation.to_string());
+    let figure = |quality: &HashMap<String, f64>, name: &String| {
+        quality.get(name).map_or_else(String::new, |figure| format!("{figure:.4}"))
+    };
+    let mut measures: Vec<&String> = one.quality.keys().chain(other.quality.keys()).collect();
+    measures.sort();
+    measures.dedup();
+    let quality = measures
+        .into_iter()
+        .map(|name| vec![name.clone(), figure(&one.quality, name), figure(&other.quality, name)]);
+    let header = ["quality", &first, &second];
+    println!("{}\n", output::table(&header, &header[1..], quality.collect()));
+    let settings = difference.settings.into_iter();
+    let settings = settings.map(|d| vec![d.path, d.value_json, d.other_value_json]);
+    let header = ["setting", &first, &second];
+    println!("{}\n", output::table(&header, &header[1..], settings.collect()));
+    println!(
+        "of {} users' lists: {:.1} % of the first 10 items in both, the same first item in {:.1} %",
+        difference.lists,
+        100.0 * difference.overlap,
+        100.0 * difference.same_first
+    );
 }
 
 impl Models {
@@ -119,7 +217,9 @@ impl Models {
             let quality: Vec<String> =
                 shown.map(|(name, value)| format!("{name} {value:.4}")).collect();
             vec![
-                format!("{}{}", m.generation, if m.active { " *" } else { "" }),
+                m.generation.to_string(),
+                m.role.clone(),
+                m.lineage.as_ref().map_or_else(String::new, |l| l.generation.to_string()),
                 m.created.clone(),
                 format!("{:.1}", m.train_seconds),
                 m.offset.to_string(),
@@ -132,6 +232,8 @@ impl Models {
         });
         let header = [
             "generation",
+            "role",
+            "pushed",
             "created",
             "seconds",
             "offset",
@@ -141,8 +243,8 @@ impl Models {
             "quality",
             "MB",
         ];
-        let right = ["seconds", "offset", "users", "items", "interactions", "MB"];
-        println!("{}\n\n* answers now", output::table(&header, &right, rows.collect()));
+        let right = ["pushed", "seconds", "offset", "users", "items", "interactions", "MB"];
+        println!("{}", output::table(&header, &right, rows.collect()));
         Ok(())
     }
 }

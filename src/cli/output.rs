@@ -113,6 +113,6 @@ impl List {
 }
 
 /// A protocol constant in lower case, without its prefix.
-fn name(constant: &str, prefix: &str) -> String {
+pub fn name(constant: &str, prefix: &str) -> String {
     constant.strip_prefix(prefix).unwrap_or(constant).to_ascii_lowercase()
 }

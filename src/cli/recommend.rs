@@ -51,6 +51,10 @@ enum Strategy {
     Session,
     Transition,
     Popular,
+    PushedEmbedding,
+    PushedItems,
+    PushedUsers,
+    PushedPrior,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -81,6 +85,10 @@ impl Recommend {
             Some(Strategy::Session) => pb::Source::Session,
             Some(Strategy::Transition) => pb::Source::Transition,
             Some(Strategy::Popular) => pb::Source::Popular,
+            Some(Strategy::PushedEmbedding) => pb::Source::PushedEmbedding,
+            Some(Strategy::PushedItems) => pb::Source::PushedItems,
+            Some(Strategy::PushedUsers) => pb::Source::PushedUsers,
+            Some(Strategy::PushedPrior) => pb::Source::PushedPrior,
         };
         let repeat_policy = match self.repeat {
             None => pb::RepeatPolicy::Unspecified,

@@ -3,6 +3,8 @@
 
 use thiserror::Error;
 
+use super::{Check, Verdict};
+
 /// A field that breaks a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -40,7 +42,7 @@ pub enum Error {
     /// The named thing does not exist.
     #[error("{kind} {id:?} is not known")]
     NotFound {
-        /// "item", "user", "model", "training".
+        /// "item", "user", "model", "training", "push".
         kind: &'static str,
         /// As the caller gave it.
         id: String,
@@ -57,9 +59,17 @@ pub enum Error {
     /// A file could not be read to its end.
     #[error("{0}")]
     Import(String),
+    /// A pushed model did not pass the gate; this is all that was looked at.
+    #[error("the model is refused: {}", failed(.0))]
+    Refused(Vec<Check>),
     /// A training ended without a model.
     #[error("{0}")]
     Training(String),
+}
+
+fn failed(checks: &[Check]) -> String {
+    let failed = checks.iter().filter(|check| check.verdict == Verdict::Failed);
+    failed.map(Check::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// A result with the engine's error, unless another is named.

@@ -1,6 +1,7 @@
 //! Plain types and small algorithms that everything may use. Knows nothing of
 //! files, wires, threads or models.
 
+pub mod check;
 pub mod error;
 pub mod event;
 pub mod history;
@@ -12,6 +13,7 @@ pub mod progress;
 pub mod topk;
 pub mod user;
 
+pub use check::{Check, Verdict};
 pub use error::{Error, Result, Violation};
 pub use event::{Event, EventKind};
 pub use history::HistoryEvent;

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub enum Stage {
     /// Reading the log into the user-item matrix.
     ReadLog,
+    /// Fitting settings to held-out behaviour.
+    Tune,
     /// Counting popularity.
     Popularity,
     /// Item-based collaborative filtering and similar items.
@@ -23,8 +25,6 @@ pub enum Stage {
     Embeddings,
     /// The nearest-neighbour graph over the embeddings.
     Ann,
-    /// Fitting settings to held-out behaviour.
-    Tune,
     /// Making lists ahead.
     Lists,
     /// Writing the snapshot.
@@ -35,6 +35,7 @@ impl Stage {
     /// Every stage, in order.
     pub const ALL: [Stage; 12] = [
         Stage::ReadLog,
+        Stage::Tune,
         Stage::Popularity,
         Stage::ItemCf,
         Stage::Baskets,
@@ -43,7 +44,6 @@ impl Stage {
         Stage::Sequences,
         Stage::Embeddings,
         Stage::Ann,
-        Stage::Tune,
         Stage::Lists,
         Stage::Persist,
     ];

@@ -4,48 +4,67 @@
 //! - [`options`]: its part of the configuration
 //! - [`committer`]: the one thread that writes: log, then live state, then ack; [`lag`]: how
 //!   long that takes
-//! - [`trainer`]: the one thread that trains, and when; [`training`]: what it does then
+//! - [`trainer`]: the one thread that trains, and when; [`training`]: what it does then;
+//!   [`timeline`]: how long that takes
 //! - [`erasure`]: what a training does first: rewrites the log without erased users
 //! - [`users`], [`pseudonyms`]: users as data, and their names in the store
 //! - [`import`]: files of rows, written in chunks that are known again
+//! - [`push`]: takes in models that were trained elsewhere; [`uploads`]: while they come;
+//!   [`gate`]: what they must be
+//! - [`shadow`]: a model that is compared and not shown; [`comparison`]: how lists differ
 //! - [`query`]: the read side: ids to idx, one snapshot, `recommend`, idx to ids
 //! - [`models`]: which snapshot answers now, and which are kept
 
 mod background;
 pub mod batch;
 pub mod committer;
+mod comparison;
 mod erasure;
+mod gate;
 pub mod import;
 mod lag;
 pub mod models;
 pub mod options;
 pub mod pseudonyms;
+mod push;
 pub mod query;
+mod shadow;
+mod timeline;
 pub mod trainer;
 mod training;
+mod uploads;
 mod users;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub use committer::{Pending, Receipt, Write};
+pub use comparison::Comparison;
 pub use models::Models;
-pub use options::{LogOptions, PrivacyOptions, RecommendOptions, TrainOptions};
+pub use options::{
+    LogOptions, ModelOptions, PrivacyOptions, PushOptions, RecommendOptions, TrainOptions,
+};
+pub use push::PushRequest;
 pub use query::{Answer, RecommendRequest};
+
 pub use trainer::{TrainingState, TrainingStatus};
+pub use uploads::Incoming;
 
 use crate::domain::{Event, Generation, Item, ItemIdx, Result};
 use crate::live::{Known, Live};
-use crate::model::Manifest;
+use crate::model::{Manifest, Role};
 use crate::recommend::Scratch;
 use crate::store::{Entry, Log, Record, StoreFolder, replay};
 use committer::Committer;
 use options::EngineOptions;
 use pseudonyms::Pseudonyms;
+use shadow::Shadow;
 use trainer::Trainer;
+use uploads::Uploads;
 
 /// The store that a data folder holds until it can hold several.
 const STORE: &str = "default";
@@ -62,7 +81,13 @@ pub struct Engine {
     options: EngineOptions,
     scratch: Mutex<Vec<Scratch>>,
     background: Arc<rayon::ThreadPool>,
+    uploads: Arc<Uploads>,
+    /// Held while a pushed model is checked.
+    checking: Mutex<()>,
+    shadow: Shadow,
     closing: watch::Sender<bool>,
+    /// The same for work that looks up between its steps.
+    stopping: AtomicBool,
 }
 
 /// What the engine's threads share.
@@ -71,6 +96,9 @@ pub(crate) struct State {
     live: Live,
     models: Models,
     folder: StoreFolder,
+    /// Held while a snapshot is put together from what answers and what is new, until it is
+    /// published.
+    assembling: Mutex<()>,
 }
 
 impl Engine {
@@ -102,7 +130,7 @@ impl Engine {
         };
         let segment_bytes = log_options.segment_mib << 20;
         let log = Log::open(&folder.log(), log_options.durability, segment_bytes, &mut take_in)?;
-        let models = Models::open(folder.snapshots(), log.next_offset());
+        let models = Models::open(folder.snapshots(), log.next_offset(), options.models.clone());
         tracing::info!(
             events = live.events(),
             users = live.users.read().len(),
@@ -111,21 +139,35 @@ impl Engine {
             seconds = started.elapsed().as_secs_f64(),
             "store open"
         );
-        let state = Arc::new(State { live, models, folder });
+        let state = Arc::new(State { live, models, folder, assembling: Mutex::default() });
         erasure::remove_models(&state);
         let committer = Arc::new(Committer::start(log, known, state.clone())?);
         let background = Arc::new(background::pool(options.train.threads)?);
         let trainer =
             Trainer::start(state.clone(), committer.clone(), &options, background.clone())?;
         let closing = watch::Sender::new(false);
-        let scratch = Mutex::default();
-        Ok(Self { trainer, committer, pseudonyms, state, options, scratch, background, closing })
+        let uploads = Arc::new(Uploads::new(state.folder.snapshots(), &options.push));
+        Ok(Self {
+            trainer,
+            committer,
+            pseudonyms,
+            state,
+            options,
+            scratch: Mutex::default(),
+            background,
+            uploads,
+            checking: Mutex::default(),
+            shadow: Shadow::default(),
+            closing,
+            stopping: AtomicBool::new(false),
+        })
     }
 
     /// Begins to end: stops trainings and imports, and those who watch them.
     /// Lists and writes go on until the engine is dropped.
     pub fn close(&self) {
         self.closing.send_replace(true);
+        self.stopping.store(true, Ordering::Relaxed);
         self.trainer.close();
     }
 
@@ -188,20 +230,21 @@ impl Engine {
         &self.state.models
     }
 
-    /// Lets a kept model answer instead; returns what is known of it. Reads it from disk: for
-    /// threads that may wait.
+    /// Gives a kept model a role, that to answer for one; returns what is known of it. May
+    /// read it from disk: for threads that may wait.
     ///
     /// # Errors
     /// [`crate::domain::Error::NotFound`] where it is not kept,
+    /// [`crate::domain::Error::NotReady`] where nothing would answer any more,
     /// [`crate::domain::Error::Storage`] where it cannot be read.
-    pub fn activate_model(&self, generation: Generation) -> Result<Manifest> {
-        self.state.models.activate(generation)
+    pub fn assign_model(&self, generation: Generation, role: Role) -> Result<Manifest> {
+        self.state.models.assign(generation, role)
     }
 
     /// The same with the newest kept model older than the one that answers.
     ///
     /// # Errors
-    /// [`crate::domain::Error::NotReady`] where there is none; as [`Engine::activate_model`].
+    /// [`crate::domain::Error::NotReady`] where there is none; as [`Engine::assign_model`].
     pub fn rollback_model(&self) -> Result<Manifest> {
         self.state.models.rollback()
     }
@@ -210,7 +253,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`crate::domain::Error::NotFound`] where it is not kept,
-    /// [`crate::domain::Error::NotReady`] for the one that answers.
+    /// [`crate::domain::Error::NotReady`] for one that takes part in serving.
     pub fn delete_model(&self, generation: Generation) -> Result<()> {
         self.state.models.delete(generation)
     }

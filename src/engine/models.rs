@@ -1,5 +1,6 @@
-//! Which snapshot answers now, and which are kept on disk. Usually the newest answers; an
-//! operator can let another, until the next is published.
+//! The registry: which snapshot answers whom now, and which are kept on disk. Whatever
+//! changes is noted on disk first, then answered from; requests under way end with the
+//! snapshot they began with.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,21 +8,33 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::options::ModelOptions;
 use crate::domain::{Error, Generation, Offset, Result};
+use crate::model::roles::{Part, Role, Roles};
 use crate::model::{Manifest, Snapshot, disk};
 
 /// The snapshots that take part in serving; replaced whole, never changed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Published {
     /// The one that answers.
-    pub active: Option<Arc<Snapshot>>,
+    active: Option<Arc<Snapshot>>,
+    /// The one that answers a share of the shoppers.
+    canary: Option<(Arc<Snapshot>, f64)>,
+    /// The one that is compared on a share of the requests.
+    shadow: Option<(Arc<Snapshot>, f64)>,
+    /// The one that answered before, in memory so that going back is a matter of an instant.
+    standby: Option<Arc<Snapshot>>,
+    /// What is noted on disk of all that are kept.
+    roles: Roles,
 }
 
 /// The models of a store.
 #[derive(Debug)]
 pub struct Models {
     folder: PathBuf,
+    options: ModelOptions,
     published: ArcSwap<Published>,
     generation: watch::Sender<Generation>,
     /// Held while what answers, or what is kept, changes.
@@ -29,20 +42,23 @@ pub struct Models {
 }
 
 impl Models {
-    /// Serves the snapshot in `folder` that was chosen, or else the newest whole one, that
-    /// fits a log of `offset` records.
-    pub(crate) fn open(folder: PathBuf, offset: Offset) -> Self {
-        let chosen = disk::chosen(&folder).and_then(|generation| {
-            let loaded = disk::load(&folder, generation);
-            let warn =
-                |error| tracing::warn!(generation, %error, "the chosen snapshot is passed over");
-            loaded.map_err(warn).ok().filter(|snapshot| snapshot.manifest.offset <= offset)
-        });
-        let active = chosen.or_else(|| disk::load_newest(&folder, offset)).map(Arc::new);
+    /// Serves from `folder` what is noted there, or else the newest whole snapshot that fits
+    /// a log of `offset` records.
+    pub(crate) fn open(folder: PathBuf, offset: Offset, options: ModelOptions) -> Self {
+        let mut roles = disk::roles(&folder);
+        let fitting = |generation| disk::load_fitting(&folder, generation, offset).map(Arc::new);
+        let part = |part: Option<Part>| part.and_then(|p| Some((fitting(p.generation)?, p.share)));
+        let (canary, shadow) = (part(roles.canary), part(roles.shadow));
+        let ordinary = |generation| roles.of(generation, 0) == Role::Retired;
+        let newest = || disk::load_newest(&folder, offset, ordinary).map(Arc::new);
+        let active = roles.active.and_then(fitting).or_else(newest);
         let generation = active.as_ref().map_or(0, |s| s.manifest.generation);
+        roles.active = Some(generation).filter(|&generation| generation > 0);
+        let published = Published { active, canary, shadow, standby: None, roles };
         Self {
             folder,
-            published: ArcSwap::from_pointee(Published { active }),
+            options,
+            published: ArcSwap::from_pointee(published),
             generation: watch::Sender::new(generation),
             changing: Mutex::default(),
         }
@@ -50,12 +66,31 @@ impl Models {
 
     /// Where the log ended for the newest snapshot in `folder`, whole or not.
     pub(crate) fn newest_offset(folder: &Path) -> Option<Offset> {
-        disk::list(folder).first().map(|manifest| manifest.offset)
+        disk::list(folder).iter().map(|manifest| manifest.offset).max()
     }
 
     /// The snapshot that answers now; a request asks once and keeps it.
     pub fn active(&self) -> Option<Arc<Snapshot>> {
         self.published.load().active.clone()
+    }
+
+    /// The snapshot that answers a shopper now: the canary for its share of them, the same
+    /// ones as long as it is the canary. Strangers get the active one.
+    pub fn of_user(&self, user_id: &str) -> Option<Arc<Snapshot>> {
+        let published = self.published.load();
+        let canary = published.canary.as_ref().filter(|(canary, share)| {
+            let salt = canary.manifest.generation;
+            !user_id.is_empty() && falls_within(*share, xxh3_64_with_seed(user_id.as_bytes(), salt))
+        });
+        canary.map(|(canary, _)| canary).or(published.active.as_ref()).cloned()
+    }
+
+    /// The snapshot to compare on a request that `draw` was drawn for, if it is among its
+    /// share.
+    pub(crate) fn shadow(&self, draw: u64) -> Option<Arc<Snapshot>> {
+        let published = self.published.load();
+        let shadow = published.shadow.as_ref().filter(|(_, share)| falls_within(*share, draw));
+        shadow.map(|(shadow, _)| shadow.clone())
     }
 
     /// Its generation; 0 before the first.
@@ -73,88 +108,9 @@ impl Models {
         disk::list(&self.folder)
     }
 
-    /// The next free generation.
-    pub(crate) fn next_generation(&self) -> Generation {
-        self.generation().max(disk::newest_generation(&self.folder)) + 1
-    }
-
-    /// Removes the snapshots, but not the one that answers, of which `concerns` says so for
-    /// the records they were trained on, and those that cannot be read.
-    pub(crate) fn remove_idle(&self, concerns: impl Fn(Offset) -> bool) {
-        let _changing = self.changing.lock();
-        let active = self.generation();
-        disk::retain(&self.folder, |manifest| {
-            manifest.generation == active || !concerns(manifest.offset)
-        });
-    }
-
-    /// Removes the snapshot that answers: none does any more.
-    pub(crate) fn remove_active(&self) {
-        let _changing = self.changing.lock();
-        let active = self.generation();
-        self.published.store(Arc::default());
-        self.generation.send_replace(0);
-        // Its number is not given out again.
-        disk::note_generation(&self.folder, active);
-        disk::retain(&self.folder, |manifest| manifest.generation != active);
-    }
-
-    /// Persists a snapshot, then lets it answer, then drops the oldest beyond `keep`.
-    ///
-    /// # Errors
-    /// [`crate::domain::Error::Storage`] where the disk refuses; the one
-    /// before goes on answering.
-    pub(crate) fn publish(&self, mut snapshot: Snapshot, keep: usize) -> Result<()> {
-        let _changing = self.changing.lock();
-        disk::save(&self.folder, &mut snapshot).map_err(storage)?;
-        disk::choose(&self.folder, None).map_err(storage)?;
-        self.answer_from(snapshot);
-        disk::prune(&self.folder, keep.max(1));
-        Ok(())
-    }
-
-    /// Lets a kept snapshot answer, from now on and after a restart, until the next is
-    /// published; returns its manifest.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] where it is not kept; [`Error::Storage`] where it cannot be read,
-    /// or the choice not be written: the one before goes on answering.
-    pub(crate) fn activate(&self, generation: Generation) -> Result<Manifest> {
-        let _changing = self.changing.lock();
-        self.find(generation)?;
-        let snapshot = disk::load(&self.folder, generation).map_err(storage)?;
-        let manifest = snapshot.manifest.clone();
-        disk::choose(&self.folder, Some(generation)).map_err(storage)?;
-        self.answer_from(snapshot);
-        tracing::info!(generation, "model activated");
-        Ok(manifest)
-    }
-
-    /// Lets the newest kept snapshot answer that is older than the one that does.
-    ///
-    /// # Errors
-    /// [`Error::NotReady`] where there is none; as [`Models::activate`].
-    pub(crate) fn rollback(&self) -> Result<Manifest> {
-        let active = self.generation();
-        let before = self.list().into_iter().map(|m| m.generation).find(|&g| g < active);
-        let none = || Error::NotReady(format!("no model older than generation {active} is kept"));
-        self.activate(before.ok_or_else(none)?)
-    }
-
-    /// Removes a kept snapshot.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] where it is not kept, [`Error::NotReady`] for the one that answers.
-    pub(crate) fn delete(&self, generation: Generation) -> Result<()> {
-        let _changing = self.changing.lock();
-        self.find(generation)?;
-        if generation == self.generation() {
-            let message = format!("generation {generation} answers now; activate another first");
-            return Err(Error::NotReady(message));
-        }
-        disk::note_generation(&self.folder, disk::newest_generation(&self.folder));
-        disk::retain(&self.folder, |manifest| manifest.generation != generation);
-        Ok(())
+    /// What a generation is for.
+    pub fn role(&self, generation: Generation) -> Role {
+        self.published.load().roles.of(generation, self.generation())
     }
 
     /// A kept snapshot's manifest.
@@ -166,11 +122,207 @@ impl Models {
         found.ok_or_else(|| Error::NotFound { kind: "model", id: generation.to_string() })
     }
 
-    fn answer_from(&self, snapshot: Snapshot) {
-        let generation = snapshot.manifest.generation;
-        self.published.store(Arc::new(Published { active: Some(Arc::new(snapshot)) }));
-        self.generation.send_replace(generation);
+    /// A kept snapshot whole: from memory where it is there.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where it is not kept, [`Error::Storage`] where it cannot be read.
+    pub fn load(&self, generation: Generation) -> Result<Arc<Snapshot>> {
+        let published = Published::clone(&self.published.load());
+        if let Some(held) = published.holding(generation) {
+            return Ok(held);
+        }
+        self.find(generation)?;
+        disk::load(&self.folder, generation).map(Arc::new).map_err(storage)
     }
+
+    /// The next free generation.
+    pub(crate) fn next_generation(&self) -> Generation {
+        self.generation().max(disk::newest_generation(&self.folder)) + 1
+    }
+
+    /// Removes the snapshots, but not the one that answers, of which `concerns` says so for
+    /// the records they were trained on, and those that cannot be read.
+    pub(crate) fn remove_idle(&self, concerns: impl Fn(Offset) -> bool) {
+        let _changing = self.changing.lock();
+        let active = self.generation();
+        let mut published = Published::clone(&self.published.load());
+        let gone = |s: &Arc<Snapshot>| concerns(s.manifest.offset);
+        let parts = [&mut published.canary, &mut published.shadow];
+        for part in parts.into_iter().filter(|p| p.as_ref().is_some_and(|(s, _)| gone(s))) {
+            published.roles.forget(part.take().map_or(0, |(s, _)| s.manifest.generation));
+        }
+        published.standby = published.standby.take().filter(|s| !gone(s));
+        self.serve_anyway(published);
+        disk::retain(&self.folder, |manifest| {
+            manifest.generation == active || !concerns(manifest.offset)
+        });
+    }
+
+    /// Removes the snapshot that answers: none does any more.
+    pub(crate) fn remove_active(&self) {
+        let _changing = self.changing.lock();
+        let active = self.generation();
+        self.serve_anyway(Published::default());
+        self.generation.send_replace(0);
+        // Its number is not given out again.
+        disk::note_generation(&self.folder, active);
+        disk::retain(&self.folder, |manifest| manifest.generation != active);
+    }
+
+    /// Persists a snapshot, then gives it its role, then drops the oldest that are too many;
+    /// returns its manifest.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses; all goes on as before.
+    pub(crate) fn publish(&self, mut snapshot: Snapshot, role: Role) -> Result<Manifest> {
+        let _changing = self.changing.lock();
+        disk::save(&self.folder, &mut snapshot).map_err(storage)?;
+        let manifest = snapshot.manifest.clone();
+        self.change(Arc::new(snapshot), role).inspect_err(|_| {
+            disk::retain(&self.folder, |kept| kept.generation != manifest.generation);
+        })?;
+        self.drop_oldest();
+        Ok(manifest)
+    }
+
+    /// Gives a kept snapshot a role, from now on and after a restart; returns its manifest.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where it is not kept; [`Error::NotReady`] where that would leave
+    /// nothing to answer; [`Error::Storage`] where it cannot be read or the role not be noted:
+    /// all goes on as before.
+    pub(crate) fn assign(&self, generation: Generation, role: Role) -> Result<Manifest> {
+        let _changing = self.changing.lock();
+        self.find(generation)?;
+        if generation == self.generation() && role != Role::Active {
+            let message = format!("generation {generation} answers now; activate another first");
+            return Err(Error::NotReady(message));
+        }
+        let snapshot = self.load(generation)?;
+        let manifest = snapshot.manifest.clone();
+        self.change(snapshot, role)?;
+        tracing::info!(generation, ?role, "model assigned");
+        Ok(manifest)
+    }
+
+    /// Lets the newest kept snapshot answer that did before and is older than the one that
+    /// does.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] where there is none; as [`Models::assign`].
+    pub(crate) fn rollback(&self) -> Result<Manifest> {
+        let active = self.generation();
+        let mut kept = self.list().into_iter().map(|m| m.generation);
+        let before = kept.find(|&g| g < active && self.role(g) == Role::Retired);
+        let none = || Error::NotReady(format!("no model older than generation {active} is kept"));
+        self.assign(before.ok_or_else(none)?, Role::Active)
+    }
+
+    /// Removes a kept snapshot.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where it is not kept, [`Error::NotReady`] for one that takes part
+    /// in serving, [`Error::Storage`] where that cannot be noted.
+    pub(crate) fn delete(&self, generation: Generation) -> Result<()> {
+        let _changing = self.changing.lock();
+        self.find(generation)?;
+        let does = match self.role(generation) {
+            Role::Active => "answers now",
+            Role::Canary(_) => "is the canary",
+            Role::Shadow(_) => "is the shadow",
+            Role::Staged | Role::Retired => "",
+        };
+        if !does.is_empty() {
+            let message = format!("generation {generation} {does}; give it another role first");
+            return Err(Error::NotReady(message));
+        }
+        disk::note_generation(&self.folder, disk::newest_generation(&self.folder));
+        let mut published = Published::clone(&self.published.load());
+        published.roles.forget(generation);
+        published.standby = published.standby.filter(|s| s.manifest.generation != generation);
+        self.serve(published)?;
+        disk::retain(&self.folder, |manifest| manifest.generation != generation);
+        Ok(())
+    }
+
+    /// Gives a snapshot a role.
+    fn change(&self, snapshot: Arc<Snapshot>, role: Role) -> Result<()> {
+        let mut published = Published::clone(&self.published.load());
+        published.give(&snapshot, role);
+        published.roles.assign(snapshot.manifest.generation, role);
+        let fits = |s: &Arc<Snapshot>| s.manifest.bytes <= self.options.standby_mib << 20;
+        published.standby = published.standby.filter(fits);
+        let active = published.active.as_ref().map_or(0, |s| s.manifest.generation);
+        self.serve(published)?;
+        self.generation.send_if_modified(|now| std::mem::replace(now, active) != active);
+        Ok(())
+    }
+
+    /// Notes roles, then serves by them.
+    fn serve(&self, published: Published) -> Result<()> {
+        disk::set_roles(&self.folder, &published.roles).map_err(storage)?;
+        self.published.store(Arc::new(published));
+        Ok(())
+    }
+
+    /// The same where there is no way back: what the disk may then still say is looked for in
+    /// vain at the next start.
+    fn serve_anyway(&self, published: Published) {
+        if let Err(error) = disk::set_roles(&self.folder, &published.roles) {
+            tracing::warn!(%error, "what models are for could not be noted");
+        }
+        self.published.store(Arc::new(published));
+    }
+
+    /// Removes the oldest snapshots that are too many or too large together, of those that
+    /// take no part in serving.
+    fn drop_oldest(&self) {
+        let idle = |g| matches!(self.role(g), Role::Staged | Role::Retired);
+        let (serving, idle): (Vec<_>, Vec<_>) =
+            self.list().into_iter().partition(|m| !idle(m.generation));
+        let (mut count, mut bytes) = (serving.len(), serving.iter().map(|m| m.bytes).sum::<u64>());
+        let mut kept: Vec<Generation> = serving.iter().map(|m| m.generation).collect();
+        for manifest in idle {
+            count += 1;
+            bytes += manifest.bytes;
+            let room = self.options.keep_mib == 0 || bytes <= self.options.keep_mib << 20;
+            if count > self.options.keep || !room {
+                break;
+            }
+            kept.push(manifest.generation);
+        }
+        disk::note_generation(&self.folder, disk::newest_generation(&self.folder));
+        disk::retain(&self.folder, |manifest| kept.contains(&manifest.generation));
+    }
+}
+
+impl Published {
+    fn holding(&self, generation: Generation) -> Option<Arc<Snapshot>> {
+        let parts = [&self.canary, &self.shadow].into_iter().flatten().map(|(held, _)| held);
+        let mut held = [&self.active, &self.standby].into_iter().flatten().chain(parts);
+        held.find(|held| held.manifest.generation == generation).cloned()
+    }
+
+    /// Gives a snapshot a role, and takes any other from it.
+    fn give(&mut self, snapshot: &Arc<Snapshot>, role: Role) {
+        let other = |s: &Arc<Snapshot>| s.manifest.generation != snapshot.manifest.generation;
+        self.canary = self.canary.take().filter(|(s, _)| other(s));
+        self.shadow = self.shadow.take().filter(|(s, _)| other(s));
+        match role {
+            Role::Active => {
+                let before = self.active.replace(snapshot.clone());
+                self.standby = before.filter(other).or(self.standby.take()).filter(other);
+            }
+            Role::Canary(share) => self.canary = Some((snapshot.clone(), share)),
+            Role::Shadow(share) => self.shadow = Some((snapshot.clone(), share)),
+            Role::Staged | Role::Retired => {}
+        }
+    }
+}
+
+/// Whether a random number falls within a share of all.
+fn falls_within(share: f64, draw: u64) -> bool {
+    (draw as f64) < share * 2f64.powi(64)
 }
 
 fn storage(error: impl std::fmt::Display) -> Error {

@@ -16,6 +16,10 @@ pub struct EngineOptions {
     pub log: LogOptions,
     /// The trainer.
     pub train: TrainOptions,
+    /// The models kept.
+    pub models: ModelOptions,
+    /// Models that were trained elsewhere.
+    pub push: PushOptions,
     /// Serving.
     pub recommend: RecommendOptions,
     /// Privacy.
@@ -53,8 +57,6 @@ pub struct TrainOptions {
     pub threads: usize,
     /// Seed of its random numbers.
     pub seed: u64,
-    /// Models kept on disk.
-    pub keep_models: usize,
     /// Fit settings and blend weights to the store at every training but the very
     /// first, which is published at once and followed by a tuned one.
     pub tune: bool,
@@ -89,13 +91,68 @@ impl Default for TrainOptions {
             new_events: 100_000,
             threads: 0,
             seed: 1,
-            keep_models: 5,
             tune: true,
             tune_trials: 120,
             tune_minutes: 60,
             prepared_lists: 1_000_000,
             prepare_seconds: 360,
             settings: Settings::default(),
+        }
+    }
+}
+
+/// `[models]`: which are kept
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelOptions {
+    /// Models kept on disk; those that take part in serving are kept besides.
+    pub keep: usize,
+    /// Room on disk that all of them may take, in MiB; 0: any.
+    pub keep_mib: u64,
+    /// The model that answered before stays in memory up to this size in MiB, so that going
+    /// back to it takes no reading.
+    pub standby_mib: u64,
+}
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        Self { keep: 5, keep_mib: 0, standby_mib: 1_024 }
+    }
+}
+
+/// `[push]`: models that were trained elsewhere
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PushOptions {
+    /// Largest file, in MiB.
+    pub max_mib: u64,
+    /// Most memory that checking and serving one may take, in MiB.
+    pub memory_mib: u64,
+    /// Minutes for which a broken push can be taken up again.
+    pub resume_minutes: u64,
+    /// Least share of the items that can be bought now which it must know.
+    pub least_catalogue: f64,
+    /// Least share of the last week's sales which it must know the items of.
+    pub least_sales: f64,
+    /// Largest share of its ids that the store may not know.
+    pub most_unknown: f64,
+    /// What lists with it must reach of what they reach without.
+    pub least_quality: f64,
+    /// Days after which a training leaves it out.
+    pub keep_days: u32,
+}
+
+impl Default for PushOptions {
+    fn default() -> Self {
+        Self {
+            max_mib: 1_024,
+            memory_mib: 4_096,
+            resume_minutes: 10,
+            least_catalogue: 0.1,
+            least_sales: 0.5,
+            most_unknown: 0.5,
+            least_quality: 0.99,
+            keep_days: 30,
         }
     }
 }

@@ -83,12 +83,33 @@ impl Engine {
     /// # Errors
     /// As [`Engine::recommend`].
     pub fn recommend_at(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
-        let Some(snapshot) = self.models().active() else {
-            return self.live_popular(request, now_ms);
-        };
-        let session = self.known_items(&request.session);
+        match self.models().of_user(&request.user_id) {
+            Some(snapshot) => Ok(self.answer_from(&snapshot, request, now_ms)),
+            None => self.live_popular(request, now_ms),
+        }
+    }
+
+    /// A personalised list from a snapshot.
+    pub(super) fn answer_from(
+        &self,
+        snapshot: &Snapshot,
+        request: &RecommendRequest,
+        now_ms: i64,
+    ) -> Answer {
         let user = Some(&request.user_id).filter(|id| !id.is_empty());
         let user = user.and_then(|id| self.user_idx(id));
+        self.answer_to(snapshot, user, request, now_ms)
+    }
+
+    /// The same for a shopper who has been looked up.
+    pub(super) fn answer_to(
+        &self,
+        snapshot: &Snapshot,
+        user: Option<UserIdx>,
+        request: &RecommendRequest,
+        now_ms: i64,
+    ) -> Answer {
+        let session = self.known_items(&request.session);
         let history = user.map_or_else(Vec::new, |user| self.history(user));
         let fresh = self.live().beside(&newest(&history, &session), SHOWN_TO_OTHERS);
         let trends = match history.is_empty() {
@@ -108,10 +129,10 @@ impl Engine {
                 trends: &trends,
                 hurried: request.hurried,
             };
-            recommend::recommend(&snapshot, &query, scratch)
+            recommend::recommend(snapshot, &query, scratch)
         });
         let answer = self.answer(snapshot.manifest.generation, &list.items, list.basis);
-        Ok(Answer { reduced: list.reduced, cohort: list.cohort, ..answer })
+        Answer { reduced: list.reduced, cohort: list.cohort, ..answer }
     }
 
     /// Orders the request's candidates, each once, whatever the shopper bought and

@@ -2,6 +2,7 @@
 //! when the log has grown, and when users were erased. A training that fails, or panics,
 //! leaves the model that answers in place and says why.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +16,7 @@ use super::State;
 use super::committer::Committer;
 use super::erasure;
 use super::options::{EngineOptions, TrainOptions};
+use super::timeline::Timeline;
 use crate::domain::progress::{Control, Stage};
 use crate::domain::{Error, Generation, Offset, Result};
 use crate::recommend::RepeatPolicy;
@@ -46,11 +48,27 @@ pub struct TrainingStatus {
     pub id: String,
     /// How far it is.
     pub state: TrainingState,
-    /// Since it began.
+    /// Since it began, when this was told.
     pub elapsed: Duration,
+    /// When this was told.
+    pub at: Instant,
+    /// By the training before: how long the stage takes, and all stages after it.
+    pub expected: Option<(Duration, Duration)>,
+    /// Measured quality of its model, once that is published, and of the one before.
+    pub quality: [BTreeMap<String, f64>; 2],
 }
 
 impl TrainingStatus {
+    /// How long it has been going on and may still go on.
+    pub fn elapsed_and_left(&self) -> (Duration, Option<Duration>) {
+        if self.has_ended() {
+            return (self.elapsed, None);
+        }
+        let since = self.at.elapsed();
+        let left = self.expected.map(|(stage, later)| stage.saturating_sub(since) + later);
+        (self.elapsed + since, left)
+    }
+
     /// Whether nothing more will follow.
     pub fn has_ended(&self) -> bool {
         !matches!(self.state, TrainingState::Running(_))
@@ -126,6 +144,7 @@ impl Trainer {
             desk: desk.clone(),
             options: options.train.clone(),
             repeat: options.recommend.repeat_policy,
+            keep_pushed_days: options.push.keep_days,
             pool,
             opened: Instant::now(),
         };
@@ -254,6 +273,8 @@ pub(super) struct Worker {
     pub(super) options: TrainOptions,
     /// What the store's lists offer unless a request says otherwise.
     pub(super) repeat: RepeatPolicy,
+    /// Days for which what was pushed is carried on.
+    pub(super) keep_pushed_days: u32,
     pool: Arc<rayon::ThreadPool>,
     opened: Instant,
 }
@@ -268,27 +289,39 @@ impl Worker {
             let started = Instant::now();
             let offset = self.state.live.offset();
             tracing::info!(training = id, offset, "training begins");
+            let before = self.state.models.active();
+            let timeline = Timeline::new(started, before.as_deref(), offset, quick);
+            let told = |state| TrainingStatus {
+                id: id.clone(),
+                expected: timeline.expected(&state),
+                state,
+                elapsed: started.elapsed(),
+                at: Instant::now(),
+                quality: Default::default(),
+            };
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 let report = |stage: Stage| {
-                    let (id, state) = (id.clone(), TrainingState::Running(stage));
-                    self.report(TrainingStatus { id, state, elapsed: started.elapsed() });
+                    timeline.begin(stage);
+                    self.report(told(TrainingState::Running(stage)));
                 };
                 let control = Control::new(&report, &self.desk.cancel);
-                self.pool.install(|| self.train(&control, started, offset, quick))
+                self.pool.install(|| self.train(&control, &timeline, offset, quick))
             }));
             let outcome =
                 outcome.unwrap_or_else(|panic| Err(Error::Training(panic_words(&*panic))));
-            let state = match outcome {
-                Ok(generation) => TrainingState::Succeeded(generation),
-                Err(error) => TrainingState::Failed(error.to_string()),
+            let (state, quality) = match outcome {
+                Ok(manifest) => (TrainingState::Succeeded(manifest.generation), manifest.quality),
+                Err(error) => (TrainingState::Failed(error.to_string()), BTreeMap::new()),
             };
+            let quality =
+                [quality, before.map_or_else(BTreeMap::new, |b| b.manifest.quality.clone())];
             let mut orders = self.desk.orders.lock();
             orders.running = None;
             if quick && self.options.tune && self.options.automatic && orders.requested.is_none() {
                 orders.requested = Some(Order { id: new_id(), quick: false });
             }
             drop(orders);
-            self.report(TrainingStatus { id, state, elapsed: started.elapsed() });
+            self.report(TrainingStatus { quality, ..told(state) });
             tried = Some(offset);
             last = Last { end: Instant::now(), took: started.elapsed() };
         }

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::erasure;
+use super::timeline::Timeline;
 use super::trainer::Worker;
+use super::{State, erasure, push};
 use crate::domain::progress::{Cancelled, Control, Stage};
-use crate::domain::{Error, EventKind, Generation, Offset, Result, now_ms};
+use crate::domain::{DAY_MS, Error, EventKind, Generation, Offset, Result, now_ms};
 use crate::live::history_event;
 use crate::matrix::UserEvents;
-use crate::model::{Manifest, Prepared, Snapshot};
+use crate::model::settings::BlendSettings;
+use crate::model::{Lineage, Manifest, Prepared, Pushed, Role, Settings, Snapshot};
 use crate::recommend;
 use crate::recommend::prepared::Wanted;
 use crate::store::{Entry, Record, replay};
@@ -26,15 +28,16 @@ impl Worker {
     pub(super) fn train(
         &self,
         control: &Control<'_>,
-        started: Instant,
+        timeline: &Timeline,
         offset: Offset,
         quick: bool,
-    ) -> Result<Generation> {
+    ) -> Result<Manifest> {
         let failed = |e: &dyn std::fmt::Display| Error::Training(e.to_string());
         control.begin(Stage::ReadLog).map_err(|e| failed(&e))?;
         erasure::rewrite_log(&self.state, &self.committer, control)?;
-        let events = self.read_log(offset)?;
-        let tuned = self.tune(&events, quick, control).map_err(|e| failed(&e))?;
+        let events = read_log(&self.state, offset)?;
+        let carried = self.carried();
+        let tuned = self.tune(&events, &carried, quick, control).map_err(|e| failed(&e))?;
         let (settings, sources) = (tuned.settings, tuned.sources());
         let material = Material::new(&events);
         let trained = train(&material, &settings, &sources, self.options.seed, control)
@@ -52,8 +55,8 @@ impl Worker {
             seed: self.options.seed,
             ..Manifest::default()
         };
-        let generation = manifest.generation;
         let mut snapshot = tuned.snapshot(trained, manifest);
+        carried.put_beside(&mut snapshot);
         if !quick {
             control.begin(Stage::Lists).map_err(|e| failed(&e))?;
             let prepared = self.prepare(&snapshot, &events, control).map_err(|e| failed(&e))?;
@@ -62,11 +65,20 @@ impl Worker {
         drop(events);
         control.begin(Stage::Persist).map_err(|e| failed(&e))?;
         snapshot.manifest.created_ms = now_ms();
-        snapshot.manifest.train_seconds = started.elapsed().as_secs_f64();
-        self.state.models.publish(snapshot, self.options.keep_models)?;
+        snapshot.manifest.train_seconds = timeline.started.elapsed().as_secs_f64();
+        snapshot.manifest.stages = timeline.stages();
+        let assembling = self.state.assembling.lock();
+        let now = self.carried();
+        if now.generation() != carried.generation() {
+            // Pushed, or gone back behind, since this training began.
+            push::put(&mut snapshot, &now.pushed, |source| now.blend.weight(source));
+            snapshot.manifest.pushed = now.lineage;
+        }
+        let manifest = self.state.models.publish(snapshot, Role::Active)?;
+        drop(assembling);
         self.state.live.overlay.write().forget_before(offset);
         erasure::remove_models(&self.state);
-        Ok(generation)
+        Ok(manifest)
     }
 
     /// Lists for those who were there last, as many as the time for them allows. They are
@@ -91,18 +103,21 @@ impl Worker {
     fn tune(
         &self,
         events: &UserEvents,
+        carried: &Carried,
         quick: bool,
         control: &Control<'_>,
     ) -> std::result::Result<Tuned, TrainError> {
         if quick || !self.options.tune {
-            return Ok(Tuned::untuned(self.options.settings));
+            return Ok(Tuned::untuned(carried.beside(self.options.settings)));
         }
         let before = self.state.models.active();
         let served = before.filter(|s| s.manifest.tuning.is_some());
         let tuner = Tuner {
             events,
-            start: served.as_ref().map_or(self.options.settings, |s| s.manifest.settings),
+            start: carried
+                .beside(served.as_ref().map_or(self.options.settings, |s| s.manifest.settings)),
             served: served.is_some(),
+            pushed: carried.pushed.clone(),
             seed: self.options.seed,
             control,
         };
@@ -112,22 +127,77 @@ impl Worker {
         Ok(tuned)
     }
 
-    fn read_log(&self, offset: Offset) -> Result<UserEvents> {
-        let (mut users, mut items, mut log) = (0, 0, Vec::new());
-        let objecting = self.state.live.profiles.read().objecting();
-        replay(&self.state.folder.log(), offset, &mut |entry| match entry {
-            Entry::User(_) => users += 1,
-            Entry::Item(_) => items += 1,
-            // Impressions are no behaviour: histories do not hold them either.
-            Entry::Record(at, Record::Event(event))
-                if at < offset
-                    && event.kind != EventKind::Impression
-                    && !objecting.contains(&event.user) =>
-            {
-                log.push((event.user, history_event(&event)));
-            }
-            Entry::Record(..) => {}
-        })?;
-        Ok(UserEvents::new(users, items, log))
+    /// The pushed model that answers now, to be carried on: without users who were erased,
+    /// and not for ever.
+    fn carried(&self) -> Carried {
+        let active = self.state.models.active();
+        let young = |lineage: &Lineage| {
+            now_ms() - lineage.pushed_ms <= i64::from(self.keep_pushed_days) * DAY_MS
+        };
+        let lineage = active.as_ref().and_then(|a| a.manifest.pushed.clone()).filter(young);
+        let Some((active, lineage)) = active.zip(lineage) else { return Carried::default() };
+        let names = self.state.live.users.read();
+        let gone = |user| names.id(user).is_empty();
+        let pushed = match active.parts.pushed.users_named().any(gone) {
+            true => Arc::new(active.parts.pushed.without_users(gone)),
+            false => active.parts.pushed.clone(),
+        };
+        Carried { pushed, lineage: Some(lineage), blend: active.manifest.settings.blend }
     }
+}
+
+/// A pushed model that goes on beside what a training made.
+#[derive(Default)]
+struct Carried {
+    pushed: Arc<Pushed>,
+    lineage: Option<Lineage>,
+    /// The blend that it has been in.
+    blend: BlendSettings,
+}
+
+impl Carried {
+    fn generation(&self) -> Option<Generation> {
+        self.lineage.as_ref().map(|lineage| lineage.generation)
+    }
+
+    /// What a training begins with, and the weights that it has been blended in with.
+    fn beside(&self, settings: Settings) -> Settings {
+        let blend = settings.blend.with_pushed(&self.pushed, |source| self.blend.weight(source));
+        Settings { blend, ..settings }
+    }
+
+    /// Puts it into a snapshot whose blends have weights for it.
+    fn put_beside(&self, snapshot: &mut Snapshot) {
+        let manifest = &mut snapshot.manifest;
+        for settings in [Some(&mut manifest.settings), manifest.session_settings.as_mut()] {
+            let Some(settings) = settings else { continue };
+            let blend = settings.blend;
+            settings.blend = blend.with_pushed(&self.pushed, |source| blend.weight(source));
+        }
+        manifest.pushed = self.lineage.clone();
+        snapshot.parts.pushed = self.pushed.clone();
+    }
+}
+
+/// What the log before `offset` says that may be trained on.
+///
+/// # Errors
+/// [`Error::Storage`] where the log is not what was written.
+pub(super) fn read_log(state: &State, offset: Offset) -> Result<UserEvents> {
+    let (mut users, mut items, mut log) = (0, 0, Vec::new());
+    let objecting = state.live.profiles.read().objecting();
+    replay(&state.folder.log(), offset, &mut |entry| match entry {
+        Entry::User(_) => users += 1,
+        Entry::Item(_) => items += 1,
+        // Impressions are no behaviour: histories do not hold them either.
+        Entry::Record(at, Record::Event(event))
+            if at < offset
+                && event.kind != EventKind::Impression
+                && !objecting.contains(&event.user) =>
+        {
+            log.push((event.user, history_event(&event)));
+        }
+        Entry::Record(..) => {}
+    })?;
+    Ok(UserEvents::new(users, items, log))
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Source;
+use super::{Pushed, Source};
 
 /// Weights of the sources, after each is scaled to a maximum of 1; 0: not asked.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,14 @@ pub struct BlendSettings {
     pub transition: f32,
     /// Weight of popularity.
     pub popular: f32,
+    /// Weight of a pushed embedding.
+    pub pushed_embedding: f32,
+    /// Weight of pushed item neighbours.
+    pub pushed_items: f32,
+    /// Weight of pushed user neighbours.
+    pub pushed_users: f32,
+    /// Weight of pushed scores of items.
+    pub pushed_prior: f32,
 }
 
 impl Default for BlendSettings {
@@ -40,6 +48,10 @@ impl Default for BlendSettings {
             session: 0.0,
             transition: 0.0,
             popular: 0.05,
+            pushed_embedding: 0.0,
+            pushed_items: 0.0,
+            pushed_users: 0.0,
+            pushed_prior: 0.0,
         }
     }
 }
@@ -61,6 +73,10 @@ impl BlendSettings {
             Source::Session => self.session,
             Source::Transition => self.transition,
             Source::Popular => self.popular,
+            Source::PushedEmbedding => self.pushed_embedding,
+            Source::PushedItems => self.pushed_items,
+            Source::PushedUsers => self.pushed_users,
+            Source::PushedPrior => self.pushed_prior,
             Source::Catalog
             | Source::BoughtTogether
             | Source::Fresh
@@ -80,11 +96,25 @@ impl BlendSettings {
             Source::Session => self.session = weight,
             Source::Transition => self.transition = weight,
             Source::Popular => self.popular = weight,
+            Source::PushedEmbedding => self.pushed_embedding = weight,
+            Source::PushedItems => self.pushed_items = weight,
+            Source::PushedUsers => self.pushed_users = weight,
+            Source::PushedPrior => self.pushed_prior = weight,
             Source::Catalog
             | Source::BoughtTogether
             | Source::Fresh
             | Source::Content
             | Source::Category => {}
         }
+    }
+
+    /// The same with these weights for what `pushed` holds, and none for pushed sources that
+    /// it does not hold.
+    pub fn with_pushed(self, pushed: &Pushed, weight: impl Fn(Source) -> f32) -> Self {
+        let (mut blend, there) = (self, pushed.sources());
+        for source in Source::PUSHED {
+            blend.set_weight(source, if there.contains(&source) { weight(source) } else { 0.0 });
+        }
+        blend
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Manifest, Snapshot, tensors};
+use super::{Manifest, Roles, Snapshot, tensors};
 use crate::domain::Generation;
 
 const MANIFEST: &str = "manifest.json";
@@ -17,8 +17,8 @@ const ARRAYS: &str = "model.safetensors";
 /// Holds the highest generation given out, where its snapshot is gone.
 const HIGHEST: &str = "HIGHEST";
 
-/// Holds the generation that was chosen to answer, where that is not the newest.
-const CHOSEN: &str = "CHOSEN";
+/// Holds what each generation is for, as [`Roles`].
+const ROLES: &str = "ROLES";
 
 /// Why a snapshot could not be saved or loaded.
 #[derive(Debug, Error)]
@@ -86,24 +86,39 @@ pub fn load(folder: &Path, generation: Generation) -> Result<Snapshot, SnapshotE
     Ok(Snapshot { manifest, parts })
 }
 
-/// Reads the newest whole snapshot trained on no more than the log holds
-/// (`offset`); what is passed over is warned of.
-pub fn load_newest(folder: &Path, offset: u64) -> Option<Snapshot> {
-    for generation in generations(folder).into_iter().rev() {
-        match load(folder, generation) {
-            Ok(snapshot) if snapshot.manifest.offset > offset => tracing::warn!(
+/// Reads the newest whole snapshot that `may` be read, trained on no more than the log
+/// holds (`offset`); what is passed over for its state is warned of.
+pub fn load_newest(
+    folder: &Path,
+    offset: u64,
+    may: impl Fn(Generation) -> bool,
+) -> Option<Snapshot> {
+    generations(folder)
+        .into_iter()
+        .rev()
+        .filter(|&g| may(g))
+        .find_map(|g| load_fitting(folder, g, offset))
+}
+
+/// Reads a snapshot; none, with a warning, where it is damaged or has seen more than the log
+/// holds (`offset`).
+pub fn load_fitting(folder: &Path, generation: Generation, offset: u64) -> Option<Snapshot> {
+    match load(folder, generation) {
+        Ok(snapshot) if snapshot.manifest.offset > offset => {
+            tracing::warn!(
                 generation,
                 snapshot_offset = snapshot.manifest.offset,
                 log_offset = offset,
                 "passing over a snapshot that has seen more than the log holds"
-            ),
-            Ok(snapshot) => return Some(snapshot),
-            Err(error) => {
-                tracing::warn!(generation, %error, "passing over a damaged snapshot");
-            }
+            );
+            None
+        }
+        Ok(snapshot) => Some(snapshot),
+        Err(error) => {
+            tracing::warn!(generation, %error, "passing over a damaged snapshot");
+            None
         }
     }
-    None
 }
 
 /// Manifests of all snapshots, newest first; unreadable ones are left out.
@@ -117,13 +132,6 @@ pub fn newest_generation(folder: &Path) -> Generation {
     let noted = fs::read_to_string(folder.join(HIGHEST)).ok();
     let noted = noted.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
     generations(folder).last().copied().unwrap_or(0).max(noted)
-}
-
-/// Removes all but the newest `keep` snapshots, and what crashes left half-written.
-pub fn prune(folder: &Path, keep: usize) {
-    let generations = generations(folder);
-    let old = generations.iter().rev().skip(keep).map(|&g| place(folder, g));
-    old.chain(half_written(folder)).for_each(|path| remove(&path));
 }
 
 /// Removes the snapshots that are not to be kept, those that are none, and what crashes left
@@ -150,27 +158,33 @@ pub fn note_generation(folder: &Path, generation: Generation) {
     }
 }
 
-/// The generation that was chosen to answer; none: the newest.
-pub fn chosen(folder: &Path) -> Option<Generation> {
-    fs::read_to_string(folder.join(CHOSEN)).ok()?.trim().parse().ok()
+/// What each generation is for; nothing is said of those of a folder that does not tell.
+pub fn roles(folder: &Path) -> Roles {
+    let path = folder.join(ROLES);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Roles::default(),
+        Err(error) => {
+            tracing::warn!(%error, "what models are for cannot be read: the newest answers");
+            return Roles::default();
+        }
+    };
+    serde_json::from_slice(&text).unwrap_or_else(|error| {
+        tracing::warn!(%error, "what models are for is not readable: the newest answers");
+        Roles::default()
+    })
 }
 
-/// Chooses the generation to answer after a restart; none: the newest.
+/// Notes what each generation is for.
 ///
 /// # Errors
-/// Where the disk refuses; the choice before holds then.
-pub fn choose(folder: &Path, generation: Option<Generation>) -> Result<(), SnapshotError> {
-    let path = folder.join(CHOSEN);
-    let changed = match generation {
-        Some(generation) => {
-            let aside = folder.join(".writing-chosen");
-            write_durably(&aside, generation.to_string().as_bytes())?;
-            fs::rename(&aside, &path)
-        }
-        None if path.exists() => fs::remove_file(&path),
-        None => return Ok(()),
-    };
-    changed.and_then(|()| File::open(folder)?.sync_all()).map_err(failed(&path))
+/// Where the disk refuses; what was noted before holds then.
+pub fn set_roles(folder: &Path, roles: &Roles) -> Result<(), SnapshotError> {
+    let (path, aside) = (folder.join(ROLES), folder.join(".writing-roles"));
+    let text = serde_json::to_vec_pretty(roles).map_err(failed(&path))?;
+    write_durably(&aside, &text)?;
+    let renamed = fs::rename(&aside, &path);
+    renamed.and_then(|()| File::open(folder)?.sync_all()).map_err(failed(&path))
 }
 
 fn half_written(folder: &Path) -> impl Iterator<Item = PathBuf> {
@@ -178,7 +192,11 @@ fn half_written(folder: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 fn remove(place: &Path) {
-    if let Err(error) = fs::remove_dir_all(place) {
+    let removed = match place.is_dir() {
+        true => fs::remove_dir_all(place),
+        false => fs::remove_file(place),
+    };
+    if let Err(error) = removed {
         tracing::warn!(path = %place.display(), %error, "an old snapshot stays on disk");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Settings;
+use super::{Lineage, Settings};
 use crate::domain::{Generation, Offset};
 
 /// Describes a snapshot; stored beside it as JSON.
@@ -40,6 +40,12 @@ pub struct Manifest {
     /// How its settings were found; none where they were given.
     #[serde(default)]
     pub tuning: Option<Tuning>,
+    /// Where its pushed part came from; none where it has none.
+    #[serde(default)]
+    pub pushed: Option<Lineage>,
+    /// Seconds that its training spent on each stage, in order.
+    #[serde(default)]
+    pub stages: Vec<(String, f64)>,
     /// Bytes of the arrays' file; 0 until it is saved.
     pub bytes: u64,
     /// XXH3-128 of the arrays' file, in hex; empty until it is saved.

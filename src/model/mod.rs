@@ -2,10 +2,12 @@
 //!
 //! - [`settings`], [`blend`]: how a snapshot was trained and how its sources are blended
 //! - [`popularity`], [`habits`], [`user_cf`], [`embeddings`], [`ann`], [`codes`], [`sessions`],
-//!   [`second_stage`], [`prepared`]: the parts;
+//!   [`second_stage`], [`prepared`], [`pushed`]: the parts;
 //!   the others are plain [`Csr`] tables of neighbours
 //! - [`manifest`]: what is known of a snapshot without reading its arrays
+//! - [`lineage`], [`roles`]: where a pushed model came from, what generations are for
 //! - [`disk`]: saving, loading, listing, pruning
+//! - [`push_file`], [`push_facts`]: the file in which a model is pushed; [`upload`]: while it comes
 //! - [`tensors`]: the arrays as safetensors
 
 pub mod ann;
@@ -14,13 +16,19 @@ pub mod codes;
 pub mod disk;
 pub mod embeddings;
 pub mod habits;
+pub mod lineage;
 pub mod manifest;
 pub mod popularity;
 pub mod prepared;
+pub mod push_facts;
+pub mod push_file;
+pub mod pushed;
+pub mod roles;
 pub mod second_stage;
 pub mod sessions;
 pub mod settings;
 pub mod tensors;
+pub mod upload;
 pub mod user_cf;
 
 use std::sync::Arc;
@@ -28,9 +36,12 @@ use std::sync::Arc;
 pub use ann::Ann;
 pub use embeddings::Embeddings;
 pub use habits::Habits;
+pub use lineage::Lineage;
 pub use manifest::Manifest;
 pub use popularity::{Popularity, Ranking, Window};
 pub use prepared::Prepared;
+pub use pushed::Pushed;
+pub use roles::{Role, Roles};
 pub use second_stage::SecondStage;
 pub use sessions::Sessions;
 pub use settings::{Settings, Source};
@@ -78,4 +89,6 @@ pub struct Parts {
     pub prepared: Arc<Prepared>,
     /// Item embeddings and their nearest-neighbour graph.
     pub embeddings: Arc<Embeddings>,
+    /// What was trained elsewhere; empty where nothing was pushed.
+    pub pushed: Arc<Pushed>,
 }

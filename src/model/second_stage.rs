@@ -28,7 +28,7 @@ pub struct SecondStage {
 impl SecondStage {
     /// Number of features a row has: score and rank of each source, the blend and
     /// the rank in it, eleven of the pair, eleven of the item, nine of the shopper.
-    pub const FEATURES: usize = 2 * Source::BLENDED.len() + 2 + 11 + 11 + 9;
+    pub const FEATURES: usize = 2 * Source::TRAINED.len() + 2 + 11 + 11 + 9;
 
     /// Whether there is nothing to ask.
     pub fn is_empty(&self) -> bool {

@@ -28,6 +28,14 @@ pub enum Source {
     Transition,
     /// Popularity, not personal.
     Popular,
+    /// Nearest neighbours of the shopper among pushed embeddings.
+    PushedEmbedding,
+    /// Pushed neighbours of the shopper's items.
+    PushedItems,
+    /// What the shopper's pushed neighbours have.
+    PushedUsers,
+    /// Pushed scores of items, not personal.
+    PushedPrior,
     /// The catalogue, in its order.
     Catalog,
     /// Bought in the same baskets.
@@ -41,8 +49,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// The sources that the blend may ask, in its order.
-    pub const BLENDED: [Source; 8] = [
+    /// The sources that the server trains itself, in the blend's order.
+    pub const TRAINED: [Source; 8] = [
         Source::ItemCf,
         Source::UserCf,
         Source::Embedding,
@@ -52,6 +60,21 @@ impl Source {
         Source::Transition,
         Source::Popular,
     ];
+
+    /// The sources that are trained elsewhere, in the blend's order.
+    pub const PUSHED: [Source; 4] =
+        [Source::PushedEmbedding, Source::PushedItems, Source::PushedUsers, Source::PushedPrior];
+
+    /// The sources that the blend may ask, in its order: those trained here come first.
+    pub const BLENDED: [Source; 12] = {
+        let (mut all, mut at) = ([Source::ItemCf; 12], 0);
+        while at < all.len() {
+            let trained = Self::TRAINED.len();
+            all[at] = if at < trained { Self::TRAINED[at] } else { Self::PUSHED[at - trained] };
+            at += 1;
+        }
+        all
+    };
 
     /// Name for people and programs.
     pub fn name(self) -> &'static str {
@@ -64,6 +87,10 @@ impl Source {
             Source::Session => "session",
             Source::Transition => "transition",
             Source::Popular => "popular",
+            Source::PushedEmbedding => "pushed_embedding",
+            Source::PushedItems => "pushed_items",
+            Source::PushedUsers => "pushed_users",
+            Source::PushedPrior => "pushed_prior",
             Source::Catalog => "catalog",
             Source::BoughtTogether => "bought_together",
             Source::Fresh => "fresh",

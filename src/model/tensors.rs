@@ -9,8 +9,10 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use super::ann::Layer;
 use super::codes::Codes;
 use super::embeddings::Ridge;
+use super::pushed::UserVectors;
 use super::{
-    Ann, Embeddings, Habits, Parts, Popularity, Prepared, Ranking, SecondStage, Sessions, UserCf,
+    Ann, Embeddings, Habits, Parts, Popularity, Prepared, Pushed, Ranking, SecondStage, Sessions,
+    UserCf,
 };
 use crate::matrix::Csr;
 
@@ -45,27 +47,9 @@ pub fn encode(parts: &Parts) -> Vec<u8> {
     out.u32("prepared.items", &parts.prepared.items);
     out.f32("prepared.scores", &parts.prepared.scores);
     out.push("prepared.sources", Dtype::U8, &parts.prepared.sources);
-    let embeddings = &parts.embeddings;
-    out.f32("embeddings.vectors", &embeddings.vectors);
-    out.f32("embeddings.fold_in", &embeddings.fold_in);
-    if let Some(ridge) = &embeddings.ridge {
-        out.f32("embeddings.gram", &ridge.gram);
-        out.f32("embeddings.each", std::slice::from_ref(&ridge.each));
-        out.f32("embeddings.all", std::slice::from_ref(&ridge.all));
-    }
-    out.u32("ann.side", &embeddings.ann.side);
-    out.numbers(
-        "ann.shape",
-        &[
-            embeddings.dimensions as u64,
-            u64::from(embeddings.ann.entry),
-            embeddings.ann.ef as u64,
-            embeddings.ann.layers.len() as u64,
-        ],
-    );
-    for (level, layer) in embeddings.ann.layers.iter().enumerate() {
-        out.u32(&format!("ann.layer{level}.starts"), &layer.starts);
-        out.u32(&format!("ann.layer{level}.links"), &layer.links);
+    out.embeddings("", &parts.embeddings);
+    if !parts.pushed.is_empty() {
+        out.pushed(&parts.pushed);
     }
     out.finish()
 }
@@ -115,7 +99,8 @@ pub fn decode(bytes: &[u8]) -> Result<Parts, String> {
         sessions: Arc::new(sessions),
         transition: Arc::new(from.csr("transition")?),
         prepared: Arc::new(from.prepared()?),
-        embeddings: Arc::new(from.embeddings()?),
+        embeddings: Arc::new(from.embeddings("")?),
+        pushed: Arc::new(from.pushed()?),
     })
 }
 
@@ -127,6 +112,9 @@ fn rankings(popularity: &Popularity) -> [(&'static str, &Ranking); 4] {
         ("trending", &popularity.trending),
     ]
 }
+
+/// What the names of a pushed model's tensors begin with.
+const PUSHED: &str = "pushed.";
 
 #[derive(Default)]
 struct Writer<'a> {
@@ -160,6 +148,41 @@ impl<'a> Writer<'a> {
         self.f32(&format!("{name}.value"), &stage.value);
         self.u32(&format!("{name}.left"), &stage.left);
         self.u32(&format!("{name}.right"), &stage.right);
+    }
+
+    fn embeddings(&mut self, prefix: &str, embeddings: &'a Embeddings) {
+        self.f32(&format!("{prefix}embeddings.vectors"), &embeddings.vectors);
+        self.f32(&format!("{prefix}embeddings.fold_in"), &embeddings.fold_in);
+        if let Some(ridge) = &embeddings.ridge {
+            self.f32(&format!("{prefix}embeddings.gram"), &ridge.gram);
+            self.f32(&format!("{prefix}embeddings.each"), std::slice::from_ref(&ridge.each));
+            self.f32(&format!("{prefix}embeddings.all"), std::slice::from_ref(&ridge.all));
+        }
+        let ann = &embeddings.ann;
+        self.u32(&format!("{prefix}ann.side"), &ann.side);
+        self.numbers(
+            &format!("{prefix}ann.shape"),
+            &[
+                embeddings.dimensions as u64,
+                u64::from(ann.entry),
+                ann.ef as u64,
+                ann.layers.len() as u64,
+            ],
+        );
+        for (level, layer) in ann.layers.iter().enumerate() {
+            self.u32(&format!("{prefix}ann.layer{level}.starts"), &layer.starts);
+            self.u32(&format!("{prefix}ann.layer{level}.links"), &layer.links);
+        }
+    }
+
+    fn pushed(&mut self, pushed: &'a Pushed) {
+        self.embeddings(PUSHED, &pushed.embeddings);
+        self.u32("pushed.user_vectors.users", &pushed.user_vectors.users);
+        self.f32("pushed.user_vectors.values", &pushed.user_vectors.values);
+        self.csr("pushed.items", &pushed.items);
+        self.csr("pushed.users", &pushed.users);
+        self.f32("pushed.priors", &pushed.priors.by_item);
+        self.numbers("pushed.trained_until_ms", &[pushed.trained_until_ms as u64]);
     }
 
     fn csr(&mut self, name: &str, matrix: &'a Csr) {
@@ -248,30 +271,54 @@ impl Reader<'_, '_> {
     }
 
     /// None with an SVD, which has none.
-    fn ridge(&self) -> Option<Ridge> {
-        let one = |name: &str| self.f32(name).ok()?.first().copied();
-        let gram = self.f32("embeddings.gram").ok()?;
-        Some(Ridge { gram, each: one("embeddings.each")?, all: one("embeddings.all")? })
+    fn ridge(&self, prefix: &str) -> Option<Ridge> {
+        let all = |name: &str| self.f32(&format!("{prefix}embeddings.{name}")).ok();
+        let one = |name: &str| all(name)?.first().copied();
+        Some(Ridge { gram: all("gram")?, each: one("each")?, all: one("all")? })
     }
 
-    fn embeddings(&self) -> Result<Embeddings, String> {
-        let &[dimensions, entry, ef, layers] = &self.numbers("ann.shape")?[..] else {
-            return Err("tensor ann.shape has not four values".to_owned());
+    /// Empty in a snapshot with which nothing was pushed.
+    fn pushed(&self) -> Result<Pushed, String> {
+        let Ok(trained_until) = self.numbers("pushed.trained_until_ms") else {
+            return Ok(Pushed::default());
+        };
+        let pushed = Pushed {
+            embeddings: self.embeddings(PUSHED)?,
+            user_vectors: UserVectors {
+                users: self.u32("pushed.user_vectors.users")?,
+                values: self.f32("pushed.user_vectors.values")?,
+            },
+            items: self.csr("pushed.items")?,
+            users: self.csr("pushed.users")?,
+            priors: Ranking::new(self.f32("pushed.priors")?),
+            trained_until_ms: trained_until.first().map_or(0, |&ms| ms as i64),
+        };
+        match pushed.is_consistent() {
+            true => Ok(pushed),
+            false => Err("the pushed model's arrays do not fit together".to_owned()),
+        }
+    }
+
+    fn embeddings(&self, prefix: &str) -> Result<Embeddings, String> {
+        let &[dimensions, entry, ef, layers] = &self.numbers(&format!("{prefix}ann.shape"))?[..]
+        else {
+            return Err(format!("tensor {prefix}ann.shape has not four values"));
         };
         let layers = (0..layers)
             .map(|level| {
                 Ok(Layer {
-                    starts: self.u32(&format!("ann.layer{level}.starts"))?,
-                    links: self.u32(&format!("ann.layer{level}.links"))?,
+                    starts: self.u32(&format!("{prefix}ann.layer{level}.starts"))?,
+                    links: self.u32(&format!("{prefix}ann.layer{level}.links"))?,
                 })
             })
             .collect::<Result<Vec<_>, String>>()?;
+        let side = self.u32(&format!("{prefix}ann.side"))?;
         let mut embeddings = Embeddings {
             dimensions: dimensions as usize,
-            vectors: self.f32("embeddings.vectors")?,
-            fold_in: self.f32("embeddings.fold_in")?,
-            ridge: self.ridge(),
-            ann: Ann { entry: entry as u32, layers, side: self.u32("ann.side")?, ef: ef as usize },
+            vectors: self.f32(&format!("{prefix}embeddings.vectors"))?,
+            fold_in: self.f32(&format!("{prefix}embeddings.fold_in"))?,
+            ridge: self.ridge(prefix),
+            ann: Ann { entry: entry as u32, layers, side, ef: ef as usize },
             codes: Codes::default(),
         };
         let items = embeddings.fold_in.len();

@@ -1,4 +1,4 @@
-//! What the second stage is told of a candidate: every source's score and rank,
+//! What the second stage is told of a candidate: every trained source's score and rank,
 //! what the shopper did with the item before, how popular it is, and what kind of
 //! shopper it is for. Computed alike when the stage is trained and when it serves.
 
@@ -7,7 +7,9 @@ use crate::domain::topk::Scored;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent};
 use crate::model::{Ranking, SecondStage, Snapshot, Source};
 
-const SOURCES: usize = Source::BLENDED.len();
+/// Of pushed sources trees are told nothing but what the blend says: the held-out behaviour
+/// that trees learn from may be what a pushed model was trained on.
+const SOURCES: usize = Source::TRAINED.len();
 
 /// Number of features.
 pub const FEATURES: usize = SecondStage::FEATURES;
@@ -47,7 +49,7 @@ pub(super) fn rows(
         rows[at][BLEND + 1] = at as f32;
     }
     let slot = |item: u32| slots.get(item as usize).copied().filter(|&s| s != u32::MAX);
-    for (source, list) in lists.iter().enumerate() {
+    for (source, list) in lists.iter().enumerate().take(SOURCES) {
         let best = list.first().map_or(1.0, |s| s.score);
         for (rank, candidate) in list.iter().enumerate() {
             if let Some(at) = slot(candidate.idx) {

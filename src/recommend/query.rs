@@ -167,8 +167,10 @@ impl Query<'_> {
     /// the shopper's items.
     pub(super) fn basis(&self, snapshot: &Snapshot, scratch: &mut Scratch) -> Basis {
         self.events(scratch);
+        let parts = &snapshot.parts;
         let known = |item: ItemIdx| {
-            snapshot.parts.user_cf.item_norm.get(item as usize).is_some_and(|&n| n > 0.0)
+            parts.user_cf.item_norm.get(item as usize).is_some_and(|&n| n > 0.0)
+                || parts.pushed.embeddings.has(item)
         };
         let speaks = |e: &HistoryEvent| kind_weight(e.kind) > 0.0 && known(e.item);
         if scratch.events.iter().any(speaks) {

@@ -22,7 +22,7 @@ use crate::model::settings::EmbeddingSettings;
 use crate::model::{Ann, Embeddings};
 
 /// A graph below this recall at 10 is not used.
-const REQUIRED_RECALL: f64 = 0.95;
+pub const REQUIRED_RECALL: f64 = 0.95;
 /// Recall at 10 that the search depth is chosen for.
 const WANTED_RECALL: f64 = 0.99;
 /// Search depths tried, in order.

@@ -78,7 +78,7 @@ pub fn train(
 }
 
 /// α YᵀY: what every row's system shares.
-fn shared(y: ArrayView2<'_, f32>, unobserved: f32) -> Array2<f32> {
+pub fn shared(y: ArrayView2<'_, f32>, unobserved: f32) -> Array2<f32> {
     let chunks = y.axis_chunks_iter(Axis(0), 4_096).into_par_iter();
     let parts: Vec<Array2<f32>> = chunks.map(|rows| rows.t().dot(&rows) * unobserved).collect();
     // In their order, so that rounding is the same every time.

@@ -10,6 +10,7 @@
 //! - [`svd`], [`ials`]: the embeddings, in one of two ways
 //! - [`ann`]: the nearest-neighbour graph over them, built and checked: [`navigation`] by
 //!   hnsw_rs, [`ground`]
+//! - [`pushed`]: embeddings that were trained elsewhere, made ready
 //! - [`sessions`], [`transition`]: what goes with what in order of time
 
 pub mod ann;
@@ -21,6 +22,7 @@ pub mod ials;
 pub mod material;
 pub mod navigation;
 pub mod popularity;
+pub mod pushed;
 pub mod sessions;
 pub mod svd;
 pub mod transition;
@@ -141,6 +143,7 @@ pub fn train(
             session_stage: Arc::default(),
             prepared: Arc::default(),
             embeddings: Arc::new(embeddings),
+            pushed: Arc::default(),
         },
     })
 }

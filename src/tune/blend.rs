@@ -12,8 +12,8 @@ use crate::evaluate::Truth;
 use crate::model::Source;
 use crate::model::settings::BlendSettings;
 
-/// Number of sources that the blend may ask.
-const SOURCES: usize = Source::BLENDED.len();
+/// Number of sources whose weights are fitted here.
+const SOURCES: usize = Source::TRAINED.len();
 /// Length of the lists that weights are judged by.
 const K: usize = 10;
 /// Rounds over all weights, at the most.
@@ -87,7 +87,7 @@ impl Proposals {
 
 /// NDCG at 10 with these weights, case by case.
 pub fn ndcg(cases: &[Proposals], weights: &BlendSettings) -> Vec<f64> {
-    scores(cases, &Source::BLENDED.map(|source| weights.weight(source)))
+    scores(cases, &Source::TRAINED.map(|source| weights.weight(source)))
 }
 
 /// NDCG at 10, case by case, with weights fitted to the other half of the cases: what
@@ -107,7 +107,7 @@ fn scores(cases: &[Proposals], weights: &[f32; SOURCES]) -> Vec<f64> {
 /// loss would not show is left out: it would cost every list its time.
 pub fn fit(cases: &[Proposals], start: &BlendSettings) -> BlendSettings {
     let reached = |weights: &[f32; SOURCES]| mean(&scores(cases, weights));
-    let mut starts = vec![Source::BLENDED.map(|source| start.weight(source))];
+    let mut starts = vec![Source::TRAINED.map(|source| start.weight(source))];
     // From every source alone too: a bad start must not hide a good end.
     starts.extend((0..SOURCES).map(|only| std::array::from_fn(|i| f32::from(u8::from(i == only)))));
     let scored = starts.into_iter().map(|weights| (reached(&weights), weights));
@@ -148,7 +148,7 @@ pub fn fit(cases: &[Proposals], start: &BlendSettings) -> BlendSettings {
     }
     let largest = weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
     let mut fitted = *start;
-    for (source, weight) in Source::BLENDED.into_iter().zip(weights) {
+    for (source, weight) in Source::TRAINED.into_iter().zip(weights) {
         fitted.set_weight(source, weight / largest);
     }
     fitted

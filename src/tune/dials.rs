@@ -130,7 +130,11 @@ pub fn of(source: Source) -> Vec<Dial> {
             f64,
             [2.0, 7.0, 15.0, 30.0, 60.0, 120.0, NEVER]
         )],
-        Source::Catalog
+        Source::PushedEmbedding
+        | Source::PushedItems
+        | Source::PushedUsers
+        | Source::PushedPrior
+        | Source::Catalog
         | Source::BoughtTogether
         | Source::Fresh
         | Source::Content
@@ -147,7 +151,7 @@ fn costly(dial: Dial) -> Dial {
 /// dials that retrain nothing, and the blend.
 pub fn copy_untrained(settings: &mut Settings, other: &Settings) {
     settings.blend = other.blend;
-    for dial in Source::BLENDED.into_iter().flat_map(of).filter(|dial| !dial.retrains) {
+    for dial in Source::TRAINED.into_iter().flat_map(of).filter(|dial| !dial.retrains) {
         (dial.set)(settings, (dial.get)(other));
     }
 }
@@ -221,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_dial_reads_what_it_wrote() {
-        for source in Source::BLENDED {
+        for source in Source::TRAINED {
             for dial in of(source) {
                 for (rung, &value) in dial.ladder.iter().enumerate() {
                     let mut settings = Settings::default();

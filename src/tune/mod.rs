@@ -4,13 +4,15 @@
 //! the rest ([`sources`]; where that is costly, on a trimmed log, [`trim`]) and its
 //! settings are turned while that helps ([`dials`]). The blend's weights are fitted
 //! to what the sources then propose ([`blend`]), and over it a learned second stage,
-//! where it wins ([`second_stage`]). What is measured goes through the `recommend`
+//! where it wins ([`second_stage`]). A model that was pushed gets its weight beside them
+//! ([`pushed`]). What is measured goes through the `recommend`
 //! that serves. Budgets are counted in trials and everything is seeded, so that a
 //! tuning can be repeated.
 
 pub mod blend;
 pub mod compare;
 pub mod dials;
+pub mod pushed;
 pub mod second_stage;
 pub mod sources;
 pub mod trim;
@@ -27,7 +29,7 @@ use crate::evaluate::Case;
 use crate::matrix::UserEvents;
 use crate::model::manifest::Tuning;
 use crate::model::settings::BlendSettings;
-use crate::model::{Manifest, SecondStage, Settings, Snapshot, Source};
+use crate::model::{Manifest, Pushed, SecondStage, Settings, Snapshot, Source};
 use crate::recommend::RepeatPolicy;
 use crate::train::{Material, TrainError, Trained};
 use blend::Proposals;
@@ -125,6 +127,8 @@ pub struct Tuner<'a> {
     pub start: Settings,
     /// Whether `start` served before: then nothing worse replaces it.
     pub served: bool,
+    /// What was pushed, to be blended in; empty for nothing.
+    pub pushed: Arc<Pushed>,
     /// Seed of every draw.
     pub seed: u64,
     /// Where progress is told and cancelling heard.
@@ -169,7 +173,7 @@ impl Tuner<'_> {
         if let Some(before) = before {
             dials::copy_untrained(&mut start, before);
         }
-        let tuner = Tuner { start, served: before.is_some(), ..*self };
+        let tuner = Tuner { start, served: before.is_some(), pushed: self.pushed.clone(), ..*self };
         let found = tuner.fit(Task::Session, &mut budget)?;
         if found.tuning.is_some() {
             let quality = found.quality.into_iter();
@@ -188,7 +192,8 @@ impl Tuner<'_> {
     fn fit(&self, task: Task, budget: &mut Budget) -> Result<Tuned, TrainError> {
         let sampled = trim::sample(self.events, self.seed);
         let events = sampled.as_ref().unwrap_or(self.events);
-        let Held { log: inner, cases, ordered } = validation::hold_out(events, task, self.seed);
+        let held = validation::hold_out(events, task, self.seed);
+        let Held { log: inner, cases, ordered, .. } = &held;
         if cases.len() < validation::FEWEST_CASES {
             return Ok(Tuned::untuned(self.start));
         }
@@ -197,13 +202,13 @@ impl Tuner<'_> {
             Task::NextBasket(_) | Task::NextItem | Task::Session => RepeatPolicy::Allow,
         };
         let began = Instant::now();
-        let world = World { repeat, cases: &cases, seed: self.seed, control: self.control };
+        let world = World { repeat, cases, seed: self.seed, control: self.control };
         let all: Vec<Source> = TUNED
             .into_iter()
             .filter(|&source| source != Source::Repeat || repeat == RepeatPolicy::Allow)
             .collect();
-        let full = Material::new(&inner);
-        let trimmed = trim::trim(&inner);
+        let full = Material::new(inner);
+        let trimmed = trim::trim(inner);
         let trimmed = trimmed.as_ref().map(Material::new);
         let mut bench = Bench::new(trimmed.as_ref().unwrap_or(&full), self.start, &all, world)?;
         let of = |bench: &Bench, weights| mean(&blend::ndcg(&bench.proposals(), weights));
@@ -230,11 +235,12 @@ impl Tuner<'_> {
         quality.extend(ablation(&proposals, &settings.blend));
         self.log(began, "the blend is fitted");
         if task == Task::NextBasket(RepeatPolicy::Auto) {
-            let without = without_seen(&proposals, &cases, &settings.blend);
+            let without = without_seen(&proposals, cases, &settings.blend);
             quality.insert(WITHOUT.to_owned(), without);
         }
         drop(proposals);
-        let second_stage = match ordered {
+        self.weigh_pushed(&mut bench, &held, &mut settings);
+        let second_stage = match *ordered {
             true => self.second_stage(&mut bench, &settings, &blended, &mut quality),
             false => None,
         };
@@ -249,6 +255,21 @@ impl Tuner<'_> {
             previous_ndcg: before,
         };
         Ok(Tuned { second_stage, quality, tuning: Some(tuning), ..Tuned::untuned(settings) })
+    }
+
+    /// Weights for what was pushed, where enough has happened since it was trained to say what
+    /// it is worth; else it keeps those that it has.
+    fn weigh_pushed(&self, bench: &mut Bench<'_>, held: &Held, settings: &mut Settings) {
+        if self.pushed.is_empty() {
+            return;
+        }
+        bench.put_beside(&Arc::default(), &self.pushed);
+        let (later, unseen) = pushed::later_than(held, self.pushed.trained_until_ms);
+        if unseen {
+            let mut ndcg = |blend| bench.ndcg_of_lists(&Settings { blend, ..*settings }, &later);
+            let start = settings.blend;
+            (settings.blend, _) = pushed::fit(&start, &self.pushed, true, &mut ndcg);
+        }
     }
 
     /// Trees, where they beat the blend by more than chance: they cost every list their
@@ -312,13 +333,22 @@ mod tests {
         UserEvents::new(60, 300, all.map(bought).collect())
     }
 
+    fn tuner<'a>(
+        events: &'a UserEvents,
+        start: Settings,
+        served: bool,
+        control: &'a Control<'a>,
+    ) -> Tuner<'a> {
+        Tuner { events, start, served, pushed: Arc::default(), seed: 1, control }
+    }
+
     fn tuned(item: impl Fn(u32, u32) -> u32, before: Option<Settings>) -> Tuned {
         let events = log(item);
         let cancel = AtomicBool::new(false);
         let control = Control::new(&|_| {}, &cancel);
         let served = before.is_some();
         let start = before.unwrap_or_default();
-        let tuner = Tuner { events: &events, start, served, seed: 1, control: &control };
+        let tuner = tuner(&events, start, served, &control);
         tuner.tune(Task::NextBasket(RepeatPolicy::Auto), Budget::new(20, None)).unwrap()
     }
 
@@ -346,8 +376,7 @@ mod tests {
         let events = log(|user, basket| (user % 20 + basket * 20) * 2);
         let cancel = AtomicBool::new(false);
         let control = Control::new(&|_| {}, &cancel);
-        let tuner =
-            Tuner { events: &events, start: before, served: false, seed: 1, control: &control };
+        let tuner = tuner(&events, before, false, &control);
         let mut tuned = Tuned::untuned(before);
         tuner.tune_sessions(&mut tuned, None, Budget::new(20, None)).unwrap();
         let (settings, _) = tuned.sessions.as_ref().unwrap();

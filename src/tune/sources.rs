@@ -14,7 +14,7 @@ use super::second_stage::StageCase;
 use crate::domain::progress::{Control, Stage};
 use crate::evaluate::harness::Harness;
 use crate::evaluate::{Case, Method, metrics};
-use crate::model::{Manifest, Parts, Settings, Snapshot, Source};
+use crate::model::{Manifest, Parts, Pushed, SecondStage, Settings, Snapshot, Source};
 use crate::recommend::{self, RepeatPolicy, Scratch};
 use crate::train::{
     self, Material, TrainError, cooccurrence, ease, habits, popularity, sessions, transition,
@@ -275,7 +275,11 @@ impl<'a> Bench<'a> {
                 let trained = popularity::train(self.material, &settings.popular);
                 parts.popularity = Arc::new(trained);
             }
-            Source::Catalog
+            Source::PushedEmbedding
+            | Source::PushedItems
+            | Source::PushedUsers
+            | Source::PushedPrior
+            | Source::Catalog
             | Source::BoughtTogether
             | Source::Fresh
             | Source::Content
@@ -287,11 +291,26 @@ impl<'a> Bench<'a> {
 
     /// NDCG at 10 of one source's lists, case by case.
     fn ndcg(&self, source: Source) -> Vec<f64> {
-        let harness = self.harness();
         let cases = &self.world.cases[..self.world.cases.len().div_ceil(TRIAL_SHARE)];
-        let (lists, _) = harness.lists(Method::Source(source), cases, K, &|| {});
+        self.ndcg_by(Method::Source(source), cases)
+    }
+
+    fn ndcg_by(&self, method: Method, cases: &[Case]) -> Vec<f64> {
+        let (lists, _) = self.harness().lists(method, cases, K, &|| {});
         let scored = lists.iter().zip(cases);
         scored.map(|(list, case)| metrics::score(list, &case.truth, K).ndcg).collect()
+    }
+
+    /// Puts trees and a pushed model beside what is trained here.
+    pub fn put_beside(&mut self, second_stage: &Arc<SecondStage>, pushed: &Arc<Pushed>) {
+        self.snapshot.parts.second_stage = second_stage.clone();
+        self.snapshot.parts.pushed = pushed.clone();
+    }
+
+    /// NDCG at 10 of the lists that these settings make, case by case.
+    pub fn ndcg_of_lists(&mut self, settings: &Settings, cases: &[Case]) -> Vec<f64> {
+        self.snapshot.manifest.settings = *settings;
+        self.ndcg_by(Method::Blend, cases)
     }
 
     /// What every source proposes for every case.
@@ -302,7 +321,7 @@ impl<'a> Bench<'a> {
             .cases
             .par_iter()
             .map_init(Scratch::default, |scratch, case| {
-                let lists = Source::BLENDED.map(|source| {
+                let lists = Source::TRAINED.map(|source| {
                     if !self.sources.contains(&source) {
                         return Vec::new();
                     }

@@ -33,6 +33,8 @@ pub struct Held {
     pub log: UserEvents,
     /// What to ask for, in random order.
     pub cases: Vec<Case>,
+    /// When what is asked for happened, in milliseconds since 1970, case by case.
+    pub asked_ms: Vec<i64>,
     /// Whether it came later than what it is asked of.
     pub ordered: bool,
 }
@@ -89,7 +91,7 @@ fn baskets(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> Held 
         }
         if let Some(case) = cut.case(repeat) {
             wanted += case.truth.len;
-            cases.push(case);
+            cases.push((case, cut.asked.last().map_or(0, |e| e.time_ms)));
             kept_of[cut.user] = Some(cut.kept);
         }
     }
@@ -99,7 +101,8 @@ fn baskets(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> Held 
         kept.into_iter().map(move |e| (user as UserIdx, e))
     });
     let log = UserEvents::new(events.users(), events.items(), kept_log.collect());
-    Held { log, cases, ordered }
+    let (cases, asked_ms) = cases.into_iter().unzip();
+    Held { log, cases, asked_ms, ordered }
 }
 
 /// A user's last basket, and what came before it; none where nothing did.
@@ -131,13 +134,18 @@ fn sessions(events: &UserEvents, rng: &mut StdRng) -> Held {
     sessions.sort_by_key(|&(end_ms, user, _)| (end_ms, user));
     let held = (sessions.len() as f64 * SESSIONS_HELD) as usize;
     let newest = sessions.split_off(sessions.len() - held);
-    let mut cases: Vec<Case> = newest.iter().flat_map(|(_, _, visit)| prefixes(visit)).collect();
+    let asked = |(end_ms, _, visit): &(i64, usize, &[HistoryEvent])| {
+        let end_ms = *end_ms;
+        prefixes(visit).into_iter().map(move |case| (case, end_ms))
+    };
+    let mut cases: Vec<(Case, i64)> = newest.iter().flat_map(asked).collect();
     cases.shuffle(rng);
     cases.truncate(2 * ENOUGH_CASES);
+    let (cases, asked_ms) = cases.into_iter().unzip();
     let kept = sessions.into_iter().chain(single);
     let log = kept.flat_map(|(_, user, visit)| visit.iter().map(move |&e| (user as UserIdx, e)));
     let log = UserEvents::new(events.users(), events.items(), log.collect());
-    Held { log, cases, ordered: true }
+    Held { log, cases, asked_ms, ordered: true }
 }
 
 /// Every prefix of a session that something follows.

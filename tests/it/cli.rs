@@ -24,7 +24,7 @@ async fn the_same_answers_from_a_folder_and_from_a_server() {
     assert!(similar.contains("HEART"), "titles are shown: {similar}");
     let (ok, out, _) = run(&["models", "--json", "--data", data]);
     let models: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert!(ok && models[0]["active"] == true);
+    assert!(ok && models[0]["role"] == "active");
 
     let items = |json: &str| -> serde_json::Value {
         serde_json::from_str::<serde_json::Value>(json).unwrap()["items"].clone()

@@ -50,11 +50,11 @@ fn lists(events: &UserEvents, trainer: EmbeddingTrainer) -> Lists {
     let mut settings = Settings::default();
     settings.embedding.trainer = trainer;
     settings.embedding.dimensions = 16;
-    Source::BLENDED.into_iter().for_each(|source| settings.blend.set_weight(source, 0.5));
+    Source::TRAINED.into_iter().for_each(|source| settings.blend.set_weight(source, 0.5));
     let cancel = AtomicBool::new(false);
     let control = Control::new(&|_| {}, &cancel);
     let material = Material::new(events);
-    let trained = train(&material, &settings, &Source::BLENDED, 1, &control).unwrap();
+    let trained = train(&material, &settings, &Source::TRAINED, 1, &control).unwrap();
     let manifest = Manifest { settings, newest_ms: events.newest_ms(), ..Manifest::default() };
     let snapshot = Snapshot { manifest, parts: trained.parts };
     let (catalogue, filter) = (Catalogue::default(), Filter::default());
@@ -80,7 +80,7 @@ fn lists(events: &UserEvents, trainer: EmbeddingTrainer) -> Lists {
         (format!("{trainer:?} {name} {user}"), entries)
     };
     let strategies: Vec<Option<Source>> =
-        Source::BLENDED.into_iter().map(Some).chain([None]).collect();
+        Source::TRAINED.into_iter().map(Some).chain([None]).collect();
     (0..USERS)
         .step_by(ASKED)
         .flat_map(|u| strategies.iter().map(move |&s| (u, s)))

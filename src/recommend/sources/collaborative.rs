@@ -30,14 +30,22 @@ pub(super) fn user_cf(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch:
     let model = &snapshot.parts.user_cf;
     let settings = &query.settings(snapshot).user_cf;
     similar_users(snapshot, query, settings.neighbours, scratch);
+    for neighbour in &mut scratch.candidates {
+        neighbour.score = neighbour.score.powf(settings.power);
+    }
+    of_neighbours(&model.by_user, k, scratch);
+}
+
+/// score_j = Σ s_v · D_v^-½ · x_vj over the users v in `scratch.candidates`, with s_v
+/// their scores.
+pub(super) fn of_neighbours(by_user: &Csr, k: usize, scratch: &mut Scratch) {
     let Scratch { items, mask, candidates, .. } = scratch;
-    items.reserve(model.by_user.width);
-    model.by_user.fetch(candidates.iter().map(|neighbour| neighbour.idx));
+    items.reserve(by_user.width);
+    by_user.fetch(candidates.iter().map(|neighbour| neighbour.idx));
     for neighbour in candidates.drain(..) {
         let user = neighbour.idx as usize;
-        let degree = model.by_user.degree(user) as f32;
-        let says = neighbour.score.powf(settings.power) / degree.sqrt();
-        for (item, weight) in model.by_user.pairs(user) {
+        let says = neighbour.score / (by_user.degree(user) as f32).sqrt();
+        for (item, weight) in by_user.pairs(user) {
             items.add(item, says * weight);
         }
     }

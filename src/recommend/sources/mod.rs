@@ -4,15 +4,17 @@
 //! - [`collaborative`]: item CF, user CF, EASE, embeddings: from the shopper's row
 //! - [`repeat`]: from the shopper's baskets
 //! - [`sequence`]: sessions and transitions: from the order of the shopper's events
+//! - [`pushed`]: what was trained elsewhere
 
 mod collaborative;
+mod pushed;
 mod repeat;
 mod sequence;
 
 pub(super) use collaborative::{nearest, similar_users};
 
 use super::{Query, Scratch};
-use crate::model::{Snapshot, Source};
+use crate::model::{Ranking, Snapshot, Source};
 
 /// Runs one source for its best `k`.
 pub(super) fn propose(
@@ -43,7 +45,14 @@ pub(super) fn propose(
         Source::Repeat => repeat::repeat(snapshot, query, k, scratch),
         Source::Session => sequence::session(snapshot, query, k, scratch),
         Source::Transition => sequence::transition(snapshot, query, k, scratch),
-        Source::Popular => popular(snapshot, k, scratch),
+        Source::Popular => ranked(&snapshot.parts.popularity.trending, k, scratch),
+        Source::PushedEmbedding | Source::PushedItems | Source::PushedUsers => {
+            // The shopper's events fade as they do for user CF: how they should for a model
+            // that was trained elsewhere nobody says.
+            query.profile(settings.user_cf.profile(), scratch);
+            pushed::propose(snapshot, source, query, k, scratch);
+        }
+        Source::PushedPrior => ranked(&snapshot.parts.pushed.priors, k, scratch),
         // Not sources of the blend: they come in where a list is filled or asked for by name.
         Source::Catalog
         | Source::BoughtTogether
@@ -53,10 +62,9 @@ pub(super) fn propose(
     }
 }
 
-/// Popular now, the same for everyone.
-fn popular(snapshot: &Snapshot, k: usize, scratch: &mut Scratch) {
+/// The best of a ranking that may be offered, the same for everyone.
+fn ranked(ranking: &Ranking, k: usize, scratch: &mut Scratch) {
     let Scratch { mask, candidates, .. } = scratch;
     candidates.clear();
-    let trending = snapshot.parts.popularity.trending.iter();
-    candidates.extend(trending.filter(|s| mask.allows(s.idx)).take(k));
+    candidates.extend(ranking.iter().filter(|s| mask.allows(s.idx)).take(k));
 }

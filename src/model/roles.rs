@@ -1,0 +1,110 @@
+//! What the kept generations are for.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::Generation;
+
+/// What a generation is for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Role {
+    /// Kept; it has not answered yet.
+    Staged,
+    /// Computed and compared on a share of requests, not shown.
+    Shadow(f64),
+    /// Answers a share of the shoppers, always the same ones.
+    Canary(f64),
+    /// Answers.
+    Active,
+    /// It answered once.
+    Retired,
+}
+
+/// The roles of all generations, but that the others are retired.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default)]
+pub struct Roles {
+    /// The one that answers; none: the newest that is not named below.
+    pub active: Option<Generation>,
+    /// The canary.
+    pub canary: Option<Part>,
+    /// The shadow.
+    pub shadow: Option<Part>,
+    /// Those that have not answered yet.
+    pub staged: BTreeSet<Generation>,
+}
+
+/// A generation with a part of the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// Which.
+    pub generation: Generation,
+    /// How much of it, above 0 and up to 1.
+    pub share: f64,
+}
+
+impl Roles {
+    /// A generation's role; with `active` for the one that answers.
+    pub fn of(&self, generation: Generation, active: Generation) -> Role {
+        let part = |part: Option<Part>| part.filter(|p| p.generation == generation);
+        match (part(self.canary), part(self.shadow)) {
+            _ if generation == active => Role::Active,
+            (Some(canary), _) => Role::Canary(canary.share),
+            (_, Some(shadow)) => Role::Shadow(shadow.share),
+            _ if self.staged.contains(&generation) => Role::Staged,
+            _ => Role::Retired,
+        }
+    }
+
+    /// Gives a generation a role. Whoever had a role that only one can have, loses it; a
+    /// canary is retired then, for it has answered, a shadow staged.
+    pub fn assign(&mut self, generation: Generation, role: Role) {
+        self.forget(generation);
+        let shadow_before = self.shadow.map(|shadow| shadow.generation);
+        match role {
+            Role::Active => self.active = Some(generation),
+            Role::Canary(share) => self.canary = Some(Part { generation, share }),
+            Role::Shadow(share) => {
+                self.staged.extend(shadow_before);
+                self.shadow = Some(Part { generation, share });
+            }
+            Role::Staged => {
+                self.staged.insert(generation);
+            }
+            Role::Retired => {}
+        }
+    }
+
+    /// Takes every role from a generation.
+    pub fn forget(&mut self, generation: Generation) {
+        let other = |part: &Part| part.generation != generation;
+        self.canary = self.canary.filter(other);
+        self.shadow = self.shadow.filter(other);
+        self.active = self.active.filter(|&active| active != generation);
+        self.staged.remove(&generation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_has_one_role_and_some_roles_one_generation() {
+        let mut roles = Roles::default();
+        for generation in 1..=4 {
+            roles.assign(generation, Role::Staged);
+        }
+        roles.assign(1, Role::Active);
+        roles.assign(2, Role::Canary(0.1));
+        roles.assign(3, Role::Shadow(0.5));
+        let all = |roles: &Roles| [1, 2, 3, 4].map(|g| roles.of(g, roles.active.unwrap_or(0)));
+        assert_eq!(all(&roles), [Role::Active, Role::Canary(0.1), Role::Shadow(0.5), Role::Staged]);
+        roles.assign(2, Role::Active);
+        roles.assign(4, Role::Shadow(0.2));
+        assert_eq!(all(&roles), [Role::Retired, Role::Active, Role::Staged, Role::Shadow(0.2)]);
+        let text = serde_json::to_string(&roles).unwrap();
+        assert_eq!(serde_json::from_str::<Roles>(&text).unwrap(), roles);
+    }
+}

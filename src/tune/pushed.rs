@@ -1,0 +1,170 @@
+//! How much a pushed model should say beside what the server trains, and whether lists
+//! are better with it.
+//!
+//! Its weights are tried out on the lists themselves, on held-out behaviour that it cannot
+//! have been trained on. Where there is too little of that, it gets a modest weight: to
+//! questions whose answers it has seen it would seem to know everything.
+
+use std::sync::Arc;
+
+use super::compare::mean;
+use super::sources::{Bench, World};
+use super::validation::{FEWEST_CASES, Held};
+use super::{Task, trim, validation};
+use crate::domain::progress::Control;
+use crate::evaluate::Case;
+use crate::matrix::UserEvents;
+use crate::model::settings::BlendSettings;
+use crate::model::{Pushed, Settings, Snapshot, Source};
+use crate::recommend::RepeatPolicy;
+use crate::train::{Material, TrainError};
+
+/// Weights that are tried, the largest of the sources trained here being 1.
+const LADDER: [f32; 5] = [0.1, 0.25, 0.5, 1.0, 2.0];
+/// The weight of a source of which it cannot be said what it is worth.
+pub const UNTRIED: f32 = 0.25;
+
+/// What a pushed model is worth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Worth {
+    /// The blend with it.
+    pub blend: BlendSettings,
+    /// What was measured; none where nothing can be held out.
+    pub measured: Option<Measured>,
+}
+
+/// NDCG at 10 on held-out behaviour.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// Of lists with the pushed model.
+    pub with: f64,
+    /// Of lists without it.
+    pub without: f64,
+    /// Questions asked.
+    pub cases: usize,
+    /// Whether all of them are about what happened after it was trained.
+    pub unseen: bool,
+}
+
+/// Judges a pushed model beside `active`, whose sources are trained anew without what is
+/// held out of `events`.
+///
+/// # Errors
+/// [`TrainError::Cancelled`] when told to stop, or a factorisation that failed.
+pub fn judge(
+    events: &UserEvents,
+    active: &Snapshot,
+    pushed: &Arc<Pushed>,
+    repeat: RepeatPolicy,
+    control: &Control<'_>,
+) -> Result<Worth, TrainError> {
+    let settings = active.manifest.settings;
+    let seed = active.manifest.seed;
+    let blend = settings.blend.with_pushed(pushed, |_| UNTRIED);
+    let sampled = trim::sample(events, seed);
+    let events = sampled.as_ref().unwrap_or(events);
+    let policy = repeat.resolved(&settings);
+    let held = validation::hold_out(events, Task::NextBasket(policy), seed);
+    if held.cases.len() < FEWEST_CASES {
+        return Ok(Worth { blend, measured: None });
+    }
+    let repeat = match policy {
+        RepeatPolicy::ExcludePurchased => policy,
+        _ => RepeatPolicy::Allow,
+    };
+    let (cases, unseen) = later_than(&held, pushed.trained_until_ms);
+    let world = World { repeat, cases: &cases, seed, control };
+    let trimmed = trim::trim(&held.log);
+    let material = Material::new(trimmed.as_ref().unwrap_or(&held.log));
+    let sources = settings.blend.sources();
+    let sources: Vec<Source> =
+        sources.into_iter().filter(|source| Source::TRAINED.contains(source)).collect();
+    let mut bench = Bench::new(&material, settings, &sources, world)?;
+    bench.put_beside(&active.parts.second_stage, pushed);
+    let mut at =
+        |blend: BlendSettings| bench.ndcg_of_lists(&Settings { blend, ..settings }, &cases);
+    let without = mean(&at(settings.blend.with_pushed(pushed, |_| 0.0)));
+    let (blend, with) = match unseen {
+        true => fit(&settings.blend, pushed, false, &mut at),
+        false => (blend, mean(&at(blend))),
+    };
+    let measured = Some(Measured { with, without, cases: cases.len(), unseen });
+    Ok(Worth { blend, measured })
+}
+
+/// The weights of pushed sources that give the best lists, one source after the other, and
+/// the NDCG that they reach on questions that they were not fitted to; `ndcg` says it case by
+/// case. A source gets a weight above 0 unless it `may_go`.
+pub(super) fn fit(
+    start: &BlendSettings,
+    pushed: &Pushed,
+    may_go: bool,
+    ndcg: &mut dyn FnMut(BlendSettings) -> Vec<f64>,
+) -> (BlendSettings, f64) {
+    let mut blend = start.with_pushed(pushed, |_| 0.0);
+    let mut reached = 0.0;
+    for source in pushed.sources() {
+        let nothing = may_go.then_some(0.0);
+        let tried: Vec<(f32, Vec<f64>)> = nothing
+            .into_iter()
+            .chain(LADDER)
+            .map(|weight| {
+                blend.set_weight(source, weight);
+                (weight, ndcg(blend))
+            })
+            .collect();
+        let cases = tried.first().map_or(0, |(_, scores)| scores.len());
+        let best = |from: usize, to: usize| {
+            let of = |tried: &&(f32, Vec<f64>)| mean(&tried.1[from..to]);
+            tried.iter().max_by(|a, b| of(a).total_cmp(&of(b)))
+        };
+        // Each half is scored with the weight that is best for the other.
+        let half = cases / 2;
+        let first = best(half, cases).map_or(0.0, |t| t.1[..half].iter().sum());
+        let second: f64 = best(0, half).map_or(0.0, |t| t.1[half..].iter().sum());
+        reached = (first + second) / cases.max(1) as f64;
+        blend.set_weight(source, best(0, cases).map_or(0.0, |t| t.0));
+    }
+    (blend, reached)
+}
+
+/// The questions about what happened later than `until_ms`, and true; all of them, and
+/// false, where those are too few.
+pub(super) fn later_than(held: &Held, until_ms: i64) -> (Vec<Case>, bool) {
+    let asked = held.cases.iter().zip(&held.asked_ms);
+    let later = asked.filter(|&(_, &asked_ms)| held.ordered && asked_ms > until_ms);
+    let later: Vec<Case> = later.map(|(case, _)| case.clone()).collect();
+    match later.len() >= FEWEST_CASES {
+        true => (later, true),
+        false => (held.cases.clone(), false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Csr;
+    use crate::model::Ranking;
+
+    #[test]
+    fn each_source_gets_the_weight_that_serves_best() {
+        let pushed = Pushed {
+            items: Csr::from_rows(1, vec![vec![(0, 1.0)]]),
+            priors: Ranking::new([1.0]),
+            ..Pushed::default()
+        };
+        // Lists are best with neighbours at .5 and, of the rest, the less the better.
+        let mut ndcg = |blend: BlendSettings| {
+            vec![
+                0.9 - (blend.pushed_items - 0.5).abs() as f64 - 0.1 * f64::from(blend.pushed_prior);
+                40
+            ]
+        };
+        let start = BlendSettings { pushed_users: 1.0, ..BlendSettings::default() };
+        let (kept, reached) = fit(&start, &pushed, false, &mut ndcg);
+        assert_eq!((kept.pushed_items, kept.pushed_prior, kept.pushed_users), (0.5, 0.1, 0.0));
+        assert!((reached - 0.89).abs() < 1e-6, "{reached}");
+        let (kept, _) = fit(&start, &pushed, true, &mut ndcg);
+        assert_eq!((kept.pushed_items, kept.pushed_prior), (0.5, 0.0));
+    }
+}
