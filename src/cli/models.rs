@@ -12,7 +12,8 @@ use crate::api::pb;
 use crate::config::Config;
 
 /// Measures that the table has room for.
-const SHOWN: [&str; 3] = ["ann_recall@10", "validation_ndcg@10_blend", "validation_ndcg@10_stage"];
+pub(super) const SHOWN: [&str; 4] =
+    ["ann_recall@10", "validation_ndcg@10_blend", "validation_ndcg@10_stage", "pushed_ndcg@10"];
 
 /// List the models kept, newest first; or let another answer
 #[derive(Debug, Args)]

@@ -96,7 +96,9 @@ impl Engine {
 fn differences(one: &Settings, other: &Settings) -> Vec<Difference> {
     let leaves = |settings: &Settings| {
         let mut leaves = BTreeMap::new();
-        flatten("", &serde_json::to_value(settings).unwrap_or_default(), &mut leaves);
+        // By way of text, which says numbers as they were given.
+        let text = serde_json::to_string(settings).unwrap_or_default();
+        flatten("", &serde_json::from_str(&text).unwrap_or_default(), &mut leaves);
         leaves
     };
     let (one, mut other) = (leaves(one), leaves(other));

@@ -292,7 +292,8 @@ impl Tuner<'_> {
 
 /// What the blend's weights reach, and what they reach without each of the sources.
 fn ablation(proposals: &[Proposals], blend: &BlendSettings) -> impl Iterator<Item = (String, f64)> {
-    let without = blend.sources().into_iter().map(|source| {
+    let asked = Source::TRAINED.into_iter().filter(|&source| blend.weight(source) > 0.0);
+    let without = asked.map(|source| {
         let mut less = *blend;
         less.set_weight(source, 0.0);
         (format!("{FITTED}_without_{}", source.name()), mean(&blend::ndcg(proposals, &less)))

@@ -15,6 +15,7 @@ mod golden;
 mod malformed;
 mod models;
 mod privacy;
+mod push;
 mod python;
 mod soak;
 mod support;
