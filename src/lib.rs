@@ -17,6 +17,7 @@
 //! | [`cli`] | the verbs of the command line, and the gRPC client they share |
 //! | [`api`] | the gRPC services: validate, convert, delegate |
 //! | [`engine`] | one store: the committer, the trainer's thread, imports, queries |
+//! | [`export`] | the log, the matrix and models as files for jobs elsewhere |
 //! | [`tune`] | fits settings and blend weights to the store, on held-out behaviour |
 //! | [`evaluate`] | splits, metrics, and the harness that asks for lists and scores them |
 //! | [`recommend`] | the funnel, pure: sources, blend, fill, related lists |
@@ -42,7 +43,8 @@
 //! `tests/it/tidy.rs` checks what can be checked.
 //!
 //! 1. Only `api` and the client in `cli/backend.rs` name tonic or prost. Only
-//!    `store`, `import`, `model/{disk,upload}.rs`, `config` and `cli` touch files.
+//!    `store`, `import`, `export`, `model/{disk,upload}.rs`, `config` and `cli` touch
+//!    files.
 //! 2. `recommend` is pure: no I/O, no lock, no global random numbers, no clock.
 //! 3. A published snapshot never changes; a request resolves one and keeps it.
 //! 4. A snapshot names the last offset it was trained on, its seed, its settings
@@ -62,6 +64,7 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod evaluate;
+pub mod export;
 pub mod import;
 pub mod live;
 pub mod matrix;

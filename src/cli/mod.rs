@@ -1,7 +1,7 @@
 //! The command line: one file a verb, the backend they share, and how answers
 //! are printed.
 //!
-//! - [`serve`], [`demo`], [`import`]: work on a data folder
+//! - [`serve`], [`demo`], [`import`], [`export`]: work on a data folder
 //! - [`evaluate`], [`plot`], [`synth`], [`sheet`]: work on files alone
 //! - [`train`], [`recommend`], [`similar`], [`models`], [`push`]: work on a data folder or,
 //!   with `--server`, on a running server
@@ -13,6 +13,7 @@ pub mod backend;
 pub mod bench;
 pub mod demo;
 pub mod evaluate;
+pub mod export;
 pub mod import;
 pub mod models;
 pub mod output;
@@ -72,6 +73,7 @@ enum Verb {
     Bench(bench::Bench),
     Models(models::Models),
     Push(push::Push),
+    Export(export::Export),
     Evaluate(Box<evaluate::Evaluate>),
 }
 
@@ -110,6 +112,7 @@ impl Cli {
             Verb::Similar(verb) => verb.run(config).await,
             Verb::Models(verb) => verb.run(config).await,
             Verb::Push(verb) => verb.run(config).await,
+            Verb::Export(verb) => tokio::task::block_in_place(|| verb.run(&config)),
             Verb::Bench(verb) => verb.run(&config, self.common.data.is_some()).await,
             Verb::Synth(verb) => tokio::task::block_in_place(|| verb.run()),
             Verb::Evaluate(verb) => tokio::task::block_in_place(|| verb.run(&config)),

@@ -12,7 +12,7 @@ use crate::domain::{Check, Error, ItemIdx, Result, Verdict, Violation, now_ms};
 use crate::live::{Filter, ItemMask};
 use crate::matrix::Csr;
 use crate::model::push_facts::Facts;
-use crate::model::push_file::{Kind, PushReader};
+use crate::model::push_reader::{Kind, PushReader};
 use crate::model::pushed::UserVectors;
 use crate::model::settings::EmbeddingSettings;
 use crate::model::{Embeddings, Pushed, Ranking, Snapshot};
@@ -140,7 +140,10 @@ impl Gate<'_> {
             }
             Kind::User => {
                 let names = live.users.read();
-                ids.iter().map(|id| names.get(&self.pseudonyms.of(id))).collect()
+                // What was exported holds the names inside already.
+                let known =
+                    |id: &String| names.get(&self.pseudonyms.of(id)).or_else(|| names.get(id));
+                ids.iter().map(known).collect()
             }
         })
     }

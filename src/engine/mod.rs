@@ -67,7 +67,7 @@ use trainer::Trainer;
 use uploads::Uploads;
 
 /// The store that a data folder holds until it can hold several.
-const STORE: &str = "default";
+pub const STORE: &str = "default";
 
 /// An open store. Dropping it drains the writes, stops a training and lets go
 /// of the folder.

@@ -9,7 +9,7 @@ use super::uploads::Incoming;
 use super::{Engine, training};
 use crate::domain::progress::Control;
 use crate::domain::{Error, Generation, Result, Verdict, limits, now_ms};
-use crate::model::push_file::PushReader;
+use crate::model::push_reader::PushReader;
 use crate::model::{Lineage, Manifest, Pushed, Role, Snapshot, Source};
 use crate::tune::pushed::{UNTRIED, Worth, judge};
 

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::TrainingState;
 use crate::domain::Offset;
 use crate::domain::progress::Stage;
-use crate::model::Snapshot;
+use crate::model::{Manifest, Snapshot};
 
 /// One training's stages.
 pub(super) struct Timeline {
@@ -22,7 +22,7 @@ pub(super) struct Timeline {
 
 impl Timeline {
     /// Of a training of the log before `offset` that began then; `before` tells what to
-    /// expect, if it was tuned where this is or neither was.
+    /// expect, if it was quick where this is.
     pub(super) fn new(
         started: Instant,
         before: Option<&Snapshot>,
@@ -30,7 +30,11 @@ impl Timeline {
         quick: bool,
     ) -> Self {
         let before = before.map(|snapshot| &snapshot.manifest);
-        let alike = before.filter(|manifest| manifest.tuning.is_none() == quick);
+        // Quick ones make no lists ahead.
+        let was_quick = |manifest: &&Manifest| {
+            manifest.stages.iter().all(|(name, _)| name != Stage::Lists.name())
+        };
+        let alike = before.filter(|manifest| was_quick(manifest) == quick);
         let before = alike.map_or_else(Vec::new, |manifest| {
             let grown = offset as f64 / manifest.offset.max(1) as f64;
             let stages = manifest.stages.iter();
@@ -73,7 +77,7 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Manifest, Parts};
+    use crate::model::Parts;
 
     #[test]
     fn what_is_left_is_what_the_one_before_took() {

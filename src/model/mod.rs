@@ -7,7 +7,7 @@
 //! - [`manifest`]: what is known of a snapshot without reading its arrays
 //! - [`lineage`], [`roles`]: where a pushed model came from, what generations are for
 //! - [`disk`]: saving, loading, listing, pruning
-//! - [`push_file`], [`push_facts`]: the file in which a model is pushed; [`upload`]: while it comes
+//! - [`push_reader`], [`push_facts`]: the file in which a model is pushed; [`upload`]: while it comes
 //! - [`tensors`]: the arrays as safetensors
 
 pub mod ann;
@@ -21,7 +21,7 @@ pub mod manifest;
 pub mod popularity;
 pub mod prepared;
 pub mod push_facts;
-pub mod push_file;
+pub mod push_reader;
 pub mod pushed;
 pub mod roles;
 pub mod second_stage;

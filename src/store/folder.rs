@@ -16,7 +16,8 @@ pub const FORMAT: u32 = 2;
 #[derive(Debug)]
 pub struct StoreFolder {
     root: PathBuf,
-    _lock: File,
+    /// None of a folder that is only read.
+    _lock: Option<File>,
 }
 
 impl StoreFolder {
@@ -45,7 +46,20 @@ impl StoreFolder {
             Err(TryLockError::Error(e)) => return Err(StoreError::io("lock", &lock_path)(e)),
         }
         check_format(data, &root.join("FORMAT"))?;
-        Ok(Self { root, _lock: lock })
+        Ok(Self { root, _lock: Some(lock) })
+    }
+
+    /// The same folder to be read beside the process that has it open, if any.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where there is none, [`StoreError::Newer`] where a newer version
+    /// wrote it.
+    pub fn beside(data: &Path, name: &str) -> Result<Self, StoreError> {
+        let root = data.join("stores").join(name);
+        let path = root.join("FORMAT");
+        let text = fs::read_to_string(&path).map_err(StoreError::io("read", &path))?;
+        check_known(data, &text)?;
+        Ok(Self { root, _lock: None })
     }
 
     /// Holds the log to one key of pseudonyms, known by its fingerprint, or to none, from its
@@ -90,25 +104,24 @@ impl StoreFolder {
 
 fn check_format(data: &Path, path: &Path) -> Result<(), StoreError> {
     match fs::read_to_string(path) {
-        Ok(text) => match text.trim().parse::<u32>() {
-            Ok(FORMAT) => Ok(()),
-            Ok(older) if older < FORMAT => {
-                write_format(path).map_err(StoreError::io("write", path))
-            }
-            Ok(_) => Err(StoreError::Newer {
-                path: data.to_owned(),
-                found: text.trim().to_owned(),
-                known: FORMAT,
-            }),
-            Err(_) => {
-                let (path, found) = (data.to_owned(), text.trim().to_owned());
-                Err(StoreError::NoFormat { path, found, known: FORMAT })
-            }
+        Ok(text) => match check_known(data, &text)? {
+            FORMAT => Ok(()),
+            _ => write_format(path).map_err(StoreError::io("write", path)),
         },
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             write_format(path).map_err(StoreError::io("write", path))
         }
         Err(e) => Err(StoreError::io("read", path)(e)),
+    }
+}
+
+/// The number of a format that this version can read.
+fn check_known(data: &Path, text: &str) -> Result<u32, StoreError> {
+    let (path, found, known) = (data.to_owned(), text.trim().to_owned(), FORMAT);
+    match found.parse::<u32>() {
+        Ok(format) if format <= FORMAT => Ok(format),
+        Ok(_) => Err(StoreError::Newer { path, found, known }),
+        Err(_) => Err(StoreError::NoFormat { path, found, known }),
     }
 }
 

@@ -110,3 +110,177 @@ async fn no_request_fails_or_is_mixed_while_models_are_swapped() {
     }
     assert!(answered.load(Ordering::Relaxed) > 100);
 }
+
+async fn assign(server: &Server, generation: u64, role: pb::ModelRole, share: f64) -> pb::Model {
+    let request = pb::AssignModelRequest { generation, role: role.into(), share };
+    server.models().assign_model(request).await.unwrap().into_inner().model.unwrap()
+}
+
+fn generations_told(server: &Server) -> Vec<u64> {
+    let told = |user| {
+        let request = RecommendRequest { user_id: format!("shopper {user}"), ..ask() };
+        server.engine.recommend(&request).unwrap().generation
+    };
+    (0..400).map(told).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_answers_the_same_shoppers_whoever_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), support::quiet()).await;
+    two_models(&server.engine).await;
+    let canary = assign(&server, 1, pb::ModelRole::Canary, 0.25).await;
+    assert_eq!((canary.role(), canary.share), (pb::ModelRole::Canary, 0.25));
+    let told = generations_told(&server);
+    let of_canary = told.iter().filter(|&&generation| generation == 1).count();
+    assert!((60..140).contains(&of_canary), "{of_canary} of 400");
+    assert_eq!(server.engine.recommend(&ask()).unwrap().generation, 2, "strangers are not split");
+    let delete = server.models().delete_model(pb::DeleteModelRequest { generation: 1 }).await;
+    assert_eq!(delete.unwrap_err().code(), Code::FailedPrecondition);
+    server.stop().await;
+
+    let server = Server::start(folder.path(), support::quiet()).await;
+    assert_eq!(generations_told(&server), told);
+    // More of them: nobody who had it loses it.
+    assign(&server, 1, pb::ModelRole::Canary, 0.5).await;
+    let more = generations_told(&server);
+    assert!(told.iter().zip(&more).all(|(before, now)| *before == 2 || *now == 1));
+    // A training goes on beside it, and is rolled back past it.
+    assert_eq!(trained(&server.engine).await, 3);
+    assert!(generations_told(&server).contains(&1));
+    let back = server.models().rollback_model(pb::RollbackModelRequest {}).await.unwrap();
+    assert_eq!(back.into_inner().model.unwrap().generation, 2);
+    let wrong = |role: pb::ModelRole, share| pb::AssignModelRequest {
+        generation: 1,
+        role: role.into(),
+        share,
+    };
+    for (request, says) in [
+        (wrong(pb::ModelRole::Canary, 0.0), "share: must be above 0 and up to 1"),
+        (wrong(pb::ModelRole::Shadow, 1.5), "share: must be above 0 and up to 1"),
+        (
+            wrong(pb::ModelRole::Staged, 0.5),
+            "share: must be above 0 and up to 1 of a SHADOW or CANARY, else 0",
+        ),
+        (wrong(pb::ModelRole::Retired, 0.0), "role: must be STAGED, SHADOW, CANARY or ACTIVE"),
+    ] {
+        let refused = server.models().assign_model(request).await.unwrap_err();
+        assert!(refused.message().starts_with(says), "{refused:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_is_compared_and_shown_to_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), support::quiet()).await;
+    two_models(&server.engine).await;
+    assign(&server, 1, pb::ModelRole::Shadow, 1.0).await;
+    let request = pb::RecommendRequest {
+        session_item_ids: vec!["cup".into()],
+        limit: 2,
+        ..Default::default()
+    };
+    let shadow = async || {
+        let shadow = server.models().get_model(pb::GetModelRequest { generation: 1 }).await;
+        shadow.unwrap().into_inner().model.unwrap().shadow.unwrap_or_default()
+    };
+    for _ in 0..200 {
+        let answer = server.recommendations().recommend(request.clone()).await.unwrap();
+        assert_eq!(answer.into_inner().generation, 2);
+        if shadow().await.lists > 20 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let compared = shadow().await;
+    assert!(compared.lists > 20 && compared.seconds > 0.0, "{compared:?}");
+    // Both know two items to offer; the first model, tea, the second, spoon before tea.
+    assert_eq!((compared.overlap, compared.same_first), (1.0, 0.0), "{compared:?}");
+
+    let compare = pb::CompareModelsRequest { generation: 1, other_generation: 0, users: 0 };
+    let differ = server.models().compare_models(compare).await.unwrap().into_inner();
+    assert_eq!(differ.other.unwrap().generation, 2);
+    assert!(differ.settings.is_empty() && differ.lists == 40, "{:?}", differ.settings);
+    let unknown = pb::CompareModelsRequest { generation: 9, other_generation: 0, users: 0 };
+    assert_eq!(server.models().compare_models(unknown).await.unwrap_err().code(), Code::NotFound);
+
+    // Another shadow: the one before waits again.
+    trained(&server.engine).await;
+    assign(&server, 2, pb::ModelRole::Shadow, 0.5).await;
+    let listed = server.models().list_models(pb::ListModelsRequest {}).await.unwrap().into_inner();
+    let roles: Vec<_> = listed.models.iter().map(pb::Model::role).collect();
+    use pb::ModelRole::{Active, Shadow, Staged};
+    assert_eq!(roles, [Active, Shadow, Staged]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_are_kept_by_number_and_size_and_those_that_serve_always() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = support::quiet();
+    options.models.keep = 3;
+    let server = Server::start(folder.path(), options.clone()).await;
+    let kept = |server: &Server| -> Vec<u64> {
+        server.engine.models().list().iter().map(|m| m.generation).collect()
+    };
+    two_models(&server.engine).await;
+    assign(&server, 1, pb::ModelRole::Canary, 0.5).await;
+    for expected in [vec![3, 2, 1], vec![4, 3, 1], vec![5, 4, 1]] {
+        trained(&server.engine).await;
+        assert_eq!(kept(&server), expected);
+    }
+    server.stop().await;
+    options.models.keep_mib = 1;
+    let server = Server::start(folder.path(), options).await;
+    // Each of these takes a few kB.
+    trained(&server.engine).await;
+    assert_eq!(kept(&server), [6, 5, 1]);
+    let path = folder.path().join("stores/default/snapshots/0000000006/manifest.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    manifest["bytes"] = (2u64 << 20).into();
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    trained(&server.engine).await;
+    assert_eq!(kept(&server), [7, 1], "the older one took all the room there is");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_says_what_is_left_and_what_came_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), support::quiet()).await;
+    let rows: Vec<(String, String)> = (0..40)
+        .flat_map(|u| [u % 5, 5 + u % 7].map(|i| (format!("u{u}"), format!("i{i}"))))
+        .collect();
+    let rows: Vec<_> = rows.iter().map(|(u, i)| (u.as_str(), i.as_str(), 1)).collect();
+    server.engine.record(purchases(&rows)).await.unwrap();
+    let all = async || {
+        let mut models = server.models();
+        let started = models.train(pb::TrainRequest {}).await.unwrap().into_inner();
+        let watch = pb::WatchTrainingRequest { training_id: started.training_id };
+        let mut progress = models.watch_training(watch).await.unwrap().into_inner();
+        let mut all = Vec::new();
+        while let Some(message) = progress.message().await.unwrap() {
+            all.push(message);
+        }
+        all
+    };
+    let running = |all: &[pb::WatchTrainingResponse]| -> Vec<Option<f64>> {
+        let running = all.iter().filter(|m| m.state() == pb::TrainingState::Running);
+        running.map(|m| m.progress).collect()
+    };
+    let first = all().await;
+    assert!(running(&first).iter().all(Option::is_none), "nothing to go by: {first:?}");
+    let second = all().await;
+    let said = running(&second);
+    assert!(!said.is_empty() && said.iter().all(|p| p.is_some_and(|p| (0.0..=1.0).contains(&p))));
+    assert!(
+        second
+            .iter()
+            .all(|m| m.stage_count as usize == qianmian::domain::progress::Stage::ALL.len())
+    );
+    let last = second.last().unwrap();
+    assert_eq!((last.state(), last.progress), (pb::TrainingState::Succeeded, Some(1.0)));
+    server.stop().await;
+}

@@ -1,0 +1,371 @@
+"""A client of one server."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from . import layout
+from .v1 import event_pb2, event_pb2_grpc, model_pb2, model_pb2_grpc
+from .v1 import recommendation_pb2, recommendation_pb2_grpc
+
+Role = Literal["staged", "shadow", "canary", "active"]
+Metric = Literal["inner_product", "cosine"]
+
+_CHUNK = 1 << 20
+_BATCH = 1_000
+_ATTEMPTS = 5
+
+
+class Refused(Exception):
+    """The server refused a request.
+
+    Attributes:
+        code: the gRPC status code.
+        checks: of a model that did not pass the gate, every check's words by its name.
+    """
+
+    def __init__(self, error: grpc.RpcError) -> None:
+        super().__init__(error.details())
+        self.code: grpc.StatusCode = error.code()
+        self.checks: dict[str, str] = _checks(error)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that a shopper did.
+
+    Attributes:
+        kind: "view", "add_to_cart", "favorite", "purchase", "refund", "rating",
+            "impression" or "click".
+        time: when; now where it is None. Without a zone it is local time.
+        event_id: a client's own id, by which a retry is known; may be empty.
+    """
+
+    user_id: str
+    item_id: str
+    kind: str = "purchase"
+    time: datetime | None = None
+    quantity: float = 1.0
+    price: float | None = None
+    event_id: str = ""
+    basket_id: str = ""
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of a list: its score, higher is better, and the source it came from."""
+
+    item_id: str
+    score: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A list, best first.
+
+    Attributes:
+        generation: the model that it came from; 0 before the first.
+        basis: what it was built on: "history", "session", "attributes" or "popular".
+    """
+
+    recommendation_id: str
+    generation: int
+    basis: str
+    items: list[Item]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the gate looked at: a figure, the limit in words, and the verdict ("passed",
+    "failed", "overridden" or "not_judged")."""
+
+    name: str
+    figure: float
+    limit: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A kept model.
+
+    Attributes:
+        role: "staged", "shadow", "canary", "active" or "retired".
+        quality: measured quality by name.
+        checks: what the gate found of its pushed part.
+    """
+
+    generation: int
+    role: str
+    share: float
+    quality: Mapping[str, float]
+    checks: list[Check] = field(default_factory=list)
+
+
+class Client:
+    """A connection to a server; close it, or use it as a context manager.
+
+    Args:
+        address: host and port, e.g. "127.0.0.1:50051".
+        timeout: seconds after which a request is given up; pushes have none.
+        channel: a channel of your own instead, e.g. one with TLS.
+
+    Every method raises :class:`Refused` where the server refuses, or cannot be reached.
+    """
+
+    def __init__(
+        self,
+        address: str = "127.0.0.1:50051",
+        *,
+        timeout: float = 10.0,
+        channel: grpc.Channel | None = None,
+    ) -> None:
+        self._channel = channel or grpc.insecure_channel(address)
+        self._timeout = timeout
+        self._recommendations = recommendation_pb2_grpc.RecommendationServiceStub(self._channel)
+        self._events = event_pb2_grpc.EventServiceStub(self._channel)
+        self._models = model_pb2_grpc.ModelServiceStub(self._channel)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def recommend(
+        self,
+        user_id: str = "",
+        *,
+        session: Sequence[str] = (),
+        limit: int = 20,
+        exclude: Sequence[str] = (),
+        categories: Sequence[str] = (),
+        strategy: str = "",
+    ) -> Recommendation:
+        """A personalised list.
+
+        Args:
+            user_id: the shopper; may be empty with a session.
+            session: items of the running session, oldest first.
+            limit: length of the list, 1 to 500.
+            exclude: items that are not to be offered.
+            categories: only items of these are offered; all where there are none.
+            strategy: one source alone, e.g. "pushed_embedding"; all where it is empty.
+        """
+        request = recommendation_pb2.RecommendRequest(
+            user_id=user_id,
+            session_item_ids=session,
+            limit=limit,
+            filter=recommendation_pb2.Filter(categories=categories),
+            exclude_item_ids=exclude,
+            strategy=_constant(recommendation_pb2.Source, "SOURCE", strategy or "unspecified"),
+        )
+        answer = self._call(self._recommendations.Recommend, request)
+        source = recommendation_pb2.Source.Name
+        items = [
+            Item(item.item_id, item.score, _word(source(item.source), "SOURCE"))
+            for item in answer.items
+        ]
+        basis = _word(recommendation_pb2.Basis.Name(answer.basis), "BASIS")
+        return Recommendation(answer.recommendation_id, answer.generation, basis, items)
+
+    def write_events(self, events: Iterable[Event]) -> int:
+        """Records events, durably; they count in the shopper's next list.
+
+        Returns:
+            how many were new: those whose id the server knows already are not.
+
+        Raises:
+            ValueError: where events break a limit; those of the same batch that do not are
+                recorded all the same.
+        """
+        recorded, rest = 0, iter(events)
+        while batch := list(islice(rest, _BATCH)):
+            request = event_pb2.WriteEventsRequest(events=[_event(event) for event in batch])
+            answer = self._call(self._events.WriteEvents, request)
+            if answer.errors:
+                first = answer.errors[0]
+                words = f"events[{first.index}].{first.field}: {first.message}"
+                raise ValueError(f"{len(answer.errors)} events of a batch were refused; {words}")
+            recorded += answer.recorded
+        return recorded
+
+    def push_embeddings(
+        self,
+        ids: Sequence[str],
+        array: Any,
+        *,
+        user_ids: Sequence[str] = (),
+        user_array: Any = None,
+        metric: Metric = "inner_product",
+        trained_until: datetime | None = None,
+        role: Role = "active",
+        share: float = 0.0,
+        pushed_by: str = "",
+        note: str = "",
+        force: bool = False,
+    ) -> Model:
+        """Pushes item vectors, and user vectors with them; returns when they serve.
+
+        Args:
+            ids: items, one a row of ``array``.
+            array: n x d, d from 1 to 1,024; float16 is sent as it is, all else as float32.
+                A PyTorch tensor on the processor is fine.
+            user_ids, user_array: the same of users, m x d. Who has none folds in from their
+                history.
+            metric: how nearness is measured.
+            trained_until: events until then were trained on: by those after it the server
+                judges what the model is worth. Where it is None, all until now.
+            role, share: what the model is to be for; the share of a shadow or a canary.
+            force: let it in where lists are worse with it.
+        """
+        tensors = {**layout.ids("item", ids), "item_embeddings": layout.floats("array", array, len(ids))}
+        if user_array is not None:
+            vectors = layout.floats("user_array", user_array, len(user_ids))
+            tensors |= {**layout.ids("user", user_ids), "user_embeddings": vectors}
+        metadata: dict[str, str] = {"metric": metric}
+        if trained_until is not None:
+            metadata["trained_until"] = str(round(trained_until.timestamp() * 1_000))
+        data = layout.encode(tensors, metadata)
+        return self.push(data, role=role, share=share, pushed_by=pushed_by, note=note, force=force)
+
+    def push(
+        self,
+        file: bytes | str | Path,
+        *,
+        role: Role = "active",
+        share: float = 0.0,
+        pushed_by: str = "",
+        note: str = "",
+        force: bool = False,
+    ) -> Model:
+        """Pushes a file of any kinds of parts, given whole or by its path; the README shows
+        its layout. Goes on where a connection broke. Arguments as of
+        :meth:`push_embeddings`."""
+        data = file if isinstance(file, bytes) else Path(file).read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        header = model_pb2.PushHeader(
+            push_id=f"sha256:{sha256}",
+            size_bytes=len(data),
+            pushed_by=pushed_by,
+            note=note,
+            role=_constant(model_pb2.ModelRole, "MODEL_ROLE", role),
+            share=share,
+            force=force,
+        )
+        for attempt in range(_ATTEMPTS):
+            try:
+                messages = _messages(header, data, sha256, self._received(header.push_id))
+                return _model(self._models.PushModel(messages).model)
+            except grpc.RpcError as error:
+                if error.code() != grpc.StatusCode.UNAVAILABLE or attempt + 1 == _ATTEMPTS:
+                    raise Refused(error) from None
+                time.sleep(2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    def models(self) -> list[Model]:
+        """The models kept, newest first."""
+        answer = self._call(self._models.ListModels, model_pb2.ListModelsRequest())
+        return [_model(model) for model in answer.models]
+
+    def assign(self, generation: int, role: Role, share: float = 0.0) -> Model:
+        """Gives a kept model another role; "active" lets it answer."""
+        number = _constant(model_pb2.ModelRole, "MODEL_ROLE", role)
+        request = model_pb2.AssignModelRequest(generation=generation, role=number, share=share)
+        return _model(self._call(self._models.AssignModel, request).model)
+
+    def rollback(self) -> Model:
+        """Lets the newest kept model answer that is older than the one that does."""
+        answer = self._call(self._models.RollbackModel, model_pb2.RollbackModelRequest())
+        return _model(answer.model)
+
+    def _received(self, push_id: str) -> int:
+        try:
+            request = model_pb2.GetPushRequest(push_id=push_id)
+            return int(self._models.GetPush(request, timeout=self._timeout).received_bytes)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.NOT_FOUND:
+                return 0
+            raise
+
+    def _call(self, method: Any, request: Any) -> Any:
+        try:
+            return method(request, timeout=self._timeout)
+        except grpc.RpcError as error:
+            raise Refused(error) from None
+
+
+def _messages(
+    header: model_pb2.PushHeader, data: bytes, sha256: str, received: int
+) -> Iterator[model_pb2.PushModelRequest]:
+    yield model_pb2.PushModelRequest(header=header)
+    for offset in range(received, len(data), _CHUNK):
+        chunk = model_pb2.PushChunk(offset=offset, data=data[offset : offset + _CHUNK])
+        yield model_pb2.PushModelRequest(chunk=chunk)
+    commit = model_pb2.PushCommit(size_bytes=len(data), sha256=sha256)
+    yield model_pb2.PushModelRequest(commit=commit)
+
+
+def _event(event: Event) -> event_pb2.Event:
+    moment = Timestamp()
+    moment.FromDatetime((event.time or datetime.now(timezone.utc)).astimezone(timezone.utc))
+    message = event_pb2.Event(
+        event_id=event.event_id,
+        user_id=event.user_id,
+        item_id=event.item_id,
+        kind=_constant(event_pb2.EventKind, "EVENT_KIND", event.kind),
+        time=moment,
+        quantity=event.quantity,
+        basket_id=event.basket_id,
+    )
+    if event.price is not None:
+        message.price = event.price
+    return message
+
+
+def _model(model: model_pb2.Model) -> Model:
+    verdict = model_pb2.Verdict.Name
+    checks = [
+        Check(check.name, check.figure, check.limit, _word(verdict(check.verdict), "VERDICT"))
+        for check in model.lineage.checks
+    ]
+    role = _word(model_pb2.ModelRole.Name(model.role), "MODEL_ROLE")
+    return Model(model.generation, role, model.share, dict(model.quality), checks)
+
+
+def _constant(enum: Any, prefix: str, word: str) -> Any:
+    try:
+        return enum.Value(f"{prefix}_{word.upper()}")
+    except ValueError:
+        known = [_word(name, prefix) for name in enum.keys()]
+        raise ValueError(f"must be one of {known}, was {word!r}") from None
+
+
+def _word(constant: str, prefix: str) -> str:
+    return constant.removeprefix(f"{prefix}_").lower()
+
+
+def _checks(error: grpc.RpcError) -> dict[str, str]:
+    status = rpc_status.from_call(error)
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details if status else ():
+        if detail.Unpack(info) and info.reason == "MODEL_REFUSED":
+            return dict(info.metadata)
+    return {}

@@ -1,0 +1,1 @@
+"""The protocol as generated: for what :class:`qianmian.Client` does not wrap."""

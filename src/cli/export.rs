@@ -1,0 +1,73 @@
+//! `qianmian export`
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::Failure;
+use crate::config::Config;
+use crate::engine::STORE;
+use crate::export::{Reading, Written};
+
+/// Write the log, the matrix or a model to a file, for training jobs elsewhere
+#[derive(Debug, Args)]
+#[command(after_help = "A server may have the data folder open meanwhile.\n\n\
+                  Examples:\n  qianmian export log log.parquet --data DIR --hold-out 14\n  \
+                  qianmian export matrix matrix.parquet --data DIR\n  \
+                  qianmian export model model.safetensors --data DIR")]
+pub struct Export {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Every event that may be trained on, as Parquet
+    Log(Rows),
+    /// A row for each user and item that have to do with each other, as Parquet
+    Matrix(Rows),
+    /// A model's embeddings, item neighbours and popularity, in the layout of a push
+    Model {
+        /// Written, or overwritten
+        file: PathBuf,
+        /// Its generation [default: the newest]
+        #[arg(long)]
+        generation: Option<u64>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Rows {
+    /// Written, or overwritten
+    file: PathBuf,
+    /// Leave out the last days, by which a model trained on the rest is judged when it is
+    /// pushed
+    #[arg(long, value_name = "DAYS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    hold_out: u32,
+}
+
+impl Export {
+    pub(super) fn run(self, config: &Config) -> Result<(), Failure> {
+        let reading = Reading::open(&config.data, STORE)?;
+        let create =
+            |path: &PathBuf| File::create(path).map_err(|e| format!("{}: {e}", path.display()));
+        let told = |rows: &Rows, written: Written| {
+            let until = jiff::Timestamp::from_millisecond(written.until_ms).unwrap_or_default();
+            let Written { rows: count, log_offset, .. } = written;
+            println!(
+                "{count} rows until {until}, of the log before offset {log_offset}, in {}",
+                rows.file.display()
+            );
+        };
+        match &self.what {
+            What::Log(rows) => told(rows, reading.log(create(&rows.file)?, rows.hold_out)?),
+            What::Matrix(rows) => told(rows, reading.matrix(create(&rows.file)?, rows.hold_out)?),
+            What::Model { file, generation } => {
+                let generation = reading.model(create(file)?, *generation)?;
+                println!("generation {generation} in {}", file.display());
+            }
+        }
+        Ok(())
+    }
+}

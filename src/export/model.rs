@@ -1,0 +1,116 @@
+//! A snapshot's parts in the layout of [`crate::model::push_reader`]: what a job begins with
+//! that goes on from the server's own model, or another server is given.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+
+use safetensors::tensor::{Dtype, TensorView, serialize};
+
+use super::ExportError;
+use crate::live::Vocabulary;
+use crate::matrix::Csr;
+use crate::model::Snapshot;
+
+/// Neighbours written of each item.
+const NEIGHBOURS: usize = 50;
+
+/// A tensor to be written.
+struct Tensor {
+    name: &'static str,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Tensor {
+    fn new<T: bytemuck::NoUninit>(
+        name: &'static str,
+        dtype: Dtype,
+        shape: &[usize],
+        values: &[T],
+    ) -> Self {
+        Self { name, dtype, shape: shape.to_vec(), bytes: bytemuck::cast_slice(values).to_vec() }
+    }
+}
+
+/// Writes the embeddings, item neighbours and popularity of a snapshot, of the items that it
+/// knows.
+pub(super) fn write(
+    snapshot: &Snapshot,
+    names: &Vocabulary,
+    mut file: File,
+) -> Result<(), ExportError> {
+    let parts = &snapshot.parts;
+    let known: Vec<u32> = parts.popularity.all_time.items.clone();
+    let mut tensors = ids(&known, names);
+    // Of items too seldom bought for a vector none is written.
+    let embedded: Vec<u32> = known.iter().copied().filter(|&i| parts.embeddings.has(i)).collect();
+    if embedded.len() == known.len() && !known.is_empty() {
+        let rows = known.iter().flat_map(|&item| parts.embeddings.vector(item));
+        let vectors: Vec<f32> = rows.copied().collect();
+        let shape = [known.len(), parts.embeddings.dimensions];
+        tensors.push(Tensor::new("item_embeddings", Dtype::F32, &shape, &vectors));
+    }
+    tensors.extend(neighbours(&known, &parts.item_cf));
+    let priors: Vec<f32> =
+        known.iter().map(|&item| parts.popularity.all_time.by_item[item as usize]).collect();
+    tensors.push(Tensor::new("item_priors", Dtype::F32, &[known.len()], &priors));
+    let failed = |e: &dyn std::fmt::Display| ExportError::Write(e.to_string());
+    let views = tensors.iter().map(|tensor| {
+        let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes);
+        view.map(|view| (tensor.name, view)).map_err(|e| failed(&e))
+    });
+    let views: Vec<_> = views.collect::<Result<_, _>>()?;
+    let bytes = serialize(views, Some(metadata(snapshot))).map_err(|e| failed(&e))?;
+    file.write_all(&bytes).map_err(|e| failed(&e))
+}
+
+fn metadata(snapshot: &Snapshot) -> HashMap<String, String> {
+    let manifest = &snapshot.manifest;
+    let mut metadata = HashMap::from([
+        ("metric".to_owned(), "inner_product".to_owned()),
+        ("fold_in".to_owned(), "sum".to_owned()),
+        ("trained_until".to_owned(), manifest.newest_ms.to_string()),
+        ("log_offset".to_owned(), manifest.offset.to_string()),
+        ("generation".to_owned(), manifest.generation.to_string()),
+    ]);
+    if let Some(ridge) = &snapshot.parts.embeddings.ridge {
+        let unobserved = manifest.settings.embedding.unobserved;
+        metadata.insert("fold_in".to_owned(), "least_squares".to_owned());
+        metadata.insert("unobserved_weight".to_owned(), unobserved.to_string());
+        metadata.insert("regularisation".to_owned(), (ridge.each * ridge.all).to_string());
+    }
+    metadata
+}
+
+fn ids(items: &[u32], names: &Vocabulary) -> Vec<Tensor> {
+    let (mut utf8, mut offsets) = (Vec::new(), vec![0u32]);
+    for &item in items {
+        utf8.extend_from_slice(names.id(item).as_bytes());
+        offsets.push(utf8.len() as u32);
+    }
+    vec![
+        Tensor::new("item_ids.utf8", Dtype::U8, &[utf8.len()], &utf8),
+        Tensor::new("item_ids.offsets", Dtype::U32, &[offsets.len()], &offsets),
+    ]
+}
+
+/// The best neighbours of each item, by their places among `items`.
+fn neighbours(items: &[u32], table: &Csr) -> [Tensor; 2] {
+    let places: HashMap<u32, i32> = items.iter().copied().zip(0..).collect();
+    let (mut targets, mut scores) = (Vec::new(), Vec::new());
+    for &item in items {
+        let mut row: Vec<(u32, f32)> = table.pairs(item as usize).filter(|p| p.1 > 0.0).collect();
+        row.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        row.truncate(NEIGHBOURS);
+        row.resize(NEIGHBOURS, (u32::MAX, 0.0));
+        targets.extend(row.iter().map(|(item, _)| places.get(item).copied().unwrap_or(-1)));
+        scores.extend(row.iter().map(|(_, score)| *score));
+    }
+    let shape = [items.len(), NEIGHBOURS];
+    [
+        Tensor::new("item_neighbours", Dtype::I32, &shape, &targets),
+        Tensor::new("item_neighbours.scores", Dtype::F32, &shape, &scores),
+    ]
+}
