@@ -6,6 +6,7 @@
 //! ```text
 //! write:  api ── validate ──> log (durable) ──> live state ──> ack (offset)
 //! train:  log ── replay to offset ──> matrix ──> trainers ──> snapshot ──> persist ──> publish
+//! push:   api ── file ──> gate ──> snapshot beside the trained parts ──> persist ──> publish
 //! read:   api ──> one snapshot + history + catalogue + now ──> sources ──> blend ──> filter ──> top k
 //! ```
 //!
@@ -37,7 +38,8 @@
 //! dense vector; **ann** the approximate nearest-neighbour graph. A **candidate
 //! source** proposes items, the **blend** makes one score of several; **recall** is
 //! the metric. A **snapshot** is everything trained, immutable; **live state** is
-//! what changes with every event.
+//! what changes with every event. What was trained elsewhere is **pushed**; a
+//! generation's **role** says whom it answers.
 //!
 //! # What stays true
 //! `tests/it/tidy.rs` checks what can be checked.

@@ -34,36 +34,50 @@ impl Tensor {
     }
 }
 
-/// Writes the embeddings, item neighbours and popularity of a snapshot, of the items that it
-/// knows.
+/// Writes the embeddings, item neighbours and popularity of a snapshot: of the items that have
+/// a vector or, where none has, of all that were bought.
 pub(super) fn write(
     snapshot: &Snapshot,
     names: &Vocabulary,
     mut file: File,
 ) -> Result<(), ExportError> {
     let parts = &snapshot.parts;
-    let known: Vec<u32> = parts.popularity.all_time.items.clone();
-    let mut tensors = ids(&known, names);
-    // Of items too seldom bought for a vector none is written.
-    let embedded: Vec<u32> = known.iter().copied().filter(|&i| parts.embeddings.has(i)).collect();
-    if embedded.len() == known.len() && !known.is_empty() {
-        let rows = known.iter().flat_map(|&item| parts.embeddings.vector(item));
-        let vectors: Vec<f32> = rows.copied().collect();
-        let shape = [known.len(), parts.embeddings.dimensions];
-        tensors.push(Tensor::new("item_embeddings", Dtype::F32, &shape, &vectors));
-    }
+    let bought = parts.popularity.all_time.items.iter().copied();
+    let embedded: Vec<u32> = bought.clone().filter(|&item| parts.embeddings.has(item)).collect();
+    let known = if embedded.is_empty() { bought.collect() } else { embedded };
+    let ids: Vec<&str> = known.iter().map(|&item| names.id(item)).collect();
+    let rows = known.iter().flat_map(|&item| parts.embeddings.vector(item));
+    let vectors: Vec<f32> = rows.copied().collect();
+    let mut tensors = vectors_of(&ids, parts.embeddings.dimensions, &vectors);
     tensors.extend(neighbours(&known, &parts.item_cf));
     let priors: Vec<f32> =
         known.iter().map(|&item| parts.popularity.all_time.by_item[item as usize]).collect();
     tensors.push(Tensor::new("item_priors", Dtype::F32, &[known.len()], &priors));
+    let bytes = encode(&tensors, metadata(snapshot))?;
+    file.write_all(&bytes).map_err(|e| ExportError::Write(e.to_string()))
+}
+
+/// A file of item embeddings alone, `vectors` row by row.
+///
+/// # Errors
+/// [`ExportError::Write`] where they are not `dimensions` values an id.
+pub fn embeddings(
+    ids: &[String],
+    dimensions: usize,
+    vectors: &[f32],
+) -> Result<Vec<u8>, ExportError> {
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    encode(&vectors_of(&ids, dimensions, vectors), HashMap::new())
+}
+
+fn encode(tensors: &[Tensor], metadata: HashMap<String, String>) -> Result<Vec<u8>, ExportError> {
     let failed = |e: &dyn std::fmt::Display| ExportError::Write(e.to_string());
     let views = tensors.iter().map(|tensor| {
         let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes);
         view.map(|view| (tensor.name, view)).map_err(|e| failed(&e))
     });
     let views: Vec<_> = views.collect::<Result<_, _>>()?;
-    let bytes = serialize(views, Some(metadata(snapshot))).map_err(|e| failed(&e))?;
-    file.write_all(&bytes).map_err(|e| failed(&e))
+    serialize(views, Some(metadata)).map_err(|e| failed(&e))
 }
 
 fn metadata(snapshot: &Snapshot) -> HashMap<String, String> {
@@ -84,16 +98,22 @@ fn metadata(snapshot: &Snapshot) -> HashMap<String, String> {
     metadata
 }
 
-fn ids(items: &[u32], names: &Vocabulary) -> Vec<Tensor> {
+/// Ids and, where there are any, their vectors.
+fn vectors_of(ids: &[&str], dimensions: usize, vectors: &[f32]) -> Vec<Tensor> {
     let (mut utf8, mut offsets) = (Vec::new(), vec![0u32]);
-    for &item in items {
-        utf8.extend_from_slice(names.id(item).as_bytes());
+    for id in ids {
+        utf8.extend_from_slice(id.as_bytes());
         offsets.push(utf8.len() as u32);
     }
-    vec![
+    let mut tensors = vec![
         Tensor::new("item_ids.utf8", Dtype::U8, &[utf8.len()], &utf8),
         Tensor::new("item_ids.offsets", Dtype::U32, &[offsets.len()], &offsets),
-    ]
+    ];
+    if !vectors.is_empty() {
+        let shape = [ids.len(), dimensions];
+        tensors.push(Tensor::new("item_embeddings", Dtype::F32, &shape, vectors));
+    }
+    tensors
 }
 
 /// The best neighbours of each item, by their places among `items`.

@@ -4,9 +4,11 @@
 //! - [`load`]: the load generator
 //! - [`writes`]: what taking events in costs
 //! - [`effect`]: how soon an event shows
+//! - [`push`]: how soon a pushed model serves
 
 mod effect;
 mod load;
+mod push;
 mod writes;
 
 use std::net::{SocketAddr, TcpListener};
@@ -106,6 +108,7 @@ impl Bench {
         // The training goes on in the server.
         drop((server, ceiling));
         let duration = Duration::from_secs(self.seconds);
+        push::measure(&data, &asked, self.pace(None), self.limit)?;
         writes::measure(duration)?;
         effect::measure(config, duration, self.limit)
     }
@@ -229,6 +232,8 @@ struct Asked {
     store: String,
     users: Vec<String>,
     items: Vec<String>,
+    /// Every product that the store knows.
+    known_items: Vec<String>,
     /// What the model blends.
     blended: Vec<Source>,
     /// Whether lists were made ahead with what shoppers have.
@@ -261,6 +266,7 @@ impl Asked {
             repeats: model.parts.prepared.repeats,
             users: spread(users.len()).map(|idx| of(idx, &users)).collect(),
             items: spread(items.len()).map(|idx| of(idx, &items)).collect(),
+            known_items: (0..items.len()).map(|idx| of(idx, &items)).collect(),
         };
         Ok(asked)
     }
