@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use qianmian::cli::{Cli, Failure};
@@ -10,6 +11,9 @@ use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long work on other threads may take to end.
+const LAST_WORK: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -26,7 +30,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let config = cli.config()?;
     start_logging(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(cli.run(config))
+    let outcome = runtime.block_on(cli.run(config));
+    // A thread that is at a file for somebody does not hear that all is over.
+    runtime.shutdown_timeout(LAST_WORK);
+    outcome
 }
 
 fn start_logging(config: &Config) -> Result<(), Failure> {

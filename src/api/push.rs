@@ -1,6 +1,7 @@
 //! PushModel's stream: a header, chunks, a commit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
@@ -11,6 +12,9 @@ use super::status::from_error;
 use crate::domain::{Error, Result, Violation};
 use crate::engine::{Engine, Incoming, PushRequest};
 use crate::model::{Manifest, Role};
+
+/// How long a stream may pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// A push as its stream goes on.
 struct Push {
@@ -25,15 +29,18 @@ pub(super) async fn receive(
     engine: Arc<Engine>,
     mut stream: impl Stream<Item = Result<pb::PushModelRequest, Status>> + Unpin,
 ) -> Result<Manifest, Status> {
-    let Some(Part::Header(header)) = stream.next().await.transpose()?.and_then(|m| m.part) else {
+    let Some(Part::Header(header)) = next(&mut stream).await?.and_then(|m| m.part) else {
         let message = "must be the first message of the stream";
         return Err(from_error(Violation::new("header", message).into()));
     };
     let request = push_request(header).map_err(from_error)?;
-    let incoming = engine.begin_push(&request).map_err(from_error)?;
-    let mut push = Push { engine, request, incoming };
+    let begun = wait_for(move || {
+        let incoming = engine.begin_push(&request)?;
+        Ok(Push { engine, request, incoming })
+    });
+    let mut push = begun.await.map_err(from_error)?;
     loop {
-        let Some(message) = stream.next().await.transpose()? else {
+        let Some(message) = next(&mut stream).await? else {
             let message = "must be the last message of the stream";
             return Err(from_error(Violation::new("commit", message).into()));
         };
@@ -46,6 +53,16 @@ pub(super) async fn receive(
             }
         }
     }
+}
+
+/// The next message of a stream, which may not take for ever.
+async fn next(
+    stream: &mut (impl Stream<Item = Result<pb::PushModelRequest, Status>> + Unpin),
+) -> Result<Option<pb::PushModelRequest>, Status> {
+    let message = tokio::time::timeout(LONGEST_PAUSE, stream.next()).await;
+    let seconds = LONGEST_PAUSE.as_secs();
+    let paused = |_| Status::deadline_exceeded(format!("no message came for {seconds} s"));
+    message.map_err(paused)?.transpose()
 }
 
 impl Push {

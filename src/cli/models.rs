@@ -39,7 +39,7 @@ enum Action {
         /// Its generation
         generation: u64,
     },
-    /// Let the newest kept model answer that is older than the one that does
+    /// Let the kept model answer that did before
     Rollback,
     /// Give a kept model another role
     Assign {

@@ -13,6 +13,7 @@ use super::backend::{Refused, Target};
 use super::{Failure, output};
 use crate::api::pb;
 use crate::config::Config;
+use crate::domain::hex;
 
 /// Bytes read at a time.
 const PIECE: usize = 1 << 20;
@@ -154,5 +155,5 @@ fn digest(file: &mut File) -> Result<(u64, String), Failure> {
         hash.update(&buffer[..read]);
     }
     file.rewind()?;
-    Ok((size, hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok((size, hex(&hash.finalize())))
 }

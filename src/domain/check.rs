@@ -25,7 +25,7 @@ pub enum Verdict {
     Failed,
     /// Not, but forced in.
     Overridden,
-    /// It could not be measured, which refuses nothing.
+    /// It could not be measured, or not fairly, which refuses nothing.
     NotJudged,
 }
 

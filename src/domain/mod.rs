@@ -4,6 +4,7 @@
 pub mod check;
 pub mod error;
 pub mod event;
+pub mod hex;
 pub mod history;
 pub mod item;
 pub mod kernels;
@@ -16,6 +17,7 @@ pub mod user;
 pub use check::{Check, Verdict};
 pub use error::{Error, Result, Violation};
 pub use event::{Event, EventKind};
+pub use hex::hex;
 pub use history::HistoryEvent;
 pub use item::{Item, Validity};
 pub use price::Price;

@@ -42,6 +42,8 @@ pub(super) fn is_owed(state: &State) -> bool {
 pub(super) fn remove_models(state: &State) {
     let newest = state.live.erasures.read().newest();
     if let Some(newest) = newest {
+        // Not one that is on disk and about to get its role.
+        let _assembling = state.assembling.lock();
         state.models.remove_idle(|offset| offset <= newest);
     }
 }

@@ -10,11 +10,12 @@
 //! - [`users`], [`pseudonyms`]: users as data, and their names in the store
 //! - [`import`]: files of rows, written in chunks that are known again
 //! - [`push`]: takes in models that were trained elsewhere; [`uploads`]: while they come;
-//!   [`gate`]: what they must be
+//!   [`gate`]: what they must be, [`arrays`]: as they are read
 //! - [`shadow`]: a model that is compared and not shown; [`comparison`]: how lists differ
 //! - [`query`]: the read side: ids to idx, one snapshot, `recommend`, idx to ids
 //! - [`models`]: which snapshot answers now, and which are kept
 
+mod arrays;
 mod background;
 pub mod batch;
 pub mod committer;
@@ -241,7 +242,7 @@ impl Engine {
         self.state.models.assign(generation, role)
     }
 
-    /// The same with the newest kept model older than the one that answers.
+    /// The same with the kept model that answered before.
     ///
     /// # Errors
     /// [`crate::domain::Error::NotReady`] where there is none; as [`Engine::assign_model`].

@@ -45,6 +45,7 @@ impl Models {
     /// Serves from `folder` what is noted there, or else the newest whole snapshot that fits
     /// a log of `offset` records.
     pub(crate) fn open(folder: PathBuf, offset: Offset, options: ModelOptions) -> Self {
+        disk::sweep(&folder);
         let mut roles = disk::roles(&folder);
         let fitting = |generation| disk::load_fitting(&folder, generation, offset).map(Arc::new);
         let part = |part: Option<Part>| part.and_then(|p| Some((fitting(p.generation)?, p.share)));
@@ -53,7 +54,11 @@ impl Models {
         let newest = || disk::load_newest(&folder, offset, ordinary).map(Arc::new);
         let active = roles.active.and_then(fitting).or_else(newest);
         let generation = active.as_ref().map_or(0, |s| s.manifest.generation);
+        // What cannot be read has no part in serving.
+        roles.canary = roles.canary.filter(|_| canary.is_some());
+        roles.shadow = roles.shadow.filter(|_| shadow.is_some());
         roles.active = Some(generation).filter(|&generation| generation > 0);
+        roles.answered.retain(|&answered| answered != generation);
         let published = Published { active, canary, shadow, standby: None, roles };
         Self {
             folder,
@@ -152,10 +157,12 @@ impl Models {
             published.roles.forget(part.take().map_or(0, |(s, _)| s.manifest.generation));
         }
         published.standby = published.standby.take().filter(|s| !gone(s));
-        self.serve_anyway(published);
         disk::retain(&self.folder, |manifest| {
             manifest.generation == active || !concerns(manifest.offset)
         });
+        let kept: Vec<Generation> = self.list().iter().map(|m| m.generation).collect();
+        published.roles.retain(|generation| kept.contains(&generation));
+        self.serve_anyway(published);
     }
 
     /// Removes the snapshot that answers: none does any more.
@@ -170,18 +177,19 @@ impl Models {
     }
 
     /// Persists a snapshot, then gives it its role, then drops the oldest that are too many;
-    /// returns its manifest.
+    /// returns its manifest. One at a time: the number must be free.
     ///
     /// # Errors
     /// [`Error::Storage`] where the disk refuses; all goes on as before.
     pub(crate) fn publish(&self, mut snapshot: Snapshot, role: Role) -> Result<Manifest> {
-        let _changing = self.changing.lock();
+        // Without the lock, for a large one takes its time and going back must not wait.
         disk::save(&self.folder, &mut snapshot).map_err(storage)?;
+        let _changing = self.changing.lock();
         let manifest = snapshot.manifest.clone();
         self.change(Arc::new(snapshot), role).inspect_err(|_| {
             disk::retain(&self.folder, |kept| kept.generation != manifest.generation);
         })?;
-        self.drop_oldest();
+        self.drop_oldest(manifest.generation);
         Ok(manifest)
     }
 
@@ -192,30 +200,36 @@ impl Models {
     /// nothing to answer; [`Error::Storage`] where it cannot be read or the role not be noted:
     /// all goes on as before.
     pub(crate) fn assign(&self, generation: Generation, role: Role) -> Result<Manifest> {
+        let snapshot = self.load(generation)?;
         let _changing = self.changing.lock();
-        self.find(generation)?;
+        let manifest = self.find(generation)?;
         if generation == self.generation() && role != Role::Active {
             let message = format!("generation {generation} answers now; activate another first");
             return Err(Error::NotReady(message));
         }
-        let snapshot = self.load(generation)?;
-        let manifest = snapshot.manifest.clone();
         self.change(snapshot, role)?;
         tracing::info!(generation, ?role, "model assigned");
         Ok(manifest)
     }
 
-    /// Lets the newest kept snapshot answer that did before and is older than the one that
-    /// does.
+    /// Lets the kept snapshot answer that did before.
     ///
     /// # Errors
     /// [`Error::NotReady`] where there is none; as [`Models::assign`].
     pub(crate) fn rollback(&self) -> Result<Manifest> {
-        let active = self.generation();
-        let mut kept = self.list().into_iter().map(|m| m.generation);
-        let before = kept.find(|&g| g < active && self.role(g) == Role::Retired);
-        let none = || Error::NotReady(format!("no model older than generation {active} is kept"));
-        self.assign(before.ok_or_else(none)?, Role::Active)
+        let _changing = self.changing.lock();
+        let kept: Vec<Generation> = self.list().iter().map(|m| m.generation).collect();
+        let mut published = Published::clone(&self.published.load());
+        published.roles.retain(|generation| kept.contains(&generation));
+        let none = || Error::NotReady("no model that answered before is kept".to_owned());
+        let before = published.roles.go_back().ok_or_else(none)?;
+        let snapshot = self.load(before)?;
+        published.roles.assign(before, Role::Active);
+        let manifest = snapshot.manifest.clone();
+        published.give(&snapshot, Role::Active);
+        self.serve_active(published)?;
+        tracing::info!(generation = before, "gone back to the model before");
+        Ok(manifest)
     }
 
     /// Removes a kept snapshot.
@@ -250,6 +264,11 @@ impl Models {
         let mut published = Published::clone(&self.published.load());
         published.give(&snapshot, role);
         published.roles.assign(snapshot.manifest.generation, role);
+        self.serve_active(published)
+    }
+
+    /// Notes roles, serves by them, and tells if another answers then.
+    fn serve_active(&self, mut published: Published) -> Result<()> {
         let fits = |s: &Arc<Snapshot>| s.manifest.bytes <= self.options.standby_mib << 20;
         published.standby = published.standby.filter(fits);
         let active = published.active.as_ref().map_or(0, |s| s.manifest.generation);
@@ -275,24 +294,42 @@ impl Models {
     }
 
     /// Removes the oldest snapshots that are too many or too large together, of those that
-    /// take no part in serving.
-    fn drop_oldest(&self) {
-        let idle = |g| matches!(self.role(g), Role::Staged | Role::Retired);
-        let (serving, idle): (Vec<_>, Vec<_>) =
-            self.list().into_iter().partition(|m| !idle(m.generation));
-        let (mut count, mut bytes) = (serving.len(), serving.iter().map(|m| m.bytes).sum::<u64>());
-        let mut kept: Vec<Generation> = serving.iter().map(|m| m.generation).collect();
-        for manifest in idle {
-            count += 1;
+    /// retired and of those that wait: not the `newest`, nor the one that going back leads to,
+    /// nor those that take part in serving.
+    fn drop_oldest(&self, newest: Generation) {
+        let mut published = Published::clone(&self.published.load());
+        let before = published.roles.answered.last().copied();
+        let mut bytes = 0;
+        let mut kept: Vec<Generation> = Vec::new();
+        let (mut waiting, mut retired) = (0, 0);
+        let mut all = self.list();
+        // Those that stay whatever they take come first, then those that wait.
+        let rank = |generation| match self.role(generation) {
+            _ if generation == newest || Some(generation) == before => 0,
+            Role::Active | Role::Canary(_) | Role::Shadow(_) => 0,
+            Role::Staged => 1,
+            Role::Retired => 2,
+        };
+        all.sort_by_key(|m| (rank(m.generation), std::cmp::Reverse(m.generation)));
+        for manifest in all {
             bytes += manifest.bytes;
             let room = self.options.keep_mib == 0 || bytes <= self.options.keep_mib << 20;
-            if count > self.options.keep || !room {
-                break;
+            let count = match self.role(manifest.generation) {
+                Role::Staged => &mut waiting,
+                Role::Retired => &mut retired,
+                Role::Active | Role::Canary(_) | Role::Shadow(_) => &mut 0,
+            };
+            *count += 1;
+            if rank(manifest.generation) == 0 || (room && *count <= self.options.keep) {
+                kept.push(manifest.generation);
+            } else {
+                bytes -= manifest.bytes;
             }
-            kept.push(manifest.generation);
         }
         disk::note_generation(&self.folder, disk::newest_generation(&self.folder));
         disk::retain(&self.folder, |manifest| kept.contains(&manifest.generation));
+        published.roles.retain(|generation| kept.contains(&generation));
+        self.serve_anyway(published);
     }
 }
 

@@ -105,9 +105,10 @@ impl Default for TrainOptions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelOptions {
-    /// Models kept on disk; those that take part in serving are kept besides.
+    /// Models kept on disk of those that answered once, and of those that wait; those that take
+    /// part in serving, and the one that going back leads to, are kept besides.
     pub keep: usize,
-    /// Room on disk that all of them may take, in MiB; 0: any.
+    /// Room on disk, in MiB, beyond which of these the oldest go; 0: any.
     pub keep_mib: u64,
     /// The model that answered before stays in memory up to this size in MiB, so that going
     /// back to it takes no reading.
@@ -126,7 +127,8 @@ impl Default for ModelOptions {
 pub struct PushOptions {
     /// Largest file, in MiB.
     pub max_mib: u64,
-    /// Most memory that checking and serving one may take, in MiB.
+    /// Most memory that reading, indexing and serving one may take, in MiB; judging its lists
+    /// takes as much as a tuning besides.
     pub memory_mib: u64,
     /// Minutes for which a broken push can be taken up again.
     pub resume_minutes: u64,

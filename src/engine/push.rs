@@ -6,15 +6,20 @@ use std::time::Instant;
 
 use super::gate::Gate;
 use super::uploads::Incoming;
-use super::{Engine, training};
+use super::{Engine, State, training};
 use crate::domain::progress::Control;
-use crate::domain::{Error, Generation, Result, Verdict, limits, now_ms};
+use crate::domain::{
+    Error, Generation, Offset, Result, UserIdx, Verdict, Violation, limits, now_ms,
+};
+use crate::model::push_facts::Facts;
 use crate::model::push_reader::PushReader;
 use crate::model::{Lineage, Manifest, Pushed, Role, Snapshot, Source};
 use crate::tune::pushed::{UNTRIED, Worth, judge};
 
 /// Longest words about a push, in bytes.
 const MAX_NOTE_BYTES: usize = 4_096;
+/// Names that are looked up at a time: writes wait meanwhile.
+pub(super) const AT_ONCE: usize = 1_000;
 
 /// What is said of a push beside its file.
 #[derive(Debug, Clone)]
@@ -46,7 +51,7 @@ impl Engine {
         self.uploads.begin(&request.id, request.bytes)
     }
 
-    /// Bytes that came of a push whose stream broke.
+    /// Bytes that came of a push under way.
     ///
     /// # Errors
     /// [`Error::NotFound`] where there is none to be taken up again.
@@ -63,17 +68,27 @@ impl Engine {
     /// [`Error::Refused`] with all checks where one fails; everything is as before then.
     pub fn commit_push(
         &self,
-        incoming: Incoming,
+        mut incoming: Incoming,
         request: &PushRequest,
         bytes: u64,
         sha256: &str,
     ) -> Result<Manifest> {
         let started = Instant::now();
+        // A client that did not hear the answer comes again.
+        if let Some(published) = self.published_just_now(&request.id, sha256) {
+            return Ok(published);
+        }
         let (upload, sha256) = incoming.finish(bytes, sha256)?;
-        let mut file = PushReader::open(upload.into_file(), bytes)?;
         let _one_at_a_time = self.checking.lock();
+        let control = Control::new(&|_| {}, &self.stopping);
+        let stopped = |e: &dyn std::fmt::Display| Error::Training(e.to_string());
+        control.check().map_err(|e| stopped(&e))?;
+        let mut file = PushReader::open(upload.into_file(), bytes)?;
         let facts = file.facts()?;
         let (active, pushed_ms) = (self.base()?, now_ms());
+        // What the file is read by: names of a log that is at least so long.
+        let offset = self.live().offset();
+        self.check_facts(&facts, offset, pushed_ms)?;
         let mut gate = Gate {
             state: &self.state,
             pseudonyms: &self.pseudonyms,
@@ -81,26 +96,33 @@ impl Engine {
             active: &active,
             checks: Vec::new(),
         };
-        let control = Control::new(&|_| {}, &self.stopping);
-        let failed = |e: &dyn std::fmt::Display| Error::Training(e.to_string());
         let (pushed, worth) = self.background.install(|| -> Result<(Arc<Pushed>, Worth)> {
+            let step = |what: &str| {
+                tracing::debug!(seconds = started.elapsed().as_secs_f64(), "push: {what}");
+            };
             let mut pushed = gate.read(&mut file, &facts, pushed_ms)?;
+            step("is read");
             gate.index(&mut pushed, &control)?;
+            step("is indexed");
             let pushed = Arc::new(pushed);
             let events = training::read_log(&self.state, self.live().offset())?;
+            step("the log is read");
             let repeat = self.options.recommend.repeat_policy;
             let worth = judge(&events, &active, &pushed, repeat, &control);
-            let worth = worth.map_err(|e| failed(&e))?;
+            let worth = worth.map_err(|e| stopped(&e))?;
             gate.quality(&worth, request.force)?;
+            step("is judged");
             Ok((pushed, worth))
         })?;
         let checks = gate.checks;
         let lineage = Lineage {
+            push_id: request.id.clone(),
             pushed_by: request.pushed_by.clone(),
             note: request.note.clone(),
             pushed_ms,
             trained_until_ms: pushed.trained_until_ms,
             log_offset: facts.log_offset,
+            known_offset: offset,
             contents: file.contents(),
             bytes,
             sha256,
@@ -108,13 +130,42 @@ impl Engine {
             checks,
             ..Lineage::default()
         };
-        self.publish_pushed(pushed, &worth, lineage, request.role, started)
+        let manifest = self.publish_pushed(&pushed, &worth, lineage, request.role, started)?;
+        drop(incoming);
+        Ok(manifest)
+    }
+
+    /// The generation that a push of this name and file became within the time in which it
+    /// can be taken up again, unless it has retired since.
+    fn published_just_now(&self, id: &str, sha256: &str) -> Option<Manifest> {
+        let since = now_ms() - (self.options.push.resume_minutes * 60_000) as i64;
+        self.models().list().into_iter().find(|manifest| {
+            let it = |l: &Lineage| {
+                l.generation == manifest.generation
+                    && l.push_id == id
+                    && l.sha256.eq_ignore_ascii_case(sha256)
+                    && l.pushed_ms >= since
+            };
+            manifest.pushed.as_ref().is_some_and(it)
+                && self.models().role(manifest.generation) != Role::Retired
+        })
+    }
+
+    fn check_facts(&self, facts: &Facts, offset: Offset, now_ms: i64) -> Result<()> {
+        if let Some(until_ms) = facts.trained_until_ms {
+            limits::time("trained_until", until_ms, now_ms)?;
+        }
+        if let Some(given) = facts.log_offset.filter(|&given| given > offset) {
+            let message = format!("must be at most {offset}, where the log ends, was {given}");
+            return Err(Violation::new("log_offset", message).into());
+        }
+        Ok(())
     }
 
     /// Puts a pushed model beside what the server trained last.
     fn publish_pushed(
         &self,
-        pushed: Arc<Pushed>,
+        pushed: &Arc<Pushed>,
         worth: &Worth,
         lineage: Lineage,
         role: Role,
@@ -124,8 +175,9 @@ impl Engine {
         let base = self.base()?;
         let mut snapshot = Snapshot::clone(&base);
         let generation = self.models().next_generation();
-        let weight = |source: Source| worth.blend.weight(source);
-        put(&mut snapshot, &pushed, weight);
+        // Whoever was erased while it was checked.
+        let pushed = without_gone(&self.state, pushed);
+        put(&mut snapshot, &pushed, |source| worth.blend.weight(source));
         let manifest = &mut snapshot.manifest;
         let base: Generation = manifest.generation;
         manifest.generation = generation;
@@ -134,7 +186,7 @@ impl Engine {
         manifest.train_seconds = started.elapsed().as_secs_f64();
         if let Some(measured) = worth.measured {
             manifest.quality.insert("pushed_ndcg@10".to_owned(), measured.with);
-            manifest.quality.insert("pushed_ndcg@10_without".to_owned(), measured.without);
+            manifest.quality.insert("pushed_ndcg@10_before".to_owned(), measured.before);
         }
         let manifest = self.models().publish(snapshot, role)?;
         tracing::info!(
@@ -164,4 +216,22 @@ pub(super) fn put(snapshot: &mut Snapshot, pushed: &Arc<Pushed>, weight: impl Fn
     }
     snapshot.parts.pushed = pushed.clone();
     snapshot.parts.prepared = Arc::default();
+}
+
+/// A pushed model without the users who were erased, or who object to the use of what they
+/// did.
+pub(super) fn without_gone(state: &State, pushed: &Arc<Pushed>) -> Arc<Pushed> {
+    let mut named: Vec<UserIdx> = pushed.users_named().collect();
+    named.sort_unstable();
+    named.dedup();
+    let mut gone = state.live.profiles.read().objecting();
+    for some in named.chunks(AT_ONCE) {
+        // Writes wait while names are read.
+        let names = state.live.users.read();
+        gone.extend(some.iter().filter(|&&user| names.id(user).is_empty()));
+    }
+    match named.iter().any(|user| gone.contains(user)) {
+        true => Arc::new(pushed.without_users(|user| gone.contains(&user))),
+        false => pushed.clone(),
+    }
 }

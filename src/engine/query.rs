@@ -116,6 +116,9 @@ impl Engine {
             true => self.trends(user, &request.attributes, now_ms),
             false => Vec::new(),
         };
+        // Who objects is nobody to what was trained elsewhere either.
+        let consents = |user: &UserIdx| self.live().profiles.read().consents(*user);
+        let user = user.filter(consents);
         let list = self.with_shelf_of(request, now_ms, |shelf, scratch| {
             let query = Query {
                 user,

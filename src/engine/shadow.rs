@@ -1,6 +1,7 @@
 //! The shadow model: asked what a share of the shoppers was answered, after they were, on
 //! the background threads; what it says is compared and shown to nobody.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -60,24 +61,32 @@ impl Engine {
         request: RecommendRequest,
         shown: Vec<String>,
     ) {
-        if self.shadow.at_once.fetch_add(1, Ordering::Relaxed) >= MOST_AT_ONCE {
-            self.shadow.at_once.fetch_sub(1, Ordering::Relaxed);
+        if self.shadow.at_once.load(Ordering::Relaxed) >= MOST_AT_ONCE {
             return;
         }
+        self.shadow.at_once.fetch_add(1, Ordering::Relaxed);
         let engine = self.clone();
         self.background.spawn(move || {
-            let started = Instant::now();
-            let answer = engine.answer_from(&shadow, &request, now_ms());
-            let seconds = started.elapsed().as_secs_f64();
-            let mut seen = engine.shadow.seen.lock();
-            let generation = shadow.manifest.generation;
-            if seen.generation != generation {
-                *seen = Seen { generation, ..Seen::default() };
+            // Nobody waits whom a panic would reach.
+            let noted = || engine.note_unseen(&shadow, &request, &shown);
+            if catch_unwind(AssertUnwindSafe(noted)).is_err() {
+                let generation = shadow.manifest.generation;
+                tracing::error!(generation, "a bug: the shadow panicked");
             }
-            seen.lists.note(&compared(&answer), &shown);
-            seen.seconds += seconds;
-            drop(seen);
             engine.shadow.at_once.fetch_sub(1, Ordering::Relaxed);
         });
+    }
+
+    fn note_unseen(&self, shadow: &Snapshot, request: &RecommendRequest, shown: &[String]) {
+        let started = Instant::now();
+        let answer = self.answer_from(shadow, request, now_ms());
+        let seconds = started.elapsed().as_secs_f64();
+        let mut seen = self.shadow.seen.lock();
+        let generation = shadow.manifest.generation;
+        if seen.generation != generation {
+            *seen = Seen { generation, ..Seen::default() };
+        }
+        seen.lists.note(&compared(&answer), shown);
+        seen.seconds += seconds;
     }
 }

@@ -49,7 +49,6 @@ impl Worker {
             .map_err(|e| failed(&e))?;
         drop(material);
         let manifest = Manifest {
-            generation: self.state.models.next_generation(),
             offset,
             newest_ms: events.newest_ms(),
             seed: self.options.seed,
@@ -68,8 +67,12 @@ impl Worker {
         snapshot.manifest.train_seconds = timeline.started.elapsed().as_secs_f64();
         snapshot.manifest.stages = timeline.stages();
         let assembling = self.state.assembling.lock();
+        // One that was pushed meanwhile has taken the next number.
+        snapshot.manifest.generation = self.state.models.next_generation();
         let now = self.carried();
-        if now.generation() != carried.generation() {
+        if now.generation() == carried.generation() {
+            snapshot.parts.pushed = now.pushed;
+        } else {
             // Pushed, or gone back behind, since this training began.
             push::put(&mut snapshot, &now.pushed, |source| now.blend.weight(source));
             snapshot.manifest.pushed = now.lineage;
@@ -127,8 +130,8 @@ impl Worker {
         Ok(tuned)
     }
 
-    /// The pushed model that answers now, to be carried on: without users who were erased,
-    /// and not for ever.
+    /// The pushed model that answers now, to be carried on: without users who are gone, and not
+    /// for ever.
     fn carried(&self) -> Carried {
         let active = self.state.models.active();
         let young = |lineage: &Lineage| {
@@ -136,12 +139,7 @@ impl Worker {
         };
         let lineage = active.as_ref().and_then(|a| a.manifest.pushed.clone()).filter(young);
         let Some((active, lineage)) = active.zip(lineage) else { return Carried::default() };
-        let names = self.state.live.users.read();
-        let gone = |user| names.id(user).is_empty();
-        let pushed = match active.parts.pushed.users_named().any(gone) {
-            true => Arc::new(active.parts.pushed.without_users(gone)),
-            false => active.parts.pushed.clone(),
-        };
+        let pushed = push::without_gone(&self.state, &active.parts.pushed);
         Carried { pushed, lineage: Some(lineage), blend: active.manifest.settings.blend }
     }
 }

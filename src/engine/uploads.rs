@@ -1,7 +1,8 @@
 //! Pushes under way: each comes by one stream at a time, and waits for a while for the next
-//! where that breaks.
+//! where that breaks. The next may come before the server hears that the one before broke:
+//! it takes over.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use super::options::PushOptions;
 use crate::domain::{Error, Result, Violation, limits};
 use crate::model::upload::Upload;
 
-/// Most pushes under way, broken ones included.
+/// Most pushes under way, broken ones and those that are checked included.
 const MOST: usize = 4;
 
 /// Where pushes come in.
@@ -21,15 +22,30 @@ pub(super) struct Uploads {
     folder: PathBuf,
     most_bytes: u64,
     patience: Duration,
-    open: Mutex<Open>,
+    open: Mutex<HashMap<String, Open>>,
 }
 
-#[derive(Debug, Default)]
+/// What came; none once it is lost or complete.
+type Held = Arc<Mutex<Option<Upload>>>;
+
+/// A push under way.
+#[derive(Debug)]
 struct Open {
-    /// Those that a stream is at.
-    busy: HashSet<String>,
-    /// Those that wait for their next stream, and since when.
-    waiting: HashMap<String, (Upload, Instant)>,
+    held: Held,
+    bytes: u64,
+    /// Which of its streams it belongs to.
+    stream: u64,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// A stream is at it.
+    Coming,
+    /// It came whole.
+    Checking,
+    /// Its stream broke, then.
+    Waiting(Instant),
 }
 
 /// A push that a stream is at. Dropping it leaves what came for the next stream.
@@ -37,7 +53,8 @@ struct Open {
 pub struct Incoming {
     uploads: Arc<Uploads>,
     id: String,
-    upload: Option<Upload>,
+    held: Held,
+    stream: u64,
 }
 
 impl Uploads {
@@ -46,10 +63,12 @@ impl Uploads {
         Self { folder, most_bytes: options.max_mib << 20, patience, open: Mutex::default() }
     }
 
-    /// Bytes that came of a push that waits; none where there is no such push.
+    /// Bytes that came of a push; none where there is no such push.
     pub(super) fn received(&self, id: &str) -> Option<u64> {
         self.expire();
-        self.open.lock().waiting.get(id).map(|(upload, _)| upload.received())
+        let held = self.open.lock().get(id)?.held.clone();
+        let held = held.lock();
+        held.as_ref().map(Upload::received)
     }
 
     /// Begins a push of `bytes` bytes, or takes one up again.
@@ -61,74 +80,130 @@ impl Uploads {
             return Err(Violation::new("header.size_bytes", message).into());
         }
         self.expire();
+        // Its file is closed without the lock.
+        let _evicted;
         let mut open = self.open.lock();
-        if open.busy.contains(id) {
-            return Err(Error::Overloaded(format!("another stream is at push {id:?}")));
-        }
-        let waiting = open.waiting.remove(id).map(|(upload, _)| upload);
-        let upload = match waiting.filter(|upload| upload.declared() == bytes) {
-            Some(upload) => upload,
-            None if open.busy.len() + open.waiting.len() >= MOST => {
-                let message = format!("{MOST} pushes are under way; try again later");
-                return Err(Error::Overloaded(message));
+        let before =
+            open.get(id).map(|push| (push.stage, push.stream, push.held.clone(), push.bytes));
+        let (held, stream) = match before {
+            Some((Stage::Checking, ..)) => {
+                return Err(Error::Overloaded(format!("push {id:?} came whole and is checked")));
             }
-            None => Upload::begin(&self.folder, bytes).map_err(storage)?,
+            Some((_, stream, held, declared)) if declared == bytes => (held, stream + 1),
+            other => {
+                _evicted = self.make_room(&mut open, other.is_some().then_some(id))?;
+                let upload = Upload::begin(&self.folder, bytes).map_err(storage)?;
+                (Arc::new(Mutex::new(Some(upload))), other.map_or(0, |(_, stream, ..)| stream + 1))
+            }
         };
-        open.busy.insert(id.to_owned());
-        Ok(Incoming { uploads: self.clone(), id: id.to_owned(), upload: Some(upload) })
+        let push = Open { held: held.clone(), bytes, stream, stage: Stage::Coming };
+        open.insert(id.to_owned(), push);
+        Ok(Incoming { uploads: self.clone(), id: id.to_owned(), held, stream })
+    }
+
+    /// Takes out the push of another size that goes by the same name, or else, where there
+    /// are too many, the one that has waited longest for its stream.
+    fn make_room(
+        &self,
+        open: &mut HashMap<String, Open>,
+        same: Option<&str>,
+    ) -> Result<Option<Open>> {
+        if let Some(id) = same {
+            return Ok(open.remove(id));
+        }
+        if open.len() < MOST {
+            return Ok(None);
+        }
+        let waiting = open.iter().filter_map(|(id, push)| match push.stage {
+            Stage::Waiting(since) => Some((since, id.clone())),
+            Stage::Coming | Stage::Checking => None,
+        });
+        let longest = waiting.min().map(|(_, id)| id);
+        let full = || Error::Overloaded(format!("{MOST} pushes are under way; try again later"));
+        Ok(open.remove(&longest.ok_or_else(full)?))
     }
 
     /// Lets go of what waited too long.
     fn expire(&self) {
-        let patience = self.patience;
-        self.open.lock().waiting.retain(|_, (_, since)| since.elapsed() < patience);
+        let late =
+            |stage| matches!(stage, Stage::Waiting(since) if since.elapsed() >= self.patience);
+        // Files are closed without the lock.
+        let _expired: Vec<Open> = {
+            let mut open = self.open.lock();
+            let ids: Vec<String> = open
+                .iter()
+                .filter(|(_, push)| late(push.stage))
+                .map(|(id, _)| id.clone())
+                .collect();
+            ids.iter().filter_map(|id| open.remove(id)).collect()
+        };
     }
 }
 
 impl Incoming {
-    /// Adds bytes that begin at `offset` of the file.
+    /// Adds bytes that begin at `offset` of the file; those that came before are passed over.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where they do not follow what came, or are too many;
-    /// [`Error::Storage`] where the disk refuses, and nothing of the push is left.
+    /// [`Error::Invalid`] where they leave a gap or are too many; [`Error::Storage`] where the
+    /// disk refuses, and nothing of the push is left; [`Error::Overloaded`] where another
+    /// stream has taken over.
     pub fn append(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.is_mine()?;
+        let mut held = self.held.lock();
         let gone = || Error::Storage("the push was lost to an error before".to_owned());
-        let upload = self.upload.as_mut().ok_or_else(gone)?;
+        let upload = held.as_mut().ok_or_else(gone)?;
         let received = upload.received();
-        if offset != received {
-            let message = format!("must be {received}, what came so far, was {offset}");
+        if offset > received {
+            let message = format!("must be at most {received}, what came so far, was {offset}");
             return Err(Violation::new("chunk.offset", message).into());
         }
-        if bytes.len() as u64 > upload.declared() - received {
+        let new = bytes.get((received - offset) as usize..).unwrap_or(&[]);
+        if new.len() as u64 > upload.declared() - received {
             let declared = upload.declared();
             let message = format!("must not go beyond header.size_bytes, {declared}");
             return Err(Violation::new("chunk.data", message).into());
         }
-        upload.append(bytes).map_err(|error| {
-            self.upload = None;
+        upload.append(new).map_err(|error| {
+            *held = None;
             storage(error)
         })
     }
 
-    /// The whole file, if what came is what is told here; nothing of the push is left here.
+    fn is_mine(&self) -> Result<()> {
+        let open = self.uploads.open.lock();
+        match open.get(&self.id).is_some_and(|push| push.stream == self.stream) {
+            true => Ok(()),
+            false => Err(Error::Overloaded(format!("another stream took over push {:?}", self.id))),
+        }
+    }
+
+    /// The whole file and its SHA-256, if what came is what is told here. The push keeps its
+    /// place among those under way until this is dropped.
     ///
     /// # Errors
     /// [`Error::Invalid`] where it is not: a push cut short can be taken up again, one with
     /// other bytes is gone.
-    pub(super) fn finish(mut self, bytes: u64, sha256: &str) -> Result<(Upload, String)> {
-        let received = self.upload.as_ref().map_or(0, Upload::received);
-        let declared = self.upload.as_ref().map_or(0, Upload::declared);
+    pub(super) fn finish(&mut self, bytes: u64, sha256: &str) -> Result<(Upload, String)> {
+        self.is_mine()?;
+        let mut held = self.held.lock();
+        let (received, declared) =
+            held.as_ref().map_or((0, 0), |upload| (upload.received(), upload.declared()));
         if bytes != declared || received != declared {
             let message = format!(
                 "must be header.size_bytes, {declared}, as must what came, {received}; was {bytes}"
             );
             return Err(Violation::new("commit.size_bytes", message).into());
         }
-        let upload = self.upload.take();
+        let upload = held.take();
+        drop(held);
         let upload = upload.ok_or_else(|| Error::Storage("the push was lost".to_owned()))?;
+        if let Some(push) = self.uploads.open.lock().get_mut(&self.id) {
+            push.stage = Stage::Checking;
+        }
         let came = upload.sha256();
         if !came.eq_ignore_ascii_case(sha256) {
-            let message = format!("must be that of what came, {came}, was {sha256:?}");
+            let given: String = sha256.chars().take(80).collect();
+            let message = format!("must be that of what came, {came}, was {given:?}");
             return Err(Violation::new("commit.sha256", message).into());
         }
         Ok((upload, came))
@@ -137,12 +212,16 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
+        let came = self.held.lock().as_ref().map_or(0, Upload::received);
         let mut open = self.uploads.open.lock();
-        open.busy.remove(&self.id);
-        let Some(upload) = self.upload.take().filter(|upload| upload.received() > 0) else {
+        let Some(push) = open.get_mut(&self.id).filter(|push| push.stream == self.stream) else {
             return;
         };
-        open.waiting.insert(self.id.clone(), (upload, Instant::now()));
+        if came == 0 {
+            open.remove(&self.id);
+            return;
+        }
+        push.stage = Stage::Waiting(Instant::now());
         drop(open);
         // Not to lie around until the next push comes by.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

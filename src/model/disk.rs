@@ -104,10 +104,10 @@ pub fn load_newest(
 /// holds (`offset`).
 pub fn load_fitting(folder: &Path, generation: Generation, offset: u64) -> Option<Snapshot> {
     match load(folder, generation) {
-        Ok(snapshot) if snapshot.manifest.offset > offset => {
+        Ok(snapshot) if snapshot.manifest.known_offset() > offset => {
             tracing::warn!(
                 generation,
-                snapshot_offset = snapshot.manifest.offset,
+                snapshot_offset = snapshot.manifest.known_offset(),
                 log_offset = offset,
                 "passing over a snapshot that has seen more than the log holds"
             );
@@ -134,8 +134,13 @@ pub fn newest_generation(folder: &Path) -> Generation {
     generations(folder).last().copied().unwrap_or(0).max(noted)
 }
 
-/// Removes the snapshots that are not to be kept, those that are none, and what crashes left
-/// half-written. One that cannot be read just now stays.
+/// Removes what crashes left half-written; nobody may be writing.
+pub fn sweep(folder: &Path) {
+    half_written(folder).for_each(|path| remove(&path));
+}
+
+/// Removes the snapshots that are not to be kept, and those that are none. One that cannot be
+/// read just now stays.
 pub fn retain(folder: &Path, kept: impl Fn(&Manifest) -> bool) {
     for generation in generations(folder) {
         let place = place(folder, generation);
@@ -147,7 +152,6 @@ pub fn retain(folder: &Path, kept: impl Fn(&Manifest) -> bool) {
             remove(&place);
         }
     }
-    half_written(folder).for_each(|path| remove(&path));
 }
 
 /// Keeps a generation's number from being given out again when it is gone from disk.
@@ -158,20 +162,26 @@ pub fn note_generation(folder: &Path, generation: Generation) {
     }
 }
 
-/// What each generation is for; nothing is said of those of a folder that does not tell.
+/// What each generation is for. Of a folder that does not tell, the newest answers that was
+/// trained here.
 pub fn roles(folder: &Path) -> Roles {
     let path = folder.join(ROLES);
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Roles::default(),
-        Err(error) => {
-            tracing::warn!(%error, "what models are for cannot be read: the newest answers");
-            return Roles::default();
+    let told = fs::read(&path).map_err(failed(&path));
+    let told = told.and_then(|text| serde_json::from_slice(&text).map_err(failed(&path)));
+    told.unwrap_or_else(|error| {
+        if path.exists() {
+            tracing::warn!(%error, "the newest model that the server trained answers");
         }
-    };
-    serde_json::from_slice(&text).unwrap_or_else(|error| {
-        tracing::warn!(%error, "what models are for is not readable: the newest answers");
-        Roles::default()
+        // One that was pushed may never have been meant to answer.
+        let (pushed, trained): (Vec<Manifest>, Vec<Manifest>) =
+            list(folder).into_iter().rev().partition(Manifest::is_pushed);
+        let mut trained: Vec<Generation> = trained.iter().map(|m| m.generation).collect();
+        Roles {
+            active: trained.pop(),
+            answered: trained,
+            staged: pushed.iter().map(|m| m.generation).collect(),
+            ..Roles::default()
+        }
     })
 }
 

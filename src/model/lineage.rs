@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Check, Generation};
+use crate::domain::{Check, Generation, Offset};
 
 /// A pushed model's history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
@@ -12,6 +12,8 @@ pub struct Lineage {
     pub generation: Generation,
     /// The generation whose trained parts it was put beside then.
     pub base: Generation,
+    /// What its push was called.
+    pub push_id: String,
     /// Who pushed it, as they said.
     pub pushed_by: String,
     /// What they said of it.
@@ -21,7 +23,9 @@ pub struct Lineage {
     /// It may have been trained on what happened until then, in milliseconds since 1970.
     pub trained_until_ms: i64,
     /// Where the log ended that it was trained on, where its file says so.
-    pub log_offset: Option<u64>,
+    pub log_offset: Option<Offset>,
+    /// Its ids are those of a log of at least so many records.
+    pub known_offset: Offset,
     /// What the file held, with its shapes.
     pub contents: Vec<String>,
     /// Bytes of the file.

@@ -52,6 +52,18 @@ pub struct Manifest {
     pub checksum: String,
 }
 
+impl Manifest {
+    /// Whether it came by a push; later ones carry pushed parts on.
+    pub fn is_pushed(&self) -> bool {
+        self.pushed.as_ref().is_some_and(|pushed| pushed.generation == self.generation)
+    }
+
+    /// The least length of a log whose ids its arrays may hold.
+    pub fn known_offset(&self) -> Offset {
+        self.offset.max(self.pushed.as_ref().map_or(0, |pushed| pushed.known_offset))
+    }
+}
+
 /// How settings were found: what was tried, and against what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tuning {

@@ -25,7 +25,7 @@ use super::push_facts::Facts;
 use crate::domain::{Violation, limits};
 
 /// Largest header; lists of ids that do not fit belong into tensors.
-pub const MAX_HEADER_BYTES: u64 = 32 << 20;
+pub const MAX_HEADER_BYTES: u64 = 8 << 20;
 /// Most dimensions of an embedding.
 pub const MAX_DIMENSIONS: usize = 1_024;
 /// Most neighbours of an item or a user.
@@ -129,7 +129,8 @@ impl<R: Read + Seek> PushReader<R> {
         match names.iter().find(|name| !TENSORS.contains(&name.as_str())) {
             Some(unknown) => {
                 let message = format!("is not a tensor of a pushed model; those are {TENSORS:?}");
-                Err(Violation::new(unknown.as_str(), message))
+                // As long as it may be, it goes back in a header.
+                Err(Violation::new(unknown.chars().take(100).collect::<String>(), message))
             }
             None if names.is_empty() => Err(broken("holds no tensor")),
             None => Ok(()),
@@ -268,6 +269,12 @@ impl<R: Read + Seek> PushReader<R> {
     /// Number of ids.
     pub fn ids_of(&self, kind: Kind) -> usize {
         self.counts[kind as usize]
+    }
+
+    /// Bytes of all ids in tensors.
+    pub fn id_bytes(&self) -> u64 {
+        let of = |name| self.info(name).map_or(0, |info| info.data_offsets.1 - info.data_offsets.0);
+        (of("item_ids.utf8") + of("user_ids.utf8")) as u64
     }
 
     /// The length of a tensor's rows; none where the file lacks it.

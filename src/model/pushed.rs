@@ -60,6 +60,11 @@ impl Pushed {
         }
     }
 
+    /// Whether it says something of a user, whatever they did.
+    pub fn knows(&self, user: UserIdx) -> bool {
+        self.users.degree(user as usize) > 0 || self.user_vectors.users.binary_search(&user).is_ok()
+    }
+
     /// The users that it names, some of them more than once.
     pub fn users_named(&self) -> impl Iterator<Item = UserIdx> + '_ {
         let rows = (0..self.users.rows()).filter(|&row| self.users.degree(row) > 0);

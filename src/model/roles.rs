@@ -33,6 +33,8 @@ pub struct Roles {
     pub shadow: Option<Part>,
     /// Those that have not answered yet.
     pub staged: BTreeSet<Generation>,
+    /// Those that answered everybody before, the latest last: where going back leads.
+    pub answered: Vec<Generation>,
 }
 
 /// A generation with a part of the traffic.
@@ -60,13 +62,16 @@ impl Roles {
     /// Gives a generation a role. Whoever had a role that only one can have, loses it; a
     /// canary is retired then, for it has answered, a shadow staged.
     pub fn assign(&mut self, generation: Generation, role: Role) {
+        let (active, shadow_before) = (self.active, self.shadow.map(|shadow| shadow.generation));
         self.forget(generation);
-        let shadow_before = self.shadow.map(|shadow| shadow.generation);
         match role {
-            Role::Active => self.active = Some(generation),
+            Role::Active => {
+                self.answered.extend(active.filter(|&active| active != generation));
+                self.active = Some(generation);
+            }
             Role::Canary(share) => self.canary = Some(Part { generation, share }),
             Role::Shadow(share) => {
-                self.staged.extend(shadow_before);
+                self.staged.extend(shadow_before.filter(|&before| before != generation));
                 self.shadow = Some(Part { generation, share });
             }
             Role::Staged => {
@@ -83,6 +88,21 @@ impl Roles {
         self.shadow = self.shadow.filter(other);
         self.active = self.active.filter(|&active| active != generation);
         self.staged.remove(&generation);
+        self.answered.retain(|&answered| answered != generation);
+    }
+
+    /// Lets the generation answer that did before, if there is one; the one that does now is
+    /// not gone back to.
+    pub fn go_back(&mut self) -> Option<Generation> {
+        let before = self.answered.pop()?;
+        self.active = Some(before);
+        Some(before)
+    }
+
+    /// Forgets those of which `kept` does not say so.
+    pub fn retain(&mut self, kept: impl Fn(Generation) -> bool) {
+        self.staged.retain(|&generation| kept(generation));
+        self.answered.retain(|&generation| kept(generation));
     }
 }
 
@@ -104,6 +124,13 @@ mod tests {
         roles.assign(2, Role::Active);
         roles.assign(4, Role::Shadow(0.2));
         assert_eq!(all(&roles), [Role::Retired, Role::Active, Role::Staged, Role::Shadow(0.2)]);
+        assert_eq!(roles.answered, [1]);
+        roles.assign(5, Role::Active);
+        assert_eq!(roles.go_back(), Some(2));
+        roles.assign(6, Role::Active);
+        assert_eq!(roles.answered, [1, 2], "what was gone back from is not gone back to");
+        roles.retain(|generation| generation > 1);
+        assert_eq!((roles.go_back(), roles.go_back()), (Some(2), None));
         let text = serde_json::to_string(&roles).unwrap();
         assert_eq!(serde_json::from_str::<Roles>(&text).unwrap(), roles);
     }

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::domain::hex;
+
 /// What came so far.
 pub struct Upload {
     file: File,
@@ -56,7 +58,7 @@ impl Upload {
 
     /// SHA-256 of what came, in hex.
     pub fn sha256(&self) -> String {
-        self.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.hash.clone().finalize())
     }
 
     /// The file.

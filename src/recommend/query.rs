@@ -163,15 +163,19 @@ impl Query<'_> {
         );
     }
 
-    /// What a list can be built on: nothing, where the snapshot knows none of
-    /// the shopper's items.
+    /// What a list can be built on: nothing, where the snapshot knows neither the shopper nor
+    /// any of their items.
     pub(super) fn basis(&self, snapshot: &Snapshot, scratch: &mut Scratch) -> Basis {
         self.events(scratch);
         let parts = &snapshot.parts;
         let known = |item: ItemIdx| {
             parts.user_cf.item_norm.get(item as usize).is_some_and(|&n| n > 0.0)
                 || parts.pushed.embeddings.has(item)
+                || parts.pushed.items.degree(item as usize) > 0
         };
+        if self.user.is_some_and(|user| parts.pushed.knows(user)) {
+            return Basis::History;
+        }
         let speaks = |e: &HistoryEvent| kind_weight(e.kind) > 0.0 && known(e.item);
         if scratch.events.iter().any(speaks) {
             self.own_basis(Basis::Popular)

@@ -122,7 +122,8 @@ pub fn train(
     if wanted(Source::Embedding) && embeddings.items() > SCAN_UP_TO {
         control.begin(Stage::Ann)?;
         let recall = ann::build(&mut embeddings, &settings.embedding, seed, control)?;
-        quality.extend(recall.map(|recall| ("ann_recall@10".to_owned(), recall)));
+        let used = recall >= ann::REQUIRED_RECALL;
+        quality.extend(used.then(|| ("ann_recall@10".to_owned(), recall)));
     }
     Ok(Trained {
         users: matrix.active_users() as u64,

@@ -6,6 +6,7 @@
 //! questions whose answers it has seen it would seem to know everything.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::compare::mean;
 use super::sources::{Bench, World};
@@ -21,6 +22,8 @@ use crate::train::{Material, TrainError};
 
 /// Weights that are tried, the largest of the sources trained here being 1.
 const LADDER: [f32; 5] = [0.1, 0.25, 0.5, 1.0, 2.0];
+/// Questions that are enough to judge by: somebody waits for the verdict.
+const ENOUGH_CASES: usize = 2_000;
 /// The weight of a source of which it cannot be said what it is worth.
 pub const UNTRIED: f32 = 0.25;
 
@@ -38,8 +41,8 @@ pub struct Worth {
 pub struct Measured {
     /// Of lists with the pushed model.
     pub with: f64,
-    /// Of lists without it.
-    pub without: f64,
+    /// Of lists of the model that answers, with what was pushed before.
+    pub before: f64,
     /// Questions asked.
     pub cases: usize,
     /// Whether all of them are about what happened after it was trained.
@@ -72,23 +75,31 @@ pub fn judge(
         RepeatPolicy::ExcludePurchased => policy,
         _ => RepeatPolicy::Allow,
     };
-    let (cases, unseen) = later_than(&held, pushed.trained_until_ms);
+    let (mut cases, unseen) = later_than(&held, pushed.trained_until_ms);
+    cases.truncate(ENOUGH_CASES);
     let world = World { repeat, cases: &cases, seed, control };
     let trimmed = trim::trim(&held.log);
     let material = Material::new(trimmed.as_ref().unwrap_or(&held.log));
     let sources = settings.blend.sources();
     let sources: Vec<Source> =
         sources.into_iter().filter(|source| Source::TRAINED.contains(source)).collect();
+    let began = Instant::now();
+    let step = |what: &str| {
+        tracing::debug!(seconds = began.elapsed().as_secs_f64(), cases = cases.len(), "{what}");
+    };
     let mut bench = Bench::new(&material, settings, &sources, world)?;
+    step("sources are trained without what is held out");
+    bench.put_beside(&active.parts.second_stage, &active.parts.pushed);
+    let before = mean(&bench.ndcg_of_lists(&settings, &cases));
     bench.put_beside(&active.parts.second_stage, pushed);
     let mut at =
         |blend: BlendSettings| bench.ndcg_of_lists(&Settings { blend, ..settings }, &cases);
-    let without = mean(&at(settings.blend.with_pushed(pushed, |_| 0.0)));
     let (blend, with) = match unseen {
         true => fit(&settings.blend, pushed, false, &mut at),
         false => (blend, mean(&at(blend))),
     };
-    let measured = Some(Measured { with, without, cases: cases.len(), unseen });
+    step("lists are made");
+    let measured = Some(Measured { with, before, cases: cases.len(), unseen });
     Ok(Worth { blend, measured })
 }
 

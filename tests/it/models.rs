@@ -219,14 +219,14 @@ async fn a_shadow_is_compared_and_shown_to_nobody() {
 async fn models_are_kept_by_number_and_size_and_those_that_serve_always() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = support::quiet();
-    options.models.keep = 3;
+    options.models.keep = 2;
     let server = Server::start(folder.path(), options.clone()).await;
     let kept = |server: &Server| -> Vec<u64> {
         server.engine.models().list().iter().map(|m| m.generation).collect()
     };
     two_models(&server.engine).await;
     assign(&server, 1, pb::ModelRole::Canary, 0.5).await;
-    for expected in [vec![3, 2, 1], vec![4, 3, 1], vec![5, 4, 1]] {
+    for expected in [vec![3, 2, 1], vec![4, 3, 2, 1], vec![5, 4, 3, 1]] {
         trained(&server.engine).await;
         assert_eq!(kept(&server), expected);
     }
@@ -235,14 +235,47 @@ async fn models_are_kept_by_number_and_size_and_those_that_serve_always() {
     let server = Server::start(folder.path(), options).await;
     // Each of these takes a few kB.
     trained(&server.engine).await;
-    assert_eq!(kept(&server), [6, 5, 1]);
+    assert_eq!(kept(&server), [6, 5, 4, 1]);
     let path = folder.path().join("stores/default/snapshots/0000000006/manifest.json");
     let text = std::fs::read_to_string(&path).unwrap();
     let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
     manifest["bytes"] = (2u64 << 20).into();
     std::fs::write(&path, manifest.to_string()).unwrap();
     trained(&server.engine).await;
-    assert_eq!(kept(&server), [7, 1], "the older one took all the room there is");
+    assert_eq!(kept(&server), [7, 6, 1], "the way back stays, and takes all the room there is");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn going_back_leads_to_what_answered_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), support::quiet()).await;
+    two_models(&server.engine).await;
+    let back = async |server: &Server| {
+        let back = server.models().rollback_model(pb::RollbackModelRequest {}).await;
+        back.map(|back| back.into_inner().model.unwrap().generation)
+    };
+    // The second disappoints, and so does the third: not back to the second.
+    assert_eq!(back(&server).await.unwrap(), 1);
+    trained(&server.engine).await;
+    assert_eq!(back(&server).await.unwrap(), 1);
+    assert_eq!(back(&server).await.unwrap_err().code(), Code::FailedPrecondition);
+    // A canary that was given up never answered everybody.
+    assign(&server, 3, pb::ModelRole::Canary, 0.5).await;
+    assign(&server, 2, pb::ModelRole::Active, 0.0).await;
+    assign(&server, 1, pb::ModelRole::Canary, 0.5).await;
+    assert_eq!(back(&server).await.unwrap_err().code(), Code::FailedPrecondition);
+    assign(&server, 3, pb::ModelRole::Active, 0.0).await;
+    server.stop().await;
+    let server = Server::start(folder.path(), support::quiet()).await;
+    assert_eq!(back(&server).await.unwrap(), 2);
+    server.stop().await;
+
+    // What they are for is lost: the newest that was trained here answers.
+    std::fs::remove_file(folder.path().join("stores/default/snapshots/ROLES")).unwrap();
+    let server = Server::start(folder.path(), support::quiet()).await;
+    assert_eq!(server.engine.generation(), 3);
+    assert_eq!(back(&server).await.unwrap(), 2);
     server.stop().await;
 }
 

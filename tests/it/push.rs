@@ -307,7 +307,13 @@ async fn what_is_laid_out_wrong_is_refused_with_its_name() {
         (good.clone().says("fold_in", "mean"), "fold_in", "sum or least_squares"),
         (good.clone().says("regularisation", "NaN"), "regularisation", "a number from"),
         (good.clone().says("trained_until", "yesterday"), "trained_until", "RFC 3339"),
+        (
+            good.clone().says("trained_until", "1900000000000000"),
+            "trained_until",
+            "at most one day ahead",
+        ),
         (good.clone().says("log_offset", "-1"), "log_offset", "a whole number"),
+        (good.clone().says("log_offset", "1000000"), "log_offset", "must be at most 48"),
     ];
     for (parcel, field, says) in cases {
         let refused = push(&server, &parcel).await.unwrap_err();
@@ -363,14 +369,33 @@ async fn what_fails_a_check_is_refused_with_all_verdicts() {
     let cases: Vec<(Parcel, &str)> = vec![
         (changed(4, f32::NAN), "not_finite"),
         (changed(4, f32::INFINITY), "not_finite"),
-        (changed(4, f32::MAX), "norms"),
-        (changed(3, 1e7), "norms"),
+        (changed(4, f32::MAX), "out_of_scale"),
+        (changed(3, 1e5), "norms"),
         (
             good.clone().with("item_embeddings", Dtype::F32, &[ITEMS, 3], vec![0; 144]),
             "zero_vectors",
         ),
         (good.clone().ids("item", ITEMS, |i| item(i / 2)), "duplicate_ids"),
         (good.clone().ids("item", ITEMS, |i| format!("x{i}")), "unknown_items"),
+        (
+            Parcel::default().ids("item", ITEMS, item).with(
+                "item_priors",
+                Dtype::F32,
+                &[ITEMS],
+                vec![0; 4 * ITEMS],
+            ),
+            "catalogue_coverage",
+        ),
+        (neighbours(1, 1e7), "out_of_scale"),
+        (
+            good.clone().with(
+                "item_embeddings",
+                Dtype::F32,
+                &[ITEMS, 3],
+                floats(&[1e-9; 3 * ITEMS]),
+            ),
+            "out_of_scale",
+        ),
         (neighbours(12, 1.0), "places_out_of_range"),
         (neighbours(1, -1.0), "negative_scores"),
         (neighbours(1, f32::NAN), "not_finite"),
@@ -435,7 +460,7 @@ async fn a_broken_stream_is_taken_up_again_and_leaves_nothing() {
     let role = pb::PushHeader { role: pb::ModelRole::Canary.into(), ..header.clone() };
     refused(vec![Part::Header(role)], "header.share", "above 0 and up to 1").await;
     refused(vec![begin(), begin()], "part", "a chunk or the commit").await;
-    refused(vec![begin(), chunk(7, &bytes)], "chunk.offset", "must be 0").await;
+    refused(vec![begin(), chunk(7, &bytes)], "chunk.offset", "must be at most 0").await;
     refused(
         vec![begin(), chunk(0, &[&bytes[..], b"x"].concat())],
         "chunk.data",
@@ -457,26 +482,64 @@ async fn a_broken_stream_is_taken_up_again_and_leaves_nothing() {
     assert_eq!(stream(&server, rest).await.unwrap().generation, 2);
     assert_eq!(server.models().get_push(came).await.unwrap_err().code(), Code::NotFound);
 
-    // No more than four wait; nobody can fill the disk with beginnings.
+    // The answer was lost: the client comes again, and nothing is published twice.
+    let again = vec![begin(), commit(&bytes)];
+    assert_eq!(stream(&server, again).await.unwrap().generation, 2);
+    assert_eq!(server.engine.models().list().len(), 2);
+
+    // No more than four wait: the one that waited longest makes room.
     for n in 0..5 {
         let header = pb::PushHeader { push_id: format!("p{n}"), ..header.clone() };
         let parts = vec![Part::Header(header), chunk(0, &bytes[..9])];
         let status = stream(&server, parts).await.unwrap_err();
-        let expected = if n < 4 { Code::InvalidArgument } else { Code::ResourceExhausted };
-        assert_eq!(status.code(), expected, "{status:?}");
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     }
+    let came = async |n: usize| {
+        let came = pb::GetPushRequest { push_id: format!("p{n}") };
+        server.models().get_push(came).await.map(|came| came.into_inner().received_bytes)
+    };
+    assert_eq!(came(0).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!((came(1).await.unwrap(), came(4).await.unwrap()), (9, 9));
+
+    // A stream takes over from one that the server still believes in; bytes may come twice.
+    let (slow, messages) = tokio::sync::mpsc::channel(4);
+    let mut models = server.models();
+    let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
+    let pushing = tokio::spawn(async move { models.push_model(messages).await });
+    let header = pb::PushHeader { push_id: "slow".into(), ..header.clone() };
+    let part = |part| pb::PushModelRequest { part: Some(part) };
+    slow.send(part(Part::Header(header.clone()))).await.unwrap();
+    slow.send(part(chunk(0, &bytes[..64]))).await.unwrap();
+    let slow_came = async || {
+        let came = pb::GetPushRequest { push_id: "slow".into() };
+        server.models().get_push(came).await.map_or(0, |came| came.into_inner().received_bytes)
+    };
+    for _ in 0..400 {
+        if slow_came().await == 64 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let parts = vec![Part::Header(header), chunk(32, &bytes[32..]), commit(&bytes)];
+    assert_eq!(stream(&server, parts).await.unwrap().generation, 3);
+    slow.send(part(chunk(64, &bytes[64..]))).await.unwrap();
+    let late = pushing.await.unwrap().unwrap_err();
+    assert_eq!(late.code(), Code::ResourceExhausted, "{late:?}");
     server.stop().await;
 }
 
-/// Sixty shoppers who buy the same two items in each of five baskets.
+/// Sixty shoppers of twenty tastes, whose next basket is always 40 items further on; a few
+/// are a basket ahead of the others, by which those lists know what comes.
 async fn habitual(folder: &Path) -> Server {
-    let server = Server::start(folder, support::quiet()).await;
+    let mut options = support::quiet();
+    options.push.least_quality = 2.0;
+    let server = Server::start(folder, options).await;
+    let baskets = |u: usize| if u < 5 { 6 } else { 5 };
     let rows: Vec<(String, String, i64)> = (0..60)
-        .flat_map(|u| (0..5).map(move |basket| (u, basket)))
+        .flat_map(|u| (0..baskets(u)).map(move |basket| (u, basket)))
         .flat_map(|(u, basket)| {
-            [0, 1].map(|n| {
-                (format!("u{u}"), item(u % 20 * 2 + n + 40 * basket as usize), basket * 10)
-            })
+            let number = |n| (u % 20 * 2 + n + 40 * basket) % 200;
+            [0, 1].map(|n| (format!("u{u}"), item(number(n)), basket as i64 * 10))
         })
         .collect();
     let rows: Vec<_> = rows.iter().map(|(u, i, d)| (u.as_str(), i.as_str(), *d)).collect();
@@ -501,7 +564,7 @@ async fn worse_lists_are_refused_unless_forced_and_better_ones_weigh_more() {
                 targets.flat_map(i64::to_le_bytes).collect(),
             )
             .with("item_neighbours.scores", Dtype::F32, &[200, 1], floats(&[1.0; 200]))
-            // The last of the five baskets came on day 40.
+            // The fifth baskets came on day 40.
             .says("trained_until", &(1_600_000_000_000i64 + 35 * 86_400_000).to_string())
     };
     let bad = neighbours(7).bytes();
@@ -509,7 +572,7 @@ async fn worse_lists_are_refused_unless_forced_and_better_ones_weigh_more() {
     let refused = push_as(&server, &bad, forced.clone()).await.unwrap_err();
     let info = refused.get_error_details().error_info().unwrap().clone();
     assert!(
-        info.metadata["quality"].contains("on 60 held-out baskets, at least 0.99): failed"),
+        info.metadata["quality"].ends_with("held-out baskets, at least 2): failed"),
         "{info:?}"
     );
     forced.force = true;
@@ -520,7 +583,7 @@ async fn worse_lists_are_refused_unless_forced_and_better_ones_weigh_more() {
 
     let model = push(&server, &neighbours(40)).await.unwrap();
     assert_eq!(verdicts(&model)["quality"], pb::Verdict::Passed);
-    assert!(model.quality["pushed_ndcg@10"] > model.quality["pushed_ndcg@10_without"]);
+    assert!(model.quality["pushed_ndcg@10"] > model.quality["pushed_ndcg@10_before"]);
     let settings: serde_json::Value = serde_json::from_str(&model.settings_json).unwrap();
     assert!(settings["blend"]["pushed_items"].as_f64().unwrap() >= 0.5, "{settings}");
     server.stop().await;

@@ -14,6 +14,7 @@ use super::load::{self, Calls, Outcome, Pace};
 use super::{Asked, CONCURRENCY, Failure, STEADY, Server, free_address};
 use crate::api::pb;
 use crate::cli::backend::Backend;
+use crate::domain::hex;
 use crate::export::model::embeddings;
 
 /// Vectors at the most, and how long they are.
@@ -43,7 +44,7 @@ pub(super) fn measure(data: &Path, asked: &Asked, pace: Pace, limit: i32) -> Res
         force: true,
         ..pb::PushHeader::default()
     };
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&Sha256::digest(&bytes));
     let address = free_address()?;
     let (listen, data) = (address.to_string(), data.display().to_string());
     let server = Server::start(address, &["serve", "--listen", &listen, "--data", &data])?;

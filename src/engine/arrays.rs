@@ -1,0 +1,180 @@
+//! A pushed file's arrays, put where the store has their ids and looked at on the way.
+
+use std::collections::HashSet;
+use std::io::{Read, Seek};
+
+use crate::domain::{Result, Violation};
+use crate::matrix::Csr;
+use crate::model::Ranking;
+use crate::model::push_reader::PushReader;
+use crate::model::pushed::UserVectors;
+
+/// Lengths of vectors, and scores, from one over this to this: sums of more or less are no
+/// numbers any more.
+const LARGEST: f32 = 1e6;
+
+/// Ids of the file, in its order, as the store numbers them; none for one it does not know.
+pub(super) type Places = Vec<Option<u32>>;
+
+/// What makes arrays unfit, counted over all of them.
+#[derive(Default)]
+pub(super) struct Faults {
+    pub(super) not_finite: usize,
+    pub(super) zero: usize,
+    pub(super) negative: usize,
+    pub(super) out_of_range: usize,
+    pub(super) duplicate: usize,
+    /// Lengths and scores that sums would not bear.
+    pub(super) too_large: usize,
+}
+
+/// The longest length over the one in the middle.
+pub(super) fn stretch(mut norms: Vec<f32>) -> Option<f64> {
+    norms.sort_unstable_by(f32::total_cmp);
+    let middle = *norms.get(norms.len() / 2)?;
+    Some(f64::from(*norms.last()?) / f64::from(middle))
+}
+
+/// Rows of floats put where the store has their ids, `count` of them; and their lengths.
+pub(super) fn matrix<R: Read + Seek>(
+    file: &mut PushReader<R>,
+    name: &str,
+    places: &Places,
+    count: usize,
+    faults: &mut Faults,
+) -> Result<(Vec<f32>, Vec<f32>)> {
+    let Some(width) = file.columns(name) else { return Ok(Default::default()) };
+    let mut vectors = vec![0.0; count * width];
+    let mut norms = Vec::with_capacity(places.len());
+    each_row(file, name, width, faults, |at, row, norm| {
+        if let Some(place) = places[at] {
+            vectors[place as usize * width..][..width].copy_from_slice(row);
+        }
+        norms.push(norm);
+    })?;
+    Ok((vectors, norms))
+}
+
+/// Hands out the rows of a tensor that are vectors, with their places and lengths.
+fn each_row<R: Read + Seek>(
+    file: &mut PushReader<R>,
+    name: &str,
+    width: usize,
+    faults: &mut Faults,
+    mut take: impl FnMut(usize, &[f32], f32),
+) -> Result<(), Violation> {
+    let (mut row, mut at) = (Vec::with_capacity(width), 0);
+    file.floats(name, |value| {
+        row.push(value);
+        if row.len() < width {
+            return Ok(());
+        }
+        let norm = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt() as f32;
+        if row.iter().any(|x| !x.is_finite()) {
+            faults.not_finite += 1;
+        } else if norm == 0.0 {
+            faults.zero += 1;
+        } else if !(1.0 / LARGEST..=LARGEST).contains(&norm) {
+            faults.too_large += 1;
+        } else {
+            take(at, &row, norm);
+        }
+        row.clear();
+        at += 1;
+        Ok(())
+    })
+}
+
+pub(super) fn user_vectors<R: Read + Seek>(
+    file: &mut PushReader<R>,
+    places: &Places,
+    faults: &mut Faults,
+) -> Result<UserVectors> {
+    let Some(width) = file.columns("user_embeddings") else { return Ok(UserVectors::default()) };
+    let mut found: Vec<(u32, usize)> = Vec::new();
+    let mut values = Vec::with_capacity(places.len() * width);
+    each_row(file, "user_embeddings", width, faults, |at, row, _| {
+        if let Some(user) = places[at] {
+            found.push((user, values.len()));
+            values.extend_from_slice(row);
+        }
+    })?;
+    found.sort_unstable();
+    found.dedup_by_key(|(user, _)| *user);
+    let mut sorted = UserVectors::default();
+    for (user, start) in found {
+        sorted.users.push(user);
+        sorted.values.extend_from_slice(&values[start..start + width]);
+    }
+    Ok(sorted)
+}
+
+/// Neighbours of items or users, best first; a score of 0 says none, as does a place below 0.
+pub(super) fn neighbours<R: Read + Seek>(
+    file: &mut PushReader<R>,
+    name: &str,
+    places: &Places,
+    count: usize,
+    faults: &mut Faults,
+) -> Result<Csr> {
+    let Some(width) = file.columns(name) else { return Ok(Csr::default()) };
+    let mut targets: Vec<Option<u32>> = Vec::with_capacity(places.len() * width);
+    file.integers(name, |place| {
+        let target = usize::try_from(place).ok().map(|place| places.get(place));
+        faults.out_of_range += usize::from(target == Some(None));
+        targets.push(target.flatten().copied().flatten());
+        Ok(())
+    })?;
+    let mut rows: Vec<Vec<(u32, f32)>> = vec![Vec::new(); count];
+    let mut at = 0;
+    file.floats(&format!("{name}.scores"), |score| {
+        let (own, target) = (places[at / width], targets[at]);
+        at += 1;
+        if !score.is_finite() {
+            faults.not_finite += 1;
+        } else if score < 0.0 {
+            faults.negative += 1;
+        } else if score > LARGEST {
+            faults.too_large += 1;
+        } else if let (Some(own), Some(target)) = (own, target)
+            && own != target
+            && score > 0.0
+        {
+            rows[own as usize].push((target, score));
+        }
+        Ok(())
+    })?;
+    for row in &mut rows {
+        row.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let mut listed = HashSet::with_capacity(row.len());
+        row.retain(|(target, _)| listed.insert(*target));
+    }
+    Ok(Csr::from_rows(count, rows))
+}
+
+pub(super) fn priors<R: Read + Seek>(
+    file: &mut PushReader<R>,
+    places: &Places,
+    count: usize,
+    faults: &mut Faults,
+) -> Result<Ranking> {
+    if !file.has("item_priors") {
+        return Ok(Ranking::default());
+    }
+    let (mut scores, mut at) = (vec![0.0; count], 0);
+    file.floats("item_priors", |score| {
+        let place = places[at];
+        at += 1;
+        if !score.is_finite() {
+            faults.not_finite += 1;
+        } else if score < 0.0 {
+            faults.negative += 1;
+        } else if score > LARGEST {
+            faults.too_large += 1;
+        } else if let Some(place) = place {
+            scores[place as usize] = score;
+        }
+        Ok(())
+    })?;
+    Ok(Ranking::new(scores))
+}
