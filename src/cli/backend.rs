@@ -4,11 +4,12 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Streaming};
+use tonic::{Code, Request, Streaming};
 use tonic_types::StatusExt;
 
 use super::Failure;
@@ -270,7 +271,8 @@ impl Backend {
         Ok(response?.into_inner())
     }
 
-    /// Pushes a file that `header` describes, from where a push of the same name broke.
+    /// Pushes a file that `header` describes; where a push of the same name broke, it goes on
+    /// there.
     ///
     /// # Errors
     /// The service's status.
@@ -278,25 +280,31 @@ impl Backend {
         &self,
         header: pb::PushHeader,
         sha256: String,
-        file: File,
+        file: &File,
     ) -> Result<pb::Model, Refused> {
-        let request = pb::GetPushRequest { push_id: header.push_id.clone() };
-        let came = match self {
-            Backend::Local(_) => None,
-            Backend::Remote(channel) => {
-                ModelServiceClient::new(channel.clone()).get_push(request).await.ok()
+        let channel = match self {
+            Backend::Local(engine) => {
+                let messages = tokio_stream::iter(parts(header, sha256, file, 0)?).map(Ok);
+                let pushed = ModelApi::new(engine.clone()).push(messages).await;
+                return Ok(pushed?.model.unwrap_or_default());
             }
+            Backend::Remote(channel) => channel,
         };
-        let came = came.map_or(0, |response| response.into_inner().received_bytes);
-        let messages = tokio_stream::iter(parts(header, sha256, file, came)?);
-        let response = match self {
-            Backend::Local(engine) => ModelApi::new(engine.clone()).push(messages.map(Ok)).await,
-            Backend::Remote(channel) => {
-                let mut client = ModelServiceClient::new(channel.clone());
-                client.push_model(messages).await.map(tonic::Response::into_inner)
+        let mut client = ModelServiceClient::new(channel.clone());
+        for attempt in 1.. {
+            let request = pb::GetPushRequest { push_id: header.push_id.clone() };
+            let came = client.get_push(request).await;
+            let came = came.map_or(0, |response| response.into_inner().received_bytes);
+            let messages = parts(header.clone(), sha256.clone(), file, came)?;
+            match client.push_model(tokio_stream::iter(messages)).await {
+                Ok(response) => return Ok(response.into_inner().model.unwrap_or_default()),
+                Err(status) if status.code() == Code::Unavailable && attempt < ATTEMPTS => {
+                    tokio::time::sleep(Duration::from_secs(attempt)).await;
+                }
+                Err(status) => return Err(status),
             }
-        };
-        Ok(response?.model.unwrap_or_default())
+        }
+        Err(Refused::unavailable("the server cannot be reached"))
     }
 
     /// Trains, handing every message of progress to `report`, the last included.
@@ -341,17 +349,20 @@ pub fn checks(refused: &Refused) -> Vec<String> {
 }
 
 /// Bytes of a pushed file in one message.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 512 << 10;
+/// How often a push is taken up where the connection breaks.
+const ATTEMPTS: u64 = 5;
 
 /// The messages by which a file is pushed from `from` on. A file that cannot be read to its
-/// end leaves the push without its commit.
+/// end ends them, which the server sees by its size.
 fn parts(
     header: pb::PushHeader,
     sha256: String,
-    mut file: File,
+    file: &File,
     from: u64,
 ) -> Result<impl Iterator<Item = pb::PushModelRequest> + Send + 'static, Refused> {
     let failed = |e: std::io::Error| Refused::invalid_argument(format!("the file: {e}"));
+    let mut file = file.try_clone().map_err(failed)?;
     let mut offset = file.seek(SeekFrom::Start(from)).map_err(failed)?;
     let size_bytes = header.size_bytes;
     let chunks = std::iter::from_fn(move || {

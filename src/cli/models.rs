@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::backend::{Backend, Refused, Target};
-use super::push::Role;
+use super::push::{Check, Role};
 use super::{Failure, output};
 use crate::api::pb;
 use crate::config::Config;
@@ -84,6 +84,23 @@ struct Model {
     quality: BTreeMap<String, f64>,
     size_bytes: i64,
     lineage: Option<Lineage>,
+    shadow: Option<Shadow>,
+}
+
+/// How a shadow's lists compare with those that were shown.
+#[derive(Debug, Serialize)]
+struct Shadow {
+    lists: u64,
+    overlap: f64,
+    same_first: f64,
+    seconds: f64,
+}
+
+impl From<&pb::ShadowComparison> for Shadow {
+    fn from(shadow: &pb::ShadowComparison) -> Self {
+        let pb::ShadowComparison { lists, overlap, same_first, seconds } = *shadow;
+        Self { lists, overlap, same_first, seconds }
+    }
 }
 
 /// Where a model's pushed part came from.
@@ -95,7 +112,10 @@ struct Lineage {
     note: String,
     contents: Vec<String>,
     sha256: String,
+    pushed: String,
+    trained_until: String,
     forced: bool,
+    checks: Vec<Check>,
 }
 
 impl From<&pb::ModelLineage> for Lineage {
@@ -108,6 +128,9 @@ impl From<&pb::ModelLineage> for Lineage {
             note: lineage.note,
             contents: lineage.contents,
             sha256: lineage.sha256,
+            pushed: moment(lineage.push_time.map(|time| time.seconds)),
+            trained_until: moment(lineage.trained_until_time.map(|time| time.seconds)),
+            checks: lineage.checks.into_iter().map(Check::from).collect(),
             forced: lineage.forced,
         }
     }
@@ -115,14 +138,13 @@ impl From<&pb::ModelLineage> for Lineage {
 
 impl From<pb::Model> for Model {
     fn from(model: pb::Model) -> Self {
-        let created = model.create_time.unwrap_or_default();
-        let created = jiff::Timestamp::new(created.seconds, 0).unwrap_or_default();
         Self {
             generation: model.generation,
             role: role_of(&model),
             lineage: model.lineage.as_ref().map(Lineage::from),
+            shadow: model.shadow.as_ref().map(Shadow::from),
             offset: model.offset,
-            created: created.to_string(),
+            created: moment(model.create_time.map(|time| time.seconds)),
             train_seconds: model.train_seconds,
             users: model.users,
             items: model.items,
@@ -163,10 +185,22 @@ async fn act(backend: &Backend, action: Action) -> Result<(), Refused> {
     Ok(())
 }
 
-/// A model's role, with the share that it may have.
+/// A moment, to the second.
+fn moment(seconds: Option<i64>) -> String {
+    let seconds = seconds.unwrap_or(0);
+    jiff::Timestamp::new(seconds, 0).unwrap_or_default().to_string()
+}
+
+/// A model's role, with the share that it may have and how a shadow compares.
 fn role_of(model: &pb::Model) -> String {
-    let role = output::name(model.role().as_str_name(), "MODEL_ROLE_");
-    if model.share > 0.0 { format!("{role} {}", model.share) } else { role }
+    let mut role = output::name(model.role().as_str_name(), "MODEL_ROLE_");
+    if model.share > 0.0 {
+        role += &format!(" {}", model.share);
+    }
+    if let Some(shadow) = &model.shadow {
+        role += &format!(", {:.2} alike in {} lists", shadow.overlap, shadow.lists);
+    }
+    role
 }
 
 fn print_difference(difference: pb::CompareModelsResponse) {

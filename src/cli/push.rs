@@ -83,8 +83,9 @@ struct Outcome {
     checks: Vec<Check>,
 }
 
+/// What the gate looked at.
 #[derive(Debug, Serialize)]
-struct Check {
+pub(super) struct Check {
     name: String,
     figure: f64,
     limit: String,
@@ -107,12 +108,12 @@ impl Push {
             share: self.share,
             force: self.force,
         };
-        let model = backend.push(header, sha256, file).await.map_err(|s| refusal(&s))?;
+        let model = backend.push(header, sha256, &file).await.map_err(|s| refusal(&s))?;
         let outcome = Outcome {
             generation: model.generation,
             role: output::name(model.role().as_str_name(), "MODEL_ROLE_"),
             seconds: model.train_seconds,
-            checks: model.lineage.unwrap_or_default().checks.into_iter().map(check).collect(),
+            checks: model.lineage.unwrap_or_default().checks.into_iter().map(Check::from).collect(),
             quality: model.quality.into_iter().collect(),
         };
         if self.json {
@@ -129,9 +130,11 @@ impl Push {
     }
 }
 
-fn check(check: pb::ModelCheck) -> Check {
-    let verdict = output::name(check.verdict().as_str_name(), "VERDICT_");
-    Check { name: check.name, figure: check.figure, limit: check.limit, verdict }
+impl From<pb::ModelCheck> for Check {
+    fn from(check: pb::ModelCheck) -> Self {
+        let verdict = output::name(check.verdict().as_str_name(), "VERDICT_");
+        Self { name: check.name, figure: check.figure, limit: check.limit, verdict }
+    }
 }
 
 /// A refusal in words: where checks failed, all that was looked at.

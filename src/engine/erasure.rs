@@ -1,10 +1,13 @@
 //! What a training does for users who were erased: before it reads the log, the log's
 //! files are rewritten without them; once its model answers, those that may know them go.
 
+use std::sync::Arc;
+
 use super::State;
 use super::committer::{Committer, Write};
 use crate::domain::Result;
 use crate::domain::progress::Control;
+use crate::model::Snapshot;
 use crate::store::compact;
 
 /// Rewrites the log's files without the users erased so far.
@@ -36,12 +39,17 @@ pub(super) fn is_owed(state: &State) -> bool {
         || active.is_some_and(|model| Some(model.manifest.offset) <= erasures.newest())
 }
 
-/// Removes the models that may know a user who was erased since they were trained. The one
+/// Removes the models that may know a user who was erased since they were trained; pushed ones
+/// that wait or answer some are put beside what answers now first, without the user. The one
 /// that answers stays even where somebody was erased while it was trained: the training for
 /// them comes next.
 pub(super) fn remove_models(state: &State) {
     let newest = state.live.erasures.read().newest();
     if let Some(newest) = newest {
+        let clean = |model: Arc<Snapshot>| model.manifest.offset > newest;
+        if state.models.active().is_some_and(clean) {
+            state.renew_waiting(|manifest| manifest.offset <= newest);
+        }
         // Not one that is on disk and about to get its role.
         let _assembling = state.assembling.lock();
         state.models.remove_idle(|offset| offset <= newest);

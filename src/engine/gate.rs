@@ -6,9 +6,9 @@ use std::io::{Read, Seek};
 
 use super::State;
 use super::arrays::{self, Faults, Places};
+use super::beside::AT_ONCE;
 use super::options::PushOptions;
 use super::pseudonyms::Pseudonyms;
-use super::push::AT_ONCE;
 use crate::domain::progress::Control;
 use crate::domain::{Check, Error, ItemIdx, Result, Verdict, now_ms};
 use crate::live::{Filter, ItemMask};

@@ -10,7 +10,8 @@
 //! - [`users`], [`pseudonyms`]: users as data, and their names in the store
 //! - [`import`]: files of rows, written in chunks that are known again
 //! - [`push`]: takes in models that were trained elsewhere; [`uploads`]: while they come;
-//!   [`gate`]: what they must be, [`arrays`]: as they are read
+//!   [`gate`]: what they must be, [`arrays`]: as they are read; [`beside`]: with what the
+//!   server trained
 //! - [`shadow`]: a model that is compared and not shown; [`comparison`]: how lists differ
 //! - [`query`]: the read side: ids to idx, one snapshot, `recommend`, idx to ids
 //! - [`models`]: which snapshot answers now, and which are kept
@@ -18,6 +19,7 @@
 mod arrays;
 mod background;
 pub mod batch;
+mod beside;
 pub mod committer;
 mod comparison;
 mod erasure;
@@ -231,15 +233,24 @@ impl Engine {
         &self.state.models
     }
 
-    /// Gives a kept model a role, that to answer for one; returns what is known of it. May
-    /// read it from disk: for threads that may wait.
+    /// Gives a kept model a role, that to answer for one; returns what is known of it. A pushed
+    /// one that waited while the server trained on is put beside what that made, and is another
+    /// generation then. May read from disk: for threads that may wait.
     ///
     /// # Errors
     /// [`crate::domain::Error::NotFound`] where it is not kept,
     /// [`crate::domain::Error::NotReady`] where nothing would answer any more,
     /// [`crate::domain::Error::Storage`] where it cannot be read.
     pub fn assign_model(&self, generation: Generation, role: Role) -> Result<Manifest> {
-        self.state.models.assign(generation, role)
+        let (models, manifest) = (&self.state.models, self.state.models.find(generation)?);
+        // What waited while the server trained on joins what came of that.
+        let old = models.active().is_some_and(|active| active.manifest.offset > manifest.offset);
+        let serves = matches!(role, Role::Shadow(_) | Role::Canary(_) | Role::Active);
+        let waits = manifest.is_pushed() && models.role(generation) == Role::Staged;
+        match old && serves && waits {
+            true => self.state.renew(generation, role),
+            false => models.assign(generation, role),
+        }
     }
 
     /// The same with the kept model that answered before.

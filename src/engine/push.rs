@@ -1,25 +1,23 @@
-//! Takes in a model that was trained elsewhere: through the gate, beside the parts that
-//! the server trained, and into the registry.
+//! Takes in a model that was trained elsewhere: through the gate, and beside the parts that
+//! the server trained into the registry.
 
+use std::io::{Read, Seek};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::beside::Beside;
 use super::gate::Gate;
 use super::uploads::Incoming;
-use super::{Engine, State, training};
+use super::{Engine, training};
 use crate::domain::progress::Control;
-use crate::domain::{
-    Error, Generation, Offset, Result, UserIdx, Verdict, Violation, limits, now_ms,
-};
+use crate::domain::{Error, Offset, Result, Verdict, Violation, limits, now_ms};
 use crate::model::push_facts::Facts;
 use crate::model::push_reader::PushReader;
-use crate::model::{Lineage, Manifest, Pushed, Role, Snapshot, Source};
-use crate::tune::pushed::{UNTRIED, Worth, judge};
+use crate::model::{Lineage, Manifest, Pushed, Role};
+use crate::tune::pushed::{Worth, judge};
 
 /// Longest words about a push, in bytes.
 const MAX_NOTE_BYTES: usize = 4_096;
-/// Names that are looked up at a time: writes wait meanwhile.
-pub(super) const AT_ONCE: usize = 1_000;
 
 /// What is said of a push beside its file.
 #[derive(Debug, Clone)]
@@ -47,7 +45,7 @@ impl Engine {
     pub fn begin_push(&self, request: &PushRequest) -> Result<Incoming> {
         limits::text("header.pushed_by", &request.pushed_by, limits::MAX_ID_BYTES)?;
         limits::text("header.note", &request.note, MAX_NOTE_BYTES)?;
-        self.base()?;
+        self.state.base()?;
         self.uploads.begin(&request.id, request.bytes)
     }
 
@@ -75,17 +73,17 @@ impl Engine {
     ) -> Result<Manifest> {
         let started = Instant::now();
         // A client that did not hear the answer comes again.
-        if let Some(published) = self.published_just_now(&request.id, sha256) {
+        if let Some(published) = self.published_just_now(&request.id, sha256, request.role) {
             return Ok(published);
         }
         let (upload, sha256) = incoming.finish(bytes, sha256)?;
         let _one_at_a_time = self.checking.lock();
-        let control = Control::new(&|_| {}, &self.stopping);
-        let stopped = |e: &dyn std::fmt::Display| Error::Training(e.to_string());
-        control.check().map_err(|e| stopped(&e))?;
+        if self.is_closing() {
+            return Err(Error::Training("the store is shutting down".to_owned()));
+        }
         let mut file = PushReader::open(upload.into_file(), bytes)?;
         let facts = file.facts()?;
-        let (active, pushed_ms) = (self.base()?, now_ms());
+        let (active, pushed_ms) = (self.state.base()?, now_ms());
         // What the file is read by: names of a log that is at least so long.
         let offset = self.live().offset();
         self.check_facts(&facts, offset, pushed_ms)?;
@@ -96,24 +94,9 @@ impl Engine {
             active: &active,
             checks: Vec::new(),
         };
-        let (pushed, worth) = self.background.install(|| -> Result<(Arc<Pushed>, Worth)> {
-            let step = |what: &str| {
-                tracing::debug!(seconds = started.elapsed().as_secs_f64(), "push: {what}");
-            };
-            let mut pushed = gate.read(&mut file, &facts, pushed_ms)?;
-            step("is read");
-            gate.index(&mut pushed, &control)?;
-            step("is indexed");
-            let pushed = Arc::new(pushed);
-            let events = training::read_log(&self.state, self.live().offset())?;
-            step("the log is read");
-            let repeat = self.options.recommend.repeat_policy;
-            let worth = judge(&events, &active, &pushed, repeat, &control);
-            let worth = worth.map_err(|e| stopped(&e))?;
-            gate.quality(&worth, request.force)?;
-            step("is judged");
-            Ok((pushed, worth))
-        })?;
+        let (pushed, worth) = self
+            .background
+            .install(|| self.examine(&mut gate, &mut file, &facts, pushed_ms, request.force))?;
         let checks = gate.checks;
         let lineage = Lineage {
             push_id: request.id.clone(),
@@ -130,14 +113,52 @@ impl Engine {
             checks,
             ..Lineage::default()
         };
-        let manifest = self.publish_pushed(&pushed, &worth, lineage, request.role, started)?;
+        let quality = worth.measured.into_iter().flat_map(|measured| {
+            [("pushed_ndcg@10", measured.with), ("pushed_ndcg@10_before", measured.before)]
+        });
+        let beside = Beside {
+            pushed,
+            blend: worth.blend,
+            lineage,
+            quality: quality.map(|(name, value)| (name.to_owned(), value)).collect(),
+            seconds: started.elapsed().as_secs_f64(),
+        };
+        let manifest = self.state.publish_beside(beside, request.role)?;
         drop(incoming);
         Ok(manifest)
     }
 
+    /// Takes a file through the gate; the model, and what it is worth.
+    fn examine<R: Read + Seek>(
+        &self,
+        gate: &mut Gate<'_>,
+        file: &mut PushReader<R>,
+        facts: &Facts,
+        pushed_ms: i64,
+        force: bool,
+    ) -> Result<(Arc<Pushed>, Worth)> {
+        let control = Control::new(&|_| {}, &self.stopping);
+        let started = Instant::now();
+        let step = |what: &str| {
+            tracing::debug!(seconds = started.elapsed().as_secs_f64(), "push: {what}");
+        };
+        let mut pushed = gate.read(file, facts, pushed_ms)?;
+        step("is read");
+        gate.index(&mut pushed, &control)?;
+        step("is indexed");
+        let pushed = Arc::new(pushed);
+        let events = training::read_log(&self.state, self.live().offset())?;
+        let repeat = self.options.recommend.repeat_policy;
+        let worth = judge(&events, gate.active, &pushed, repeat, &control);
+        let worth = worth.map_err(|e| Error::Training(e.to_string()))?;
+        step("is judged");
+        gate.quality(&worth, force)?;
+        Ok((pushed, worth))
+    }
+
     /// The generation that a push of this name and file became within the time in which it
-    /// can be taken up again, unless it has retired since.
-    fn published_just_now(&self, id: &str, sha256: &str) -> Option<Manifest> {
+    /// can be taken up again, if it has the role that is asked for.
+    fn published_just_now(&self, id: &str, sha256: &str, role: Role) -> Option<Manifest> {
         let since = now_ms() - (self.options.push.resume_minutes * 60_000) as i64;
         self.models().list().into_iter().find(|manifest| {
             let it = |l: &Lineage| {
@@ -147,7 +168,7 @@ impl Engine {
                     && l.pushed_ms >= since
             };
             manifest.pushed.as_ref().is_some_and(it)
-                && self.models().role(manifest.generation) != Role::Retired
+                && self.models().role(manifest.generation) == role
         })
     }
 
@@ -160,78 +181,5 @@ impl Engine {
             return Err(Violation::new("log_offset", message).into());
         }
         Ok(())
-    }
-
-    /// Puts a pushed model beside what the server trained last.
-    fn publish_pushed(
-        &self,
-        pushed: &Arc<Pushed>,
-        worth: &Worth,
-        lineage: Lineage,
-        role: Role,
-        started: Instant,
-    ) -> Result<Manifest> {
-        let _assembling = self.state.assembling.lock();
-        let base = self.base()?;
-        let mut snapshot = Snapshot::clone(&base);
-        let generation = self.models().next_generation();
-        // Whoever was erased while it was checked.
-        let pushed = without_gone(&self.state, pushed);
-        put(&mut snapshot, &pushed, |source| worth.blend.weight(source));
-        let manifest = &mut snapshot.manifest;
-        let base: Generation = manifest.generation;
-        manifest.generation = generation;
-        manifest.pushed = Some(Lineage { generation, base, ..lineage });
-        manifest.created_ms = now_ms();
-        manifest.train_seconds = started.elapsed().as_secs_f64();
-        if let Some(measured) = worth.measured {
-            manifest.quality.insert("pushed_ndcg@10".to_owned(), measured.with);
-            manifest.quality.insert("pushed_ndcg@10_before".to_owned(), measured.before);
-        }
-        let manifest = self.models().publish(snapshot, role)?;
-        tracing::info!(
-            generation,
-            ?role,
-            seconds = manifest.train_seconds,
-            "pushed model published"
-        );
-        Ok(manifest)
-    }
-
-    /// What a pushed model is put beside.
-    fn base(&self) -> Result<Arc<Snapshot>> {
-        let none =
-            || Error::NotReady("there is no model yet to put another beside: train first".into());
-        self.models().active().ok_or_else(none)
-    }
-}
-
-/// Puts a pushed model into a snapshot with these weights; those of sessions, for which they
-/// were not measured, are modest. Lists made ahead go: they know nothing of it.
-pub(super) fn put(snapshot: &mut Snapshot, pushed: &Arc<Pushed>, weight: impl Fn(Source) -> f32) {
-    let manifest = &mut snapshot.manifest;
-    manifest.settings.blend = manifest.settings.blend.with_pushed(pushed, &weight);
-    if let Some(sessions) = &mut manifest.session_settings {
-        sessions.blend = sessions.blend.with_pushed(pushed, |source| weight(source).min(UNTRIED));
-    }
-    snapshot.parts.pushed = pushed.clone();
-    snapshot.parts.prepared = Arc::default();
-}
-
-/// A pushed model without the users who were erased, or who object to the use of what they
-/// did.
-pub(super) fn without_gone(state: &State, pushed: &Arc<Pushed>) -> Arc<Pushed> {
-    let mut named: Vec<UserIdx> = pushed.users_named().collect();
-    named.sort_unstable();
-    named.dedup();
-    let mut gone = state.live.profiles.read().objecting();
-    for some in named.chunks(AT_ONCE) {
-        // Writes wait while names are read.
-        let names = state.live.users.read();
-        gone.extend(some.iter().filter(|&&user| names.id(user).is_empty()));
-    }
-    match named.iter().any(|user| gone.contains(user)) {
-        true => Arc::new(pushed.without_users(|user| gone.contains(&user))),
-        false => pushed.clone(),
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::timeline::Timeline;
 use super::trainer::Worker;
-use super::{State, erasure, push};
+use super::{State, beside, erasure};
 use crate::domain::progress::{Cancelled, Control, Stage};
 use crate::domain::{DAY_MS, Error, EventKind, Generation, Offset, Result, now_ms};
 use crate::live::history_event;
@@ -74,7 +74,7 @@ impl Worker {
             snapshot.parts.pushed = now.pushed;
         } else {
             // Pushed, or gone back behind, since this training began.
-            push::put(&mut snapshot, &now.pushed, |source| now.blend.weight(source));
+            beside::put(&mut snapshot, &now.pushed, |source| now.blend.weight(source));
             snapshot.manifest.pushed = now.lineage;
         }
         let manifest = self.state.models.publish(snapshot, Role::Active)?;
@@ -139,7 +139,7 @@ impl Worker {
         };
         let lineage = active.as_ref().and_then(|a| a.manifest.pushed.clone()).filter(young);
         let Some((active, lineage)) = active.zip(lineage) else { return Carried::default() };
-        let pushed = push::without_gone(&self.state, &active.parts.pushed);
+        let pushed = self.state.without_gone(&active.parts.pushed);
         Carried { pushed, lineage: Some(lineage), blend: active.manifest.settings.blend }
     }
 }

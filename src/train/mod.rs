@@ -116,14 +116,13 @@ pub fn train(
         false => Csr::default(),
     };
     control.begin(Stage::Embeddings)?;
-    let mut quality = BTreeMap::new();
-    let own = material.matrix(settings.embedding.weighting());
+    let (mut quality, own) = (BTreeMap::new(), material.matrix(settings.embedding.weighting()));
     let mut embeddings = embeddings(&own, &settings.embedding, seed, control)?;
     if wanted(Source::Embedding) && embeddings.items() > SCAN_UP_TO {
         control.begin(Stage::Ann)?;
-        let recall = ann::build(&mut embeddings, &settings.embedding, seed, control)?;
-        let used = recall >= ann::REQUIRED_RECALL;
-        quality.extend(used.then(|| ("ann_recall@10".to_owned(), recall)));
+        let recall = Some(ann::build(&mut embeddings, &settings.embedding, seed, control)?);
+        let recall = recall.filter(|&recall| recall >= ann::REQUIRED_RECALL);
+        quality.extend(recall.map(|recall| ("ann_recall@10".to_owned(), recall)));
     }
     Ok(Trained {
         users: matrix.active_users() as u64,

@@ -365,7 +365,7 @@ async fn what_fails_a_check_is_refused_with_all_verdicts() {
             floats(&[score; ITEMS]),
         )
     };
-    let many = 6_000;
+    let many = 12_000;
     let cases: Vec<(Parcel, &str)> = vec![
         (changed(4, f32::NAN), "not_finite"),
         (changed(4, f32::INFINITY), "not_finite"),
@@ -586,5 +586,46 @@ async fn worse_lists_are_refused_unless_forced_and_better_ones_weigh_more() {
     assert!(model.quality["pushed_ndcg@10"] > model.quality["pushed_ndcg@10_before"]);
     let settings: serde_json::Value = serde_json::from_str(&model.settings_json).unwrap();
     assert!(settings["blend"]["pushed_items"].as_f64().unwrap() >= 0.5, "{settings}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_renewed_beside_what_the_server_trains() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = store(folder.path(), support::quiet()).await;
+    let users = Parcel::embeddings().ids("user", 5, |u| format!("u{u}")).with(
+        "user_embeddings",
+        Dtype::F32,
+        &[5, 3],
+        floats(&[0.0, 1.0, 0.0].repeat(5)),
+    );
+    let bytes = users.bytes();
+    let staged = pb::PushHeader { role: pb::ModelRole::Staged.into(), ..header(&bytes) };
+    let staged = push_as(&server, &bytes, staged).await.unwrap();
+    assert_eq!((staged.generation, staged.role()), (2, pb::ModelRole::Staged));
+    assert_eq!(server.engine.generation(), 1);
+    server.engine.record(purchases(&[("u1", "i11", 2)])).await.unwrap();
+    trained(&server.engine).await;
+    let request =
+        pb::AssignModelRequest { generation: 2, role: pb::ModelRole::Canary.into(), share: 1.0 };
+    let canary = server.models().assign_model(request).await.unwrap().into_inner().model.unwrap();
+    assert_eq!((canary.generation, canary.role()), (4, pb::ModelRole::Canary));
+    assert_eq!(canary.offset, 49, "beside what the third knows");
+    assert_eq!(canary.lineage.unwrap().pushed_by, "the test");
+
+    // Whoever is erased leaves the canary, which goes on under another number.
+    server.engine.erase_user("u3").await.unwrap();
+    trained(&server.engine).await;
+    let answer = server.engine.recommend(&RecommendRequest {
+        user_id: "u4".into(),
+        limit: 4,
+        ..RecommendRequest::default()
+    });
+    let generation = answer.unwrap().generation;
+    assert!(generation > 5, "{generation}");
+    let canary = server.engine.models().load(generation).unwrap();
+    assert_eq!(canary.parts.pushed.user_vectors.users, [0, 1, 2, 4]);
+    let kept: Vec<u64> = server.engine.models().list().iter().map(|m| m.generation).collect();
+    assert_eq!(kept, [generation, 5]);
     server.stop().await;
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -23,7 +24,7 @@ from .v1 import recommendation_pb2, recommendation_pb2_grpc
 Role = Literal["staged", "shadow", "canary", "active"]
 Metric = Literal["inner_product", "cosine"]
 
-_CHUNK = 1 << 20
+_CHUNK = 512 << 10
 _BATCH = 1_000
 _ATTEMPTS = 5
 
@@ -106,6 +107,8 @@ class Model:
         role: "staged", "shadow", "canary", "active" or "retired".
         quality: measured quality by name.
         checks: what the gate found of its pushed part.
+        shadow: of a shadow with which lists were compared: how many, and the mean share of
+            the first ten items that its lists have in common with those that were shown.
     """
 
     generation: int
@@ -113,6 +116,7 @@ class Model:
     share: float
     quality: Mapping[str, float]
     checks: list[Check] = field(default_factory=list)
+    shadow: tuple[int, float] | None = None
 
 
 class Client:
@@ -193,18 +197,19 @@ class Client:
             how many were new: those whose id the server knows already are not.
 
         Raises:
-            ValueError: where events break a limit; those of the same batch that do not are
-                recorded all the same.
+            ValueError: where events break a limit. Those before are recorded, and of the
+                thousand around the first all that break none; those after were not sent.
         """
-        recorded, rest = 0, iter(events)
+        recorded, begun, rest = 0, 0, iter(events)
         while batch := list(islice(rest, _BATCH)):
             request = event_pb2.WriteEventsRequest(events=[_event(event) for event in batch])
             answer = self._call(self._events.WriteEvents, request)
             if answer.errors:
                 first = answer.errors[0]
-                words = f"events[{first.index}].{first.field}: {first.message}"
-                raise ValueError(f"{len(answer.errors)} events of a batch were refused; {words}")
+                words = f"events[{begun + first.index}].{first.field}: {first.message}"
+                raise ValueError(f"{len(answer.errors)} events were refused; {words}")
             recorded += answer.recorded
+            begun += len(batch)
         return recorded
 
     def push_embeddings(
@@ -227,12 +232,13 @@ class Client:
         Args:
             ids: items, one a row of ``array``.
             array: n x d, d from 1 to 1,024; float16 is sent as it is, all else as float32.
-                A PyTorch tensor on the processor is fine.
+                Of a PyTorch module, ``weight.detach().cpu()``.
             user_ids, user_array: the same of users, m x d. Who has none folds in from their
                 history.
             metric: how nearness is measured.
             trained_until: events until then were trained on: by those after it the server
-                judges what the model is worth. Where it is None, all until now.
+                judges what the model is worth. Where it is None, all until now; without a zone
+                it is local time.
             role, share: what the model is to be for; the share of a shadow or a canary.
             force: let it in where lists are worse with it.
         """
@@ -248,7 +254,7 @@ class Client:
 
     def push(
         self,
-        file: bytes | str | Path,
+        file: bytes | bytearray | memoryview | str | Path,
         *,
         role: Role = "active",
         share: float = 0.0,
@@ -259,10 +265,10 @@ class Client:
         """Pushes a file of any kinds of parts, given whole or by its path; the README shows
         its layout. Goes on where a connection broke. Arguments as of
         :meth:`push_embeddings`."""
-        data = file if isinstance(file, bytes) else Path(file).read_bytes()
+        data = Path(file).read_bytes() if isinstance(file, (str, Path)) else bytes(file)
         sha256 = hashlib.sha256(data).hexdigest()
         header = model_pb2.PushHeader(
-            push_id=f"sha256:{sha256}",
+            push_id=f"{uuid.uuid4()}",
             size_bytes=len(data),
             pushed_by=pushed_by,
             note=note,
@@ -292,7 +298,7 @@ class Client:
         return _model(self._call(self._models.AssignModel, request).model)
 
     def rollback(self) -> Model:
-        """Lets the newest kept model answer that is older than the one that does."""
+        """Lets the kept model answer that did before."""
         answer = self._call(self._models.RollbackModel, model_pb2.RollbackModelRequest())
         return _model(answer.model)
 
@@ -347,7 +353,8 @@ def _model(model: model_pb2.Model) -> Model:
         for check in model.lineage.checks
     ]
     role = _word(model_pb2.ModelRole.Name(model.role), "MODEL_ROLE")
-    return Model(model.generation, role, model.share, dict(model.quality), checks)
+    compared = (model.shadow.lists, model.shadow.overlap) if model.HasField("shadow") else None
+    return Model(model.generation, role, model.share, dict(model.quality), checks, compared)
 
 
 def _constant(enum: Any, prefix: str, word: str) -> Any:

@@ -76,11 +76,18 @@ def neighbours_of(similarity: Any, k: int) -> tuple[Array, Array]:
     out, as places and scores: what ``item_neighbours`` of a push wants.
 
     Args:
-        similarity: a dense array, or anything with ``toarray()`` (a scipy sparse matrix).
+        similarity: a dense array, or a scipy sparse matrix; read row by row.
     """
-    dense = np.array(similarity.toarray() if hasattr(similarity, "toarray") else similarity)
-    np.fill_diagonal(dense, 0)
-    k = min(k, dense.shape[1])
-    places = np.argsort(-dense, axis=1, kind="stable")[:, :k]
-    scores = np.take_along_axis(dense, places, axis=1).astype(np.float32)
-    return np.where(scores > 0, places, -1).astype(np.int32), np.maximum(scores, 0)
+    matrix = similarity.tocsr() if hasattr(similarity, "tocsr") else np.asarray(similarity)
+    rows = matrix.shape[0]
+    places = np.full((rows, k), -1, dtype=np.int32)
+    scores = np.zeros((rows, k), dtype=np.float32)
+    for at in range(rows):
+        row = matrix[at]
+        row = row.toarray().ravel() if hasattr(row, "toarray") else row
+        row = row.astype(np.float32)  # a copy
+        row[at] = 0
+        best = np.argsort(-row, kind="stable")[:k]
+        best = best[row[best] > 0]
+        places[at, : len(best)], scores[at, : len(best)] = best, row[best]
+    return places, scores

@@ -55,7 +55,8 @@ pub(super) fn measure(data: &Path, asked: &Asked, pace: Pace, limit: i32) -> Res
     let (before, started) = (server.cpu_seconds(), Instant::now());
     let (busy, seconds) = std::thread::scope(|scope| -> Result<_, Failure> {
         let pushing = scope.spawn(|| {
-            push(&listen, header, sha256, File::open(&path).map_err(|e| e.to_string())?)?;
+            let file = File::open(&path).map_err(|e| e.to_string())?;
+            push(&listen, header, sha256, &file)?;
             Ok::<_, String>(started.elapsed().as_secs_f64())
         });
         let busy = until(&listen, &lists, steady, || pushing.is_finished())?;
@@ -79,7 +80,7 @@ fn push(
     address: &str,
     header: pb::PushHeader,
     sha256: String,
-    file: File,
+    file: &File,
 ) -> Result<pb::Model, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|e| e.to_string())?.block_on(async {
