@@ -1,8 +1,8 @@
 """Trains item vectors with PyTorch on an exported log and pushes them to a canary:
 python torch_vectors.py LOG ADDRESS.
 
-A matrix factorisation with BPR (Rendle et al., UAI 2009): a bought item is to score higher
-than one drawn at random. LOG as for als.py. Needs: pip install torch pandas pyarrow
+A matrix factorisation with a softmax over all items: what was bought is to score higher than
+everything else. LOG as for als.py. Needs: pip install torch pandas pyarrow
 """
 
 import sys
@@ -36,9 +36,8 @@ def main(log: str, address: str) -> None:
     for epoch in range(EPOCHS):
         loss_sum = 0.0
         for batch in pairs[torch.randperm(len(pairs))].split(BATCH):
-            u, i = of_users(batch[:, 0]), of_items(batch[:, 1])
-            other = of_items(torch.randint(len(items), (len(batch),)))
-            loss = -torch.nn.functional.logsigmoid((u * (i - other)).sum(1)).mean()
+            scores = of_users(batch[:, 0]) @ of_items.weight.T
+            loss = torch.nn.functional.cross_entropy(scores, batch[:, 1])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
