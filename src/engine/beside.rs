@@ -2,13 +2,20 @@
 //! that has grown old or knows somebody who is erased.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::State;
+use super::training::read_log;
+use crate::domain::progress::{Cancelled, Control};
 use crate::domain::{Error, Generation, Result, UserIdx, now_ms};
+use crate::matrix::UserEvents;
 use crate::model::settings::BlendSettings;
-use crate::model::{Lineage, Manifest, Pushed, Role, Snapshot, Source};
+use crate::model::{Lineage, Manifest, Prepared, Pushed, Role, Snapshot, Source};
+use crate::recommend;
 use crate::tune::pushed::UNTRIED;
 
+/// Seconds for making lists ahead of a pushed model: somebody waits for it.
+const LISTS_SECONDS: u64 = 15;
 /// Names that are looked up at a time: writes wait meanwhile.
 pub(super) const AT_ONCE: usize = 1_000;
 
@@ -24,6 +31,22 @@ pub(super) struct Beside {
     pub(super) seconds: f64,
 }
 
+impl Beside {
+    /// A snapshot of it and what the server trained, still without a number.
+    fn assemble(&self, base: &Snapshot, pushed: Arc<Pushed>) -> Snapshot {
+        let mut snapshot = base.clone();
+        put(&mut snapshot, &pushed, |source| self.blend.weight(source));
+        let manifest = &mut snapshot.manifest;
+        let base: Generation = manifest.generation;
+        manifest.pushed = Some(Lineage { base, ..self.lineage.clone() });
+        manifest.created_ms = now_ms();
+        manifest.train_seconds = self.seconds;
+        manifest.quality.retain(|name, _| !name.starts_with("pushed_"));
+        manifest.quality.extend(self.quality.iter().cloned());
+        snapshot
+    }
+}
+
 impl State {
     /// What a pushed model is put beside.
     ///
@@ -34,24 +57,37 @@ impl State {
         self.models.active().ok_or_else(|| Error::NotReady(none.to_owned()))
     }
 
-    /// Publishes a pushed model beside what answers now.
+    /// Publishes a pushed model beside what answers now, with lists made ahead of `events` for
+    /// as long as somebody may be kept waiting.
     ///
     /// # Errors
-    /// [`Error::Storage`] where the disk refuses; all goes on as before.
-    pub(super) fn publish_beside(&self, beside: Beside, role: Role) -> Result<Manifest> {
+    /// [`Error::Storage`] where the disk refuses, [`Error::Training`] when told to stop; all goes
+    /// on as before.
+    pub(super) fn publish_beside(
+        &self,
+        beside: Beside,
+        role: Role,
+        events: &UserEvents,
+        control: &Control<'_>,
+    ) -> Result<Manifest> {
+        let base = self.base()?;
+        let mut snapshot = beside.assemble(&base, self.without_gone(&beside.pushed));
+        // Without the lock: a thread of the pool that waits for others may take up a training,
+        // which waits for the lock.
+        let prepared = self.prepare(&snapshot, events, LISTS_SECONDS, control);
+        let prepared = prepared.map_err(|e| Error::Training(e.to_string()))?;
         let _assembling = self.assembling.lock();
-        let mut snapshot = Snapshot::clone(&*self.base()?);
+        // Whoever was erased, and whatever was published, meanwhile.
+        let now = self.base()?;
+        snapshot = beside.assemble(&now, self.without_gone(&beside.pushed));
+        if now.manifest.generation == base.manifest.generation {
+            snapshot.parts.prepared = Arc::new(prepared);
+        }
         let generation = self.models.next_generation();
-        // Whoever was erased since it was read.
-        let pushed = self.without_gone(&beside.pushed);
-        put(&mut snapshot, &pushed, |source| beside.blend.weight(source));
-        let manifest = &mut snapshot.manifest;
-        let base: Generation = std::mem::replace(&mut manifest.generation, generation);
-        manifest.pushed = Some(Lineage { generation, base, ..beside.lineage });
-        manifest.created_ms = now_ms();
-        manifest.train_seconds = beside.seconds;
-        manifest.quality.retain(|name, _| !name.starts_with("pushed_"));
-        manifest.quality.extend(beside.quality);
+        snapshot.manifest.generation = generation;
+        if let Some(lineage) = &mut snapshot.manifest.pushed {
+            lineage.generation = generation;
+        }
         let manifest = self.models.publish(snapshot, role)?;
         tracing::info!(generation, ?role, "a pushed model is published");
         Ok(manifest)
@@ -62,7 +98,12 @@ impl State {
     ///
     /// # Errors
     /// [`Error::NotFound`] where it is not kept, [`Error::Storage`] where the disk refuses.
-    pub(super) fn renew(&self, generation: Generation, role: Role) -> Result<Manifest> {
+    pub(super) fn renew(
+        &self,
+        generation: Generation,
+        role: Role,
+        control: &Control<'_>,
+    ) -> Result<Manifest> {
         let old = self.models.load(generation)?;
         let unknown = || Error::NotFound { kind: "model", id: generation.to_string() };
         let of_push = |(name, _): &(&String, &f64)| name.starts_with("pushed_");
@@ -74,23 +115,44 @@ impl State {
             quality: quality.map(|(name, value)| (name.clone(), *value)).collect(),
             seconds: old.manifest.train_seconds,
         };
-        let manifest = self.publish_beside(beside, role)?;
+        let events = read_log(self, self.live.offset())?;
+        let manifest = self.publish_beside(beside, role, &events, control)?;
         self.models.delete(generation)?;
         Ok(manifest)
     }
 
     /// Renews the pushed models that wait or answer some, and were put beside what was trained
     /// on records of which `concerns` says so.
-    pub(super) fn renew_waiting(&self, concerns: impl Fn(&Manifest) -> bool) {
+    pub(super) fn renew_waiting(
+        &self,
+        concerns: impl Fn(&Manifest) -> bool,
+        control: &Control<'_>,
+    ) {
         for manifest in self.models.list().into_iter().filter(|m| m.is_pushed() && concerns(m)) {
             let generation = manifest.generation;
             let role = self.models.role(generation);
             if matches!(role, Role::Staged | Role::Shadow(_) | Role::Canary(_))
-                && let Err(error) = self.renew(generation, role)
+                && let Err(error) = self.renew(generation, role, control)
             {
                 tracing::warn!(generation, %error, "a pushed model could not be renewed");
             }
         }
+    }
+
+    /// Lists for those who were there last, as many as can be made in so many seconds. They are
+    /// as of the newest event; a list made when asked is as of then.
+    ///
+    /// # Errors
+    /// [`Cancelled`] when told to stop.
+    pub(super) fn prepare(
+        &self,
+        snapshot: &Snapshot,
+        events: &UserEvents,
+        seconds: u64,
+        control: &Control<'_>,
+    ) -> Result<Prepared, Cancelled> {
+        let until = Instant::now() + Duration::from_secs(seconds);
+        recommend::prepare(snapshot, events, self.lists, || Instant::now() >= until, control)
     }
 
     /// A pushed model without the users who were erased, or who object to the use of what
@@ -112,7 +174,7 @@ impl State {
 }
 
 /// Puts a pushed model into a snapshot with these weights; those of sessions, for which they
-/// were not measured, are modest. Lists made ahead go: they know nothing of it.
+/// were not measured, are modest. Lists made ahead know nothing of it, and go.
 pub(super) fn put(snapshot: &mut Snapshot, pushed: &Arc<Pushed>, weight: impl Fn(Source) -> f32) {
     let manifest = &mut snapshot.manifest;
     manifest.settings.blend = manifest.settings.blend.with_pushed(pushed, &weight);

@@ -216,7 +216,10 @@ impl Gate<'_> {
         if pushed.embeddings.codes.is_empty() {
             return Ok(());
         }
-        let settings: EmbeddingSettings = self.active.manifest.settings.embedding;
+        let settings = self.active.manifest.settings.embedding;
+        // Somebody waits: fewer candidates find neighbours nearly as good, which is checked.
+        let settings =
+            EmbeddingSettings { ef_construction: settings.ef_construction / 2, ..settings };
         let seed = self.active.manifest.seed;
         let recall = ann::build(&mut pushed.embeddings, &settings, seed, control);
         let recall = recall.map_err(|e| Error::Training(e.to_string()))?;

@@ -57,10 +57,12 @@ pub use query::{Answer, RecommendRequest};
 pub use trainer::{TrainingState, TrainingStatus};
 pub use uploads::Incoming;
 
+use crate::domain::progress::Control;
 use crate::domain::{Event, Generation, Item, ItemIdx, Result};
 use crate::live::{Known, Live};
 use crate::model::{Manifest, Role};
 use crate::recommend::Scratch;
+use crate::recommend::prepared::Wanted;
 use crate::store::{Entry, Log, Record, StoreFolder, replay};
 use committer::Committer;
 use options::EngineOptions;
@@ -99,6 +101,8 @@ pub(crate) struct State {
     live: Live,
     models: Models,
     folder: StoreFolder,
+    /// Which lists are made ahead.
+    lists: Wanted,
     /// Held while a snapshot is put together from what answers and what is new, until it is
     /// published.
     assembling: Mutex<()>,
@@ -133,6 +137,11 @@ impl Engine {
         };
         let segment_bytes = log_options.segment_mib << 20;
         let log = Log::open(&folder.log(), log_options.durability, segment_bytes, &mut take_in)?;
+        let lists = Wanted {
+            repeat: recommend.repeat_policy,
+            history_limit: live.histories.limit(),
+            most: options.train.prepared_lists,
+        };
         let models = Models::open(folder.snapshots(), log.next_offset(), options.models.clone());
         tracing::info!(
             events = live.events(),
@@ -142,8 +151,9 @@ impl Engine {
             seconds = started.elapsed().as_secs_f64(),
             "store open"
         );
-        let state = Arc::new(State { live, models, folder, assembling: Mutex::default() });
-        erasure::remove_models(&state);
+        let state = Arc::new(State { live, models, folder, lists, assembling: Mutex::default() });
+        let never = AtomicBool::new(false);
+        erasure::remove_models(&state, &Control::new(&|_| {}, &never));
         let committer = Arc::new(Committer::start(log, known, state.clone())?);
         let background = Arc::new(background::pool(options.train.threads)?);
         let trainer =
@@ -248,7 +258,10 @@ impl Engine {
         let serves = matches!(role, Role::Shadow(_) | Role::Canary(_) | Role::Active);
         let waits = manifest.is_pushed() && models.role(generation) == Role::Staged;
         match old && serves && waits {
-            true => self.state.renew(generation, role),
+            true => self.background.install(|| {
+                let control = Control::new(&|_| {}, &self.stopping);
+                self.state.renew(generation, role, &control)
+            }),
             false => models.assign(generation, role),
         }
     }

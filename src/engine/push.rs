@@ -11,6 +11,7 @@ use super::uploads::Incoming;
 use super::{Engine, training};
 use crate::domain::progress::Control;
 use crate::domain::{Error, Offset, Result, Verdict, Violation, limits, now_ms};
+use crate::matrix::UserEvents;
 use crate::model::push_facts::Facts;
 use crate::model::push_reader::PushReader;
 use crate::model::{Lineage, Manifest, Pushed, Role};
@@ -94,7 +95,7 @@ impl Engine {
             active: &active,
             checks: Vec::new(),
         };
-        let (pushed, worth) = self
+        let (pushed, events, worth) = self
             .background
             .install(|| self.examine(&mut gate, &mut file, &facts, pushed_ms, request.force))?;
         let checks = gate.checks;
@@ -123,12 +124,16 @@ impl Engine {
             quality: quality.map(|(name, value)| (name.to_owned(), value)).collect(),
             seconds: started.elapsed().as_secs_f64(),
         };
-        let manifest = self.state.publish_beside(beside, request.role)?;
+        let control = Control::new(&|_| {}, &self.stopping);
+        let manifest = self
+            .background
+            .install(|| self.state.publish_beside(beside, request.role, &events, &control))?;
         drop(incoming);
         Ok(manifest)
     }
 
-    /// Takes a file through the gate; the model, and what it is worth.
+    /// Takes a file through the gate; the model, the log that it was judged by, and what it is
+    /// worth.
     fn examine<R: Read + Seek>(
         &self,
         gate: &mut Gate<'_>,
@@ -136,7 +141,7 @@ impl Engine {
         facts: &Facts,
         pushed_ms: i64,
         force: bool,
-    ) -> Result<(Arc<Pushed>, Worth)> {
+    ) -> Result<(Arc<Pushed>, UserEvents, Worth)> {
         let control = Control::new(&|_| {}, &self.stopping);
         let started = Instant::now();
         let step = |what: &str| {
@@ -153,7 +158,7 @@ impl Engine {
         let worth = worth.map_err(|e| Error::Training(e.to_string()))?;
         step("is judged");
         gate.quality(&worth, force)?;
-        Ok((pushed, worth))
+        Ok((pushed, events, worth))
     }
 
     /// The generation that a push of this name and file became within the time in which it

@@ -2,19 +2,16 @@
 //! snapshot, lists made ahead, all of it persisted and published.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::timeline::Timeline;
 use super::trainer::Worker;
 use super::{State, beside, erasure};
-use crate::domain::progress::{Cancelled, Control, Stage};
+use crate::domain::progress::{Control, Stage};
 use crate::domain::{DAY_MS, Error, EventKind, Generation, Offset, Result, now_ms};
 use crate::live::history_event;
 use crate::matrix::UserEvents;
 use crate::model::settings::BlendSettings;
-use crate::model::{Lineage, Manifest, Prepared, Pushed, Role, Settings, Snapshot};
-use crate::recommend;
-use crate::recommend::prepared::Wanted;
+use crate::model::{Lineage, Manifest, Pushed, Role, Settings, Snapshot};
 use crate::store::{Entry, Record, replay};
 use crate::train::{Material, TrainError, train};
 use crate::tune::{Task, Tuned, Tuner};
@@ -43,7 +40,7 @@ impl Worker {
         let trained = train(&material, &settings, &sources, self.options.seed, control)
             .inspect_err(|e| {
                 if matches!(e, TrainError::Empty) {
-                    erasure::remove_last_model(&self.state);
+                    erasure::remove_last_model(&self.state, control);
                 }
             })
             .map_err(|e| failed(&e))?;
@@ -58,7 +55,9 @@ impl Worker {
         carried.put_beside(&mut snapshot);
         if !quick {
             control.begin(Stage::Lists).map_err(|e| failed(&e))?;
-            let prepared = self.prepare(&snapshot, &events, control).map_err(|e| failed(&e))?;
+            let seconds = self.options.prepare_seconds;
+            let prepared = self.state.prepare(&snapshot, &events, seconds, control);
+            let prepared = prepared.map_err(|e| failed(&e))?;
             snapshot.parts.prepared = Arc::new(prepared);
         }
         drop(events);
@@ -80,25 +79,8 @@ impl Worker {
         let manifest = self.state.models.publish(snapshot, Role::Active)?;
         drop(assembling);
         self.state.live.overlay.write().forget_before(offset);
-        erasure::remove_models(&self.state);
+        erasure::remove_models(&self.state, control);
         Ok(manifest)
-    }
-
-    /// Lists for those who were there last, as many as the time for them allows. They are
-    /// as of the newest event; a list made when asked is as of then.
-    fn prepare(
-        &self,
-        snapshot: &Snapshot,
-        events: &UserEvents,
-        control: &Control<'_>,
-    ) -> std::result::Result<Prepared, Cancelled> {
-        let until = Instant::now() + Duration::from_secs(self.options.prepare_seconds);
-        let wanted = Wanted {
-            repeat: self.repeat,
-            history_limit: self.state.live.histories.limit(),
-            most: self.options.prepared_lists,
-        };
-        recommend::prepare(snapshot, events, wanted, || Instant::now() >= until, control)
     }
 
     /// The settings to train with: fitted to the store, beginning with those of the

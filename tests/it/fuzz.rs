@@ -20,14 +20,15 @@ use qianmian::api::pb::user_service_server::UserService;
 use qianmian::api::recommendation::RecommendationApi;
 use qianmian::api::user::UserApi;
 use qianmian::domain::now_ms;
-use qianmian::engine::{Engine, Write};
+use qianmian::engine::{Engine, PushRequest, RecommendRequest, Write};
 use qianmian::import::{Column, ColumnMap, Row, convert, reader};
-use qianmian::model::{disk, tensors};
+use qianmian::model::{Role, Source, disk, tensors};
 use qianmian::store::{frame, record, replay};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tonic::{Code, Request, Status};
 
+use crate::push::{Parcel, hex};
 use crate::support::{self, purchases};
 
 const ROUNDS: usize = 2_000;
@@ -298,6 +299,40 @@ fn requests(rounds: usize) {
     engine.trainer().train_blocking(true).unwrap();
 }
 
+/// Files of pushed models, through the gate and into the registry.
+fn pushes(rounds: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = store(folder.path());
+    // Publishing is durable and takes its time.
+    each(&[Parcel::of_every_kind().bytes()], rounds.min(3_000), |bytes| {
+        let request = PushRequest {
+            id: "fuzz".into(),
+            bytes: bytes.len() as u64,
+            pushed_by: String::new(),
+            note: String::new(),
+            role: Role::Active,
+            force: false,
+        };
+        let Ok(mut incoming) = engine.begin_push(&request) else { return };
+        incoming.append(0, bytes).unwrap();
+        if engine.commit_push(incoming, &request, request.bytes, &hex(bytes)).is_ok() {
+            let ask = |source| RecommendRequest {
+                user_id: "u1".into(),
+                limit: 5,
+                strategy: source,
+                ..RecommendRequest::default()
+            };
+            let sources = Source::PUSHED.into_iter().map(Some).chain([None]);
+            sources.for_each(|source| drop(engine.recommend(&ask(source)).unwrap()));
+        }
+    });
+    // All that was taken can be read back.
+    let generation = engine.generation();
+    assert!(generation > 1, "the seed itself is taken");
+    drop(engine);
+    assert_eq!(Engine::open(folder.path(), support::quiet()).unwrap().generation(), generation);
+}
+
 fn rounds() -> usize {
     std::env::var("FUZZ_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap())
 }
@@ -318,8 +353,14 @@ fn validators_of_requests_refuse_what_breaks_a_limit() {
 }
 
 #[test]
+fn the_gate_refuses_what_is_no_model() {
+    pushes(rounds());
+}
+
+#[test]
 #[ignore = "takes minutes"]
 fn many_rounds() {
-    let threads = [imports, files, requests].map(|target| std::thread::spawn(move || target(MANY)));
+    let threads =
+        [imports, files, requests, pushes].map(|target| std::thread::spawn(move || target(MANY)));
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }

@@ -41,7 +41,7 @@ fn floats(values: &[f32]) -> Vec<u8> {
 
 /// A file in the making.
 #[derive(Clone, Default)]
-struct Parcel {
+pub struct Parcel {
     tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
     metadata: HashMap<String, String>,
 }
@@ -57,6 +57,28 @@ impl Parcel {
             &[ITEMS, 3],
             floats(&values),
         )
+    }
+
+    /// What was bought with i4 is i7; of five users, each is like u1 and nobody else.
+    pub fn of_every_kind() -> Self {
+        let rows = |rows: &[[i32; 2]]| -> Vec<u8> {
+            rows.iter().flatten().flat_map(|v| v.to_le_bytes()).collect()
+        };
+        let mut items = [[-1, -1]; ITEMS];
+        items[4] = [7, -1];
+        let mut scores = [[0.0f32, 0.0]; ITEMS];
+        scores[4] = [0.5, 0.0];
+        let halves: Vec<u8> = (0..ITEMS)
+            .flat_map(|i| half::f16::from_f32(if i == 11 { 3.0 } else { 0.25 }).to_le_bytes())
+            .collect();
+        Parcel::embeddings()
+            .ids("user", 5, |u| format!("u{u}"))
+            .with("user_embeddings", Dtype::F32, &[5, 3], floats(&[0.0, 1.0, 0.0].repeat(5)))
+            .with("item_neighbours", Dtype::I32, &[ITEMS, 2], rows(&items))
+            .with("item_neighbours.scores", Dtype::F32, &[ITEMS, 2], floats(scores.as_flattened()))
+            .with("user_neighbours", Dtype::I32, &[5, 2], rows(&[[1, -1]; 5]))
+            .with("user_neighbours.scores", Dtype::F32, &[5, 2], floats(&[0.5; 10]))
+            .with("item_priors", Dtype::F16, &[ITEMS], halves)
     }
 
     fn ids(mut self, kind: &str, count: usize, id: impl Fn(usize) -> String) -> Self {
@@ -76,7 +98,7 @@ impl Parcel {
         self
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let views = self.tensors.iter().map(|(name, dtype, shape, bytes)| {
             (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
         });
@@ -93,7 +115,7 @@ fn header(bytes: &[u8]) -> pb::PushHeader {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -202,25 +224,7 @@ async fn a_pushed_embedding_takes_part_until_it_is_too_old() {
 async fn every_kind_of_part_is_asked_as_a_source() {
     let folder = tempfile::tempdir().unwrap();
     let server = store(folder.path(), support::quiet()).await;
-    let rows = |rows: &[[i32; 2]]| -> Vec<u8> {
-        rows.iter().flatten().flat_map(|v| v.to_le_bytes()).collect()
-    };
-    // What was bought with i4 is i7, whose neighbour is nothing; u4 is like u1 and nobody.
-    let mut items = [[-1, -1]; ITEMS];
-    items[4] = [7, -1];
-    let mut scores = [[0.0f32, 0.0]; ITEMS];
-    scores[4] = [0.5, 0.0];
-    let halves: Vec<u8> = (0..ITEMS)
-        .flat_map(|i| half::f16::from_f32(if i == 11 { 3.0 } else { 0.25 }).to_le_bytes())
-        .collect();
-    let parcel = Parcel::embeddings()
-        .ids("user", 5, |u| format!("u{u}"))
-        .with("user_embeddings", Dtype::F32, &[5, 3], floats(&[0.0, 1.0, 0.0].repeat(5)))
-        .with("item_neighbours", Dtype::I32, &[ITEMS, 2], rows(&items))
-        .with("item_neighbours.scores", Dtype::F32, &[ITEMS, 2], floats(scores.as_flattened()))
-        .with("user_neighbours", Dtype::I32, &[5, 2], rows(&[[1, -1]; 5]))
-        .with("user_neighbours.scores", Dtype::F32, &[5, 2], floats(&[0.5; 10]))
-        .with("item_priors", Dtype::F16, &[ITEMS], halves);
+    let parcel = Parcel::of_every_kind();
     push(&server, &parcel).await.unwrap();
     // The user's own vector points at items 1, 4, 7 and 10, of which u4 has i4.
     let own = list(&server, "u4", Some(Source::PushedEmbedding));
