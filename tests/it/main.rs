@@ -7,6 +7,7 @@ mod contract;
 mod crash;
 mod e2e;
 mod evaluate;
+mod export;
 mod faults;
 mod filters;
 mod fresh;
