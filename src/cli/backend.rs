@@ -49,6 +49,19 @@ pub enum Backend {
     Remote(Channel),
 }
 
+/// Asks a method of either: of the service in this process, or of the server's.
+macro_rules! ask {
+    ($backend:expr, $api:ident as $service:ident, $client:ident, $method:ident, $request:expr) => {
+        match $backend {
+            Backend::Local(engine) => {
+                $service::$method(&$api::new(engine.clone()), Request::new($request)).await
+            }
+            Backend::Remote(channel) => $client::new(channel.clone()).$method($request).await,
+        }
+        .map(tonic::Response::into_inner)
+    };
+}
+
 impl Target {
     /// Opens the data folder, or connects to the server.
     ///
@@ -94,15 +107,7 @@ impl Backend {
         events: Vec<pb::Event>,
     ) -> Result<pb::WriteEventsResponse, Refused> {
         let request = pb::WriteEventsRequest { events };
-        let response = match self {
-            Backend::Local(engine) => {
-                EventApi::new(engine.clone()).write_events(Request::new(request)).await
-            }
-            Backend::Remote(channel) => {
-                EventServiceClient::new(channel.clone()).write_events(request).await
-            }
-        };
-        Ok(response?.into_inner())
+        ask!(self, EventApi as EventService, EventServiceClient, write_events, request)
     }
 
     /// Asks for a personalised list.
@@ -113,19 +118,13 @@ impl Backend {
         &self,
         request: pb::RecommendRequest,
     ) -> Result<pb::RecommendResponse, Refused> {
-        let response = match self {
-            Backend::Local(engine) => {
-                RecommendationService::recommend(
-                    &RecommendationApi::new(engine.clone()),
-                    Request::new(request),
-                )
-                .await
-            }
-            Backend::Remote(channel) => {
-                RecommendationServiceClient::new(channel.clone()).recommend(request).await
-            }
-        };
-        Ok(response?.into_inner())
+        ask!(
+            self,
+            RecommendationApi as RecommendationService,
+            RecommendationServiceClient,
+            recommend,
+            request
+        )
     }
 
     /// Asks for similar items.
@@ -136,33 +135,21 @@ impl Backend {
         &self,
         request: pb::SimilarItemsRequest,
     ) -> Result<pb::SimilarItemsResponse, Refused> {
-        let response = match self {
-            Backend::Local(engine) => {
-                RecommendationService::similar_items(
-                    &RecommendationApi::new(engine.clone()),
-                    Request::new(request),
-                )
-                .await
-            }
-            Backend::Remote(channel) => {
-                RecommendationServiceClient::new(channel.clone()).similar_items(request).await
-            }
-        };
-        Ok(response?.into_inner())
+        ask!(
+            self,
+            RecommendationApi as RecommendationService,
+            RecommendationServiceClient,
+            similar_items,
+            request
+        )
     }
 
     /// An item's title; empty where it has none.
     pub async fn title(&self, item_id: &str) -> String {
         let request = pb::GetItemRequest { item_id: item_id.to_owned() };
-        let response = match self {
-            Backend::Local(engine) => {
-                CatalogApi::new(engine.clone()).get_item(Request::new(request)).await
-            }
-            Backend::Remote(channel) => {
-                CatalogServiceClient::new(channel.clone()).get_item(request).await
-            }
-        };
-        response.ok().and_then(|r| r.into_inner().item).map(|item| item.title).unwrap_or_default()
+        let response =
+            ask!(self, CatalogApi as CatalogService, CatalogServiceClient, get_item, request);
+        response.ok().and_then(|r| r.item).map(|item| item.title).unwrap_or_default()
     }
 
     /// The models kept.
@@ -171,15 +158,9 @@ impl Backend {
     /// The service's status.
     pub async fn models(&self) -> Result<Vec<pb::Model>, Refused> {
         let request = pb::ListModelsRequest {};
-        let response = match self {
-            Backend::Local(engine) => {
-                ModelApi::new(engine.clone()).list_models(Request::new(request)).await
-            }
-            Backend::Remote(channel) => {
-                ModelServiceClient::new(channel.clone()).list_models(request).await
-            }
-        };
-        Ok(response?.into_inner().models)
+        let response =
+            ask!(self, ModelApi as ModelService, ModelServiceClient, list_models, request);
+        Ok(response?.models)
     }
 
     /// Lets another model answer: the one named or, without a name, the one before; returns
@@ -191,28 +172,24 @@ impl Backend {
         let (model, previous) = match generation {
             Some(generation) => {
                 let request = pb::ActivateModelRequest { generation };
-                let response = match self {
-                    Backend::Local(engine) => {
-                        ModelApi::new(engine.clone()).activate_model(Request::new(request)).await
-                    }
-                    Backend::Remote(channel) => {
-                        ModelServiceClient::new(channel.clone()).activate_model(request).await
-                    }
-                }?
-                .into_inner();
+                let response = ask!(
+                    self,
+                    ModelApi as ModelService,
+                    ModelServiceClient,
+                    activate_model,
+                    request
+                )?;
                 (response.model, response.previous_generation)
             }
             None => {
                 let request = pb::RollbackModelRequest {};
-                let response = match self {
-                    Backend::Local(engine) => {
-                        ModelApi::new(engine.clone()).rollback_model(Request::new(request)).await
-                    }
-                    Backend::Remote(channel) => {
-                        ModelServiceClient::new(channel.clone()).rollback_model(request).await
-                    }
-                }?
-                .into_inner();
+                let response = ask!(
+                    self,
+                    ModelApi as ModelService,
+                    ModelServiceClient,
+                    rollback_model,
+                    request
+                )?;
                 (response.model, response.previous_generation)
             }
         };
@@ -225,14 +202,7 @@ impl Backend {
     /// The service's status.
     pub async fn delete_model(&self, generation: u64) -> Result<(), Refused> {
         let request = pb::DeleteModelRequest { generation };
-        match self {
-            Backend::Local(engine) => {
-                ModelApi::new(engine.clone()).delete_model(Request::new(request)).await
-            }
-            Backend::Remote(channel) => {
-                ModelServiceClient::new(channel.clone()).delete_model(request).await
-            }
-        }?;
+        ask!(self, ModelApi as ModelService, ModelServiceClient, delete_model, request)?;
         Ok(())
     }
 
@@ -241,15 +211,9 @@ impl Backend {
     /// # Errors
     /// The service's status.
     pub async fn assign(&self, request: pb::AssignModelRequest) -> Result<pb::Model, Refused> {
-        let response = match self {
-            Backend::Local(engine) => {
-                ModelApi::new(engine.clone()).assign_model(Request::new(request)).await
-            }
-            Backend::Remote(channel) => {
-                ModelServiceClient::new(channel.clone()).assign_model(request).await
-            }
-        };
-        Ok(response?.into_inner().model.unwrap_or_default())
+        let response =
+            ask!(self, ModelApi as ModelService, ModelServiceClient, assign_model, request);
+        Ok(response?.model.unwrap_or_default())
     }
 
     /// Compares two models.
@@ -260,15 +224,7 @@ impl Backend {
         &self,
         request: pb::CompareModelsRequest,
     ) -> Result<pb::CompareModelsResponse, Refused> {
-        let response = match self {
-            Backend::Local(engine) => {
-                ModelApi::new(engine.clone()).compare_models(Request::new(request)).await
-            }
-            Backend::Remote(channel) => {
-                ModelServiceClient::new(channel.clone()).compare_models(request).await
-            }
-        };
-        Ok(response?.into_inner())
+        ask!(self, ModelApi as ModelService, ModelServiceClient, compare_models, request)
     }
 
     /// Pushes a file that `header` describes; where a push of the same name broke, it goes on

@@ -28,6 +28,20 @@ pub(super) struct Faults {
     pub(super) too_large: usize,
 }
 
+impl Faults {
+    /// Whether a score can be summed; counted where it cannot.
+    fn bear(&mut self, score: f32) -> bool {
+        let fault = match score {
+            _ if !score.is_finite() => &mut self.not_finite,
+            _ if score < 0.0 => &mut self.negative,
+            _ if score > LARGEST => &mut self.too_large,
+            _ => return true,
+        };
+        *fault += 1;
+        false
+    }
+}
+
 /// The longest length over the one in the middle.
 pub(super) fn stretch(mut norms: Vec<f32>) -> Option<f64> {
     norms.sort_unstable_by(f32::total_cmp);
@@ -130,13 +144,8 @@ pub(super) fn neighbours<R: Read + Seek>(
     file.floats(&format!("{name}.scores"), |score| {
         let (own, target) = (places[at / width], targets[at]);
         at += 1;
-        if !score.is_finite() {
-            faults.not_finite += 1;
-        } else if score < 0.0 {
-            faults.negative += 1;
-        } else if score > LARGEST {
-            faults.too_large += 1;
-        } else if let (Some(own), Some(target)) = (own, target)
+        if faults.bear(score)
+            && let (Some(own), Some(target)) = (own, target)
             && own != target
             && score > 0.0
         {
@@ -165,13 +174,9 @@ pub(super) fn priors<R: Read + Seek>(
     file.floats("item_priors", |score| {
         let place = places[at];
         at += 1;
-        if !score.is_finite() {
-            faults.not_finite += 1;
-        } else if score < 0.0 {
-            faults.negative += 1;
-        } else if score > LARGEST {
-            faults.too_large += 1;
-        } else if let Some(place) = place {
+        if faults.bear(score)
+            && let Some(place) = place
+        {
             scores[place as usize] = score;
         }
         Ok(())

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::State;
-use super::training::read_log;
 use crate::domain::progress::{Cancelled, Control};
 use crate::domain::{Error, Generation, Result, UserIdx, now_ms};
 use crate::matrix::UserEvents;
@@ -57,8 +56,8 @@ impl State {
         self.models.active().ok_or_else(|| Error::NotReady(none.to_owned()))
     }
 
-    /// Publishes a pushed model beside what answers now, with lists made ahead of `events` for
-    /// as long as somebody may be kept waiting.
+    /// Publishes a pushed model beside what answers now; with `ahead`, with lists made ahead of
+    /// those events for as long as somebody may be kept waiting.
     ///
     /// # Errors
     /// [`Error::Storage`] where the disk refuses, [`Error::Training`] when told to stop; all goes
@@ -67,21 +66,22 @@ impl State {
         &self,
         beside: Beside,
         role: Role,
-        events: &UserEvents,
-        control: &Control<'_>,
+        ahead: Option<(&UserEvents, &Control<'_>)>,
     ) -> Result<Manifest> {
         let base = self.base()?;
-        let mut snapshot = beside.assemble(&base, self.without_gone(&beside.pushed));
         // Without the lock: a thread of the pool that waits for others may take up a training,
         // which waits for the lock.
-        let prepared = self.prepare(&snapshot, events, LISTS_SECONDS, control);
-        let prepared = prepared.map_err(|e| Error::Training(e.to_string()))?;
+        let prepared = ahead.map(|(events, control)| {
+            let snapshot = beside.assemble(&base, self.without_gone(&beside.pushed));
+            self.prepare(&snapshot, events, LISTS_SECONDS, control)
+        });
+        let prepared = prepared.transpose().map_err(|e| Error::Training(e.to_string()))?;
         let _assembling = self.assembling.lock();
         // Whoever was erased, and whatever was published, meanwhile.
         let now = self.base()?;
-        snapshot = beside.assemble(&now, self.without_gone(&beside.pushed));
+        let mut snapshot = beside.assemble(&now, self.without_gone(&beside.pushed));
         if now.manifest.generation == base.manifest.generation {
-            snapshot.parts.prepared = Arc::new(prepared);
+            snapshot.parts.prepared = Arc::new(prepared.unwrap_or_default());
         }
         let generation = self.models.next_generation();
         snapshot.manifest.generation = generation;
@@ -102,7 +102,7 @@ impl State {
         &self,
         generation: Generation,
         role: Role,
-        control: &Control<'_>,
+        ahead: Option<(&UserEvents, &Control<'_>)>,
     ) -> Result<Manifest> {
         let old = self.models.load(generation)?;
         let unknown = || Error::NotFound { kind: "model", id: generation.to_string() };
@@ -115,24 +115,20 @@ impl State {
             quality: quality.map(|(name, value)| (name.clone(), *value)).collect(),
             seconds: old.manifest.train_seconds,
         };
-        let events = read_log(self, self.live.offset())?;
-        let manifest = self.publish_beside(beside, role, &events, control)?;
+        let manifest = self.publish_beside(beside, role, ahead)?;
         self.models.delete(generation)?;
         Ok(manifest)
     }
 
     /// Renews the pushed models that wait or answer some, and were put beside what was trained
-    /// on records of which `concerns` says so.
-    pub(super) fn renew_waiting(
-        &self,
-        concerns: impl Fn(&Manifest) -> bool,
-        control: &Control<'_>,
-    ) {
+    /// on records of which `concerns` says so. Without lists made ahead: a start of the store
+    /// would wait for them.
+    pub(super) fn renew_waiting(&self, concerns: impl Fn(&Manifest) -> bool) {
         for manifest in self.models.list().into_iter().filter(|m| m.is_pushed() && concerns(m)) {
             let generation = manifest.generation;
             let role = self.models.role(generation);
             if matches!(role, Role::Staged | Role::Shadow(_) | Role::Canary(_))
-                && let Err(error) = self.renew(generation, role, control)
+                && let Err(error) = self.renew(generation, role, None)
             {
                 tracing::warn!(generation, %error, "a pushed model could not be renewed");
             }

@@ -43,12 +43,12 @@ pub(super) fn is_owed(state: &State) -> bool {
 /// that wait or answer some are put beside what answers now first, without the user. The one
 /// that answers stays even where somebody was erased while it was trained: the training for
 /// them comes next.
-pub(super) fn remove_models(state: &State, control: &Control<'_>) {
+pub(super) fn remove_models(state: &State) {
     let newest = state.live.erasures.read().newest();
     if let Some(newest) = newest {
         let clean = |model: Arc<Snapshot>| model.manifest.offset > newest;
         if state.models.active().is_some_and(clean) {
-            state.renew_waiting(|manifest| manifest.offset <= newest, control);
+            state.renew_waiting(|manifest| manifest.offset <= newest);
         }
         // Not one that is on disk and about to get its role.
         let _assembling = state.assembling.lock();
@@ -58,8 +58,8 @@ pub(super) fn remove_models(state: &State, control: &Control<'_>) {
 
 /// The same with the one that answers: nothing is left to train on, so no later model will
 /// replace it.
-pub(super) fn remove_last_model(state: &State, control: &Control<'_>) {
-    remove_models(state, control);
+pub(super) fn remove_last_model(state: &State) {
+    remove_models(state);
     let newest = state.live.erasures.read().newest();
     let active = state.models.active();
     if active.is_some_and(|model| Some(model.manifest.offset) <= newest) {

@@ -152,8 +152,7 @@ impl Engine {
             "store open"
         );
         let state = Arc::new(State { live, models, folder, lists, assembling: Mutex::default() });
-        let never = AtomicBool::new(false);
-        erasure::remove_models(&state, &Control::new(&|_| {}, &never));
+        erasure::remove_models(&state);
         let committer = Arc::new(Committer::start(log, known, state.clone())?);
         let background = Arc::new(background::pool(options.train.threads)?);
         let trainer =
@@ -260,7 +259,8 @@ impl Engine {
         match old && serves && waits {
             true => self.background.install(|| {
                 let control = Control::new(&|_| {}, &self.stopping);
-                self.state.renew(generation, role, &control)
+                let events = training::read_log(&self.state, self.live().offset())?;
+                self.state.renew(generation, role, Some((&events, &control)))
             }),
             false => models.assign(generation, role),
         }

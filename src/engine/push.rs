@@ -125,11 +125,9 @@ impl Engine {
             seconds: started.elapsed().as_secs_f64(),
         };
         let control = Control::new(&|_| {}, &self.stopping);
-        let manifest = self
-            .background
-            .install(|| self.state.publish_beside(beside, request.role, &events, &control))?;
-        drop(incoming);
-        Ok(manifest)
+        let ahead = Some((&events, &control));
+        let publish = || self.state.publish_beside(beside, request.role, ahead);
+        self.background.install(publish)
     }
 
     /// Takes a file through the gate; the model, the log that it was judged by, and what it is

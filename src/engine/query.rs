@@ -110,18 +110,20 @@ impl Engine {
         now_ms: i64,
     ) -> Answer {
         let session = self.known_items(&request.session);
-        let history = user.map_or_else(Vec::new, |user| self.history(user));
+        // Who objects is nobody to what was trained elsewhere either.
+        let consenting = user.filter(|&user| self.live().profiles.read().consents(user));
+        let mut history = Vec::new();
+        if let Some(user) = consenting {
+            self.live().histories.read(user, &mut history);
+        }
         let fresh = self.live().beside(&newest(&history, &session), SHOWN_TO_OTHERS);
         let trends = match history.is_empty() {
             true => self.trends(user, &request.attributes, now_ms),
             false => Vec::new(),
         };
-        // Who objects is nobody to what was trained elsewhere either.
-        let consents = |user: &UserIdx| self.live().profiles.read().consents(*user);
-        let user = user.filter(consents);
         let list = self.with_shelf_of(request, now_ms, |shelf, scratch| {
             let query = Query {
-                user,
+                user: consenting,
                 history: &history,
                 session: &session,
                 limit: request.limit,
@@ -190,7 +192,10 @@ impl Engine {
     pub fn similar_users(&self, id: &str, limit: usize) -> Result<Answer> {
         let user = self.user_idx(id).ok_or_else(|| unknown("user", id))?;
         let snapshot = self.snapshot()?;
-        let history = self.history(user);
+        let mut history = Vec::new();
+        if self.live().profiles.read().consents(user) {
+            self.live().histories.read(user, &mut history);
+        }
         let found = self.with_shelf(&Filter::default(), |shelf, scratch| {
             let query = Query {
                 user: Some(user),
@@ -310,15 +315,6 @@ impl Engine {
         let mut attributes = known.map_or_else(BTreeMap::new, |user| user.attributes);
         attributes.extend(given.clone());
         self.live().trends.read().of(&self.live().cohorts(&attributes), now_ms)
-    }
-
-    /// What a user did, oldest first, as far as it may be used.
-    fn history(&self, user: UserIdx) -> Vec<HistoryEvent> {
-        let mut history = Vec::new();
-        if self.live().profiles.read().consents(user) {
-            self.live().histories.read(user, &mut history);
-        }
-        history
     }
 
     fn known_items(&self, ids: &[String]) -> Vec<ItemIdx> {

@@ -40,7 +40,7 @@ impl Worker {
         let trained = train(&material, &settings, &sources, self.options.seed, control)
             .inspect_err(|e| {
                 if matches!(e, TrainError::Empty) {
-                    erasure::remove_last_model(&self.state, control);
+                    erasure::remove_last_model(&self.state);
                 }
             })
             .map_err(|e| failed(&e))?;
@@ -79,7 +79,7 @@ impl Worker {
         let manifest = self.state.models.publish(snapshot, Role::Active)?;
         drop(assembling);
         self.state.live.overlay.write().forget_before(offset);
-        erasure::remove_models(&self.state, control);
+        erasure::remove_models(&self.state);
         Ok(manifest)
     }
 

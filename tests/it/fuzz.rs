@@ -19,16 +19,17 @@ use qianmian::api::pb::recommendation_service_server::RecommendationService;
 use qianmian::api::pb::user_service_server::UserService;
 use qianmian::api::recommendation::RecommendationApi;
 use qianmian::api::user::UserApi;
-use qianmian::domain::now_ms;
+use qianmian::domain::{hex, now_ms};
 use qianmian::engine::{Engine, PushRequest, RecommendRequest, Write};
 use qianmian::import::{Column, ColumnMap, Row, convert, reader};
 use qianmian::model::{Role, Source, disk, tensors};
 use qianmian::store::{frame, record, replay};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use sha2::{Digest, Sha256};
 use tonic::{Code, Request, Status};
 
-use crate::push::{Parcel, hex};
+use crate::parcel::Parcel;
 use crate::support::{self, purchases};
 
 const ROUNDS: usize = 2_000;
@@ -315,7 +316,10 @@ fn pushes(rounds: usize) {
         };
         let Ok(mut incoming) = engine.begin_push(&request) else { return };
         incoming.append(0, bytes).unwrap();
-        if engine.commit_push(incoming, &request, request.bytes, &hex(bytes)).is_ok() {
+        if engine
+            .commit_push(incoming, &request, request.bytes, &hex(&Sha256::digest(bytes)))
+            .is_ok()
+        {
             let ask = |source| RecommendRequest {
                 user_id: "u1".into(),
                 limit: 5,
