@@ -1,8 +1,12 @@
-//! Compiles the protocol with protox, so that building needs no protoc.
+//! Compiles the protocol with protox, so that building needs no protoc, and writes down the shape
+//! of its messages: what may stand in them more than once.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use prost::Message;
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FileDescriptorSet};
 
 const PROTOS: [&str; 5] = [
     "qianmian/v1/catalog.proto",
@@ -11,6 +15,7 @@ const PROTOS: [&str; 5] = [
     "qianmian/v1/recommendation.proto",
     "qianmian/v1/user.proto",
 ];
+const PACKAGE: &str = "qianmian.v1";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -18,8 +23,74 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     // Reflection serves these same descriptors.
     std::fs::write(out.join("qianmian.bin"), descriptors.encode_to_vec())?;
+    std::fs::write(out.join("shape.rs"), shape(&descriptors)?)?;
     tonic_prost_build::configure()
         .codec_path("crate::api::codec::WireCodec")
-        .compile_fds(descriptors)?;
+        .compile_fds_with_config(descriptors, {
+            let mut config = tonic_prost_build::Config::new();
+            config.enable_type_names();
+            config
+        })?;
     Ok(())
+}
+
+/// The messages of the package as a table in Rust, and the methods that take a stream.
+fn shape(descriptors: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
+    let files = descriptors.file.iter().filter(|file| file.package() == PACKAGE);
+    let mut messages = Vec::new();
+    let (mut taken, mut given) = (Vec::new(), Vec::new());
+    for file in files {
+        for message in &file.message_type {
+            collect(message, message.name().to_owned(), &mut messages);
+        }
+        for service in &file.service {
+            for method in &service.method {
+                let path = format!("/{PACKAGE}.{}/{}", service.name(), method.name());
+                taken.extend(method.client_streaming().then(|| path.clone()));
+                given.extend(method.server_streaming().then_some(path));
+            }
+        }
+    }
+    messages.sort_by(|a, b| a.0.cmp(&b.0));
+
+    let place = |type_name: &str| {
+        let name = type_name.strip_prefix(&format!(".{PACKAGE}."))?;
+        messages.iter().position(|(known, _)| known == name)
+    };
+    let mut text = String::from(
+        "/// The messages of the package, by name.\npub static MESSAGES: &[Shape] = &[\n",
+    );
+    for (name, message) in &messages {
+        writeln!(text, "    Shape {{ name: {name:?}, fields: &[")?;
+        for field in &message.field {
+            let inner = match field.r#type() {
+                Type::Message => place(field.type_name()),
+                _ => None,
+            };
+            let repeated = field.label() == Label::Repeated;
+            let (number, field) = (field.number(), field.name());
+            writeln!(
+                text,
+                "        Field {{ number: {number}, name: {field:?}, repeated: {repeated}, message: {inner:?} }},"
+            )?;
+        }
+        writeln!(text, "    ] }},")?;
+    }
+    writeln!(text, "];\n/// The methods that take a stream of messages.")?;
+    writeln!(text, "pub static CLIENT_STREAMS: &[&str] = &{taken:?};")?;
+    writeln!(text, "/// The methods that answer with a stream of messages.")?;
+    writeln!(text, "pub static SERVER_STREAMS: &[&str] = &{given:?};")?;
+    Ok(text)
+}
+
+/// A message and those that are declared within it, maps' entries among them.
+fn collect<'d>(
+    message: &'d DescriptorProto,
+    name: String,
+    messages: &mut Vec<(String, &'d DescriptorProto)>,
+) {
+    for nested in &message.nested_type {
+        collect(nested, format!("{name}.{}", nested.name()), messages);
+    }
+    messages.push((name, message));
 }

@@ -47,7 +47,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (catalogue, filter, now_ms) = (&catalogue, &filter, snapshot.manifest.newest_ms);
     let shelf = Shelf { catalogue, items, filter, excluded: &[], only: None, now_ms };
     let mut scratch = Scratch::default();
-    let mut history = Vec::new();
     let blended = snapshot.manifest.settings.blend.sources();
     let step = users.div_ceil(lists).max(1);
     for strategy in Source::TRAINED.into_iter().map(Some).chain([None]) {
@@ -57,11 +56,11 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let asked = (round..users).step_by(step * ROUNDS);
                 let count = asked.len();
                 for user in asked {
-                    history.clear();
-                    engine.live().histories.read(user as u32, &mut history);
+                    let past = engine.live().histories.read(user as u32);
                     let query = Query {
                         user: Some(user as u32),
-                        history: &history,
+                        history: &past.events,
+                        bought: &past.bought,
                         session: &[],
                         limit: LIMIT,
                         shelf,

@@ -2,19 +2,20 @@
 //! then flags. Each module owns its table; here they are put together.
 //!
 //! A variable names a key with `__` between table and key:
-//! `QIANMIAN_SERVE__LISTEN=0.0.0.0:50051`. Unknown keys are refused.
+//! `QIANMIAN_SERVE__LISTEN=0.0.0.0:50051`. Unknown keys are refused. No error repeats a value, which
+//! may be a secret.
 
 use std::path::{Path, PathBuf};
 
-use figment::Figment;
-use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use crate::api::ServeOptions;
 use crate::engine::options::EngineOptions;
 use crate::engine::pseudonyms::MIN_KEY_BYTES;
 use crate::engine::{
-    LogOptions, ModelOptions, PrivacyOptions, PushOptions, RecommendOptions, TrainOptions,
+    LimitOptions, LogOptions, ModelOptions, PrivacyOptions, PushOptions, RecommendOptions,
+    TrainOptions,
 };
 
 /// Everything that can be set.
@@ -39,6 +40,8 @@ pub struct Config {
     pub push: PushOptions,
     /// Privacy.
     pub privacy: PrivacyOptions,
+    /// How large the store may become.
+    pub limits: LimitOptions,
 }
 
 impl Default for Config {
@@ -53,6 +56,7 @@ impl Default for Config {
             models: ModelOptions::default(),
             push: PushOptions::default(),
             privacy: PrivacyOptions::default(),
+            limits: LimitOptions::default(),
         }
     }
 }
@@ -89,15 +93,17 @@ impl Config {
     /// # Errors
     /// A sentence that names the key and where it was set.
     pub fn load(file: Option<&Path>) -> Result<Config, String> {
-        let mut figment = Figment::new();
-        if let Some(file) = file {
-            if !file.is_file() {
-                return Err(format!("configuration file {} does not exist", file.display()));
-            }
-            figment = figment.merge(Toml::file_exact(file));
+        let mut table = file.map_or_else(|| Ok(Table::new()), read_file)?;
+        let defaults = Table::try_from(Config::default()).map_err(|e| e.to_string())?;
+        for (name, value) in std::env::vars_os() {
+            let Some(name) = name.to_str().filter(|name| names_a_key(name)) else { continue };
+            let text = value.to_str().ok_or_else(|| format!("{name} must be UTF-8, is not"))?;
+            set_variable(&mut table, &defaults, name, text)?;
+            let read = table.clone().try_into::<Config>();
+            read.map_err(|error| format!("{name}: {}", without_value(&error)))?;
         }
-        let environment = Env::prefixed("QIANMIAN_").split("__");
-        let config: Config = figment.merge(environment).extract().map_err(|e| e.to_string())?;
+
+        let config: Config = table.try_into().map_err(|error| without_value(&error))?;
         config.check()?;
         Ok(config)
     }
@@ -111,12 +117,12 @@ impl Config {
             push: self.push.clone(),
             recommend: self.recommend.clone(),
             privacy: self.privacy.clone(),
+            limits: self.limits.clone(),
         }
     }
 
     /// Checks ranges that types cannot express.
     fn check(&self) -> Result<(), String> {
-        let settings = &self.train.settings;
         let ranges = [
             ("serve.max_message_mib", self.serve.max_message_mib as f64, 1.0, 1_024.0),
             (
@@ -125,12 +131,27 @@ impl Config {
                 1.0,
                 1e6,
             ),
+            ("serve.max_requests", self.serve.max_requests as f64, 2.0, 1e6),
+            ("serve.max_incoming_mib", self.serve.max_incoming_mib as f64, 1.0, 1e6),
+            ("serve.request_seconds", self.serve.request_seconds as f64, 1.0, 3_600.0),
+            ("serve.max_connections", self.serve.max_connections as f64, 2.0, 1e6),
+            (
+                "serve.max_connections_per_address",
+                self.serve.max_connections_per_address as f64,
+                1.0,
+                1e6,
+            ),
+            ("serve.handshake_seconds", self.serve.handshake_seconds as f64, 1.0, 3_600.0),
+            ("serve.idle_seconds", self.serve.idle_seconds as f64, 60.0, 1e7),
+            ("serve.send_seconds", self.serve.send_seconds as f64, 1.0, 3_600.0),
             ("serve.drain_seconds", self.serve.drain_seconds as f64, 0.0, 3_600.0),
             ("log.segment_mib", self.log.segment_mib as f64, 1.0, 65_536.0),
             ("recommend.history_limit", self.recommend.history_limit as f64, 1.0, 1e6),
             ("recommend.cohorts, their number,", self.recommend.cohorts.len() as f64, 0.0, 8.0),
-            ("train.settings.embedding.support", settings.embedding.support as f64, 1.0, 1e6),
             ("train.threads", self.train.threads as f64, 0.0, 1_024.0),
+            ("limits.max_users", self.limits.max_users as f64, 1.0, f64::from(u32::MAX - 1)),
+            ("limits.max_items", self.limits.max_items as f64, 1.0, f64::from(u32::MAX - 1)),
+            ("limits.memory_mib", self.limits.memory_mib as f64, 0.0, 1e9),
             ("models.keep", self.models.keep as f64, 1.0, 1_000.0),
             ("push.max_mib", self.push.max_mib as f64, 1.0, 65_536.0),
             ("push.memory_mib", self.push.memory_mib as f64, 1.0, 1e6),
@@ -139,31 +160,27 @@ impl Config {
             ("push.least_sales", self.push.least_sales, 0.0, 1.0),
             ("push.most_unknown", self.push.most_unknown, 0.0, 1.0),
             ("push.least_quality", self.push.least_quality, 0.0, 10.0),
-            (
-                "train.settings.embedding.dimensions",
-                settings.embedding.dimensions as f64,
-                8.0,
-                1_024.0,
-            ),
-            ("train.settings.embedding.links", settings.embedding.links as f64, 4.0, 64.0),
-            (
-                "train.settings.embedding.ef_construction",
-                settings.embedding.ef_construction as f64,
-                8.0,
-                4_096.0,
-            ),
-            ("train.settings.item_cf.neighbours", settings.item_cf.neighbours as f64, 1.0, 1e4),
-            ("train.settings.user_cf.neighbours", settings.user_cf.neighbours as f64, 1.0, 1e4),
-            ("train.settings.ease.items", settings.ease.items as f64, 1.0, 20_000.0),
-            ("train.settings.ease.lambda", settings.ease.lambda.into(), 1e-3, 1e9),
-            ("train.settings.blend.candidates", settings.blend.candidates as f64, 1.0, 1e5),
         ];
         for (key, value, min, max) in ranges {
             if !(min..=max).contains(&value) {
                 return Err(format!("{key} must be {min} to {max}, was {value}"));
             }
         }
-        let key = self.privacy.pseudonym_key.len();
+        self.train.settings.validate().map_err(|what| format!("train.settings.{what}"))?;
+        let (all, each) = (self.serve.max_requests, self.serve.max_requests_per_connection);
+        if each >= all {
+            return Err(format!(
+                "serve.max_requests_per_connection must be below serve.max_requests, {all}, was {each}"
+            ));
+        }
+        let (all, each) = (self.serve.max_connections, self.serve.max_connections_per_address);
+        if each >= all {
+            return Err(format!(
+                "serve.max_connections_per_address must be below serve.max_connections, {all}, was \
+                 {each}"
+            ));
+        }
+        let key = self.privacy.pseudonym_key.reveal().len();
         if key > 0 && key < MIN_KEY_BYTES {
             return Err(format!(
                 "privacy.pseudonym_key must hold at least {MIN_KEY_BYTES} bytes, holds {key}"
@@ -171,4 +188,112 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// What every variable of ours begins with.
+const PREFIX: &str = "QIANMIAN_";
+/// The one key whose value may be a table of its own.
+const TABLE_OR_TEXT: &str = "recommend.repeat_policy";
+
+fn read_file(file: &Path) -> Result<Table, String> {
+    if !file.is_file() {
+        return Err(format!("configuration file {} does not exist", file.display()));
+    }
+    let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    // Read as what it is to become too: errors of types then have a line.
+    let read = toml::from_str::<Table>(&text)
+        .and_then(|table| toml::from_str::<Config>(&text).map(|_| table));
+    read.map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");
+        let number = before.matches('\n').count() + 1;
+        let line = text.lines().nth(number - 1).unwrap_or("");
+        let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|key| is_a_key(key));
+        let key = key.map(|key| format!(", {key}")).unwrap_or_default();
+        format!("{} line {number}{key}: {}", file.display(), without_value(&error))
+    })
+}
+
+/// What is wrong, without what was given, which may be a secret.
+fn without_value(error: &toml::de::Error) -> String {
+    let message = error.message();
+    if message.starts_with("unknown field") || message.starts_with("a secret must") {
+        return message.to_owned();
+    }
+    match message.split_once("expected ") {
+        Some((_, expected)) => format!("is not what it must be, expected {expected}"),
+        None => "is not as TOML has it".to_owned(),
+    }
+}
+
+/// Whether a word is the name of a setting.
+fn is_a_key(word: &str) -> bool {
+    fn names(table: &Table, word: &str) -> bool {
+        table.iter().any(|(name, value)| {
+            name == word || value.as_table().is_some_and(|within| names(within, word))
+        })
+    }
+    Table::try_from(Config::default()).is_ok_and(|defaults| names(&defaults, word))
+}
+
+/// Whether a variable of the environment is one of ours: not those that Kubernetes sets in every
+/// pod beside a Service called qianmian.
+fn names_a_key(name: &str) -> bool {
+    let ours = name.strip_prefix(PREFIX);
+    ours.is_some_and(|key| {
+        let of_a_service = ["SERVICE_HOST", "SERVICE_PORT", "PORT"].into_iter().any(|of| {
+            key.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        });
+        !of_a_service
+    })
+}
+
+/// Sets the key that a variable names; its default says what it is read as.
+fn set_variable(table: &mut Table, defaults: &Table, name: &str, text: &str) -> Result<(), String> {
+    let key = name.strip_prefix(PREFIX).unwrap_or(name).to_ascii_lowercase();
+    let path: Vec<&str> = key.split("__").collect();
+    let known = path.iter().try_fold(None, |at: Option<&Value>, part| {
+        let within = at.map_or(Some(defaults), Value::as_table)?;
+        within.get(*part).map(Some)
+    });
+    let Some(Some(default)) = known else {
+        return Err(format!("{name}: there is no setting {}", path.join(".")));
+    };
+
+    let value = match default {
+        Value::String(_) if path.join(".") == TABLE_OR_TEXT => {
+            inline(text).unwrap_or_else(|| Value::String(text.to_owned()))
+        }
+        Value::String(_) => Value::String(text.to_owned()),
+        other => read_as(other, text)
+            .ok_or_else(|| format!("{name} must be {}, is not", article(other.type_str())))?,
+    };
+    let (last, above) = path.split_last().ok_or_else(|| format!("{name} names no setting"))?;
+    let mut at = table;
+    for part in above {
+        let within = at.entry(*part).or_insert_with(|| Value::Table(Table::new()));
+        at = within.as_table_mut().ok_or_else(|| format!("{name}: {part} is no table"))?;
+    }
+    at.insert((*last).to_owned(), value);
+    Ok(())
+}
+
+/// A text as a value of the same type as another.
+fn read_as(like: &Value, text: &str) -> Option<Value> {
+    match like {
+        Value::Float(_) => text.parse().ok().map(Value::Float),
+        Value::Integer(_) => text.parse().ok().map(Value::Integer),
+        Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+        _ => inline(text).filter(|value| value.same_type(like)),
+    }
+}
+
+/// A text as a value of a TOML file.
+fn inline(text: &str) -> Option<Value> {
+    let mut table: Table = toml::from_str(&format!("value = {text}")).ok()?;
+    table.remove("value")
+}
+
+fn article(kind: &str) -> String {
+    let vowel = kind.starts_with(['a', 'e', 'i', 'o', 'u']);
+    format!("{} {kind}", if vowel { "an" } else { "a" })
 }

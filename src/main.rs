@@ -15,8 +15,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// How long work on other threads may take to end.
 const LAST_WORK: Duration = Duration::from_secs(5);
 
+/// The allocator's setting by which freed memory goes back to the system, in milliseconds: by its
+/// own default it keeps what a burst took for as long as the process lives.
+const PURGE_DELAY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.serves() {
+        give_memory_back();
+    }
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -50,3 +57,22 @@ fn start_logging(config: &Config) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// Begins anew as the same process with the allocator's setting, which it reads before any code of
+/// ours runs; where that is refused, or it is set already, goes on.
+#[cfg(unix)]
+fn give_memory_back() {
+    use std::os::unix::process::CommandExt;
+
+    let (name, value) = PURGE_DELAY;
+    if std::env::var_os(name).is_some() {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut again = std::process::Command::new(program);
+    let error = again.args(std::env::args_os().skip(1)).env(name, value).exec();
+    eprintln!("memory is given back late: {error}");
+}
+
+#[cfg(not(unix))]
+fn give_memory_back() {}

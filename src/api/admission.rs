@@ -1,24 +1,28 @@
 //! Who gets in: no more requests than can be answered soon, and none that nobody waits
 //! for any more.
 //!
-//! A request is counted from its arrival to its answer. One too many is refused at once
-//! with RESOURCE_EXHAUSTED. One whose deadline (`grpc-timeout`) passed while it waited for
-//! a thread is dropped; one that has a deadline carries it as [`Deadline`], by which a
-//! service may choose to do less.
+//! A unary request is counted once its message is there whole, until its answer: what is still to
+//! come takes no place from others. One too many is refused at once with RESOURCE_EXHAUSTED. One
+//! whose deadline (`grpc-timeout`) passed while it waited for a thread is dropped; one that has a
+//! deadline carries it as [`Deadline`], by which a service may choose to do less.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::{Request, Response};
+use http_body_util::Full;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::status;
+use super::answer;
+use super::body::Intake;
+use super::peer::Peer;
+use super::{entries, status};
 use crate::domain::Error;
 
 /// When the caller stops waiting; an extension of its request.
@@ -34,23 +38,64 @@ impl Deadline {
 
 /// A deadline closer than this is near.
 const NEAR: Duration = Duration::from_millis(2);
+/// The most digits of a deadline that gRPC allows.
+const DIGITS: usize = 8;
+/// How often refusals are logged, at most.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Admits at most so many requests at once.
 #[derive(Debug, Clone)]
 pub struct Admission {
     most: usize,
+    intake: Intake,
     inside: Arc<AtomicUsize>,
+    refused: Arc<Refused>,
+}
+
+/// How many requests were refused, and when that was said last.
+#[derive(Debug)]
+struct Refused {
+    since: Instant,
+    count: AtomicU64,
+    /// Milliseconds after `since`.
+    said_ms: AtomicU64,
 }
 
 impl Admission {
-    /// For at most `most` requests.
-    pub fn new(most: usize) -> Self {
-        Self { most, inside: Arc::default() }
+    /// For at most `most` requests, which come in by `intake`.
+    pub fn new(most: usize, intake: Intake) -> Self {
+        let (count, said_ms) = Default::default();
+        let refused = Arc::new(Refused { since: Instant::now(), count, said_ms });
+        Self { most, intake, inside: Arc::default(), refused }
     }
 
-    fn enter(&self) -> Option<Inside> {
+    fn enter(&self) -> Result<Inside, Status> {
         let inside = Inside(self.inside.clone());
-        (self.inside.fetch_add(1, Ordering::Relaxed) < self.most).then_some(inside)
+        if self.inside.fetch_add(1, Ordering::Relaxed) < self.most {
+            return Ok(inside);
+        }
+        self.refused.note();
+        let message = format!("{} requests are at work already", self.most);
+        Err(status::from_error(Error::Overloaded(message)))
+    }
+}
+
+impl Refused {
+    /// Counts one, and says how many there were, once in a while.
+    fn note(&self) {
+        let refused = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let now_ms = self.since.elapsed().as_millis() as u64;
+        let said_ms = self.said_ms.load(Ordering::Relaxed);
+        let due = refused == 1 || now_ms >= said_ms + SAY_EVERY.as_millis() as u64;
+        let set = |at: &AtomicU64| {
+            at.compare_exchange(said_ms, now_ms.max(1), Ordering::Relaxed, Ordering::Relaxed)
+        };
+        if due && set(&self.said_ms).is_ok() {
+            tracing::warn!(
+                refused,
+                "requests are refused: too many are at work (serve.max_requests)"
+            );
+        }
     }
 }
 
@@ -78,9 +123,10 @@ pub struct Admitted<S> {
     service: S,
 }
 
-impl<S, B> Service<Request<B>> for Admitted<S>
+impl<S> Service<Request<Body>> for Admitted<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Error: Send,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -91,37 +137,70 @@ where
         self.service.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let deadline = timeout(&request).map(|timeout| Instant::now() + timeout);
-        let Some(inside) = self.admission.enter() else {
-            let most = self.admission.most;
-            let full = Error::Overloaded(format!("{most} requests are at work already"));
-            return Box::pin(async move { Ok(status::from_error(full).into_http()) });
-        };
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let deadline = timeout(&request).and_then(|timeout| Instant::now().checked_add(timeout));
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(Deadline(deadline));
         }
-        let answer = self.service.call(request);
+
+        let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+        let open = peer.begin();
+
+        // The one that is ready goes with the request.
+        let next = self.service.clone();
+        let mut service = std::mem::replace(&mut self.service, next);
+        let admission = self.admission.clone();
+        let path = request.uri().path();
+        let answers_in_stream = entries::SERVER_STREAMS.contains(&path);
+        if is_stream(path) {
+            let request = request.map(|body| Body::new(admission.intake.messages(&peer, body)));
+            let answer = service.call(request);
+            return Box::pin(async move { Ok(answer::stream(answer.await?, open)) });
+        }
+
         Box::pin(async move {
-            let _inside = inside;
+            let (parts, body) = request.into_parts();
+            let (message, held) = match admission.intake.whole(&peer, body).await {
+                Ok(whole) => whole,
+                Err(refused) => return Ok(refused.into_http()),
+            };
+            let _inside = match admission.enter() {
+                Ok(inside) => inside,
+                Err(full) => return Ok(full.into_http()),
+            };
+            let asked = service.call(Request::from_parts(parts, Body::new(Full::new(message))));
             // This runs when a thread is free, which under load is later than the arrival.
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 let late = Status::deadline_exceeded("the deadline passed in the queue");
                 return Ok(late.into_http());
             }
-            answer.await
+            let answer = asked.await?;
+            if answers_in_stream {
+                return Ok(answer::stream(answer, open));
+            }
+            let whole = answer::whole(answer, held, open).await;
+            Ok(whole.unwrap_or_else(|full| full.into_http()))
         })
     }
 }
 
-/// How long the caller waits, if it says so: digits and a unit (gRPC over HTTP2, Timeout).
+/// Whether a method takes a stream of messages: ours that do, and all that are not ours.
+fn is_stream(path: &str) -> bool {
+    !path.starts_with("/qianmian.") || entries::CLIENT_STREAMS.contains(&path)
+}
+
+/// How long the caller waits, if it says so: up to eight digits and a unit (gRPC over HTTP2,
+/// Timeout).
 fn timeout<B>(request: &Request<B>) -> Option<Duration> {
     let value = request.headers().get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > DIGITS || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
     let count: u64 = digits.parse().ok()?;
     match unit {
-        "H" => Some(Duration::from_secs(count.checked_mul(3_600)?)),
-        "M" => Some(Duration::from_secs(count.checked_mul(60)?)),
+        "H" => Some(Duration::from_secs(count * 3_600)),
+        "M" => Some(Duration::from_secs(count * 60)),
         "S" => Some(Duration::from_secs(count)),
         "m" => Some(Duration::from_millis(count)),
         "u" => Some(Duration::from_micros(count)),
@@ -136,8 +215,9 @@ mod tests {
 
     use super::*;
 
-    fn request(timeout: Option<&str>) -> Request<()> {
-        let mut request = Request::new(());
+    fn request(timeout: Option<&str>) -> Request<Body> {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = "/qianmian.v1.RecommendationService/Recommend".parse().unwrap();
         if let Some(timeout) = timeout {
             request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
         }
@@ -157,30 +237,55 @@ mod tests {
             ("100u", Some(Duration::from_micros(100))),
             ("7", None),
             ("m", None),
+            ("99999999S", Some(Duration::from_secs(99_999_999))),
+            ("99999999H", Some(Duration::from_secs(359_999_996_400))),
+            ("9223372036854775807S", None),
             ("99999999999999999999S", None),
+            ("+5S", None),
         ] {
             assert_eq!(timeout(&request(Some(value))), expected, "{value}");
         }
         assert_eq!(timeout(&request(None)), None);
     }
 
+    /// Waits for the gate where the method is Popular, and says whether the caller is in a
+    /// hurry.
+    async fn answer(request: Request<Body>, gate: Arc<tokio::sync::Notify>) -> Response<Body> {
+        let deadline = request.extensions().get::<Deadline>();
+        let hurried = deadline.is_some_and(|deadline| deadline.is_near());
+        if request.uri().path().ends_with("Popular") {
+            gate.notified().await;
+        }
+        let mut response = Response::new(Body::empty());
+        if hurried {
+            response.headers_mut().insert("grpc-status", "hurried".parse().unwrap());
+        }
+        response
+    }
+
     #[tokio::test]
     async fn one_too_many_is_refused_until_another_is_answered() {
-        let service = tower::service_fn(|request: Request<()>| async move {
-            let deadline = request.extensions().get::<Deadline>();
-            let hurried = deadline.is_some_and(|deadline| deadline.is_near());
-            let mut response = Response::new(Body::empty());
-            if hurried {
-                response.headers_mut().insert("grpc-status", "hurried".parse().unwrap());
-            }
-            Ok::<_, Infallible>(response)
+        let gate = Arc::new(tokio::sync::Notify::new());
+        let waiting = gate.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let gate = waiting.clone();
+            async move { Ok::<_, Infallible>(answer(request, gate).await) }
         });
-        let mut admitted = Admission::new(1).layer(service);
-        let first = admitted.call(request(None));
+        let intake = Intake::new(100, Duration::from_secs(5), 1_000);
+        let mut admitted = Admission::new(1, intake).layer(service);
+
+        let mut slow = request(None);
+        *slow.uri_mut() = "/qianmian.v1.RecommendationService/Popular".parse().unwrap();
+        let first = tokio::spawn(admitted.call(slow));
+        tokio::task::yield_now().await;
         assert_eq!(code(admitted.call(request(None)).await).as_deref(), Some("8"));
-        assert_eq!(code(first.await), None);
+        gate.notify_one();
+        assert_eq!(code(first.await.unwrap()), None);
+
         assert_eq!(code(admitted.call(request(Some("10S"))).await), None);
         assert_eq!(code(admitted.call(request(Some("900u"))).await).as_deref(), Some("hurried"));
         assert_eq!(code(admitted.call(request(Some("0m"))).await).as_deref(), Some("4"));
+        let far = request(Some("9223372036854775807S"));
+        assert_eq!(code(admitted.call(far).await), None);
     }
 }

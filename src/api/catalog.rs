@@ -26,7 +26,11 @@ impl CatalogApi {
         let ids = request.items.iter().map(|item| item.item_id.as_str());
         convert::batch("items", ids, |i| format!("items[{i}].item_id"))?;
         let items = request.items.into_iter().enumerate().map(|(i, given)| {
-            item(given).map_err(|v| Error::Invalid(v.within(&format!("items[{i}]"))))
+            let known = self.engine.item(&given.item_id).is_ok();
+            let id = if known { limits::id } else { limits::new_id };
+            id("item_id", &given.item_id)
+                .and_then(|()| item(given))
+                .map_err(|v| Error::Invalid(v.within(&format!("items[{i}]"))))
         });
         let receipt = self.engine.upsert_items(items.collect::<Result<_>>()?).await?;
         Ok(pb::UpsertItemsResponse { upserted: receipt.recorded as i32, offset: receipt.offset })
@@ -40,18 +44,16 @@ impl CatalogApi {
 
     fn list(&self, request: pb::ListItemsRequest) -> Result<pb::ListItemsResponse> {
         let (from, size) = convert::page(request.page_size, &request.page_token)?;
-        let (page, total) = self.engine.items(from, size);
-        let next = from + page.len();
+        let (page, next, total) = self.engine.items(from, size);
         Ok(pb::ListItemsResponse {
             items: page.into_iter().map(|(id, item)| proto(id, item)).collect(),
-            next_page_token: if next < total { next.to_string() } else { String::new() },
+            next_page_token: next.map_or_else(String::new, |next| next.to_string()),
             total_size: total as i64,
         })
     }
 }
 
 fn item(given: pb::Item) -> Result<(String, Item), Violation> {
-    limits::id("item_id", &given.item_id)?;
     let available = match pb::Availability::try_from(given.availability) {
         Ok(pb::Availability::Unspecified | pb::Availability::Available) => true,
         Ok(pb::Availability::Unavailable) => false,

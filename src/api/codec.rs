@@ -2,11 +2,12 @@
 //! mistake, and the status says so and names the field; tonic's own codec would
 //! call it an internal error.
 
+use prost::bytes::Buf;
 use tonic::codec::{Codec, DecodeBuf, Decoder};
 use tonic::{Code, Status};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
-use super::status;
+use super::{entries, status};
 use crate::domain::{Error, Violation};
 
 /// A message as it travels: not compressed, its length, itself.
@@ -30,7 +31,7 @@ impl<T, U> Default for WireCodec<T, U> {
 impl<T, U> Codec for WireCodec<T, U>
 where
     T: prost::Message + Send + 'static,
-    U: prost::Message + Default + Send + 'static,
+    U: prost::Message + prost::Name + Default + Send + 'static,
 {
     type Encode = T;
     type Decode = U;
@@ -50,11 +51,15 @@ where
 #[derive(Debug, Clone)]
 pub struct WireDecoder<U>(ProstDecoder<U>);
 
-impl<U: prost::Message + Default> Decoder for WireDecoder<U> {
+impl<U: prost::Message + prost::Name + Default> Decoder for WireDecoder<U> {
     type Item = U;
     type Error = Status;
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        // A message lies in one piece.
+        let few = entries::check(U::NAME, bytes.chunk());
+        few.map_err(|violation| status::from_error(violation.into()))?;
+
         self.0.decode(bytes).map_err(|refused| match refused.code() {
             Code::Internal => status::from_error(Error::Invalid(violation(refused.message()))),
             _ => refused,

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use super::pb;
+use crate::domain::quote::quoted;
 use crate::domain::{Violation, limits};
+use crate::engine::Page;
 use crate::model::Source;
 
 /// Checks who is asked for: a shopper, or a session; neither where something `else_known`
@@ -27,8 +29,8 @@ pub fn ids(field: &str, ids: &[String], min: usize, max: usize) -> Result<(), Vi
 /// Largest and default page of a listing.
 const PAGE: (usize, usize) = (1_000, 100);
 
-/// Where a page begins, and its size.
-pub fn page(size: i32, token: &str) -> Result<(usize, usize), Violation> {
+/// Where a page begins, and its largest size.
+pub fn page(size: i32, token: &str) -> Result<(usize, Page), Violation> {
     let size = match usize::try_from(size) {
         Ok(0) => PAGE.1,
         Ok(size) if size <= PAGE.0 => size,
@@ -40,11 +42,11 @@ pub fn page(size: i32, token: &str) -> Result<(usize, usize), Violation> {
     let from = match token {
         "" => 0,
         token => token.parse::<u32>().map_err(|_| {
-            let message = format!("must be a next_page_token, was {token:?}");
+            let message = format!("must be a next_page_token, was {}", quoted(token));
             Violation::new("page_token", message)
         })? as usize,
     };
-    Ok((from, size))
+    Ok((from, Page(size)))
 }
 
 /// Checks the number of things to write, and that none is given twice; `path` is where
@@ -58,7 +60,7 @@ pub fn batch<'a>(
     let mut seen = HashSet::new();
     for (i, id) in ids.enumerate() {
         if !seen.insert(id) {
-            let message = format!("must not repeat an id, repeats {id:?}");
+            let message = format!("must not repeat an id, repeats {}", quoted(id));
             return Err(Violation::new(path(i), message));
         }
     }

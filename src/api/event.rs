@@ -9,8 +9,13 @@ use tonic::{Request, Response, Status, Streaming};
 use super::pb::event_service_server::EventService;
 use super::status::from_error;
 use super::{convert, pb};
+use crate::domain::quote::clipped;
 use crate::domain::{Event, EventKind, Result, Violation, limits, now_ms};
 use crate::engine::{Engine, Receipt};
+
+/// Longest field and longest words of an event's error, in bytes: those of a whole batch must fit
+/// into an answer that every client takes.
+const MOST_OF_AN_ERROR: usize = 160;
 
 /// Takes behaviour in.
 #[derive(Debug, Clone)]
@@ -80,8 +85,8 @@ fn stream_answer(batches: u64, recorded: Recorded) -> pb::StreamEventsResponse {
 fn event_errors(errors: Vec<(usize, Violation)>) -> Vec<pb::EventError> {
     let error = |(index, Violation { field, message }): (usize, Violation)| pb::EventError {
         index: index as i32,
-        field,
-        message,
+        field: clipped(field, MOST_OF_AN_ERROR),
+        message: clipped(message, MOST_OF_AN_ERROR),
     };
     errors.into_iter().map(error).collect()
 }

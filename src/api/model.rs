@@ -231,7 +231,7 @@ impl ModelService for ModelApi {
         &self,
         _: Request<pb::ListModelsRequest>,
     ) -> Result<Response<pb::ListModelsResponse>, Status> {
-        let models = self.engine.models().list();
+        let models = self.engine.models().list().map_err(from_error)?;
         let models = models.into_iter().map(|manifest| model(&self.engine, manifest)).collect();
         Ok(Response::new(pb::ListModelsResponse { models }))
     }

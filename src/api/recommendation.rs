@@ -2,6 +2,8 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
@@ -17,16 +19,26 @@ use crate::engine::{Engine, RecommendRequest};
 use crate::model::{Source, Window};
 use crate::recommend::{Basis, RepeatPolicy};
 
+/// How long a reader may take nothing of a batch, unless it is said.
+const SENDING: Duration = Duration::from_secs(60);
+
 /// Answers storefronts.
 #[derive(Debug, Clone)]
 pub struct RecommendationApi {
     engine: Arc<Engine>,
+    /// How long a reader may take nothing of a batch.
+    sending: Duration,
 }
 
 impl RecommendationApi {
     /// Serves from an engine.
     pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine }
+        Self { engine, sending: SENDING }
+    }
+
+    /// The same with another patience with readers of batches.
+    pub fn sending_within(self, sending: Duration) -> Self {
+        Self { sending, ..self }
     }
 
     fn recommend(
@@ -270,8 +282,16 @@ impl RecommendationService for RecommendationApi {
         request: Request<pb::BatchRecommendRequest>,
     ) -> Result<Response<Self::BatchRecommendStream>, Status> {
         let requests = Self::batch(request.into_inner()).map_err(|v| from_error(v.into()))?;
-        let answers = ReceiverStream::new(self.engine.recommend_batch(requests));
-        Ok(Response::new(Box::pin(answers.map(answered))))
+        let batch = self.engine.recommend_batch(requests, self.sending).map_err(from_error)?;
+        let answers = ReceiverStream::new(batch.answers).map(answered);
+
+        // A stream that only ended would look complete.
+        let cut_short = tokio_stream::once(batch.complete).filter_map(|complete| {
+            let message = "the batch is cut short: nothing of it was read for too long, or the \
+                           server stops";
+            (!complete.load(Ordering::Acquire)).then(|| Err(Status::unavailable(message)))
+        });
+        Ok(Response::new(Box::pin(answers.chain(cut_short))))
     }
 }
 

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::admission::Admission;
+use super::body::Intake;
 use super::catalog::CatalogApi;
+use super::connections::{self, Bounds};
 use super::event::EventApi;
 use super::model::ModelApi;
 use super::pb;
@@ -35,8 +37,25 @@ pub struct ServeOptions {
     pub max_message_mib: usize,
     /// Requests at work at once on one connection; further ones wait.
     pub max_requests_per_connection: usize,
-    /// Requests at work at once on all connections; further ones are refused at once.
+    /// Requests at work at once on all connections, more than on one; further ones are refused
+    /// at once.
     pub max_requests: usize,
+    /// Memory in MiB for requests that are not answered yet, those that are still coming in among
+    /// them, and for answers that are not taken; one address may take a quarter of it. What is
+    /// beyond is refused.
+    pub max_incoming_mib: usize,
+    /// Seconds within which a request must come in whole, and each message of a stream.
+    pub request_seconds: u64,
+    /// Connections at once; further ones are closed.
+    pub max_connections: usize,
+    /// Connections at once from one address, fewer than in all.
+    pub max_connections_per_address: usize,
+    /// Seconds within which a connection must begin to speak HTTP/2.
+    pub handshake_seconds: u64,
+    /// Seconds after which a connection ends on which nothing is asked or answered.
+    pub idle_seconds: u64,
+    /// Seconds for which a client may take nothing of the answers that wait for it.
+    pub send_seconds: u64,
     /// How long requests under way may take to end when the server stops.
     pub drain_seconds: u64,
 }
@@ -48,10 +67,42 @@ impl Default for ServeOptions {
             max_message_mib: 16,
             max_requests_per_connection: 256,
             max_requests: 2_048,
+            max_incoming_mib: 512,
+            request_seconds: 30,
+            max_connections: 8_192,
+            max_connections_per_address: 1_024,
+            handshake_seconds: 10,
+            idle_seconds: 3_600,
+            send_seconds: 60,
             drain_seconds: 10,
         }
     }
 }
+
+impl ServeOptions {
+    /// What may come in of requests.
+    fn intake(&self) -> Intake {
+        let patience = Duration::from_secs(self.request_seconds);
+        Intake::new(self.max_message_mib << 20, patience, self.max_incoming_mib << 20)
+    }
+
+    /// Who may connect.
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            most: self.max_connections,
+            per_address: self.max_connections_per_address,
+            handshake: Duration::from_secs(self.handshake_seconds),
+            idle: Duration::from_secs(self.idle_seconds),
+            sending: Duration::from_secs(self.send_seconds),
+        }
+    }
+}
+
+/// Most bytes of a request's headers, which are kept as long as it is open.
+const MAX_HEADERS: u32 = 8 << 10;
+/// How often the server looks whether a client is still there, and how long it waits for its word.
+const PING_EVERY: Duration = Duration::from_secs(60);
+const PING_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why a server ended that was not told to.
 pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
@@ -69,6 +120,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
     announce(&health).await;
+    let writes = tokio::spawn(announce_writes(health.clone(), engine.clone()));
     let readiness = tokio::spawn(announce_models(health, engine.clone()));
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -76,18 +128,24 @@ pub async fn serve(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let limit = options.max_message_mib << 20;
-    let (stopping, stopped) = tokio::sync::oneshot::channel();
+    let sending = Duration::from_secs(options.send_seconds);
+    let bounds = connections::fit_open_files(options.bounds());
+    let (stopping, stopped) = oneshot::channel();
     let closing = engine.clone();
     let server = Server::builder()
-        .layer(Admission::new(options.max_requests))
+        .layer(Admission::new(options.max_requests, options.intake()))
         .concurrency_limit_per_connection(options.max_requests_per_connection)
-        .http2_keepalive_interval(Some(Duration::from_secs(60)))
+        .http2_max_header_list_size(MAX_HEADERS)
+        .http2_keepalive_interval(Some(PING_EVERY))
+        .http2_keepalive_timeout(Some(PING_PATIENCE))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(
-            RecommendationServiceServer::new(RecommendationApi::new(engine.clone()))
-                .max_decoding_message_size(limit),
+            RecommendationServiceServer::new(
+                RecommendationApi::new(engine.clone()).sending_within(sending),
+            )
+            .max_decoding_message_size(limit),
         )
         .add_service(
             EventServiceServer::new(EventApi::new(engine.clone())).max_decoding_message_size(limit),
@@ -102,30 +160,31 @@ pub async fn serve(
         .add_service(
             ModelServiceServer::new(ModelApi::new(engine)).max_decoding_message_size(limit),
         )
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            async move {
-                shutdown.await;
-                closing.close();
-                let _ = stopping.send(());
-            },
-        );
-    let drained_too_long = async {
-        // A dropped sender means that the server ended first.
-        if stopped.await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        tokio::time::sleep(Duration::from_secs(options.drain_seconds)).await;
-    };
+        .serve_with_incoming_shutdown(connections::accept(listener, bounds), async move {
+            shutdown.await;
+            closing.close();
+            let _ = stopping.send(());
+        });
+
     let result = tokio::select! {
         result = server => result,
-        () = drained_too_long => {
+        () = drained_too_long(stopped, options.drain_seconds) => {
             tracing::warn!(seconds = options.drain_seconds, "requests still under way are cut off");
             Ok(())
         }
     };
     readiness.abort();
+    writes.abort();
     Ok(result?)
+}
+
+/// Completes so many seconds after the server was told to stop.
+async fn drained_too_long(stopped: oneshot::Receiver<()>, seconds: u64) {
+    // A dropped sender means that the server ended first.
+    if stopped.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
 /// The log is open: everything that needs no model serves.
@@ -136,6 +195,28 @@ async fn announce(health: &HealthReporter) {
     health.set_serving::<UserServiceServer<UserApi>>().await;
     health.set_serving::<ModelServiceServer<ModelApi>>().await;
     health.set_not_serving::<RecommendationServiceServer<RecommendationApi>>().await;
+}
+
+/// What writes serves while writes are taken.
+async fn announce_writes(health: HealthReporter, engine: Arc<Engine>) {
+    let mut writes = engine.watch_writes();
+    // The engine stays to be closed once the server ends.
+    drop(engine);
+    loop {
+        let taken = *writes.borrow_and_update();
+        if taken {
+            health.set_serving::<EventServiceServer<EventApi>>().await;
+            health.set_serving::<CatalogServiceServer<CatalogApi>>().await;
+            health.set_serving::<UserServiceServer<UserApi>>().await;
+        } else {
+            health.set_not_serving::<EventServiceServer<EventApi>>().await;
+            health.set_not_serving::<CatalogServiceServer<CatalogApi>>().await;
+            health.set_not_serving::<UserServiceServer<UserApi>>().await;
+        }
+        if writes.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Recommendations serve while a model is published.

@@ -19,6 +19,7 @@ pub fn from_error(error: Error) -> Status {
         Error::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
         Error::NotReady(_) => (Code::FailedPrecondition, "NOT_READY"),
         Error::Overloaded(_) => (Code::ResourceExhausted, "OVERLOADED"),
+        Error::Full(_) => (Code::ResourceExhausted, "STORE_FULL"),
         Error::Storage(_) => (Code::Unavailable, "STORAGE"),
         Error::Import(_) => (Code::Internal, "IMPORT"),
         Error::Training(_) => (Code::Internal, "TRAINING"),

@@ -26,7 +26,11 @@ impl UserApi {
         let ids = request.users.iter().map(|user| user.user_id.as_str());
         convert::batch("users", ids, |i| format!("users[{i}].user_id"))?;
         let users = request.users.into_iter().enumerate().map(|(i, given)| {
-            user(given).map_err(|v| Error::Invalid(v.within(&format!("users[{i}]"))))
+            let known = self.engine.user(&given.user_id).is_ok();
+            let id = if known { limits::id } else { limits::new_id };
+            id("user_id", &given.user_id)
+                .and_then(|()| user(given))
+                .map_err(|v| Error::Invalid(v.within(&format!("users[{i}]"))))
         });
         let receipt = self.engine.upsert_users(users.collect::<Result<_>>()?).await?;
         Ok(pb::UpsertUsersResponse { upserted: receipt.recorded as i32, offset: receipt.offset })
@@ -55,7 +59,6 @@ impl UserApi {
 }
 
 fn user(given: pb::User) -> Result<(String, User), Violation> {
-    limits::id("user_id", &given.user_id)?;
     let consent = match pb::Consent::try_from(given.consent) {
         Ok(pb::Consent::Unspecified | pb::Consent::Given) => true,
         Ok(pb::Consent::Denied) => false,

@@ -310,7 +310,7 @@ const CHUNK: usize = 512 << 10;
 const ATTEMPTS: u64 = 5;
 
 /// The messages by which a file is pushed from `from` on. A file that cannot be read to its
-/// end ends them, which the server sees by its size.
+/// end ends them, with a warning; the server sees it by its size.
 fn parts(
     header: pb::PushHeader,
     sha256: String,
@@ -323,7 +323,9 @@ fn parts(
     let size_bytes = header.size_bytes;
     let chunks = std::iter::from_fn(move || {
         let mut data = Vec::new();
-        let read = Read::by_ref(&mut file).take(CHUNK as u64).read_to_end(&mut data).ok()?;
+        let read = Read::by_ref(&mut file).take(CHUNK as u64).read_to_end(&mut data);
+        let read = read.inspect_err(|error| tracing::warn!(%error, "the file cannot be read"));
+        let read = read.ok()?;
         let chunk = pb::PushChunk { offset, data };
         offset += read as u64;
         (read > 0).then_some(Part::Chunk(chunk))

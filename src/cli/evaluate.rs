@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{Failure, output};
 use crate::config::Config;
+use crate::domain::history::standing;
 use crate::domain::progress::{Control, Stage};
 use crate::domain::{HistoryEvent, UserIdx};
 use crate::evaluate::harness::Harness;
@@ -132,7 +133,13 @@ impl Evaluate {
         if cases.is_empty() {
             return Err("the test log asks for nobody who can be scored".into());
         }
-        let harness = Harness { events: &logs.train, snapshot: &snapshot, repeat, seed: self.seed };
+        let harness = Harness {
+            events: &logs.train,
+            snapshot: &snapshot,
+            repeat,
+            history_limit: config.recommend.history_limit,
+            seed: self.seed,
+        };
         let methods = self.methods(repeat)?;
         bar.set_length((methods.len() * cases.len()) as u64);
         let rows: Vec<Row> = methods
@@ -163,6 +170,7 @@ impl Evaluate {
             events,
             start: config.train.settings,
             served: false,
+            defaults: config.train.settings,
             pushed: Default::default(),
             seed: self.seed,
             control,
@@ -178,7 +186,7 @@ impl Evaluate {
         let material = Material::new(events);
         let trained = train(&material, &tuned.settings, &sources, self.seed, control)?;
         let manifest =
-            Manifest { newest_ms: events.newest_ms(), seed: self.seed, ..Manifest::default() };
+            Manifest { newest_ms: events.as_of_ms(), seed: self.seed, ..Manifest::default() };
         let repeat = match task {
             Task::NextBasket(repeat)
                 if repeat.resolved(&tuned.settings) == RepeatPolicy::ExcludePurchased =>
@@ -206,7 +214,8 @@ impl Evaluate {
                 continue;
             }
             let masked = self.seen == Seen::Mask;
-            let seen = |item| masked && history.iter().any(|e| e.item == item);
+            let bought = if masked { standing(history) } else { Vec::new() };
+            let seen = |item: u32| bought.binary_search(&item).is_ok();
             let wanted = test.of(user).iter().map(|e| e.item).filter(|&item| !seen(item));
             let (known, new): (Vec<_>, Vec<_>) =
                 wanted.partition(|&item| (item as usize) < logs.known_items);

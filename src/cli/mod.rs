@@ -60,6 +60,10 @@ struct Common {
     /// Data folder [default: qianmian-data]
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Go on, once, without what lost files of the log held: their events are gone, and models
+    /// that were made of later ones are set aside
+    #[arg(long, global = true)]
+    accept_log_loss: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -87,6 +91,7 @@ impl Cli {
         if let Some(data) = &self.common.data {
             config.data.clone_from(data);
         }
+        config.log.accept_loss = self.common.accept_log_loss;
         if let Verb::Serve(serve) = &self.verb {
             serve.configure(&mut config);
         } else {
@@ -97,6 +102,11 @@ impl Cli {
             }
         }
         Ok(config)
+    }
+
+    /// Whether the verb is a server, which lives long.
+    pub fn serves(&self) -> bool {
+        matches!(self.verb, Verb::Serve(_))
     }
 
     /// Runs the verb.

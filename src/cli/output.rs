@@ -6,8 +6,10 @@ use serde::Serialize;
 use super::Failure;
 use super::backend::Backend;
 use crate::api::pb;
+use crate::domain::quote::printable;
 
-/// A table without ornaments; columns named in `right` are aligned right.
+/// A table without ornaments; columns named in `right` are aligned right. What would steer a
+/// terminal is not printed: titles and ids come from outside.
 pub fn table(header: &[&str], right: &[&str], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -19,7 +21,7 @@ pub fn table(header: &[&str], right: &[&str], rows: Vec<Vec<String>>) -> Table {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table.add_rows(rows);
+    table.add_rows(rows.iter().map(|row| row.iter().map(|cell| printable(cell))));
     table
 }
 

@@ -3,7 +3,11 @@
 
 use thiserror::Error;
 
+use super::quote::{clipped, quoted};
 use super::{Check, Verdict};
+
+/// Longest path of a field, and longest words about it, in bytes.
+const MOST_BYTES: usize = 600;
 
 /// A field that breaks a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +20,13 @@ pub struct Violation {
 
 impl Violation {
     /// A violation of `field`; `message` names the limit and what was given.
+    ///
+    /// Both are cut where they are long: what is quoted of a request never makes an answer large.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into() }
+        Self {
+            field: clipped(field.into(), MOST_BYTES),
+            message: clipped(message.into(), MOST_BYTES),
+        }
     }
 
     /// The same violation, seen from the message that holds the field.
@@ -40,7 +49,7 @@ pub enum Error {
     #[error("{0}")]
     Invalid(Violation),
     /// The named thing does not exist.
-    #[error("{kind} {id:?} is not known")]
+    #[error("{kind} {} is not known", quoted(id))]
     NotFound {
         /// "item", "user", "model", "training", "push".
         kind: &'static str,
@@ -53,6 +62,9 @@ pub enum Error {
     /// More work is waiting than the bounded queues take; try again later.
     #[error("{0}")]
     Overloaded(String),
+    /// The store is as large as it may become.
+    #[error("{0}")]
+    Full(String),
     /// The data folder is in use, damaged, or from a newer version.
     #[error("{0}")]
     Storage(String),

@@ -134,13 +134,15 @@ impl Event {
 
     /// Checks every limit; the violation names the field.
     pub fn validate(&self, now_ms: i64) -> Result<(), Violation> {
-        limits::id("user_id", &self.user_id)?;
-        limits::id("item_id", &self.item_id)?;
+        limits::new_id("user_id", &self.user_id)?;
+        limits::new_id("item_id", &self.item_id)?;
         limits::time("time", self.time_ms, now_ms)?;
         limits::number("quantity", self.quantity, f64::MIN_POSITIVE, limits::MAX_QUANTITY)
             .map_err(|_| {
-                let message =
-                    format!("must be greater than 0, up to 1000000000, was {}", self.quantity);
+                let message = format!(
+                    "must be greater than 0, up to 1000000000, was {}",
+                    limits::figure(self.quantity)
+                );
                 Violation::new("quantity", message)
             })?;
         if let Some(price) = self.price {
@@ -156,7 +158,7 @@ impl Event {
             ("recommendation_id", &self.recommendation_id),
             ("channel", &self.channel),
         ] {
-            limits::text(field, value, limits::MAX_ID_BYTES)?;
+            limits::optional_id(field, value)?;
         }
         Ok(())
     }

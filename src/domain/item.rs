@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::quote::quoted;
 use super::{Violation, limits};
 
 /// An item of the catalogue; its id lives in the vocabulary.
@@ -81,22 +82,26 @@ impl Item {
     /// Checks every limit; the violation names the field.
     pub fn validate(&self) -> Result<(), Violation> {
         limits::text("title", &self.title, limits::MAX_TITLE_BYTES)?;
-        limits::text("brand", &self.brand, limits::MAX_ID_BYTES)?;
+        limits::optional_id("brand", &self.brand)?;
         if let Some(price) = self.price {
             limits::number("price", price, 0.0, limits::MAX_PRICE)?;
         }
         limits::count("categories", self.categories.len(), 0, limits::MAX_CATEGORIES)?;
         for (i, category) in self.categories.iter().enumerate() {
-            limits::id(&format!("categories[{i}]"), category)?;
+            limits::new_id(&format!("categories[{i}]"), category)?;
         }
         limits::count("tags", self.tags.len(), 0, limits::MAX_TAGS)?;
         for (i, tag) in self.tags.iter().enumerate() {
-            limits::id(&format!("tags[{i}]"), tag)?;
+            limits::new_id(&format!("tags[{i}]"), tag)?;
         }
         limits::count("attributes", self.attributes.len(), 0, limits::MAX_TAGS)?;
         for (key, value) in &self.attributes {
-            limits::id("attributes key", key)?;
-            limits::text(&format!("attributes[{key:?}]"), value, limits::MAX_ATTRIBUTE_BYTES)?;
+            limits::new_id("attributes key", key)?;
+            limits::text(
+                &format!("attributes[{}]", quoted(key)),
+                value,
+                limits::MAX_ATTRIBUTE_BYTES,
+            )?;
         }
         self.validity.validate()
     }

@@ -2,6 +2,7 @@
 //! The api and the importer use the same checks, so a limit has one value.
 
 use super::Violation;
+use super::quote::quoted;
 
 /// Longest external id in bytes.
 pub const MAX_ID_BYTES: usize = 256;
@@ -40,19 +41,34 @@ pub const MAX_PRICE: f64 = 1e12;
 /// How far ahead of the clock an event's time may be.
 pub const MAX_AHEAD_MS: i64 = super::DAY_MS;
 
-/// Checks that an id holds 1 to [`MAX_ID_BYTES`] bytes and no control character.
+/// Checks that an id that something is looked up by holds 1 to [`MAX_ID_BYTES`] bytes and no
+/// control character.
 pub fn id(field: &str, value: &str) -> Result<(), Violation> {
     if value.is_empty() {
         return Err(Violation::new(field, "must hold 1 to 256 bytes, is empty"));
     }
     text(field, value, MAX_ID_BYTES)?;
     if value.chars().any(char::is_control) {
-        return Err(Violation::new(
-            field,
-            format!("must hold no control character, was {value:?}"),
-        ));
+        let message = format!("must hold no control character, was {}", quoted(value));
+        return Err(Violation::new(field, message));
     }
     Ok(())
+}
+
+/// The same of an id that is to be stored, which has no white space at its ends either: two ids
+/// that look the same are the same. What earlier versions stored can still be looked up.
+pub fn new_id(field: &str, value: &str) -> Result<(), Violation> {
+    id(field, value)?;
+    if value.trim().len() != value.len() {
+        let message = format!("must not begin or end with white space, was {}", quoted(value));
+        return Err(Violation::new(field, message));
+    }
+    Ok(())
+}
+
+/// The same of an id that may be left out.
+pub fn optional_id(field: &str, value: &str) -> Result<(), Violation> {
+    if value.is_empty() { Ok(()) } else { new_id(field, value) }
 }
 
 /// Checks that a text holds at most `max` bytes.
@@ -77,9 +93,19 @@ pub fn count(field: &str, len: usize, min: usize, max: usize) -> Result<(), Viol
 /// Checks that a number is finite and within `min..=max`.
 pub fn number(field: &str, value: f64, min: f64, max: f64) -> Result<(), Violation> {
     if !(min..=max).contains(&value) {
-        return Err(Violation::new(field, format!("must be {min} to {max}, was {value}")));
+        let message = format!("must be {min} to {max}, was {}", figure(value));
+        return Err(Violation::new(field, message));
     }
     Ok(())
+}
+
+/// A number in few digits, whatever its size.
+pub fn figure(value: f64) -> String {
+    if value == 0.0 || (1e-6..1e15).contains(&value.abs()) || !value.is_finite() {
+        value.to_string()
+    } else {
+        format!("{value:e}")
+    }
 }
 
 /// Checks that a time lies between 1970 and one day ahead of `now_ms`.
@@ -121,6 +147,15 @@ mod tests {
             (id("user_id", ""), "user_id: must hold 1 to 256 bytes, is empty"),
             (id("user_id", &"x".repeat(257)), "user_id: must hold at most 256 bytes, holds 257"),
             (id("item_id", "a\nb"), "item_id: must hold no control character, was \"a\\nb\""),
+            (
+                new_id("item_id", "a "),
+                "item_id: must not begin or end with white space, was \"a \"",
+            ),
+            (
+                optional_id("channel", "a\0"),
+                "channel: must hold no control character, was \"a\\0\"",
+            ),
+            (number("price", 1e300, 0.0, 9.0), "price: must be 0 to 9, was 1e300"),
             (count("events", 0, 1, 10), "events: must have 1 to 10 entries, has 0"),
             (number("price", f64::NAN, 0.0, 9.0), "price: must be 0 to 9, was NaN"),
             (time("time", -1, 0), "time: must not be before 1970, was -1 ms since then"),

@@ -11,6 +11,8 @@ pub mod kernels;
 pub mod limits;
 pub mod price;
 pub mod progress;
+pub mod quote;
+pub mod secret;
 pub mod topk;
 pub mod user;
 
@@ -21,6 +23,7 @@ pub use hex::hex;
 pub use history::HistoryEvent;
 pub use item::{Item, Validity};
 pub use price::Price;
+pub use secret::Secret;
 pub use user::User;
 
 /// A user's dense internal id: assigned in log order, never reused.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::quote::quoted;
 use super::{Violation, limits};
 
 /// A shopper; their id lives in the vocabulary.
@@ -39,8 +40,8 @@ impl User {
 pub fn attributes(given: &BTreeMap<String, String>) -> Result<(), Violation> {
     limits::count("attributes", given.len(), 0, limits::MAX_TAGS)?;
     for (name, value) in given {
-        limits::id("attributes key", name)?;
-        limits::id(&format!("attributes[{name:?}]"), value)?;
+        limits::new_id("attributes key", name)?;
+        limits::new_id(&format!("attributes[{}]", quoted(name)), value)?;
     }
     Ok(())
 }

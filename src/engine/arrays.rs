@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::io::{Read, Seek};
 
-use crate::domain::{Result, Violation};
+use crate::domain::Result;
 use crate::matrix::Csr;
 use crate::model::Ranking;
-use crate::model::push_reader::PushReader;
+use crate::model::push_reader::{PushError, PushReader};
 use crate::model::pushed::UserVectors;
 
 /// Lengths of vectors, and scores, from one over this to this: sums of more or less are no
@@ -76,7 +76,7 @@ fn each_row<R: Read + Seek>(
     width: usize,
     faults: &mut Faults,
     mut take: impl FnMut(usize, &[f32], f32),
-) -> Result<(), Violation> {
+) -> Result<(), PushError> {
     let (mut row, mut at) = (Vec::with_capacity(width), 0);
     file.floats(name, |value| {
         row.push(value);

@@ -83,7 +83,7 @@ impl State {
         if now.manifest.generation == base.manifest.generation {
             snapshot.parts.prepared = Arc::new(prepared.unwrap_or_default());
         }
-        let generation = self.models.next_generation();
+        let generation = self.models.next_generation()?;
         snapshot.manifest.generation = generation;
         if let Some(lineage) = &mut snapshot.manifest.pushed {
             lineage.generation = generation;
@@ -123,16 +123,25 @@ impl State {
     /// Renews the pushed models that wait or answer some, and were put beside what was trained
     /// on records of which `concerns` says so. Without lists made ahead: a start of the store
     /// would wait for them.
-    pub(super) fn renew_waiting(&self, concerns: impl Fn(&Manifest) -> bool) {
-        for manifest in self.models.list().into_iter().filter(|m| m.is_pushed() && concerns(m)) {
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses: not all may be renewed then.
+    pub(super) fn renew_waiting(&self, concerns: impl Fn(&Manifest) -> bool) -> Result<()> {
+        for manifest in self.models.list()?.into_iter().filter(|m| m.is_pushed() && concerns(m)) {
             let generation = manifest.generation;
             let role = self.models.role(generation);
-            if matches!(role, Role::Staged | Role::Shadow(_) | Role::Canary(_))
-                && let Err(error) = self.renew(generation, role, None)
-            {
+            if !matches!(role, Role::Staged | Role::Shadow(_) | Role::Canary(_)) {
+                continue;
+            }
+            if let Err(error) = self.renew(generation, role, None) {
+                // What is damaged cannot be renewed, ever; all else can be tried again.
+                if self.models.is_whole(generation)? {
+                    return Err(error);
+                }
                 tracing::warn!(generation, %error, "a pushed model could not be renewed");
             }
         }
+        Ok(())
     }
 
     /// Lists for those who were there last, as many as can be made in so many seconds. They are

@@ -2,21 +2,20 @@
 //! one flush, then applies it to live state, then acknowledges. So the order
 //! of the log is the order of live state, and ids are assigned in log order.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use indexmap::IndexSet;
-use parking_lot::RwLock;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::State;
+use super::budget::Budget;
 use super::lag::Lag;
+use super::staged::Staged;
 use crate::domain::{Error, Event, Item, Offset, Result, User, Violation};
-use crate::live::{Known, Vocabulary};
-use crate::store::{BlockBuilder, Log, Record, StoredEvent};
+use crate::live::Known;
+use crate::store::{Log, Record};
 
 /// Batches that may wait; one more is refused.
 const QUEUE: usize = 256;
@@ -45,6 +44,8 @@ pub enum Write {
     Erase(String, i64),
     /// Nothing to record: what was recorded before is to be in files no longer written to.
     Seal,
+    /// Nothing to record: what was recorded before is to be on disk, whatever the durability.
+    Flush,
 }
 
 /// A write is durable and in force.
@@ -85,6 +86,8 @@ struct Request {
 pub(super) struct Committer {
     queue: Option<mpsc::Sender<Request>>,
     waiting_bytes: Arc<AtomicUsize>,
+    /// Whether writes are taken.
+    takes_writes: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -92,12 +95,26 @@ impl Committer {
     pub(super) fn start(log: Log, known: Known, state: Arc<State>) -> Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let waiting = waiting_bytes.clone();
+        let takes_writes = watch::Sender::new(true);
+        let worker = Worker {
+            log,
+            known,
+            waiting_bytes: waiting_bytes.clone(),
+            takes_writes: takes_writes.clone(),
+            failing: None,
+            budget: Budget::new(state.limits.memory_mib),
+            state,
+        };
         let thread = std::thread::Builder::new()
             .name("committer".into())
-            .spawn(move || run(log, known, &state, requests, &waiting))
+            .spawn(move || worker.run(requests))
             .map_err(|e| Error::Storage(format!("the committer's thread does not start: {e}")))?;
-        Ok(Self { queue: Some(queue), waiting_bytes, thread: Some(thread) })
+        Ok(Self { queue: Some(queue), waiting_bytes, takes_writes, thread: Some(thread) })
+    }
+
+    /// Whether writes are taken, and every change to come.
+    pub(super) fn watch(&self) -> watch::Receiver<bool> {
+        self.takes_writes.subscribe()
     }
 
     pub(super) async fn write(&self, write: Write) -> Result<Receipt> {
@@ -165,44 +182,115 @@ fn closed() -> Error {
     Error::Storage("the store is shutting down".to_owned())
 }
 
-fn run(
-    mut log: Log,
-    mut known: Known,
-    state: &State,
-    mut requests: mpsc::Receiver<Request>,
-    waiting_bytes: &AtomicUsize,
-) {
-    let mut lag = Lag::default();
-    while let Some(first) = requests.blocking_recv() {
-        let (mut records, mut bytes) = (first.write.len(), first.bytes);
-        let mut group = vec![first];
-        // What follows an erasure may bring the same name again, for another idx.
-        let ends = |group: &[Request]| matches!(group.last(), Some(r) if r.write.ends_group());
-        while records < GROUP_RECORDS && bytes < GROUP_BYTES && !ends(&group) {
-            let Ok(next) = requests.try_recv() else { break };
-            records += next.write.len();
-            bytes += next.bytes;
-            group.push(next);
+/// What the thread works with.
+struct Worker {
+    log: Log,
+    known: Known,
+    state: Arc<State>,
+    waiting_bytes: Arc<AtomicUsize>,
+    takes_writes: watch::Sender<bool>,
+    /// Why the last group failed; none where it did not.
+    failing: Option<String>,
+    budget: Budget,
+}
+
+impl Worker {
+    fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut lag = Lag::default();
+        while let Some(first) = requests.blocking_recv() {
+            let (mut records, mut bytes) = (first.write.len(), first.bytes);
+            let mut group = vec![first];
+            // What follows an erasure may bring the same name again, for another idx.
+            let ends = |group: &[Request]| matches!(group.last(), Some(r) if r.write.ends_group());
+            while records < GROUP_RECORDS && bytes < GROUP_BYTES && !ends(&group) {
+                let Ok(next) = requests.try_recv() else { break };
+                records += next.write.len();
+                bytes += next.bytes;
+                group.push(next);
+            }
+
+            let outcome = self.commit(&group);
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.report(&outcome);
+            if outcome.is_ok() {
+                group.iter().for_each(|request| lag.note(request.arrived));
+            }
+            acknowledge(group, outcome);
         }
-        let outcome = commit(&mut log, &mut known, state, &group);
-        waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        if outcome.is_ok() {
-            group.iter().for_each(|request| lag.note(request.arrived));
+    }
+
+    /// Says once when writes begin to fail, and once when they are taken again.
+    fn report(&mut self, outcome: &Result<Vec<Result<Receipt>>>) {
+        let failing = outcome.as_ref().err().map(Error::to_string);
+        if failing == self.failing {
+            return;
         }
-        acknowledge(group, outcome);
+        match (&failing, self.log.poison()) {
+            (None, _) => tracing::info!("writes are taken again"),
+            // What follows says that an earlier write failed: this one.
+            (Some(_), Some(_)) if !*self.takes_writes.borrow() => {}
+            (Some(error), Some(_)) => {
+                tracing::error!(error, "a write failed, and none is taken until a restart");
+            }
+            (Some(error), None) => {
+                tracing::error!(error, "writes fail; nothing of them is in force");
+            }
+        }
+        self.takes_writes.send_if_modified(|takes| {
+            std::mem::replace(takes, self.log.poison().is_none()) != *takes
+        });
+        self.failing = failing;
+    }
+
+    /// Log, then live state; the receipt of every request that was not refused for itself. On
+    /// failure nothing is changed.
+    fn commit(&mut self, group: &[Request]) -> Result<Vec<Result<Receipt>>> {
+        let Self { log, known, state, budget, .. } = self;
+        for request in group {
+            match request.write {
+                Write::Seal => log.roll()?,
+                Write::Flush => log.flush()?,
+                _ => {}
+            }
+        }
+
+        let mark = known.mark();
+        let mut staged = Staged::new(state, budget.check());
+        for request in group {
+            staged.add(&request.write, known, log.next_offset());
+        }
+        if staged.records.is_empty() {
+            return Ok(staged.receipts);
+        }
+
+        let written = log.append(&staged.block).and_then(|first| log.commit().map(|()| first));
+        let first = written.inspect_err(|_| known.forget_since(mark))?;
+        staged.users.publish(&state.live.users);
+        staged.items.publish(&state.live.items);
+
+        // Before the first model there is nothing that pairs could be newer than.
+        let trained = state.models.generation() > 0;
+        for (offset, record) in (first..).zip(&staged.records) {
+            state.live.apply(offset, record);
+            if let Record::Event(event) = record
+                && trained
+            {
+                state.live.note_pairs(offset, event);
+            }
+        }
+        Ok(staged.receipts)
     }
 }
 
-fn acknowledge(group: Vec<Request>, outcome: Result<Vec<Receipt>>) {
+fn acknowledge(group: Vec<Request>, outcome: Result<Vec<Result<Receipt>>>) {
     match outcome {
         Ok(receipts) => {
             for (request, receipt) in group.into_iter().zip(receipts) {
                 // A caller that has gone away has its write all the same.
-                let _ = request.reply.send(Ok(receipt));
+                let _ = request.reply.send(receipt);
             }
         }
         Err(error) => {
-            tracing::error!(%error, "a group of writes failed; nothing of it is in force");
             for request in group {
                 let _ = request.reply.send(Err(Error::Storage(error.to_string())));
             }
@@ -210,189 +298,19 @@ fn acknowledge(group: Vec<Request>, outcome: Result<Vec<Receipt>>) {
     }
 }
 
-/// Log, then live state. On failure nothing is changed.
-fn commit(
-    log: &mut Log,
-    known: &mut Known,
-    state: &State,
-    group: &[Request],
-) -> Result<Vec<Receipt>> {
-    if group.iter().any(|request| matches!(request.write, Write::Seal)) {
-        log.roll()?;
-    }
-    let mark = known.mark();
-    let mut staged = Staged::new(state);
-    for request in group {
-        staged.add(&request.write, known, log.next_offset());
-    }
-    if staged.records.is_empty() {
-        return Ok(staged.receipts);
-    }
-    match log.append(&staged.block).and_then(|first| log.commit().map(|()| first)) {
-        Ok(first) => {
-            staged.users.publish(&state.live.users);
-            staged.items.publish(&state.live.items);
-            // Before the first model there is nothing that pairs could be newer than.
-            let trained = state.models.generation() > 0;
-            for (offset, record) in (first..).zip(&staged.records) {
-                state.live.apply(offset, record);
-                if let Record::Event(event) = record
-                    && trained
-                {
-                    state.live.note_pairs(offset, event);
-                }
-            }
-            Ok(staged.receipts)
-        }
-        Err(error) => {
-            known.forget_since(mark);
-            Err(error.into())
-        }
-    }
-}
-
-/// A group on its way to the log.
-struct Staged<'g> {
-    block: BlockBuilder,
-    records: Vec<Record<'g>>,
-    receipts: Vec<Receipt>,
-    users: Names<'g>,
-    items: Names<'g>,
-}
-
-impl<'g> Staged<'g> {
-    fn new(state: &'g State) -> Self {
-        Self {
-            block: BlockBuilder::default(),
-            records: Vec::new(),
-            receipts: Vec::new(),
-            users: Names::new(&state.live.users),
-            items: Names::new(&state.live.items),
-        }
-    }
-
-    fn add(&mut self, write: &'g Write, known: &mut Known, base: Offset) {
-        let (before, mut duplicates) = (self.records.len(), 0);
-        match write {
-            Write::Events(events) => duplicates = self.add_events(events, known),
-            Write::Imported(digest, events) => {
-                duplicates = self.add_events(events, known);
-                self.push(Record::Imported(*digest));
-            }
-            Write::Items(items) => {
-                for (id, item) in items {
-                    let idx = self.items.intern(id, |id| self.block.define_item(id));
-                    self.push(Record::Item(idx, Cow::Borrowed(item)));
-                }
-            }
-            Write::Users(users) => {
-                for (id, user) in users {
-                    let idx = self.users.intern(id, |id| self.block.define_user(id));
-                    self.push(Record::User(idx, Cow::Borrowed(user)));
-                }
-            }
-            Write::Erase(id, time_ms) => {
-                if let Some(idx) = self.users.get(id) {
-                    self.push(Record::Erased(idx, *time_ms));
-                }
-            }
-            Write::Seal => {}
-        }
-        self.receipts.push(Receipt {
-            recorded: self.records.len() - before,
-            duplicates,
-            offset: base + self.records.len() as Offset,
-        });
-    }
-
-    /// Stages events that are not known yet; returns how many are.
-    fn add_events(&mut self, events: &'g [Event], known: &mut Known) -> usize {
-        let mut duplicates = 0;
-        for event in events {
-            if !known.remember(&event.event_id) {
-                duplicates += 1;
-                continue;
-            }
-            let user = self.users.intern(&event.user_id, |id| self.block.define_user(id));
-            let item = self.items.intern(&event.item_id, |id| self.block.define_item(id));
-            self.push(Record::Event(stored(event, user, item)));
-        }
-        duplicates
-    }
-
-    fn push(&mut self, record: Record<'g>) {
-        self.block.push(&record);
-        self.records.push(record);
-    }
-}
-
-/// A vocabulary with the names that a group brings, which nobody else sees
-/// before they are durable. Only this thread adds to the vocabulary.
-struct Names<'g> {
-    known: &'g RwLock<Vocabulary>,
-    first_new: u32,
-    new: IndexSet<&'g str, ahash::RandomState>,
-}
-
-impl<'g> Names<'g> {
-    fn new(known: &'g RwLock<Vocabulary>) -> Self {
-        Self { known, first_new: known.read().len() as u32, new: IndexSet::default() }
-    }
-
-    fn intern(&mut self, id: &'g str, define: impl FnOnce(&str)) -> u32 {
-        if let Some(idx) = self.known.read().get(id) {
-            return idx;
-        }
-        let (place, new) = self.new.insert_full(id);
-        if new {
-            define(id);
-        }
-        self.first_new + place as u32
-    }
-
-    fn get(&self, id: &str) -> Option<u32> {
-        let new = || self.new.get_index_of(id).map(|place| self.first_new + place as u32);
-        self.known.read().get(id).or_else(new)
-    }
-
-    fn publish(&self, vocabulary: &RwLock<Vocabulary>) {
-        let mut vocabulary = vocabulary.write();
-        self.new.iter().for_each(|id| {
-            vocabulary.intern(id);
-        });
-    }
-}
-
-fn stored(event: &Event, user: u32, item: u32) -> StoredEvent<'_> {
-    StoredEvent {
-        user,
-        item,
-        kind: event.kind,
-        time_ms: event.time_ms,
-        quantity: event.quantity,
-        price: event.price,
-        rating: event.rating,
-        event_id: &event.event_id,
-        basket_id: &event.basket_id,
-        session_id: &event.session_id,
-        recommendation_id: &event.recommendation_id,
-        channel: &event.channel,
-    }
-}
-
 impl Write {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Write::Events(events) => events.len(),
             Write::Items(items) => items.len(),
             Write::Imported(_, events) => events.len() + 1,
             Write::Users(users) => users.len(),
             Write::Erase(..) => 1,
-            Write::Seal => 0,
+            Write::Seal | Write::Flush => 0,
         }
     }
 
-    fn ends_group(&self) -> bool {
+    pub(super) fn ends_group(&self) -> bool {
         matches!(self, Write::Erase(..))
     }
 
@@ -405,7 +323,7 @@ impl Write {
             Write::Items(items) => items.iter().map(|(id, item)| id.len() + item.bytes()).sum(),
             Write::Users(users) => users.iter().map(|(id, user)| id.len() + user.bytes()).sum(),
             Write::Erase(id, _) => id.len(),
-            Write::Seal => 0,
+            Write::Seal | Write::Flush => 0,
         }
     }
 }

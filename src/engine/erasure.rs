@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::State;
 use super::committer::{Committer, Write};
-use crate::domain::Result;
 use crate::domain::progress::Control;
+use crate::domain::{Error, Offset, Result};
 use crate::model::Snapshot;
 use crate::store::compact;
 
@@ -31,38 +31,53 @@ pub(super) fn rewrite_log(
     Ok(())
 }
 
-/// Whether a user is erased of whom the log's files, or the model that answers, may know.
+/// Whether a user is erased of whom the log's files, or a model, may know.
 pub(super) fn is_owed(state: &State) -> bool {
     let erasures = state.live.erasures.read();
     let active = state.models.active();
     erasures.has_in_files()
+        || erasures.may_be_in_models()
         || active.is_some_and(|model| Some(model.manifest.offset) <= erasures.newest())
 }
 
 /// Removes the models that may know a user who was erased since they were trained; pushed ones
-/// that wait or answer some are put beside what answers now first, without the user. The one
-/// that answers stays even where somebody was erased while it was trained: the training for
-/// them comes next.
+/// that wait or answer some are put beside what answers now first, without the user. Until a model
+/// answers that knows none of them, all stay, as the one that answers does: the training for them
+/// comes next. Where the disk refuses, a later training tries again.
 pub(super) fn remove_models(state: &State) {
-    let newest = state.live.erasures.read().newest();
-    if let Some(newest) = newest {
-        let clean = |model: Arc<Snapshot>| model.manifest.offset > newest;
-        if state.models.active().is_some_and(clean) {
-            state.renew_waiting(|manifest| manifest.offset <= newest);
-        }
-        // Not one that is on disk and about to get its role.
-        let _assembling = state.assembling.lock();
-        state.models.remove_idle(|offset| offset <= newest);
+    let Some(newest) = state.live.erasures.read().newest() else { return };
+    let clean = |model: Arc<Snapshot>| model.manifest.offset > newest;
+    if !state.models.active().is_some_and(clean) {
+        return;
+    }
+    let renewed = state.renew_waiting(|manifest| manifest.offset <= newest);
+    remove_idle(state, renewed, newest);
+}
+
+fn remove_idle(state: &State, renewed: Result<()>, newest: Offset) {
+    // Not one that is on disk and about to get its role.
+    let _assembling = state.assembling.lock();
+    let removed = renewed.and_then(|()| state.models.remove_idle(|offset| offset <= newest));
+    match removed {
+        Ok(()) => state.live.erasures.write().note_in_models(false),
+        Err(error) => note_left(state, &error),
     }
 }
 
 /// The same with the one that answers: nothing is left to train on, so no later model will
 /// replace it.
 pub(super) fn remove_last_model(state: &State) {
-    remove_models(state);
-    let newest = state.live.erasures.read().newest();
+    let Some(newest) = state.live.erasures.read().newest() else { return };
+    remove_idle(state, Ok(()), newest);
     let active = state.models.active();
-    if active.is_some_and(|model| Some(model.manifest.offset) <= newest) {
-        state.models.remove_active();
+    if active.is_some_and(|model| model.manifest.offset <= newest)
+        && let Err(error) = state.models.remove_active()
+    {
+        note_left(state, &error);
     }
+}
+
+fn note_left(state: &State, error: &Error) {
+    tracing::warn!(%error, "models that may know an erased user stay until the next training");
+    state.live.erasures.write().note_in_models(true);
 }

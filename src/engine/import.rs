@@ -74,10 +74,15 @@ impl Engine {
         on_refusal: OnRefusal<'_>,
     ) -> Result<()> {
         let _hold = self.trainer().hold();
-        match content {
+        let before = self.live().ahead_ms();
+        let outcome = match content {
             Content::Events => EventImport::new(self, preset, report).run(reader, on_refusal),
             Content::Items => self.import_items(reader, report, on_refusal),
+        };
+        if self.live().ahead_ms() > before {
+            super::warn_if_ahead(self.live());
         }
+        outcome
     }
 
     fn import_items(

@@ -2,10 +2,10 @@
 //! behind one façade. What the api and the cli call; knows nothing of either.
 //!
 //! - [`options`]: its part of the configuration
-//! - [`committer`]: the one thread that writes: log, then live state, then ack; [`lag`]: how
-//!   long that takes
+//! - [`committer`]: the one thread that writes what is [`staged`]: log, then live state, then ack; [`lag`]: how
+//!   long that takes; [`budget`]: in how much memory
 //! - [`trainer`]: the one thread that trains, and when; [`training`]: what it does then;
-//!   [`timeline`]: how long that takes
+//!   [`timeline`]: how long that takes; [`lists`]: for models that came without
 //! - [`erasure`]: what a training does first: rewrites the log without erased users
 //! - [`users`], [`pseudonyms`]: users as data, and their names in the store
 //! - [`import`]: files of rows, written in chunks that are known again
@@ -14,24 +14,30 @@
 //!   server trained
 //! - [`shadow`]: a model that is compared and not shown; [`comparison`]: how lists differ
 //! - [`query`]: the read side: ids to idx, one snapshot, `recommend`, idx to ids
-//! - [`models`]: which snapshot answers now, and which are kept
+//! - [`models`]: which snapshot answers now ([`published`]), and which are kept
+//! - [`page`]: how long a page of a listing is
 
 mod arrays;
 mod background;
 pub mod batch;
 mod beside;
+mod budget;
 pub mod committer;
 mod comparison;
 mod erasure;
 mod gate;
 pub mod import;
 mod lag;
+mod lists;
 pub mod models;
 pub mod options;
+pub mod page;
 pub mod pseudonyms;
+mod published;
 mod push;
 pub mod query;
 mod shadow;
+mod staged;
 mod timeline;
 pub mod trainer;
 mod training;
@@ -43,14 +49,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use committer::{Pending, Receipt, Write};
 pub use comparison::Comparison;
 pub use models::Models;
 pub use options::{
-    LogOptions, ModelOptions, PrivacyOptions, PushOptions, RecommendOptions, TrainOptions,
+    LimitOptions, LogOptions, ModelOptions, PrivacyOptions, PushOptions, RecommendOptions,
+    TrainOptions,
 };
+pub use page::Page;
 pub use push::PushRequest;
 pub use query::{Answer, RecommendRequest};
 
@@ -63,7 +71,7 @@ use crate::live::{Known, Live};
 use crate::model::{Manifest, Role};
 use crate::recommend::Scratch;
 use crate::recommend::prepared::Wanted;
-use crate::store::{Entry, Log, Record, StoreFolder, replay};
+use crate::store::{Entry, Log, Opening, Record, StoreFolder, replay};
 use committer::Committer;
 use options::EngineOptions;
 use pseudonyms::Pseudonyms;
@@ -90,6 +98,8 @@ pub struct Engine {
     /// Held while a pushed model is checked.
     checking: Mutex<()>,
     shadow: Shadow,
+    /// Places of batches under way.
+    batches: Arc<Semaphore>,
     closing: watch::Sender<bool>,
     /// The same for work that looks up between its steps.
     stopping: AtomicBool,
@@ -103,6 +113,8 @@ pub(crate) struct State {
     folder: StoreFolder,
     /// Which lists are made ahead.
     lists: Wanted,
+    /// How large the store may become.
+    limits: LimitOptions,
     /// Held while a snapshot is put together from what answers and what is new, until it is
     /// published.
     assembling: Mutex<()>,
@@ -117,12 +129,12 @@ impl Engine {
     /// [`crate::domain::Error::Storage`] where the folder is in use, damaged,
     /// or from a newer version.
     pub fn open(data: &Path, options: EngineOptions) -> Result<Self> {
-        let folder = StoreFolder::open(data, STORE)?;
-        let pseudonyms = Pseudonyms::new(&options.privacy.pseudonym_key);
-        folder.hold_to_key(pseudonyms.fingerprint().as_deref())?;
+        let mut folder = StoreFolder::open(data, STORE)?;
+        let pseudonyms = Pseudonyms::new(options.privacy.pseudonym_key.reveal());
+        folder.hold_to_key(pseudonyms.fingerprint().as_deref(), options.log.accept_loss)?;
         let recommend = &options.recommend;
         let live = Live::new(recommend.history_limit, recommend.cohorts.clone());
-        let trained_to = Models::newest_offset(&folder.snapshots());
+        let trained_to = Models::newest_offset(&folder.snapshots())?;
         let mut known = Known::default();
         let started = std::time::Instant::now();
         let log_options = &options.log;
@@ -135,14 +147,22 @@ impl Engine {
                 live.note_pairs(*offset, event);
             }
         };
-        let segment_bytes = log_options.segment_mib << 20;
-        let log = Log::open(&folder.log(), log_options.durability, segment_bytes, &mut take_in)?;
+        let opening = Opening {
+            durability: log_options.durability,
+            segment_bytes: log_options.segment_mib << 20,
+            proven: folder.is_proven(),
+            accept_loss: log_options.accept_loss,
+        };
+        let mut log = Log::open(&folder.log(), opening, &mut take_in)?;
+        folder.lock_witness()?.into_iter().for_each(|witness| log.watch(witness));
+        Models::check_within(&folder.snapshots(), log.next_offset(), log_options.accept_loss)?;
+        folder.mark_format()?;
         let lists = Wanted {
             repeat: recommend.repeat_policy,
             history_limit: live.histories.limit(),
             most: options.train.prepared_lists,
         };
-        let models = Models::open(folder.snapshots(), log.next_offset(), options.models.clone());
+        let models = Models::open(folder.snapshots(), options.models.clone())?;
         tracing::info!(
             events = live.events(),
             users = live.users.read().len(),
@@ -151,7 +171,10 @@ impl Engine {
             seconds = started.elapsed().as_secs_f64(),
             "store open"
         );
-        let state = Arc::new(State { live, models, folder, lists, assembling: Mutex::default() });
+        let limits = options.limits.clone();
+        let assembling = Mutex::default();
+        warn_if_ahead(&live);
+        let state = Arc::new(State { live, models, folder, lists, limits, assembling });
         erasure::remove_models(&state);
         let committer = Arc::new(Committer::start(log, known, state.clone())?);
         let background = Arc::new(background::pool(options.train.threads)?);
@@ -170,6 +193,7 @@ impl Engine {
             uploads,
             checking: Mutex::default(),
             shadow: Shadow::default(),
+            batches: Arc::new(Semaphore::new(batch::BATCHES)),
             closing,
             stopping: AtomicBool::new(false),
         })
@@ -211,6 +235,12 @@ impl Engine {
     /// As [`Engine::record`].
     pub async fn upsert_items(&self, items: Vec<(String, Item)>) -> Result<Receipt> {
         self.write(Write::Items(items)).await
+    }
+
+    /// Whether writes are taken, and every change to come: after a flush that failed they are
+    /// not until a restart.
+    pub fn watch_writes(&self) -> watch::Receiver<bool> {
+        self.committer.watch()
     }
 
     async fn write(&self, write: Write) -> Result<Receipt> {
@@ -302,16 +332,19 @@ impl Engine {
         Ok((idx, self.state.live.catalogue.read().get(idx).cloned().unwrap_or_default()))
     }
 
-    /// A page of the items from idx `from` on, at most `len`, in idx order, and
-    /// how many the store knows.
-    pub fn items(&self, from: usize, len: usize) -> (Vec<(String, Item)>, usize) {
+    /// A page of the items from idx `from` on, in idx order; where the next page begins, if
+    /// there is one; and how many items the store knows.
+    pub fn items(&self, from: usize, page: Page) -> (Vec<(String, Item)>, Option<usize>, usize) {
         let names = self.state.live.items.read();
         let catalogue = self.state.live.catalogue.read();
-        let page = (from..names.len().min(from.saturating_add(len)))
-            .map(|i| i as ItemIdx)
-            .map(|i| (names.id(i).to_owned(), catalogue.get(i).cloned().unwrap_or_default()))
-            .collect();
-        (page, names.len())
+        let (listed, next) = page.of(from, names.len(), |at| {
+            // One whose name is lost is none to anybody.
+            let id = Some(names.id(at)).filter(|id| !id.is_empty())?;
+            let item = catalogue.get(at).cloned().unwrap_or_default();
+            let bytes = id.len() + item.bytes();
+            Some(((id.to_owned(), item), bytes))
+        });
+        (listed, next, names.len())
     }
 
     /// Whether a chunk of an import is on disk whole.
@@ -325,5 +358,17 @@ impl Engine {
     /// [`crate::domain::Error::Storage`] where bytes are not what was written.
     pub fn replay(&self, visit: &mut dyn FnMut(Entry<'_>)) -> Result<()> {
         Ok(replay(&self.state.folder.log(), self.state.live.offset(), visit)?)
+    }
+}
+
+/// Says that events were written by a clock that was ahead of this one's.
+fn warn_if_ahead(live: &Live) {
+    let seconds = live.ahead_ms() / 1_000;
+    if seconds > 0 {
+        tracing::warn!(
+            seconds,
+            "the log holds events ahead of this machine's clock; they count as of now. Check the \
+             clock, and where the log comes from"
+        );
     }
 }

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -11,24 +12,10 @@ use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::options::ModelOptions;
+use super::published::Published;
 use crate::domain::{Error, Generation, Offset, Result};
-use crate::model::roles::{Part, Role, Roles};
-use crate::model::{Manifest, Snapshot, disk};
-
-/// The snapshots that take part in serving; replaced whole, never changed.
-#[derive(Debug, Clone, Default)]
-pub struct Published {
-    /// The one that answers.
-    active: Option<Arc<Snapshot>>,
-    /// The one that answers a share of the shoppers.
-    canary: Option<(Arc<Snapshot>, f64)>,
-    /// The one that is compared on a share of the requests.
-    shadow: Option<(Arc<Snapshot>, f64)>,
-    /// The one that answered before, in memory so that going back is a matter of an instant.
-    standby: Option<Arc<Snapshot>>,
-    /// What is noted on disk of all that are kept.
-    roles: Roles,
-}
+use crate::model::roles::{Part, Role};
+use crate::model::{Manifest, Prepared, Snapshot, disk};
 
 /// The models of a store.
 #[derive(Debug)]
@@ -37,41 +24,88 @@ pub struct Models {
     options: ModelOptions,
     published: ArcSwap<Published>,
     generation: watch::Sender<Generation>,
+    /// The highest generation given out.
+    highest: AtomicU64,
     /// Held while what answers, or what is kept, changes.
     changing: Mutex<()>,
 }
 
 impl Models {
-    /// Serves from `folder` what is noted there, or else the newest whole snapshot that fits
-    /// a log of `offset` records.
-    pub(crate) fn open(folder: PathBuf, offset: Offset, options: ModelOptions) -> Self {
-        disk::sweep(&folder);
-        let mut roles = disk::roles(&folder);
-        let fitting = |generation| disk::load_fitting(&folder, generation, offset).map(Arc::new);
-        let part = |part: Option<Part>| part.and_then(|p| Some((fitting(p.generation)?, p.share)));
-        let (canary, shadow) = (part(roles.canary), part(roles.shadow));
+    /// Serves from `folder` what is noted there, or else the newest whole snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses: what cannot be read is not taken for gone.
+    pub(crate) fn open(folder: PathBuf, options: ModelOptions) -> Result<Self> {
+        disk::sweep(&folder).map_err(storage)?;
+        let highest = disk::newest_generation(&folder).map_err(storage)?;
+        let mut roles = disk::roles(&folder).map_err(storage)?;
+
+        let whole = |generation| -> Result<_> {
+            Ok(disk::load_whole(&folder, generation).map_err(storage)?.map(Arc::new))
+        };
+        let part = |part: Option<Part>| -> Result<_> {
+            let Some(Part { generation, share }) = part else { return Ok(None) };
+            Ok(whole(generation)?.map(|snapshot| (snapshot, share)))
+        };
+        let (canary, shadow) = (part(roles.canary)?, part(roles.shadow)?);
+        let noted = roles.active.map(whole).transpose()?.flatten();
         let ordinary = |generation| roles.of(generation, 0) == Role::Retired;
-        let newest = || disk::load_newest(&folder, offset, ordinary).map(Arc::new);
-        let active = roles.active.and_then(fitting).or_else(newest);
+        let active = match noted {
+            Some(active) => Some(active),
+            None => disk::load_newest(&folder, ordinary).map_err(storage)?.map(Arc::new),
+        };
+
+        // What is damaged has no part in serving.
         let generation = active.as_ref().map_or(0, |s| s.manifest.generation);
-        // What cannot be read has no part in serving.
         roles.canary = roles.canary.filter(|_| canary.is_some());
         roles.shadow = roles.shadow.filter(|_| shadow.is_some());
         roles.active = Some(generation).filter(|&generation| generation > 0);
         roles.answered.retain(|&answered| answered != generation);
         let published = Published { active, canary, shadow, standby: None, roles };
-        Self {
+        Ok(Self {
             folder,
             options,
             published: ArcSwap::from_pointee(published),
             generation: watch::Sender::new(generation),
+            highest: AtomicU64::new(highest),
             changing: Mutex::default(),
-        }
+        })
     }
 
     /// Where the log ended for the newest snapshot in `folder`, whole or not.
-    pub(crate) fn newest_offset(folder: &Path) -> Option<Offset> {
-        disk::list(folder).iter().map(|manifest| manifest.offset).max()
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses.
+    pub(crate) fn newest_offset(folder: &Path) -> Result<Option<Offset>> {
+        let manifests = disk::list(folder).map_err(storage)?;
+        Ok(manifests.iter().map(|manifest| manifest.offset).max())
+    }
+
+    /// Checks that no snapshot in `folder` was trained on more than a log that ends at `end`
+    /// holds: its ids would be other users' and items'. Where the loss is accepted, such
+    /// snapshots are set aside.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] with the log's and the snapshot's end.
+    pub(crate) fn check_within(folder: &Path, end: Offset, accept_loss: bool) -> Result<()> {
+        for manifest in disk::list(folder).map_err(storage)? {
+            let (generation, known) = (manifest.generation, manifest.known_offset());
+            if known <= end {
+                continue;
+            }
+            if !accept_loss {
+                let what = format!(
+                    "the log ends at offset {end}, and model {generation} was made of records up \
+                     to {known}: a file of the log is lost, or older than the models. Restore it \
+                     from a backup; or start once with --accept-log-loss to go on without what is \
+                     lost, and without such models"
+                );
+                return Err(Error::Storage(what));
+            }
+            disk::set_aside(folder, generation).map_err(storage)?;
+            tracing::warn!(generation, "setting aside a model of records that the log has lost");
+        }
+        Ok(())
     }
 
     /// The snapshot that answers now; a request asks once and keeps it.
@@ -109,8 +143,11 @@ impl Models {
     }
 
     /// The models kept on disk, newest first.
-    pub fn list(&self) -> Vec<Manifest> {
-        disk::list(&self.folder)
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses.
+    pub fn list(&self) -> Result<Vec<Manifest>> {
+        disk::list(&self.folder).map_err(storage)
     }
 
     /// What a generation is for.
@@ -121,9 +158,9 @@ impl Models {
     /// A kept snapshot's manifest.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where it is not kept.
+    /// [`Error::NotFound`] where it is not kept, [`Error::Storage`] where the disk refuses.
     pub fn find(&self, generation: Generation) -> Result<Manifest> {
-        let found = self.list().into_iter().find(|manifest| manifest.generation == generation);
+        let found = disk::find(&self.folder, generation).map_err(storage)?;
         found.ok_or_else(|| Error::NotFound { kind: "model", id: generation.to_string() })
     }
 
@@ -140,14 +177,36 @@ impl Models {
         disk::load(&self.folder, generation).map(Arc::new).map_err(storage)
     }
 
-    /// The next free generation.
-    pub(crate) fn next_generation(&self) -> Generation {
-        self.generation().max(disk::newest_generation(&self.folder)) + 1
+    /// Whether a kept snapshot is what was written, to its last byte.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses.
+    pub(crate) fn is_whole(&self, generation: Generation) -> Result<bool> {
+        let loaded = disk::load_whole(&self.folder, generation).map_err(storage)?;
+        Ok(loaded.is_some())
+    }
+
+    /// The next free generation: above all that were ever given out.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where there is none.
+    pub(crate) fn next_generation(&self) -> Result<Generation> {
+        let next = self.highest.load(Ordering::Relaxed).checked_add(1);
+        next.ok_or_else(|| Error::Storage("no generation is left to give out".to_owned()))
+    }
+
+    /// Notes on disk which generation is the highest, so that its number is not given out again
+    /// when it is gone.
+    fn note_highest(&self) -> Result<()> {
+        disk::note_generation(&self.folder, self.highest.load(Ordering::Relaxed)).map_err(storage)
     }
 
     /// Removes the snapshots, but not the one that answers, of which `concerns` says so for
-    /// the records they were trained on, and those that cannot be read.
-    pub(crate) fn remove_idle(&self, concerns: impl Fn(Offset) -> bool) {
+    /// the records they were trained on, and damaged ones, which do not say.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses; some may be left then.
+    pub(crate) fn remove_idle(&self, concerns: impl Fn(Offset) -> bool) -> Result<()> {
         let _changing = self.changing.lock();
         let active = self.generation();
         let mut published = Published::clone(&self.published.load());
@@ -157,23 +216,39 @@ impl Models {
             published.roles.forget(part.take().map_or(0, |(s, _)| s.manifest.generation));
         }
         published.standby = published.standby.take().filter(|s| !gone(s));
-        disk::retain(&self.folder, |manifest| {
-            manifest.generation == active || !concerns(manifest.offset)
-        });
-        let kept: Vec<Generation> = self.list().iter().map(|m| m.generation).collect();
+        self.serve_anyway(published);
+
+        self.note_highest()?;
+        let superfluous = |manifest: Option<&Manifest>| {
+            manifest.is_none_or(|m| m.generation != active && concerns(m.offset))
+        };
+        disk::remove_where(&self.folder, superfluous).map_err(storage)?;
+        // They may know anybody.
+        disk::remove_set_aside(&self.folder).map_err(storage)?;
+
+        let kept: Vec<Generation> = self.list()?.iter().map(|m| m.generation).collect();
+        let mut published = Published::clone(&self.published.load());
         published.roles.retain(|generation| kept.contains(&generation));
         self.serve_anyway(published);
+        Ok(())
     }
 
     /// Removes the snapshot that answers: none does any more.
-    pub(crate) fn remove_active(&self) {
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses; it answers no more, and may be left on disk.
+    pub(crate) fn remove_active(&self) -> Result<()> {
         let _changing = self.changing.lock();
         let active = self.generation();
         self.serve_anyway(Published::default());
         self.generation.send_replace(0);
-        // Its number is not given out again.
-        disk::note_generation(&self.folder, active);
-        disk::retain(&self.folder, |manifest| manifest.generation != active);
+        self.note_highest()?;
+        self.remove(active)
+    }
+
+    fn remove(&self, generation: Generation) -> Result<()> {
+        let it = |manifest: Option<&Manifest>| manifest.is_some_and(|m| m.generation == generation);
+        disk::remove_where(&self.folder, it).map_err(storage)
     }
 
     /// Persists a snapshot, then gives it its role, then drops the oldest that are too many;
@@ -187,10 +262,30 @@ impl Models {
         let _changing = self.changing.lock();
         let manifest = snapshot.manifest.clone();
         self.change(Arc::new(snapshot), role).inspect_err(|_| {
-            disk::retain(&self.folder, |kept| kept.generation != manifest.generation);
+            if let Err(error) = self.remove(manifest.generation) {
+                tracing::warn!(%error, "a model without a role stays on disk");
+            }
         })?;
-        self.drop_oldest(manifest.generation);
+        self.highest.fetch_max(manifest.generation, Ordering::Relaxed);
+
+        if let Err(error) = self.drop_oldest(manifest.generation) {
+            tracing::warn!(%error, "older models stay on disk");
+        }
         Ok(manifest)
+    }
+
+    /// Lets the snapshot that answers do so from lists made ahead, if it is still this one. They
+    /// say what it would say, only sooner; they are not kept on disk.
+    pub(crate) fn attach_lists(&self, generation: Generation, prepared: Arc<Prepared>) {
+        let _changing = self.changing.lock();
+        let mut published = Published::clone(&self.published.load());
+        let Some(active) = published.active.filter(|a| a.manifest.generation == generation) else {
+            return;
+        };
+        let mut with_lists = Snapshot::clone(&active);
+        with_lists.parts.prepared = prepared;
+        published.active = Some(Arc::new(with_lists));
+        self.published.store(Arc::new(published));
     }
 
     /// Gives a kept snapshot a role, from now on and after a restart; returns its manifest.
@@ -218,7 +313,7 @@ impl Models {
     /// [`Error::NotReady`] where there is none; as [`Models::assign`].
     pub(crate) fn rollback(&self) -> Result<Manifest> {
         let _changing = self.changing.lock();
-        let kept: Vec<Generation> = self.list().iter().map(|m| m.generation).collect();
+        let kept: Vec<Generation> = self.list()?.iter().map(|m| m.generation).collect();
         let mut published = Published::clone(&self.published.load());
         published.roles.retain(|generation| kept.contains(&generation));
         let none = || Error::NotReady("no model that answered before is kept".to_owned());
@@ -250,13 +345,12 @@ impl Models {
             let message = format!("generation {generation} {does}; give it another role first");
             return Err(Error::NotReady(message));
         }
-        disk::note_generation(&self.folder, disk::newest_generation(&self.folder));
+        self.note_highest()?;
         let mut published = Published::clone(&self.published.load());
         published.roles.forget(generation);
         published.standby = published.standby.filter(|s| s.manifest.generation != generation);
         self.serve(published)?;
-        disk::retain(&self.folder, |manifest| manifest.generation != generation);
-        Ok(())
+        self.remove(generation)
     }
 
     /// Gives a snapshot a role.
@@ -295,14 +389,14 @@ impl Models {
 
     /// Removes the oldest snapshots that are too many or too large together, of those that
     /// retired and of those that wait: not the `newest`, nor the one that going back leads to,
-    /// nor those that take part in serving.
-    fn drop_oldest(&self, newest: Generation) {
+    /// nor those that take part in serving. Only what was read is found superfluous.
+    fn drop_oldest(&self, newest: Generation) -> Result<()> {
         let mut published = Published::clone(&self.published.load());
         let before = published.roles.answered.last().copied();
         let mut bytes = 0;
-        let mut kept: Vec<Generation> = Vec::new();
+        let mut dropped: Vec<Generation> = Vec::new();
         let (mut waiting, mut retired) = (0, 0);
-        let mut all = self.list();
+        let mut all = self.list()?;
         // Those that stay whatever they take come first, then those that wait.
         let rank = |generation| match self.role(generation) {
             _ if generation == newest || Some(generation) == before => 0,
@@ -320,40 +414,24 @@ impl Models {
                 Role::Active | Role::Canary(_) | Role::Shadow(_) => &mut 0,
             };
             *count += 1;
-            if rank(manifest.generation) == 0 || (room && *count <= self.options.keep) {
-                kept.push(manifest.generation);
-            } else {
+            let stays = rank(manifest.generation) == 0 || (room && *count <= self.options.keep);
+            if !stays {
                 bytes -= manifest.bytes;
+                dropped.push(manifest.generation);
             }
         }
-        disk::note_generation(&self.folder, disk::newest_generation(&self.folder));
-        disk::retain(&self.folder, |manifest| kept.contains(&manifest.generation));
-        published.roles.retain(|generation| kept.contains(&generation));
+        if dropped.is_empty() {
+            return Ok(());
+        }
+
+        self.note_highest()?;
+        let is_dropped = |manifest: Option<&Manifest>| {
+            manifest.is_some_and(|manifest| dropped.contains(&manifest.generation))
+        };
+        disk::remove_where(&self.folder, is_dropped).map_err(storage)?;
+        published.roles.retain(|generation| !dropped.contains(&generation));
         self.serve_anyway(published);
-    }
-}
-
-impl Published {
-    fn holding(&self, generation: Generation) -> Option<Arc<Snapshot>> {
-        let parts = [&self.canary, &self.shadow].into_iter().flatten().map(|(held, _)| held);
-        let mut held = [&self.active, &self.standby].into_iter().flatten().chain(parts);
-        held.find(|held| held.manifest.generation == generation).cloned()
-    }
-
-    /// Gives a snapshot a role, and takes any other from it.
-    fn give(&mut self, snapshot: &Arc<Snapshot>, role: Role) {
-        let other = |s: &Arc<Snapshot>| s.manifest.generation != snapshot.manifest.generation;
-        self.canary = self.canary.take().filter(|(s, _)| other(s));
-        self.shadow = self.shadow.take().filter(|(s, _)| other(s));
-        match role {
-            Role::Active => {
-                let before = self.active.replace(snapshot.clone());
-                self.standby = before.filter(other).or(self.standby.take()).filter(other);
-            }
-            Role::Canary(share) => self.canary = Some((snapshot.clone(), share)),
-            Role::Shadow(share) => self.shadow = Some((snapshot.clone(), share)),
-            Role::Staged | Role::Retired => {}
-        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::Secret;
 use crate::model::Settings;
 use crate::recommend::RepeatPolicy;
 use crate::store::Durability;
@@ -24,6 +25,26 @@ pub struct EngineOptions {
     pub recommend: RecommendOptions,
     /// Privacy.
     pub privacy: PrivacyOptions,
+    /// How large the store may become.
+    pub limits: LimitOptions,
+}
+
+/// `[limits]`: how large a store may become; what would exceed a limit is refused
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitOptions {
+    /// Most users that are ever named, erased ones included.
+    pub max_users: usize,
+    /// Most items that are ever named.
+    pub max_items: usize,
+    /// Memory in MiB that the process may hold for more to be written; 0: 85 % of what there is.
+    pub memory_mib: u64,
+}
+
+impl Default for LimitOptions {
+    fn default() -> Self {
+        Self { max_users: 50_000_000, max_items: 10_000_000, memory_mib: 0 }
+    }
 }
 
 /// `[log]`
@@ -34,11 +55,15 @@ pub struct LogOptions {
     pub durability: Durability,
     /// Size at which a new file of the log begins, in MiB.
     pub segment_mib: u64,
+    /// Whether to go on without what a lost file of the log held. Asked for once, by a flag:
+    /// what goes on by itself is never noticed.
+    #[serde(skip)]
+    pub accept_loss: bool,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { durability: Durability::PowerLoss, segment_mib: 256 }
+        Self { durability: Durability::PowerLoss, segment_mib: 256, accept_loss: false }
     }
 }
 
@@ -184,17 +209,11 @@ impl Default for RecommendOptions {
 }
 
 /// `[privacy]`
-#[derive(Clone, PartialEq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrivacyOptions {
     /// Secret by which users are stored under pseudonyms, at least 16 bytes; empty: under
     /// their ids. A data folder keeps to what it was begun with. Best given by the variable
     /// QIANMIAN_PRIVACY__PSEUDONYM_KEY.
-    pub pseudonym_key: String,
-}
-
-impl std::fmt::Debug for PrivacyOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PrivacyOptions").finish_non_exhaustive()
-    }
+    pub pseudonym_key: Secret,
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::beside::Beside;
 use super::gate::Gate;
 use super::uploads::Incoming;
-use super::{Engine, training};
+use super::{Engine, Write, training};
 use crate::domain::progress::Control;
 use crate::domain::{Error, Offset, Result, Verdict, Violation, limits, now_ms};
 use crate::matrix::UserEvents;
@@ -44,7 +44,7 @@ impl Engine {
     /// [`Error::Invalid`] for a size or words beyond the limits, [`Error::NotReady`] before
     /// the first model, [`Error::Overloaded`] while too many are under way.
     pub fn begin_push(&self, request: &PushRequest) -> Result<Incoming> {
-        limits::text("header.pushed_by", &request.pushed_by, limits::MAX_ID_BYTES)?;
+        limits::optional_id("header.pushed_by", &request.pushed_by)?;
         limits::text("header.note", &request.note, MAX_NOTE_BYTES)?;
         self.state.base()?;
         self.uploads.begin(&request.id, request.bytes)
@@ -74,7 +74,7 @@ impl Engine {
     ) -> Result<Manifest> {
         let started = Instant::now();
         // A client that did not hear the answer comes again.
-        if let Some(published) = self.published_just_now(&request.id, sha256, request.role) {
+        if let Some(published) = self.published_just_now(&request.id, sha256, request.role)? {
             return Ok(published);
         }
         let (upload, sha256) = incoming.finish(bytes, sha256)?;
@@ -124,6 +124,8 @@ impl Engine {
             quality: quality.map(|(name, value)| (name.to_owned(), value)).collect(),
             seconds: started.elapsed().as_secs_f64(),
         };
+        // A model on disk must not know more than the log on disk.
+        self.committer.submit_blocking(Write::Flush)?.wait()?;
         let control = Control::new(&|_| {}, &self.stopping);
         let ahead = Some((&events, &control));
         let publish = || self.state.publish_beside(beside, request.role, ahead);
@@ -161,9 +163,9 @@ impl Engine {
 
     /// The generation that a push of this name and file became within the time in which it
     /// can be taken up again, if it has the role that is asked for.
-    fn published_just_now(&self, id: &str, sha256: &str, role: Role) -> Option<Manifest> {
+    fn published_just_now(&self, id: &str, sha256: &str, role: Role) -> Result<Option<Manifest>> {
         let since = now_ms() - (self.options.push.resume_minutes * 60_000) as i64;
-        self.models().list().into_iter().find(|manifest| {
+        let published = self.models().list()?.into_iter().find(|manifest| {
             let it = |l: &Lineage| {
                 l.generation == manifest.generation
                     && l.push_id == id
@@ -172,7 +174,8 @@ impl Engine {
             };
             manifest.pushed.as_ref().is_some_and(it)
                 && self.models().role(manifest.generation) == role
-        })
+        });
+        Ok(published)
     }
 
     fn check_facts(&self, facts: &Facts, offset: Offset, now_ms: i64) -> Result<()> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::Engine;
-use crate::domain::history::first_distinct;
+use crate::domain::history::{Past, first_distinct};
 use crate::domain::topk::Scored;
 use crate::domain::{Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
 use crate::live::{Filter, Trend};
@@ -112,10 +112,8 @@ impl Engine {
         let session = self.known_items(&request.session);
         // Who objects is nobody to what was trained elsewhere either.
         let consenting = user.filter(|&user| self.live().profiles.read().consents(user));
-        let mut history = Vec::new();
-        if let Some(user) = consenting {
-            self.live().histories.read(user, &mut history);
-        }
+        let past = consenting.map(|user| self.live().histories.read(user)).unwrap_or_default();
+        let Past { events: history, bought } = past;
         let fresh = self.live().beside(&newest(&history, &session), SHOWN_TO_OTHERS);
         let trends = match history.is_empty() {
             true => self.trends(user, &request.attributes, now_ms),
@@ -125,6 +123,7 @@ impl Engine {
             let query = Query {
                 user: consenting,
                 history: &history,
+                bought: &bought,
                 session: &session,
                 limit: request.limit,
                 shelf,
@@ -192,14 +191,13 @@ impl Engine {
     pub fn similar_users(&self, id: &str, limit: usize) -> Result<Answer> {
         let user = self.user_idx(id).ok_or_else(|| unknown("user", id))?;
         let snapshot = self.snapshot()?;
-        let mut history = Vec::new();
-        if self.live().profiles.read().consents(user) {
-            self.live().histories.read(user, &mut history);
-        }
+        let consents = self.live().profiles.read().consents(user);
+        let past = if consents { self.live().histories.read(user) } else { Past::default() };
         let found = self.with_shelf(&Filter::default(), |shelf, scratch| {
             let query = Query {
                 user: Some(user),
-                history: &history,
+                history: &past.events,
+                bought: &past.bought,
                 session: &[],
                 // The model may know users who have been erased, or have objected, since.
                 limit: limit + GONE,

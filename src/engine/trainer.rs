@@ -275,16 +275,29 @@ pub(super) struct Worker {
     pub(super) repeat: RepeatPolicy,
     /// Days for which what was pushed is carried on.
     pub(super) keep_pushed_days: u32,
-    pool: Arc<rayon::ThreadPool>,
+    pub(super) pool: Arc<rayon::ThreadPool>,
     opened: Instant,
 }
 
 impl Worker {
+    /// Whether a training is asked for.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.desk.orders.lock().requested.is_some()
+    }
+
+    /// What says that the store closes.
+    pub(super) fn cancel(&self) -> &AtomicBool {
+        &self.desk.cancel
+    }
+
     fn run(self) {
         // What the last attempt saw, whether it failed or not: a log that did
         // not grow is not tried again.
         let mut tried = self.state.models.active().map(|s| s.manifest.offset);
         let mut last = Last { end: self.opened, took: Duration::ZERO };
+        if self.options.automatic {
+            self.make_missing_lists();
+        }
         while let Some(Order { id, quick }) = self.next_order(tried, last) {
             let started = Instant::now();
             let offset = self.state.live.offset();
@@ -324,6 +337,7 @@ impl Worker {
             self.report(TrainingStatus { quality, ..told(state) });
             tried = Some(offset);
             last = Last { end: Instant::now(), took: started.elapsed() };
+            self.make_missing_lists();
         }
     }
 

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use super::committer::Write;
 use super::timeline::Timeline;
 use super::trainer::Worker;
 use super::{State, beside, erasure};
 use crate::domain::progress::{Control, Stage};
-use crate::domain::{DAY_MS, Error, EventKind, Generation, Offset, Result, now_ms};
+use crate::domain::{DAY_MS, Error, EventKind, Generation, HistoryEvent, Offset, Result, now_ms};
 use crate::live::history_event;
 use crate::matrix::UserEvents;
 use crate::model::settings::BlendSettings;
@@ -47,7 +48,7 @@ impl Worker {
         drop(material);
         let manifest = Manifest {
             offset,
-            newest_ms: events.newest_ms(),
+            newest_ms: events.as_of_ms(),
             seed: self.options.seed,
             ..Manifest::default()
         };
@@ -62,12 +63,14 @@ impl Worker {
         }
         drop(events);
         control.begin(Stage::Persist).map_err(|e| failed(&e))?;
+        // A model on disk must not know more than the log on disk.
+        self.committer.submit_blocking(Write::Flush)?.wait()?;
         snapshot.manifest.created_ms = now_ms();
         snapshot.manifest.train_seconds = timeline.started.elapsed().as_secs_f64();
         snapshot.manifest.stages = timeline.stages();
         let assembling = self.state.assembling.lock();
         // One that was pushed meanwhile has taken the next number.
-        snapshot.manifest.generation = self.state.models.next_generation();
+        snapshot.manifest.generation = self.state.models.next_generation()?;
         let now = self.carried();
         if now.generation() == carried.generation() {
             snapshot.parts.pushed = now.pushed;
@@ -102,6 +105,7 @@ impl Worker {
             start: carried
                 .beside(served.as_ref().map_or(self.options.settings, |s| s.manifest.settings)),
             served: served.is_some(),
+            defaults: self.options.settings,
             pushed: carried.pushed.clone(),
             seed: self.options.seed,
             control,
@@ -166,6 +170,7 @@ impl Carried {
 pub(super) fn read_log(state: &State, offset: Offset) -> Result<UserEvents> {
     let (mut users, mut items, mut log) = (0, 0, Vec::new());
     let objecting = state.live.profiles.read().objecting();
+    let now_ms = now_ms();
     replay(&state.folder.log(), offset, &mut |entry| match entry {
         Entry::User(_) => users += 1,
         Entry::Item(_) => items += 1,
@@ -175,7 +180,9 @@ pub(super) fn read_log(state: &State, offset: Offset) -> Result<UserEvents> {
                 && event.kind != EventKind::Impression
                 && !objecting.contains(&event.user) =>
         {
-            log.push((event.user, history_event(&event)));
+            // What a clock that was ahead wrote down counts as of now.
+            let time_ms = event.time_ms.min(now_ms);
+            log.push((event.user, HistoryEvent { time_ms, ..history_event(&event) }));
         }
         Entry::Record(..) => {}
     })?;

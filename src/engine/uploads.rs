@@ -10,11 +10,14 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::options::PushOptions;
+use crate::domain::quote::quoted;
 use crate::domain::{Error, Result, Violation, limits};
 use crate::model::upload::Upload;
 
 /// Most pushes under way, broken ones and those that are checked included.
 const MOST: usize = 4;
+/// A push of which nothing came for so long gives way to another that finds no place.
+const PAUSED: Duration = Duration::from_secs(10);
 
 /// Where pushes come in.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ struct Open {
     /// Which of its streams it belongs to.
     stream: u64,
     stage: Stage,
+    /// When something came last.
+    came: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +92,10 @@ impl Uploads {
             open.get(id).map(|push| (push.stage, push.stream, push.held.clone(), push.bytes));
         let (held, stream) = match before {
             Some((Stage::Checking, ..)) => {
-                return Err(Error::Overloaded(format!("push {id:?} came whole and is checked")));
+                return Err(Error::Overloaded(format!(
+                    "push {} came whole and is checked",
+                    quoted(id)
+                )));
             }
             Some((_, stream, held, declared)) if declared == bytes => (held, stream + 1),
             other => {
@@ -96,13 +104,14 @@ impl Uploads {
                 (Arc::new(Mutex::new(Some(upload))), other.map_or(0, |(_, stream, ..)| stream + 1))
             }
         };
-        let push = Open { held: held.clone(), bytes, stream, stage: Stage::Coming };
+        let came = Instant::now();
+        let push = Open { held: held.clone(), bytes, stream, stage: Stage::Coming, came };
         open.insert(id.to_owned(), push);
         Ok(Incoming { uploads: self.clone(), id: id.to_owned(), held, stream })
     }
 
     /// Takes out the push of another size that goes by the same name, or else, where there
-    /// are too many, the one that has waited longest for its stream.
+    /// are too many, the one that has waited longest for its stream or, with one, for more.
     fn make_room(
         &self,
         open: &mut HashMap<String, Open>,
@@ -116,6 +125,7 @@ impl Uploads {
         }
         let waiting = open.iter().filter_map(|(id, push)| match push.stage {
             Stage::Waiting(since) => Some((since, id.clone())),
+            Stage::Coming if push.came.elapsed() >= PAUSED => Some((push.came, id.clone())),
             Stage::Coming | Stage::Checking => None,
         });
         let longest = waiting.min().map(|(_, id)| id);
@@ -170,11 +180,14 @@ impl Incoming {
     }
 
     fn is_mine(&self) -> Result<()> {
-        let open = self.uploads.open.lock();
-        match open.get(&self.id).is_some_and(|push| push.stream == self.stream) {
-            true => Ok(()),
-            false => Err(Error::Overloaded(format!("another stream took over push {:?}", self.id))),
-        }
+        let mut open = self.uploads.open.lock();
+        let mine = open.get_mut(&self.id).filter(|push| push.stream == self.stream);
+        let taken = || {
+            let id = quoted(&self.id);
+            Error::Overloaded(format!("push {id} paused, and another stream took its place"))
+        };
+        mine.ok_or_else(taken)?.came = Instant::now();
+        Ok(())
     }
 
     /// The whole file and its SHA-256, if what came is what is told here. The push keeps its
@@ -202,8 +215,7 @@ impl Incoming {
         }
         let came = upload.sha256();
         if !came.eq_ignore_ascii_case(sha256) {
-            let given: String = sha256.chars().take(80).collect();
-            let message = format!("must be that of what came, {came}, was {given:?}");
+            let message = format!("must be that of what came, {came}, was {}", quoted(sha256));
             return Err(Violation::new("commit.sha256", message).into());
         }
         Ok((upload, came))

@@ -1,6 +1,6 @@
 //! Users as data: what is known of them, who they are, and their erasure.
 
-use super::{Engine, Receipt, Write, query};
+use super::{Engine, Page, Receipt, Write, query};
 use crate::domain::{Result, User, UserIdx, now_ms};
 
 impl Engine {
@@ -21,22 +21,17 @@ impl Engine {
         Ok(self.live().profiles.read().get(idx).cloned().unwrap_or_default())
     }
 
-    /// A page of the users from idx `from` on, at most `len`, in idx order, under the names
-    /// they have in the store; and where the next page begins, if there is one.
-    pub fn users(&self, from: usize, len: usize) -> (Vec<(String, User)>, Option<usize>) {
+    /// A page of the users from idx `from` on, in idx order, under the names they have in the
+    /// store; and where the next page begins, if there is one.
+    pub fn users(&self, from: usize, page: Page) -> (Vec<(String, User)>, Option<usize>) {
         let names = self.live().users.read();
         let profiles = self.live().profiles.read();
-        let mut page = Vec::new();
-        let mut at = from;
-        while at < names.len() && page.len() < len {
-            let id = names.id(at as UserIdx);
-            if !id.is_empty() {
-                let user = profiles.get(at as UserIdx).cloned().unwrap_or_default();
-                page.push((id.to_owned(), user));
-            }
-            at += 1;
-        }
-        (page, (at < names.len()).then_some(at))
+        page.of(from, names.len(), |at| {
+            let id = Some(names.id(at)).filter(|id| !id.is_empty())?;
+            let user = profiles.get(at).cloned().unwrap_or_default();
+            let bytes = id.len() + user.bytes();
+            Some(((id.to_owned(), user), bytes))
+        })
     }
 
     /// Erases a user: at once from all that answers, and from the log's files and the models

@@ -5,6 +5,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::metrics::{self, Metrics, System, Truth};
+use crate::domain::history::{Past, standing};
 use crate::domain::{EventKind, HistoryEvent, ItemIdx, UserIdx};
 use crate::live::{Catalogue, Filter};
 use crate::matrix::UserEvents;
@@ -88,6 +89,8 @@ pub struct Harness<'a> {
     pub snapshot: &'a Snapshot,
     /// Whether items of the user's past are offered.
     pub repeat: RepeatPolicy,
+    /// How many events of a user's past live state keeps.
+    pub history_limit: usize,
     /// Seed of the intervals.
     pub seed: u64,
 }
@@ -146,9 +149,16 @@ impl Harness<'_> {
             _ => None,
         };
         self.ask(case, strategy, k, |query| {
+            // Lists from rankings alone offer what the engine's own may.
+            let mut excluded = match self.repeat {
+                RepeatPolicy::Allow => Vec::new(),
+                _ => standing(&case.history),
+            };
+            excluded.extend(case.session.last());
+            let shelf = Shelf { excluded: &excluded, ..query.shelf };
             let mut popular = |rankings: &[&Ranking]| {
                 let rankings = rankings.iter().copied();
-                related::from_rankings(rankings, k, &query.shelf, &mut scratch.mask)
+                related::from_rankings(rankings, k, &shelf, &mut scratch.mask)
             };
             let list = match method {
                 Method::Popularity => popular(&[&popularity.all_time]),
@@ -175,26 +185,27 @@ impl Harness<'_> {
         limit: usize,
         answer: impl FnOnce(&Query<'_>) -> T,
     ) -> T {
-        let history = &case.history[..];
+        let past;
+        let (history, bought) = if case.history.len() <= self.history_limit {
+            (&case.history[..], &[][..])
+        } else {
+            past = Past::of(&case.history, self.history_limit);
+            (&past.events[..], &past.bought[..])
+        };
         let (catalogue, filter) = (Catalogue::default(), Filter::default());
-        let mut excluded = Vec::new();
-        if self.repeat == RepeatPolicy::ExcludePurchased {
-            // Whatever the event: in a log of views, what was viewed was seen.
-            excluded.extend(history.iter().map(|e| e.item));
-        }
-        excluded.extend(case.session.last());
         let items = self.events.items();
-        let (catalogue, filter, excluded) = (&catalogue, &filter, &excluded[..]);
+        let (catalogue, filter, excluded) = (&catalogue, &filter, &[][..]);
         let now_ms = self.snapshot.manifest.newest_ms;
         let shelf = Shelf { catalogue, items, filter, excluded, only: None, now_ms };
         answer(&Query {
             user: case.user,
             history,
+            bought,
             session: &case.session,
             limit,
             shelf,
             strategy,
-            repeat: RepeatPolicy::Allow,
+            repeat: self.repeat,
             fresh: &[],
             trends: &[],
             hurried: false,

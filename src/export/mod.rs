@@ -16,7 +16,7 @@ use crate::domain::{DAY_MS, EventKind};
 use crate::live::{Live, history_event};
 use crate::matrix::{Interactions, UserEvents, Weighting};
 use crate::model::{Snapshot, disk};
-use crate::store::{Entry, Record, StoreError, StoreFolder, StoredEvent, replay};
+use crate::store::{Entry, Record, StoreError, StoreFolder, StoredEvent, replay, replay_beside};
 use columns::{Column, Table};
 
 /// Why an export ended early.
@@ -64,7 +64,7 @@ impl Reading {
         let folder = StoreFolder::beside(data, name)?;
         // Histories are not needed; the least that is kept of them.
         let live = Live::new(1, Vec::new());
-        replay(&folder.log(), u64::MAX, &mut |entry| live.replay(&entry))?;
+        replay_beside(&folder.log(), folder.is_proven(), &mut |entry| live.replay(&entry))?;
         Ok(Self { folder, live })
     }
 
@@ -120,7 +120,7 @@ impl Reading {
         })?;
         let (users, items) = (self.live.users.read(), self.live.items.read());
         let events = UserEvents::new(users.len(), items.len(), log);
-        let matrix = Interactions::new(&events, &Weighting::default(), events.newest_ms()).by_user;
+        let matrix = Interactions::new(&events, &Weighting::default(), events.as_of_ms()).by_user;
         let columns = [
             ("user_id", Column::text()),
             ("item_id", Column::text()),
@@ -146,9 +146,11 @@ impl Reading {
     /// See [`ExportError`].
     pub fn model(&self, file: File, generation: Option<u64>) -> Result<u64, ExportError> {
         let folder = self.folder.snapshots();
-        let newest = || disk::list(&folder).first().map(|manifest| manifest.generation);
         let none = || ExportError::Nothing("there is no model yet; make one with: train".into());
-        let generation = generation.or_else(newest).ok_or_else(none)?;
+        let generation = match generation {
+            Some(generation) => generation,
+            None => disk::list(&folder)?.first().ok_or_else(none)?.generation,
+        };
         let snapshot: Snapshot = disk::load(&folder, generation)?;
         model::write(&snapshot, &self.live.items.read(), file)?;
         Ok(generation)
@@ -175,6 +177,7 @@ impl Reading {
                 if offset < end
                     && event.time_ms <= until_ms
                     && !users.id(event.user).is_empty()
+                    && !self.live.items.read().id(event.item).is_empty()
                     && profiles.consents(event.user) =>
             {
                 visit(&event);

@@ -1,6 +1,7 @@
 //! A row becomes an event or an item, or is refused with a reason.
 
 use super::{Column, Refusal, Row, timestamp};
+use crate::domain::quote::quoted;
 use crate::domain::{Event, EventKind, Item};
 
 /// An event from a row. Without an event column it is a purchase, whatever
@@ -14,11 +15,11 @@ pub fn event(row: &Row, now_ms: i64) -> Result<Event, Refusal> {
     };
     let time = required(Column::Timestamp)?;
     let time_ms = timestamp::parse(time)
-        .ok_or_else(|| Refusal::new("timestamp cannot be read", format!("{time:?}")))?;
+        .ok_or_else(|| Refusal::new("timestamp cannot be read", quoted(time)))?;
     let kind = match row.get(Column::Event) {
         None => EventKind::Purchase,
         Some(name) => EventKind::parse(name)
-            .ok_or_else(|| Refusal::new("event is of no known kind", format!("{name:?}")))?,
+            .ok_or_else(|| Refusal::new("event is of no known kind", quoted(name)))?,
     };
     let mut event = Event::new(kind, required(Column::UserId)?, required(Column::ItemId)?, time_ms);
     let quantity = number(row, Column::Quantity)?.unwrap_or(1.0).abs();
@@ -44,7 +45,7 @@ pub fn item(row: &Row) -> Result<(String, Item), Refusal> {
     let limit = |v: crate::domain::Violation| {
         Refusal::new(format!("{} breaks a limit", v.field), v.message)
     };
-    crate::domain::limits::id("item_id", id).map_err(limit)?;
+    crate::domain::limits::new_id("item_id", id).map_err(limit)?;
     let text = |column| row.get(column).unwrap_or_default().to_owned();
     let available = match row.get(Column::Available).map(str::to_ascii_lowercase).as_deref() {
         None | Some("true" | "1" | "yes" | "t" | "y") => true,
@@ -67,7 +68,7 @@ fn number(row: &Row, column: Column) -> Result<Option<f64>, Refusal> {
     let Some(text) = row.get(column) else { return Ok(None) };
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok(Some(number)),
-        _ => Err(Refusal::new(format!("{} is no number", column.name()), format!("{text:?}"))),
+        _ => Err(Refusal::new(format!("{} is no number", column.name()), quoted(text))),
     }
 }
 

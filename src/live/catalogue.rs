@@ -16,6 +16,8 @@ use crate::domain::{Item, ItemIdx, Validity};
 pub struct Catalogue {
     items: Vec<Option<Box<Item>>>,
     unavailable: RoaringBitmap,
+    /// Items whose names are lost.
+    buried: RoaringBitmap,
     validity: ByTime,
     facets: Facets,
 }
@@ -68,6 +70,11 @@ impl Catalogue {
         self.items[slot] = Some(Box::new(item.clone()));
     }
 
+    /// An item without a name is never offered: a lost file of the log held it.
+    pub fn bury(&mut self, idx: ItemIdx) {
+        self.buried.insert(idx);
+    }
+
     /// An item, if one was ever written.
     pub fn get(&self, idx: ItemIdx) -> Option<&Item> {
         self.items.get(idx as usize)?.as_deref()
@@ -98,6 +105,7 @@ impl Catalogue {
             self.unavailable.iter().for_each(|idx| mask.forbid(idx));
             self.validity.invalid(now_ms).for_each(|idx| mask.forbid(idx));
         }
+        self.buried.iter().for_each(|idx| mask.forbid(idx));
     }
 }
 

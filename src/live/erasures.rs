@@ -9,6 +9,7 @@ use crate::domain::{Offset, UserIdx};
 #[derive(Debug, Default)]
 pub struct Erasures {
     in_files: HashSet<UserIdx>,
+    in_models: bool,
     newest: Option<Offset>,
 }
 
@@ -29,6 +30,16 @@ impl Erasures {
     /// Whether there is anyone of whom they do.
     pub fn has_in_files(&self) -> bool {
         !self.in_files.is_empty()
+    }
+
+    /// Notes whether models are left that may know a shopper, since the disk refused.
+    pub fn note_in_models(&mut self, left: bool) {
+        self.in_models = left;
+    }
+
+    /// Whether there are.
+    pub fn may_be_in_models(&self) -> bool {
+        self.in_models
     }
 
     /// The log's files have been rewritten without these shoppers.

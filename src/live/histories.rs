@@ -1,10 +1,12 @@
 //! Each shopper's newest events, in time order. Events and not aggregates: a
 //! half-life, which every snapshot chooses for itself, cannot be undone.
-//! Impressions are not kept: they say nothing of taste.
+//! Impressions are not kept: they say nothing of taste. What was bought stays known when its
+//! events leave.
 
+use ahash::AHashMap;
 use parking_lot::RwLock;
 
-use crate::domain::history::remember;
+use crate::domain::history::{Bought, Past, note_left, remember};
 use crate::domain::{EventKind, HistoryEvent, ItemIdx, UserIdx};
 
 /// Users share this many locks, so that a write holds up few readers.
@@ -13,8 +15,16 @@ const SHARDS: usize = 64;
 /// The histories of all shoppers.
 #[derive(Debug)]
 pub struct Histories {
-    shards: Vec<RwLock<Vec<Vec<HistoryEvent>>>>,
+    shards: Vec<RwLock<Shard>>,
     limit: usize,
+}
+
+/// The histories of some.
+#[derive(Debug, Default)]
+struct Shard {
+    events: Vec<Vec<HistoryEvent>>,
+    /// Of the few from whose history events left: what those say was bought.
+    bought: AHashMap<usize, Vec<Bought>>,
 }
 
 impl Histories {
@@ -36,21 +46,34 @@ impl Histories {
         }
         let (shard, slot) = place(user);
         let mut shard = self.shards[shard].write();
-        if slot >= shard.len() {
-            shard.resize_with(slot + 1, Vec::new);
+        let Shard { events, bought } = &mut *shard;
+        if slot >= events.len() {
+            events.resize_with(slot + 1, Vec::new);
         }
-        let history = &mut shard[slot];
-        let first = speaks(&event) && !history.iter().any(|e| e.item == event.item && speaks(e));
-        remember(history, event, self.limit);
+
+        let history = &mut events[slot];
+        let left_before = bought.get(&slot).map_or(&[][..], Vec::as_slice);
+        let had = |item: ItemIdx| left_before.binary_search_by_key(&item, |b| b.item).is_ok();
+        let first = speaks(&event)
+            && !history.iter().any(|e| e.item == event.item && speaks(e))
+            && !had(event.item);
+        if let Some(left) = remember(history, event, self.limit)
+            && Bought::of(&left).is_some()
+        {
+            note_left(bought.entry(slot).or_default(), &left);
+        }
         first
     }
 
     /// Forgets what a shopper did; returns the items that it spoke for.
     pub fn erase(&self, user: UserIdx) -> Vec<ItemIdx> {
         let (shard, slot) = place(user);
-        let history = self.shards[shard].write().get_mut(slot).map(std::mem::take);
-        let speaking = history.unwrap_or_default().into_iter().filter(speaks);
-        let mut items: Vec<ItemIdx> = speaking.map(|event| event.item).collect();
+        let mut shard = self.shards[shard].write();
+        let history = shard.events.get_mut(slot).map(std::mem::take).unwrap_or_default();
+        let left = shard.bought.remove(&slot).unwrap_or_default();
+
+        let speaking = history.into_iter().filter(speaks).map(|event| event.item);
+        let mut items: Vec<ItemIdx> = speaking.chain(left.iter().map(|b| b.item)).collect();
         items.sort_unstable();
         items.dedup();
         items
@@ -59,14 +82,16 @@ impl Histories {
     /// What `ask` says of a shopper's events, oldest first.
     pub fn of<T>(&self, user: UserIdx, ask: impl FnOnce(&[HistoryEvent]) -> T) -> T {
         let (shard, slot) = place(user);
-        ask(self.shards[shard].read().get(slot).map_or(&[], Vec::as_slice))
+        ask(self.shards[shard].read().events.get(slot).map_or(&[], Vec::as_slice))
     }
 
-    /// Copies a shopper's events, oldest first, to the end of `events`.
-    pub fn read(&self, user: UserIdx, events: &mut Vec<HistoryEvent>) {
+    /// Copies a shopper's past.
+    pub fn read(&self, user: UserIdx) -> Past {
         let (shard, slot) = place(user);
-        if let Some(history) = self.shards[shard].read().get(slot) {
-            events.extend_from_slice(history);
+        let shard = self.shards[shard].read();
+        Past {
+            events: shard.events.get(slot).cloned().unwrap_or_default(),
+            bought: shard.bought.get(&slot).cloned().unwrap_or_default(),
         }
     }
 }
@@ -91,15 +116,11 @@ mod tests {
         assert!(histories.record(70, event(2, 30)));
         assert!(histories.record(70, event(3, 20)));
         assert!(!histories.record(70, event(1, 30)));
-        let mut events = Vec::new();
-        histories.read(70, &mut events);
-        assert_eq!(events.iter().map(|e| e.item).collect::<Vec<_>>(), [3, 2, 1]);
-        histories.read(6, &mut events);
-        assert_eq!(events.len(), 3);
+        let items =
+            |user| -> Vec<u32> { histories.read(user).events.iter().map(|e| e.item).collect() };
+        assert_eq!((items(70), items(6)), (vec![3, 2, 1], vec![]));
         assert_eq!((histories.erase(70), histories.erase(6)), (vec![1, 2, 3], vec![]));
-        events.clear();
-        histories.read(70, &mut events);
-        assert!(events.is_empty());
+        assert_eq!(histories.read(70), Past::default());
     }
 
     #[test]
@@ -111,8 +132,38 @@ mod tests {
         for time in 3..9 {
             histories.record(0, event(EventKind::View, 7, time));
         }
-        let mut events = Vec::new();
-        histories.read(0, &mut events);
-        assert_eq!(events.iter().map(|e| e.item).collect::<Vec<_>>(), [1, 7]);
+        let past = histories.read(0);
+        assert_eq!(past.events.iter().map(|e| e.item).collect::<Vec<_>>(), [1, 7]);
+        assert!(past.bought.is_empty());
+    }
+
+    #[test]
+    fn what_was_bought_stays_bought_when_its_event_leaves() {
+        let histories = Histories::new(2);
+        let buy = |item, time_ms| HistoryEvent::new(EventKind::Purchase, item, time_ms);
+        for item in 0..5 {
+            assert!(histories.record(0, buy(item, i64::from(item))));
+        }
+        assert!(!histories.record(0, buy(1, 9)), "it was bought before");
+        let bought: Vec<u32> = histories.read(0).bought.iter().map(|b| b.item).collect();
+        assert_eq!(bought, [0, 1, 2, 3]);
+        assert_eq!(histories.erase(0), [0, 1, 2, 3, 4]);
+        assert_eq!(histories.read(0), Past::default());
+    }
+
+    #[test]
+    fn a_past_is_cut_as_live_state_cuts_it() {
+        let event = |n: u32| {
+            let kind = if n.is_multiple_of(3) { EventKind::View } else { EventKind::Purchase };
+            HistoryEvent::new(kind, n, i64::from(n))
+        };
+        let events: Vec<_> = (0..9).map(event).collect();
+        let live = Histories::new(4);
+        for &event in &events {
+            live.record(0, event);
+        }
+        assert_eq!(live.read(0), Past::of(&events, 4));
+        let kept: Vec<u32> = live.read(0).events.iter().map(|e| e.item).collect();
+        assert_eq!(kept, [4, 5, 7, 8]);
     }
 }

@@ -39,7 +39,7 @@ pub use vocabulary::Vocabulary;
 
 use crate::domain::history::{basket_number, first_distinct};
 use crate::domain::topk::Scored;
-use crate::domain::{HistoryEvent, ItemIdx, Offset, Price, UserIdx};
+use crate::domain::{EventKind, HistoryEvent, ItemIdx, Offset, Price, UserIdx, now_ms};
 use crate::matrix::weight::kind_weight;
 use crate::store::{Entry, Record, StoredEvent};
 
@@ -73,6 +73,7 @@ pub struct Live {
     offset: AtomicU64,
     events: AtomicU64,
     newest_ms: AtomicI64,
+    ahead_ms: AtomicI64,
 }
 
 impl Live {
@@ -94,6 +95,7 @@ impl Live {
             offset: AtomicU64::new(0),
             events: AtomicU64::new(0),
             newest_ms: AtomicI64::new(0),
+            ahead_ms: AtomicI64::new(0),
         }
     }
 
@@ -103,6 +105,11 @@ impl Live {
             Entry::User("") => self.users.write().bury(),
             Entry::User(name) => {
                 self.users.write().intern(name);
+            }
+            Entry::Item("") => {
+                let mut items = self.items.write();
+                self.catalogue.write().bury(items.len() as ItemIdx);
+                items.bury();
             }
             Entry::Item(name) => {
                 self.items.write().intern(name);
@@ -128,9 +135,11 @@ impl Live {
     }
 
     fn apply_event(&self, event: &StoredEvent<'_>) {
-        let first = self.histories.record(event.user, history_event(event));
+        let time_ms = self.no_later_than_now(event.time_ms);
+        let first =
+            self.histories.record(event.user, HistoryEvent { time_ms, ..history_event(event) });
         self.events.fetch_add(1, Ordering::Relaxed);
-        self.newest_ms.fetch_max(event.time_ms, Ordering::Relaxed);
+        self.newest_ms.fetch_max(time_ms, Ordering::Relaxed);
         let cohorts = match self.profiles.read().get(event.user) {
             Some(user) if !user.consent => return,
             Some(user) => self.cohorts(&user.attributes),
@@ -144,10 +153,31 @@ impl Live {
             }
             buyers[item] += 1;
         }
+        // However often a shopper looks at it.
         let weight = kind_weight(event.kind);
-        if weight > 0.0 {
-            self.trends.write().note(event.item, weight, event.time_ms, &cohorts);
+        if weight > 0.0 && (first || event.kind == EventKind::Purchase) {
+            self.trends.write().note(event.user, event.item, weight, time_ms, &cohorts);
         }
+    }
+
+    /// The time of an event as it counts: what a clock that was ahead wrote down counts as of
+    /// now, and is remembered.
+    fn no_later_than_now(&self, time_ms: i64) -> i64 {
+        // Most events are no later than one that was looked at.
+        if time_ms <= self.newest_ms.load(Ordering::Relaxed) {
+            return time_ms;
+        }
+        let now_ms = now_ms();
+        if time_ms > now_ms {
+            self.ahead_ms.fetch_max(time_ms - now_ms, Ordering::Relaxed);
+        }
+        time_ms.min(now_ms)
+    }
+
+    /// How far ahead of the clock the latest event is that was taken in, in milliseconds; 0 where
+    /// none is.
+    pub fn ahead_ms(&self) -> i64 {
+        self.ahead_ms.load(Ordering::Relaxed)
     }
 
     /// The cohorts of shoppers with these attributes, the narrowest first.
@@ -205,7 +235,7 @@ impl Live {
         self.events.load(Ordering::Relaxed)
     }
 
-    /// Time of the newest event; 0 where there is none.
+    /// Time of the newest event, no later than now; 0 where there is none.
     pub fn newest_ms(&self) -> i64 {
         self.newest_ms.load(Ordering::Relaxed)
     }

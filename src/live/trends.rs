@@ -1,6 +1,10 @@
 //! What is taken now, by everyone and by shoppers alike in what is known of them: sums over
 //! events that fade with a half-life of a week.
 //!
+//! One shopper's events never decide what everyone is shown: how much is to be given on what is
+//! taken now is the share of enough distinct shoppers who were there lately ([`Trend::support`]);
+//! the rest is the model's to say. However often a shopper looks at an item, it counts once.
+//!
 //! A cohort is what shoppers share of the attributes that count, in their order: of
 //! (segment, country, device), all three, the first two, the first. A list for a shopper who
 //! has done nothing goes from the narrowest cohort that has enough behind it to the wider
@@ -13,12 +17,18 @@ use ahash::AHashMap;
 use parking_lot::Mutex;
 
 use crate::domain::topk::{Scored, Threshold, keep_top};
-use crate::domain::{DAY_MS, ItemIdx};
+use crate::domain::{DAY_MS, ItemIdx, UserIdx};
 
 /// Days after which an event counts half.
 const HALF_LIFE_DAYS: f64 = 7.0;
-/// Events that a cohort must have for its taste to be more than chance.
-const SUPPORT: u64 = 20;
+/// Events that a cohort must have for its taste to be more than chance, and how much of its
+/// support must be there.
+const COHORT_EVENTS: u64 = 20;
+const COHORT_SUPPORT: f32 = 0.5;
+/// Distinct shoppers, each faded since their last event, whose taste is everyone's.
+const ENOUGH: f64 = 10.0;
+/// Newest distinct shoppers that are remembered for that.
+const REMEMBERED: usize = 20;
 /// Cohorts that are kept: those that came first.
 const COHORTS: usize = 10_000;
 /// Half-lives after which sums are rewritten, since an f64 holds some thousand.
@@ -43,15 +53,52 @@ pub struct Trends {
 pub struct Trend {
     /// The cohort, as "segment=new, country=SE"; empty: everyone.
     pub cohort: String,
-    /// Items.
+    /// Items, with their shares of what the best is taken.
     pub items: Arc<Vec<Scored>>,
+    /// How much is to be given on it: 0, it is one shopper's or old, to 1.
+    pub support: f32,
 }
 
 #[derive(Debug, Default)]
 struct Counts<T> {
     sums: T,
     events: u64,
+    newest: Newest,
     ranking: Mutex<Cached>,
+}
+
+/// The newest distinct shoppers, with the time of the last event of each.
+#[derive(Debug, Default)]
+struct Newest(Vec<(UserIdx, i64)>);
+
+impl Newest {
+    fn note(&mut self, user: UserIdx, time_ms: i64) {
+        let Self(seen) = self;
+        if let Some((_, last_ms)) = seen.iter_mut().find(|(known, _)| *known == user) {
+            *last_ms = time_ms.max(*last_ms);
+            return;
+        }
+        if seen.len() < REMEMBERED {
+            seen.push((user, time_ms));
+            return;
+        }
+        let oldest = seen.iter_mut().min_by_key(|(_, last_ms)| *last_ms);
+        if let Some(oldest) = oldest.filter(|(_, last_ms)| *last_ms <= time_ms) {
+            *oldest = (user, time_ms);
+        }
+    }
+
+    /// What they come to against enough of them, 0 to 1, as of the newest.
+    fn support(&self) -> f32 {
+        let newest_ms = self.0.iter().map(|(_, last_ms)| *last_ms).max().unwrap_or(0);
+        let faded = |(_, last_ms): &(UserIdx, i64)| (-half_lives(newest_ms - last_ms)).exp2();
+        let shoppers: f64 = self.0.iter().map(faded).sum();
+        (shoppers / ENOUGH).min(1.0) as f32
+    }
+}
+
+fn half_lives(ms: i64) -> f64 {
+    ms as f64 / (HALF_LIFE_DAYS * DAY_MS as f64)
 }
 
 /// A ranking, and when of how many events it was made.
@@ -77,8 +124,12 @@ impl<T> Counts<T> {
             let mut items = Vec::new();
             let mut best = Threshold::new(RANKED);
             for (idx, sum) in sums.filter(|(_, sum)| *sum > 0.0) {
-                // Shares of the best: the sums themselves may be beyond what an f32 holds.
-                best.push(&mut items, Scored { idx, score: (sum / most) as f32 });
+                // Shares of the best: the sums themselves may be beyond what an f32 holds. What
+                // is too old to have a share is for the model to rank.
+                let score = (sum / most) as f32;
+                if score > 0.0 {
+                    best.push(&mut items, Scored { idx, score });
+                }
             }
             keep_top(&mut items, RANKED);
             *cached = Cached { items: Arc::new(items), made_ms: now_ms, events: self.events };
@@ -89,20 +140,29 @@ impl<T> Counts<T> {
 
 impl Trends {
     /// A shopper of these cohorts took an item; `weight` is what the event's kind says.
-    pub fn note(&mut self, item: ItemIdx, weight: f32, time_ms: i64, cohorts: &[String]) {
+    pub fn note(
+        &mut self,
+        user: UserIdx,
+        item: ItemIdx,
+        weight: f32,
+        time_ms: i64,
+        cohorts: &[String],
+    ) {
         let base_ms = *self.base_ms.get_or_insert(time_ms);
-        let mut half_lives = (time_ms - base_ms) as f64 / (HALF_LIFE_DAYS * DAY_MS as f64);
-        if half_lives > MOST_HALF_LIVES {
-            self.rebase(time_ms, (-half_lives).exp2());
-            half_lives = 0.0;
+        let mut later = half_lives(time_ms - base_ms);
+        if later > MOST_HALF_LIVES {
+            self.rebase(time_ms, (-later).exp2());
+            later = 0.0;
         }
-        let sum = f64::from(weight) * half_lives.max(-MOST_HALF_LIVES).exp2();
+        let sum = f64::from(weight) * later.max(-MOST_HALF_LIVES).exp2();
         let everyone = &mut self.everyone.sums;
         if everyone.len() <= item as usize {
             everyone.resize(item as usize + 1, 0.0);
         }
         everyone[item as usize] += sum;
         self.everyone.events += 1;
+        self.everyone.newest.note(user, time_ms);
+
         for cohort in cohorts {
             if !self.cohorts.contains_key(cohort) {
                 if self.cohorts.len() == COHORTS {
@@ -113,6 +173,7 @@ impl Trends {
             let Some(counts) = self.cohorts.get_mut(cohort) else { continue };
             *counts.sums.entry(item).or_default() += sum;
             counts.events += 1;
+            counts.newest.note(user, time_ms);
         }
     }
 
@@ -127,13 +188,20 @@ impl Trends {
     /// What these cohorts take, the narrowest first, and everyone.
     pub fn of(&self, cohorts: &[String], now_ms: i64) -> Vec<Trend> {
         let known = cohorts.iter().filter_map(|name| Some((name, self.cohorts.get(name)?)));
-        let supported = known.filter(|(_, counts)| counts.events >= SUPPORT);
+        let supported = known.filter(|(_, counts)| {
+            counts.events >= COHORT_EVENTS && counts.newest.support() >= COHORT_SUPPORT
+        });
         let narrow = supported.map(|(name, counts)| {
             let sums = counts.sums.iter().map(|(&idx, &sum)| (idx, sum));
-            Trend { cohort: name.clone(), items: counts.ranking(now_ms, sums) }
+            Trend { cohort: name.clone(), items: counts.ranking(now_ms, sums), support: 1.0 }
         });
+
         let sums = (0..).zip(self.everyone.sums.iter().copied());
-        let everyone = Trend { cohort: String::new(), items: self.everyone.ranking(now_ms, sums) };
+        let everyone = Trend {
+            cohort: String::new(),
+            items: self.everyone.ranking(now_ms, sums),
+            support: self.everyone.newest.support(),
+        };
         narrow.chain([everyone]).collect()
     }
 }
@@ -179,12 +247,12 @@ mod tests {
     fn what_a_cohort_takes_comes_before_what_everyone_takes() {
         let mut trends = Trends::default();
         let (se, no) = (names(&[("country", "SE")]), names(&[("country", "NO")]));
-        for n in 0..SUPPORT as i64 {
-            trends.note(1, 1.0, n, &se);
-            trends.note(2, 1.0, n, &[]);
-            trends.note(2, 1.0, n, &[]);
+        for n in 0..COHORT_EVENTS as u32 {
+            trends.note(n, 1, 1.0, n.into(), &se);
+            trends.note(n, 2, 1.0, n.into(), &[]);
+            trends.note(n, 2, 1.0, n.into(), &[]);
         }
-        trends.note(3, 1.0, 0, &no);
+        trends.note(0, 3, 1.0, 0, &no);
         let of = |trends: &Trends, cohorts: &[String], now_ms| -> Vec<(String, Vec<u32>)> {
             let found = trends.of(cohorts, now_ms).into_iter();
             found.map(|t| (t.cohort, t.items.iter().map(|s| s.idx).collect())).collect()
@@ -193,15 +261,40 @@ mod tests {
         assert_eq!(of(&trends, &se, 5_000), [("country=SE".into(), vec![1]), everyone.clone()]);
         assert_eq!(of(&trends, &no, 5_000), std::slice::from_ref(&everyone), "one is chance");
         // A fortnight later one event counts as much as four of then.
-        for _ in 0..12 {
-            trends.note(3, 1.0, 14 * DAY_MS, &[]);
+        for n in 0..12 {
+            trends.note(n, 3, 1.0, 14 * DAY_MS, &[]);
         }
         assert_eq!(of(&trends, &[], 5_500), [everyone], "a ranking is good for a second");
         assert_eq!(of(&trends, &[], 6_000)[0].1, [3, 2, 1]);
         // However far apart events are, the newer count more.
-        trends.note(4, 1.0, 4_000 * 7 * DAY_MS, &[]);
-        trends.note(5, 1.0, 4_001 * 7 * DAY_MS, &[]);
-        trends.note(6, 1.0, 0, &[]);
+        trends.note(0, 4, 1.0, 4_000 * 7 * DAY_MS, &[]);
+        trends.note(0, 5, 1.0, 4_001 * 7 * DAY_MS, &[]);
+        trends.note(0, 6, 1.0, 0, &[]);
         assert_eq!(of(&trends, &[], 9_000)[0].1[..2], [5, 4]);
+    }
+
+    #[test]
+    fn one_shopper_is_no_trend_and_many_are() {
+        let mut trends = Trends::default();
+        let support = |trends: &Trends| trends.of(&[], 0)[0].support;
+        for n in 0..100 {
+            trends.note(7, n, 1.0, i64::from(n), &[]);
+        }
+        assert!(support(&trends) < 0.11, "a crawler");
+        for user in 0..30 {
+            trends.note(user, user, 1.0, 0, &[]);
+        }
+        assert_eq!(support(&trends), 1.0);
+        // Years later one event, and then those of others.
+        let years = 1_500 * DAY_MS;
+        trends.note(99, 5, 1.0, years, &[]);
+        assert!((support(&trends) - 0.1).abs() < 0.01);
+        for user in 0..12 {
+            trends.note(user, 6, 1.0, years + DAY_MS, &[]);
+        }
+        assert_eq!(support(&trends), 1.0);
+        // A late one of long ago takes nothing away.
+        trends.note(500, 5, 1.0, 0, &[]);
+        assert_eq!(support(&trends), 1.0);
     }
 }

@@ -3,7 +3,15 @@
 
 use rayon::slice::ParallelSliceMut;
 
-use crate::domain::{HistoryEvent, UserIdx};
+use crate::domain::{DAY_MS, HistoryEvent, ItemIdx, UserIdx};
+
+/// Users, or a tenth of all where that is less, who say what time it is in a log.
+const ENOUGH_USERS: usize = 20;
+/// How long it must have been quiet before the newest event for that to be asked.
+const QUIET_MS: i64 = 7 * DAY_MS;
+
+/// Share of events followed by one of the same item above which a log was sorted by item.
+const SORTED: f64 = 0.5;
 
 /// Events by user.
 #[derive(Debug, Clone, Default)]
@@ -49,14 +57,42 @@ impl UserEvents {
         &self.events
     }
 
-    /// Whether all events bear the same time: nothing fades then.
-    pub fn is_timeless(&self) -> bool {
-        self.events.windows(2).all(|pair| pair[0].time_ms == pair[1].time_ms)
+    /// Whether times say in which order things happened. They do not where all events bear the
+    /// same, nor where the log was sorted by item when it got its times: then events of different
+    /// users that follow each other are of the same item far more often than chance would have it.
+    pub fn is_ordered(&self) -> bool {
+        let of_user = |user| self.of(user).iter().map(move |e| (e.time_ms, e.item, user));
+        let mut by_time: Vec<(i64, ItemIdx, usize)> = (0..self.users()).flat_map(of_user).collect();
+        by_time.par_sort_by_key(|&(time_ms, ..)| time_ms);
+        let differ = by_time.windows(2).any(|pair| pair[0].0 != pair[1].0);
+
+        // A user who looks at an item, and takes it, follows themselves.
+        let others = by_time.windows(2).filter(|pair| pair[0].2 != pair[1].2);
+        let (pairs, same) = others.fold((0u64, 0u64), |(pairs, same), pair| {
+            (pairs + 1, same + u64::from(pair[0].1 == pair[1].1))
+        });
+        let share = same as f64 / pairs.max(1) as f64;
+
+        let mut counts = vec![0u32; self.items];
+        self.events.iter().for_each(|e| counts[e.item as usize] += 1);
+        let shares = counts.iter().map(|&n| f64::from(n) / self.events.len().max(1) as f64);
+        let chance: f64 = shares.map(|share| share * share).sum();
+        differ && !(share > SORTED && share > 3.0 * chance)
     }
 
-    /// Time of the newest event; 0 where there is none.
-    pub fn newest_ms(&self) -> i64 {
-        self.events.iter().map(|e| e.time_ms).max().unwrap_or(0)
+    /// The moment that the events are looked at from: the time of the newest; 0 where there is
+    /// none. Where hardly a user did anything in the week before it, the time by which enough
+    /// users had been there: one event long after all others must not make them all old.
+    pub fn as_of_ms(&self) -> i64 {
+        let last = |user| self.of(user).last().map(|e| e.time_ms);
+        let mut last_ms: Vec<i64> = (0..self.users()).filter_map(last).collect();
+        last_ms.sort_unstable_by_key(|&ms| std::cmp::Reverse(ms));
+
+        let enough = (last_ms.len() / 10).clamp(1, ENOUGH_USERS);
+        let Some((&newest, &by_enough)) = last_ms.first().zip(last_ms.get(enough - 1)) else {
+            return 0;
+        };
+        if newest - by_enough <= QUIET_MS { newest } else { by_enough }
     }
 }
 
@@ -72,8 +108,43 @@ mod tests {
         let events = UserEvents::new(3, 4, log);
         let items = |user| events.of(user).iter().map(|e| e.item).collect::<Vec<_>>();
         assert_eq!((items(0), items(1), items(2)), (vec![1], vec![], vec![2, 0, 3]));
-        assert_eq!(events.newest_ms(), 9);
-        assert!(!events.is_timeless());
-        assert!(UserEvents::new(1, 2, vec![(0, event(0, 7)), (0, event(1, 7))]).is_timeless());
+        assert_eq!(events.as_of_ms(), 9);
+        assert_eq!(UserEvents::default().as_of_ms(), 0);
+        assert!(events.is_ordered());
+        assert!(!UserEvents::new(1, 2, vec![(0, event(0, 7)), (0, event(1, 7))]).is_ordered());
+    }
+
+    #[test]
+    fn one_event_of_today_does_not_make_all_others_old() {
+        let event = |day: i64| HistoryEvent::new(EventKind::View, 0, day * DAY_MS);
+        let mut log: Vec<_> = (0..50).map(|user| (user, event(i64::from(user) % 5))).collect();
+        let as_of = |log: &[(UserIdx, HistoryEvent)]| {
+            UserEvents::new(60, 1, log.to_vec()).as_of_ms() / DAY_MS
+        };
+        assert_eq!(as_of(&log), 4);
+        log.push((50, event(5_000)));
+        assert_eq!(as_of(&log), 4);
+        log.extend((51..54).map(|user| (user, event(5_000))));
+        assert_eq!(as_of(&log), 4);
+        log.extend((54..60).map(|user| (user, event(4_999))));
+        assert_eq!(as_of(&log), 5_000, "enough were there");
+    }
+
+    #[test]
+    fn times_that_follow_the_items_are_no_order() {
+        // Forty users with ten of fifty items each.
+        let item = |user: u32, row: u32| (user * 3 + row * 7) % 50;
+        let row =
+            |n: u32| (n % 40, HistoryEvent::new(EventKind::Purchase, item(n % 40, n / 40), 0));
+        let mut log: Vec<_> = (0..400).map(row).collect();
+        let at = |log: &mut Vec<(UserIdx, HistoryEvent)>| {
+            (0..).zip(log.iter_mut()).for_each(|(n, (_, event))| event.time_ms = n * 60_000);
+            UserEvents::new(40, 50, log.clone()).is_ordered()
+        };
+        assert!(at(&mut log));
+        log.sort_by_key(|(_, event)| event.item);
+        assert!(!at(&mut log));
+        log.sort_by_key(|(user, _)| *user);
+        assert!(at(&mut log), "user by user is an order within each");
     }
 }

@@ -8,6 +8,7 @@
 //! maximum, habits do not drown taste; with counts 1, the sum, what is bought every
 //! week says more than what was bought once. Which is better differs by store.
 
+use crate::domain::history::Bought;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
 
 /// The least that age leaves of an event: twelve half-lives. One event years after all others
@@ -90,20 +91,13 @@ impl Weighting {
     }
 }
 
-/// Whether refunds give back at least as many as purchases took.
+/// Whether refunds give back at least as many as purchases took, of events of one item.
 pub fn taken_back<'a>(events: impl Iterator<Item = &'a HistoryEvent>) -> bool {
-    let mut refunded = false;
-    let net: f64 = events
-        .map(|e| match e.kind {
-            EventKind::Purchase => f64::from(e.quantity),
-            EventKind::Refund => {
-                refunded = true;
-                -f64::from(e.quantity)
-            }
-            _ => 0.0,
-        })
-        .sum();
-    refunded && net <= 0.0
+    let bought = events.filter_map(Bought::of).reduce(|mut all, next| {
+        all.add(&next);
+        all
+    });
+    bought.is_some_and(|bought| bought.is_taken_back())
 }
 
 #[cfg(test)]

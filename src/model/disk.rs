@@ -1,9 +1,10 @@
 //! Snapshots on disk: `snapshots/<generation>/{manifest.json, model.safetensors}`.
 //! Written aside, flushed, renamed: a folder that bears a generation's name is
-//! whole. Loading checks size and checksum all the same.
+//! whole. Loading checks sizes and checksums all the same. What cannot be read is an error and
+//! never taken for absent; only what was read is ever found superfluous.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -11,177 +12,306 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Manifest, Roles, Snapshot, tensors};
 use crate::domain::Generation;
+use crate::store::{files, sealed};
 
 const MANIFEST: &str = "manifest.json";
 const ARRAYS: &str = "model.safetensors";
 /// Holds the highest generation given out, where its snapshot is gone.
 const HIGHEST: &str = "HIGHEST";
-
 /// Holds what each generation is for, as [`Roles`].
 const ROLES: &str = "ROLES";
+/// Ending of a snapshot's folder that was trained on more than the log holds.
+const BEYOND: &str = "beyond-the-log";
 
 /// Why a snapshot could not be saved or loaded.
 #[derive(Debug, Error)]
-#[error("snapshot {}: {what}", path.display())]
-pub struct SnapshotError {
-    /// The snapshot's folder or file.
-    pub path: PathBuf,
-    /// What went wrong.
-    pub what: String,
+pub enum SnapshotError {
+    /// The disk refuses.
+    #[error("snapshot {}: {source}", path.display())]
+    Io {
+        /// The snapshot's folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is not what was written.
+    #[error("snapshot {}: {what}", path.display())]
+    Damaged {
+        /// The snapshot's folder or file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
 }
 
-fn failed<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> SnapshotError {
+impl SnapshotError {
+    fn is_absent(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+type Result<T> = std::result::Result<T, SnapshotError>;
+
+fn refused(path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {
     let path = path.to_owned();
-    move |e| SnapshotError { path, what: e.to_string() }
+    move |source| SnapshotError::Io { path, source }
+}
+
+fn damaged<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> SnapshotError {
+    let path = path.to_owned();
+    move |e| SnapshotError::Damaged { path, what: e.to_string() }
 }
 
 /// Writes a snapshot, durably; fills in its size and checksum.
 ///
 /// # Errors
 /// Where the disk refuses; nothing is left behind then.
-pub fn save(folder: &Path, snapshot: &mut Snapshot) -> Result<(), SnapshotError> {
+pub fn save(folder: &Path, snapshot: &mut Snapshot) -> Result<()> {
     let arrays = tensors::encode(&snapshot.parts);
     snapshot.manifest.bytes = arrays.len() as u64;
     snapshot.manifest.checksum = format!("{:032x}", xxh3_128(&arrays));
-    let manifest = serde_json::to_vec_pretty(&snapshot.manifest).map_err(failed(folder))?;
-    let aside =
-        tempfile::Builder::new().prefix(".writing-").tempdir_in(folder).map_err(failed(folder))?;
-    write_durably(&aside.path().join(ARRAYS), &arrays)?;
-    write_durably(&aside.path().join(MANIFEST), &manifest)?;
+    snapshot.manifest.validate().map_err(damaged(folder))?;
+    let manifest = sealed::seal(&snapshot.manifest).map_err(damaged(folder))?;
+
+    let aside = tempfile::Builder::new().prefix(".writing-").tempdir_in(folder);
+    let aside = aside.map_err(refused(folder))?;
+    for (name, bytes) in [(ARRAYS, &arrays), (MANIFEST, &manifest)] {
+        let path = aside.path().join(name);
+        files::write(&path, bytes).map_err(refused(&path))?;
+    }
+    files::sync_folder(aside.path()).map_err(refused(aside.path()))?;
+
     let place = place(folder, snapshot.manifest.generation);
     let aside = aside.keep();
-    fs::rename(&aside, &place).map_err(|e| {
-        let _ = fs::remove_dir_all(&aside);
-        failed(&place)(e)
-    })?;
-    File::open(folder).and_then(|f| f.sync_all()).map_err(failed(folder))
-}
-
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), SnapshotError> {
-    let write = || {
-        let mut file = File::create(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(failed(path))
+    let renamed = fs::rename(&aside, &place).and_then(|()| files::sync_folder(folder));
+    renamed.map_err(|error| {
+        // Wherever it got to: nothing bears the generation's name.
+        for left in [&aside, &place] {
+            if let Err(error) = remove(left) {
+                tracing::warn!(%error, "half a snapshot stays on disk until the next start");
+            }
+        }
+        refused(&place)(error)
+    })
 }
 
 /// Reads one snapshot.
 ///
 /// # Errors
 /// Where it is missing, or not what was written.
-pub fn load(folder: &Path, generation: Generation) -> Result<Snapshot, SnapshotError> {
+pub fn load(folder: &Path, generation: Generation) -> Result<Snapshot> {
     let place = place(folder, generation);
     let manifest = read_manifest(&place)?;
     let path = place.join(ARRAYS);
-    let arrays = fs::read(&path).map_err(failed(&path))?;
+    let arrays = fs::read(&path).map_err(refused(&path))?;
+
     if arrays.len() as u64 != manifest.bytes {
         let what = format!("{} bytes, {} were written", arrays.len(), manifest.bytes);
-        return Err(SnapshotError { path, what });
+        return Err(SnapshotError::Damaged { path, what });
     }
     if format!("{:032x}", xxh3_128(&arrays)) != manifest.checksum {
-        return Err(SnapshotError { path, what: "its bytes do not match its checksum".into() });
+        let what = "its bytes do not match its checksum".to_owned();
+        return Err(SnapshotError::Damaged { path, what });
     }
-    let parts = tensors::decode(&arrays).map_err(failed(&path))?;
+    let parts = tensors::decode(&arrays).map_err(damaged(&path))?;
     Ok(Snapshot { manifest, parts })
 }
 
-/// Reads the newest whole snapshot that `may` be read, trained on no more than the log
-/// holds (`offset`); what is passed over for its state is warned of.
-pub fn load_newest(
-    folder: &Path,
-    offset: u64,
-    may: impl Fn(Generation) -> bool,
-) -> Option<Snapshot> {
-    generations(folder)
-        .into_iter()
-        .rev()
-        .filter(|&g| may(g))
-        .find_map(|g| load_fitting(folder, g, offset))
-}
-
-/// Reads a snapshot; none, with a warning, where it is damaged or has seen more than the log
-/// holds (`offset`).
-pub fn load_fitting(folder: &Path, generation: Generation, offset: u64) -> Option<Snapshot> {
+/// Reads a snapshot; none, with a warning, where it is damaged or incomplete.
+///
+/// # Errors
+/// Where the disk refuses.
+pub fn load_whole(folder: &Path, generation: Generation) -> Result<Option<Snapshot>> {
     match load(folder, generation) {
-        Ok(snapshot) if snapshot.manifest.known_offset() > offset => {
-            tracing::warn!(
-                generation,
-                snapshot_offset = snapshot.manifest.known_offset(),
-                log_offset = offset,
-                "passing over a snapshot that has seen more than the log holds"
-            );
-            None
-        }
-        Ok(snapshot) => Some(snapshot),
-        Err(error) => {
+        Ok(snapshot) => Ok(Some(snapshot)),
+        Err(error @ SnapshotError::Damaged { .. }) => {
             tracing::warn!(generation, %error, "passing over a damaged snapshot");
-            None
+            Ok(None)
         }
+        Err(error) if error.is_absent() => {
+            tracing::warn!(generation, %error, "passing over a snapshot that is not whole");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 
-/// Manifests of all snapshots, newest first; unreadable ones are left out.
-pub fn list(folder: &Path) -> Vec<Manifest> {
-    let generations = generations(folder).into_iter().rev();
-    generations.filter_map(|g| read_manifest(&place(folder, g)).ok()).collect()
+/// Reads the newest whole snapshot that `may` be read; what is passed over for its state is
+/// warned of.
+///
+/// # Errors
+/// Where the disk refuses.
+pub fn load_newest(folder: &Path, may: impl Fn(Generation) -> bool) -> Result<Option<Snapshot>> {
+    let newest_first = generations(folder)?.into_iter().rev();
+    for generation in newest_first.filter(|&generation| may(generation)) {
+        if let Some(snapshot) = load_whole(folder, generation)? {
+            return Ok(Some(snapshot));
+        }
+    }
+    Ok(None)
+}
+
+/// Manifests of all snapshots, newest first; damaged ones are left out, with a warning.
+///
+/// # Errors
+/// Where the disk refuses.
+pub fn list(folder: &Path) -> Result<Vec<Manifest>> {
+    let mut manifests = Vec::new();
+    for (_, found) in manifests_in(folder)?.into_iter().rev() {
+        manifests.extend(found);
+    }
+    Ok(manifests)
+}
+
+/// The manifest of a snapshot; none where it is not kept, or damaged.
+///
+/// # Errors
+/// Where the disk refuses.
+pub fn find(folder: &Path, generation: Generation) -> Result<Option<Manifest>> {
+    match read_manifest(&place(folder, generation)) {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(SnapshotError::Damaged { .. }) => Ok(None),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Every snapshot's folder with its manifest, oldest first; none for a damaged one.
+fn manifests_in(folder: &Path) -> Result<Vec<(PathBuf, Option<Manifest>)>> {
+    let mut found = Vec::new();
+    for generation in generations(folder)? {
+        let place = place(folder, generation);
+        match read_manifest(&place) {
+            Ok(manifest) => found.push((place, Some(manifest))),
+            // Removed since the folder was listed.
+            Err(error) if error.is_absent() && !exists(&place)? => {}
+            Err(error) if error.is_absent() => found.push((place, None)),
+            Err(error @ SnapshotError::Damaged { .. }) => {
+                tracing::warn!(generation, %error, "leaving out a damaged snapshot");
+                found.push((place, None));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+fn exists(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(refused(path))
 }
 
 /// The highest generation known to have been given out; 0 for none.
-pub fn newest_generation(folder: &Path) -> Generation {
-    let noted = fs::read_to_string(folder.join(HIGHEST)).ok();
-    let noted = noted.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-    generations(folder).last().copied().unwrap_or(0).max(noted)
+///
+/// # Errors
+/// Where the disk refuses, what was noted cannot be read, or no generation could follow.
+pub fn newest_generation(folder: &Path) -> Result<Generation> {
+    let path = folder.join(HIGHEST);
+    let noted = match files::read_if_there(&path).map_err(refused(&path))? {
+        Some(bytes) => sealed::unseal(&bytes).map_err(damaged(&path))?,
+        None => 0,
+    };
+    let named = generations(folder)?.last().copied().unwrap_or(0);
+
+    let newest: Generation = noted.max(named);
+    if newest >= LAST {
+        let path = if noted >= named { path } else { place(folder, named) };
+        let what = format!("generation {newest} leaves no number for a next one");
+        return Err(SnapshotError::Damaged { path, what });
+    }
+    Ok(newest)
 }
 
-/// Removes what crashes left half-written; nobody may be writing.
-pub fn sweep(folder: &Path) {
-    half_written(folder).for_each(|path| remove(&path));
-}
+/// No generation reaches this: programs that count in signed numbers must be able to say it.
+const LAST: Generation = i64::MAX as Generation;
 
-/// Removes the snapshots that are not to be kept, and those that are none. One that cannot be
-/// read just now stays.
-pub fn retain(folder: &Path, kept: impl Fn(&Manifest) -> bool) {
-    for generation in generations(folder) {
-        let place = place(folder, generation);
-        let goes = match fs::read(place.join(MANIFEST)) {
-            Ok(bytes) => !serde_json::from_slice(&bytes).is_ok_and(|manifest| kept(&manifest)),
-            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-        };
-        if goes {
-            remove(&place);
+/// Removes what crashes left half-written; nothing may be writing.
+///
+/// # Errors
+/// Where the folder cannot be listed.
+pub fn sweep(folder: &Path) -> Result<()> {
+    let names = files::names(folder).map_err(refused(folder))?;
+    for name in names.iter().filter(|name| name.starts_with(".writing-")) {
+        if let Err(error) = discard(&folder.join(name)) {
+            tracing::warn!(%error, "what was left half-written stays on disk");
         }
     }
+    Ok(())
+}
+
+/// Removes the snapshots that are `superfluous`; a damaged one has no manifest to tell by. One that
+/// cannot be read stays.
+///
+/// # Errors
+/// Where the disk refuses to list or read them, and nothing is removed then; or to remove one.
+pub fn remove_where(folder: &Path, superfluous: impl Fn(Option<&Manifest>) -> bool) -> Result<()> {
+    let found = manifests_in(folder)?;
+    let superfluous = found.iter().filter(|(_, manifest)| superfluous(manifest.as_ref()));
+    // All are tried, whatever becomes of one.
+    let removed: Vec<Result<()>> = superfluous.map(|(place, _)| remove(place)).collect();
+    removed.into_iter().collect()
+}
+
+/// Removes the snapshots that were set aside.
+///
+/// # Errors
+/// Where the disk refuses.
+pub fn remove_set_aside(folder: &Path) -> Result<()> {
+    let names = files::names(folder).map_err(refused(folder))?;
+    let aside = names.iter().map(|name| folder.join(name));
+    let aside = aside.filter(|path| path.extension().is_some_and(|ending| ending == BEYOND));
+    let removed: Vec<Result<()>> = aside.map(|path| remove(&path)).collect();
+    removed.into_iter().collect()
+}
+
+/// Takes a snapshot off the list, and leaves its files beside it under another name: it speaks of
+/// users and items of whom the log no longer does.
+///
+/// # Errors
+/// Where the disk refuses.
+pub fn set_aside(folder: &Path, generation: Generation) -> Result<()> {
+    note_generation(folder, newest_generation(folder)?)?;
+    let place = place(folder, generation);
+    fs::rename(&place, place.with_extension(BEYOND)).map_err(refused(&place))?;
+    files::sync_folder(folder).map_err(refused(folder))
 }
 
 /// Keeps a generation's number from being given out again when it is gone from disk.
-pub fn note_generation(folder: &Path, generation: Generation) {
+///
+/// # Errors
+/// Where the disk refuses: it must not be removed then.
+pub fn note_generation(folder: &Path, generation: Generation) -> Result<()> {
     let path = folder.join(HIGHEST);
-    if let Err(error) = write_durably(&path, generation.to_string().as_bytes()) {
-        tracing::warn!(%error, "a generation's number may be given out again");
-    }
+    let bytes = sealed::seal(&generation).map_err(damaged(&path))?;
+    files::replace(&path, &bytes).map_err(refused(&path))
 }
 
-/// What each generation is for. Of a folder that does not tell, the newest answers that was
-/// trained here.
-pub fn roles(folder: &Path) -> Roles {
+/// What each generation is for. Of a folder that does not tell, or whose word is damaged, the
+/// newest answers that was trained here.
+///
+/// # Errors
+/// Where the disk refuses.
+pub fn roles(folder: &Path) -> Result<Roles> {
     let path = folder.join(ROLES);
-    let told = fs::read(&path).map_err(failed(&path));
-    let told = told.and_then(|text| serde_json::from_slice(&text).map_err(failed(&path)));
-    told.unwrap_or_else(|error| {
-        if path.exists() {
-            tracing::warn!(%error, "the newest model that the server trained answers");
+    if let Some(bytes) = files::read_if_there(&path).map_err(refused(&path))? {
+        let told = sealed::unseal(&bytes);
+        match told.and_then(|roles: Roles| roles.validate().map(|()| roles)) {
+            Ok(roles) => return Ok(roles),
+            Err(error) => {
+                let error = damaged(&path)(error);
+                tracing::warn!(%error, "the newest model that the server trained answers");
+            }
         }
-        // One that was pushed may never have been meant to answer.
-        let (pushed, trained): (Vec<Manifest>, Vec<Manifest>) =
-            list(folder).into_iter().rev().partition(Manifest::is_pushed);
-        let mut trained: Vec<Generation> = trained.iter().map(|m| m.generation).collect();
-        Roles {
-            active: trained.pop(),
-            answered: trained,
-            staged: pushed.iter().map(|m| m.generation).collect(),
-            ..Roles::default()
-        }
+    }
+
+    // One that was pushed may never have been meant to answer.
+    let (pushed, trained): (Vec<Manifest>, Vec<Manifest>) =
+        list(folder)?.into_iter().rev().partition(Manifest::is_pushed);
+    let mut trained: Vec<Generation> = trained.iter().map(|m| m.generation).collect();
+    Ok(Roles {
+        active: trained.pop(),
+        answered: trained,
+        staged: pushed.iter().map(|m| m.generation).collect(),
+        ..Roles::default()
     })
 }
 
@@ -189,45 +319,47 @@ pub fn roles(folder: &Path) -> Roles {
 ///
 /// # Errors
 /// Where the disk refuses; what was noted before holds then.
-pub fn set_roles(folder: &Path, roles: &Roles) -> Result<(), SnapshotError> {
-    let (path, aside) = (folder.join(ROLES), folder.join(".writing-roles"));
-    let text = serde_json::to_vec_pretty(roles).map_err(failed(&path))?;
-    write_durably(&aside, &text)?;
-    let renamed = fs::rename(&aside, &path);
-    renamed.and_then(|()| File::open(folder)?.sync_all()).map_err(failed(&path))
+pub fn set_roles(folder: &Path, roles: &Roles) -> Result<()> {
+    let path = folder.join(ROLES);
+    let bytes = sealed::seal(roles).map_err(damaged(&path))?;
+    files::replace(&path, &bytes).map_err(refused(&path))
 }
 
-fn half_written(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    entries(folder).filter(|name| name.starts_with(".writing-")).map(|name| folder.join(name))
-}
-
-fn remove(place: &Path) {
-    let removed = match place.is_dir() {
-        true => fs::remove_dir_all(place),
-        false => fs::remove_file(place),
-    };
-    if let Err(error) = removed {
-        tracing::warn!(path = %place.display(), %error, "an old snapshot stays on disk");
+/// Removes a snapshot, or what else lies there. It loses its name first: what is left where that
+/// is cut short is swept away at the next start.
+fn remove(place: &Path) -> Result<()> {
+    let named = place.file_name().and_then(|name| name.to_str()).unwrap_or("gone");
+    let aside = place.with_file_name(format!(".writing-gone-{named}"));
+    match fs::rename(place, &aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed.map_err(refused(place))?,
     }
+    discard(&aside)
+}
+
+fn discard(place: &Path) -> Result<()> {
+    let metadata = fs::symlink_metadata(place).map_err(refused(place))?;
+    let removed =
+        if metadata.is_dir() { fs::remove_dir_all(place) } else { fs::remove_file(place) };
+    removed.map_err(refused(place))
 }
 
 fn place(folder: &Path, generation: Generation) -> PathBuf {
     folder.join(format!("{generation:010}"))
 }
 
-fn read_manifest(place: &Path) -> Result<Manifest, SnapshotError> {
+fn read_manifest(place: &Path) -> Result<Manifest> {
     let path = place.join(MANIFEST);
-    let bytes = fs::read(&path).map_err(failed(&path))?;
-    serde_json::from_slice(&bytes).map_err(failed(&path))
+    let bytes = fs::read(&path).map_err(refused(&path))?;
+    let manifest: Manifest = sealed::unseal(&bytes).map_err(damaged(&path))?;
+    manifest.validate().map_err(damaged(&path))?;
+    Ok(manifest)
 }
 
-fn generations(folder: &Path) -> Vec<Generation> {
-    let mut found: Vec<Generation> = entries(folder).filter_map(|n| n.parse().ok()).collect();
+/// The generations of which there is a folder, ascending.
+fn generations(folder: &Path) -> Result<Vec<Generation>> {
+    let names = files::names(folder).map_err(refused(folder))?;
+    let mut found: Vec<Generation> = names.iter().filter_map(|name| name.parse().ok()).collect();
     found.sort_unstable();
-    found
-}
-
-fn entries(folder: &Path) -> impl Iterator<Item = String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|e| e.file_name().into_string().ok())
+    Ok(found)
 }

@@ -14,8 +14,8 @@ pub struct Manifest {
     pub generation: Generation,
     /// It was trained on the log before this offset.
     pub offset: Offset,
-    /// Newest event it was trained on, in milliseconds since 1970; the end of
-    /// its windows of popularity.
+    /// The moment that its events were looked at from, in milliseconds since 1970: the newest
+    /// of them, unless that stands alone; the end of its windows of popularity.
     pub newest_ms: i64,
     /// Seed of its random numbers.
     pub seed: u64,
@@ -53,6 +53,28 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Checks that its figures are such as a training gives.
+    ///
+    /// # Errors
+    /// The first that is not, in words.
+    pub fn validate(&self) -> Result<(), String> {
+        self.settings.validate()?;
+        self.session_settings.as_ref().map_or(Ok(()), Settings::validate)?;
+
+        let figures = self.quality.iter().map(|(name, value)| (name.as_str(), *value));
+        let seconds = self.stages.iter().map(|(name, seconds)| (name.as_str(), *seconds));
+        let own = [("train_seconds", self.train_seconds)];
+        for (name, figure) in figures.chain(seconds).chain(own) {
+            if !figure.is_finite() {
+                return Err(format!("{name} must be a finite number, is {figure}"));
+            }
+        }
+        if self.newest_ms < 0 || self.created_ms < 0 {
+            return Err("newest_ms and created_ms must not be negative".to_owned());
+        }
+        Ok(())
+    }
+
     /// Whether it came by a push; later ones carry pushed parts on.
     pub fn is_pushed(&self) -> bool {
         self.pushed.as_ref().is_some_and(|pushed| pushed.generation == self.generation)
@@ -79,4 +101,17 @@ pub struct Tuning {
     pub previous: Option<Settings>,
     /// NDCG at 10 of the blend that they reach on the same questions.
     pub previous_ndcg: Option<f64>,
+    /// What was compared at last; none where nothing could be held out for that.
+    #[serde(default)]
+    pub floor: Option<Floor>,
+}
+
+/// What came of comparing what was tuned with what is simpler, on behaviour held out in another
+/// way; the figures are in the manifest's quality, as `floor_…`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Floor {
+    /// What is published: "tuned", "without_trees", "defaults", or a source's name.
+    pub chosen: String,
+    /// Whether held-out items of no order prefer another.
+    pub disagree: bool,
 }

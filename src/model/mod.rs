@@ -1,6 +1,7 @@
 //! What training makes and serving reads: immutable once published.
 //!
-//! - [`settings`], [`blend`]: how a snapshot was trained and how its sources are blended
+//! - [`settings`], [`blend`]: how a snapshot was trained and how its sources are blended;
+//!   `ranges`: what they may be
 //! - [`popularity`], [`habits`], [`user_cf`], [`embeddings`], [`ann`], [`codes`], [`sessions`],
 //!   [`second_stage`], [`prepared`], [`pushed`]: the parts;
 //!   the others are plain [`Csr`] tables of neighbours
@@ -23,6 +24,7 @@ pub mod prepared;
 pub mod push_facts;
 pub mod push_reader;
 pub mod pushed;
+mod ranges;
 pub mod roles;
 pub mod second_stage;
 pub mod sessions;

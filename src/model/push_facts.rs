@@ -9,6 +9,7 @@
 //! | `log_offset` | where the log ended that was trained on |
 
 use crate::domain::Violation;
+use crate::domain::quote::quoted;
 
 /// How nearness is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl Facts {
             None | Some("inner_product") => Metric::InnerProduct,
             Some("cosine") => Metric::Cosine,
             Some(other) => {
-                let message = format!("must be inner_product or cosine, was {:?}", short(other));
+                let message = format!("must be inner_product or cosine, was {}", quoted(other));
                 return Err(Violation::new("metric", message));
             }
         };
@@ -74,7 +75,7 @@ impl Facts {
             (Some("sum"), _) | (None, Metric::Cosine) => FoldIn::Sum,
             (Some("least_squares"), _) | (None, Metric::InnerProduct) => least_squares,
             (Some(other), _) => {
-                let message = format!("must be sum or least_squares, was {:?}", short(other));
+                let message = format!("must be sum or least_squares, was {}", quoted(other));
                 return Err(Violation::new("fold_in", message));
             }
         };
@@ -85,11 +86,6 @@ impl Facts {
         let log_offset = metadata("log_offset").map(offset).transpose()?;
         Ok(Facts { metric, fold_in, trained_until_ms, log_offset })
     }
-}
-
-/// As much of a value as is shown again.
-fn short(value: &str) -> String {
-    value.chars().take(100).collect()
 }
 
 /// A moment in milliseconds since 1970.

@@ -20,6 +20,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use half::f16;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use thiserror::Error;
 
 use super::push_facts::Facts;
 use crate::domain::{Violation, limits};
@@ -79,10 +80,49 @@ pub struct PushReader<R> {
     counts: [usize; 2],
 }
 
-type Checked<T> = Result<T, Violation>;
+/// Why a pushed file is not read.
+#[derive(Debug, Error)]
+pub enum PushError {
+    /// It is not what it must be.
+    #[error("{0}")]
+    Invalid(Violation),
+    /// The disk on which it was kept refuses: whoever pushed it did nothing wrong.
+    #[error("a pushed file cannot be read: {0}")]
+    Io(std::io::Error),
+}
 
-fn broken(what: impl Into<String>) -> Violation {
-    Violation::new("file", what)
+impl From<Violation> for PushError {
+    fn from(violation: Violation) -> Self {
+        Self::Invalid(violation)
+    }
+}
+
+impl From<std::io::Error> for PushError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => broken("is cut short"),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<PushError> for crate::domain::Error {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Invalid(violation) => violation.into(),
+            PushError::Io(_) => crate::domain::Error::Storage(error.to_string()),
+        }
+    }
+}
+
+type Checked<T> = Result<T, PushError>;
+
+fn broken(what: impl Into<String>) -> PushError {
+    PushError::Invalid(Violation::new("file", what))
+}
+
+fn invalid<T>(field: impl Into<String>, message: impl Into<String>) -> Checked<T> {
+    Err(Violation::new(field, message).into())
 }
 
 impl<R: Read + Seek> PushReader<R> {
@@ -91,10 +131,9 @@ impl<R: Read + Seek> PushReader<R> {
     /// # Errors
     /// What is wrong, by tensor.
     pub fn open(mut source: R, bytes: u64) -> Checked<Self> {
-        let failed = |e: std::io::Error| broken(format!("cannot be read: {e}"));
         let mut length = [0; 8];
-        source.seek(SeekFrom::Start(0)).map_err(failed)?;
-        source.read_exact(&mut length).map_err(|_| broken("is cut short: no header"))?;
+        source.seek(SeekFrom::Start(0))?;
+        source.read_exact(&mut length)?;
         let length = u64::from_le_bytes(length);
         if length > MAX_HEADER_BYTES {
             let most = MAX_HEADER_BYTES;
@@ -106,7 +145,7 @@ impl<R: Read + Seek> PushReader<R> {
             return Err(broken(format!("is cut short: a header of {length} bytes in {bytes}")));
         }
         let mut text = vec![0; length as usize];
-        source.read_exact(&mut text).map_err(failed)?;
+        source.read_exact(&mut text)?;
         let header: Metadata = serde_json::from_slice(&text)
             .map_err(|e| broken(format!("is no safetensors file: {e}")))?;
         let data = 8 + length;
@@ -130,7 +169,7 @@ impl<R: Read + Seek> PushReader<R> {
             Some(unknown) => {
                 let message = format!("is not a tensor of a pushed model; those are {TENSORS:?}");
                 // As long as it may be, it goes back in a header.
-                Err(Violation::new(unknown.chars().take(100).collect::<String>(), message))
+                invalid(unknown.chars().take(100).collect::<String>(), message)
             }
             None if names.is_empty() => Err(broken("holds no tensor")),
             None => Ok(()),
@@ -150,11 +189,11 @@ impl<R: Read + Seek> PushReader<R> {
         let Some(info) = self.info(name) else { return Ok(None) };
         if !types.contains(&info.dtype) {
             let message = format!("must be one of {types:?}, is {:?}", info.dtype);
-            return Err(Violation::new(name, message));
+            return invalid(name, message);
         }
         if info.shape.len() != ranks {
             let message = format!("must have {ranks} dimensions, has {:?}", info.shape);
-            return Err(Violation::new(name, message));
+            return invalid(name, message);
         }
         Ok(Some(&info.shape))
     }
@@ -168,26 +207,26 @@ impl<R: Read + Seek> PushReader<R> {
         let listed = self.listed(kind)?;
         match (bytes, ends, listed) {
             (Some(_), Some(&[ends]), None) if ends > MAX_IDS => {
-                Err(Violation::new(offsets, format!("must have at most {MAX_IDS} ids, has {ends}")))
+                invalid(offsets, format!("must have at most {MAX_IDS} ids, has {ends}"))
             }
             (Some(&[bytes]), Some(&[ends]), None) if bytes > ends * limits::MAX_ID_BYTES => {
                 let most = limits::MAX_ID_BYTES;
-                Err(Violation::new(
+                invalid(
                     utf8,
                     format!("must hold at most {most} bytes an id, holds {bytes} for {ends}"),
-                ))
+                )
             }
             (Some(_), Some(&[ends]), None) if ends > 0 => Ok(ends - 1),
             (None, None, Some(listed)) => Ok(listed.len()),
             (None, None, None) => Ok(0),
             (Some(_), Some(_), Some(_)) => {
                 let message = "must stand in a tensor or in the metadata, not in both";
-                Err(Violation::new(format!("{}_ids", kind.name()), message))
+                invalid(format!("{}_ids", kind.name()), message)
             }
             (_, Some(_), _) => {
-                Err(Violation::new(offsets, format!("must come with {utf8}, one longer than ids")))
+                invalid(offsets, format!("must come with {utf8}, one longer than ids"))
             }
-            (Some(_), None, _) => Err(Violation::new(utf8, format!("must come with {offsets}"))),
+            (Some(_), None, _) => invalid(utf8, format!("must come with {offsets}")),
         }
     }
 
@@ -205,20 +244,20 @@ impl<R: Read + Seek> PushReader<R> {
         let user_dims = self.rows_of("user_embeddings", &FLOATS, users, MAX_DIMENSIONS)?;
         if let Some(dims) = user_dims.filter(|_| user_dims != item_dims) {
             let message = format!("must have the dimensions of item_embeddings, has {dims}");
-            return Err(Violation::new("user_embeddings", message));
+            return invalid("user_embeddings", message);
         }
         for (name, count) in [("item_neighbours", items), ("user_neighbours", users)] {
             let scores = format!("{name}.scores");
             let places = self.rows_of(name, &INTEGERS, count, MAX_NEIGHBOURS)?;
             if self.rows_of(&scores, &FLOATS, count, MAX_NEIGHBOURS)? != places {
                 let message = format!("must have the shape of {scores}");
-                return Err(Violation::new(name, message));
+                return invalid(name, message);
             }
         }
         match self.shape("item_priors", &FLOATS, 1)? {
             Some(&[len]) if len != items => {
                 let message = format!("must have a score for each of {items} items, has {len}");
-                Err(Violation::new("item_priors", message))
+                invalid("item_priors", message)
             }
             _ if self.contents().is_empty() => {
                 Err(broken("holds neither embeddings nor neighbours nor priors"))
@@ -236,12 +275,11 @@ impl<R: Read + Seek> PushReader<R> {
         most: usize,
     ) -> Checked<Option<usize>> {
         match self.shape(name, types, 2)? {
-            Some(&[of, _]) if of != rows => Err(Violation::new(
-                name,
-                format!("must have a row for each of {rows} ids, has {of}"),
-            )),
+            Some(&[of, _]) if of != rows => {
+                invalid(name, format!("must have a row for each of {rows} ids, has {of}"))
+            }
             Some(&[_, width]) if width == 0 || width > most => {
-                Err(Violation::new(name, format!("must have 1 to {most} columns, has {width}")))
+                invalid(name, format!("must have 1 to {most} columns, has {width}"))
             }
             shape => Ok(shape.map(|shape| shape[1])),
         }
@@ -252,7 +290,7 @@ impl<R: Read + Seek> PushReader<R> {
     /// # Errors
     /// An entry that is not what it should be.
     pub fn facts(&self) -> Checked<Facts> {
-        Facts::new(|key| self.metadata(key))
+        Ok(Facts::new(|key| self.metadata(key))?)
     }
 
     /// What the file holds beside ids: names and shapes.
@@ -327,7 +365,7 @@ impl<R: Read + Seek> PushReader<R> {
                 Violation::new(format!("{offsets}[{at}]"), message)
             })
         };
-        ends.windows(2).enumerate().map(id).collect()
+        Ok(ends.windows(2).enumerate().map(id).collect::<Result<_, Violation>>()?)
     }
 
     /// Hands out a tensor's bytes in order, in pieces of whole values of so many bytes.
@@ -339,13 +377,12 @@ impl<R: Read + Seek> PushReader<R> {
     ) -> Checked<()> {
         let Some(info) = self.info(name) else { return Ok(()) };
         let (from, to) = info.data_offsets;
-        let failed = |e: std::io::Error| broken(format!("cannot be read: {e}"));
-        self.source.seek(SeekFrom::Start(self.data + from as u64)).map_err(failed)?;
+        self.source.seek(SeekFrom::Start(self.data + from as u64))?;
         let mut buffer = vec![0; (PIECE * width).min(to - from)];
         let mut left = to - from;
         while left > 0 {
             let piece = &mut buffer[..left.min(PIECE * width)];
-            self.source.read_exact(piece).map_err(failed)?;
+            self.source.read_exact(piece)?;
             take(piece)?;
             left -= piece.len();
         }

@@ -23,7 +23,7 @@ pub enum Role {
 
 /// The roles of all generations, but that the others are retired.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Roles {
     /// The one that answers; none: the newest that is not named below.
     pub active: Option<Generation>,
@@ -47,6 +47,21 @@ pub struct Part {
 }
 
 impl Roles {
+    /// Checks that it says what can be.
+    ///
+    /// # Errors
+    /// What cannot be, in words.
+    pub fn validate(&self) -> Result<(), String> {
+        for (name, part) in [("canary", self.canary), ("shadow", self.shadow)] {
+            if let Some(Part { share, .. }) = part
+                && !(share > 0.0 && share <= 1.0)
+            {
+                return Err(format!("{name}.share must be above 0 and up to 1, is {share}"));
+            }
+        }
+        Ok(())
+    }
+
     /// A generation's role; with `active` for the one that answers.
     pub fn of(&self, generation: Generation, active: Generation) -> Role {
         let part = |part: Option<Part>| part.filter(|p| p.generation == generation);

@@ -7,7 +7,7 @@ use super::{Query, Recommended, Scratch, Shelf, fill};
 use crate::domain::ItemIdx;
 use crate::domain::history::first_distinct;
 use crate::domain::topk::{Scored, keep_top};
-use crate::live::ItemMask;
+use crate::live::Trend;
 use crate::model::Snapshot;
 
 /// Newest items of a shopper that are looked at.
@@ -66,19 +66,54 @@ pub(super) fn of_categories(
 }
 
 /// Fills the list of a shopper of whom nothing is known from what is taken now, the
-/// narrowest cohort first; returns the name of the first that had something to offer.
+/// narrowest cohort first; returns the name of the first that had something to offer. What
+/// everyone takes is blended with the model's ranking as far as few shoppers are behind it.
 pub(super) fn taken_now(
+    snapshot: &Snapshot,
     query: &Query<'_>,
     list: &mut Vec<Recommended>,
-    mask: &mut ItemMask,
+    scratch: &mut Scratch,
 ) -> String {
     let mut first = None;
     for trend in query.trends {
         let before = list.len();
-        fill::fill_from(list, query.limit, trend.items.iter().copied(), mask);
+        if trend.support >= 1.0 {
+            let taken = trend.items.iter().copied();
+            fill::fill_from(list, query.limit, taken, &mut scratch.mask);
+        } else {
+            let missing = query.limit.saturating_sub(before);
+            blend_with_model(snapshot, trend, missing, query.shelf.items, scratch);
+            let blended = std::mem::take(&mut scratch.candidates);
+            fill::fill_from(list, query.limit, blended.iter().copied(), &mut scratch.mask);
+            scratch.candidates = blended;
+        }
         if first.is_none() && list.len() > before {
             first = Some(trend.cohort.clone());
         }
     }
     first.unwrap_or_default()
+}
+
+/// Writes into `scratch.candidates` the best `k` items by support · (what is taken now) +
+/// (1 − support) · (the model's ranking), each scaled to a maximum of 1.
+fn blend_with_model(
+    snapshot: &Snapshot,
+    trend: &Trend,
+    k: usize,
+    items: usize,
+    scratch: &mut Scratch,
+) {
+    let Scratch { items: sums, mask, candidates, .. } = scratch;
+    sums.reserve(items);
+    for taken in trend.items.iter().filter(|taken| (taken.idx as usize) < items) {
+        sums.add(taken.idx, trend.support * taken.score);
+    }
+
+    let ranking = &snapshot.parts.popularity.trending;
+    let best = ranking.scores.first().copied().unwrap_or(1.0);
+    let offered = ranking.iter().filter(|ranked| mask.allows(ranked.idx));
+    for ranked in offered.take(k + trend.items.len()) {
+        sums.add(ranked.idx, (1.0 - trend.support) * ranked.score / best);
+    }
+    sums.drain_top(k, |item| mask.allows(item), candidates);
 }

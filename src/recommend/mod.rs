@@ -131,7 +131,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     let mut basis = if items.is_empty() { known } else { query.own_basis(known) };
     let mut cohort = String::new();
     if basis == Basis::Popular {
-        cohort = cold::taken_now(query, &mut items, &mut scratch.mask);
+        cohort = cold::taken_now(snapshot, query, &mut items, scratch);
         basis = if cohort.is_empty() { basis } else { Basis::Attributes };
     }
     fill::fill(

@@ -1,14 +1,12 @@
 //! Lists made ahead: the same blend, asked for every shopper when a snapshot has been
 //! trained, and answered from while the shopper has done nothing since.
 
-use std::borrow::Cow;
-
 use rayon::prelude::*;
 
 use super::{Query, Recommended, RepeatPolicy, Scratch, Shelf, blend};
-use crate::domain::history::remember;
+use crate::domain::UserIdx;
+use crate::domain::history::Past;
 use crate::domain::progress::{Cancelled, Control};
-use crate::domain::{HistoryEvent, UserIdx};
 use crate::live::{Catalogue, Filter};
 use crate::matrix::UserEvents;
 use crate::model::prepared::stamp;
@@ -25,7 +23,7 @@ const CHUNK: usize = 5_000;
 pub struct Wanted {
     /// What lists offer unless a request says otherwise.
     pub repeat: RepeatPolicy,
-    /// How many events of a shopper lists are made from; see [`remember`].
+    /// How many events of a shopper lists are made from; see [`Past`].
     pub history_limit: usize,
     /// For how many shoppers.
     pub most: usize,
@@ -64,10 +62,12 @@ pub fn prepare(
     let now_ms = snapshot.manifest.newest_ms;
     let shelf = Shelf { catalogue, items, filter, excluded: &[], only: None, now_ms };
     let list = |scratch: &mut Scratch, &user: &usize| {
-        let history = remembered(events.of(user), wanted.history_limit);
+        let past = Past::of(events.of(user), wanted.history_limit);
+        let history = &past.events[..];
         let query = Query {
             user: Some(user as UserIdx),
-            history: &history,
+            history,
+            bought: &past.bought,
             session: &[],
             limit: LENGTH,
             shelf,
@@ -79,7 +79,7 @@ pub fn prepare(
         };
         shelf.mask(&mut scratch.mask);
         query.exclude(snapshot, scratch);
-        (stamp(&history), blend::blend(snapshot, &query, scratch))
+        (stamp(history), blend::blend(snapshot, &query, scratch))
     };
     for chunk in users.chunks(CHUNK) {
         control.check()?;
@@ -101,16 +101,6 @@ pub fn prepare(
         }
     }
     Ok(prepared)
-}
-
-/// The part of a shopper's events that live state keeps.
-fn remembered(events: &[HistoryEvent], limit: usize) -> Cow<'_, [HistoryEvent]> {
-    if events.len() <= limit {
-        return Cow::Borrowed(events);
-    }
-    let mut history = Vec::with_capacity(limit + 1);
-    events.iter().for_each(|&event| remember(&mut history, event, limit));
-    Cow::Owned(history)
 }
 
 /// The list for a query, of what the shelf holds, if one was prepared for it and it is
@@ -138,29 +128,4 @@ pub(super) fn answer(
         source,
     }));
     (items.len() == query.limit).then_some(items)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::EventKind;
-    use crate::live::Histories;
-
-    #[test]
-    fn a_long_past_is_cut_as_live_state_cuts_it() {
-        let event = |n: u32| {
-            let kind = if n.is_multiple_of(3) { EventKind::View } else { EventKind::Purchase };
-            HistoryEvent::new(kind, n, i64::from(n))
-        };
-        let events: Vec<_> = (0..9).map(event).collect();
-        let live = Histories::new(4);
-        for &event in &events {
-            live.record(0, event);
-        }
-        let mut kept = Vec::new();
-        live.read(0, &mut kept);
-        assert_eq!(kept.iter().map(|e| e.item).collect::<Vec<_>>(), [4, 5, 7, 8]);
-        assert_eq!(remembered(&events, 4), kept);
-        assert!(matches!(remembered(&events, 9), Cow::Borrowed(_)));
-    }
 }

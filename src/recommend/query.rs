@@ -1,11 +1,12 @@
 //! What is asked for, and what may be offered.
 
 use super::{Basis, Scratch};
+use crate::domain::history::{Bought, all_bought};
 use crate::domain::topk::Scored;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx, UserIdx};
 use crate::live::{Catalogue, Filter, ItemMask, Trend};
 use crate::matrix::Weighting;
-use crate::matrix::weight::{self, kind_weight};
+use crate::matrix::weight::kind_weight;
 use crate::model::{SecondStage, Settings, Snapshot, Source};
 
 /// Whether bought items may be offered again.
@@ -73,6 +74,8 @@ pub struct Query<'a> {
     pub user: Option<UserIdx>,
     /// Their events, oldest first.
     pub history: &'a [HistoryEvent],
+    /// What they bought by events that their history no longer holds, by item.
+    pub bought: &'a [Bought],
     /// Items of the running session, oldest first.
     pub session: &'a [ItemIdx],
     /// Length of the list.
@@ -117,22 +120,17 @@ impl Query<'_> {
         if policy == RepeatPolicy::Allow {
             return;
         }
-        let events = &mut scratch.events;
-        events.clear();
-        events.extend_from_slice(self.history);
-        events.sort_unstable_by_key(|e| e.item);
-        for group in events.chunk_by(|a, b| a.item == b.item) {
-            let item = group[0].item;
-            let bought = group.iter().filter(|e| e.kind == EventKind::Purchase);
-            let Some(last_ms) = bought.map(|e| e.time_ms).max() else { continue };
-            let days = self.shelf.now_ms.saturating_sub(last_ms) as f32 / DAY_MS as f32;
+        let Scratch { bought, mask, .. } = scratch;
+        all_bought(self.history, self.bought, bought);
+        for bought in bought.iter().filter(|bought| bought.stands()) {
+            let days = self.shelf.now_ms.saturating_sub(bought.last_ms) as f32 / DAY_MS as f32;
             let comes_back = match policy {
                 RepeatPolicy::ExcludeWithin(most) => days > most as f32,
-                RepeatPolicy::WhenDue => snapshot.parts.habits.is_due(item, days),
+                RepeatPolicy::WhenDue => snapshot.parts.habits.is_due(bought.item, days),
                 _ => false,
             };
-            if !comes_back && !weight::taken_back(group.iter()) {
-                scratch.mask.forbid(item);
+            if !comes_back {
+                mask.forbid(bought.item);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Features;
 use crate::domain::HistoryEvent;
+use crate::domain::history::Bought;
 use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::live::ItemMask;
 use crate::matrix::weight::Cell;
@@ -17,6 +18,8 @@ pub struct Scratch {
     pub profile: Vec<Cell>,
     /// The shopper's events, in whatever order a step needs.
     pub(super) events: Vec<HistoryEvent>,
+    /// What the shopper bought, by item.
+    pub(super) bought: Vec<Bought>,
     /// Scores of items.
     pub(super) items: Accumulator,
     /// Similarities of users.

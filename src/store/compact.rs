@@ -2,17 +2,21 @@
 //! empty and their records [`Record::Gone`], so that every idx and every offset stays.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::frame::Header;
+use super::mark::Acknowledged;
 use super::record::{self, BlockBuilder, Entry, Record};
-use super::{StoreError, frame, segment};
+use super::{StoreError, files, frame, segment};
 use crate::domain::{Offset, UserIdx};
 
 /// Ending of a file that is being written to take another's place.
 const ASIDE: &str = "rewriting";
+
+/// Files that are no longer written to are on disk to their last byte.
+const WHOLE: Acknowledged = Acknowledged { offset: Offset::MAX, ordered: true };
 
 /// A file to rewrite.
 struct Task {
@@ -45,15 +49,17 @@ pub fn compact(
         }
         let users_before = users;
         let mut concerned = false;
-        segment::read(&path, base, false, Offset::MAX, &mut |entry| match entry {
-            Entry::User(name) => {
-                concerned |= !name.is_empty() && erased.contains(&users);
-                users += 1;
-            }
-            Entry::Item(_) => {}
-            Entry::Record(_, record) => {
-                concerned |= record.shopper().is_some_and(|user| erased.contains(&user));
-            }
+        segment::read_blocks(&path, base, WHOLE, Offset::MAX, &mut |header, payload| {
+            record::decode(payload, header.first_offset, header.records, &mut |entry| match entry {
+                Entry::User(name) => {
+                    concerned |= !name.is_empty() && erased.contains(&users);
+                    users += 1;
+                }
+                Entry::Item(_) => {}
+                Entry::Record(_, record) => {
+                    concerned |= record.shopper().is_some_and(|user| erased.contains(&user));
+                }
+            })
         })?;
         if concerned {
             tasks.push(Task { base, path, users_before });
@@ -70,13 +76,20 @@ pub fn compact(
 }
 
 /// Removes what a crash left of rewriting.
-pub(super) fn sweep(folder: &Path) {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    for path in entries.filter(|path| path.extension().is_some_and(|end| end == ASIDE)) {
+///
+/// # Errors
+/// [`StoreError::Io`] where the folder cannot be listed.
+pub(super) fn sweep(folder: &Path) -> Result<(), StoreError> {
+    for name in files::names(folder).map_err(StoreError::io("list", folder))? {
+        let path = folder.join(name);
+        if path.extension().is_none_or(|end| end != ASIDE) {
+            continue;
+        }
         if let Err(error) = fs::remove_file(&path) {
             tracing::warn!(path = %path.display(), %error, "a half-written file stays on disk");
         }
     }
+    Ok(())
 }
 
 fn rewrite(
@@ -86,11 +99,11 @@ fn rewrite(
     erased: &HashSet<UserIdx>,
 ) -> Result<(), StoreError> {
     let failed = |e| StoreError::io("write to", aside)(e);
-    let mut out = BufWriter::new(File::create(aside).map_err(failed)?);
+    let mut out = BufWriter::new(files::create(aside).map_err(failed)?);
     out.write_all(&segment::header(task.base)).map_err(failed)?;
     let mut users = task.users_before;
     let mut written = Ok(());
-    segment::read_blocks(&task.path, task.base, false, Offset::MAX, &mut |header, payload| {
+    segment::read_blocks(&task.path, task.base, WHOLE, Offset::MAX, &mut |header, payload| {
         let block = without(header, payload, erased, &mut users)?;
         let bytes = frame::encode(&block.payload(), block.len(), header.first_offset);
         if written.is_ok() {
@@ -102,7 +115,7 @@ fn rewrite(
     let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
     file.sync_all().map_err(failed)?;
     fs::rename(aside, &task.path)
-        .and_then(|()| File::open(folder)?.sync_all())
+        .and_then(|()| files::sync_folder(folder))
         .map_err(StoreError::io("replace", &task.path))
 }
 
@@ -130,7 +143,7 @@ fn without(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Durability, Log, StoredEvent, replay};
+    use super::super::{Durability, Log, Opening, StoredEvent, ledger, replay};
     use super::*;
     use crate::domain::EventKind;
 
@@ -175,7 +188,13 @@ mod tests {
     }
 
     fn open(folder: &Path) -> Log {
-        Log::open(folder, Durability::PowerLoss, 300, &mut |_| {}).unwrap()
+        let opening = Opening {
+            durability: Durability::PowerLoss,
+            segment_bytes: 300,
+            proven: ledger::path(folder).exists(),
+            accept_loss: false,
+        };
+        Log::open(folder, opening, &mut |_| {}).unwrap()
     }
 
     #[test]

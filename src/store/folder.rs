@@ -1,23 +1,31 @@
 //! The data folder: `DIR/stores/<name>/` with the log and the snapshots, a
-//! format number, and a lock that one process holds.
+//! format number, and a lock that one process holds. Only its owner may read it.
 
 use std::fs::{self, File, TryLockError};
-use std::io::Write;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{StoreError, segment};
+use super::witness::Witness;
+use super::{StoreError, files, mark, segment};
 
 /// Format of the data folder that this version writes; it reads those before, and marks
-/// them as its own: 1 knew no users beside their events, and no validity of items.
-pub const FORMAT: u32 = 2;
+/// them as its own: 1 knew no users beside their events, and no validity of items; 2 had no list
+/// of the log's files, no mark of what is on disk, and no checksums in its small files.
+pub const FORMAT: u32 = 3;
+/// The first format in which the log's files are listed, and marked as far as they are on disk.
+const PROVEN: u32 = 3;
+/// What [`StoreFolder::hold_to_key`] notes of a store without a key.
+const NO_KEY: &str = "none";
 
 /// An open, locked folder of one store. The lock goes with the value, and with
 /// the process however it ends.
 #[derive(Debug)]
 pub struct StoreFolder {
     root: PathBuf,
+    /// The format that it was found in; none where it is new.
+    format: Option<u32>,
     /// None of a folder that is only read.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl StoreFolder {
@@ -29,15 +37,12 @@ impl StoreFolder {
     pub fn open(data: &Path, name: &str) -> Result<Self, StoreError> {
         let root = data.join("stores").join(name);
         for folder in [root.join("log"), root.join("snapshots")] {
-            fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
+            files::create_folder(&folder).map_err(StoreError::io("create", &folder))?;
         }
+        files::make_private(&root).map_err(StoreError::io("make private", &root))?;
+
         let lock_path = root.join("LOCK");
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .map_err(StoreError::io("open", &lock_path))?;
+        let lock = files::open_or_create(&lock_path).map_err(StoreError::io("open", &lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -45,8 +50,14 @@ impl StoreFolder {
             }
             Err(TryLockError::Error(e)) => return Err(StoreError::io("lock", &lock_path)(e)),
         }
-        check_format(data, &root.join("FORMAT"))?;
-        Ok(Self { root, _lock: Some(lock) })
+
+        let format = read_format(data, &root.join("FORMAT"))?;
+        let folder = Self { root, format, lock: Some(lock) };
+        if format.is_none() && folder.holds_records()? {
+            let path = data.to_owned();
+            return Err(StoreError::NoFormat { path, found: String::new(), known: FORMAT });
+        }
+        Ok(folder)
     }
 
     /// The same folder to be read beside the process that has it open, if any.
@@ -57,38 +68,104 @@ impl StoreFolder {
     pub fn beside(data: &Path, name: &str) -> Result<Self, StoreError> {
         let root = data.join("stores").join(name);
         let path = root.join("FORMAT");
-        let text = fs::read_to_string(&path).map_err(StoreError::io("read", &path))?;
-        check_known(data, &text)?;
-        Ok(Self { root, _lock: None })
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let format = read_format(data, &path)?;
+        let format = format.ok_or_else(missing).map_err(StoreError::io("read", &path))?;
+        Ok(Self { root, format: Some(format), lock: None })
+    }
+
+    /// Whether the log must come with the list of its files, and the mark of what is on disk.
+    pub fn is_proven(&self) -> bool {
+        self.format.is_some_and(|format| format >= PROVEN)
+    }
+
+    /// Marks the folder as one of this version, once all is there that such a folder has.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where the disk refuses.
+    pub fn mark_format(&mut self) -> Result<(), StoreError> {
+        if self.format == Some(FORMAT) {
+            return Ok(());
+        }
+        let path = self.root.join("FORMAT");
+        let written = files::replace(&path, format!("{FORMAT}\n").as_bytes());
+        // The new folders' names too, before any event can be acknowledged.
+        let mut above = path.ancestors().skip(2).take(3).map(|folder| match folder.as_os_str() {
+            here if here.is_empty() => Path::new("."),
+            _ => folder,
+        });
+        written
+            .and_then(|()| above.try_for_each(files::sync_folder))
+            .map_err(StoreError::io("write", &path))?;
+        self.format = Some(FORMAT);
+        Ok(())
+    }
+
+    /// Tells whether the lock's file is where it was: without it another process could open the
+    /// folder.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where the system refuses.
+    pub fn lock_witness(&self) -> Result<Option<Witness>, StoreError> {
+        let path = self.root.join("LOCK");
+        let held = self.lock.as_ref().map(File::try_clone).transpose();
+        let held = held.map_err(StoreError::io("look at", &path))?;
+        Ok(held.map(|file| Witness::new(path, file)))
     }
 
     /// Holds the log to one key of pseudonyms, known by its fingerprint, or to none, from its
     /// first record on. What says so lies beside the log's files, to be copied with them.
     ///
     /// # Errors
-    /// [`StoreError::OtherKey`] where its records were written with another, or without one.
-    pub fn hold_to_key(&self, fingerprint: Option<&str>) -> Result<(), StoreError> {
+    /// [`StoreError::OtherKey`] where its records were written with another, or without one;
+    /// [`StoreError::Lost`] where it should be known which and is not, unless `accept_loss` takes
+    /// the given for the right one.
+    pub fn hold_to_key(
+        &self,
+        fingerprint: Option<&str>,
+        accept_loss: bool,
+    ) -> Result<(), StoreError> {
         let path = self.log().join("PSEUDONYMS");
-        let held = match fs::read_to_string(&path) {
-            Ok(text) => Some(text.trim().to_owned()),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(StoreError::io("read", &path)(e)),
-        };
-        let empty = |path: &Path| {
-            fs::metadata(path).is_ok_and(|m| m.len() <= segment::SEGMENT_HEADER_BYTES as u64)
-        };
-        let new = segment::list(&self.log())?.iter().all(|(_, path)| empty(path));
-        match (held.as_deref(), fingerprint) {
-            (held, given) if held == given => Ok(()),
-            (None, Some(given)) if new => write_aside(&path, given)
-                .and_then(|()| File::open(self.log())?.sync_all())
-                .map_err(StoreError::io("write", &path)),
-            (held, given) => Err(StoreError::OtherKey {
-                path: self.root.clone(),
-                written: if held.is_some() { "with another key" } else { "without a key" },
-                opened: if given.is_some() { "with this one" } else { "without one" },
-            }),
+        let held = files::read_if_there(&path).map_err(StoreError::io("read", &path))?;
+        let held = held.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        let given = fingerprint.unwrap_or(NO_KEY);
+
+        // Nothing was ever written.
+        let marked = mark::read(&self.log())?;
+        let begins = !self.holds_records()? && marked.is_none_or(|mark| mark.offset == 0);
+        if held.is_none() && self.is_proven() && !accept_loss {
+            let what = "it says with which key for pseudonyms the store was written, or that \
+                        it was written without one";
+            return Err(StoreError::lost(&path, what));
         }
+        let of_before = held.is_none() && given == NO_KEY;
+        let taken = held.is_none() && accept_loss;
+        let new = begins && held.as_deref() != Some(given);
+        if new || of_before || taken {
+            let line = format!("{given}\n");
+            return files::replace(&path, line.as_bytes()).map_err(StoreError::io("write", &path));
+        }
+
+        let written = held.as_deref().unwrap_or(NO_KEY);
+        if written == given {
+            return Ok(());
+        }
+        Err(StoreError::OtherKey {
+            path: self.root.clone(),
+            written: if written == NO_KEY { "without a key" } else { "with another key" },
+            opened: if given == NO_KEY { "without one" } else { "with this one" },
+        })
+    }
+
+    /// Whether the log holds anything.
+    fn holds_records(&self) -> Result<bool, StoreError> {
+        for (_, path) in segment::list(&self.log())? {
+            let metadata = fs::metadata(&path).map_err(StoreError::io("stat", &path))?;
+            if metadata.len() > segment::SEGMENT_HEADER_BYTES as u64 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Where the log's segments lie.
@@ -102,43 +179,19 @@ impl StoreFolder {
     }
 }
 
-fn check_format(data: &Path, path: &Path) -> Result<(), StoreError> {
-    match fs::read_to_string(path) {
-        Ok(text) => match check_known(data, &text)? {
-            FORMAT => Ok(()),
-            _ => write_format(path).map_err(StoreError::io("write", path)),
-        },
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            write_format(path).map_err(StoreError::io("write", path))
-        }
-        Err(e) => Err(StoreError::io("read", path)(e)),
-    }
-}
-
-/// The number of a format that this version can read.
-fn check_known(data: &Path, text: &str) -> Result<u32, StoreError> {
-    let (path, found, known) = (data.to_owned(), text.trim().to_owned(), FORMAT);
+/// The number in a format file, which this version must be able to read; none where there is no
+/// such file.
+fn read_format(data: &Path, path: &Path) -> Result<Option<u32>, StoreError> {
+    let Some(bytes) = files::read_if_there(path).map_err(StoreError::io("read", path))? else {
+        return Ok(None);
+    };
+    let found = String::from_utf8_lossy(&bytes).trim().to_owned();
+    let (path, known) = (data.to_owned(), FORMAT);
     match found.parse::<u32>() {
-        Ok(format) if format <= FORMAT => Ok(format),
+        Ok(format) if format <= FORMAT => Ok(Some(format)),
         Ok(_) => Err(StoreError::Newer { path, found, known }),
         Err(_) => Err(StoreError::NoFormat { path, found, known }),
     }
-}
-
-/// Writes a line to a file that is there whole or not at all.
-fn write_aside(path: &Path, line: &str) -> std::io::Result<()> {
-    let aside = path.with_extension("writing");
-    let mut file = File::create(&aside)?;
-    writeln!(file, "{line}")?;
-    file.sync_all()?;
-    fs::rename(&aside, path)
-}
-
-/// Writes the format whole or not at all, and the new folders' names with it,
-/// before any event can be acknowledged.
-fn write_format(path: &Path) -> std::io::Result<()> {
-    write_aside(path, &FORMAT.to_string())?;
-    path.ancestors().skip(1).take(3).try_for_each(|folder| File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]
@@ -160,10 +213,10 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         drop(StoreFolder::open(data.path(), "default").unwrap());
         let format = data.path().join("stores/default/FORMAT");
-        fs::write(&format, "3\n").unwrap();
+        fs::write(&format, "4\n").unwrap();
         let refused = StoreFolder::open(data.path(), "default").unwrap_err();
         assert!(refused.to_string().contains("written by a newer version"), "{refused}");
-        assert_eq!(fs::read_to_string(&format).unwrap(), "3\n");
+        assert_eq!(fs::read_to_string(&format).unwrap(), "4\n");
         fs::write(&format, "").unwrap();
         let refused = StoreFolder::open(data.path(), "default").unwrap_err();
         assert!(refused.to_string().contains("FORMAT file holds \"\""), "{refused}");

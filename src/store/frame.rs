@@ -14,7 +14,8 @@ pub const HEADER_BYTES: usize = 32;
 /// written: what is on disk can always be read back.
 pub const MAX_PAYLOAD_BYTES: usize = 256 << 20;
 
-const MAGIC: [u8; 4] = *b"QMB1";
+/// What every block begins with.
+pub const MAGIC: [u8; 4] = *b"QMB1";
 
 /// A block's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,18 @@
-//! The log's writer: appends blocks, makes them durable, rolls over to a new
-//! segment. And the replay from which live state and every training begin.
+//! The log's writer: appends blocks, makes them durable, rolls over to a new segment.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::ledger::{self, Begins, Ledger};
+use super::mark::{self, Acknowledged, Mark};
+use super::open_segment::OpenSegment;
+use super::proof::Proof;
 use super::record::{BlockBuilder, Entry};
-use super::{StoreError, compact, frame, segment};
+use super::replay::{Names, read_all};
+use super::witness::Witness;
+use super::{StoreError, compact, files, frame, segment, witness};
 use crate::domain::Offset;
 
 /// What an acknowledged write survives.
@@ -22,62 +26,117 @@ pub enum Durability {
     ProcessCrash,
 }
 
+/// How a log is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening {
+    /// What an acknowledged write survives.
+    pub durability: Durability,
+    /// A new segment begins once one holds so many bytes.
+    pub segment_bytes: u64,
+    /// Whether the folder must hold the list of its files and the mark of what is on disk; those
+    /// that earlier versions wrote get them now.
+    pub proven: bool,
+    /// Whether to go on where files, or acknowledged records, are lost.
+    pub accept_loss: bool,
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Self {
+            durability: Durability::PowerLoss,
+            segment_bytes: 256 << 20,
+            proven: true,
+            accept_loss: false,
+        }
+    }
+}
+
 /// Writer of a log; there is one per store, owned by one thread.
 #[derive(Debug)]
 pub struct Log {
     folder: PathBuf,
-    durability: Durability,
-    segment_bytes: u64,
-    path: PathBuf,
-    file: File,
-    /// Bytes of whole blocks in the open segment.
-    bytes: u64,
+    opening: Opening,
+    open: OpenSegment,
+    ledger: Ledger,
+    mark: Mark,
+    names: Names,
     next_offset: Offset,
+    /// What must lie where it was opened for a write to be found again.
+    watched: Vec<Witness>,
     poison: Option<String>,
 }
 
 impl Log {
-    /// Opens the log in `folder`, replays all of it into `visit` and cuts a
-    /// torn tail. A new segment begins once one holds `segment_bytes`.
+    /// Opens the log in `folder`, replays all of it into `visit` and cuts a torn tail.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] where bytes are not what was written.
+    /// [`StoreError::Damaged`] where bytes are not what was written, [`StoreError::Lost`] where
+    /// files or acknowledged records are missing, [`StoreError::InUse`] where another process
+    /// writes to it.
     pub fn open(
         folder: &Path,
-        durability: Durability,
-        segment_bytes: u64,
+        opening: Opening,
         visit: &mut dyn FnMut(Entry<'_>),
     ) -> Result<Self, StoreError> {
-        compact::sweep(folder);
-        let (next_offset, last) = read_all(folder, Offset::MAX, visit)?;
-        let (path, file, bytes) = match last {
+        compact::sweep(folder)?;
+        let Proof { listed, acknowledged } = Proof::of(folder, opening)?;
+        let read = read_all(folder, acknowledged, Offset::MAX, visit)?;
+        if read.end < acknowledged.offset {
+            return Err(StoreError::shorter(folder, read.end, acknowledged.offset));
+        }
+
+        let open = match read.last {
             Some((path, extent)) if extent.whole_bytes > 0 => {
-                let file = OpenOptions::new()
-                    .write(true)
-                    .open(&path)
-                    .map_err(StoreError::io("open", &path))?;
-                cut_torn_tail(&path, &file, &extent)?;
-                (path, file, extent.whole_bytes)
+                OpenSegment::continued(path, &extent)?
             }
-            _ => new_segment(folder, next_offset)?,
+            _ => OpenSegment::begin(folder, read.end)?,
         };
+        let mut segments = read.segments;
+        if segments.is_empty() {
+            segments.push(Begins { base: 0, users: 0, items: 0 });
+        }
+        let ledger = Ledger { segments };
+        if !ledger.segments.starts_with(&listed.segments) {
+            let what = "the log's files define other names, or begin elsewhere, than it lists";
+            return Err(StoreError::lost(&ledger::path(folder), what));
+        }
+        if ledger != listed {
+            ledger.write(folder)?;
+        }
+
+        let mark_path = mark::path(folder);
         let mut log = Self {
             folder: folder.to_owned(),
-            durability,
-            segment_bytes,
-            path,
-            file,
-            bytes,
-            next_offset,
+            opening,
+            open,
+            ledger,
+            mark: Mark::open(folder).map_err(StoreError::io("open", &mark_path))?,
+            names: read.names,
+            next_offset: read.end,
+            watched: Vec::new(),
             poison: None,
         };
-        log.rewind().map_err(StoreError::io("seek in", &log.path))?;
+        // What was read may have been in the system's memory alone.
+        log.flush()?;
+        log.set_mark().map_err(StoreError::io("write to", &mark_path))?;
+        log.mark.sync().map_err(StoreError::io("flush", &mark_path))?;
+        files::sync_folder(folder).map_err(StoreError::io("flush", folder))?;
         Ok(log)
     }
 
     /// Offset that the next record will have.
     pub fn next_offset(&self) -> Offset {
         self.next_offset
+    }
+
+    /// Takes no more writes once this file is not where it was.
+    pub fn watch(&mut self, witness: Witness) {
+        self.watched.push(witness);
+    }
+
+    /// Why no write is taken until a restart; none while they are.
+    pub fn poison(&self) -> Option<&str> {
+        self.poison.as_deref()
     }
 
     /// Appends a block and returns the offset of its first record. It is
@@ -89,7 +148,7 @@ impl Log {
     /// [`StoreError::Poisoned`] where it could not be taken back.
     pub fn append(&mut self, block: &BlockBuilder) -> Result<Offset, StoreError> {
         self.check_poison()?;
-        if self.bytes >= self.segment_bytes {
+        if self.open.bytes >= self.opening.segment_bytes {
             self.roll()?;
         }
         let first = self.next_offset;
@@ -100,37 +159,63 @@ impl Log {
                 limit: frame::MAX_PAYLOAD_BYTES,
             });
         }
+
         let bytes = frame::encode(&payload, block.len(), first);
-        if let Err(error) = self.file.write_all(&bytes) {
-            let undone = self.file.set_len(self.bytes).and_then(|()| self.rewind());
-            if undone.is_err() {
+        if let Err(error) = self.open.file.write_all(&bytes) {
+            if self.open.take_back().is_err() {
                 self.poison = Some(error.to_string());
             }
-            return Err(StoreError::io("write to", &self.path)(error));
+            return Err(StoreError::io("write to", &self.open.path)(error));
         }
-        self.bytes += bytes.len() as u64;
+
+        let (users, items) = block.defined();
+        self.names.users += users;
+        self.names.items += items;
+        self.open.bytes += bytes.len() as u64;
         self.next_offset += u64::from(block.len());
         Ok(first)
     }
 
-    /// Makes everything appended survive what [`Durability`] promises. After a
-    /// failed flush nobody knows what is on disk, so the log refuses writes.
+    /// Makes everything appended survive what [`Durability`] promises, and checks that a restart
+    /// will find it. After a failed flush it is unknown what is on disk, so the log refuses writes.
+    ///
+    /// # Errors
+    /// Where the flush failed, now or before; [`StoreError::Removed`] where the log's file, or
+    /// what else is watched, is not where it was.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        self.check_poison()?;
+        if self.opening.durability == Durability::PowerLoss {
+            self.flush()?;
+        }
+
+        let watched = self.watched.iter().try_for_each(Witness::check);
+        let open = &self.open;
+        watched.and_then(|()| witness::check(&open.path, &open.file)).inspect_err(|error| {
+            self.poison = Some(error.to_string());
+        })
+    }
+
+    /// Flushes everything appended, whatever the durability, and marks it as on disk.
     ///
     /// # Errors
     /// Where the flush failed, now or before.
-    pub fn commit(&mut self) -> Result<(), StoreError> {
+    pub fn flush(&mut self) -> Result<(), StoreError> {
         self.check_poison()?;
-        if self.durability == Durability::ProcessCrash {
-            return Ok(());
+        self.open.file.sync_data().map_err(|error| {
+            self.poison = Some(error.to_string());
+            StoreError::io("flush", &self.open.path)(error)
+        })?;
+
+        if let Err(error) = self.set_mark() {
+            // The mark before is true, and proves a little less.
+            tracing::warn!(%error, "how far the log is on disk could not be marked");
         }
-        self.sync()
+        Ok(())
     }
 
-    fn sync(&mut self) -> Result<(), StoreError> {
-        self.file.sync_data().map_err(|error| {
-            self.poison = Some(error.to_string());
-            StoreError::io("flush", &self.path)(error)
-        })
+    fn set_mark(&mut self) -> io::Result<()> {
+        let ordered = self.opening.durability == Durability::PowerLoss;
+        self.mark.set(Acknowledged { offset: self.next_offset, ordered })
     }
 
     /// Ends the open segment, so that everything before is in files that are no longer
@@ -140,24 +225,48 @@ impl Log {
     /// Where the disk refuses.
     pub fn roll(&mut self) -> Result<(), StoreError> {
         self.check_poison()?;
-        if self.bytes <= segment::SEGMENT_HEADER_BYTES as u64 {
+        if self.open.bytes <= segment::SEGMENT_HEADER_BYTES as u64 {
             return Ok(());
         }
-        self.sync()?;
-        let next = new_segment(&self.folder, self.next_offset);
-        (self.path, self.file, self.bytes) = next.inspect_err(|error| {
-            // What is appended after all goes on in the open segment: one that begins in
-            // its middle must not be there.
-            let stray = self.folder.join(segment::file_name(self.next_offset));
-            if stray.exists() && std::fs::remove_file(&stray).is_err() {
-                self.poison = Some(error.to_string());
+        self.flush()?;
+        self.mark.sync().map_err(StoreError::io("flush", &mark::path(&self.folder)))?;
+
+        match self.begin_next() {
+            Ok(open) => self.open = open,
+            Err(error) => {
+                if self.take_back_next().is_err() {
+                    self.poison = Some(error.to_string());
+                }
+                return Err(error);
             }
-        })?;
+        }
         Ok(())
     }
 
-    fn rewind(&mut self) -> std::io::Result<()> {
-        self.file.seek(SeekFrom::Start(self.bytes)).map(drop)
+    /// Makes the next segment, and lists it before anything is written to it.
+    fn begin_next(&mut self) -> Result<OpenSegment, StoreError> {
+        let open = OpenSegment::begin(&self.folder, self.next_offset)?;
+        let Names { users, items } = self.names;
+        self.ledger.segments.push(Begins { base: self.next_offset, users, items });
+        self.ledger.write(&self.folder)?;
+        Ok(open)
+    }
+
+    /// What is appended after all goes on in the open segment: one that begins in its middle must
+    /// be neither there nor listed.
+    fn take_back_next(&mut self) -> Result<(), StoreError> {
+        let listed = self.ledger.segments.pop_if(|listed| listed.base == self.next_offset);
+        if listed.is_some() {
+            self.ledger.write(&self.folder)?;
+        }
+
+        let stray = self.folder.join(segment::file_name(self.next_offset));
+        match std::fs::remove_file(&stray) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed
+                .and_then(|()| files::sync_folder(&self.folder))
+                .map_err(StoreError::io("remove", &stray)),
+        }
     }
 
     fn check_poison(&self) -> Result<(), StoreError> {
@@ -171,222 +280,11 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         // An orderly end leaves nothing to the relaxed level's gap.
-        let _ = self.file.sync_data();
-    }
-}
-
-/// Hands out everything in the log before the offset `until`, which must have
-/// been appended already.
-///
-/// # Errors
-/// [`StoreError::Damaged`] where bytes are not what was written.
-pub fn replay(
-    folder: &Path,
-    until: Offset,
-    visit: &mut dyn FnMut(Entry<'_>),
-) -> Result<(), StoreError> {
-    read_all(folder, until, visit).map(drop)
-}
-
-type LastSegment = Option<(PathBuf, segment::Extent)>;
-
-fn read_all(
-    folder: &Path,
-    until: Offset,
-    visit: &mut dyn FnMut(Entry<'_>),
-) -> Result<(Offset, LastSegment), StoreError> {
-    let segments = segment::list(folder)?;
-    let mut next_offset = segments.first().map_or(0, |(base, _)| *base);
-    let mut last = None;
-    for (i, (base, path)) in segments.iter().enumerate() {
-        if *base >= until {
-            break;
+        if self.flush().is_ok() {
+            let _ = self.mark.sync();
         }
-        if *base != next_offset {
-            return Err(StoreError::Damaged {
-                path: path.clone(),
-                position: 0,
-                offset: next_offset,
-                what: format!("the file begins at offset {base}: one before it is missing"),
-            });
-        }
-        let extent = segment::read(path, *base, i + 1 == segments.len(), until, visit)?;
-        next_offset = extent.end_offset;
-        last = Some((path.clone(), extent));
     }
-    Ok((next_offset, last))
-}
-
-fn cut_torn_tail(path: &Path, file: &File, extent: &segment::Extent) -> Result<(), StoreError> {
-    let torn = extent.file_bytes - extent.whole_bytes;
-    if torn > 0 {
-        tracing::warn!(
-            file = %path.display(), bytes = torn, offset = extent.end_offset,
-            "cutting an unacknowledged write that a crash left half done"
-        );
-        file.set_len(extent.whole_bytes)
-            .and_then(|()| file.sync_all())
-            .map_err(StoreError::io("cut", path))?;
-    }
-    Ok(())
-}
-
-fn new_segment(folder: &Path, base: Offset) -> Result<(PathBuf, File, u64), StoreError> {
-    let path = folder.join(segment::file_name(base));
-    let mut file = File::create(&path).map_err(StoreError::io("create", &path))?;
-    file.write_all(&segment::header(base))
-        .and_then(|()| file.sync_all())
-        .and_then(|()| File::open(folder)?.sync_all())
-        .map_err(StoreError::io("write to", &path))?;
-    Ok((path, file, segment::SEGMENT_HEADER_BYTES as u64))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::record::Record;
-    use super::*;
-
-    const ROUNDS: u128 = 40;
-
-    /// Writes `ROUNDS` acknowledged batches of two records, in segments so
-    /// small that several files come about.
-    fn written(folder: &Path) {
-        let mut log = Log::open(folder, Durability::PowerLoss, 400, &mut |_| {}).unwrap();
-        for round in 0..ROUNDS {
-            let mut block = BlockBuilder::default();
-            block.define_user(&format!("user-{round}"));
-            block.push(&Record::Imported(2 * round));
-            block.push(&Record::Imported(2 * round + 1));
-            log.append(&block).unwrap();
-            log.commit().unwrap();
-        }
-    }
-
-    fn open(folder: &Path) -> Result<(Log, Vec<u128>), StoreError> {
-        let mut seen = Vec::new();
-        let log = Log::open(folder, Durability::PowerLoss, 400, &mut |entry| {
-            if let Entry::Record(_, Record::Imported(n)) = entry {
-                seen.push(n);
-            }
-        })?;
-        Ok((log, seen))
-    }
-
-    fn all() -> Vec<u128> {
-        (0..2 * ROUNDS).collect()
-    }
-
-    #[test]
-    fn everything_comes_back_in_order_and_writing_goes_on() {
-        let dir = tempfile::tempdir().unwrap();
-        written(dir.path());
-        assert!(segment::list(dir.path()).unwrap().len() > 3);
-        let (mut log, seen) = open(dir.path()).unwrap();
-        assert_eq!(seen, all());
-        let mut block = BlockBuilder::default();
-        block.push(&Record::Imported(999));
-        assert_eq!(log.append(&block).unwrap(), 80);
-        log.commit().unwrap();
-        let mut until_80 = 0;
-        replay(dir.path(), 80, &mut |e| until_80 += i32::from(matches!(e, Entry::Record(..))))
-            .unwrap();
-        assert_eq!(until_80, 80);
-        drop(log);
-        assert_eq!(open(dir.path()).unwrap().1.last(), Some(&999));
-    }
-
-    #[test]
-    fn a_flipped_byte_anywhere_is_an_error_and_never_silence() {
-        let dir = tempfile::tempdir().unwrap();
-        written(dir.path());
-        for (_, path) in segment::list(dir.path()).unwrap() {
-            let good = std::fs::read(&path).unwrap();
-            for at in 0..good.len() {
-                let mut bad = good.clone();
-                bad[at] ^= 0x10;
-                std::fs::write(&path, &bad).unwrap();
-                let error = open(dir.path()).map(|(_, seen)| seen.len()).unwrap_err();
-                assert!(error.to_string().contains("the log is damaged"), "{error}");
-            }
-            std::fs::write(&path, &good).unwrap();
-        }
-        assert_eq!(open(dir.path()).unwrap().1, all());
-    }
-
-    #[test]
-    fn a_torn_tail_is_cut_to_the_last_whole_batch() {
-        let dir = tempfile::tempdir().unwrap();
-        written(dir.path());
-        let (_, path) = segment::list(dir.path()).unwrap().pop().unwrap();
-        let good = std::fs::read(&path).unwrap();
-        for len in 0..good.len() {
-            std::fs::write(&path, &good[..len]).unwrap();
-            let (_, seen) = open(dir.path()).unwrap();
-            assert_eq!(seen.len() % 2, 0, "half a batch at {len}");
-            assert_eq!(seen, all()[..seen.len()]);
-            // The log is whole again: a second look finds the same.
-            assert_eq!(open(dir.path()).unwrap().1, seen);
-        }
-    }
-
-    #[test]
-    fn zeros_that_power_loss_leaves_are_a_torn_tail() {
-        let dir = tempfile::tempdir().unwrap();
-        written(dir.path());
-        let (_, path) = segment::list(dir.path()).unwrap().pop().unwrap();
-        let mut bytes = std::fs::read(&path).unwrap();
-        bytes.extend_from_slice(&[0; 700]);
-        std::fs::write(&path, &bytes).unwrap();
-        assert_eq!(open(dir.path()).unwrap().1, all());
-    }
-
-    #[test]
-    fn a_missing_segment_is_an_error() {
-        let dir = tempfile::tempdir().unwrap();
-        written(dir.path());
-        let (_, path) = segment::list(dir.path()).unwrap().swap_remove(1);
-        std::fs::remove_file(path).unwrap();
-        let error = open(dir.path()).map(drop).unwrap_err();
-        assert!(error.to_string().contains("one before it is missing"), "{error}");
-    }
-
-    #[test]
-    fn a_segment_that_cannot_begin_leaves_the_open_one_to_go_on_in() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut log, _) = open(dir.path()).unwrap();
-        let block = |n| {
-            let mut block = BlockBuilder::default();
-            block.push(&Record::Imported(n));
-            block
-        };
-        log.append(&block(1)).unwrap();
-        let folder = std::mem::replace(&mut log.folder, dir.path().join("not there"));
-        assert!(log.roll().is_err());
-        log.folder = folder;
-        log.append(&block(2)).unwrap();
-        log.roll().unwrap();
-        log.append(&block(3)).unwrap();
-        log.commit().unwrap();
-        drop(log);
-        assert_eq!(segment::list(dir.path()).unwrap().len(), 2);
-        assert_eq!(open(dir.path()).unwrap().1, [1, 2, 3]);
-    }
-
-    #[test]
-    fn a_write_that_cannot_be_taken_back_stops_all_later_ones() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut log, _) = open(dir.path()).unwrap();
-        let mut block = BlockBuilder::default();
-        block.push(&Record::Imported(1));
-        log.append(&block).unwrap();
-        log.commit().unwrap();
-        // A handle that can be neither written nor truncated stands in for the disk.
-        let real = std::mem::replace(&mut log.file, File::open(&log.path).unwrap());
-        let refused = log.append(&block).unwrap_err();
-        assert!(refused.to_string().starts_with("write to"), "{refused}");
-        log.file = real;
-        assert!(matches!(log.append(&block), Err(StoreError::Poisoned(_))));
-        drop(log);
-        assert_eq!(open(dir.path()).unwrap().1, [1]);
-    }
-}
+mod tests;

@@ -7,20 +7,34 @@
 //! - [`record`]: what a record is, as bytes
 //! - [`frame`]: checksummed, length-framed blocks of records
 //! - [`segment`]: one file of blocks; tells a torn tail from damage
+//! - [`ledger`]: which files there must be; [`mark`]: how far they are on disk
 //! - [`compact`]: files rewritten without erased shoppers
-//! - [`log`]: the writer, and the replay that everything else starts from
+//! - [`log`]: the writer, to its `open_segment`, once there is `proof` of what it must hold;
+//!   [`replay`]: the reader, from which everything else starts
+//! - [`files`], [`sealed`], [`witness`]: file operations, small files with a checksum, and
+//!   whether an open file is where it was; [`memory`]: what the process holds
 
 pub mod compact;
+pub mod files;
 pub mod folder;
 pub mod frame;
+pub mod ledger;
 pub mod log;
+pub mod mark;
+pub mod memory;
+mod open_segment;
+mod proof;
 pub mod record;
+pub mod replay;
+pub mod sealed;
 pub mod segment;
+pub mod witness;
 
 pub use compact::compact;
 pub use folder::StoreFolder;
-pub use log::{Durability, Log, replay};
+pub use log::{Durability, Log, Opening};
 pub use record::{BlockBuilder, Entry, Record, StoredEvent};
+pub use replay::{replay, replay_beside};
 
 use std::path::{Path, PathBuf};
 
@@ -42,7 +56,8 @@ pub enum StoreError {
     /// Bytes on disk are not what was written.
     #[error(
         "the log is damaged: {} at byte {position}: {what}. Records before offset {offset} are \
-         whole. Restore this file from a backup; nothing was changed",
+         whole. Nothing was changed. Restore this file from a backup; or move it away and start once \
+         with --accept-log-loss to go on without all that it held",
         path.display()
     )]
     Damaged {
@@ -54,6 +69,28 @@ pub enum StoreError {
         offset: u64,
         /// What is wrong with it.
         what: String,
+    },
+    /// Something that must be there is not, or not whole.
+    #[error(
+        "the store has lost {}: {what}. Restore it from a backup; or start once with \
+         --accept-log-loss, which goes on without what is lost where the rest is whole",
+        path.display()
+    )]
+    Lost {
+        /// What is lost.
+        path: PathBuf,
+        /// How that is known.
+        what: String,
+    },
+    /// A file that is written to was removed, moved or replaced.
+    #[error(
+        "{} was removed or replaced while it was written to; a restart would not find what is \
+         written to it",
+        path.display()
+    )]
+    Removed {
+        /// The file.
+        path: PathBuf,
     },
     /// Another process has the folder open.
     #[error(
@@ -128,6 +165,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Something that must be there, and how that is known.
+    pub fn lost(path: &Path, what: impl ToString) -> Self {
+        StoreError::Lost { path: path.to_owned(), what: what.to_string() }
+    }
+
+    /// A log that ends at `end` and held records up to `held`.
+    pub fn shorter(folder: &Path, end: u64, held: u64) -> Self {
+        let last = segment::list(folder).ok().and_then(|mut files| files.pop());
+        let path = last.map_or_else(|| folder.to_owned(), |(_, path)| path);
+        Self::lost(&path, format!("the log ends at offset {end} and held records up to {held}"))
+    }
+
     fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
         let path = path.to_owned();
         move |source| StoreError::Io { action, path, source }

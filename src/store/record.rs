@@ -61,6 +61,16 @@ impl Record<'_> {
             _ => None,
         }
     }
+
+    /// The user and the item that it names, where it names one.
+    pub fn names(&self) -> (Option<UserIdx>, Option<ItemIdx>) {
+        match self {
+            Record::Event(event) => (Some(event.user), Some(event.item)),
+            Record::User(user, _) | Record::Erased(user, _) => (Some(*user), None),
+            Record::Item(item, _) | Record::ItemBefore(item, _) => (None, Some(*item)),
+            Record::Imported(_) | Record::Gone => (None, None),
+        }
+    }
 }
 
 /// An event with dense ids, as stored.
@@ -149,6 +159,11 @@ impl BlockBuilder {
     /// Whether no record was added.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// How many users and items it defines.
+    pub fn defined(&self) -> (u64, u64) {
+        (self.users.len() as u64, self.items.len() as u64)
     }
 
     /// Bytes of records so far, before compression.

@@ -7,8 +7,8 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::frame::{self, HEADER_BYTES, Header};
-use super::record::{self, Entry};
-use super::{StoreError, frame::decode_header};
+use super::mark::Acknowledged;
+use super::{StoreError, files, frame::decode_header};
 
 /// Length of a segment's header.
 pub const SEGMENT_HEADER_BYTES: usize = 16;
@@ -17,6 +17,9 @@ const MAGIC: [u8; 8] = *b"QMLOG\0\0\x01";
 /// A disk writes sectors: pages that power loss kept from it read as zeros
 /// from a multiple of this on.
 const SECTOR_BYTES: u64 = 512;
+
+/// Most bytes that are looked at behind a block that is not whole: several of the largest blocks.
+const MOST_TORN: u64 = 1 << 30;
 
 /// How far a segment could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,61 +51,43 @@ pub fn file_name(base: u64) -> String {
 /// Where the folder cannot be listed.
 pub fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
     let mut segments = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
-        let path = entry.map_err(StoreError::io("list", folder))?.path();
-        let base = path.file_name().and_then(|n| n.to_str()?.strip_suffix(".log")?.parse().ok());
-        if let Some(base) = base {
-            segments.push((base, path));
-        }
+    for name in files::names(folder).map_err(StoreError::io("list", folder))? {
+        let base = name.strip_suffix(".log").and_then(|base| base.parse().ok());
+        segments.extend(base.map(|base| (base, folder.join(&name))));
     }
     segments.sort();
     Ok(segments)
 }
 
-/// Reads the blocks of a segment in order, up to the offset `until`, handing
-/// out their entries. Blocks past `until` may be half-written and are not
-/// looked at.
-///
-/// # Errors
-/// [`StoreError::Damaged`] with the place, for everything but a torn tail in
-/// the `last` segment of the log.
-pub fn read(
-    path: &Path,
-    base: u64,
-    last: bool,
-    until: u64,
-    visit: &mut dyn FnMut(Entry<'_>),
-) -> Result<Extent, StoreError> {
-    read_blocks(path, base, last, until, &mut |header, payload| {
-        record::decode(payload, header.first_offset, header.records, visit)
-    })
-}
-
 /// Given a block's header and payload; says what is wrong with it.
 pub type OnBlock<'a> = &'a mut dyn FnMut(&Header, &[u8]) -> Result<(), String>;
 
-/// The same, block by block: each with its header and its payload. What `visit` finds
+/// Reads the blocks of a segment in order, up to the offset `until`, each with its header and its
+/// payload. Blocks past `until` may be half-written and are not looked at. What `visit` finds
 /// wrong with a block is damage.
 ///
 /// # Errors
-/// As [`read`].
+/// [`StoreError::Damaged`] with the place, for everything but a torn tail beyond what is
+/// `acknowledged`.
 pub fn read_blocks(
     path: &Path,
     base: u64,
-    last: bool,
+    acknowledged: Acknowledged,
     until: u64,
     visit: OnBlock<'_>,
 ) -> Result<Extent, StoreError> {
     let file = File::open(path).map_err(StoreError::io("open", path))?;
     let file_bytes = file.metadata().map_err(StoreError::io("stat", path))?.len();
-    let mut reader = Blocks { path, file: BufReader::with_capacity(1 << 20, file), file_bytes };
+    let file = BufReader::with_capacity(1 << 20, file);
+    let mut reader = Blocks { path, file, file_bytes, acknowledged };
     let mut at = Extent { end_offset: base, whole_bytes: 0, file_bytes };
-    if !reader.segment_header(base, last)? {
+    if !reader.segment_header(base)? {
         return Ok(at);
     }
+
     at.whole_bytes = SEGMENT_HEADER_BYTES as u64;
     while at.whole_bytes < file_bytes && at.end_offset < until {
-        let Some((header, payload)) = reader.next(&at, last)? else { break };
+        let Some((header, payload)) = reader.next(&at)? else { break };
         visit(&header, &payload).map_err(|what| reader.damaged(&at, what))?;
         at.end_offset += u64::from(header.records);
         at.whole_bytes += (HEADER_BYTES as u64) + u64::from(header.stored);
@@ -114,61 +99,63 @@ struct Blocks<'p> {
     path: &'p Path,
     file: BufReader<File>,
     file_bytes: u64,
+    acknowledged: Acknowledged,
 }
 
 impl Blocks<'_> {
     /// Checks the segment's header; false where a crash tore it.
-    fn segment_header(&mut self, base: u64, last: bool) -> Result<bool, StoreError> {
+    fn segment_header(&mut self, base: u64) -> Result<bool, StoreError> {
         let start = Extent { end_offset: base, whole_bytes: 0, file_bytes: self.file_bytes };
+        let may_be_torn = base >= self.acknowledged.offset;
         if self.file_bytes < SEGMENT_HEADER_BYTES as u64 {
-            return if last {
+            return if may_be_torn {
                 Ok(false)
             } else {
                 Err(self.damaged(&start, "the file is cut short".into()))
             };
         }
+
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         self.fill(&mut bytes)?;
-        if bytes != header(base) {
-            if last && self.file_bytes == SEGMENT_HEADER_BYTES as u64 && bytes == [0; 16] {
-                return Ok(false);
-            }
-            return Err(self.damaged(&start, "the file's header is not this segment's".into()));
+        if bytes == header(base) {
+            return Ok(true);
         }
-        Ok(true)
+        let never_written =
+            self.file_bytes == SEGMENT_HEADER_BYTES as u64 && bytes == [0; SEGMENT_HEADER_BYTES];
+        if may_be_torn && never_written {
+            return Ok(false);
+        }
+        Err(self.damaged(&start, "the file's header is not this segment's".into()))
     }
 
     /// The next block, unpacked; none where a crash tore it.
-    fn next(&mut self, at: &Extent, last: bool) -> Result<Option<(Header, Vec<u8>)>, StoreError> {
+    fn next(&mut self, at: &Extent) -> Result<Option<(Header, Vec<u8>)>, StoreError> {
         let left = self.file_bytes - at.whole_bytes;
         if left < HEADER_BYTES as u64 {
-            return self.torn_or_damaged(at, last, true, "the file is cut short".into());
+            return self.cut_short(at);
         }
+
         let mut bytes = [0; HEADER_BYTES];
         self.fill(&mut bytes)?;
         let header = match decode_header(&bytes) {
             Ok(header) => header,
-            Err(what) => {
-                let torn = bytes == [0; HEADER_BYTES] && self.rest_is_zero()?;
-                return self.torn_or_damaged(at, last, torn, what);
-            }
+            Err(what) => return self.torn_or_damaged(at, &bytes, what),
         };
         if header.first_offset != at.end_offset {
             let what = format!("the block begins at offset {}", header.first_offset);
             return Err(self.damaged(at, what));
         }
         if u64::from(header.stored) > left - HEADER_BYTES as u64 {
-            return self.torn_or_damaged(at, last, true, "the file is cut short".into());
+            return self.cut_short(at);
         }
+
         let mut stored = vec![0; header.stored as usize];
         self.fill(&mut stored)?;
         match frame::unpack(&header, &stored) {
             Ok(payload) => Ok(Some((header, payload))),
             Err(what) => {
-                let begin = at.whole_bytes + HEADER_BYTES as u64;
-                let at_end = begin + u64::from(header.stored) == self.file_bytes;
-                let torn = at_end && ends_in_empty_sector(&stored, begin);
-                self.torn_or_damaged(at, last, torn, what)
+                let block = [&bytes[..], &stored[..]].concat();
+                self.torn_or_damaged(at, &block, what)
             }
         }
     }
@@ -177,25 +164,38 @@ impl Blocks<'_> {
         self.file.read_exact(bytes).map_err(StoreError::io("read", self.path))
     }
 
-    fn rest_is_zero(&mut self) -> Result<bool, StoreError> {
-        let mut chunk = [0; 4096];
-        loop {
-            match self.file.read(&mut chunk).map_err(StoreError::io("read", self.path))? {
-                0 => return Ok(true),
-                n if chunk[..n].iter().any(|&b| b != 0) => return Ok(false),
-                _ => {}
-            }
+    /// A file that ends within a block: torn, unless what is missing was acknowledged.
+    fn cut_short<T>(&self, at: &Extent) -> Result<Option<T>, StoreError> {
+        if at.end_offset >= self.acknowledged.offset {
+            Ok(None)
+        } else {
+            Err(self.damaged(at, "the file is cut short".into()))
         }
     }
 
+    /// A block that is not what was written, of which `begun` was read: torn, if nothing of it
+    /// was acknowledged and any of its sectors never reached the disk.
     fn torn_or_damaged<T>(
-        &self,
+        &mut self,
         at: &Extent,
-        last: bool,
-        torn: bool,
+        begun: &[u8],
         what: String,
     ) -> Result<Option<T>, StoreError> {
-        if last && torn { Ok(None) } else { Err(self.damaged(at, what)) }
+        if at.end_offset < self.acknowledged.offset {
+            return Err(self.damaged(at, what));
+        }
+
+        let mut rest = begun.to_vec();
+        let read = (&mut self.file).take(MOST_TORN).read_to_end(&mut rest);
+        read.map_err(StoreError::io("read", self.path))?;
+        // Where each block is flushed before the next is written, one after it proves that it
+        // was whole once.
+        let proved = self.acknowledged.ordered && holds_block(&rest[1..]);
+        if has_empty_sector(&rest, at.whole_bytes) && !proved {
+            Ok(None)
+        } else {
+            Err(self.damaged(at, what))
+        }
     }
 
     fn damaged(&self, at: &Extent, what: String) -> StoreError {
@@ -208,13 +208,18 @@ impl Blocks<'_> {
     }
 }
 
-/// Whether the bytes that begin at `begin` in the file are zero from a sector
-/// boundary to their end: what power loss leaves of a block whose length
-/// reached the disk before its pages did. Compressed data never looks so.
-fn ends_in_empty_sector(bytes: &[u8], begin: u64) -> bool {
-    let end = begin + bytes.len() as u64;
-    let boundary = end.saturating_sub(1) / SECTOR_BYTES * SECTOR_BYTES;
-    let from = boundary.saturating_sub(begin) as usize;
-    // A handful of zeros proves nothing; ask for the run of a whole header at least.
-    bytes.len() - from >= HEADER_BYTES && bytes[from..].iter().all(|&b| b == 0)
+/// Whether all bytes of any sector are zero that `bytes`, which begin at `begin` in the file, have
+/// a part in: what power loss leaves of pages that did not reach the disk, in whatever order they
+/// were to. Compressed data does not look so. (etcd's log tells torn records by the same rule.)
+fn has_empty_sector(bytes: &[u8], begin: u64) -> bool {
+    let first = (SECTOR_BYTES - begin % SECTOR_BYTES) as usize;
+    let (head, rest) = bytes.split_at(first.min(bytes.len()));
+    let mut sectors = std::iter::once(head).chain(rest.chunks(SECTOR_BYTES as usize));
+    sectors.any(|sector| !sector.is_empty() && sector.iter().all(|&byte| byte == 0))
+}
+
+/// Whether a block's header is anywhere in `bytes`.
+fn holds_block(bytes: &[u8]) -> bool {
+    let headers = bytes.windows(HEADER_BYTES).filter_map(|window| window.first_chunk());
+    headers.filter(|window| window.starts_with(&frame::MAGIC)).any(|h| decode_header(h).is_ok())
 }

@@ -34,7 +34,7 @@ pub fn train(events: &UserEvents) -> Habits {
         }
     }
     let gap_days = shares(&days, &gaps);
-    let now_ms = events.newest_ms();
+    let now_ms = events.as_of_ms();
     let (mut first, mut last) = (vec![now_ms; items], vec![i64::MIN; items]);
     for event in events.all().iter().filter(|e| kind_weight(e.kind) > 0.0) {
         let item = event.item as usize;
@@ -42,7 +42,7 @@ pub fn train(events: &UserEvents) -> Habits {
         last[item] = last[item].max(event.time_ms);
     }
     let days = |times: Vec<i64>| -> Vec<f32> {
-        let ago = |time_ms: i64| now_ms.saturating_sub(time_ms) as f32 / DAY_MS as f32;
+        let ago = |time_ms: i64| now_ms.saturating_sub(time_ms).max(0) as f32 / DAY_MS as f32;
         times.into_iter().map(ago).collect()
     };
     Habits {

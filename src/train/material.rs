@@ -19,9 +19,9 @@ pub struct Material<'e> {
 }
 
 impl<'e> Material<'e> {
-    /// Works from `events`, as of the newest of them.
+    /// Works from `events`, as of the newest of them; see [`UserEvents::as_of_ms`].
     pub fn new(events: &'e UserEvents) -> Self {
-        Self { events, now_ms: events.newest_ms(), matrices: Mutex::default() }
+        Self { events, now_ms: events.as_of_ms(), matrices: Mutex::default() }
     }
 
     /// The events.
@@ -29,7 +29,7 @@ impl<'e> Material<'e> {
         self.events
     }
 
-    /// Time of the newest event, in milliseconds since 1970.
+    /// The moment that the events are looked at from, in milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
         self.now_ms
     }

@@ -147,6 +147,13 @@ fn costly(dial: Dial) -> Dial {
     Dial { worth: 0.02, ..dial }
 }
 
+/// Lets nothing fade: where times say nothing, age is noise.
+pub fn forget_time(settings: &mut Settings) {
+    for dial in Source::TRAINED.into_iter().flat_map(of).filter(Dial::is_half_life) {
+        (dial.set)(settings, NEVER);
+    }
+}
+
 /// Copies from `other` what may differ between settings that share their training: the
 /// dials that retrain nothing, and the blend.
 pub fn copy_untrained(settings: &mut Settings, other: &Settings) {

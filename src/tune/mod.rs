@@ -4,7 +4,7 @@
 //! the rest ([`sources`]; where that is costly, on a trimmed log, [`trim`]) and its
 //! settings are turned while that helps ([`dials`]). The blend's weights are fitted
 //! to what the sources then propose ([`blend`]), and over it a learned second stage,
-//! where it wins ([`second_stage`]). A model that was pushed gets its weight beside them
+//! where it wins ([`second_stage`]). What comes of it is held against what is simpler ([`floor`]). A model that was pushed gets its weight beside them
 //! ([`pushed`]). What is measured goes through the `recommend`
 //! that serves. Budgets are counted in trials and everything is seeded, so that a
 //! tuning can be repeated.
@@ -12,6 +12,7 @@
 pub mod blend;
 pub mod compare;
 pub mod dials;
+pub mod floor;
 pub mod pushed;
 pub mod second_stage;
 pub mod sources;
@@ -49,6 +50,9 @@ const TUNED: [Source; 8] = [
     Source::Transition,
     Source::Popular,
 ];
+
+/// Sources that read in which order things happened: left out where nothing says it.
+const READ_ORDER: [Source; 3] = [Source::Repeat, Source::Session, Source::Transition];
 
 /// Names of what is measured.
 const BLEND: &str = "validation_ndcg@10_blend";
@@ -127,6 +131,8 @@ pub struct Tuner<'a> {
     pub start: Settings,
     /// Whether `start` served before: then nothing worse replaces it.
     pub served: bool,
+    /// What nothing that is published may be worse than.
+    pub defaults: Settings,
     /// What was pushed, to be blended in; empty for nothing.
     pub pushed: Arc<Pushed>,
     /// Seed of every draw.
@@ -154,7 +160,16 @@ impl Tuner<'_> {
             tuned.quality.insert(WITH.to_owned(), with);
             tuned.quality.insert(WITHOUT.to_owned(), without);
         }
-        Ok(tuned)
+        let Task::NextBasket(policy) = task else { return Ok(tuned) };
+        if tuned.tuning.is_none() {
+            return Ok(tuned);
+        }
+        let repeat = match policy.resolved(&tuned.settings) {
+            RepeatPolicy::ExcludePurchased => RepeatPolicy::ExcludePurchased,
+            _ => RepeatPolicy::Allow,
+        };
+        let sampled = trim::sample(self.events, self.seed);
+        self.no_worse_than_simple(sampled.as_ref().unwrap_or(self.events), repeat, tuned)
     }
 
     /// Fits settings for strangers' sessions to models that are trained as `tuned`
@@ -201,36 +216,36 @@ impl Tuner<'_> {
             Task::NextBasket(RepeatPolicy::ExcludePurchased) => RepeatPolicy::ExcludePurchased,
             Task::NextBasket(_) | Task::NextItem | Task::Session => RepeatPolicy::Allow,
         };
-        let began = Instant::now();
-        let world = World { repeat, cases, seed: self.seed, control: self.control };
-        let all: Vec<Source> = TUNED
-            .into_iter()
-            .filter(|&source| source != Source::Repeat || repeat == RepeatPolicy::Allow)
-            .collect();
+        let (began, ordered) = (Instant::now(), *ordered);
+        let world = World { repeat, cases, ordered, seed: self.seed, control: self.control };
+        let (all, start) = (tuned_sources(repeat, ordered), self.start_of(ordered));
+
         let full = Material::new(inner);
         let trimmed = trim::trim(inner);
         let trimmed = trimmed.as_ref().map(Material::new);
-        let mut bench = Bench::new(trimmed.as_ref().unwrap_or(&full), self.start, &all, world)?;
+        let mut bench = Bench::new(trimmed.as_ref().unwrap_or(&full), start, &all, world)?;
         let of = |bench: &Bench, weights| mean(&blend::ndcg(&bench.proposals(), weights));
-        let before = self.served.then(|| of(&bench, &self.start.blend));
+        let before = self.served.then(|| of(&bench, &start.blend));
         let mut quality = bench.tune(task != Task::Session, budget)?;
         self.log(began, "dials are turned");
+
         let mut settings = bench.settings();
         if let Some(before) = before {
             let proposals = bench.proposals();
-            let weights = blend::fit(&proposals, &self.start.blend);
+            let weights = blend::fit(&proposals, &start.blend);
             if mean(&blend::ndcg(&proposals, &weights)) < before {
-                settings = self.start;
+                settings = start;
             }
         }
         if trimmed.is_some() || settings != bench.settings() {
             bench = Bench::new(&full, settings, &all, world)?;
         }
         self.log(began, "sources are trained");
+
         let proposals = bench.proposals();
         self.log(began, "candidates are proposed");
-        settings.blend = blend::fit(&proposals, &self.start.blend);
-        let blended = blend::cross_validated(&proposals, &self.start.blend);
+        settings.blend = blend::fit(&proposals, &start.blend);
+        let blended = blend::cross_validated(&proposals, &start.blend);
         quality.insert(BLEND.to_owned(), mean(&blended));
         quality.extend(ablation(&proposals, &settings.blend));
         self.log(began, "the blend is fitted");
@@ -239,13 +254,15 @@ impl Tuner<'_> {
             quality.insert(WITHOUT.to_owned(), without);
         }
         drop(proposals);
+
         self.weigh_pushed(&mut bench, &held, &mut settings);
-        let second_stage = match *ordered {
+        let second_stage = match ordered {
             true => self.second_stage(&mut bench, &settings, &blended, &mut quality),
             false => None,
         };
         self.log(began, "trees are grown");
-        settings.ease.items = self.start.ease.items;
+
+        settings.ease.items = start.ease.items;
         let tuning = Tuning {
             cases: cases.len(),
             trials: budget.tried,
@@ -253,8 +270,18 @@ impl Tuner<'_> {
             capped: budget.capped,
             previous: self.served.then_some(self.start),
             previous_ndcg: before,
+            floor: None,
         };
         Ok(Tuned { second_stage, quality, tuning: Some(tuning), ..Tuned::untuned(settings) })
+    }
+
+    /// Where the search begins: where nothing says in which order things happened, nothing fades.
+    fn start_of(&self, ordered: bool) -> Settings {
+        let mut start = self.start;
+        if !ordered {
+            dials::forget_time(&mut start);
+        }
+        start
     }
 
     /// Weights for what was pushed, where enough has happened since it was trained to say what
@@ -288,6 +315,15 @@ impl Tuner<'_> {
         quality.insert(STAGE.to_owned(), mean(&staged));
         is_better(&staged, blended).then_some(stage)
     }
+}
+
+/// The sources that are tuned for lists that treat repeats so.
+fn tuned_sources(repeat: RepeatPolicy, ordered: bool) -> Vec<Source> {
+    let asked = |source: &Source| {
+        (*source != Source::Repeat || repeat == RepeatPolicy::Allow)
+            && (ordered || !READ_ORDER.contains(source))
+    };
+    TUNED.into_iter().filter(asked).collect()
 }
 
 /// What the blend's weights reach, and what they reach without each of the sources.
@@ -340,7 +376,8 @@ mod tests {
         served: bool,
         control: &'a Control<'a>,
     ) -> Tuner<'a> {
-        Tuner { events, start, served, pushed: Arc::default(), seed: 1, control }
+        let defaults = Settings::default();
+        Tuner { events, start, served, defaults, pushed: Arc::default(), seed: 1, control }
     }
 
     fn tuned(item: impl Fn(u32, u32) -> u32, before: Option<Settings>) -> Tuned {

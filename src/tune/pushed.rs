@@ -77,7 +77,8 @@ pub fn judge(
     };
     let (mut cases, unseen) = later_than(&held, pushed.trained_until_ms);
     cases.truncate(ENOUGH_CASES);
-    let world = World { repeat, cases: &cases, seed, control };
+    let ordered = held.ordered;
+    let world = World { repeat, cases: &cases, ordered, seed, control };
     let trimmed = trim::trim(&held.log);
     let material = Material::new(trimmed.as_ref().unwrap_or(&held.log));
     let sources = settings.blend.sources();

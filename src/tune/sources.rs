@@ -45,6 +45,8 @@ pub struct World<'a> {
     pub repeat: RepeatPolicy,
     /// The held-out questions, in random order.
     pub cases: &'a [Case],
+    /// Whether time says in which order things happened: half-lives mean nothing else.
+    pub ordered: bool,
     /// Seed of every draw.
     pub seed: u64,
     /// Where progress is told and cancelling heard.
@@ -149,7 +151,7 @@ impl<'a> Bench<'a> {
         budget: &mut Budget,
     ) -> Result<BTreeMap<String, f64>, TrainError> {
         let mut quality = BTreeMap::new();
-        let timeless = self.material.events().is_timeless();
+        let ordered = self.world.ordered;
         for &source in self.sources {
             let ease_items = self.settings().ease.items;
             if source == Source::Ease && retrain {
@@ -162,7 +164,7 @@ impl<'a> Bench<'a> {
             }
             for dial in dials::of(source).into_iter().filter(|dial| retrain || !dial.retrains) {
                 // Visits of strangers are of now, all of them.
-                let idle = (timeless || !retrain) && dial.is_half_life();
+                let idle = (!ordered || !retrain) && dial.is_half_life();
                 if idle || !(dial.matters)(&best.1.manifest.settings) {
                     continue;
                 }
@@ -355,6 +357,7 @@ impl<'a> Bench<'a> {
             events: self.material.events(),
             snapshot: &self.snapshot,
             repeat: self.world.repeat,
+            history_limit: usize::MAX,
             seed: self.world.seed,
         }
     }

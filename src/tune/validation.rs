@@ -6,6 +6,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use super::Task;
+use crate::domain::history::standing;
 use crate::domain::{HistoryEvent, UserIdx};
 use crate::evaluate::{Case, Truth};
 use crate::matrix::UserEvents;
@@ -25,7 +26,10 @@ const MOST_CASES: usize = 8_000;
 /// Share of the sessions that is held out.
 const SESSIONS_HELD: f64 = 0.1;
 /// Share of a user's items that is held out where time does not order them.
-const RANDOM_HELD: f64 = 0.2;
+const RANDOM_HELD: f64 = 0.1;
+/// Share of the users of whom something can be held out that time must order: fewer are
+/// exceptions in a log whose times say nothing.
+const ORDERED_USERS: f64 = 0.05;
 
 /// What is held out.
 pub struct Held {
@@ -58,11 +62,10 @@ struct Cut {
 impl Cut {
     /// What is asked; none where nothing is wanted.
     fn case(&self, repeat: RepeatPolicy) -> Option<Case> {
-        let mut seen: Vec<u32> = match repeat {
-            RepeatPolicy::ExcludePurchased => self.kept.iter().map(|e| e.item).collect(),
+        let seen = match repeat {
+            RepeatPolicy::ExcludePurchased => standing(&self.kept),
             _ => Vec::new(),
         };
-        seen.sort_unstable();
         let wanted = self.asked.iter().filter(|e| kind_weight(e.kind) > 0.0).map(|e| e.item);
         let truth: Vec<u32> = wanted.filter(|item| seen.binary_search(item).is_err()).collect();
         let history = self.kept.clone();
@@ -71,18 +74,44 @@ impl Cut {
     }
 }
 
+/// The last baskets, or, where time orders nothing, a random part of the users' items: those tell
+/// of baskets' insides, not of what comes next.
 fn baskets(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> Held {
     let users = 0..events.users();
-    let mut cuts: Vec<Cut> = users.clone().filter_map(|user| last_basket(events, user)).collect();
-    // Users whose time orders nothing tell of baskets' insides, not of what comes
-    // next: they are asked only where there are no others to speak of.
-    let ordered = cuts.len() >= FEWEST_CASES;
-    if !ordered {
-        cuts = users.clone().filter_map(|user| random_part(events, user, rng)).collect();
-        cuts.shuffle(rng);
+    if events.is_ordered() {
+        let cuts: Vec<Cut> = users.clone().filter_map(|user| last_basket(events, user)).collect();
+        let several = users.filter(|&user| events.of(user).len() > 1).count();
+        if cuts.len() >= FEWEST_CASES && cuts.len() as f64 >= several as f64 * ORDERED_USERS {
+            return held(events, cuts, repeat, true, rng);
+        }
     }
-    // The newest baskets are most like those that will be asked for.
-    cuts.sort_by_key(|cut| std::cmp::Reverse(cut.asked.last().map(|e| e.time_ms)));
+    random_parts(events, repeat, rng)
+}
+
+/// Holds out a random part of the items of every user.
+pub fn random(events: &UserEvents, repeat: RepeatPolicy, seed: u64) -> Held {
+    random_parts(events, repeat, &mut StdRng::seed_from_u64(seed))
+}
+
+fn random_parts(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> Held {
+    let users = 0..events.users();
+    let mut cuts: Vec<Cut> = users.filter_map(|user| random_part(events, user, rng)).collect();
+    cuts.shuffle(rng);
+    held(events, cuts, repeat, false, rng)
+}
+
+/// As many cuts as are enough, the newest first where they are in order: the newest baskets are
+/// most like those that will be asked for.
+fn held(
+    events: &UserEvents,
+    mut cuts: Vec<Cut>,
+    repeat: RepeatPolicy,
+    ordered: bool,
+    rng: &mut StdRng,
+) -> Held {
+    if ordered {
+        cuts.sort_by_key(|cut| std::cmp::Reverse(cut.asked.last().map(|e| e.time_ms)));
+    }
     let (mut cases, mut wanted) = (Vec::new(), 0);
     let mut kept_of: Vec<Option<Vec<HistoryEvent>>> = vec![None; events.users()];
     for cut in cuts {
@@ -96,7 +125,8 @@ fn baskets(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> Held 
         }
     }
     cases.shuffle(rng);
-    let kept_log = users.flat_map(|user| {
+
+    let kept_log = (0..events.users()).flat_map(|user| {
         let kept = kept_of[user].take().unwrap_or_else(|| events.of(user).to_vec());
         kept.into_iter().map(move |e| (user as UserIdx, e))
     });
@@ -105,28 +135,41 @@ fn baskets(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> Held 
     Held { log, cases, asked_ms, ordered }
 }
 
-/// A user's last basket, and what came before it; none where nothing did.
+/// A user's last basket, with whatever is of its time, and what came before; none where nothing
+/// did: baskets of one moment are in no order.
 fn last_basket(events: &UserEvents, user: usize) -> Option<Cut> {
     let history = events.of(user);
     let last = history.last()?.moment();
-    let (asked, kept): (Vec<_>, Vec<_>) = history.iter().partition(|e| e.moment() == last);
+    let of_last = history.iter().filter(|e| e.moment() == last);
+    let since_ms = of_last.map(|e| e.time_ms).min()?;
+
+    let (kept, asked): (Vec<_>, Vec<_>) = history.iter().partition(|e| e.time_ms < since_ms);
     (!kept.is_empty()).then_some(Cut { user, kept, asked })
 }
 
-/// A part of a user's events, drawn at random, and the rest.
+/// A part of a user's items, drawn at random, with all that was done with them, and the rest;
+/// none of a user with one item.
 fn random_part(events: &UserEvents, user: usize, rng: &mut StdRng) -> Option<Cut> {
     let history = events.of(user);
-    let mut places: Vec<usize> = (0..history.len()).collect();
-    places.shuffle(rng);
-    places.truncate((history.len() as f64 * RANDOM_HELD).round() as usize);
-    let (asked, kept): (Vec<_>, Vec<_>) = (0..history.len()).partition(|i| places.contains(i));
-    let [kept, asked] = [kept, asked].map(|part| part.iter().map(|&i| history[i]).collect());
-    let cut = Cut { user, kept, asked };
-    (!cut.asked.is_empty()).then_some(cut)
+    let mut items: Vec<u32> = history.iter().map(|e| e.item).collect();
+    items.sort_unstable();
+    items.dedup();
+    if items.len() < 2 {
+        return None;
+    }
+
+    items.shuffle(rng);
+    items.truncate(((items.len() as f64 * RANDOM_HELD).round() as usize).max(1));
+    let (asked, kept): (Vec<_>, Vec<_>) = history.iter().partition(|e| items.contains(&e.item));
+    Some(Cut { user, kept, asked })
 }
 
-/// The newest sessions whole, each prefix a case.
+/// The newest sessions whole, each prefix a case; none where time orders nothing.
 fn sessions(events: &UserEvents, rng: &mut StdRng) -> Held {
+    if !events.is_ordered() {
+        let (cases, asked_ms) = Default::default();
+        return Held { log: events.clone(), cases, asked_ms, ordered: false };
+    }
     let all = (0..events.users()).flat_map(|user| {
         visits(events.of(user)).map(move |visit| (visit[visit.len() - 1].time_ms, user, visit))
     });
@@ -164,4 +207,53 @@ pub fn prefixes(session: &[HistoryEvent]) -> Vec<Case> {
 fn case(user: Option<UserIdx>, truth: Vec<u32>) -> Case {
     let truth = Truth::new(truth, 0);
     Case { user, history: Vec::new(), session: Vec::new(), truth, next: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{DAY_MS, EventKind};
+
+    /// Thirty users with eight items each; `at` says basket and time of the n-th.
+    fn log(at: impl Fn(u32, u32) -> (u32, i64)) -> UserEvents {
+        let rows = (0..30).flat_map(|user| (0..8).map(move |n| (user, n)));
+        let event = |(user, n): (u32, u32)| {
+            let (basket, time_ms) = at(user, n);
+            let item = (user * 3 + n * 7) % 60;
+            (user, HistoryEvent { basket, ..HistoryEvent::new(EventKind::Purchase, item, time_ms) })
+        };
+        UserEvents::new(30, 60, rows.map(event).collect())
+    }
+
+    fn held(log: &UserEvents) -> Held {
+        hold_out(log, Task::NextBasket(RepeatPolicy::Allow), 1)
+    }
+
+    #[test]
+    fn the_last_basket_is_what_came_later_than_all_else() {
+        let ordered = log(|user, n| (1 + user * 10 + n / 2, i64::from(n / 2) * DAY_MS + 1));
+        let held = held(&ordered);
+        assert!(held.ordered && held.cases.len() == 30);
+        assert!(held.cases.iter().all(|case| case.truth.len == 2 && case.history.len() == 6));
+        // Two baskets of one moment are in no order: both are asked for.
+        let tied = log(|user, n| (1 + user * 10 + n / 2, i64::from(n / 4) * DAY_MS + 1));
+        let held = hold_out(&tied, Task::NextBasket(RepeatPolicy::Allow), 1);
+        assert!(held.ordered && held.cases.iter().all(|case| case.truth.len == 4));
+    }
+
+    #[test]
+    fn a_log_without_order_gives_a_random_tenth_of_the_items() {
+        // One time, and a basket a row: neither says what came last.
+        let timeless = log(|user, n| (1 + user * 10 + n, 7));
+        let a_time_each = log(|user, n| (1 + user * 10 + n, i64::from(user)));
+        for log in [&timeless, &a_time_each] {
+            let held = held(log);
+            assert!(!held.ordered && held.cases.len() == 30);
+            assert!(held.cases.iter().all(|case| case.truth.len == 1 && case.history.len() == 7));
+            let last =
+                |case: &Case| case.truth.items == [log.of(case.user.unwrap() as usize)[7].item];
+            assert!(held.cases.iter().filter(|case| last(case)).count() < 15, "not the last ones");
+        }
+        assert!(hold_out(&timeless, Task::Session, 1).cases.is_empty());
+    }
 }

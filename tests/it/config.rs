@@ -57,3 +57,49 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
     let (ok, _, error) = support::run(&["models", "--config", "/nowhere.toml"]);
     assert!(!ok && error.contains("does not exist"), "{error}");
 }
+
+/// Whatever is wrong with the file, what it holds is not repeated.
+#[test]
+fn no_error_shows_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("q.toml");
+    let path = file.to_str().unwrap();
+    const SECRET: &str = "12345678901234567";
+    for (text, says) in [
+        (format!("[privacy]\npseudonym_key = {SECRET}"), "line 2, pseudonym_key: a secret must"),
+        (format!("[privacy]\npseudonym_key = {SECRET}000000"), "line 2, pseudonym_key"),
+        (format!("[privacy]\npseudonym_key = {SECRET}.5"), "line 2, pseudonym_key"),
+        (format!("[privacy]\npseudonym_key: \"{SECRET}\""), "line 2"),
+        (format!("[privacy]\npseudonym_key =\n {SECRET}x"), "line"),
+        (format!("[privacy]\npseudonym_key = \"\"\"\n{SECRET}\\q\n\"\"\""), "line"),
+        (format!("[privacy]\npseudonym_key = [\n\"{SECRET}\", @ ]"), "line"),
+        (format!("privacy = '{SECRET}'"), "line 1, privacy"),
+        (format!("privacy = {SECRET}"), "line 1, privacy"),
+        (format!("[log]\ndurability = \"{SECRET}\""), "line 2, durability"),
+    ] {
+        std::fs::write(&file, &text).unwrap();
+        let (ok, _, error) = support::run(&["models", "--config", path]);
+        assert!(!ok && error.contains(says), "{text}: {error}");
+        assert!(!error.contains(&SECRET[..12]), "{text}: {error}");
+    }
+
+    let with = |name: &str, value: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_qianmian"));
+        let data = folder.path().join("nowhere");
+        command.args(["models", "--data"]).arg(data).env(name, value);
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
+    };
+    // All digits are a key like any other.
+    let said = with("QIANMIAN_PRIVACY__PSEUDONYM_KEY", SECRET);
+    assert!(said.contains("there is no data folder") && !said.contains(SECRET), "{said}");
+    for name in ["LOG__DURABILITY", "RECOMMEND__REPEAT_POLICY", "TRAIN__SEED", "PRIVACY", "NOTHING"]
+    {
+        let name = format!("QIANMIAN_{name}");
+        let said = with(&name, &format!("x{SECRET}"));
+        assert!(said.contains(&name) && !said.contains(SECRET), "{said}");
+    }
+    // Kubernetes sets these beside a Service of this name.
+    for name in ["QIANMIAN_PORT", "QIANMIAN_SERVICE_HOST", "QIANMIAN_PORT_50051_TCP_ADDR"] {
+        assert!(with(name, "tcp://10.0.0.1:50051").contains("there is no data folder"));
+    }
+}

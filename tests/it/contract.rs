@@ -2,6 +2,7 @@
 //! even number have the items of even number, the withheld diagonal comes back.
 
 use qianmian::domain::{Event, EventKind};
+use qianmian::engine::options::EngineOptions;
 use qianmian::engine::{Engine, RecommendRequest, Write};
 use qianmian::live::Filter;
 use qianmian::model::{Source, Window};
@@ -11,11 +12,15 @@ use crate::support::{self, purchases};
 
 const SIZE: usize = 20;
 
-fn checkerboard(data: &std::path::Path) -> Engine {
+fn options() -> EngineOptions {
     let mut options = support::quiet();
     // With as many dimensions as the matrix has rank, a factorisation only repeats it.
     options.train.settings.embedding.dimensions = 8;
-    let engine = Engine::open(data, options).unwrap();
+    options
+}
+
+fn checkerboard(data: &std::path::Path) -> Engine {
+    let engine = Engine::open(data, options()).unwrap();
     let names: Vec<(String, String)> = (0..SIZE)
         .flat_map(|u| (0..SIZE).map(move |i| (u, i)))
         .filter(|(u, i)| u % 2 == i % 2 && u != i)
@@ -95,19 +100,36 @@ fn the_same_log_and_seed_give_the_same_answers() {
 #[test]
 fn a_prepared_list_is_the_one_made_when_asked_and_ends_with_the_next_event() {
     let folder = tempfile::tempdir().unwrap();
-    let engine = checkerboard(folder.path());
-    engine.trainer().train_blocking(true).unwrap();
-    let now_ms = engine.models().active().unwrap().manifest.newest_ms;
-    let lists = || -> Vec<_> {
+    drop(checkerboard(folder.path()));
+    let lists = |engine: &Engine| -> Vec<_> {
+        let now_ms = engine.models().active().unwrap().manifest.newest_ms;
         let asked = (0..SIZE).map(|user| engine.recommend_at(&ask(user, None), now_ms));
         asked.map(|answer| answer.unwrap().entries).collect()
     };
-    let made_when_asked = lists();
+    let mut without = options();
+    without.train.prepared_lists = 0;
+    let engine = Engine::open(folder.path(), without).unwrap();
+    engine.trainer().train_blocking(true).unwrap();
+    let made_when_asked = lists(&engine);
     assert!(engine.models().active().unwrap().parts.prepared.items.is_empty());
+    drop(engine);
+
+    // The very first model gets them while it answers, later ones before they do.
+    let engine = Engine::open(folder.path(), options()).unwrap();
+    engine.trainer().train_blocking(true).unwrap();
+    let first = || engine.models().active().unwrap().parts.prepared.items.len();
+    for _ in 0..200 {
+        if first() > 0 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(first(), SIZE * (SIZE / 2 + 1), "what each does not have");
+    assert_eq!(lists(&engine), made_when_asked);
     engine.trainer().train_blocking(false).unwrap();
     let prepared = engine.models().active().unwrap().parts.prepared.clone();
     assert_eq!(prepared.items.len(), SIZE * (SIZE / 2 + 1), "what each does not have");
-    assert_eq!(lists(), made_when_asked);
+    assert_eq!(lists(&engine), made_when_asked);
     let bought = Write::Events(purchases(&[("u0", "i0", 2)]));
     engine.submit_blocking(bought).unwrap().wait().unwrap();
     assert_ne!(engine.recommend(&ask(0, None)).unwrap().entries[0].0, "i0");

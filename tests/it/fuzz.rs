@@ -191,7 +191,7 @@ fn files(rounds: usize) {
     let manifest = snapshot.join("manifest.json");
     each(&[std::fs::read(&manifest).unwrap()], rounds, |bytes| {
         std::fs::write(&manifest, bytes).unwrap();
-        disk::load_newest(&store.join("snapshots"), u64::MAX, |_| true);
+        let _ = disk::load_newest(&store.join("snapshots"), |_| true);
     });
 }
 

@@ -55,16 +55,17 @@ fn lists(events: &UserEvents, trainer: EmbeddingTrainer) -> Lists {
     let control = Control::new(&|_| {}, &cancel);
     let material = Material::new(events);
     let trained = train(&material, &settings, &Source::TRAINED, 1, &control).unwrap();
-    let manifest = Manifest { settings, newest_ms: events.newest_ms(), ..Manifest::default() };
+    let manifest = Manifest { settings, newest_ms: events.as_of_ms(), ..Manifest::default() };
     let snapshot = Snapshot { manifest, parts: trained.parts };
     let (catalogue, filter) = (Catalogue::default(), Filter::default());
-    let (catalogue, filter, now_ms) = (&catalogue, &filter, events.newest_ms());
+    let (catalogue, filter, now_ms) = (&catalogue, &filter, events.as_of_ms());
     let shelf = Shelf { catalogue, items: ITEMS, filter, excluded: &[], only: None, now_ms };
     let mut scratch = Scratch::default();
     let mut ask = |user: usize, strategy: Option<Source>| {
         let query = Query {
             user: Some(user as u32),
             history: events.of(user),
+            bought: &[],
             session: &[],
             limit: 10,
             shelf,

@@ -2,9 +2,11 @@
 //! real clients.
 
 mod cli;
+mod clock;
 mod config;
 mod contract;
 mod crash;
+mod disks;
 mod e2e;
 mod evaluate;
 mod export;
@@ -21,5 +23,6 @@ mod privacy;
 mod push;
 mod python;
 mod soak;
+mod strangers;
 mod support;
 mod tidy;

@@ -61,7 +61,7 @@ async fn recommendations() {
     refused(client.recommend(over(501)).await, "limit", "1 to 500, was 501");
     refused(client.recommend(over(-1)).await, "limit", "was -1");
     let request = pb::RecommendRequest { session_item_ids: vec!["a".into(); 101], ..good.clone() };
-    refused(client.recommend(request).await, "session_item_ids", "0 to 100 entries, has 101");
+    refused(client.recommend(request).await, "session_item_ids", "0 to 100 entries, has more");
     let request =
         pb::RecommendRequest { exclude_item_ids: vec!["a".into(), String::new()], ..good.clone() };
     refused(client.recommend(request).await, "exclude_item_ids[1]", "is empty");
@@ -104,7 +104,7 @@ async fn recommendations() {
         ..Default::default()
     };
     refused(client.rank(request(0)).await, "item_ids", "1 to 1000 entries, has 0");
-    refused(client.rank(request(1_001)).await, "item_ids", "has 1001");
+    refused(client.rank(request(1_001)).await, "item_ids", "entries, has more");
     let request = pb::RankRequest { user_id: String::new(), ..request(1) };
     refused(client.rank(request).await, "user_id", "1 to 256");
     let request = |users| pb::BatchRecommendRequest {
@@ -112,7 +112,11 @@ async fn recommendations() {
         ..Default::default()
     };
     refused(client.batch_recommend(request(0)).await, "user_ids", "1 to 10000 entries, has 0");
-    refused(client.batch_recommend(request(10_001)).await, "user_ids", "has 10001");
+    refused(
+        client.batch_recommend(request(10_001)).await,
+        "user_ids",
+        "1 to 10000 entries, has more",
+    );
     assert_eq!(client.recommend(good).await.unwrap().into_inner().items.len(), 1);
 }
 
@@ -146,7 +150,7 @@ async fn events() {
     let write = |events: Vec<pb::Event>| pb::WriteEventsRequest { events };
     refused(client.write_events(write(vec![])).await, "events", "1 to 10000 entries, has 0");
     let many = write(vec![good.clone(); 10_001]);
-    refused(client.write_events(many).await, "events", "has 10001");
+    refused(client.write_events(many).await, "events", "1 to 10000 entries, has more");
     let future = prost_types::Timestamp { seconds: 1 << 40, nanos: 0 };
     let absurd = prost_types::Timestamp { seconds: i64::MAX, nanos: 0 };
     let nanos = prost_types::Timestamp { seconds: 0, nanos: -1 };

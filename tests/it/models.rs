@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use qianmian::api::pb;
 use qianmian::engine::{Engine, RecommendRequest};
+use qianmian::model::Manifest;
+use qianmian::store::sealed;
 use tonic::Code;
 
 use crate::support::{self, Server, purchases, trained};
@@ -222,7 +224,7 @@ async fn models_are_kept_by_number_and_size_and_those_that_serve_always() {
     options.models.keep = 2;
     let server = Server::start(folder.path(), options.clone()).await;
     let kept = |server: &Server| -> Vec<u64> {
-        server.engine.models().list().iter().map(|m| m.generation).collect()
+        server.engine.models().list().unwrap().iter().map(|m| m.generation).collect()
     };
     two_models(&server.engine).await;
     assign(&server, 1, pb::ModelRole::Canary, 0.5).await;
@@ -237,10 +239,9 @@ async fn models_are_kept_by_number_and_size_and_those_that_serve_always() {
     trained(&server.engine).await;
     assert_eq!(kept(&server), [6, 5, 4, 1]);
     let path = folder.path().join("stores/default/snapshots/0000000006/manifest.json");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
-    manifest["bytes"] = (2u64 << 20).into();
-    std::fs::write(&path, manifest.to_string()).unwrap();
+    let mut manifest: Manifest = sealed::unseal(&std::fs::read(&path).unwrap()).unwrap();
+    manifest.bytes = 2 << 20;
+    std::fs::write(&path, sealed::seal(&manifest).unwrap()).unwrap();
     trained(&server.engine).await;
     assert_eq!(kept(&server), [7, 6, 1], "the way back stays, and takes all the room there is");
     server.stop().await;

@@ -200,7 +200,8 @@ async fn what_waits_is_renewed_beside_what_the_server_trains() {
     assert!(generation > 5, "{generation}");
     let canary = server.engine.models().load(generation).unwrap();
     assert_eq!(canary.parts.pushed.user_vectors.users, [0, 1, 2, 4]);
-    let kept: Vec<u64> = server.engine.models().list().iter().map(|m| m.generation).collect();
+    let kept: Vec<u64> =
+        server.engine.models().list().unwrap().iter().map(|m| m.generation).collect();
     assert_eq!(kept, [generation, 5]);
     server.stop().await;
 }

@@ -1,0 +1,107 @@
+//! The ranges of the settings: what a configuration may ask for, and what a stored model can have
+//! been trained with.
+
+use super::{Settings, Source};
+
+/// Days of the longest half-life: a century.
+const MOST_DAYS: f64 = 36_500.0;
+
+impl Settings {
+    /// Checks that every setting is within its range.
+    ///
+    /// # Errors
+    /// The first that is not, by its path below the settings, with its range.
+    pub fn validate(&self) -> Result<(), String> {
+        let Self { item_cf, user_cf, embedding, ease, repeat, session, transition, popular, blend } =
+            self;
+        let exponent = (-4.0, 4.0);
+        let number = (0.0, 1e9);
+        let days = (0.0, MOST_DAYS);
+
+        let figures: [(&str, f64, (f64, f64)); 46] = [
+            ("item_cf.half_life_days", item_cf.half_life_days, days),
+            ("item_cf.profile_half_life_days", item_cf.profile_half_life_days, days),
+            ("item_cf.counts", item_cf.counts.into(), exponent),
+            ("item_cf.a", item_cf.a.into(), exponent),
+            ("item_cf.b", item_cf.b.into(), exponent),
+            ("item_cf.c", item_cf.c.into(), exponent),
+            ("item_cf.neighbours", item_cf.neighbours as f64, (1.0, 1e4)),
+            ("user_cf.half_life_days", user_cf.half_life_days, days),
+            ("user_cf.profile_half_life_days", user_cf.profile_half_life_days, days),
+            ("user_cf.counts", user_cf.counts.into(), exponent),
+            ("user_cf.neighbours", user_cf.neighbours as f64, (1.0, 1e4)),
+            ("user_cf.power", user_cf.power.into(), (0.0, 100.0)),
+            ("user_cf.users_per_item", user_cf.users_per_item as f64, (1.0, 1e9)),
+            ("embedding.half_life_days", embedding.half_life_days, days),
+            ("embedding.profile_half_life_days", embedding.profile_half_life_days, days),
+            ("embedding.counts", embedding.counts.into(), exponent),
+            ("embedding.dimensions", embedding.dimensions as f64, (8.0, 1_024.0)),
+            ("embedding.power_iterations", embedding.power_iterations as f64, (0.0, 100.0)),
+            ("embedding.sweeps", embedding.sweeps as f64, (0.0, 1_000.0)),
+            ("embedding.unobserved", embedding.unobserved.into(), number),
+            ("embedding.regularisation", embedding.regularisation.into(), number),
+            ("embedding.support", embedding.support as f64, (1.0, 1e6)),
+            ("embedding.links", embedding.links as f64, (4.0, 64.0)),
+            ("embedding.ef_construction", embedding.ef_construction as f64, (8.0, 4_096.0)),
+            ("ease.half_life_days", ease.half_life_days, days),
+            ("ease.profile_half_life_days", ease.profile_half_life_days, days),
+            ("ease.counts", ease.counts.into(), exponent),
+            ("ease.lambda", ease.lambda.into(), (1e-3, 1e9)),
+            ("ease.items", ease.items as f64, (1.0, 20_000.0)),
+            ("ease.neighbours", ease.neighbours as f64, (1.0, 20_000.0)),
+            ("repeat.rho", repeat.rho.into(), (0.0, 1.0)),
+            ("repeat.popularity", repeat.popularity.into(), exponent),
+            ("repeat.again", repeat.again.into(), exponent),
+            ("repeat.due", repeat.due.into(), exponent),
+            ("session.sessions_per_item", session.sessions_per_item as f64, (1.0, 1e9)),
+            ("session.neighbours", session.neighbours as f64, (1.0, 1e9)),
+            ("session.items", session.items as f64, (1.0, 1e6)),
+            ("transition.steps", transition.steps as f64, (1.0, 1_000.0)),
+            ("transition.neighbours", transition.neighbours as f64, (1.0, 1e6)),
+            ("transition.source_popularity", transition.source_popularity.into(), exponent),
+            ("transition.target_popularity", transition.target_popularity.into(), exponent),
+            ("transition.decay", transition.decay.into(), (0.0, 1.0)),
+            ("popular.half_life_days", popular.half_life_days, days),
+            ("blend.candidates", blend.candidates as f64, (1.0, 1e5)),
+            // Least and most of all weights.
+            ("blend, its weights,", weight(self, f32::min), (0.0, 1e6)),
+            ("blend, its weights,", weight(self, f32::max), (0.0, 1e6)),
+        ];
+        for (path, value, (min, max)) in figures {
+            if !(min..=max).contains(&value) {
+                return Err(format!("{path} must be {min} to {max}, was {value}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The weight of the blend that `of` chooses; one that is no number above all.
+fn weight(settings: &Settings, of: impl Fn(f32, f32) -> f32) -> f64 {
+    let weights = Source::BLENDED.map(|source| settings.blend.weight(source));
+    match weights.iter().find(|weight| weight.is_nan()) {
+        Some(&nan) => nan.into(),
+        None => weights.into_iter().reduce(of).unwrap_or(0.0).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_out_of_range_is_named() {
+        assert_eq!(Settings::default().validate(), Ok(()));
+        let with = |change: fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            settings.validate().unwrap_err()
+        };
+        let said = with(|s| s.item_cf.half_life_days = -1e308);
+        assert!(said.starts_with("item_cf.half_life_days must be 0 to 36500, was -1"), "{said}");
+        assert!(with(|s| s.blend.ease = f32::NAN).contains("blend"));
+        assert!(with(|s| s.blend.ease = -1.0).contains("blend"));
+        assert!(with(|s| s.repeat.rho = 2.0).contains("repeat.rho"));
+        assert!(with(|s| s.embedding.dimensions = usize::MAX).contains("embedding.dimensions"));
+    }
+}

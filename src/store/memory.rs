@@ -1,0 +1,40 @@
+//! How much memory the process holds, and how much it may: as the system says.
+
+use std::fs;
+
+/// Resident memory of this process in bytes; none where the system does not say.
+pub fn resident() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    kib_of(&status, "VmRSS:")
+}
+
+/// Memory that there is for this process in bytes: the machine's, or its control group's where
+/// that is less; none where the system does not say.
+pub fn available() -> Option<u64> {
+    let machine = kib_of(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
+    // "max" where there is no limit.
+    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|text| text.trim().parse().ok());
+    Some(group.map_or(machine, |group: u64| machine.min(group)))
+}
+
+/// The figure behind a name in a table of the kernel's, in bytes.
+fn kib_of(table: &str, name: &str) -> Option<u64> {
+    let line = table.lines().find(|line| line.starts_with(name))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    kib.checked_mul(1_024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_tables_are_read() {
+        assert_eq!(kib_of("VmSize:\t 9 kB\nVmRSS:\t  2048 kB\n", "VmRSS:"), Some(2 << 20));
+        assert_eq!(kib_of("", "VmRSS:"), None);
+        if cfg!(target_os = "linux") {
+            assert!(resident().unwrap() > 1 << 20 && available().unwrap() > resident().unwrap());
+        }
+    }
+}

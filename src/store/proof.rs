@@ -1,0 +1,52 @@
+//! What a log must hold, before it is read.
+
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+use super::ledger::{self, Ledger};
+use super::log::Opening;
+use super::mark::{self, Acknowledged};
+
+/// What is known of a log before it is read.
+#[derive(Debug)]
+pub(super) struct Proof {
+    /// The files that there are.
+    pub(super) listed: Ledger,
+    /// What is on disk.
+    pub(super) acknowledged: Acknowledged,
+}
+
+impl Proof {
+    /// Nothing is known to be there; but a whole block proves those before it.
+    fn nothing() -> Self {
+        let acknowledged = Acknowledged { offset: 0, ordered: true };
+        Self { listed: Ledger::default(), acknowledged }
+    }
+
+    /// Of the log in `folder`, whose listed files are all there then. Of one that an earlier
+    /// version wrote nothing is known; nor where that is accepted.
+    pub(super) fn of(folder: &Path, opening: Opening) -> Result<Self, StoreError> {
+        if !opening.proven {
+            return Ok(Self::nothing());
+        }
+        let missing = |path: PathBuf| StoreError::lost(&path, "every log of this version has it");
+        let listed = Ledger::read(folder)
+            .and_then(|ledger| ledger.ok_or_else(|| missing(ledger::path(folder))));
+        let marked = mark::read(folder);
+
+        if opening.accept_loss {
+            return match listed {
+                Ok(mut listed) => {
+                    listed.go_on_without(folder)?;
+                    Ok(Self { listed, ..Self::nothing() })
+                }
+                Err(StoreError::Lost { .. }) => Ok(Self::nothing()),
+                Err(error) => Err(error),
+            };
+        }
+        let acknowledged = marked?.ok_or_else(|| missing(mark::path(folder)))?;
+        let listed = listed?;
+        listed.check(folder)?;
+        Ok(Self { listed, acknowledged })
+    }
+}

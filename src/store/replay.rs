@@ -1,0 +1,139 @@
+//! Reads a log from its first record on: the replay that live state and every training begin with.
+//! Every record must speak of users and items that were named before it.
+
+use std::path::{Path, PathBuf};
+
+use super::ledger::Begins;
+use super::log::Opening;
+use super::mark::Acknowledged;
+use super::proof::Proof;
+use super::record::{self, Entry};
+use super::{StoreError, segment};
+use crate::domain::Offset;
+
+/// Hands out everything in the log before the offset `until`, which must have been appended
+/// already; with [`Offset::MAX`] everything that is there.
+///
+/// # Errors
+/// [`StoreError::Damaged`] where bytes are not what was written, [`StoreError::Lost`] where the
+/// log ends before.
+pub fn replay(
+    folder: &Path,
+    until: Offset,
+    visit: &mut dyn FnMut(Entry<'_>),
+) -> Result<(), StoreError> {
+    let read = read_all(folder, Acknowledged::default(), until, visit)?;
+    if until != Offset::MAX && read.end < until {
+        return Err(StoreError::shorter(folder, read.end, until));
+    }
+    Ok(())
+}
+
+/// Hands out everything in a log that another process may be writing to; `proven`: whether the
+/// folder says which files there must be, and how far they are on disk.
+///
+/// # Errors
+/// As [`replay`], and [`StoreError::Lost`] where there is less than there must be.
+pub fn replay_beside(
+    folder: &Path,
+    proven: bool,
+    visit: &mut dyn FnMut(Entry<'_>),
+) -> Result<(), StoreError> {
+    let opening = Opening { proven, ..Opening::default() };
+    // Looked at before the files, which only grow.
+    let Proof { acknowledged, .. } = Proof::of(folder, opening)?;
+    let read = read_all(folder, acknowledged, Offset::MAX, visit)?;
+    if read.end < acknowledged.offset {
+        return Err(StoreError::shorter(folder, read.end, acknowledged.offset));
+    }
+    Ok(())
+}
+
+/// What a log holds.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// Offset just past the last record.
+    pub(super) end: Offset,
+    /// Where its files begin.
+    pub(super) segments: Vec<Begins>,
+    /// The last file, and how far it could be read.
+    pub(super) last: Option<(PathBuf, segment::Extent)>,
+    /// Users and items that are named.
+    pub(super) names: Names,
+}
+
+/// Reads all files of a log. What of the last lies beyond the `acknowledged` may be torn.
+pub(super) fn read_all(
+    folder: &Path,
+    acknowledged: Acknowledged,
+    until: Offset,
+    visit: &mut dyn FnMut(Entry<'_>),
+) -> Result<Read, StoreError> {
+    let files = segment::list(folder)?;
+    let mut read = Read { end: 0, segments: Vec::new(), last: None, names: Names::default() };
+
+    for (i, (base, path)) in files.iter().enumerate() {
+        if *base >= until {
+            break;
+        }
+        if *base != read.end {
+            let what = format!(
+                "the log ends at offset {} before it, and it begins at {base}: one before it is missing",
+                read.end
+            );
+            return Err(StoreError::lost(path, what));
+        }
+        let Names { users, items } = read.names;
+        read.segments.push(Begins { base: *base, users, items });
+
+        // Files that are no longer written to were flushed before the next began.
+        let is_last = i + 1 == files.len();
+        let whole = Acknowledged { offset: Offset::MAX, ordered: true };
+        let acknowledged = if is_last { acknowledged } else { whole };
+        let names = &mut read.names;
+        let extent =
+            segment::read_blocks(path, *base, acknowledged, until, &mut |header, payload| {
+                let mut unnamed = Ok(());
+                record::decode(payload, header.first_offset, header.records, &mut |entry| {
+                    if unnamed.is_ok() {
+                        unnamed = names.check(&entry);
+                    }
+                    if unnamed.is_ok() {
+                        visit(entry);
+                    }
+                })?;
+                unnamed
+            })?;
+
+        read.end = extent.end_offset;
+        read.last = Some((path.clone(), extent));
+    }
+    Ok(read)
+}
+
+/// How many names there are so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Names {
+    pub(super) users: u64,
+    pub(super) items: u64,
+}
+
+impl Names {
+    /// Counts the names, and refuses records that speak of others.
+    fn check(&mut self, entry: &Entry<'_>) -> Result<(), String> {
+        match entry {
+            Entry::User(_) => self.users += 1,
+            Entry::Item(_) => self.items += 1,
+            Entry::Record(offset, record) => {
+                let (user, item) = record.names();
+                let known = user.is_none_or(|user| u64::from(user) < self.users)
+                    && item.is_none_or(|item| u64::from(item) < self.items);
+                if !known {
+                    let what = "speaks of a user or an item that is named nowhere before it";
+                    return Err(format!("the record at offset {offset} {what}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,257 @@
+//! The floor under every tuning: what is published is no worse than the default settings, nor than
+//! any source alone, on behaviour that was held out in another way than what the tuning
+//! was led by. Where time orders the log, the basket before the last decides, and a random part of
+//! the users' items is asked besides; where it does not, another random part decides. Where the two
+//! do not agree, the manifest and the log say it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::compare::{is_better, mean};
+use super::sources::{Bench, World};
+use super::validation::{self, FEWEST_CASES, Held};
+use super::{Task, Tuned, Tuner, dials};
+use crate::matrix::UserEvents;
+use crate::model::manifest::Floor;
+use crate::model::settings::BlendSettings;
+use crate::model::{SecondStage, Settings, Source};
+use crate::recommend::RepeatPolicy;
+use crate::train::{Material, TrainError};
+
+/// Questions that are enough.
+const ENOUGH_CASES: usize = 2_000;
+/// What is added to the seed: another part of the users' items is drawn.
+const OTHER_SEED: u64 = 0x5EED;
+
+/// Names of candidates: what was tuned, whole and without trees.
+const TUNED: &str = "tuned";
+const NO_TREES: &str = "without_trees";
+
+/// Settings that may be published.
+struct Candidate {
+    name: String,
+    settings: Settings,
+    second_stage: Option<SecondStage>,
+}
+
+/// What the candidates reach, case by case, in their order.
+type Scores = Vec<Vec<f64>>;
+
+impl Tuner<'_> {
+    /// What was tuned for lists that treat repeats so, or what is better than it; with what was
+    /// measured.
+    ///
+    /// # Errors
+    /// [`TrainError::Cancelled`] when told to stop, or a factorisation that failed.
+    pub(super) fn no_worse_than_simple(
+        &self,
+        events: &UserEvents,
+        repeat: RepeatPolicy,
+        mut tuned: Tuned,
+    ) -> Result<Tuned, TrainError> {
+        let first = validation::hold_out(events, Task::NextBasket(repeat), self.seed);
+        let random = validation::random(events, repeat, self.seed ^ OTHER_SEED);
+        let before = match first.ordered {
+            true => Some(validation::hold_out(&first.log, Task::NextBasket(repeat), self.seed)),
+            false => None,
+        };
+        let time_orders = first.ordered;
+        drop(first);
+        let before = before.filter(|held| held.ordered && held.cases.len() >= FEWEST_CASES);
+        let random = Some(random).filter(|held| held.cases.len() >= FEWEST_CASES);
+
+        let candidates = self.candidates(&tuned, time_orders);
+        let ask = |held: &Option<Held>| -> Result<Option<Scores>, TrainError> {
+            held.as_ref().map(|held| self.scores(held, repeat, &candidates)).transpose()
+        };
+        let (ordered, random) = (ask(&before)?, ask(&random)?);
+        let Some(decides) = ordered.as_ref().or(random.as_ref()) else { return Ok(tuned) };
+
+        // Trees have won already on baskets that they had not seen: what is tuned goes without them
+        // only where it must give way to something simpler.
+        let simple = |at: usize| candidates[at].name != TUNED && candidates[at].name != NO_TREES;
+        let holds = (0..candidates.len())
+            .filter(|&at| simple(at))
+            .all(|at| mean(&decides[at]) <= mean(&decides[0]));
+        let chosen = if holds { 0 } else { best(decides) };
+        let disagree = random.as_ref().is_some_and(|scores| {
+            let other = best(scores);
+            other != chosen && is_better(&scores[other], &scores[chosen])
+        });
+        for (how, scores) in [("before", &ordered), ("random", &random)] {
+            let means = scores.iter().flatten().zip(&candidates);
+            tuned.quality.extend(means.map(|(scores, candidate)| {
+                (format!("floor_{how}_ndcg@10_{}", candidate.name), mean(scores))
+            }));
+        }
+        self.say(&candidates[chosen].name, chosen > 0, disagree, &tuned.quality);
+
+        let floor = Floor { chosen: candidates[chosen].name.clone(), disagree };
+        let Candidate { settings, second_stage, .. } =
+            candidates.into_iter().nth(chosen).unwrap_or_else(|| unreachable!("it is one of them"));
+        tuned.settings = settings;
+        tuned.second_stage = second_stage;
+        if let Some(tuning) = &mut tuned.tuning {
+            tuning.floor = Some(floor);
+        }
+        Ok(tuned)
+    }
+
+    /// What was tuned, and what is simpler.
+    fn candidates(&self, tuned: &Tuned, ordered: bool) -> Vec<Candidate> {
+        let mut all = vec![Candidate {
+            name: TUNED.to_owned(),
+            settings: tuned.settings,
+            second_stage: tuned.second_stage.clone(),
+        }];
+        let mut simpler = |name: String, settings: Settings| {
+            all.push(Candidate { name, settings, second_stage: None });
+        };
+        if tuned.second_stage.is_some() {
+            simpler(NO_TREES.to_owned(), tuned.settings);
+        }
+
+        let alone = |source: &Source| {
+            let name = format!("validation_ndcg@10_{}", source.name());
+            tuned.quality.get(&name).copied().unwrap_or(0.0)
+        };
+        for source in Source::TRAINED.into_iter().filter(|source| alone(source) > 0.0) {
+            let mut blend = tuned.settings.blend;
+            Source::TRAINED.into_iter().for_each(|other| blend.set_weight(other, 0.0));
+            blend.set_weight(source, 1.0);
+            simpler(source.name().to_owned(), Settings { blend, ..tuned.settings });
+        }
+
+        let mut defaults = self.defaults;
+        defaults.repeat.offered = tuned.settings.repeat.offered;
+        defaults.blend = with_pushed_of(defaults.blend, &tuned.settings.blend);
+        if !ordered {
+            dials::forget_time(&mut defaults);
+        }
+        simpler("defaults".to_owned(), defaults);
+        all
+    }
+
+    /// What the candidates reach on what is held out, with models that are trained on the rest.
+    fn scores(
+        &self,
+        held: &Held,
+        repeat: RepeatPolicy,
+        candidates: &[Candidate],
+    ) -> Result<Scores, TrainError> {
+        let cases = &held.cases[..held.cases.len().min(ENOUGH_CASES)];
+        let Self { seed, control, .. } = *self;
+        let world = World { repeat, cases, ordered: held.ordered, seed, control };
+        let material = Material::new(&held.log);
+
+        // Candidates that differ in their blend alone share their models.
+        let mut scores: Vec<Option<Vec<f64>>> = vec![None; candidates.len()];
+        for at in 0..candidates.len() {
+            if scores[at].is_some() {
+                continue;
+            }
+            let same = |other: &Candidate| alike(&other.settings, &candidates[at].settings);
+            let mut sources: Vec<Source> = candidates
+                .iter()
+                .filter(|other| same(other))
+                .flat_map(|other| other.settings.blend.sources())
+                .filter(|source| Source::TRAINED.contains(source))
+                .collect();
+            sources.sort_unstable();
+            sources.dedup();
+
+            let mut bench = Bench::new(&material, candidates[at].settings, &sources, world)?;
+            for (other, scored) in candidates.iter().zip(&mut scores) {
+                if same(other) {
+                    let trees = other.second_stage.clone().unwrap_or_default();
+                    bench.put_beside(&Arc::new(trees), &self.pushed);
+                    *scored = Some(bench.ndcg_of_lists(&other.settings, cases));
+                }
+            }
+        }
+        Ok(scores.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    fn say(&self, chosen: &str, replaced: bool, disagree: bool, quality: &BTreeMap<String, f64>) {
+        let figures = quality.iter().filter(|(name, _)| name.starts_with("floor_"));
+        let figures: Vec<String> =
+            figures.map(|(name, ndcg)| format!("{name} {ndcg:.4}")).collect();
+        let figures = figures.join(", ");
+        if replaced {
+            tracing::warn!(chosen, figures, "what was tuned is worse than something simpler");
+        }
+        if disagree {
+            tracing::info!(
+                chosen,
+                figures,
+                "held-out baskets and held-out items disagree on what is best: do the log's times \
+                 say when things happened?"
+            );
+        }
+    }
+}
+
+/// The candidate that reaches most; the first of those that reach as much.
+fn best(scores: &Scores) -> usize {
+    let means = scores.iter().map(|scores| mean(scores)).enumerate();
+    let best = means.reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.map_or(0, |(at, _)| at)
+}
+
+/// Whether settings differ in their blend alone.
+fn alike(one: &Settings, other: &Settings) -> bool {
+    Settings { blend: one.blend, ..*other } == *one
+}
+
+/// A blend with another's weights of what was pushed.
+fn with_pushed_of(mut blend: BlendSettings, other: &BlendSettings) -> BlendSettings {
+    Source::PUSHED.into_iter().for_each(|source| blend.set_weight(source, other.weight(source)));
+    blend
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::domain::progress::Control;
+    use crate::domain::{EventKind, HistoryEvent};
+    use crate::tune::Budget;
+
+    /// Two tastes, and a log that was sorted by item before it got its one time.
+    #[test]
+    fn a_log_whose_times_say_nothing_is_not_tuned_on_its_order() {
+        let mut rows: Vec<(u32, u32)> = (0..80u32)
+            .flat_map(|user| (0..10).map(move |n| (user, user % 2 * 60 + (user * 7 + n * n) % 60)))
+            .collect();
+        rows.sort_by_key(|&(user, item)| (item, user));
+        rows.dedup();
+        let event = |(at, (user, item)): (u32, (u32, u32))| {
+            let of_row = HistoryEvent::new(EventKind::Purchase, item, 1_300_000_000_000);
+            (user, HistoryEvent { basket: at + 1, ..of_row })
+        };
+        let events = UserEvents::new(80, 120, (0..).zip(rows).map(event).collect());
+        let cancel = AtomicBool::new(false);
+        let control = Control::new(&|_| {}, &cancel);
+        let tuner = Tuner {
+            events: &events,
+            start: Settings::default(),
+            served: false,
+            defaults: Settings::default(),
+            pushed: Arc::default(),
+            seed: 1,
+            control: &control,
+        };
+        let tuned =
+            tuner.tune(Task::NextBasket(RepeatPolicy::Auto), Budget::new(20, None)).unwrap();
+
+        let blend = tuned.settings.blend;
+        assert_eq!((blend.transition, blend.session, blend.repeat), (0.0, 0.0, 0.0));
+        assert!(!tuned.settings.repeat.offered && tuned.second_stage.is_none());
+        let floor = tuned.tuning.unwrap().floor.unwrap();
+        let reached = |name: &str| tuned.quality[&format!("floor_random_ndcg@10_{name}")];
+        let all = tuned.quality.iter().filter(|(name, _)| name.starts_with("floor_random"));
+        assert!(all.clone().count() >= 4, "{:?}", tuned.quality);
+        assert!(all.map(|(_, ndcg)| *ndcg).fold(0.0, f64::max) <= reached(&floor.chosen));
+    }
+}
