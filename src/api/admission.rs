@@ -189,7 +189,7 @@ fn is_stream(path: &str) -> bool {
     !path.starts_with("/qianmian.") || entries::CLIENT_STREAMS.contains(&path)
 }
 
-/// How long the caller waits, if it says so: up to eight digits and a unit (gRPC over HTTP2,
+/// How long the caller waits, where it is given: up to eight digits and a unit (gRPC over HTTP2,
 /// Timeout).
 fn timeout<B>(request: &Request<B>) -> Option<Duration> {
     let value = request.headers().get("grpc-timeout")?.to_str().ok()?;

@@ -178,7 +178,7 @@ pub async fn serve(
     Ok(result?)
 }
 
-/// Completes so many seconds after the server was told to stop.
+/// Completes `seconds` after the server begins to stop.
 async fn drained_too_long(stopped: oneshot::Receiver<()>, seconds: u64) {
     // A dropped sender means that the server ended first.
     if stopped.await.is_err() {

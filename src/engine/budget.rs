@@ -19,7 +19,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// For so many MiB; 0: most of the memory that there is.
+    /// Of `mib` MiB; 0: most of the memory that there is.
     pub(super) fn new(mib: u64) -> Self {
         let share = || memory::available().map(|bytes| (bytes as f64 * SHARE) as u64);
         let most = if mib == 0 { share() } else { Some(mib << 20) };

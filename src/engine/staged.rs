@@ -151,7 +151,7 @@ impl<'g> Staged<'g> {
     }
 }
 
-/// A vocabulary with the names that a group brings, which nobody else sees
+/// A vocabulary with the names that a group brings, which no other thread sees
 /// before they are durable. Only this thread adds to the vocabulary.
 pub(super) struct Names<'g> {
     known: &'g RwLock<Vocabulary>,

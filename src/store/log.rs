@@ -31,7 +31,7 @@ pub enum Durability {
 pub struct Opening {
     /// What an acknowledged write survives.
     pub durability: Durability,
-    /// A new segment begins once one holds so many bytes.
+    /// A new segment begins once one holds this many bytes.
     pub segment_bytes: u64,
     /// Whether the folder must hold the list of its files and the mark of what is on disk; those
     /// that earlier versions wrote get them now.
