@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
-# Loads the demo and the ceiling with ghz in turn, three times each, and prints
+# Needs ghz v0.120.0. Loads the demo and the ceiling with ghz in turn, three times each, and prints
 # requests/s, p50 and p99 in milliseconds of every run. Loopback only; ends by itself.
 # With QIANMIAN_TRAIN__TUNE=false the first model stays, and its weighted blend is measured;
 # without, a tuned one that is trained after it, with its second stage.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+target="${CARGO_TARGET_DIR:-target}"
 cargo build --release --quiet --bin qianmian
 log=$(mktemp)
 config=$(mktemp --suffix .json)
-target/release/qianmian serve --demo --listen 127.0.0.1:50061 >"$log" 2>/dev/null &
+"$target/release/qianmian" serve --demo --listen 127.0.0.1:50061 >"$log" 2>/dev/null &
 demo=$!
-target/release/qianmian bench --ceiling 127.0.0.1:50062 >/dev/null &
+"$target/release/qianmian" bench --ceiling 127.0.0.1:50062 >/dev/null &
 ceiling=$!
 trap 'kill $demo $ceiling 2>/dev/null || true; rm -f "$log" "$config"' EXIT
 for _ in $(seq 300); do grep -q '^Serving' "$log" && break; sleep 0.1; done
 if [ "${QIANMIAN_TRAIN__TUNE:-true}" = true ]; then
-  target/release/qianmian train --server 127.0.0.1:50061 2>/dev/null
+  "$target/release/qianmian" train --server 127.0.0.1:50061 2>/dev/null
 fi
 measure() { # NAME ADDRESS
   # ghz knows a configuration by the ending of its name, and takes the host from it alone.

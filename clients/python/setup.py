@@ -1,36 +1,57 @@
 """Generates the protocol's modules from the .proto files while the package is built."""
 
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 
 HERE = Path(__file__).resolve().parent
-PROTO = HERE.parent.parent / "proto"
+
+
+def proto_folder() -> Path:
+    """Where the .proto files are: a source distribution brings its own, a checkout has one for all."""
+    folders = (HERE / "proto", HERE.parent.parent / "proto")
+    for folder in folders:
+        if any(folder.glob("qianmian/v1/*.proto")):
+            return folder
+    raise SystemExit(f"no .proto files in {' or '.join(map(str, folders))}")
+
+
+def generate(out: Path) -> None:
+    """Puts generated modules beside the written ones below `out`."""
+    # Only there while a package is built.
+    import grpc_tools
+    from grpc_tools import protoc
+
+    proto = proto_folder()
+    files = sorted(str(path) for path in proto.glob("qianmian/v1/*.proto"))
+    well_known = Path(grpc_tools.__file__).parent / "_proto"
+    options = [f"--python_out={out}", f"--pyi_out={out}", f"--grpc_python_out={out}"]
+    if protoc.main(["protoc", f"-I{proto}", f"-I{well_known}", *options, *files]) != 0:
+        raise SystemExit("the protocol's modules could not be generated")
 
 
 class BuildWithProtocol(build_py):
-    """Puts generated modules beside the written ones."""
+    """Generates into what is built; of an editable installation, into the sources."""
 
     def run(self) -> None:
         super().run()
-        # Only there while a package is built.
-        import grpc_tools
-        from grpc_tools import protoc
+        generate(HERE if self.editable_mode else Path(self.build_lib))
 
-        files = sorted(str(path) for path in PROTO.glob("qianmian/v1/*.proto"))
-        if not files:
-            raise SystemExit(f"no .proto files in {PROTO}: install from a whole checkout")
-        well_known = Path(grpc_tools.__file__).parent / "_proto"
-        out = self.build_lib
-        options = [f"--python_out={out}", f"--pyi_out={out}", f"--grpc_python_out={out}"]
-        if protoc.main(["protoc", f"-I{PROTO}", f"-I{well_known}", *options, *files]) != 0:
-            raise SystemExit("the protocol's modules could not be generated")
+
+class SdistWithProtocol(sdist):
+    """Takes the .proto files along."""
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        super().make_release_tree(base_dir, files)
+        shutil.copytree(proto_folder(), Path(base_dir) / "proto", dirs_exist_ok=True)
 
 
 setup(
-    cmdclass={"build_py": BuildWithProtocol},
+    cmdclass={"build_py": BuildWithProtocol, "sdist": SdistWithProtocol},
     # Generated code asks for at least what generated it.
     install_requires=[
         f"grpcio>={version('grpcio')}",
