@@ -34,14 +34,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The messages of the package as a table in Rust, and the methods that take a stream.
+/// The messages of the package, and those they hold, as a table in Rust, and the methods that take a stream.
 fn shape(descriptors: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
-    let files = descriptors.file.iter().filter(|file| file.package() == PACKAGE);
     let mut messages = Vec::new();
     let (mut taken, mut given) = (Vec::new(), Vec::new());
-    for file in files {
+    for file in &descriptors.file {
+        // Those of other packages, which messages of ours hold, have their whole names.
+        let package = match file.package() {
+            PACKAGE => String::new(),
+            other => format!("{other}."),
+        };
         for message in &file.message_type {
-            collect(message, message.name().to_owned(), &mut messages);
+            collect(message, format!("{package}{}", message.name()), &mut messages);
         }
         for service in &file.service {
             for method in &service.method {
@@ -54,11 +58,12 @@ fn shape(descriptors: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
     messages.sort_by(|a, b| a.0.cmp(&b.0));
 
     let place = |type_name: &str| {
-        let name = type_name.strip_prefix(&format!(".{PACKAGE}."))?;
+        let ours = type_name.strip_prefix(&format!(".{PACKAGE}."));
+        let name = ours.unwrap_or(type_name.trim_start_matches('.'));
         messages.iter().position(|(known, _)| known == name)
     };
     let mut text = String::from(
-        "/// The messages of the package, by name.\npub static MESSAGES: &[Shape] = &[\n",
+        "/// The messages of the package and those they hold, by name.\npub static MESSAGES: &[Shape] = &[\n",
     );
     for (name, message) in &messages {
         writeln!(text, "    Shape {{ name: {name:?}, fields: &[")?;

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use qianmian::domain::progress::Control;
 use qianmian::evaluate::Dataset;
-use qianmian::import::ColumnMap;
+use qianmian::import::Plan;
 use qianmian::matrix::Weighting;
 use qianmian::model::settings::{EmbeddingSettings, ItemCfSettings};
 use qianmian::train::{Material, cooccurrence, ials, svd};
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [log] = arguments.as_slice() else { return Err("usage: train LOG.csv".into()) };
     let mut data = Dataset::default();
-    let log = data.read(Path::new(log), &ColumnMap::default())?;
+    let log = data.read(Path::new(log), &Plan::default())?.events;
     let events = data.events(log);
     let material = Material::new(&events);
     let matrix = material.matrix(Weighting::default());

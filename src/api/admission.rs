@@ -9,7 +9,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use tower::{Layer, Service};
 use super::answer;
 use super::body::Intake;
 use super::peer::Peer;
+use super::refusals::Refusals;
 use super::{entries, status};
 use crate::domain::Error;
 
@@ -40,8 +41,6 @@ impl Deadline {
 const NEAR: Duration = Duration::from_millis(2);
 /// The most digits of a deadline that gRPC allows.
 const DIGITS: usize = 8;
-/// How often refusals are logged, at most.
-const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Admits at most so many requests at once.
 #[derive(Debug, Clone)]
@@ -49,24 +48,13 @@ pub struct Admission {
     most: usize,
     intake: Intake,
     inside: Arc<AtomicUsize>,
-    refused: Arc<Refused>,
-}
-
-/// How many requests were refused, and when that was said last.
-#[derive(Debug)]
-struct Refused {
-    since: Instant,
-    count: AtomicU64,
-    /// Milliseconds after `since`.
-    said_ms: AtomicU64,
+    refusals: Refusals,
 }
 
 impl Admission {
-    /// For at most `most` requests, which come in by `intake`.
-    pub fn new(most: usize, intake: Intake) -> Self {
-        let (count, said_ms) = Default::default();
-        let refused = Arc::new(Refused { since: Instant::now(), count, said_ms });
-        Self { most, intake, inside: Arc::default(), refused }
+    /// For at most `most` requests, which come in by `intake`; those refused are counted.
+    pub fn new(most: usize, intake: Intake, refusals: Refusals) -> Self {
+        Self { most, intake, inside: Arc::default(), refusals }
     }
 
     fn enter(&self) -> Result<Inside, Status> {
@@ -74,28 +62,9 @@ impl Admission {
         if self.inside.fetch_add(1, Ordering::Relaxed) < self.most {
             return Ok(inside);
         }
-        self.refused.note();
-        let message = format!("{} requests are at work already", self.most);
+        let most = self.most;
+        let message = format!("{most} requests are at work already (serve.max_requests)");
         Err(status::from_error(Error::Overloaded(message)))
-    }
-}
-
-impl Refused {
-    /// Counts one, and says how many there were, once in a while.
-    fn note(&self) {
-        let refused = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let now_ms = self.since.elapsed().as_millis() as u64;
-        let said_ms = self.said_ms.load(Ordering::Relaxed);
-        let due = refused == 1 || now_ms >= said_ms + SAY_EVERY.as_millis() as u64;
-        let set = |at: &AtomicU64| {
-            at.compare_exchange(said_ms, now_ms.max(1), Ordering::Relaxed, Ordering::Relaxed)
-        };
-        if due && set(&self.said_ms).is_ok() {
-            tracing::warn!(
-                refused,
-                "requests are refused: too many are at work (serve.max_requests)"
-            );
-        }
     }
 }
 
@@ -155,31 +124,41 @@ where
         if is_stream(path) {
             let request = request.map(|body| Body::new(admission.intake.messages(&peer, body)));
             let answer = service.call(request);
-            return Box::pin(async move { Ok(answer::stream(answer.await?, open)) });
+            return Box::pin(async move {
+                let answer = answer.await?;
+                admission.refusals.note(&answer);
+                Ok(answer::stream(answer, open))
+            });
         }
 
         Box::pin(async move {
-            let (parts, body) = request.into_parts();
-            let (message, held) = match admission.intake.whole(&peer, body).await {
-                Ok(whole) => whole,
-                Err(refused) => return Ok(refused.into_http()),
+            let refusals = admission.refusals.clone();
+            let answered = async move {
+                let (parts, body) = request.into_parts();
+                let (message, held) = match admission.intake.whole(&peer, body).await {
+                    Ok(whole) => whole,
+                    Err(refused) => return Ok(refused.into_http()),
+                };
+                let _inside = match admission.enter() {
+                    Ok(inside) => inside,
+                    Err(full) => return Ok(full.into_http()),
+                };
+                let asked = service.call(Request::from_parts(parts, Body::new(Full::new(message))));
+                // This runs when a thread is free, which under load is later than the arrival.
+                if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                    let late = Status::deadline_exceeded("the deadline passed in the queue");
+                    return Ok(late.into_http());
+                }
+                let answer = asked.await?;
+                if answers_in_stream {
+                    return Ok(answer::stream(answer, open));
+                }
+                let whole = answer::whole(answer, held, open).await;
+                Ok(whole.unwrap_or_else(|full| full.into_http()))
             };
-            let _inside = match admission.enter() {
-                Ok(inside) => inside,
-                Err(full) => return Ok(full.into_http()),
-            };
-            let asked = service.call(Request::from_parts(parts, Body::new(Full::new(message))));
-            // This runs when a thread is free, which under load is later than the arrival.
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                let late = Status::deadline_exceeded("the deadline passed in the queue");
-                return Ok(late.into_http());
-            }
-            let answer = asked.await?;
-            if answers_in_stream {
-                return Ok(answer::stream(answer, open));
-            }
-            let whole = answer::whole(answer, held, open).await;
-            Ok(whole.unwrap_or_else(|full| full.into_http()))
+            let answer = answered.await?;
+            refusals.note(&answer);
+            Ok(answer)
         })
     }
 }
@@ -272,7 +251,8 @@ mod tests {
             async move { Ok::<_, Infallible>(answer(request, gate).await) }
         });
         let intake = Intake::new(100, Duration::from_secs(5), 1_000);
-        let mut admitted = Admission::new(1, intake).layer(service);
+        let refusals = Refusals::default();
+        let mut admitted = Admission::new(1, intake, refusals).layer(service);
 
         let mut slow = request(None);
         *slow.uri_mut() = "/qianmian.v1.RecommendationService/Popular".parse().unwrap();

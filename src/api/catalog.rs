@@ -7,7 +7,8 @@ use tonic::{Request, Response, Status};
 use super::pb::catalog_service_server::CatalogService;
 use super::status::from_error;
 use super::{convert, pb};
-use crate::domain::{Error, Item, Result, Validity, Violation, limits};
+use crate::domain::quote::quoted;
+use crate::domain::{Error, Item, ItemChange, ItemField, Result, Validity, Violation, limits};
 use crate::engine::Engine;
 
 /// Holds what the store knows of its items.
@@ -25,15 +26,53 @@ impl CatalogApi {
     async fn upsert(&self, request: pb::UpsertItemsRequest) -> Result<pb::UpsertItemsResponse> {
         let ids = request.items.iter().map(|item| item.item_id.as_str());
         convert::batch("items", ids, |i| format!("items[{i}].item_id"))?;
-        let items = request.items.into_iter().enumerate().map(|(i, given)| {
-            let known = self.engine.item(&given.item_id).is_ok();
+        let mask = request.update_mask.map(Mask::new).transpose()?;
+        let changes = request.items.into_iter().enumerate().map(|(i, given)| {
+            let known = self.engine.live().item(&given.item_id).is_some();
             let id = if known { limits::id } else { limits::new_id };
             id("item_id", &given.item_id)
                 .and_then(|()| item(given))
+                .map(|(id, item)| (id, Mask::change(mask.as_ref(), item)))
                 .map_err(|v| Error::Invalid(v.within(&format!("items[{i}]"))))
         });
-        let receipt = self.engine.upsert_items(items.collect::<Result<_>>()?).await?;
+        let receipt = self.engine.change_items(changes.collect::<Result<_>>()?).await?;
         Ok(pb::UpsertItemsResponse { upserted: receipt.recorded as i32, offset: receipt.offset })
+    }
+
+    async fn set_available(
+        &self,
+        request: pb::SetAvailabilityRequest,
+    ) -> Result<pb::SetAvailabilityResponse> {
+        let ids = request.item_ids.iter().map(String::as_str);
+        convert::batch("item_ids", ids, |i| format!("item_ids[{i}]"))?;
+        convert::ids("item_ids", &request.item_ids, 1, limits::MAX_BATCH)?;
+        let unsaid = || Violation::new("availability", "must be AVAILABLE or UNAVAILABLE");
+        let available = match request.availability {
+            0 => return Err(unsaid().into()),
+            said => available(said)?,
+        };
+        let all = request.item_ids.into_iter();
+        let (known, unknown): (Vec<_>, Vec<_>) = all.partition(|id| self.engine.item(id).is_ok());
+        let (updated, offset) = match known.is_empty() {
+            true => (0, self.engine.live().offset()),
+            false => {
+                let change = |id| (id, ItemChange::availability(available));
+                let changes = known.into_iter().map(change).collect();
+                let receipt = self.engine.change_items(changes).await?;
+                (receipt.recorded, receipt.offset)
+            }
+        };
+        Ok(pb::SetAvailabilityResponse {
+            updated: updated as i32,
+            unknown_item_ids: unknown,
+            offset,
+        })
+    }
+
+    async fn delete(&self, request: pb::DeleteItemRequest) -> Result<pb::DeleteItemResponse> {
+        limits::id("item_id", &request.item_id)?;
+        let receipt = self.engine.delete_item(&request.item_id).await?;
+        Ok(pb::DeleteItemResponse { offset: receipt.offset })
     }
 
     fn get(&self, request: pb::GetItemRequest) -> Result<pb::GetItemResponse> {
@@ -53,22 +92,62 @@ impl CatalogApi {
     }
 }
 
-fn item(given: pb::Item) -> Result<(String, Item), Violation> {
-    let available = match pb::Availability::try_from(given.availability) {
-        Ok(pb::Availability::Unspecified | pb::Availability::Available) => true,
-        Ok(pb::Availability::Unavailable) => false,
-        Err(_) => {
-            let message = format!("must be 0, 1 or 2, was {}", given.availability);
-            return Err(Violation::new("availability", message));
+/// The fields that an update mask names.
+struct Mask {
+    fields: Vec<ItemField>,
+    attributes: Vec<String>,
+}
+
+impl Mask {
+    fn new(mask: prost_types::FieldMask) -> Result<Self, Violation> {
+        limits::count("update_mask.paths", mask.paths.len(), 1, limits::MAX_PATHS)?;
+        let (mut fields, mut attributes) = (Vec::new(), Vec::new());
+        for (i, path) in mask.paths.into_iter().enumerate() {
+            if let Some(field) = ItemField::ALL.into_iter().find(|field| field.name() == path) {
+                fields.push(field);
+                continue;
+            }
+            let attribute = path.strip_prefix("attributes.").filter(|name| !name.is_empty());
+            let attribute = attribute.ok_or_else(|| {
+                let known = ItemField::ALL.map(ItemField::name).join(", ");
+                let message =
+                    format!("must be one of {known}, attributes.NAME, was {}", quoted(&path));
+                Violation::new(format!("update_mask.paths[{i}]"), message)
+            })?;
+            attributes.push(attribute.to_owned());
         }
-    };
+        Ok(Self { fields, attributes })
+    }
+
+    /// What is said of an item: all of it, where there is no mask.
+    fn change(mask: Option<&Self>, item: Item) -> ItemChange {
+        let Some(mask) = mask else { return ItemChange::whole(item) };
+        let mut change = ItemChange::of(item);
+        mask.fields.iter().for_each(|field| change.add(*field));
+        mask.attributes.iter().for_each(|name| change.add_attribute(name));
+        change
+    }
+}
+
+fn available(availability: i32) -> Result<bool, Violation> {
+    match pb::Availability::try_from(availability) {
+        Ok(pb::Availability::Unspecified | pb::Availability::Available) => Ok(true),
+        Ok(pb::Availability::Unavailable) => Ok(false),
+        Err(_) => {
+            let message = format!("must be 0, 1 or 2, was {availability}");
+            Err(Violation::new("availability", message))
+        }
+    }
+}
+
+fn item(given: pb::Item) -> Result<(String, Item), Violation> {
     let item = Item {
         title: given.title,
         categories: given.categories,
         brand: given.brand,
         price: given.price,
         tags: given.tags,
-        available,
+        available: available(given.availability)?,
         attributes: given.attributes.into_iter().collect(),
         validity: Validity {
             from_ms: moment("valid_from", given.valid_from)?,
@@ -109,6 +188,20 @@ impl CatalogService for CatalogApi {
         request: Request<pb::UpsertItemsRequest>,
     ) -> Result<Response<pb::UpsertItemsResponse>, Status> {
         self.upsert(request.into_inner()).await.map(Response::new).map_err(from_error)
+    }
+
+    async fn set_availability(
+        &self,
+        request: Request<pb::SetAvailabilityRequest>,
+    ) -> Result<Response<pb::SetAvailabilityResponse>, Status> {
+        self.set_available(request.into_inner()).await.map(Response::new).map_err(from_error)
+    }
+
+    async fn delete_item(
+        &self,
+        request: Request<pb::DeleteItemRequest>,
+    ) -> Result<Response<pb::DeleteItemResponse>, Status> {
+        self.delete(request.into_inner()).await.map(Response::new).map_err(from_error)
     }
 
     async fn get_item(

@@ -91,6 +91,8 @@ pub async fn serve(listener: TcpListener, length: usize) -> Result<(), ServeErro
         basis: pb::Basis::History.into(),
         reduced: false,
         cohort: String::new(),
+        repeat_policy: pb::RepeatPolicy::ExcludePurchased.into(),
+        repeat_reason: pb::RepeatReason::Default.into(),
     };
     Server::builder()
         .add_service(RecommendationServiceServer::new(Ceiling(answer)))

@@ -36,8 +36,10 @@ include!(concat!(env!("OUT_DIR"), "/shape.rs"));
 /// Fewest and most entries of the fields of requests that may stand more than once: in one message,
 /// but of conditions in all of a request, since they hold each other. Fewest are for the services
 /// to check.
-const LIMITS: [(&str, &str, usize, usize); 17] = [
+const LIMITS: [(&str, &str, usize, usize); 19] = [
     ("UpsertItemsRequest", "items", 1, limits::MAX_BATCH),
+    ("google.protobuf.FieldMask", "paths", 1, limits::MAX_PATHS),
+    ("SetAvailabilityRequest", "item_ids", 1, limits::MAX_BATCH),
     ("Item", "categories", 0, limits::MAX_CATEGORIES),
     ("Item", "tags", 0, limits::MAX_TAGS),
     ("Item", "attributes", 0, limits::MAX_TAGS),
@@ -229,7 +231,7 @@ mod tests {
         let item = pb::Item { tags: vec![String::new(); 65], ..Default::default() };
         let items = vec![pb::Item::default(), item];
         assert_eq!(
-            refused(&pb::UpsertItemsRequest { items }).unwrap(),
+            refused(&pb::UpsertItemsRequest { items, update_mask: None }).unwrap(),
             "items[1].tags: must have 0 to 64 entries, has more"
         );
         let item_ids = vec![String::new(); 1_001];

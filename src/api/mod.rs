@@ -7,7 +7,7 @@
 //! - [`ceiling`]: what load tests compare with
 //! - [`connections`], [`peer`]: who may connect, and is at what; [`body`]: requests as they come in; `answer`: what goes
 //!   out; [`admission`]: overload
-//!   and deadlines
+//!   and deadlines, [`refusals`]: what is refused, in the log
 //! - [`status`]: the engine's errors as statuses with details
 //! - [`convert`], [`filter`]: what several services convert
 //! - [`recommendation`], [`event`], [`catalog`], [`user`], [`model`]: one service each;
@@ -30,6 +30,7 @@ pub mod pb;
 pub mod peer;
 mod push;
 pub mod recommendation;
+mod refusals;
 pub mod server;
 pub mod status;
 pub mod user;

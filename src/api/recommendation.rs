@@ -14,7 +14,7 @@ use super::pb::recommendation_service_server::RecommendationService;
 use super::status::from_error;
 use super::{convert, filter, pb};
 use crate::domain::{Result, Violation, limits, user};
-use crate::engine::query::Answer;
+use crate::engine::query::{Answer, RepeatReason};
 use crate::engine::{Engine, RecommendRequest};
 use crate::model::{Source, Window};
 use crate::recommend::{Basis, RepeatPolicy};
@@ -142,6 +142,28 @@ fn recommendation(answer: Answer) -> pb::RecommendResponse {
         basis: basis(answer.basis).into(),
         reduced: answer.reduced,
         cohort: answer.cohort,
+        repeat_policy: policy(answer.repeat.policy).into(),
+        repeat_reason: reason(answer.repeat.reason).into(),
+    }
+}
+
+fn policy(policy: RepeatPolicy) -> pb::RepeatPolicy {
+    match policy {
+        RepeatPolicy::Allow => pb::RepeatPolicy::Allow,
+        RepeatPolicy::ExcludePurchased | RepeatPolicy::ExcludeWithin(_) => {
+            pb::RepeatPolicy::ExcludePurchased
+        }
+        RepeatPolicy::WhenDue => pb::RepeatPolicy::WhenDue,
+        RepeatPolicy::Auto => pb::RepeatPolicy::Unspecified,
+    }
+}
+
+fn reason(reason: RepeatReason) -> pb::RepeatReason {
+    match reason {
+        RepeatReason::Request => pb::RepeatReason::Request,
+        RepeatReason::Setting => pb::RepeatReason::Setting,
+        RepeatReason::Tuned => pb::RepeatReason::Tuned,
+        RepeatReason::Default => pb::RepeatReason::Default,
     }
 }
 

@@ -24,6 +24,7 @@ use super::pb::model_service_server::ModelServiceServer;
 use super::pb::recommendation_service_server::RecommendationServiceServer;
 use super::pb::user_service_server::UserServiceServer;
 use super::recommendation::RecommendationApi;
+use super::refusals::Refusals;
 use super::user::UserApi;
 use crate::engine::Engine;
 
@@ -122,9 +123,12 @@ pub async fn serve(
     announce(&health).await;
     let writes = tokio::spawn(announce_writes(health.clone(), engine.clone()));
     let readiness = tokio::spawn(announce_models(health, engine.clone()));
+    let refusals = Refusals::default();
+    let reports = tokio::spawn(refusals.clone().report());
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let limit = options.max_message_mib << 20;
@@ -133,7 +137,7 @@ pub async fn serve(
     let (stopping, stopped) = oneshot::channel();
     let closing = engine.clone();
     let server = Server::builder()
-        .layer(Admission::new(options.max_requests, options.intake()))
+        .layer(Admission::new(options.max_requests, options.intake(), refusals.clone()))
         .concurrency_limit_per_connection(options.max_requests_per_connection)
         .http2_max_header_list_size(MAX_HEADERS)
         .http2_keepalive_interval(Some(PING_EVERY))
@@ -175,6 +179,7 @@ pub async fn serve(
     };
     readiness.abort();
     writes.abort();
+    reports.abort();
     Ok(result?)
 }
 

@@ -33,8 +33,8 @@ use crate::engine::Engine;
 /// Where to ask.
 #[derive(Debug, Args)]
 pub struct Target {
-    /// Ask a running server instead of the data folder, e.g. http://127.0.0.1:50051
-    #[arg(long, value_name = "ADDR")]
+    /// Ask a running server instead of the data folder, e.g. 127.0.0.1:50051
+    #[arg(long, value_name = "HOST:PORT")]
     server: Option<String>,
 }
 
@@ -89,12 +89,12 @@ impl Backend {
     /// # Errors
     /// A sentence, where none answers.
     pub async fn connect(address: &str) -> Result<Self, Failure> {
-        let address =
-            if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-        let channel = Endpoint::from_shared(address.clone())?
-            .connect()
-            .await
-            .map_err(|e| format!("no server answers at {address}: {e}"))?;
+        let address = plain_address(address)?;
+        let endpoint = Endpoint::from_shared(address.clone());
+        let endpoint = endpoint
+            .map_err(|_| format!("--server {address:?} is no address; one is 127.0.0.1:50051"))?;
+        let connected = endpoint.connect().await;
+        let channel = connected.map_err(|e| format!("no server answers at {address}: {e}"))?;
         Ok(Backend::Remote(channel))
     }
 
@@ -294,6 +294,22 @@ impl Backend {
     }
 }
 
+/// The address of a server as a URL: HOST:PORT, or http://HOST:PORT.
+///
+/// # Errors
+/// For any other scheme: what is meant to be encrypted must not be sent in plain text.
+fn plain_address(address: &str) -> Result<String, Failure> {
+    match address.split_once("://") {
+        None => Ok(format!("http://{address}")),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok(format!("http://{rest}")),
+        Some((scheme, _)) => Err(format!(
+            "--server {address}: {scheme} is not spoken, only plain gRPC; give HOST:PORT, and go \
+             through a tunnel where the network is not trusted"
+        )
+        .into()),
+    }
+}
+
 /// All that the gate looked at, where that is why a model was refused.
 pub fn checks(refused: &Refused) -> Vec<String> {
     let details = refused.get_error_details();
@@ -345,6 +361,21 @@ impl Progress {
         match self {
             Progress::Local(stream) => tokio_stream::StreamExt::next(stream).await.transpose(),
             Progress::Remote(stream) => stream.message().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_plain_or_refused() {
+        assert_eq!(plain_address("127.0.0.1:5").unwrap(), "http://127.0.0.1:5");
+        assert_eq!(plain_address("HTTP://a:5").unwrap(), "http://a:5");
+        for encrypted in ["https://a:5", "HTTPS://a:5", "grpcs://a:5", "unix:///x"] {
+            let error = plain_address(encrypted).unwrap_err().to_string();
+            assert!(error.contains("not spoken"), "{error}");
         }
     }
 }

@@ -8,8 +8,8 @@ use super::Failure;
 use super::import::print_report;
 use crate::engine::Engine;
 use crate::engine::import::{Content, Report};
-use crate::import::Preset;
 use crate::import::reader::from_stream;
+use crate::import::{Plan, Preset};
 
 /// Online Retail, UCI Machine Learning Repository, CC BY 4.0: see data/README.md.
 const LOG: &[u8] = include_bytes!("../../data/online_retail.csv.gz");
@@ -18,11 +18,10 @@ const NAME: &str = "online_retail.csv.gz";
 /// Imports, trains where that added something, and prints what to try.
 pub(super) fn run(engine: &Engine, address: SocketAddr) -> Result<(), Failure> {
     let started = Instant::now();
-    let preset = Preset::OnlineRetail;
-    let mut reader =
-        from_stream(NAME, Box::new(LOG), &preset.columns(), Content::Events.required())?;
+    let plan = Plan::preset(Preset::OnlineRetail);
+    let mut reader = from_stream(NAME, Box::new(LOG), &plan.dialect, Content::Events.required())?;
     let mut report = Report::default();
-    engine.import(&mut *reader, Content::Events, Some(preset), &mut report, &mut |_, _| {})?;
+    engine.import(&mut *reader, Content::Events, &plan, &mut report, &mut |_, _| {})?;
     print_report(&report, Content::Events);
     if report.taken > 0 || engine.generation() == 0 {
         engine.trainer().train_blocking(true)?;

@@ -1,6 +1,6 @@
 //! `qianmian evaluate`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -8,15 +8,15 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::dialect::DialectArgs;
 use super::{Failure, output};
 use crate::config::Config;
 use crate::domain::history::standing;
 use crate::domain::progress::{Control, Stage};
-use crate::domain::{HistoryEvent, UserIdx};
+use crate::domain::{HistoryEvent, UserIdx, limits};
 use crate::evaluate::harness::Harness;
 use crate::evaluate::split::{self, Holdout};
 use crate::evaluate::{Case, Dataset, Method, Metrics, Row, Truth};
-use crate::import::ColumnMap;
 use crate::matrix::UserEvents;
 use crate::model::{Manifest, Snapshot, Source};
 use crate::recommend::RepeatPolicy;
@@ -47,15 +47,14 @@ pub struct Evaluate {
     /// last-item, after:DATE
     #[arg(long, value_name = "CUT", value_parser = str::parse::<Holdout>, conflicts_with = "train")]
     holdout: Option<Holdout>,
-    /// Names of columns, where they differ
-    #[arg(long, value_name = "COLUMN=NAME,…", value_parser = str::parse::<ColumnMap>)]
-    map: Option<ColumnMap>,
+    #[command(flatten)]
+    dialect: DialectArgs,
     /// Items of the user's past: competing like any other, or neither ranked nor
     /// counted, or as the tuner decides (all counted)
     #[arg(long, value_enum, default_value_t = Seen::Auto)]
     seen: Seen,
-    /// Lengths of lists
-    #[arg(long, value_delimiter = ',', default_values_t = [10, 20])]
+    /// Lengths of lists, 1 to 500
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 20], value_parser = length)]
     k: Vec<usize>,
     /// holdout: known users, their truth as a set; next-item: unknown sessions,
     /// prefix by prefix
@@ -91,6 +90,12 @@ enum Protocol {
     NextItem,
 }
 
+/// A length of lists.
+fn length(text: &str) -> Result<usize, String> {
+    let length = text.parse().ok().filter(|k| (1..=limits::MAX_LIMIT).contains(k));
+    length.ok_or_else(|| format!("a list has 1 to {} items, not {text:?}", limits::MAX_LIMIT))
+}
+
 /// The log in two parts.
 struct Logs {
     data: Dataset,
@@ -101,13 +106,23 @@ struct Logs {
 }
 
 impl Evaluate {
-    pub(super) fn run(self, config: &Config) -> Result<(), Failure> {
-        let map = self.map.clone().unwrap_or_default();
-        let (mut data, mut log, mut held) = (Dataset::default(), Vec::new(), Vec::new());
+    pub(super) fn run(mut self, config: &Config) -> Result<(), Failure> {
+        self.k.sort_unstable();
+        self.k.dedup();
+        let plan = self.dialect.plan()?;
+        let mut data = Dataset::default();
+        let read = |data: &mut Dataset, path: &Path| -> Result<Vec<_>, Failure> {
+            let log = data.read(path, &plan)?;
+            for (why, n) in &log.left_out {
+                eprintln!("{}: {n} rows {why}", path.display());
+            }
+            Ok(log.events)
+        };
+        let (mut log, mut held) = (Vec::new(), Vec::new());
         if let Some(holdout) = self.holdout {
-            (log, held) = split::cut(data.read(&config.data, &map)?, holdout);
+            (log, held) = split::cut(read(&mut data, &config.data)?, holdout);
         } else if let Some(train) = &self.train {
-            log = data.read(train, &map)?;
+            log = read(&mut data, train)?;
         }
         // What the held-out part alone knows comes after everything trained on.
         let known_users = data.users.len();
@@ -126,7 +141,7 @@ impl Evaluate {
         let train_seconds = started.elapsed().as_secs_f64();
 
         if let Some(test) = &self.test {
-            held = data.read(test, &map)?;
+            held = read(&mut data, test)?;
         }
         let logs = Logs { data, train, test: held, known_users, known_items };
         let (cases, unknown) = self.cases(&logs);
@@ -150,7 +165,7 @@ impl Evaluate {
             })
             .collect();
         bar.finish_and_clear();
-        self.print(&logs, &snapshot, &cases, unknown, &rows, train_seconds)
+        self.print(&snapshot, &cases, unknown, &rows, train_seconds)
     }
 
     /// Tunes and trains, on the training part alone.
@@ -250,7 +265,6 @@ impl Evaluate {
 
     fn print(
         &self,
-        logs: &Logs,
         snapshot: &Snapshot,
         cases: &[Case],
         unknown: usize,
@@ -266,9 +280,6 @@ impl Evaluate {
             manifest.interactions,
             cases.len(),
         );
-        if logs.data.refused > 0 {
-            println!("{} rows could not be read", logs.data.refused);
-        }
         for (at, k) in self.k.iter().enumerate() {
             println!("\nat {k}\n{}", table(rows, at));
         }

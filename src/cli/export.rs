@@ -8,12 +8,13 @@ use clap::{Args, Subcommand};
 use super::Failure;
 use crate::config::Config;
 use crate::engine::STORE;
-use crate::export::{Reading, Written};
+use crate::export::{Format, Reading, Written};
 
 /// Write the log, the matrix or a model to a file, for training jobs elsewhere
 #[derive(Debug, Args)]
 #[command(after_help = "A server may have the data folder open meanwhile.\n\n\
                   Examples:\n  qianmian export log log.parquet --data DIR --hold-out 14\n  \
+                  qianmian export log log.csv --data DIR\n  \
                   qianmian export matrix matrix.parquet --data DIR\n  \
                   qianmian export model model.safetensors --data DIR")]
 pub struct Export {
@@ -23,9 +24,9 @@ pub struct Export {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Every event that may be trained on, as Parquet
+    /// Every event that may be trained on, as Parquet or CSV; import reads it back
     Log(Rows),
-    /// A row for each user and item that have to do with each other, as Parquet
+    /// A row for each user and item that have to do with each other, as Parquet or CSV
     Matrix(Rows),
     /// A model's embeddings, item neighbours and popularity, in the layout of a push
     Model {
@@ -39,7 +40,7 @@ enum What {
 
 #[derive(Debug, Args)]
 struct Rows {
-    /// Written, or overwritten
+    /// Written, or overwritten: NAME.parquet or NAME.csv
     file: PathBuf,
     /// Leave out the last days, by which a model trained on the rest is judged when it is
     /// pushed
@@ -61,8 +62,14 @@ impl Export {
             );
         };
         match &self.what {
-            What::Log(rows) => told(rows, reading.log(create(&rows.file)?, rows.hold_out)?),
-            What::Matrix(rows) => told(rows, reading.matrix(create(&rows.file)?, rows.hold_out)?),
+            What::Log(rows) => {
+                let format = Format::of(&rows.file)?;
+                told(rows, reading.log(create(&rows.file)?, format, rows.hold_out)?);
+            }
+            What::Matrix(rows) => {
+                let format = Format::of(&rows.file)?;
+                told(rows, reading.matrix(create(&rows.file)?, format, rows.hold_out)?);
+            }
             What::Model { file, generation } => {
                 let generation = reading.model(create(file)?, *generation)?;
                 println!("generation {generation} in {}", file.display());

@@ -9,53 +9,78 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 
+use super::dialect::DialectArgs;
 use super::{Failure, output};
 use crate::config::Config;
+use crate::domain::quote::printable;
 use crate::engine::Engine;
+use crate::engine::import::report::Reasons;
 use crate::engine::import::{Content, Report};
-use crate::import::{ColumnMap, Preset, Refusal, Row};
+use crate::import::{Plan, Refusal, Row, explained};
 
-/// Import purchase logs, or a catalogue, from files
+/// Import purchase logs, a catalogue, or users from files
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Formats, by the ending of the name: .csv, .tsv, .txt (any of tab, comma, semicolon, bar), \
 .jsonl, .ndjson, each also .gz or .zst; .parquet.
 
 A log has the columns user_id, item_id and timestamp; if it can: event, quantity, price, basket_id, \
-session_id, event_id, rating, title, category, brand. Without an event column every row is a purchase. \
-Times are epoch seconds or milliseconds, RFC 3339, 2010-12-01 08:26:00, or 12/1/2010 8:26; without a zone, UTC.
+session_id, event_id, rating, channel, recommendation_id, title, category, brand.
+Events are view, add_to_cart, favorite, purchase, refund, rating, impression or click, or common \
+synonyms of these; --event-map names others. Without an event column every row is a purchase, or a \
+refund where its quantity is negative.
+Times are epoch seconds, milliseconds or smaller, spreadsheet days, RFC 3339, 2010-12-01 08:26:00, \
+2010/12/1, 20101201, 2010年12月1日, 1 Dec 2010, or 12/1/2010 8:26 PM, where the file's rows prove which \
+of day and month comes first; --time-format says it otherwise. Without a zone, times are UTC or of \
+--time-zone.
 
-Importing a file again adds nothing; a file that has grown adds what is new.
+With --items, a row is an item: item_id, and any of title, category (parts joined by \"/\", several parted \
+by \"|\"), brand, price, available, tags (parted by \"|\"), valid_from, valid_until, attributes.NAME. \
+With --users, a user: user_id, and any of consent, attributes.NAME. What a file has no column for stays \
+as it is; an empty cell says that there is nothing.
+
+What is not required and cannot be read is dropped and counted, and the row taken. Importing a file \
+again adds nothing; a file that has grown adds what is new.
 
 Examples:
   qianmian import log.csv --data DIR
   qianmian import log.csv.gz --data DIR --map user_id=CustomerID,item_id=StockCode,timestamp=InvoiceDate
   qianmian import online_retail.csv.gz --data DIR --preset online-retail --rejects rejects.txt
-  qianmian import products.parquet --items --data DIR --map item_id=product_id,category=department+aisle"
+  qianmian import events.jsonl --data DIR --event-map ga4
+  qianmian import products.parquet --items --data DIR --map item_id=product_id,category=department+aisle
+  qianmian import all-products.csv --items --complete --data DIR
+  qianmian import customers.csv --users --data DIR --map user_id=id,attributes.country=Country"
 )]
 pub struct Import {
     /// Files to import, in this order
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Names of columns, where they differ: user_id=CustomerID,item_id=StockCode; "a+b" joins two with "/"
-    #[arg(long, value_name = "COLUMN=NAME,…", value_parser = str::parse::<ColumnMap>)]
-    map: Option<ColumnMap>,
-    /// Mapping and cleaning for a known log: online-retail
-    #[arg(long, value_name = "NAME", value_parser = Preset::named, conflicts_with = "map")]
-    preset: Option<Preset>,
-    /// The files hold a catalogue: every row is an item
-    #[arg(long, conflicts_with = "preset")]
+    #[command(flatten)]
+    dialect: DialectArgs,
+    /// Every row is an item of the catalogue
+    #[arg(long, conflicts_with_all = ["preset", "exclude_items", "event_map"])]
     items: bool,
-    /// Write every refused line here, with its number and the reason
+    /// The files hold the whole catalogue: items that none of them names are offered no longer
+    #[arg(long, requires = "items")]
+    complete: bool,
+    /// Every row is a user
+    #[arg(long, conflicts_with_all = ["items", "preset", "exclude_items", "event_map"])]
+    users: bool,
+    /// Write every refused line, and every dropped field, here, with its number and the reason
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
 }
 
 impl Import {
     pub(super) fn run(self, config: &Config) -> Result<(), Failure> {
-        let content = if self.items { Content::Items } else { Content::Events };
-        let map = self.map.clone().or(self.preset.map(Preset::columns)).unwrap_or_default();
+        let content = self.content();
+        let plan = self.dialect.plan()?;
+        // Every file is looked at before any is imported: a wrong name costs nothing then.
+        let plans: Result<Vec<Plan>, _> =
+            self.files.iter().map(|path| plan.proven(path, content.required())).collect();
+        let plans = plans?;
         let mut rejects = match &self.rejects {
             Some(path) => {
                 let file = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -63,40 +88,74 @@ impl Import {
             }
             None => None,
         };
-        let consumed = Arc::new(AtomicU64::new(0));
-        // Every file is opened once before any is imported: a wrong name costs nothing then.
-        for path in &self.files {
-            crate::import::open(path, &map, content.required(), Arc::default())?;
-        }
+
         let engine = Engine::open(&config.data, config.engine())?;
         let mut report = Report::default();
+        let mut barren = Vec::new();
+        let consumed = Arc::new(AtomicU64::new(0));
         let bar = progress_bar(&self.files, consumed.clone());
-        for path in &self.files {
-            let mut reader = crate::import::open(path, &map, content.required(), consumed.clone())?;
-            let mut write_failed = None;
-            let mut on_refusal = |row: &Row, refusal: &Refusal| {
-                if let Some(out) = &mut rejects
-                    && let Err(e) = write_reject(out, path, row, refusal)
-                {
-                    write_failed = Some(e);
-                }
-            };
+        for (path, plan) in self.files.iter().zip(&plans) {
+            let mut of_file = Report::default();
             let outcome =
-                engine.import(&mut *reader, content, self.preset, &mut report, &mut on_refusal);
+                import(&engine, path, content, plan, &consumed, &mut of_file, &mut rejects);
+            if of_file.is_barren() {
+                barren.push(path.display().to_string());
+            }
+            report.add(of_file);
             if let Err(error) = outcome {
                 print_report(&report, content);
                 return Err(format!("{}: {error}", path.display()).into());
             }
-            if let Some(error) = write_failed {
-                return Err(format!("the rejects cannot be written: {error}").into());
-            }
         }
+        let completed = match self.complete {
+            true => engine.complete_catalogue(&mut report),
+            false => Ok(()),
+        };
         bar.finish();
         if let Some(mut out) = rejects {
-            out.flush()?;
+            out.flush().map_err(|e| format!("the rejects cannot be written: {e}"))?;
         }
         print_report(&report, content);
-        Ok(())
+        completed?;
+        match barren.is_empty() {
+            true => Ok(()),
+            false => Err(format!("nothing was taken from {}", barren.join(", ")).into()),
+        }
+    }
+
+    fn content(&self) -> Content {
+        match (self.items, self.complete, self.users) {
+            (_, true, _) => Content::Catalogue,
+            (true, false, _) => Content::Items,
+            (_, _, true) => Content::Users,
+            _ => Content::Events,
+        }
+    }
+}
+
+fn import(
+    engine: &Engine,
+    path: &Path,
+    content: Content,
+    plan: &Plan,
+    consumed: &Arc<AtomicU64>,
+    report: &mut Report,
+    rejects: &mut Option<BufWriter<File>>,
+) -> Result<(), Failure> {
+    let required = content.required();
+    let mut reader = crate::import::open(path, &plan.dialect, required, consumed.clone())?;
+    let mut write_failed = None;
+    let mut on_refusal = |row: &Row, refusal: &Refusal| {
+        if let Some(out) = rejects
+            && let Err(e) = write_reject(out, path, row, refusal)
+        {
+            write_failed = Some(e);
+        }
+    };
+    engine.import(&mut *reader, content, plan, report, &mut on_refusal)?;
+    match write_failed {
+        Some(error) => Err(format!("the rejects cannot be written: {error}").into()),
+        None => Ok(()),
     }
 }
 
@@ -106,27 +165,57 @@ fn write_reject(
     row: &Row,
     refusal: &Refusal,
 ) -> std::io::Result<()> {
-    let Refusal { reason, detail } = refusal;
+    let Refusal { reason, detail, .. } = refusal;
     writeln!(out, "{}:{}\t{reason}\t{detail}\t{}", path.display(), row.line, row.text())
 }
 
 /// The table at the end of an import.
 pub fn print_report(report: &Report, content: Content) {
-    let what = match content {
-        Content::Events => "events taken",
-        Content::Items => "items taken",
-    };
-    let mut rows = vec![("rows read".to_owned(), report.rows), (what.to_owned(), report.taken)];
-    for (verdict, reasons) in [("skipped", &report.skipped), ("refused", &report.refused)] {
-        let mut reasons: Vec<_> = reasons.iter().collect();
-        reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-        rows.extend(reasons.into_iter().map(|(why, n)| (format!("{verdict}: {why}"), *n)));
+    let what = format!("{} taken", content.name());
+    let mut rows = vec![("rows read".to_owned(), report.rows), (what, report.taken)];
+    let kinds = report.kinds.iter();
+    rows.extend(kinds.map(|(kind, n)| (format!("  read as {kind}"), *n)));
+    if report.without_user > 0 {
+        let share = 100.0 * report.without_user as f64 / report.rows.max(1) as f64;
+        rows.push((format!("rows without a user ({share:.1} %)"), report.without_user));
     }
-    if report.described > 0 {
-        rows.push(("items described in the catalogue".to_owned(), report.described));
-    }
+    let skipped = reasons(&report.skipped).map(|(why, _, n)| (format!("skipped: {why}"), n));
+    rows.extend(skipped);
+    let dropped = reasons(&report.dropped).map(|(why, help, n)| {
+        (explained(why, help).replacen("refused", "dropped, the rest kept", 1), n)
+    });
+    rows.extend(dropped);
+    rows.extend(reasons(&report.refused).map(|(why, help, n)| (explained(why, help), n)));
+    let counts = [
+        ("items described in the catalogue", report.described),
+        ("items offered no longer: not in the whole catalogue", report.delisted),
+    ];
+    rows.extend(counts.into_iter().filter(|(_, n)| *n > 0).map(|(what, n)| (what.to_owned(), n)));
     let rows = rows.into_iter().map(|(what, n)| vec![what, n.to_string()]).collect();
     println!("{}", output::table(&["import", "count"], &["count"], rows));
+
+    if let Some((first, last)) = report.span {
+        let [first, last] =
+            [first, last].map(|ms| Timestamp::from_millisecond(ms).unwrap_or_default());
+        println!("\ntimes from {first} to {last}");
+    }
+    for ((column, id), n) in &report.suspicious {
+        println!(
+            "warning: {n} rows have the {column} {id:?}, which looks like a word for none; read it \
+             as an empty cell with --absent '{id}'"
+        );
+    }
+    for notice in &report.notices {
+        println!("note: {}", printable(notice));
+    }
+}
+
+/// Reasons with what helps and how often, the most frequent first.
+fn reasons(reasons: &Reasons) -> impl Iterator<Item = (&str, &'static str, u64)> {
+    let mut all: Vec<_> =
+        reasons.iter().map(|((why, help), n)| (why.as_str(), *help, *n)).collect();
+    all.sort_by(|a, b| b.2.cmp(&a.2).then(a.0.cmp(b.0)));
+    all.into_iter()
 }
 
 /// A bar over the bytes of all files, with rate and remaining time.

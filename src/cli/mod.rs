@@ -7,11 +7,13 @@
 //!   with `--server`, on a running server
 //! - [`bench`]: starts servers and loads them
 //! - [`backend`]: both of these behind one face; the gRPC client
+//! - [`dialect`]: how files are to be read
 //! - [`output`]: tables for people, JSON for programs
 
 pub mod backend;
 pub mod bench;
 pub mod demo;
+mod dialect;
 pub mod evaluate;
 pub mod export;
 pub mod import;

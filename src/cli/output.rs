@@ -44,6 +44,9 @@ pub struct List {
     /// What it was built on, where that is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub basis: Option<String>,
+    /// Whether what the shopper bought could come back, and why, where that is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<String>,
     /// Best first.
     pub items: Vec<ListItem>,
 }
@@ -80,7 +83,12 @@ impl List {
             });
         }
         let basis = basis.map(|b| name(b.as_str_name(), "BASIS_"));
-        Self { recommendation_id, generation, basis, items: listed }
+        Self { recommendation_id, generation, basis, repeats: None, items: listed }
+    }
+
+    /// The same with a word on what the shopper bought.
+    pub fn with_repeats(self, repeats: String) -> Self {
+        Self { repeats: Some(repeats), ..self }
     }
 
     /// Prints it, as a table or as JSON.
@@ -110,6 +118,9 @@ impl List {
             "\ngeneration {}{basis}; recommendation {}",
             self.generation, self.recommendation_id
         );
+        if let Some(repeats) = &self.repeats {
+            println!("{repeats}");
+        }
         Ok(())
     }
 }

@@ -109,7 +109,28 @@ impl Recommend {
         };
         let answer = backend.recommend(request).await.map_err(|s| s.message().to_owned())?;
         let basis = Some(answer.basis());
+        let repeats = repeats(answer.repeat_policy(), answer.repeat_reason());
         let pb::RecommendResponse { recommendation_id, generation, items, .. } = answer;
-        List::new(&backend, recommendation_id, generation, basis, items).await.print(self.json)
+        let list = List::new(&backend, recommendation_id, generation, basis, items).await;
+        list.with_repeats(repeats).print(self.json)
     }
+}
+
+/// Whether what the shopper bought could come back, and why.
+fn repeats(policy: pb::RepeatPolicy, reason: pb::RepeatReason) -> String {
+    let what = match policy {
+        pb::RepeatPolicy::Allow => "items bought before are offered",
+        pb::RepeatPolicy::WhenDue => "items bought before are offered when they are due again",
+        _ => "items bought before are left out",
+    };
+    let why = match reason {
+        pb::RepeatReason::Request => "as asked (--repeat)",
+        pb::RepeatReason::Setting => "as set (recommend.repeat_policy)",
+        pb::RepeatReason::Tuned => {
+            "which the tuner found better on this store's held-out behaviour; \
+             recommend.repeat_policy or --repeat decides otherwise"
+        }
+        _ => "until a tuning finds what is better (recommend.repeat_policy)",
+    };
+    format!("{what}, {why}")
 }

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use clap::Args;
 use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, demo};
 use crate::api;
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::recommend::RepeatPolicy;
 
 /// Serve recommendations over gRPC, and train in the background
 #[derive(Debug, Args)]
@@ -31,9 +34,15 @@ impl Serve {
         }
         // The demo shows a small server; tuning, asked for by `train`, takes half as much again.
         config.train.automatic &= !self.demo;
+        // A gift shop's home page shows what is new to its visitors, whatever a tuner finds.
+        if self.demo && config.recommend.repeat_policy == RepeatPolicy::Auto {
+            config.recommend.repeat_policy = RepeatPolicy::ExcludePurchased;
+        }
     }
 
     pub(super) async fn run(self, mut config: Config, data_given: bool) -> Result<(), Failure> {
+        // Before anything that takes long: a signal may come at any time.
+        let stop = StopSignal::new()?;
         // Dropped last, and with it what it holds.
         let temporary = (self.demo && !data_given).then(tempfile::tempdir).transpose()?;
         if let Some(folder) = &temporary {
@@ -53,7 +62,7 @@ impl Serve {
                 }
             })
         });
-        api::serve(engine.clone(), listener, &config.serve, stop_signal()).await?;
+        api::serve(engine.clone(), listener, &config.serve, stop.given()).await?;
         if let Some(demo) = demo {
             demo.await?;
         }
@@ -64,19 +73,51 @@ impl Serve {
     }
 }
 
-/// Completes when the process is asked to end.
-async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+/// The signals by which the process is asked to end; SIGHUP is none of them.
+#[cfg(unix)]
+struct StopSignal {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+#[cfg(unix)]
+impl StopSignal {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Completes when one is given.
+    async fn given(mut self) {
+        loop {
             tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                // A terminal that closes, or an operator who asks to reload.
+                _ = self.hang_up.recv() => {
+                    tracing::info!("SIGHUP: the server goes on; new settings need a restart");
+                }
             }
-            return;
         }
     }
-    let _ = interrupt.await;
+}
+
+/// The signal by which the process is asked to end.
+#[cfg(not(unix))]
+struct StopSignal;
+
+#[cfg(not(unix))]
+impl StopSignal {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Completes when it is given.
+    async fn given(self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }

@@ -54,7 +54,8 @@ impl Default for Item {
 }
 
 impl Validity {
-    fn validate(self) -> Result<(), Violation> {
+    /// Checks that both ends are within range and in order.
+    pub fn validate(self) -> Result<(), Violation> {
         let Self { from_ms, until_ms } = self;
         for (field, ms) in [("valid_from", from_ms), ("valid_until", until_ms)] {
             if let Some(ms) = ms {

@@ -18,6 +18,8 @@ pub const MAX_CONDITIONS: usize = 100;
 pub const MAX_CONDITION_DEPTH: usize = 8;
 /// Most tags, and most attributes, of an item.
 pub const MAX_TAGS: usize = 64;
+/// Most paths of an update mask.
+pub const MAX_PATHS: usize = 80;
 /// Most events, and most items, in one batch.
 pub const MAX_BATCH: usize = 10_000;
 /// Longest list.

@@ -1,6 +1,7 @@
 //! Plain types and small algorithms that everything may use. Knows nothing of
 //! files, wires, threads or models.
 
+pub mod change;
 pub mod check;
 pub mod error;
 pub mod event;
@@ -16,6 +17,7 @@ pub mod secret;
 pub mod topk;
 pub mod user;
 
+pub use change::{ItemChange, ItemField, UserChange};
 pub use check::{Check, Verdict};
 pub use error::{Error, Result, Violation};
 pub use event::{Event, EventKind};

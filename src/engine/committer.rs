@@ -13,7 +13,7 @@ use super::State;
 use super::budget::Budget;
 use super::lag::Lag;
 use super::staged::Staged;
-use crate::domain::{Error, Event, Item, Offset, Result, User, Violation};
+use crate::domain::{Error, Event, ItemChange, Offset, Result, User, Violation};
 use crate::live::Known;
 use crate::store::{Log, Record};
 
@@ -32,8 +32,10 @@ const GROUP_BYTES: usize = 8 << 20;
 pub enum Write {
     /// Behaviour.
     Events(Vec<Event>),
-    /// Items to create or replace.
-    Items(Vec<(String, Item)>),
+    /// What is said anew of items, some of them new.
+    Items(Vec<(String, ItemChange)>),
+    /// An item to take out of the catalogue; nothing is recorded of one that is not in it.
+    DeleteItem(String),
     /// A chunk of an import, its users under their names in the store, with the digest by
     /// which it is known afterwards.
     Imported(u128, Vec<Event>),
@@ -305,7 +307,7 @@ impl Write {
             Write::Items(items) => items.len(),
             Write::Imported(_, events) => events.len() + 1,
             Write::Users(users) => users.len(),
-            Write::Erase(..) => 1,
+            Write::Erase(..) | Write::DeleteItem(_) => 1,
             Write::Seal | Write::Flush => 0,
         }
     }
@@ -320,9 +322,9 @@ impl Write {
             Write::Events(events) | Write::Imported(_, events) => {
                 events.iter().map(Event::bytes).sum()
             }
-            Write::Items(items) => items.iter().map(|(id, item)| id.len() + item.bytes()).sum(),
+            Write::Items(items) => items.iter().map(|(id, change)| id.len() + change.bytes()).sum(),
             Write::Users(users) => users.iter().map(|(id, user)| id.len() + user.bytes()).sum(),
-            Write::Erase(id, _) => id.len(),
+            Write::Erase(id, _) | Write::DeleteItem(id) => id.len(),
             Write::Seal | Write::Flush => 0,
         }
     }

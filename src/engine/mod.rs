@@ -66,7 +66,7 @@ pub use trainer::{TrainingState, TrainingStatus};
 pub use uploads::Incoming;
 
 use crate::domain::progress::Control;
-use crate::domain::{Event, Generation, Item, ItemIdx, Result};
+use crate::domain::{Event, Generation, Item, ItemChange, ItemIdx, Result};
 use crate::live::{Known, Live};
 use crate::model::{Manifest, Role};
 use crate::recommend::Scratch;
@@ -234,7 +234,29 @@ impl Engine {
     /// # Errors
     /// As [`Engine::record`].
     pub async fn upsert_items(&self, items: Vec<(String, Item)>) -> Result<Receipt> {
-        self.write(Write::Items(items)).await
+        let whole = |(id, item)| (id, ItemChange::whole(item));
+        self.change_items(items.into_iter().map(whole).collect()).await
+    }
+
+    /// Says something anew of items, durably; in force from the receipt on.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Invalid`] where an item breaks a limit after its change; as
+    /// [`Engine::record`].
+    pub async fn change_items(&self, changes: Vec<(String, ItemChange)>) -> Result<Receipt> {
+        self.write(Write::Items(changes)).await
+    }
+
+    /// Takes an item out of the catalogue, durably: it is never offered until it is written again.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::NotFound`] where the store does not know it, or it was deleted
+    /// before; as [`Engine::record`].
+    pub async fn delete_item(&self, id: &str) -> Result<Receipt> {
+        self.item(id)?;
+        let receipt = self.write(Write::DeleteItem(id.to_owned())).await?;
+        // Another caller may have been quicker.
+        if receipt.recorded == 0 { Err(query::unknown("item", id)) } else { Ok(receipt) }
     }
 
     /// Whether writes are taken, and every change to come: after a flush that failed they are
@@ -326,10 +348,16 @@ impl Engine {
     /// An item by its external id: its idx, and what the catalogue says of it.
     ///
     /// # Errors
-    /// [`crate::domain::Error::NotFound`] where the store has never heard of it.
+    /// [`crate::domain::Error::NotFound`] where the store has never heard of it, or it was
+    /// deleted.
     pub fn item(&self, id: &str) -> Result<(ItemIdx, Item)> {
-        let idx = self.state.live.item(id).ok_or_else(|| query::unknown("item", id))?;
-        Ok((idx, self.state.live.catalogue.read().get(idx).cloned().unwrap_or_default()))
+        let unknown = || query::unknown("item", id);
+        let idx = self.state.live.item(id).ok_or_else(unknown)?;
+        let catalogue = self.state.live.catalogue.read();
+        match catalogue.is_deleted(idx) {
+            true => Err(unknown()),
+            false => Ok((idx, catalogue.get(idx).cloned().unwrap_or_default())),
+        }
     }
 
     /// A page of the items from idx `from` on, in idx order; where the next page begins, if
@@ -339,12 +367,12 @@ impl Engine {
         let catalogue = self.state.live.catalogue.read();
         let (listed, next) = page.of(from, names.len(), |at| {
             // One whose name is lost is none to anybody.
-            let id = Some(names.id(at)).filter(|id| !id.is_empty())?;
+            let id = Some(names.id(at)).filter(|id| !id.is_empty() && !catalogue.is_deleted(at))?;
             let item = catalogue.get(at).cloned().unwrap_or_default();
             let bytes = id.len() + item.bytes();
             Some(((id.to_owned(), item), bytes))
         });
-        (listed, next, names.len())
+        (listed, next, names.len() - catalogue.deleted())
     }
 
     /// Whether a chunk of an import is on disk whole.

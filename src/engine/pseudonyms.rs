@@ -53,7 +53,11 @@ impl Pseudonyms {
                 }
                 Write::Users(users) => users.iter_mut().for_each(|(id, _)| self.rename(id)),
                 Write::Erase(id, _) => self.rename(id),
-                Write::Items(_) | Write::Imported(..) | Write::Seal | Write::Flush => {}
+                Write::Items(_)
+                | Write::DeleteItem(_)
+                | Write::Imported(..)
+                | Write::Seal
+                | Write::Flush => {}
             }
         }
         write

@@ -10,7 +10,7 @@ use crate::domain::history::{Past, first_distinct};
 use crate::domain::topk::Scored;
 use crate::domain::{Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
 use crate::live::{Filter, Trend};
-use crate::model::{Ranking, Snapshot, Source, Window};
+use crate::model::{Manifest, Ranking, Snapshot, Source, Window};
 use crate::recommend::{self, Basis, Query, Recommended, RepeatPolicy, Scratch, Shelf, related};
 
 /// Newest items of a shopper that are asked what was taken with them since the training,
@@ -21,6 +21,28 @@ const LOOKED_AT: usize = 50;
 const GONE: usize = 100;
 /// Shoppers who must have taken two items before others are shown the one for the other.
 const SHOWN_TO_OTHERS: u32 = 2;
+
+/// Whether what a shopper bought could come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeat {
+    /// Never [`RepeatPolicy::Auto`].
+    pub policy: RepeatPolicy,
+    /// What decided that.
+    pub reason: RepeatReason,
+}
+
+/// What decides whether what a shopper bought may come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepeatReason {
+    /// The request.
+    Request,
+    /// The store's setting.
+    Setting,
+    /// The setting leaves it to the tuner, which ran.
+    Tuned,
+    /// The setting leaves it to the tuner, which did not run.
+    Default,
+}
 
 /// Asks for a personalised list.
 #[derive(Debug, Clone, Default)]
@@ -58,10 +80,16 @@ pub struct Answer {
     pub entries: Vec<(String, f32, Source)>,
     /// What it was built on.
     pub basis: Basis,
+    /// Whether what the shopper bought could come back, and what decided that.
+    pub repeat: Repeat,
     /// Whether a better list would have taken too long.
     pub reduced: bool,
     /// With [`Basis::Attributes`]: the narrowest cohort that the list came from.
     pub cohort: String,
+}
+
+fn not_ready() -> Error {
+    Error::NotReady("no model is published yet; train one, or wait for training".to_owned())
 }
 
 pub(super) fn unknown(kind: &'static str, id: &str) -> Error {
@@ -136,7 +164,22 @@ impl Engine {
             recommend::recommend(snapshot, &query, scratch)
         });
         let answer = self.answer(snapshot.manifest.generation, &list.items, list.basis);
-        Answer { reduced: list.reduced, cohort: list.cohort, ..answer }
+        let repeat = self.repeat(request, Some(&snapshot.manifest));
+        Answer { reduced: list.reduced, cohort: list.cohort, repeat, ..answer }
+    }
+
+    /// Whether what the shopper bought may come back in an answer of a model, or of none.
+    fn repeat(&self, request: &RecommendRequest, model: Option<&Manifest>) -> Repeat {
+        let setting = self.options.recommend.repeat_policy;
+        let tuned = model.is_some_and(|model| model.tuning.is_some());
+        let reason = match (request.repeat, setting) {
+            (Some(_), _) => RepeatReason::Request,
+            (None, RepeatPolicy::Auto) if tuned => RepeatReason::Tuned,
+            (None, RepeatPolicy::Auto) => RepeatReason::Default,
+            (None, _) => RepeatReason::Setting,
+        };
+        let settings = model.map(|model| model.settings).unwrap_or_default();
+        Repeat { policy: request.repeat.unwrap_or(setting).resolved(&settings), reason }
     }
 
     /// Orders the request's candidates, each once, whatever the shopper bought and
@@ -170,13 +213,21 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Items like one item.
+    /// Items like one item. Before the first model: those alike in what the catalogue says.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an unknown item; [`Error::NotReady`] before the first model.
+    /// [`Error::NotFound`] for an unknown item; [`Error::NotReady`] before the first model, where
+    /// the catalogue knows none that is alike.
     pub fn similar_items(&self, id: &str, filter: &Filter, limit: usize) -> Result<Answer> {
-        let item = self.live().item(id).ok_or_else(|| unknown("item", id))?;
-        let snapshot = self.snapshot()?;
+        let (item, _) = self.item(id)?;
+        let Some(snapshot) = self.models().active() else {
+            let items = self
+                .with_shelf(filter, |shelf, scratch| related::alike(item, limit, &shelf, scratch));
+            return match items.is_empty() {
+                true => Err(not_ready()),
+                false => Ok(self.answer(0, &items, Basis::Session)),
+            };
+        };
         let fresh = self.live().beside(&[item], 1);
         let items = self.with_shelf(filter, |shelf, scratch| {
             recommend::similar_items(&snapshot, item, limit, &fresh, &shelf, scratch)
@@ -255,22 +306,21 @@ impl Engine {
     }
 
     fn snapshot(&self) -> Result<Arc<Snapshot>> {
-        self.models().active().ok_or_else(|| {
-            Error::NotReady("no model is published yet; train one, or wait for training".to_owned())
-        })
+        self.models().active().ok_or_else(not_ready)
     }
 
     fn live_popular(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
-        if self.live().events() == 0 {
-            return Err(Error::NotReady(
-                "the store holds no event yet; import a log or write events first".to_owned(),
-            ));
+        if self.live().events() == 0 && self.live().items.read().is_empty() {
+            let message = "the store holds no event and no item yet; import a log or a catalogue, \
+                           or write events first";
+            return Err(Error::NotReady(message.to_owned()));
         }
         let ranking = Ranking::new(self.live().buyers().into_iter().map(|n| n as f32));
         let items = self.with_shelf_of(request, now_ms, |shelf, scratch| {
             related::from_rankings([&ranking], request.limit, &shelf, &mut scratch.mask)
         });
-        Ok(self.answer(0, &items, Basis::Popular))
+        let repeat = self.repeat(request, None);
+        Ok(Answer { repeat, ..self.answer(0, &items, Basis::Popular) })
     }
 
     /// Runs `ask` with the shelf that a request leaves and memory from the pool.
@@ -331,7 +381,9 @@ impl Engine {
 fn stamped(generation: Generation, entries: Vec<(String, f32, Source)>, basis: Basis) -> Answer {
     let recommendation_id = uuid::Uuid::now_v7().to_string();
     let cohort = String::new();
-    Answer { recommendation_id, generation, entries, basis, reduced: false, cohort }
+    // What is no list of a shopper's is what it is whatever they bought.
+    let repeat = Repeat { policy: RepeatPolicy::Allow, reason: RepeatReason::Default };
+    Answer { recommendation_id, generation, entries, basis, repeat, reduced: false, cohort }
 }
 
 /// The items a shopper looked at or took last.

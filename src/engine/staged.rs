@@ -2,16 +2,17 @@
 //! what the store has no room for is refused.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use ahash::AHashMap;
 use indexmap::IndexSet;
 use parking_lot::RwLock;
 
 use super::State;
 use super::committer::{Receipt, Write};
 use super::options::LimitOptions as Limits;
-use crate::domain::{Error, Event, Offset, Result};
-use crate::live::{Known, Vocabulary};
+use crate::domain::{Error, Event, Item, ItemChange, ItemIdx, Offset, Result};
+use crate::live::{Catalogue, Known, Vocabulary};
 use crate::store::{BlockBuilder, Record, StoredEvent};
 
 /// A group on its way to the log.
@@ -21,6 +22,9 @@ pub(super) struct Staged<'g> {
     pub(super) receipts: Vec<Result<Receipt>>,
     pub(super) users: Names<'g>,
     pub(super) items: Names<'g>,
+    catalogue: &'g RwLock<Catalogue>,
+    /// Where the group says what items are, by the place of the record; none: they are deleted.
+    said: AHashMap<ItemIdx, Option<usize>>,
     limits: &'g Limits,
     /// Why nothing that grows the store is taken; none where it is.
     full: Option<String>,
@@ -34,6 +38,8 @@ impl<'g> Staged<'g> {
             receipts: Vec::new(),
             users: Names::new(&state.live.users),
             items: Names::new(&state.live.items),
+            catalogue: &state.live.catalogue,
+            said: AHashMap::new(),
             limits: &state.limits,
             full,
         }
@@ -51,10 +57,23 @@ impl<'g> Staged<'g> {
                 duplicates = self.add_events(events, known);
                 self.push(Record::Imported(*digest));
             }
-            Write::Items(items) => {
-                for (id, item) in items {
-                    let idx = self.items.intern(id, |id| self.block.define_item(id));
-                    self.push(Record::Item(idx, Cow::Borrowed(item)));
+            Write::Items(changes) => match self.changed(changes) {
+                Ok(items) => {
+                    for ((id, _), item) in changes.iter().zip(items) {
+                        let idx = self.items.intern(id, |id| self.block.define_item(id));
+                        self.said.insert(idx, Some(self.records.len()));
+                        self.push(Record::Item(idx, item));
+                    }
+                }
+                Err(refused) => {
+                    self.receipts.push(Err(refused));
+                    return;
+                }
+            },
+            Write::DeleteItem(id) => {
+                if let Some(idx) = self.items.get(id).filter(|&idx| !self.is_deleted(idx)) {
+                    self.said.insert(idx, None);
+                    self.push(Record::ItemDeleted(idx));
                 }
             }
             Write::Users(users) => {
@@ -84,7 +103,7 @@ impl<'g> Staged<'g> {
             Write::Events(events) | Write::Imported(_, events) => !events.is_empty(),
             Write::Items(given) => given.iter().any(|(id, _)| self.items.get(id).is_none()),
             Write::Users(given) => given.iter().any(|(id, _)| self.users.get(id).is_none()),
-            Write::Erase(..) | Write::Seal | Write::Flush => false,
+            Write::Erase(..) | Write::DeleteItem(_) | Write::Seal | Write::Flush => false,
         }
     }
 
@@ -111,7 +130,7 @@ impl<'g> Staged<'g> {
             }
             Write::Items(given) => items.extend(given.iter().map(|(id, _)| id.as_str())),
             Write::Users(given) => users.extend(given.iter().map(|(id, _)| id.as_str())),
-            Write::Erase(..) | Write::Seal | Write::Flush => {}
+            Write::Erase(..) | Write::DeleteItem(_) | Write::Seal | Write::Flush => {}
         }
         users.retain(|id| self.users.get(id).is_none());
         items.retain(|id| self.items.get(id).is_none());
@@ -128,6 +147,40 @@ impl<'g> Staged<'g> {
             }
         }
         Ok(())
+    }
+
+    /// The items after their changes, each of which may be in the store, in the group, or earlier
+    /// in the same write.
+    fn changed(&self, changes: &'g [(String, ItemChange)]) -> Result<Vec<Cow<'g, Item>>> {
+        let mut items: Vec<Cow<'g, Item>> = Vec::with_capacity(changes.len());
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let catalogue = self.catalogue.read();
+        for (at, (id, change)) in changes.iter().enumerate() {
+            let earlier = places.insert(id, at).map(|place| &*items[place]);
+            let before = earlier.or_else(|| self.before(&catalogue, self.items.get(id)?));
+            let item = change.applied(before);
+            let checked = item.validate();
+            checked.map_err(|violation| violation.within(&format!("items[{at}]")))?;
+            items.push(item);
+        }
+        Ok(items)
+    }
+
+    /// What is known of an item after what is staged so far.
+    fn before<'a>(&'a self, catalogue: &'a Catalogue, idx: ItemIdx) -> Option<&'a Item> {
+        match self.said.get(&idx) {
+            None => catalogue.get(idx),
+            Some(None) => None,
+            Some(Some(place)) => match &self.records[*place] {
+                Record::Item(_, item) => Some(item),
+                _ => None,
+            },
+        }
+    }
+
+    fn is_deleted(&self, idx: ItemIdx) -> bool {
+        let staged = self.said.get(&idx).map(Option::is_none);
+        staged.unwrap_or_else(|| self.catalogue.read().is_deleted(idx))
     }
 
     /// Stages events that are not known yet; returns how many are.

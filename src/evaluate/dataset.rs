@@ -1,11 +1,13 @@
 //! Logs in memory, with their vocabularies: evaluation needs no store.
 
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::domain::history::basket_number;
 use crate::domain::{HistoryEvent, ItemIdx, Price, UserIdx, now_ms};
-use crate::import::{self, Column, ColumnMap, Row, convert};
+use crate::import::convert::NoEvent;
+use crate::import::{self, Column, Plan, Row, identity};
 use crate::live::Vocabulary;
 use crate::matrix::UserEvents;
 
@@ -19,29 +21,43 @@ pub struct Dataset {
     pub users: Vocabulary,
     /// Items of all logs read.
     pub items: Vocabulary,
-    /// Rows that could not be read.
-    pub refused: u64,
+}
+
+/// A log that was read.
+#[derive(Debug, Default)]
+pub struct Log {
+    /// Its events, in its order.
+    pub events: Vec<(UserIdx, HistoryEvent)>,
+    /// Rows that came to no event, by the reason.
+    pub left_out: BTreeMap<String, u64>,
 }
 
 impl Dataset {
-    /// Reads a log, in its order. Every row counts, cleaned by nothing: what
-    /// cannot be read is counted in [`Dataset::refused`].
+    /// Reads a log, in its order.
     ///
     /// # Errors
     /// Where the file cannot be opened or lacks a column.
-    pub fn read(
-        &mut self,
-        path: &Path,
-        map: &ColumnMap,
-    ) -> Result<Vec<(UserIdx, HistoryEvent)>, import::ImportError> {
-        let mut reader = import::open(path, map, &REQUIRED, Arc::default())?;
-        let (mut row, mut log, now_ms) = (Row::default(), Vec::new(), now_ms());
+    pub fn read(&mut self, path: &Path, plan: &Plan) -> Result<Log, import::ImportError> {
+        let plan = plan.proven(path, &REQUIRED)?;
+        let mut reader = import::open(path, &plan.dialect, &REQUIRED, Arc::default())?;
+        let mut log = Log::default();
+        let mut seen = HashSet::new();
+        let (mut row, mut bytes, now_ms) = (Row::default(), Vec::new(), now_ms());
         let broken = |broken: import::Broken| import::ImportError {
             path: path.to_owned(),
             what: broken.to_string(),
         };
         while let Some(read) = reader.next(&mut row).map_err(broken)? {
-            match read.and_then(|()| convert::event(&row, now_ms)) {
+            let event = read.map_err(NoEvent::Refused).and_then(|()| {
+                let event = plan.event(&mut row, now_ms)?.value.event;
+                let new =
+                    !plan.drops_duplicates() || seen.insert(identity::hash(&event, &mut bytes));
+                match new {
+                    true => Ok(event),
+                    false => Err(NoEvent::Skipped("duplicate of another line".to_owned())),
+                }
+            });
+            match event {
                 Ok(event) => {
                     let user = self.users.intern(&event.user_id).0;
                     let item: ItemIdx = self.items.intern(&event.item_id).0;
@@ -51,9 +67,14 @@ impl Dataset {
                         price: Price::new(event.price),
                         ..HistoryEvent::new(event.kind, item, event.time_ms)
                     };
-                    log.push((user, event));
+                    log.events.push((user, event));
                 }
-                Err(_) => self.refused += 1,
+                Err(NoEvent::Skipped(reason)) => {
+                    *log.left_out.entry(format!("skipped: {reason}")).or_default() += 1;
+                }
+                Err(NoEvent::Refused(refusal)) => {
+                    *log.left_out.entry(refusal.to_string()).or_default() += 1;
+                }
             }
         }
         Ok(log)

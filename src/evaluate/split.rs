@@ -1,5 +1,7 @@
 //! What is held out: cuts a log into what is trained on and what is asked for.
 
+use crate::import::time_format::TimeFormat;
+use crate::import::timestamp;
 use std::collections::HashMap;
 
 use crate::domain::{HistoryEvent, UserIdx};
@@ -24,7 +26,7 @@ impl std::str::FromStr for Holdout {
             "last-item" => Ok(Holdout::LastItem),
             _ => text
                 .strip_prefix("after:")
-                .and_then(crate::import::timestamp::parse)
+                .and_then(|date| timestamp::parse(date, &TimeFormat::default()).ok())
                 .map(Holdout::After)
                 .ok_or_else(|| format!("{text:?} is none of last-basket, last-item, after:DATE")),
         }

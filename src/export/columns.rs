@@ -1,8 +1,10 @@
-//! Rows as Parquet, a row group at a time.
+//! Rows as Parquet, a row group at a time, or as CSV.
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use parquet::basic::Compression;
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
@@ -58,6 +60,17 @@ impl Column {
         }
     }
 
+    fn clear(&mut self) {
+        match self {
+            Column::Text(values) => values.clear(),
+            Column::Moment(values) => values.clear(),
+            Column::Number(there, values) => {
+                there.clear();
+                values.clear();
+            }
+        }
+    }
+
     fn schema(&self, name: &str) -> String {
         match self {
             Column::Text(_) => format!("REQUIRED BYTE_ARRAY {name} (STRING);"),
@@ -67,34 +80,66 @@ impl Column {
     }
 }
 
-/// A Parquet file in the making.
+/// What a table is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Parquet, compressed with Snappy.
+    Parquet,
+    /// CSV in UTF-8, with a header; times in RFC 3339, missing numbers empty.
+    Csv,
+}
+
+impl Format {
+    /// By the ending of a file's name.
+    ///
+    /// # Errors
+    /// A sentence, for any other ending than `.parquet` and `.csv`.
+    pub fn of(path: &Path) -> Result<Self, ExportError> {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        match ending.to_ascii_lowercase().as_str() {
+            "parquet" => Ok(Format::Parquet),
+            "csv" => Ok(Format::Csv),
+            _ => Err(ExportError::Nothing(format!(
+                "{}: tables are written as .parquet or .csv, by the ending of the name",
+                path.display()
+            ))),
+        }
+    }
+}
+
+/// A file in the making.
 pub(super) struct Table<const N: usize> {
-    writer: SerializedFileWriter<File>,
+    writer: Writer,
     columns: [Column; N],
     /// Rows in `columns`.
     pending: usize,
     rows: u64,
 }
 
+enum Writer {
+    Parquet(SerializedFileWriter<File>),
+    Csv(csv::Writer<File>),
+}
+
 impl<const N: usize> Table<N> {
-    /// A file with these columns, and facts about it in its metadata.
+    /// A file with these columns, and facts about it in its metadata, where it can have any.
     pub(super) fn create(
         file: File,
+        format: Format,
         columns: [(&str, Column); N],
         facts: &[(&str, String)],
     ) -> Result<Self, ExportError> {
-        let fields: Vec<String> = columns.iter().map(|(name, c)| c.schema(name)).collect();
-        let schema = parse_message_type(&format!("message rows {{ {} }}", fields.join(" ")));
-        let facts =
-            facts.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
-            .set_key_value_metadata(Some(facts.collect()))
-            .build();
-        let schema = Arc::new(schema.map_err(failed)?);
-        let writer =
-            SerializedFileWriter::new(file, schema, Arc::new(properties)).map_err(failed)?;
-        Ok(Self { writer, columns: columns.map(|(_, column)| column), pending: 0, rows: 0 })
+        let names = columns.each_ref().map(|(name, _)| *name);
+        let columns = columns.map(|(_, column)| column);
+        let writer = match format {
+            Format::Parquet => parquet_writer(file, &names, &columns, facts)?,
+            Format::Csv => {
+                let mut writer = csv::Writer::from_writer(file);
+                writer.write_record(names).map_err(|e| ExportError::Write(e.to_string()))?;
+                Writer::Csv(writer)
+            }
+        };
+        Ok(Self { writer, columns, pending: 0, rows: 0 })
     }
 
     /// The columns, to each of which a row adds a value.
@@ -105,44 +150,106 @@ impl<const N: usize> Table<N> {
     /// A row has its values.
     pub(super) fn end_row(&mut self) -> Result<(), ExportError> {
         self.pending += 1;
-        if self.pending == GROUP { self.write_group().map_err(failed) } else { Ok(()) }
+        if self.pending == GROUP { self.write_group() } else { Ok(()) }
     }
 
     /// Writes what is left; the number of rows.
     pub(super) fn finish(mut self) -> Result<u64, ExportError> {
-        self.write_group().map_err(failed)?;
-        self.writer.close().map_err(failed)?;
+        self.write_group()?;
+        match self.writer {
+            Writer::Parquet(writer) => drop(writer.close().map_err(failed)?),
+            Writer::Csv(mut writer) => {
+                writer.flush().map_err(|e| ExportError::Write(e.to_string()))?;
+            }
+        }
         Ok(self.rows)
     }
 
-    fn write_group(&mut self) -> Result<(), ParquetError> {
-        if self.pending == 0 {
-            return Ok(());
-        }
-        let mut group = self.writer.next_row_group()?;
-        for column in &mut self.columns {
-            let Some(mut writer) = group.next_column()? else { break };
-            match column {
-                Column::Text(values) => {
-                    writer.typed::<ByteArrayType>().write_batch(values, None, None)?;
-                    values.clear();
-                }
-                Column::Moment(values) => {
-                    writer.typed::<Int64Type>().write_batch(values, None, None)?;
-                    values.clear();
-                }
-                Column::Number(there, values) => {
-                    writer.typed::<DoubleType>().write_batch(values, Some(there), None)?;
-                    there.clear();
-                    values.clear();
-                }
+    fn write_group(&mut self) -> Result<(), ExportError> {
+        match &mut self.writer {
+            _ if self.pending == 0 => return Ok(()),
+            Writer::Parquet(writer) => {
+                write_row_group(writer, &self.columns).map_err(failed)?;
             }
-            writer.close()?;
+            Writer::Csv(writer) => {
+                let written = write_records(writer, &self.columns, self.pending);
+                written.map_err(|e| ExportError::Write(e.to_string()))?;
+            }
         }
-        group.close()?;
+        self.columns.iter_mut().for_each(Column::clear);
         self.rows += std::mem::take(&mut self.pending) as u64;
         Ok(())
     }
+}
+
+fn parquet_writer(
+    file: File,
+    names: &[&str],
+    columns: &[Column],
+    facts: &[(&str, String)],
+) -> Result<Writer, ExportError> {
+    let fields: Vec<String> =
+        names.iter().zip(columns).map(|(name, column)| column.schema(name)).collect();
+    let schema = parse_message_type(&format!("message rows {{ {} }}", fields.join(" ")));
+    let facts = facts.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_key_value_metadata(Some(facts.collect()))
+        .build();
+    let schema = Arc::new(schema.map_err(failed)?);
+    let writer = SerializedFileWriter::new(file, schema, Arc::new(properties)).map_err(failed)?;
+    Ok(Writer::Parquet(writer))
+}
+
+fn write_row_group(
+    writer: &mut SerializedFileWriter<File>,
+    columns: &[Column],
+) -> Result<(), ParquetError> {
+    let mut group = writer.next_row_group()?;
+    for column in columns {
+        let Some(mut writer) = group.next_column()? else { break };
+        match column {
+            Column::Text(values) => {
+                writer.typed::<ByteArrayType>().write_batch(values, None, None)?;
+            }
+            Column::Moment(values) => {
+                writer.typed::<Int64Type>().write_batch(values, None, None)?;
+            }
+            Column::Number(there, values) => {
+                writer.typed::<DoubleType>().write_batch(values, Some(there), None)?;
+            }
+        }
+        writer.close()?;
+    }
+    group.close()?;
+    Ok(())
+}
+
+fn write_records(
+    writer: &mut csv::Writer<File>,
+    columns: &[Column],
+    rows: usize,
+) -> Result<(), csv::Error> {
+    // Where each column's next number stands: missing ones take no place.
+    let mut numbers = vec![0; columns.len()];
+    for row in 0..rows {
+        for (column, next) in columns.iter().zip(&mut numbers) {
+            match column {
+                Column::Text(values) => writer.write_field(values[row].data())?,
+                Column::Moment(values) => {
+                    let moment = Timestamp::from_millisecond(values[row]).unwrap_or_default();
+                    writer.write_field(moment.to_string())?;
+                }
+                Column::Number(there, _) if there[row] == 0 => writer.write_field("")?,
+                Column::Number(_, values) => {
+                    writer.write_field(values[*next].to_string())?;
+                    *next += 1;
+                }
+            }
+        }
+        writer.write_record(None::<&[u8]>)?;
+    }
+    Ok(())
 }
 
 fn failed(error: ParquetError) -> ExportError {

@@ -1,7 +1,7 @@
 //! A store's data for training jobs elsewhere. Read from the data folder without opening
 //! it, beside the server that has it open.
 //!
-//! - [`columns`]: rows as Parquet
+//! - [`columns`]: rows as Parquet or CSV
 //! - [`model`]: a snapshot's parts in the layout in which models are pushed
 
 mod columns;
@@ -18,6 +18,8 @@ use crate::matrix::{Interactions, UserEvents, Weighting};
 use crate::model::{Snapshot, disk};
 use crate::store::{Entry, Record, StoreError, StoreFolder, StoredEvent, replay, replay_beside};
 use columns::{Column, Table};
+
+pub use columns::Format;
 
 /// Why an export ended early.
 #[derive(Debug, Error)]
@@ -68,12 +70,17 @@ impl Reading {
         Ok(Self { folder, live })
     }
 
-    /// Writes the log's events as Parquet, in log order, but those of the last `held_out_days`
-    /// days.
+    /// Writes the log's events, in log order, but those of the last `held_out_days` days. An import
+    /// takes them in again as they are.
     ///
     /// # Errors
     /// See [`ExportError`].
-    pub fn log(&self, file: File, held_out_days: u32) -> Result<Written, ExportError> {
+    pub fn log(
+        &self,
+        file: File,
+        format: Format,
+        held_out_days: u32,
+    ) -> Result<Written, ExportError> {
         let until_ms = self.until_ms(held_out_days);
         let columns = [
             ("user_id", Column::text()),
@@ -83,15 +90,21 @@ impl Reading {
             ("quantity", Column::number()),
             ("price", Column::number()),
             ("basket_id", Column::text()),
+            ("session_id", Column::text()),
+            ("event_id", Column::text()),
+            ("rating", Column::number()),
+            ("channel", Column::text()),
+            ("recommendation_id", Column::text()),
         ];
-        let mut table = Table::create(file, columns, &self.facts(until_ms))?;
+        let mut table = Table::create(file, format, columns, &self.facts(until_ms))?;
         let (users, items) = (self.live.users.read(), self.live.items.read());
         let mut failed = Ok(());
         self.events(until_ms, &mut |event| {
             if failed.is_err() {
                 return;
             }
-            let [user_id, item_id, kind, moment, quantity, price, basket_id] = table.columns();
+            let [user_id, item_id, kind, moment, quantity, price, rest @ ..] = table.columns();
+            let [basket_id, session_id, event_id, rating, channel, recommendation_id] = rest;
             user_id.push_text(users.id(event.user));
             item_id.push_text(items.id(event.item));
             kind.push_text(event.kind.name());
@@ -99,18 +112,28 @@ impl Reading {
             quantity.push_number(Some(event.quantity));
             price.push_number(event.price);
             basket_id.push_text(event.basket_id);
+            session_id.push_text(event.session_id);
+            event_id.push_text(event.event_id);
+            rating.push_number(event.rating);
+            channel.push_text(event.channel);
+            recommendation_id.push_text(event.recommendation_id);
             failed = table.end_row();
         })?;
         failed?;
         Ok(Written { rows: table.finish()?, log_offset: self.live.offset(), until_ms })
     }
 
-    /// Writes the user-item matrix as Parquet, a row a cell, without what happened in the last
+    /// Writes the user-item matrix, a row a cell, without what happened in the last
     /// `held_out_days` days. Weights are those that the server trains with unless tuned.
     ///
     /// # Errors
     /// See [`ExportError`].
-    pub fn matrix(&self, file: File, held_out_days: u32) -> Result<Written, ExportError> {
+    pub fn matrix(
+        &self,
+        file: File,
+        format: Format,
+        held_out_days: u32,
+    ) -> Result<Written, ExportError> {
         let until_ms = self.until_ms(held_out_days);
         let mut log = Vec::new();
         self.events(until_ms, &mut |event| {
@@ -126,7 +149,7 @@ impl Reading {
             ("item_id", Column::text()),
             ("weight", Column::number()),
         ];
-        let mut table = Table::create(file, columns, &self.facts(until_ms))?;
+        let mut table = Table::create(file, format, columns, &self.facts(until_ms))?;
         for user in 0..matrix.rows() {
             for (item, weight) in matrix.pairs(user) {
                 let [user_id, item_id, of_cell] = table.columns();

@@ -5,13 +5,14 @@ use std::str::FromStr;
 /// What an import knows to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
-    /// Who; required for events.
+    /// Who; required for events and users.
     UserId,
-    /// With which item; required.
+    /// With which item; required for events and items.
     ItemId,
     /// When; required for events.
     Timestamp,
-    /// What was done; without the column every row is a purchase.
+    /// What was done; without the column every row is a purchase, or a refund where its quantity
+    /// is negative.
     Event,
     /// How many.
     Quantity,
@@ -25,19 +26,36 @@ pub enum Column {
     EventId,
     /// The rating given.
     Rating,
+    /// Where it happened.
+    Channel,
+    /// The answer that led to the event.
+    RecommendationId,
     /// The item's title.
     Title,
-    /// The item's category, parts joined by "/".
+    /// The item's category, parts joined by "/"; several are parted by "|".
     Category,
     /// The item's brand.
     Brand,
     /// Whether the item can be bought: true, false, 1, 0, yes, no.
     Available,
+    /// The item's tags, parted by "|".
+    Tags,
+    /// From when on the item can be bought.
+    ValidFrom,
+    /// Until when the item can be bought.
+    ValidUntil,
+    /// Whether the user's behaviour may be used: true, false, 1, 0, yes, no.
+    Consent,
 }
+
+/// Number of canonical columns.
+const COLUMNS: usize = Column::ALL.len();
+/// What begins the names of columns that hold an attribute: `attributes.colour`.
+const ATTRIBUTES: &str = "attributes.";
 
 impl Column {
     /// Every column, in order.
-    pub const ALL: [Column; 14] = [
+    pub const ALL: [Column; 20] = [
         Column::UserId,
         Column::ItemId,
         Column::Timestamp,
@@ -48,11 +66,20 @@ impl Column {
         Column::SessionId,
         Column::EventId,
         Column::Rating,
+        Column::Channel,
+        Column::RecommendationId,
         Column::Title,
         Column::Category,
         Column::Brand,
         Column::Available,
+        Column::Tags,
+        Column::ValidFrom,
+        Column::ValidUntil,
+        Column::Consent,
     ];
+
+    /// The columns that hold times.
+    pub const TIMES: [Column; 3] = [Column::Timestamp, Column::ValidFrom, Column::ValidUntil];
 
     /// Its name in files and in `--map`.
     pub fn name(self) -> &'static str {
@@ -67,25 +94,69 @@ impl Column {
             Column::SessionId => "session_id",
             Column::EventId => "event_id",
             Column::Rating => "rating",
+            Column::Channel => "channel",
+            Column::RecommendationId => "recommendation_id",
             Column::Title => "title",
             Column::Category => "category",
             Column::Brand => "brand",
             Column::Available => "available",
+            Column::Tags => "tags",
+            Column::ValidFrom => "valid_from",
+            Column::ValidUntil => "valid_until",
+            Column::Consent => "consent",
         }
+    }
+
+    /// Whether a cell may hold several values, as a list does in JSON.
+    pub fn holds_several(self) -> bool {
+        matches!(self, Column::Category | Column::Tags)
     }
 }
 
 /// Which columns of a file hold which canonical column. Starts with every
-/// column under its own name; `user_id=CustomerID` renames one, and
-/// `category=department+aisle` joins several with "/".
+/// column under its own name; `user_id=CustomerID` renames one,
+/// `category=department+aisle` joins several with "/", and
+/// `attributes.colour=Color` names an attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnMap {
-    names: [Vec<String>; Column::ALL.len()],
+    names: [Vec<String>; COLUMNS],
+    attributes: Vec<(String, Vec<String>)>,
+}
+
+/// Where a file has the canonical columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// For each canonical column, the places of its parts.
+    pub columns: [Vec<usize>; COLUMNS],
+    /// For each attribute, its name and the places of its parts.
+    pub attributes: Vec<(String, Vec<usize>)>,
+}
+
+impl Places {
+    /// Whether any of the file's columns at this place is read.
+    pub fn reads(&self, place: usize) -> bool {
+        self.all().any(|places| places.contains(&place))
+    }
+
+    /// The same with every place moved by `by`; those that it does not know are left out.
+    pub fn moved(&self, by: impl Fn(usize) -> Option<usize>) -> Self {
+        let moved = |places: &Vec<usize>| places.iter().filter_map(|&place| by(place)).collect();
+        let attributes = self.attributes.iter();
+        Self {
+            columns: self.columns.each_ref().map(moved),
+            attributes: attributes.map(|(name, places)| (name.clone(), moved(places))).collect(),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Vec<usize>> {
+        self.columns.iter().chain(self.attributes.iter().map(|(_, places)| places))
+    }
 }
 
 impl Default for ColumnMap {
     fn default() -> Self {
-        Self { names: Column::ALL.map(|column| vec![column.name().to_owned()]) }
+        let names = Column::ALL.map(|column| vec![column.name().to_owned()]);
+        Self { names, attributes: Vec::new() }
     }
 }
 
@@ -95,28 +166,39 @@ impl FromStr for ColumnMap {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut map = ColumnMap::default();
         for pair in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
-            let known = || Column::ALL.map(Column::name).join(", ");
+            let known = || format!("{}, attributes.NAME", Column::ALL.map(Column::name).join(", "));
             let (name, columns) = pair.split_once('=').ok_or_else(|| {
                 format!("{pair:?} is not of the form column=NAME; columns are {}", known())
             })?;
-            let column = Column::ALL
-                .into_iter()
-                .find(|c| c.name() == name.trim())
-                .ok_or_else(|| format!("no column {name:?}; columns are {}", known()))?;
+            let name = name.trim();
+            if let Some(attribute) = name.strip_prefix(ATTRIBUTES)
+                && !attribute.is_empty()
+            {
+                map.attributes.push((attribute.to_owned(), parts(columns)));
+                continue;
+            }
+            let column = Column::ALL.into_iter().find(|c| c.name() == name);
+            let column =
+                column.ok_or_else(|| format!("no column {name:?}; columns are {}", known()))?;
             map.set(column, columns);
         }
         Ok(map)
     }
 }
 
+/// The names of columns that are joined.
+fn parts(names: &str) -> Vec<String> {
+    names.split('+').map(|name| name.trim().to_owned()).collect()
+}
+
 impl ColumnMap {
     /// Maps a column to the named ones, joined by `+`.
     pub fn set(&mut self, column: Column, names: &str) {
-        self.names[column as usize] = names.split('+').map(|n| n.trim().to_owned()).collect();
+        self.names[column as usize] = parts(names);
     }
 
-    /// For each canonical column, the places of its columns in a file with
-    /// this header; a column that lacks a part has none.
+    /// Where a file with this header has the canonical columns; a column that lacks a part has
+    /// no place.
     ///
     /// # Errors
     /// A sentence, where one of `required` is missing.
@@ -124,17 +206,16 @@ impl ColumnMap {
         &self,
         header: &[S],
         required: &[Column],
-    ) -> Result<[Vec<usize>; Column::ALL.len()], String> {
-        let place = |name: &String| {
-            header.iter().position(|h| h.as_ref().trim_matches('\u{feff}').trim() == name)
-        };
-        let places = Column::ALL.map(|column| {
-            let parts: Option<Vec<usize>> = self.names[column as usize].iter().map(place).collect();
+    ) -> Result<Places, String> {
+        let header: Vec<&str> = header.iter().map(|name| name.as_ref().trim()).collect();
+        let place = |name: &String| header.iter().position(|h| h == name);
+        let places_of = |names: &Vec<String>| -> Vec<usize> {
+            let parts: Option<Vec<usize>> = names.iter().map(place).collect();
             parts.unwrap_or_default()
-        });
+        };
+        let columns = self.names.each_ref().map(places_of);
         for &column in required {
-            if places[column as usize].is_empty() {
-                let header: Vec<&str> = header.iter().map(AsRef::as_ref).collect();
+            if columns[column as usize].is_empty() {
                 return Err(format!(
                     "no column {:?} for {}; the file has: {}. Name it with --map {}=COLUMN",
                     self.names[column as usize].join("+"),
@@ -144,52 +225,19 @@ impl ColumnMap {
                 ));
             }
         }
-        Ok(places)
-    }
-}
 
-/// A row's values by canonical column; empty where there is none. Reused from
-/// row to row.
-#[derive(Debug, Clone, Default)]
-pub struct Row {
-    /// Line of the file, from 1, or row of a Parquet file.
-    pub line: u64,
-    values: [String; Column::ALL.len()],
-}
-
-impl Row {
-    /// The value of a column, trimmed; none where it is empty.
-    pub fn get(&self, column: Column) -> Option<&str> {
-        Some(self.values[column as usize].trim()).filter(|v| !v.is_empty())
-    }
-
-    /// Sets the value of a column.
-    pub fn set(&mut self, column: Column, value: &str) {
-        let slot = &mut self.values[column as usize];
-        slot.clear();
-        slot.push_str(value);
-    }
-
-    /// Adds a part to a column that is joined from several.
-    pub fn join(&mut self, column: Column, part: &str) {
-        let slot = &mut self.values[column as usize];
-        if !slot.is_empty() && !part.is_empty() {
-            slot.push('/');
+        let mapped = self.attributes.iter().map(|(name, parts)| (name.clone(), places_of(parts)));
+        let mut attributes: Vec<(String, Vec<usize>)> =
+            mapped.filter(|(_, places)| !places.is_empty()).collect();
+        for (place, column) in header.iter().enumerate() {
+            let Some(name) = column.strip_prefix(ATTRIBUTES).filter(|name| !name.is_empty()) else {
+                continue;
+            };
+            if attributes.iter().all(|(known, _)| known != name) {
+                attributes.push((name.to_owned(), vec![place]));
+            }
         }
-        slot.push_str(part);
-    }
-
-    /// Empties every column.
-    pub fn clear(&mut self) {
-        self.values.iter_mut().for_each(String::clear);
-    }
-
-    /// The row as it was read, for the rejects file.
-    pub fn text(&self) -> String {
-        let filled = Column::ALL.iter().filter(|c| !self.values[**c as usize].is_empty());
-        let pairs: Vec<String> =
-            filled.map(|c| format!("{}={:?}", c.name(), self.values[*c as usize])).collect();
-        pairs.join(" ")
+        Ok(Places { columns, attributes })
     }
 }
 
@@ -200,11 +248,21 @@ mod tests {
     #[test]
     fn maps_rename_and_join() {
         let map: ColumnMap = "user_id=CustomerID, category=dept+aisle".parse().unwrap();
-        let header = ["\u{feff}CustomerID", "item_id", "dept", "aisle", "timestamp"];
+        let header = ["CustomerID ", "item_id", "dept", "aisle", "timestamp"];
         let places = map.resolve(&header, &[Column::UserId, Column::Timestamp]).unwrap();
-        assert_eq!(places[Column::UserId as usize], [0]);
-        assert_eq!(places[Column::Category as usize], [2, 3]);
-        assert!(places[Column::Brand as usize].is_empty());
+        assert_eq!(places.columns[Column::UserId as usize], [0]);
+        assert_eq!(places.columns[Column::Category as usize], [2, 3]);
+        assert!(places.columns[Column::Brand as usize].is_empty());
+        assert!(places.reads(3) && !places.reads(5));
+    }
+
+    #[test]
+    fn attributes_are_named_by_the_header_or_the_map() {
+        let map: ColumnMap = "attributes.colour=Color".parse().unwrap();
+        let header = ["item_id", "Color", "attributes.size", "attributes.colour", "Other"];
+        let places = map.resolve(&header, &[Column::ItemId]).unwrap();
+        let expected = [("colour".to_owned(), vec![1]), ("size".to_owned(), vec![2])];
+        assert_eq!(places.attributes, expected);
     }
 
     #[test]

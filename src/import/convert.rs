@@ -1,112 +1,210 @@
-//! A row becomes an event or an item, or is refused with a reason.
+//! A row becomes an event, an item or a user, or is refused with a reason.
 
-use super::{Column, Refusal, Row, timestamp};
+use super::event_names::Named;
+use super::fields::{Fields, breaks_a_limit};
+use super::{Column, Dialect, Refusal, Row};
 use crate::domain::quote::quoted;
-use crate::domain::{Event, EventKind, Item};
+use crate::domain::{
+    Event, EventKind, Item, ItemChange, ItemField, UserChange, Validity, Violation, limits,
+};
 
-/// An event from a row. Without an event column it is a purchase, whatever
-/// its quantity or price: quantities that say nothing (absent, 0) count as one.
-///
-/// # Errors
-/// Which column cannot be read, or breaks a limit.
-pub fn event(row: &Row, now_ms: i64) -> Result<Event, Refusal> {
-    let required = |column: Column| {
-        row.get(column).ok_or_else(|| Refusal::new(format!("{} is empty", column.name()), ""))
-    };
-    let time = required(Column::Timestamp)?;
-    let time_ms = timestamp::parse(time)
-        .ok_or_else(|| Refusal::new("timestamp cannot be read", quoted(time)))?;
-    let kind = match row.get(Column::Event) {
-        None => EventKind::Purchase,
-        Some(name) => EventKind::parse(name)
-            .ok_or_else(|| Refusal::new("event is of no known kind", quoted(name)))?,
-    };
-    let mut event = Event::new(kind, required(Column::UserId)?, required(Column::ItemId)?, time_ms);
-    let quantity = number(row, Column::Quantity)?.unwrap_or(1.0).abs();
-    event.quantity = if quantity == 0.0 { 1.0 } else { quantity };
-    event.price = number(row, Column::Price)?.filter(|price| *price >= 0.0);
-    event.rating = number(row, Column::Rating)?;
-    let text = |column| row.get(column).unwrap_or_default().to_owned();
-    event.basket_id = text(Column::BasketId);
-    event.session_id = text(Column::SessionId);
-    event.event_id = text(Column::EventId);
-    event
-        .validate(now_ms)
-        .map_err(|v| Refusal::new(format!("{} breaks a limit", v.field), v.message))?;
-    Ok(event)
+/// What a row came to, and what of it was dropped.
+#[derive(Debug)]
+pub struct Converted<T> {
+    /// What it came to.
+    pub value: T,
+    /// Optional fields that could not be read.
+    pub dropped: Vec<Refusal>,
 }
 
-/// An item from a row: its id and what the row says of it.
+/// An event, and what its row says of its item.
+#[derive(Debug)]
+pub struct EventRow<'a> {
+    /// The event.
+    pub event: Event,
+    /// The item's title, if the row gives one.
+    pub title: Option<&'a str>,
+    /// The item's category, the same.
+    pub category: Option<&'a str>,
+    /// The item's brand; empty where the row gives none.
+    pub brand: String,
+}
+
+/// Why a row comes to no event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoEvent {
+    /// It cannot be read.
+    Refused(Refusal),
+    /// Nothing is wrong with it, but it is to be left out: why.
+    Skipped(String),
+}
+
+impl From<Refusal> for NoEvent {
+    fn from(refusal: Refusal) -> Self {
+        NoEvent::Refused(refusal)
+    }
+}
+
+/// An event from a row. Without an event it is a purchase, or a refund where the quantity is
+/// negative. A quantity that says nothing (absent, 0) counts as one.
 ///
 /// # Errors
-/// Which column cannot be read, or breaks a limit.
-pub fn item(row: &Row) -> Result<(String, Item), Refusal> {
-    let id = row.get(Column::ItemId).ok_or_else(|| Refusal::new("item_id is empty", ""))?;
-    let limit = |v: crate::domain::Violation| {
-        Refusal::new(format!("{} breaks a limit", v.field), v.message)
+/// Which required column cannot be read, or breaks a limit; or that the event is left out.
+pub fn event<'a>(
+    row: &'a Row,
+    dialect: &'a Dialect,
+    now_ms: i64,
+) -> Result<Converted<EventRow<'a>>, NoEvent> {
+    let mut fields = Fields::new(row, dialect);
+    let time_ms = fields.required_time(Column::Timestamp)?;
+    let (user, item) = (fields.required(Column::UserId)?, fields.required(Column::ItemId)?);
+    let named = kind(row, dialect)?;
+
+    let most = limits::MAX_QUANTITY;
+    let quantity = fields.number(Column::Quantity, -most, most);
+    let kind = match (named, quantity) {
+        (Some(kind), _) => kind,
+        (None, Some(quantity)) if quantity < 0.0 => EventKind::Refund,
+        (None, _) => EventKind::Purchase,
     };
-    crate::domain::limits::new_id("item_id", id).map_err(limit)?;
-    let text = |column| row.get(column).unwrap_or_default().to_owned();
-    let available = match row.get(Column::Available).map(str::to_ascii_lowercase).as_deref() {
-        None | Some("true" | "1" | "yes" | "t" | "y") => true,
-        Some("false" | "0" | "no" | "f" | "n") => false,
-        Some(other) => return Err(Refusal::new("available is neither true nor false", other)),
+    let mut event = Event::new(kind, user, item, time_ms);
+    event.quantity = match quantity {
+        None => 1.0,
+        Some(quantity) if quantity > 0.0 || kind == EventKind::Refund && quantity < 0.0 => {
+            quantity.abs()
+        }
+        Some(quantity) => {
+            let reason = "quantity is 0, or below it without a refund";
+            fields.drop(Refusal::new(reason, limits::figure(quantity)));
+            1.0
+        }
     };
+    event.price = fields.number(Column::Price, 0.0, limits::MAX_PRICE);
+    event.rating = fields.number(Column::Rating, f64::MIN, f64::MAX);
+    event.basket_id = fields.id(Column::BasketId);
+    event.session_id = fields.id(Column::SessionId);
+    event.event_id = fields.id(Column::EventId);
+    event.channel = fields.id(Column::Channel);
+    event.recommendation_id = fields.id(Column::RecommendationId);
+    event.validate(now_ms).map_err(breaks_a_limit)?;
+
+    let title = fields.text_within(Column::Title, limits::MAX_TITLE_BYTES);
+    let category = fields.text(Column::Category);
+    let brand = fields.id(Column::Brand);
+    let value = EventRow { event, title, category, brand };
+    Ok(Converted { value, dropped: fields.into_dropped() })
+}
+
+/// The kind that a row names, if it names one.
+fn kind(row: &Row, dialect: &Dialect) -> Result<Option<EventKind>, NoEvent> {
+    let fields = Fields::new(row, dialect);
+    if row.get(Column::Event).is_none() && row.fault(Column::Event).is_none() {
+        return Ok(None);
+    }
+    let name = match fields.required(Column::Event) {
+        Ok(name) => name,
+        // A word for nothing.
+        Err(_) if row.fault(Column::Event).is_none() => return Ok(None),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    match dialect.events.named(name) {
+        Some(Named::Kind(kind)) => Ok(Some(kind)),
+        Some(Named::Skipped) => Err(NoEvent::Skipped(format!("event {}", quoted(name)))),
+        None => {
+            let refusal = Refusal::new("event is of no known kind", quoted(name));
+            Err(refusal.with_help("what it stands for: --event-map NAME=KIND").into())
+        }
+    }
+}
+
+/// An item from a row: its id, and what the row says of it. What it has no column for, or
+/// nothing that can be read, is left as it is.
+///
+/// # Errors
+/// That the id cannot be read, or breaks a limit.
+pub fn item(row: &Row, dialect: &Dialect) -> Result<Converted<(String, ItemChange)>, Refusal> {
+    let mut fields = Fields::new(row, dialect);
+    let id = fields.required(Column::ItemId)?;
+    limits::new_id("item_id", id).map_err(breaks_a_limit)?;
+
+    let available = fields.available();
     let item = Item {
-        title: text(Column::Title),
-        categories: row.get(Column::Category).map(str::to_owned).into_iter().collect(),
-        brand: text(Column::Brand),
-        price: number(row, Column::Price)?.filter(|price| *price >= 0.0),
-        available,
+        title: fields.text_within(Column::Title, limits::MAX_TITLE_BYTES).unwrap_or("").to_owned(),
+        categories: fields.words(Column::Category, limits::MAX_CATEGORIES),
+        brand: fields.id(Column::Brand),
+        price: fields.number(Column::Price, 0.0, limits::MAX_PRICE),
+        tags: fields.words(Column::Tags, limits::MAX_TAGS),
+        available: available.unwrap_or(true),
+        validity: validity(&mut fields),
         ..Item::default()
     };
-    item.validate().map_err(limit)?;
-    Ok((id.to_owned(), item))
+    let columns = [
+        (Column::Title, ItemField::Title, !item.title.is_empty()),
+        (Column::Category, ItemField::Categories, !item.categories.is_empty()),
+        (Column::Brand, ItemField::Brand, !item.brand.is_empty()),
+        (Column::Price, ItemField::Price, item.price.is_some()),
+        (Column::Tags, ItemField::Tags, !item.tags.is_empty()),
+        (Column::Available, ItemField::Available, available.is_some()),
+        (Column::ValidFrom, ItemField::ValidFrom, item.validity.from_ms.is_some()),
+        (Column::ValidUntil, ItemField::ValidUntil, item.validity.until_ms.is_some()),
+    ];
+    let mut said = ItemChange::of(item);
+    for (column, field, read) in columns {
+        // An empty cell says that there is nothing; one that cannot be read says nothing.
+        if read || row.has(column) && fields.is_empty(column) {
+            said.add(field);
+        }
+    }
+    for (name, value) in fields.attributes(item_attribute) {
+        said.add_attribute(&name);
+        said.item.attributes.extend(value.map(|value| (name, value)));
+    }
+    Ok(Converted { value: (id.to_owned(), said), dropped: fields.into_dropped() })
 }
 
-fn number(row: &Row, column: Column) -> Result<Option<f64>, Refusal> {
-    let Some(text) = row.get(column) else { return Ok(None) };
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(Some(number)),
-        _ => Err(Refusal::new(format!("{} is no number", column.name()), quoted(text))),
+/// From when and until when; of two that contradict each other neither.
+fn validity(fields: &mut Fields<'_>) -> Validity {
+    let from_ms = fields.moment(Column::ValidFrom);
+    let until_ms = fields.moment(Column::ValidUntil);
+    let validity = Validity { from_ms, until_ms };
+    match validity.validate() {
+        Ok(()) => validity,
+        Err(violation) => {
+            fields.drop(breaks_a_limit(violation));
+            Validity::default()
+        }
     }
+}
+
+/// A user from a row: their id, and what the row says of them; the rest is left as it is.
+///
+/// # Errors
+/// That the id or the consent cannot be read, or breaks a limit.
+pub fn user(row: &Row, dialect: &Dialect) -> Result<Converted<(String, UserChange)>, Refusal> {
+    let mut fields = Fields::new(row, dialect);
+    let id = fields.required(Column::UserId)?;
+    limits::new_id("user_id", id).map_err(breaks_a_limit)?;
+
+    // Nobody's objection is to be dropped.
+    let given = row.get(Column::Consent).is_some() || row.fault(Column::Consent).is_some();
+    let consent = fields.flag(Column::Consent);
+    if given && consent.is_none() {
+        let detail = row.get(Column::Consent).map(quoted).unwrap_or_default();
+        return Err(Refusal::new("consent is neither true nor false", detail));
+    }
+    let attributes = fields.attributes(user_attribute).into_iter().collect();
+    let change = UserChange { consent, attributes };
+    Ok(Converted { value: (id.to_owned(), change), dropped: fields.into_dropped() })
+}
+
+fn item_attribute(name: &str, value: &str) -> Result<(), Violation> {
+    let item = Item { attributes: [(name.to_owned(), value.to_owned())].into(), ..Item::default() };
+    item.validate()
+}
+
+fn user_attribute(name: &str, value: &str) -> Result<(), Violation> {
+    crate::domain::user::attributes(&[(name.to_owned(), value.to_owned())].into())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(values: &[(Column, &str)]) -> Row {
-        let mut row = Row::default();
-        let defaults =
-            [(Column::UserId, "u"), (Column::ItemId, "i"), (Column::Timestamp, "2020-01-01")];
-        defaults.iter().chain(values).for_each(|(column, value)| row.set(*column, value));
-        row
-    }
-
-    #[test]
-    fn a_row_without_an_event_column_is_a_purchase_whatever_its_quantity() {
-        let event =
-            event(&row(&[(Column::Quantity, "0"), (Column::Price, "-3")]), 1 << 60).unwrap();
-        assert_eq!((event.kind, event.quantity, event.price), (EventKind::Purchase, 1.0, None));
-    }
-
-    #[test]
-    fn refusals_name_the_column() {
-        let reason = |values: &[(Column, &str)]| event(&row(values), 1 << 60).unwrap_err().reason;
-        assert_eq!(reason(&[(Column::Timestamp, "soon")]), "timestamp cannot be read");
-        assert_eq!(reason(&[(Column::UserId, " ")]), "user_id is empty");
-        assert_eq!(reason(&[(Column::ItemId, &"x".repeat(300))]), "item_id breaks a limit");
-        assert_eq!(reason(&[(Column::Event, "dance")]), "event is of no known kind");
-        assert_eq!(reason(&[(Column::Quantity, "many")]), "quantity is no number");
-    }
-
-    #[test]
-    fn items_take_what_the_row_says() {
-        let values =
-            [(Column::Title, "Tea"), (Column::Category, "drinks/hot"), (Column::Available, "no")];
-        let (id, item) = item(&row(&values)).unwrap();
-        assert_eq!((id.as_str(), item.title.as_str(), item.available), ("i", "Tea", false));
-        assert_eq!(item.categories, ["drinks/hot"]);
-    }
-}
+mod tests;

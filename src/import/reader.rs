@@ -1,12 +1,13 @@
 //! Opens a file to import, whatever its format and compression.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Broken, Column, ColumnMap, ImportError, Refusal, Row, parquet, text};
+use super::json_lines::JsonLines;
+use super::{Broken, Column, Dialect, ImportError, Refusal, Row, csv, encoding, parquet};
 
 /// Reads a file row by row.
 pub trait Reader {
@@ -16,6 +17,11 @@ pub trait Reader {
     /// # Errors
     /// [`Broken`] where the rest of the file cannot be read at all.
     fn next(&mut self, row: &mut Row) -> Result<Option<Result<(), Refusal>>, Broken>;
+
+    /// The names of the file's columns; none where each row has its own.
+    fn header(&self) -> &[String] {
+        &[]
+    }
 }
 
 /// Opens a file by the ending of its name (`.csv`, `.tsv`, `.txt`, `.jsonl`,
@@ -26,7 +32,7 @@ pub trait Reader {
 /// Where it cannot be opened, or lacks one of the `required` columns.
 pub fn open(
     path: &Path,
-    map: &ColumnMap,
+    dialect: &Dialect,
     required: &[Column],
     consumed: Arc<AtomicU64>,
 ) -> Result<Box<dyn Reader>, ImportError> {
@@ -34,9 +40,10 @@ pub fn open(
     let file = File::open(path).map_err(|e| failed(e.to_string()))?;
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_ascii_lowercase();
     if name.ends_with(".parquet") {
-        return parquet::open(file, map, required, consumed).map_err(failed);
+        return parquet::open(file, dialect, required, consumed).map_err(failed);
     }
-    from_stream(&name, Box::new(Counted { inner: file, consumed }), map, required).map_err(failed)
+    from_stream(&name, Box::new(Counted { inner: file, consumed }), dialect, required)
+        .map_err(failed)
 }
 
 /// Reads a stream of text whose format and compression `name` tells by its ending.
@@ -46,7 +53,7 @@ pub fn open(
 pub fn from_stream(
     name: &str,
     input: Box<dyn Read>,
-    map: &ColumnMap,
+    dialect: &Dialect,
     required: &[Column],
 ) -> Result<Box<dyn Reader>, String> {
     let (input, plain): (Box<dyn Read>, &str) = if let Some(plain) = name.strip_suffix(".gz") {
@@ -56,10 +63,10 @@ pub fn from_stream(
     } else {
         (input, name)
     };
-    let input: Box<dyn BufRead> = Box::new(BufReader::with_capacity(1 << 18, input));
+    let text = encoding::decode(input, dialect.encoding).map_err(|e| e.to_string())?;
     match plain.rsplit_once('.').map_or("", |(_, ending)| ending) {
-        "csv" | "tsv" | "txt" => text::csv(input, map, required),
-        "jsonl" | "ndjson" => Ok(Box::new(text::JsonLines::new(input, map, required))),
+        "csv" | "tsv" | "txt" => csv::open(text, dialect, required),
+        "jsonl" | "ndjson" => Ok(Box::new(JsonLines::open(text, dialect, required)?)),
         other => Err(format!(
             "files ending in {other:?} cannot be read; csv, tsv, txt, jsonl, ndjson (each also .gz or \
              .zst) and parquet can"

@@ -18,6 +18,8 @@ pub struct Catalogue {
     unavailable: RoaringBitmap,
     /// Items whose names are lost.
     buried: RoaringBitmap,
+    /// Items that were deleted, until they are written again.
+    deleted: RoaringBitmap,
     validity: ByTime,
     facets: Facets,
 }
@@ -56,10 +58,8 @@ impl Catalogue {
         if slot >= self.items.len() {
             self.items.resize_with(slot + 1, || None);
         }
-        if let Some(old) = self.items[slot].take() {
-            self.facets.remove(idx, &old);
-            self.validity.remove(idx, old.validity);
-        }
+        self.forget(idx);
+        self.deleted.remove(idx);
         self.facets.add(idx, item);
         self.validity.add(idx, item.validity);
         if item.available {
@@ -68,6 +68,41 @@ impl Catalogue {
             self.unavailable.insert(idx);
         }
         self.items[slot] = Some(Box::new(item.clone()));
+    }
+
+    /// Takes an item out: nothing is known of it, and it is never offered, until it is written
+    /// again.
+    pub fn delete(&mut self, idx: ItemIdx) {
+        self.forget(idx);
+        self.unavailable.remove(idx);
+        self.deleted.insert(idx);
+    }
+
+    fn forget(&mut self, idx: ItemIdx) {
+        if let Some(old) = self.items.get_mut(idx as usize).and_then(Option::take) {
+            self.facets.remove(idx, &old);
+            self.validity.remove(idx, old.validity);
+        }
+    }
+
+    /// Whether an item was deleted, and not written since.
+    pub fn is_deleted(&self, idx: ItemIdx) -> bool {
+        self.deleted.contains(idx)
+    }
+
+    /// Number of deleted items.
+    pub fn deleted(&self) -> usize {
+        self.deleted.len() as usize
+    }
+
+    /// Whether it was ever said what an item is, or that it is none any more.
+    pub fn knows(&self, idx: ItemIdx) -> bool {
+        self.is_deleted(idx) || self.get(idx).is_some()
+    }
+
+    /// Whether an item may be offered at some time: it is neither sold out nor deleted.
+    pub fn may_be_offered(&self, idx: ItemIdx) -> bool {
+        !self.unavailable.contains(idx) && !self.is_deleted(idx)
     }
 
     /// An item without a name is never offered: a lost file of the log held it.
@@ -105,7 +140,7 @@ impl Catalogue {
             self.unavailable.iter().for_each(|idx| mask.forbid(idx));
             self.validity.invalid(now_ms).for_each(|idx| mask.forbid(idx));
         }
-        self.buried.iter().for_each(|idx| mask.forbid(idx));
+        self.buried.iter().chain(&self.deleted).for_each(|idx| mask.forbid(idx));
     }
 }
 

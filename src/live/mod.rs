@@ -126,6 +126,7 @@ impl Live {
                 self.catalogue.write().upsert(*idx, &item.clone().into());
             }
             Record::Item(idx, item) => self.catalogue.write().upsert(*idx, item),
+            Record::ItemDeleted(idx) => self.catalogue.write().delete(*idx),
             Record::User(idx, user) => self.profiles.write().upsert(*idx, user),
             Record::Erased(idx, _) => self.erase(*idx, offset),
             Record::Imported(digest) => drop(self.imported.write().insert(*digest)),

@@ -7,6 +7,10 @@ use crate::live::ItemMask;
 use crate::matrix::Csr;
 use crate::model::{Ranking, Snapshot, Source, Window};
 
+/// The least cosine of two embeddings that counts as likeness: below it two items have hardly a
+/// direction in common, and what the catalogue says of them says more.
+const LEAST_LIKENESS: f32 = 0.05;
+
 /// Items like `item`: those that the same shoppers buy, of which some may be `fresh`, taken
 /// with it since the model was trained; where they run out, its neighbours by embedding;
 /// then those alike in what the catalogue says; then popular items.
@@ -29,6 +33,7 @@ pub fn similar_items(
         let vector = parts.embeddings.vector(item);
         let Scratch { mask, walk, candidates, .. } = &mut *scratch;
         *candidates = sources::nearest(&parts.embeddings, vector, limit, shelf.items, mask, walk);
+        candidates.retain(|s| s.score >= LEAST_LIKENESS);
         take(&mut list, Source::Embedding, limit, scratch);
     }
     if list.len() < limit {
@@ -36,6 +41,25 @@ pub fn similar_items(
         take(&mut list, Source::Content, limit, scratch);
     }
     fill::fill(&mut list, limit, [&parts.popularity.trending], &mut scratch.mask);
+    list
+}
+
+/// Items alike to `item` in what the catalogue says; then the rest of the catalogue: all there is
+/// before the first snapshot. Empty where no item is alike.
+pub fn alike(
+    item: ItemIdx,
+    limit: usize,
+    shelf: &Shelf<'_>,
+    scratch: &mut Scratch,
+) -> Vec<Recommended> {
+    shelf.mask(&mut scratch.mask);
+    scratch.mask.forbid(item);
+    let mut list = Vec::new();
+    cold::alike(&[item], limit, shelf, scratch);
+    take(&mut list, Source::Content, limit, scratch);
+    if !list.is_empty() {
+        fill::fill(&mut list, limit, [], &mut scratch.mask);
+    }
     list
 }
 

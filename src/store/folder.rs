@@ -10,8 +10,9 @@ use super::{StoreError, files, mark, segment};
 
 /// Format of the data folder that this version writes; it reads those before, and marks
 /// them as its own: 1 knew no users beside their events, and no validity of items; 2 had no list
-/// of the log's files, no mark of what is on disk, and no checksums in its small files.
-pub const FORMAT: u32 = 3;
+/// of the log's files, no mark of what is on disk, and no checksums in its small files; 3 knew no
+/// deleted items.
+pub const FORMAT: u32 = 4;
 /// The first format in which the log's files are listed, and marked as far as they are on disk.
 const PROVEN: u32 = 3;
 /// What [`StoreFolder::hold_to_key`] notes of a store without a key.
@@ -213,10 +214,11 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         drop(StoreFolder::open(data.path(), "default").unwrap());
         let format = data.path().join("stores/default/FORMAT");
-        fs::write(&format, "4\n").unwrap();
+        let newer = format!("{}\n", FORMAT + 1);
+        fs::write(&format, &newer).unwrap();
         let refused = StoreFolder::open(data.path(), "default").unwrap_err();
         assert!(refused.to_string().contains("written by a newer version"), "{refused}");
-        assert_eq!(fs::read_to_string(&format).unwrap(), "4\n");
+        assert_eq!(fs::read_to_string(&format).unwrap(), newer);
         fs::write(&format, "").unwrap();
         let refused = StoreFolder::open(data.path(), "default").unwrap_err();
         assert!(refused.to_string().contains("FORMAT file holds \"\""), "{refused}");

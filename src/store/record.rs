@@ -30,6 +30,8 @@ pub enum Record<'a> {
     /// Told of a shopper who has been erased since. Holds the place, so that every other
     /// record keeps its offset.
     Gone,
+    /// An item was taken out of the catalogue.
+    ItemDeleted(ItemIdx),
 }
 
 /// The fields of an item before there was a validity.
@@ -67,7 +69,9 @@ impl Record<'_> {
         match self {
             Record::Event(event) => (Some(event.user), Some(event.item)),
             Record::User(user, _) | Record::Erased(user, _) => (Some(*user), None),
-            Record::Item(item, _) | Record::ItemBefore(item, _) => (None, Some(*item)),
+            Record::Item(item, _) | Record::ItemBefore(item, _) | Record::ItemDeleted(item) => {
+                (None, Some(*item))
+            }
             Record::Imported(_) | Record::Gone => (None, None),
         }
     }
@@ -242,6 +246,7 @@ mod tests {
         block.push(&Record::User(0, Cow::Owned(User::default())));
         block.push(&Record::Erased(0, 1_700_000_000_001));
         block.push(&Record::Gone);
+        block.push(&Record::ItemDeleted(0));
         block
     }
 
@@ -258,6 +263,7 @@ mod tests {
         assert_eq!(seen[4], "Record(42, Imported(7))");
         assert_eq!(seen[6], "Record(44, Erased(0, 1700000000001))");
         assert_eq!(seen[7], "Record(45, Gone)");
+        assert_eq!(seen[8], "Record(46, ItemDeleted(0))");
     }
 
     #[test]

@@ -2,7 +2,11 @@
 
 use std::io::Write;
 
-use crate::support::{self, Server, online_retail, purchases, run, trained};
+use qianmian::api::pb;
+use qianmian::api::pb::event_service_client::EventServiceClient;
+use qianmian::recommend::RepeatPolicy;
+
+use crate::support::{self, Process, Server, online_retail, purchases, run, trained};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_answers_from_a_folder_and_from_a_server() {
@@ -59,7 +63,7 @@ fn refused_lines_are_counted_and_kept_and_the_rest_goes_in() {
         b"{\"who\": \"u\", \"item_id\": \"i\", \"timestamp\": 1600000000}\n\
           {\"who\": \"u\", \"item_id\": \"i\", \"timestamp\": 1600000000}\n\
           {\"who\": \"u\", \"item_id\": \"i\", \"timestamp\": \"never\"}\n\
-          {\"who\": \"u\", \"item_id\": \"i\", \"timestamp\": 99999999999}\n",
+          {\"who\": \"u\", \"item_id\": \"i\", \"timestamp\": \"2199-01-01\"}\n",
     )
     .unwrap();
     gz.finish().unwrap();
@@ -144,4 +148,77 @@ async fn an_unknown_item_is_named() {
             .await
             .unwrap();
     assert!(!ok && error.contains("item \"nope\" is not known"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_closes_does_not_end_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path());
+    for _ in 0..3 {
+        server.hang_up();
+    }
+    let channel = server.channel().await;
+    let mut events = EventServiceClient::new(channel);
+    let event = pb::Event {
+        kind: pb::EventKind::Purchase.into(),
+        user_id: "u".into(),
+        item_id: "i".into(),
+        ..Default::default()
+    };
+    events.write_events(pb::WriteEventsRequest { events: vec![event] }).await.unwrap();
+    assert!(server.terminate(), "and SIGTERM still does, in order");
+}
+
+#[test]
+fn an_encrypted_address_is_refused_by_every_verb_and_never_sent_in_plain_text() {
+    for verb in [
+        &["recommend", "u"][..],
+        &["similar", "i"],
+        &["train"],
+        &["models"],
+        &["push", "Cargo.toml"],
+    ] {
+        let (ok, _, error) = run(&[verb, &["--server", "https://127.0.0.1:9"]].concat());
+        assert!(!ok && error.contains("https is not spoken"), "{verb:?}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_says_whether_what_was_bought_may_come_back_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = support::quiet();
+    options.recommend.repeat_policy = RepeatPolicy::Auto;
+    let server = Server::start(folder.path(), options).await;
+    server.engine.record(purchases(&[("u", "a", 1), ("u", "b", 2), ("v", "a", 1)])).await.unwrap();
+    trained(&server.engine).await;
+    let ask = |policy: pb::RepeatPolicy| pb::RecommendRequest {
+        user_id: "u".into(),
+        repeat_policy: policy.into(),
+        ..Default::default()
+    };
+    use pb::{RepeatPolicy as Policy, RepeatReason as Reason};
+    for (asked, policy, reason) in [
+        (Policy::Unspecified, Policy::ExcludePurchased, Reason::Default),
+        (Policy::Allow, Policy::Allow, Reason::Request),
+        (Policy::WhenDue, Policy::WhenDue, Reason::Request),
+    ] {
+        let answer = server.recommendations().recommend(ask(asked)).await.unwrap().into_inner();
+        assert_eq!((answer.repeat_policy(), answer.repeat_reason()), (policy, reason));
+    }
+    let address = server.address.clone();
+    let printed = tokio::task::spawn_blocking(move || {
+        let target = ["recommend", "u", "--server", &address];
+        [run(&target).1, run(&[&target[..], &["--repeat", "allow"]].concat()).1]
+    });
+    let [left_out, offered] = printed.await.unwrap();
+    assert!(left_out.contains("bought before are left out, until a tuning"), "{left_out}");
+    assert!(offered.contains("bought before are offered, as asked"), "{offered}");
+    server.stop().await;
+
+    let mut options = support::quiet();
+    options.recommend.repeat_policy = RepeatPolicy::WhenDue;
+    let server = Server::start(folder.path(), options).await;
+    let answer = server.recommendations().recommend(ask(Policy::Unspecified)).await.unwrap();
+    assert_eq!(answer.into_inner().repeat_reason(), Reason::Setting);
+    server.stop().await;
 }

@@ -41,6 +41,13 @@ def main(address: str) -> None:
         except grpc.RpcError as refused:
             assert refused.code() == grpc.StatusCode.INVALID_ARGUMENT, refused
             assert "limit: must be 1 to 500, was 1000" in refused.details(), refused
+            # What the details are made of is served too, so that grpcurl prints them.
+            status = GetMessageClass(pool.FindMessageTypeByName("google.rpc.Status"))
+            bad = GetMessageClass(pool.FindMessageTypeByName("google.rpc.BadRequest"))
+            trailers = dict(refused.trailing_metadata())
+            details = status.FromString(trailers["grpc-status-details-bin"]).details
+            packed = [any.value for any in details if any.type_url.endswith("google.rpc.BadRequest")]
+            assert bad.FromString(packed[0]).field_violations[0].field == "limit", details
         else:
             raise AssertionError("a limit of 1000 was taken")
 

@@ -388,6 +388,7 @@ fn folders_of_every_format_open() {
         ("format-2", ""),
         ("format-2-keyed", "a key of sixteen bytes"),
         ("format-3", ""),
+        ("format-4", ""),
     ] {
         let folder = tempfile::tempdir().unwrap();
         copied(&fixtures.join(name), folder.path());
@@ -400,6 +401,10 @@ fn folders_of_every_format_open() {
                 engine.item("item-3").unwrap().1.brand,
                 if key.is_empty() { "brand-0" } else { "" }
             );
+            if name == "format-4" {
+                assert!(engine.item("gone").is_err(), "it was deleted");
+                assert!(!engine.item("sold-out").unwrap().1.available);
+            }
             let request =
                 RecommendRequest { user_id: "user-3".into(), limit: 3, ..Default::default() };
             let list = engine.recommend(&request).unwrap().entries;
@@ -409,7 +414,7 @@ fn folders_of_every_format_open() {
             }
         }
         let format = fs::read_to_string(folder.path().join("stores/default/FORMAT")).unwrap();
-        assert_eq!(format, "3\n", "{name}");
+        assert_eq!(format, format!("{}\n", qianmian::store::folder::FORMAT), "{name}");
         formats += 1;
 
         let mut options = support::quiet();

@@ -258,7 +258,11 @@ async fn sessions_filters_and_exclusions() {
         item("lock", "ride/small", Unavailable),
         item("helmet", "ride", Available),
     ];
-    let written = server.catalog().upsert_items(pb::UpsertItemsRequest { items }).await.unwrap();
+    let written = server
+        .catalog()
+        .upsert_items(pb::UpsertItemsRequest { items, update_mask: None })
+        .await
+        .unwrap();
     assert_eq!(written.into_inner().upserted, 3);
     let ride = |include_unavailable| pb::RecommendRequest {
         filter: Some(pb::Filter {

@@ -6,6 +6,8 @@ fn evaluate(folder: &std::path::Path, more: &[&str]) -> serde_json::Value {
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let (json, plot) = (path("out.json"), path("out.svg"));
     let mut arguments = vec!["evaluate", "--json", &json, "--plot", &plot, "--no-tune"];
+    // The times of these logs count from 1.
+    arguments.extend(["--time-format", "unix"]);
     arguments.extend(more);
     let (ok, out, error) = run(&arguments);
     assert!(ok, "{error}");
@@ -89,6 +91,21 @@ fn next_items_of_sessions_by_hand() {
 }
 
 #[test]
+fn rows_that_cannot_be_read_are_named_and_a_length_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, test) = logs(folder.path());
+    let rows = std::fs::read_to_string(&test).unwrap() + "u0,b,never\nu0,,10\nu1,b,soon\n";
+    std::fs::write(&test, rows).unwrap();
+    let fixed = ["evaluate", "--train", &train, "--test", &test, "--no-tune"];
+    let (ok, out, error) =
+        run(&[&fixed[..], &["--time-format", "unix", "--k", "10,2,10"]].concat());
+    assert!(ok && out.matches("at 10").count() == 1, "{out}{error}");
+    assert!(out.find("at 2") < out.find("at 10"), "{out}");
+    assert!(error.contains("test.csv: 2 rows refused: timestamp cannot be read"), "{error}");
+    assert!(error.contains("test.csv: 1 rows refused: item_id is empty"), "{error}");
+}
+
+#[test]
 fn a_log_can_be_cut_and_bad_arguments_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let (train, test) = logs(folder.path());
@@ -97,9 +114,14 @@ fn a_log_can_be_cut_and_bad_arguments_are_named() {
     assert_eq!(report["lists"].as_u64(), Some(1), "u1's b; u2 is unknown");
     let (ok, _, error) = run(&["evaluate", "--train", &train]);
     assert!(!ok && error.contains("--test"), "{error}");
+    let unix = ["--time-format", "unix", "--methods", "magic"];
     let (ok, _, error) =
-        run(&["evaluate", "--train", &train, "--test", &test, "--methods", "magic"]);
+        run(&[&["evaluate", "--train", &train, "--test", &test][..], &unix].concat());
     assert!(!ok && error.contains("no method \"magic\"") && error.contains("blend"), "{error}");
+    for length in ["0", "501", "ten"] {
+        let (ok, _, error) = run(&["evaluate", "--train", &train, "--test", &test, "--k", length]);
+        assert!(!ok && error.contains("1 to 500"), "{error}");
+    }
 }
 
 #[test]

@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
-use qianmian::domain::User;
-use qianmian::engine::{Engine, STORE};
+use proptest::prelude::*;
+use qianmian::domain::{Event, EventKind, User, now_ms};
+use qianmian::engine::{Engine, STORE, Write};
+use qianmian::store::{Entry, Record};
 
 use crate::support::{self, Server, purchases, run, trained};
 
@@ -69,4 +71,90 @@ async fn what_is_exported_is_read_back() {
         engine.live().histories.of(user, |history| history.len())
     };
     assert_eq!((of("u0"), of("u29")), (3, 3));
+}
+
+/// Any event, as the protocol takes it.
+fn any_event() -> impl Strategy<Value = Event> {
+    let id = "[ -~茶é]{0,12}".prop_map(|id| id.trim().to_owned());
+    let words = (id.clone(), id.clone(), id.clone(), id);
+    let number = || prop_oneof![Just(None), (0.0..1e9f64).prop_map(Some), Just(Some(0.1 + 0.2))];
+    let facts = (0..8usize, 0..4_000_000_000_000i64, 1e-6..1e6f64, number(), number());
+    ("[a-z\",;\n]{1,8}", "[0-9]{1,20}", facts, words).prop_map(|(user, item, facts, words)| {
+        let (kind, time_ms, quantity, price, rating) = facts;
+        let (basket_id, session_id, channel, recommendation_id) = words;
+        let user = format!("u{}", user.replace('\n', " ").trim());
+        let time_ms = time_ms.min(now_ms());
+        Event {
+            quantity,
+            price,
+            rating,
+            basket_id,
+            session_id,
+            channel,
+            recommendation_id,
+            ..Event::new(EventKind::ALL[kind], &user, &item, time_ms)
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// What is exported and imported again is the same log, to the last field.
+    #[test]
+    fn export_and_import_are_a_round_trip(
+        events in prop::collection::vec(any_event(), 1..40),
+        name in prop_oneof![Just("log.csv"), Just("log.parquet")],
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut events = events;
+        // Every other event has an id of its own, by which a retry is known.
+        for (at, event) in events.iter_mut().enumerate().step_by(2) {
+            event.event_id = format!("e{at}");
+        }
+        let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+        let engine = Engine::open(&first, support::quiet()).unwrap();
+        engine.submit_blocking(Write::Events(events)).unwrap().wait().unwrap();
+        drop(engine);
+
+        let [out, again] = ["out", "again"].map(|part| folder.path().join(format!("{part}-{name}")));
+        verb(&["log"], &out, first.to_str().unwrap());
+        let arguments = ["import", out.to_str().unwrap(), "--data", second.to_str().unwrap()];
+        let (ok, report, error) = run(&arguments);
+        prop_assert!(ok && !report.contains("dropped") && !report.contains("refused"), "{report}{error}");
+        verb(&["log"], &again, second.to_str().unwrap());
+        if name.ends_with("csv") {
+            let read = |path| std::fs::read_to_string(path).unwrap();
+            prop_assert_eq!(read(&out), read(&again));
+        }
+        let log = |data: &Path| {
+            let engine = Engine::open(data, support::quiet()).unwrap();
+            let mut events = Vec::new();
+            engine
+                .replay(&mut |entry| {
+                    if let Entry::Record(_, Record::Event(event)) = entry {
+                        events.push(format!("{event:?}"));
+                    }
+                })
+                .unwrap();
+            events
+        };
+        prop_assert_eq!(log(&first), log(&second));
+        // Into the store that it came from it adds nothing.
+        let arguments = ["import", out.to_str().unwrap(), "--data", first.to_str().unwrap()];
+        let (ok, report, _) = run(&arguments);
+        let taken = report.lines().find(|line| line.contains("events taken")).unwrap();
+        prop_assert!(ok && taken.split_whitespace().last() == Some("0"), "{report}");
+    }
+}
+
+#[test]
+fn a_name_that_is_no_table_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    drop(Engine::open(&data, support::quiet()).unwrap());
+    let path = folder.path().join("log.xlsx");
+    let arguments = ["export", "log", path.to_str().unwrap(), "--data", data.to_str().unwrap()];
+    let (ok, _, error) = run(&arguments);
+    assert!(!ok && error.contains(".parquet or .csv") && !path.exists(), "{error}");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use qianmian::domain::{Event, EventKind, Item, Validity};
+use qianmian::domain::{Event, EventKind, Item, ItemChange, Validity};
 use qianmian::engine::{Answer, Engine, RecommendRequest, Write};
 use qianmian::live::{Condition, Filter};
 use qianmian::model::{Source, Window};
@@ -103,7 +103,8 @@ impl Store {
     fn open(&self, folder: &std::path::Path) -> Engine {
         let engine = Engine::open(folder, support::quiet()).unwrap();
         let described = self.items.iter().enumerate();
-        let described = described.filter_map(|(i, item)| Some((name(i), item.clone()?)));
+        let described =
+            described.filter_map(|(i, item)| Some((name(i), ItemChange::whole(item.clone()?))));
         write(&engine, Write::Items(described.collect()));
         // Every item is heard of, if only because somebody looked at it.
         let seen = (0..self.items.len()).map(|i| (USERS, i, EventKind::View));
@@ -213,7 +214,7 @@ proptest! {
             // A change holds from its acknowledgement on.
             let (at, item) = changed;
             let at = at.index(store.items.len());
-            write(&engine, Write::Items(vec![(name(at), item.clone())]));
+            write(&engine, Write::Items(vec![(name(at), ItemChange::whole(item.clone()))]));
             let mut changed = store.clone();
             changed.items[at] = Some(item);
             filters.iter().try_for_each(|filter| ask(&changed, &engine, filter, limit))?;

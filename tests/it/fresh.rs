@@ -1,6 +1,6 @@
 //! What nobody was trained on: new items, new shoppers, and what happened a moment ago.
 
-use qianmian::domain::{Event, EventKind, Item, User, now_ms};
+use qianmian::domain::{Event, EventKind, Item, ItemChange, User, now_ms};
 use qianmian::engine::{Answer, Engine, RecommendRequest, Write};
 use qianmian::live::Filter;
 use qianmian::model::Source;
@@ -64,10 +64,10 @@ fn a_new_item_has_neighbours_with_its_first_buyers() {
     assert!(together.entries.iter().all(|entry| entry.2 == Source::Fresh), "{together:?}");
     // Taken off the shelf, it is gone; and the next training takes it all over.
     let gone = Item { available: false, ..Item::default() };
-    write(&engine, Write::Items(vec![("new".into(), gone)]));
+    write(&engine, Write::Items(vec![("new".into(), ItemChange::whole(gone))]));
     assert_eq!(place(&engine.recommend(&ask("u10")).unwrap(), "new"), None);
     assert_eq!(place(&alike("old0"), "new"), None);
-    write(&engine, Write::Items(vec![("new".into(), Item::default())]));
+    write(&engine, Write::Items(vec![("new".into(), ItemChange::whole(Item::default()))]));
     engine.trainer().train_blocking(true).unwrap();
     assert_eq!(place(&alike("old0"), "new").unwrap().1, Source::ItemCf);
 }
@@ -91,7 +91,7 @@ fn items_that_nobody_took_are_known_by_the_catalogue() {
     let folder = tempfile::tempdir().unwrap();
     let engine = trained(&folder);
     let described = [("old3", "A"), ("old4", "B"), ("unseen", "A")];
-    let items = described.map(|(id, brand)| (id.to_owned(), lamp(brand)));
+    let items = described.map(|(id, brand)| (id.to_owned(), ItemChange::whole(lamp(brand))));
     write(&engine, Write::Items(items.to_vec()));
     let alike = engine.similar_items("unseen", &Filter::default(), 4).unwrap();
     assert_eq!(place(&alike, "old3"), Some((0, Source::Content)));

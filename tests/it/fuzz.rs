@@ -21,7 +21,7 @@ use qianmian::api::recommendation::RecommendationApi;
 use qianmian::api::user::UserApi;
 use qianmian::domain::{hex, now_ms};
 use qianmian::engine::{Engine, PushRequest, RecommendRequest, Write};
-use qianmian::import::{Column, ColumnMap, Row, convert, reader};
+use qianmian::import::{Column, Dialect, Row, convert, reader};
 use qianmian::model::{Role, Source, disk, tensors};
 use qianmian::store::{frame, record, replay};
 use rand::rngs::StdRng;
@@ -84,22 +84,26 @@ fn each(seeds: &[Vec<u8>], rounds: usize, mut target: impl FnMut(&[u8])) {
 }
 
 fn rows(name: &str, bytes: &[u8]) {
-    let map = ColumnMap::default();
+    let dialect = Dialect::default();
     let required = [Column::UserId, Column::ItemId, Column::Timestamp];
     let input = Box::new(std::io::Cursor::new(bytes.to_vec()));
-    let Ok(mut rows) = reader::from_stream(name, input, &map, &required) else { return };
+    let Ok(mut rows) = reader::from_stream(name, input, &dialect, &required) else { return };
     read(rows.as_mut());
 }
 
 fn read(rows: &mut dyn reader::Reader) {
     let (mut row, now_ms) = (Row::default(), now_ms());
+    let dialect = Dialect::default();
     while let Ok(Some(read)) = rows.next(&mut row) {
         if read.is_ok() {
-            if let Ok(event) = convert::event(&row, now_ms) {
-                event.validate(now_ms).unwrap();
+            if let Ok(event) = convert::event(&row, &dialect, now_ms) {
+                event.value.event.validate(now_ms).unwrap();
             }
-            if let Ok((_, item)) = convert::item(&row) {
-                item.validate().unwrap();
+            if let Ok(item) = convert::item(&row, &dialect) {
+                item.value.1.applied(None).validate().unwrap();
+            }
+            if let Ok(user) = convert::user(&row, &dialect) {
+                user.value.1.applied(None).validate().unwrap();
             }
         }
     }
@@ -133,7 +137,7 @@ fn imports(rounds: usize) {
     each(&[std::fs::read(&path).unwrap(), found], rounds / 3, |bytes| {
         std::fs::write(&path, bytes).unwrap();
         let required = [Column::UserId, Column::ItemId, Column::Timestamp];
-        let rows = reader::open(&path, &ColumnMap::default(), &required, Arc::default());
+        let rows = reader::open(&path, &Dialect::default(), &required, Arc::default());
         if let Ok(mut rows) = rows {
             read(rows.as_mut());
         }
@@ -276,7 +280,7 @@ fn requests(rounds: usize) {
         items,
         upsert_items,
         pb::UpsertItemsRequest,
-        pb::UpsertItemsRequest { items: vec![item] }
+        pb::UpsertItemsRequest { items: vec![item], update_mask: None }
     );
     target!(
         users,

@@ -1,6 +1,7 @@
 //! Everything that needs the whole: a real server on a real socket, real files,
 //! real clients.
 
+mod catalog;
 mod cli;
 mod clock;
 mod config;
@@ -11,6 +12,7 @@ mod e2e;
 mod evaluate;
 mod export;
 mod faults;
+mod files;
 mod filters;
 mod fresh;
 mod fuzz;

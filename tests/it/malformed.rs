@@ -187,7 +187,7 @@ async fn catalogue_and_models() {
     let before = server.engine.live().offset();
     let mut client = server.catalog();
     let good = pb::Item { item_id: "a".into(), ..Default::default() };
-    let upsert = |items: Vec<pb::Item>| pb::UpsertItemsRequest { items };
+    let upsert = |items: Vec<pb::Item>| pb::UpsertItemsRequest { items, update_mask: None };
     refused(client.upsert_items(upsert(vec![])).await, "items", "has 0");
     let twice = upsert(vec![good.clone(), good.clone()]);
     refused(client.upsert_items(twice).await, "items[1].item_id", "repeats \"a\"");

@@ -55,7 +55,7 @@ async fn soak() {
     let channel = server.channel().await;
     let mut catalogue = CatalogServiceClient::new(channel.clone());
     let named = |item| pb::Item { item_id: format!("i{item}"), ..Default::default() };
-    let all = pb::UpsertItemsRequest { items: (0..ITEMS).map(named).collect() };
+    let all = pb::UpsertItemsRequest { items: (0..ITEMS).map(named).collect(), update_mask: None };
     catalogue.upsert_items(all).await.unwrap();
     let mut events = EventServiceClient::new(channel.clone());
     for number in 0..200 {
@@ -108,7 +108,10 @@ async fn soak() {
                 availability: if change % 9 == 0 { 2 } else { 1 },
                 ..Default::default()
             };
-            catalogue.upsert_items(pb::UpsertItemsRequest { items: vec![item] }).await.unwrap();
+            catalogue
+                .upsert_items(pb::UpsertItemsRequest { items: vec![item], update_mask: None })
+                .await
+                .unwrap();
             tokio::time::sleep(PAUSE).await;
             if !goes_on() {
                 break;

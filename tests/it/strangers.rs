@@ -127,7 +127,7 @@ async fn entries_without_content_are_counted_before_they_are_built() {
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(refused.message().contains("events: must have 1 to 10000 entries, has more"));
     let item = pb::Item { tags: vec![String::new(); 5_000_000], ..Default::default() };
-    let items = pb::UpsertItemsRequest { items: vec![item] };
+    let items = pb::UpsertItemsRequest { items: vec![item], update_mask: None };
     let refused = CatalogServiceClient::new(channel.clone()).upsert_items(items).await.unwrap_err();
     assert!(refused.message().contains("items[0].tags"), "{refused:?}");
     assert!(server.memory_mib() < before + 200, "{} after {before} MiB", server.memory_mib());
@@ -243,7 +243,10 @@ async fn unread_answers_take_a_share_of_memory_and_end() {
             attributes: (0..60).map(|a| (format!("a{a}"), "v".repeat(4_000))).collect(),
             ..Default::default()
         };
-        catalog.upsert_items(pb::UpsertItemsRequest { items: vec![item] }).await.unwrap();
+        catalog
+            .upsert_items(pb::UpsertItemsRequest { items: vec![item], update_mask: None })
+            .await
+            .unwrap();
     }
     let before = server.memory_mib();
     // A window of nothing: the answers' headers come, and no byte of them.
@@ -344,7 +347,7 @@ async fn answers_fit_into_what_every_client_takes() {
     };
     for n in 0..30 {
         let items = vec![large(n)];
-        catalog.upsert_items(pb::UpsertItemsRequest { items }).await.unwrap();
+        catalog.upsert_items(pb::UpsertItemsRequest { items, update_mask: None }).await.unwrap();
     }
     let (mut listed, mut page_token, mut pages) = (0, String::new(), 0);
     loop {
@@ -408,7 +411,8 @@ async fn a_full_store_says_so_and_goes_on_with_what_it_has() {
 
     let item = |id: &str| pb::Item { item_id: id.into(), ..Default::default() };
     let mut catalog = CatalogServiceClient::new(channel.clone());
-    let three = pb::UpsertItemsRequest { items: ["x", "p", "q"].map(item).to_vec() };
+    let three =
+        pb::UpsertItemsRequest { items: ["x", "p", "q"].map(item).to_vec(), update_mask: None };
     let full = catalog.upsert_items(three).await.unwrap_err();
     assert!(full.message().contains("limits.max_items"), "{full:?}");
     is_served(&channel).await;

@@ -205,6 +205,12 @@ impl Process {
         10 * (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap())
     }
 
+    /// `kill -HUP`, as a terminal that closes does.
+    pub fn hang_up(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    }
+
     /// `kill`, which it may answer by ending in order; whether it did.
     pub fn terminate(mut self) -> bool {
         let id = self.child.id().to_string();

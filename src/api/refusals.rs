@@ -1,0 +1,92 @@
+//! Counts requests that are refused for want of room or of time, and says so in the log: an operator
+//! must learn of them though the server is well otherwise.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Response;
+use parking_lot::Mutex;
+use tonic::{Code, Status};
+
+/// How often it is said, at most.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+/// Reasons that are told apart between two lines of the log.
+const REASONS: usize = 20;
+/// The reason of those beyond.
+const OTHERS: &str = "for other reasons";
+
+/// Requests refused since they were last reported, by reason.
+#[derive(Debug, Clone, Default)]
+pub struct Refusals(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl Refusals {
+    /// Counts an answer, if it is a refusal by RESOURCE_EXHAUSTED or DEADLINE_EXCEEDED.
+    pub fn note<B>(&self, answer: &Response<B>) {
+        let status = Status::from_header_map(answer.headers());
+        let refused = status.filter(|status| {
+            matches!(status.code(), Code::ResourceExhausted | Code::DeadlineExceeded)
+        });
+        if let Some(status) = refused {
+            self.count(status.message());
+        }
+    }
+
+    fn count(&self, reason: &str) {
+        // Figures differ from one refusal to the next, and make no reason of their own.
+        let reason: String = reason.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let mut counts = self.0.lock();
+        let known = counts.len() < REASONS || counts.contains_key(&reason);
+        *counts.entry(if known { reason } else { OTHERS.to_owned() }).or_default() += 1;
+    }
+
+    fn take(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut *self.0.lock())
+    }
+
+    /// Reports what was refused as soon as it is, and then once in a while, for as long as it is
+    /// polled.
+    pub async fn report(self) {
+        /// How soon a first refusal is reported.
+        const SOON: Duration = Duration::from_secs(1);
+
+        loop {
+            tokio::time::sleep(SOON).await;
+            let refused = self.take();
+            if refused.is_empty() {
+                continue;
+            }
+            for (reason, count) in refused {
+                tracing::warn!(count, reason, "requests were refused");
+            }
+            tokio::time::sleep(SAY_EVERY - SOON).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_counted_by_reason_and_other_answers_are_not() {
+        let refusals = Refusals::default();
+        let answered = |status: Status| refusals.note(&status.into_http::<()>());
+        answered(Status::resource_exhausted("7 requests are at work already"));
+        answered(Status::resource_exhausted("8 requests are at work already"));
+        answered(Status::deadline_exceeded("the deadline passed in the queue"));
+        answered(Status::invalid_argument("no"));
+        refusals.note(&Response::new(()));
+        let counted: Vec<(String, u64)> = refusals.take().into_iter().collect();
+        let expected = [
+            (" requests are at work already".to_owned(), 2),
+            ("the deadline passed in the queue".to_owned(), 1),
+        ];
+        assert_eq!(counted, expected);
+        assert!(refusals.take().is_empty());
+
+        (0..100u8).for_each(|n| refusals.count(&format!("{}", n as char)));
+        let counted = refusals.take();
+        assert_eq!((counted.len(), counted.values().sum::<u64>()), (REASONS + 1, 100));
+    }
+}

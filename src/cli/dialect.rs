@@ -1,0 +1,69 @@
+//! The options that say how a file is to be read, for every verb that reads one.
+
+use clap::Args;
+
+use super::Failure;
+use crate::import::encoding::Encoding;
+use crate::import::event_names::EventNames;
+use crate::import::time_format::TimeFormat;
+use crate::import::{ColumnMap, Dialect, Plan, Preset};
+
+/// How files are to be read.
+#[derive(Debug, Args)]
+pub struct DialectArgs {
+    /// Names of columns, where they differ: user_id=CustomerID,item_id=StockCode; "a+b" joins two
+    /// with "/"; attributes.NAME=COLUMN takes an attribute
+    #[arg(long, value_name = "COLUMN=NAME,…", value_parser = str::parse::<ColumnMap>)]
+    map: Option<ColumnMap>,
+    /// Mapping and cleaning for a known log: online-retail
+    #[arg(long, value_name = "NAME", value_parser = Preset::named, conflicts_with = "map")]
+    preset: Option<Preset>,
+    /// Items of which no row is taken, such as postage and fees
+    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    exclude_items: Vec<String>,
+    /// Encoding of text [default: UTF-8, or UTF-16 where the file begins with its mark]
+    #[arg(long, value_name = "NAME", value_parser = str::parse::<Encoding>)]
+    encoding: Option<Encoding>,
+    /// How times are written: auto, day-first, month-first, unix, unix-ms, unix-us, unix-ns,
+    /// excel, or a pattern such as "%d.%m.%Y %H:%M" [default: auto]
+    #[arg(long, value_name = "FORMAT", value_parser = str::parse::<TimeFormat>)]
+    time_format: Option<TimeFormat>,
+    /// Zone of times that name none, e.g. Asia/Shanghai [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
+    /// What events are called: view_item=view,remove_from_cart=skip, or the names of a system:
+    /// ga4, shopify, taobao, youzan
+    #[arg(long, value_name = "NAME=KIND,…", value_parser = str::parse::<EventNames>)]
+    event_map: Option<EventNames>,
+    /// Numbers have a decimal comma: 1.234,50
+    #[arg(long)]
+    decimal_comma: bool,
+    /// Words that stand for an empty cell, in every column: NULL,0
+    #[arg(long, value_name = "WORD,…", value_delimiter = ',')]
+    absent: Vec<String>,
+}
+
+impl DialectArgs {
+    /// How a log is read.
+    ///
+    /// # Errors
+    /// Where the time zone is not known.
+    pub fn plan(&self) -> Result<Plan, Failure> {
+        let mut times = self.time_format.clone().unwrap_or_default();
+        if let Some(zone) = &self.time_zone {
+            times = times.in_zone(zone)?;
+        }
+        let plan = self.preset.map(Plan::preset).unwrap_or_default();
+        let columns = self.map.clone().unwrap_or(plan.dialect.columns);
+        let dialect = Dialect {
+            columns,
+            encoding: self.encoding,
+            times,
+            events: self.event_map.clone().unwrap_or_default(),
+            decimal_comma: self.decimal_comma,
+            absent: self.absent.clone(),
+        };
+        let excluded_items = self.exclude_items.iter().cloned().collect();
+        Ok(Plan { dialect, preset: plan.preset, excluded_items })
+    }
+}

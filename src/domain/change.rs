@@ -1,0 +1,220 @@
+//! What is said anew of an item or a user, the rest of which stays as it is.
+
+use std::borrow::Cow;
+
+use super::{Item, User};
+
+/// A field of an item, by the name it has in the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ItemField {
+    /// What shoppers read.
+    Title,
+    /// Its categories, all of them.
+    Categories,
+    /// Its brand.
+    Brand,
+    /// Its price.
+    Price,
+    /// Its tags, all of them.
+    Tags,
+    /// Whether it can be bought.
+    Available,
+    /// Its attributes, all of them.
+    Attributes,
+    /// From when on it can be bought.
+    ValidFrom,
+    /// Until when it can be bought.
+    ValidUntil,
+}
+
+impl ItemField {
+    /// Every field.
+    pub const ALL: [ItemField; 9] = [
+        ItemField::Title,
+        ItemField::Categories,
+        ItemField::Brand,
+        ItemField::Price,
+        ItemField::Tags,
+        ItemField::Available,
+        ItemField::Attributes,
+        ItemField::ValidFrom,
+        ItemField::ValidUntil,
+    ];
+
+    /// Its name in the protocol.
+    pub fn name(self) -> &'static str {
+        match self {
+            ItemField::Title => "title",
+            ItemField::Categories => "categories",
+            ItemField::Brand => "brand",
+            ItemField::Price => "price",
+            ItemField::Tags => "tags",
+            ItemField::Available => "availability",
+            ItemField::Attributes => "attributes",
+            ItemField::ValidFrom => "valid_from",
+            ItemField::ValidUntil => "valid_until",
+        }
+    }
+}
+
+/// What is said anew of an item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ItemChange {
+    /// Holds what is said; the rest of it counts for nothing.
+    pub item: Item,
+    /// One bit a field that is said.
+    fields: u16,
+    /// Attributes that are said one by one.
+    attributes: Vec<String>,
+}
+
+impl ItemChange {
+    /// All of an item is said.
+    pub fn whole(item: Item) -> Self {
+        Self { item, fields: (1 << ItemField::ALL.len()) - 1, attributes: Vec::new() }
+    }
+
+    /// Nothing is said yet of what `item` has.
+    pub fn of(item: Item) -> Self {
+        Self { item, fields: 0, attributes: Vec::new() }
+    }
+
+    /// Whether it can be bought, and nothing else.
+    pub fn availability(available: bool) -> Self {
+        let mut change = Self::of(Item { available, ..Item::default() });
+        change.add(ItemField::Available);
+        change
+    }
+
+    /// Says a field, as `item` has it.
+    pub fn add(&mut self, field: ItemField) {
+        self.fields |= 1 << (field as u16);
+    }
+
+    /// Says one attribute, as `item` has it or has not.
+    pub fn add_attribute(&mut self, name: &str) {
+        self.attributes.push(name.to_owned());
+    }
+
+    /// Whether a field is said.
+    pub fn says(&self, field: ItemField) -> bool {
+        self.fields >> (field as u16) & 1 == 1
+    }
+
+    /// The item after the change; one of which nothing was known before is available, and all
+    /// else of it is empty.
+    pub fn applied(&self, before: Option<&Item>) -> Cow<'_, Item> {
+        if ItemField::ALL.into_iter().all(|field| self.says(field)) {
+            return Cow::Borrowed(&self.item);
+        }
+        let mut item = before.cloned().unwrap_or_default();
+        for field in ItemField::ALL.into_iter().filter(|&field| self.says(field)) {
+            let said = &self.item;
+            match field {
+                ItemField::Title => item.title.clone_from(&said.title),
+                ItemField::Categories => item.categories.clone_from(&said.categories),
+                ItemField::Brand => item.brand.clone_from(&said.brand),
+                ItemField::Price => item.price = said.price,
+                ItemField::Tags => item.tags.clone_from(&said.tags),
+                ItemField::Available => item.available = said.available,
+                ItemField::Attributes => item.attributes.clone_from(&said.attributes),
+                ItemField::ValidFrom => item.validity.from_ms = said.validity.from_ms,
+                ItemField::ValidUntil => item.validity.until_ms = said.validity.until_ms,
+            }
+        }
+        for name in &self.attributes {
+            match self.item.attributes.get(name) {
+                Some(value) => item.attributes.insert(name.clone(), value.clone()),
+                None => item.attributes.remove(name),
+            };
+        }
+        Cow::Owned(item)
+    }
+
+    /// About what it takes in memory.
+    pub fn bytes(&self) -> usize {
+        self.item.bytes() + self.attributes.iter().map(|name| name.len() + 24).sum::<usize>()
+    }
+}
+
+/// What is said anew of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserChange {
+    /// Whether their behaviour may be used, where that is said.
+    pub consent: Option<bool>,
+    /// Attributes; without a value: it has none any more.
+    pub attributes: Vec<(String, Option<String>)>,
+}
+
+impl UserChange {
+    /// The user after the change.
+    pub fn applied(self, before: Option<&User>) -> User {
+        let mut user = before.cloned().unwrap_or_default();
+        user.consent = self.consent.unwrap_or(user.consent);
+        for (name, value) in self.attributes {
+            match value {
+                Some(value) => user.attributes.insert(name, value),
+                None => user.attributes.remove(&name),
+            };
+        }
+        user
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Validity;
+
+    fn lamp() -> Item {
+        Item {
+            title: "Lamp".into(),
+            categories: vec!["home".into()],
+            brand: "Lux".into(),
+            price: Some(9.0),
+            tags: vec!["new".into()],
+            available: true,
+            attributes: [("colour".into(), "red".into()), ("size".into(), "m".into())].into(),
+            validity: Validity { from_ms: Some(1), until_ms: Some(9) },
+        }
+    }
+
+    #[test]
+    fn a_change_says_its_fields_and_leaves_the_rest() {
+        let sold_out = ItemChange::availability(false).applied(Some(&lamp())).into_owned();
+        assert_eq!(sold_out, Item { available: false, ..lamp() });
+
+        for field in ItemField::ALL {
+            let mut change = ItemChange::of(Item { available: false, ..Item::default() });
+            change.add(field);
+            let changed = change.applied(Some(&lamp())).into_owned();
+            assert_ne!(changed, lamp(), "{}", field.name());
+            assert_eq!(changed.title.is_empty(), field == ItemField::Title);
+            assert_eq!(changed.price.is_none(), field == ItemField::Price);
+        }
+        let whole = ItemChange::whole(Item::default());
+        assert_eq!(whole.applied(Some(&lamp())).into_owned(), Item::default());
+        assert_eq!(ItemChange::of(Item::default()).applied(Some(&lamp())).into_owned(), lamp());
+        assert!(!ItemChange::availability(false).applied(None).available);
+    }
+
+    #[test]
+    fn attributes_change_one_by_one() {
+        let mut change = ItemChange::of(Item::default());
+        change.item.attributes.insert("colour".into(), "blue".into());
+        change.add_attribute("colour");
+        change.add_attribute("size");
+        let changed = change.applied(Some(&lamp())).into_owned();
+        assert_eq!(changed.attributes, [("colour".into(), "blue".into())].into());
+
+        let before = User { attributes: [("a".into(), "1".into())].into(), consent: false };
+        let attributes = vec![("a".into(), None), ("b".into(), Some("2".into()))];
+        let after = UserChange { consent: None, attributes }.applied(Some(&before));
+        assert_eq!(after, User { attributes: [("b".into(), "2".into())].into(), consent: false });
+        assert!(
+            UserChange { consent: Some(true), ..UserChange::default() }
+                .applied(Some(&before))
+                .consent
+        );
+    }
+}

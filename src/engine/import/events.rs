@@ -1,0 +1,213 @@
+//! Logs: events in chunks, each written with a digest.
+//!
+//! Importing a file again adds nothing. A row's identity is its content and its
+//! occurrence number in the file, so that two true purchases alike in every
+//! field survive, and a file that has grown adds only what is new. A chunk
+//! whose digest is known is skipped unread; otherwise, where the store held
+//! events before this file, its rows are counted against those.
+
+use std::collections::HashMap;
+
+use ahash::AHashMap;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::described::Described;
+use super::{CHUNK, OnRefusal, Report};
+use crate::domain::{Event, ItemChange, Offset, Result, now_ms};
+use crate::engine::{Engine, Pending, Write};
+use crate::import::convert::NoEvent;
+use crate::import::{Column, Plan, Reader, Refusal, Row, identity, notice};
+use crate::store::{Entry, Record};
+
+/// How often each row came, by the hash of its content.
+type Counts = AHashMap<u64, u32>;
+
+pub(super) struct EventImport<'a> {
+    engine: &'a Engine,
+    plan: &'a Plan,
+    report: &'a mut Report,
+    /// Where the log ended before this file.
+    before: Offset,
+    /// How often each row stood in the log before this file; counted when first needed.
+    stored: Option<Counts>,
+    /// How often each row came in this file so far.
+    seen: Counts,
+    chunk: Vec<(Event, u64, u32)>,
+    /// The chunk before, on its way to the disk while this one is read.
+    pending: Option<Pending>,
+    described: Described,
+}
+
+impl<'a> EventImport<'a> {
+    pub(super) fn new(engine: &'a Engine, plan: &'a Plan, report: &'a mut Report) -> Self {
+        let before = engine.live().offset();
+        let (stored, seen, described, chunk, pending) = Default::default();
+        Self { engine, plan, report, before, stored, seen, chunk, pending, described }
+    }
+
+    pub(super) fn run(mut self, reader: &mut dyn Reader, on_refusal: OnRefusal<'_>) -> Result<()> {
+        if self.plan.preset.is_none() {
+            self.report.notices.extend(notice::of_header(reader.header()));
+        }
+        let mut row = Row::default();
+        let mut bytes = Vec::new();
+        let now_ms = now_ms();
+        while let Some(read) = self.next(reader, &mut row)? {
+            self.report.rows += 1;
+            match read {
+                Ok(()) => self.take(&mut row, now_ms, &mut bytes, on_refusal),
+                Err(refusal) => self.report.refuse(&row, refusal, on_refusal),
+            }
+            if self.chunk.len() == CHUNK {
+                self.write_chunk()?;
+            }
+        }
+        self.write_chunk()?;
+        self.settle()?;
+        self.describe_items()
+    }
+
+    /// The next row; what was read before a file breaks off is written first.
+    fn next(
+        &mut self,
+        reader: &mut dyn Reader,
+        row: &mut Row,
+    ) -> Result<Option<std::result::Result<(), Refusal>>> {
+        let next = self.engine.next_row(reader, row);
+        if next.is_err() {
+            self.write_chunk()?;
+            self.settle()?;
+        }
+        next
+    }
+
+    /// Takes a row's event into the chunk, or says why there is none.
+    fn take(&mut self, row: &mut Row, now_ms: i64, bytes: &mut Vec<u8>, on_refusal: OnRefusal<'_>) {
+        if row.get(Column::UserId).is_none() && row.fault(Column::UserId).is_none() {
+            self.report.without_user += 1;
+        }
+        let mut converted = match self.plan.event(row, now_ms) {
+            Ok(converted) => converted,
+            Err(NoEvent::Skipped(reason)) => return self.report.skip(&reason, 1),
+            Err(NoEvent::Refused(refusal)) => {
+                return self.report.refuse(row, refusal, on_refusal);
+            }
+        };
+        self.report.note(&converted.value.event);
+        let user = self.engine.pseudonyms.of(&converted.value.event.user_id).into_owned();
+        converted.value.event.user_id = user;
+
+        let content = identity::hash(&converted.value.event, bytes);
+        let occurrence = self.seen.entry(content).or_default();
+        *occurrence += 1;
+        if *occurrence > 1 && self.plan.drops_duplicates() {
+            return self.report.skip("exact duplicate of another line", 1);
+        }
+        let occurrence = *occurrence;
+        self.described.note(&converted.value);
+        let (event, dropped) = (converted.value.event, converted.dropped);
+        self.report.drop_fields(row, dropped, on_refusal);
+        self.chunk.push((event, content, occurrence));
+    }
+
+    fn write_chunk(&mut self) -> Result<()> {
+        if self.chunk.is_empty() {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut self.chunk);
+        let identity: Vec<u8> = rows
+            .iter()
+            .flat_map(|(_, content, occurrence)| {
+                content.to_le_bytes().into_iter().chain(occurrence.to_le_bytes())
+            })
+            .collect();
+        let digest = xxh3_128(&identity);
+        let total = rows.len() as u64;
+        if self.engine.has_import_chunk(digest) {
+            self.report.know("already imported", total);
+            return Ok(());
+        }
+        let stored = self.stored()?;
+        let fresh: Vec<Event> = rows
+            .into_iter()
+            .filter(|(_, content, occurrence)| {
+                stored.get(content).is_none_or(|count| occurrence > count)
+            })
+            .map(|(event, ..)| event)
+            .collect();
+        self.report.know("already imported", total - fresh.len() as u64);
+        self.settle()?;
+        self.pending = Some(self.engine.submit_blocking(Write::Imported(digest, fresh))?);
+        Ok(())
+    }
+
+    /// Waits for the chunk that is on its way.
+    fn settle(&mut self) -> Result<()> {
+        let Some(pending) = self.pending.take() else { return Ok(()) };
+        let receipt = pending.wait()?;
+        self.report.know("already imported", receipt.duplicates as u64);
+        // The record of the chunk itself is no event.
+        self.report.taken += receipt.recorded as u64 - 1;
+        Ok(())
+    }
+
+    fn stored(&mut self) -> Result<&Counts> {
+        if self.stored.is_none() {
+            let mut counts = Counts::default();
+            if self.before > 0 {
+                self.count_stored(&mut counts)?;
+            }
+            self.stored = Some(counts);
+        }
+        Ok(self.stored.get_or_insert_default())
+    }
+
+    fn count_stored(&self, counts: &mut Counts) -> Result<()> {
+        let users = self.engine.live().users.read();
+        let items = self.engine.live().items.read();
+        let mut bytes = Vec::new();
+        self.engine.replay(&mut |entry| {
+            if let Entry::Record(offset, Record::Event(stored)) = entry
+                && offset < self.before
+            {
+                let event = Event {
+                    event_id: stored.event_id.to_owned(),
+                    kind: stored.kind,
+                    user_id: users.id(stored.user).to_owned(),
+                    item_id: items.id(stored.item).to_owned(),
+                    time_ms: stored.time_ms,
+                    quantity: stored.quantity,
+                    price: stored.price,
+                    basket_id: stored.basket_id.to_owned(),
+                    session_id: stored.session_id.to_owned(),
+                    recommendation_id: stored.recommendation_id.to_owned(),
+                    channel: stored.channel.to_owned(),
+                    rating: stored.rating,
+                };
+                *counts.entry(identity::hash(&event, &mut bytes)).or_default() += 1;
+            }
+        })
+    }
+
+    /// Tells the catalogue what the log says of items it does not know yet.
+    fn describe_items(self) -> Result<()> {
+        let Self { engine, plan, report, described, .. } = self;
+        if plan.preset.is_none() {
+            report.notices.extend(described.notices());
+        }
+        let live = engine.live();
+        let mut new: HashMap<String, ItemChange> = HashMap::new();
+        for (id, item, dropped) in described.into_items() {
+            let known = live.item(&id).is_some_and(|idx| live.catalogue.read().knows(idx));
+            if known {
+                continue;
+            }
+            for field in dropped {
+                *report.dropped.entry((field.reason, field.help)).or_default() += 1;
+            }
+            new.insert(id, ItemChange::whole(item));
+        }
+        report.described += new.len() as u64;
+        engine.write_items(&mut new, report)
+    }
+}

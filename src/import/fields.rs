@@ -1,0 +1,252 @@
+//! The fields of a row: what is required is read or refuses the row; what is not is read or
+//! dropped, and the row stays.
+
+use super::timestamp::{self, Unread};
+use super::{Column, Dialect, Refusal, Row};
+use crate::domain::quote::quoted;
+use crate::domain::{Violation, limits};
+
+/// What databases and spreadsheets write where a field is empty.
+const EMPTY: [&str; 10] =
+    ["\\N", "NULL", "null", "Null", "NaN", "nan", "None", "N/A", "#N/A", "<NA>"];
+
+/// The same as ids, and zero: one "user" who stands for many.
+pub const SUSPICIOUS_IDS: [&str; 11] =
+    ["0", "\\N", "NULL", "null", "Null", "NaN", "nan", "None", "N/A", "#N/A", "<NA>"];
+
+/// A row's fields.
+pub struct Fields<'a> {
+    row: &'a Row,
+    dialect: &'a Dialect,
+    dropped: Vec<Refusal>,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of a row as its file writes them.
+    pub fn new(row: &'a Row, dialect: &'a Dialect) -> Self {
+        Self { row, dialect, dropped: Vec::new() }
+    }
+
+    /// What was dropped.
+    pub fn into_dropped(self) -> Vec<Refusal> {
+        self.dropped
+    }
+
+    /// What must be there.
+    ///
+    /// # Errors
+    /// Where it is empty, or no text.
+    pub fn required(&self, column: Column) -> Result<&'a str, Refusal> {
+        if let Some(fault) = self.row.fault(column) {
+            return Err(fault.clone());
+        }
+        let value = self.present(column);
+        value.ok_or_else(|| Refusal::new(format!("{} is empty", column.name()), ""))
+    }
+
+    /// The same as a time in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn required_time(&self, column: Column) -> Result<i64, Refusal> {
+        self.time_of(column, self.required(column)?)
+    }
+
+    /// Whether there is nothing in a column.
+    pub fn is_empty(&self, column: Column) -> bool {
+        self.present(column).is_none() && self.row.fault(column).is_none()
+    }
+
+    /// A text that may be missing.
+    pub fn text(&mut self, column: Column) -> Option<&'a str> {
+        if let Some(fault) = self.row.fault(column) {
+            self.dropped.push(fault.clone());
+            return None;
+        }
+        let text = self.present(column)?;
+        if EMPTY.contains(&text) {
+            let reason = format!("{} is a word for an empty field", column.name());
+            self.drop(Refusal::new(reason, quoted(text)));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text that is cut where it is longer than `most` bytes.
+    pub fn text_within(&mut self, column: Column, most: usize) -> Option<&'a str> {
+        let text = self.text(column)?;
+        let ends = (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+        let cut = &text[..ends.unwrap_or(0)];
+        if cut.len() < text.len() {
+            let reason = format!("{} beyond {most} bytes", column.name());
+            self.drop(Refusal::new(reason, quoted(text)));
+        }
+        Some(cut)
+    }
+
+    /// An id that may be missing; empty then.
+    pub fn id(&mut self, column: Column) -> String {
+        let id = self.text(column).unwrap_or_default();
+        match limits::optional_id(column.name(), id) {
+            Ok(()) => id.to_owned(),
+            Err(violation) => {
+                self.drop(breaks_a_limit(violation));
+                String::new()
+            }
+        }
+    }
+
+    /// Words parted by "|", at most `most`.
+    pub fn words(&mut self, column: Column, most: usize) -> Vec<String> {
+        let Some(text) = self.text(column) else { return Vec::new() };
+        let (words, dropped) = words(column, text, most);
+        self.dropped.extend(dropped);
+        words
+    }
+
+    /// A number from `least` to `most` that may be missing.
+    pub fn number(&mut self, column: Column, least: f64, most: f64) -> Option<f64> {
+        let text = self.text(column)?;
+        let Some(number) = self.dialect.number(text) else {
+            let refusal = Refusal::new(format!("{} is no number", column.name()), quoted(text));
+            self.drop(match text.contains(',') {
+                true => refusal.with_help("is the comma the decimal point: --decimal-comma"),
+                false => refusal,
+            });
+            return None;
+        };
+        match limits::number(column.name(), number, least, most) {
+            Ok(()) => Some(number),
+            Err(violation) => {
+                self.drop(breaks_a_limit(violation));
+                None
+            }
+        }
+    }
+
+    /// A moment of a validity in milliseconds since 1970, which may be missing.
+    pub fn moment(&mut self, column: Column) -> Option<i64> {
+        let text = self.text(column)?;
+        let within = |ms: i64| {
+            let range = 0.0..=limits::MAX_VALID_MS as f64;
+            limits::number(column.name(), ms as f64, *range.start(), *range.end())
+                .map(|()| ms)
+                .map_err(breaks_a_limit)
+        };
+        let read = self.time_of(column, text).and_then(within);
+        read.map_err(|refusal| self.drop(refusal)).ok()
+    }
+
+    /// True or false; none where it is neither.
+    pub fn flag(&mut self, column: Column) -> Option<bool> {
+        let text = self.text(column)?;
+        let flag = flag(text);
+        if flag.is_none() {
+            let reason = format!("{} is neither true nor false", column.name());
+            self.drop(Refusal::new(reason, quoted(text)));
+        }
+        flag
+    }
+
+    /// Whether an item can be bought: true or false, in the words of feeds, or how many are in
+    /// stock.
+    pub fn available(&mut self) -> Option<bool> {
+        let text = self.text(Column::Available)?;
+        let words = text.to_lowercase().replace(['_', '-'], " ");
+        match words.as_str() {
+            "in stock" | "available" | "有货" | "在售" => Some(true),
+            "out of stock" | "sold out" | "unavailable" | "无货" | "缺货" | "下架" => {
+                Some(false)
+            }
+            _ => match self.dialect.number(text) {
+                Some(stock) => Some(stock > 0.0),
+                None => self.flag(Column::Available),
+            },
+        }
+    }
+
+    /// Attributes with their values, each of which `check` must let pass; an empty value says that
+    /// there is none.
+    pub fn attributes(
+        &mut self,
+        check: impl Fn(&str, &str) -> Result<(), Violation>,
+    ) -> Vec<(String, Option<String>)> {
+        self.dropped.extend(self.row.attribute_faults().cloned());
+        let mut attributes = Vec::new();
+        for (name, value) in self.row.attributes() {
+            let empty = value.is_empty() || EMPTY.contains(&value) || self.is_absent(value);
+            match check(name, value) {
+                _ if empty => attributes.push((name.to_owned(), None)),
+                Ok(()) => attributes.push((name.to_owned(), Some(value.to_owned()))),
+                Err(violation) => self.dropped.push(breaks_a_limit(violation)),
+            }
+        }
+        attributes
+    }
+
+    /// Counts something of the row that is left out.
+    pub fn drop(&mut self, refusal: Refusal) {
+        self.dropped.push(refusal);
+    }
+
+    fn present(&self, column: Column) -> Option<&'a str> {
+        self.row.get(column).filter(|text| !self.is_absent(text))
+    }
+
+    fn is_absent(&self, text: &str) -> bool {
+        self.dialect.absent.iter().any(|absent| absent == text)
+    }
+
+    fn time_of(&self, column: Column, text: &str) -> Result<i64, Refusal> {
+        if let Some(ms) = self.row.time(column) {
+            return Ok(ms);
+        }
+        timestamp::parse(text, &self.dialect.times).map_err(|unread| {
+            let (reason, help) = match unread {
+                Unread::NoTime => ("cannot be read", "how times are written: --time-format"),
+                Unread::Implausible => (
+                    "is a number that is no time from 1990 to 2100",
+                    "what it counts: --time-format unix, unix-ms, excel, …",
+                ),
+                Unread::DayOrMonth => (
+                    "may name the day or the month first",
+                    "which it is: --time-format day-first or month-first",
+                ),
+                Unread::Contradicted => (
+                    "names the day first in some rows and the month in others",
+                    "part the file, and say for each: --time-format day-first or month-first",
+                ),
+            };
+            Refusal::new(format!("{} {reason}", column.name()), quoted(text)).with_help(help)
+        })
+    }
+}
+
+fn flag(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "true" | "1" | "yes" | "t" | "y" | "是" => Some(true),
+        "false" | "0" | "no" | "f" | "n" | "否" => Some(false),
+        _ => None,
+    }
+}
+
+/// The words of a field, parted by "|", at most `most`; and what is dropped of them.
+pub fn words(column: Column, text: &str, most: usize) -> (Vec<String>, Vec<Refusal>) {
+    let (mut words, mut dropped) = (Vec::new(), Vec::new());
+    for word in text.split('|').map(str::trim).filter(|word| !word.is_empty()) {
+        match limits::new_id(column.name(), word) {
+            Err(violation) => dropped.push(breaks_a_limit(violation)),
+            Ok(()) if words.len() == most => {
+                let reason = format!("{} has more than {most} values", column.name());
+                dropped.push(Refusal::new(reason, quoted(word)));
+            }
+            Ok(()) => words.push(word.to_owned()),
+        }
+    }
+    (words, dropped)
+}
+
+/// A value that breaks one of the limits.
+pub fn breaks_a_limit(violation: Violation) -> Refusal {
+    Refusal::new(format!("{} breaks a limit", violation.field), violation.message)
+}

@@ -1,0 +1,137 @@
+//! Logs that look as if they held dirt: what is said of them, and the option that helps.
+
+/// The columns by which Online Retail, and shops with its software, are known.
+const ONLINE_RETAIL: [&str; 4] = ["InvoiceNo", "StockCode", "InvoiceDate", "CustomerID"];
+/// Words in the names of what is charged and no goods.
+const FEES: [&str; 24] = [
+    "postage",
+    "shipping",
+    "carriage",
+    "freight",
+    "delivery",
+    "fee",
+    "fees",
+    "charge",
+    "charges",
+    "commission",
+    "discount",
+    "voucher",
+    "surcharge",
+    "deposit",
+    "tip",
+    "manual",
+    "adjustment",
+    "samples",
+    "运费",
+    "邮费",
+    "差价",
+    "补差价",
+    "服务费",
+    "礼品卡",
+];
+/// Most words of such a name: a "delivery van toy" is a toy.
+const MOST_WORDS: usize = 2;
+/// Purchases from which on it can be seen how an item is bought.
+const ENOUGH: u32 = 20;
+/// Items that are named in one notice.
+const NAMED: usize = 10;
+
+/// How an item was met in a log.
+#[derive(Debug, Clone, Copy)]
+pub struct Met<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its title; empty where none is known.
+    pub title: &'a str,
+    /// How often it was bought.
+    pub purchases: u32,
+    /// How often it was looked at, clicked, or put into a cart.
+    pub looks: u32,
+    /// Whether any row gave it a price above 0.
+    pub is_priced: bool,
+}
+
+/// What a header says of its log.
+pub fn of_header(header: &[String]) -> Option<String> {
+    let known = ONLINE_RETAIL.iter().all(|name| header.iter().any(|h| h.trim() == *name));
+    known.then(|| {
+        "the columns are those of Online Retail, which holds postage, fees, samples and rows \
+         without a customer; clean them with --preset online-retail"
+            .to_owned()
+    })
+}
+
+/// What is said of items that look like fees, and like no goods.
+pub fn of_items(items: &[Met<'_>]) -> Vec<String> {
+    let purchases: u64 = items.iter().map(|met| u64::from(met.purchases)).sum();
+    let looks: u64 = items.iter().map(|met| u64::from(met.looks)).sum();
+    let priced = items.iter().filter(|met| met.is_priced).count();
+    let named = pick(items, |met| is_fee(met.title) || is_fee(met.id));
+    let unpriced =
+        pick(items, |met| met.purchases >= ENOUGH && !met.is_priced && 2 * priced > items.len());
+    // Bought like the others, though nobody looks at it, in a log that tells what is looked at.
+    let unseen = pick(items, |met| met.purchases >= ENOUGH && met.looks == 0 && looks > purchases);
+    let kinds = [
+        (named, "are named like fees or vouchers"),
+        (unpriced, "never have a price, where most items do"),
+        (unseen, "are bought and never looked at, as fees are"),
+    ];
+    let filled = kinds.into_iter().filter(|(ids, _)| !ids.is_empty());
+    let notice = |(ids, what): (Vec<&str>, &str)| {
+        let more = ids.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let ids = ids[..ids.len().min(NAMED)].join(",");
+        format!(
+            "items {ids}{more} {what}, and would be recommended; leave them out with \
+             --exclude-items {ids}"
+        )
+    };
+    filled.map(notice).collect()
+}
+
+/// The ids of the items of which something holds, the most bought first.
+fn pick<'a>(items: &[Met<'a>], holds: impl Fn(&Met<'a>) -> bool) -> Vec<&'a str> {
+    let mut found: Vec<&Met<'a>> = items.iter().filter(|met| holds(met)).collect();
+    found.sort_by(|a, b| b.purchases.cmp(&a.purchases).then(a.id.cmp(b.id)));
+    found.into_iter().map(|met| met.id).collect()
+}
+
+fn is_fee(name: &str) -> bool {
+    let words = || name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words().count() <= MOST_WORDS && words().any(|word| FEES.contains(&&*word.to_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn met(id: &'static str, title: &'static str, purchases: u32, looks: u32) -> Met<'static> {
+        Met { id, title, purchases, looks, is_priced: true }
+    }
+
+    #[test]
+    fn fees_are_named_with_the_option_that_leaves_them_out() {
+        let items = [
+            met("85123A", "WHITE HANGING HEART", 900, 2_000),
+            met("POST", "POSTAGE", 300, 0),
+            met("D", "Discount", 5, 0),
+            met("toy", "Delivery van toy", 50, 90),
+            Met { is_priced: false, ..met("gift", "Free gift", 40, 10) },
+            met("运费", "", 3, 0),
+        ];
+        let notices = of_items(&items);
+        assert_eq!(notices.len(), 3, "{notices:?}");
+        assert!(notices[0].ends_with("--exclude-items POST,D,运费"), "{}", notices[0]);
+        assert!(notices[1].contains("items gift never have a price"), "{}", notices[1]);
+        assert!(notices[2].contains("items POST are bought and never looked at"), "{}", notices[2]);
+        assert!(of_items(&items[..1]).is_empty());
+    }
+
+    #[test]
+    fn a_known_header_is_noticed() {
+        let header = ["InvoiceNo", "StockCode", "Description", "InvoiceDate", "CustomerID"];
+        let header = header.map(str::to_owned);
+        assert!(of_header(&header).unwrap().contains("--preset online-retail"));
+        assert_eq!(of_header(&header[..3]), None);
+    }
+}

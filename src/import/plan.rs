@@ -1,0 +1,62 @@
+//! How a log is read: its dialect, cleaning for known dirt, and what is left out of it.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::convert::{self, Converted, EventRow, NoEvent};
+use super::preset::Verdict;
+use super::{Column, Dialect, ImportError, Preset, Row, date_order};
+
+/// How a log is read.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// What its columns, times, numbers and words mean.
+    pub dialect: Dialect,
+    /// Cleaning for known dirt.
+    pub preset: Option<Preset>,
+    /// Items of which no row is taken.
+    pub excluded_items: HashSet<String>,
+}
+
+impl Plan {
+    /// For a log that is known, with its columns and its cleaning.
+    pub fn preset(preset: Preset) -> Self {
+        let dialect = Dialect::of_columns(preset.columns());
+        Self { dialect, preset: Some(preset), excluded_items: HashSet::new() }
+    }
+
+    /// The same with the order of day and month that a file's rows prove.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, or lacks one of the `required` columns.
+    pub fn proven(&self, path: &Path, required: &[Column]) -> Result<Self, ImportError> {
+        let dialect = date_order::proven(path, &self.dialect, required)?;
+        Ok(Self { dialect, ..self.clone() })
+    }
+
+    /// The event of a row, which is cleaned first.
+    ///
+    /// # Errors
+    /// Why it comes to none.
+    pub fn event<'a>(
+        &'a self,
+        row: &'a mut Row,
+        now_ms: i64,
+    ) -> Result<Converted<EventRow<'a>>, NoEvent> {
+        if let Some(preset) = self.preset
+            && let Verdict::Skip(reason) = preset.clean(row)
+        {
+            return Err(NoEvent::Skipped(reason.to_owned()));
+        }
+        let converted = convert::event(row, &self.dialect, now_ms)?;
+        match self.excluded_items.contains(&converted.value.event.item_id) {
+            true => Err(NoEvent::Skipped("item of --exclude-items".to_owned())),
+            false => Ok(converted),
+        }
+    }
+
+    /// Whether a row that repeats another of the same file is dropped.
+    pub fn drops_duplicates(&self) -> bool {
+        self.preset.is_some_and(Preset::drops_duplicates)
+    }
+}

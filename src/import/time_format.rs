@@ -1,0 +1,154 @@
+//! How a file writes its times, where it is said: `--time-format` and `--time-zone`.
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::fmt::strtime::BrokenDownTime;
+use jiff::tz::TimeZone;
+
+/// How times are written. By default all spellings of [`super::timestamp`]; times without a zone
+/// are UTC.
+#[derive(Debug, Clone)]
+pub struct TimeFormat {
+    pub(super) form: Form,
+    /// The zone of times that name none.
+    pub(super) zone: TimeZone,
+}
+
+/// What a time looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Any spelling; dates as `1/2/2023` in this order.
+    Any(DateOrder),
+    /// A number.
+    Number(Unit),
+    /// As `strftime` would write it.
+    Pattern(String),
+}
+
+/// What the first number of dates such as `1/2/2023` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateOrder {
+    /// Not known: only dates that can be read in one way are read.
+    Unproven,
+    /// The day.
+    DayFirst,
+    /// The month.
+    MonthFirst,
+    /// Rows of the file prove both: none is read.
+    Contradicted,
+}
+
+/// What a number counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Seconds since 1970.
+    Seconds,
+    /// Milliseconds since 1970.
+    Milliseconds,
+    /// Microseconds since 1970.
+    Microseconds,
+    /// Nanoseconds since 1970.
+    Nanoseconds,
+    /// Days since 1899-12-30, as spreadsheets count.
+    ExcelDays,
+}
+
+/// Days from 1899-12-30, where spreadsheets begin to count, to 1970-01-01.
+const EXCEL_DAYS: f64 = 25_569.0;
+
+impl Default for TimeFormat {
+    fn default() -> Self {
+        Self { form: Form::Any(DateOrder::Unproven), zone: TimeZone::UTC }
+    }
+}
+
+impl FromStr for TimeFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = match text {
+            "auto" => Form::Any(DateOrder::Unproven),
+            "day-first" => Form::Any(DateOrder::DayFirst),
+            "month-first" => Form::Any(DateOrder::MonthFirst),
+            "unix" => Form::Number(Unit::Seconds),
+            "unix-ms" => Form::Number(Unit::Milliseconds),
+            "unix-us" => Form::Number(Unit::Microseconds),
+            "unix-ns" => Form::Number(Unit::Nanoseconds),
+            "excel" => Form::Number(Unit::ExcelDays),
+            pattern if pattern.contains('%') => Form::Pattern(pattern.to_owned()),
+            _ => {
+                return Err(format!(
+                    "{text:?} is no format; there are auto, day-first, month-first, unix, unix-ms, \
+                     unix-us, unix-ns, excel, and patterns such as %d.%m.%Y %H:%M"
+                ));
+            }
+        };
+        Ok(Self { form, zone: TimeZone::UTC })
+    }
+}
+
+impl TimeFormat {
+    /// The same with the zone, by its name in the IANA database, of times that name none.
+    ///
+    /// # Errors
+    /// A sentence, where there is no such zone.
+    pub fn in_zone(self, name: &str) -> Result<Self, String> {
+        let zone = TimeZone::get(name);
+        let zone = zone.map_err(|_| format!("no time zone {name:?}; a name is Asia/Shanghai"))?;
+        Ok(Self { zone, ..self })
+    }
+
+    /// The order of day and month, where the format leaves it open.
+    pub fn order(&self) -> Option<DateOrder> {
+        match self.form {
+            Form::Any(order) => Some(order),
+            _ => None,
+        }
+    }
+
+    /// The same with an order of day and month that was proven.
+    pub fn ordered(self, order: DateOrder) -> Self {
+        Self { form: Form::Any(order), ..self }
+    }
+
+    /// A time without a zone as milliseconds since 1970; in the hour that a clock skips or repeats,
+    /// as RFC 5545 has it.
+    pub(super) fn at(&self, civil: DateTime) -> Option<i64> {
+        let zoned = self.zone.to_ambiguous_timestamp(civil).compatible();
+        Some(zoned.ok()?.as_millisecond())
+    }
+
+    /// A number of units as milliseconds since 1970; none where that is out of all range.
+    pub(super) fn counted(&self, number: f64, unit: Unit) -> Option<i64> {
+        let ms = match unit {
+            Unit::Seconds => number * 1e3,
+            Unit::Milliseconds => number,
+            Unit::Microseconds => number / 1e3,
+            Unit::Nanoseconds => number / 1e6,
+            Unit::ExcelDays => (number - EXCEL_DAYS) * 86_400_000.0,
+        };
+        // Exact in a float, and far beyond any time.
+        let ms = Some(ms.round()).filter(|ms| ms.abs() < 9e15)? as i64;
+        match unit {
+            // What a spreadsheet shows is a time of its place.
+            Unit::ExcelDays => {
+                let shown = Timestamp::from_millisecond(ms).ok()?;
+                self.at(TimeZone::UTC.to_datetime(shown))
+            }
+            _ => Some(ms),
+        }
+    }
+
+    /// Reads a time by a `strftime` pattern.
+    pub(super) fn by_pattern(&self, pattern: &str, text: &str) -> Option<i64> {
+        let parts = BrokenDownTime::parse(pattern, text).ok()?;
+        if let Ok(timestamp) = parts.to_timestamp() {
+            return Some(timestamp.as_millisecond());
+        }
+        let date = parts.to_date().ok()?;
+        let civil = parts.to_datetime().unwrap_or_else(|_| date.into());
+        self.at(civil)
+    }
+}

@@ -1,0 +1,474 @@
+//! Files as shops export them: what is taken from them, what is said of the rest.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use qianmian::engine::{Engine, RecommendRequest};
+use tempfile::TempDir;
+
+use crate::support::{self, run};
+
+/// A data folder and files beside it.
+struct Shop {
+    folder: TempDir,
+}
+
+impl Shop {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file, imports it, and says whether that went well, and what was printed.
+    fn import(&self, name: &str, content: impl AsRef<[u8]>, options: &[&str]) -> (bool, String) {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        let data = self.path("data");
+        let fixed = ["import", path.to_str().unwrap(), "--data", data.to_str().unwrap()];
+        let (ok, out, error) = run(&[&fixed, options].concat());
+        (ok, out + &error)
+    }
+
+    /// The events of the store: user, item, event, time, quantity, price.
+    fn events(&self) -> Vec<[String; 6]> {
+        let path = self.path("out.csv");
+        let data = self.path("data");
+        let arguments = ["export", "log", path.to_str().unwrap(), "--data", data.to_str().unwrap()];
+        let (ok, out, error) = run(&arguments);
+        assert!(ok, "{out}{error}");
+        let mut rows = csv::Reader::from_path(path).unwrap();
+        let rows = rows.records().map(|row| {
+            let row = row.unwrap();
+            std::array::from_fn(|at| row[at].to_owned())
+        });
+        rows.collect()
+    }
+
+    fn engine(&self) -> Arc<Engine> {
+        Arc::new(Engine::open(&self.path("data"), support::quiet()).unwrap())
+    }
+
+    /// Items that a stranger is offered.
+    fn offered(&self) -> Vec<String> {
+        let request = RecommendRequest { limit: 50, ..RecommendRequest::default() };
+        let answer = self.engine().recommend(&request).unwrap();
+        answer.entries.into_iter().map(|entry| entry.0).collect()
+    }
+}
+
+/// The number at the end of the report's first line that holds `what`.
+fn count(report: &str, what: &str) -> Option<u64> {
+    let line = report.lines().find(|line| line.contains(what))?;
+    line.split_whitespace().last()?.parse().ok()
+}
+
+const HEADER: &str = "user_id,item_id,timestamp";
+
+#[test]
+fn a_stray_carriage_return_loses_nothing() {
+    let shop = Shop::new();
+    let (ok, report) = shop.import(
+        "log.csv",
+        format!("{HEADER},event\nu1,i1,2023-01-01,view\nu2,i2,2023-01-02\r,view\nu3,i3,2023-01-03,view\n"),
+        &[],
+    );
+    assert!(ok && count(&report, "read as view") == Some(3), "{report}");
+    assert!(!report.contains("read as purchase"), "{report}");
+    let times: Vec<String> = shop.events().into_iter().map(|event| event[3].clone()).collect();
+    assert_eq!(times, ["2023-01-01T00:00:00Z", "2023-01-02T00:00:00Z", "2023-01-03T00:00:00Z"]);
+}
+
+#[test]
+fn a_sold_out_item_is_never_offered_whatever_its_title() {
+    let shop = Shop::new();
+    let log = "u1,sold,2026-11-01\nu2,sold,2026-11-01\nu3,ok,2026-11-02\nu4,gone,2026-11-02\n";
+    assert!(shop.import("log.csv", format!("{HEADER}\n{log}"), &[]).0);
+    let items =
+        "item_id,title,available\nsold,Old\rlamp,false\nok,New lamp,true\ngone,Plain,false\n";
+    let (ok, report) = shop.import("items.csv", items, &["--items"]);
+    assert!(ok && count(&report, "items taken") == Some(3), "{report}");
+    assert_eq!(shop.offered(), ["ok"]);
+}
+
+#[test]
+fn long_numeric_ids_stay_apart() {
+    let shop = Shop::new();
+    let log = r#"{"user_id": 18446744073709551617, "item_id": 20240101000000000001, "timestamp": 1682935200}
+{"user_id": 18446744073709551618, "item_id": 20240101000000000002, "timestamp": 1682935200}
+{"user_id": 9007199254740993, "item_id": 1.10, "timestamp": 1682935200}
+{"user_id": 9007199254740992, "item_id": 1.1, "timestamp": 1682935200}
+"#;
+    assert!(shop.import("log.jsonl", log, &[]).0);
+    let ids: Vec<(String, String)> =
+        shop.events().into_iter().map(|[user, item, ..]| (user, item)).collect();
+    let expected = [
+        ("18446744073709551617", "20240101000000000001"),
+        ("18446744073709551618", "20240101000000000002"),
+        ("9007199254740993", "1.10"),
+        ("9007199254740992", "1.1"),
+    ];
+    assert_eq!(ids, expected.map(|(user, item)| (user.to_owned(), item.to_owned())));
+}
+
+#[test]
+fn times_in_twelve_spellings_of_one_file() {
+    let shop = Shop::new();
+    let times = [
+        ("2023-05-01 10:00:00 UTC", "2023-05-01T10:00:00Z"),
+        ("2023-05-01 10:00:00 +0800", "2023-05-01T02:00:00Z"),
+        ("2023/05/01 10:00:00", "2023-05-01T10:00:00Z"),
+        ("2023/5/1 10:00", "2023-05-01T10:00:00Z"),
+        ("5/13/2023 2:05 PM", "2023-05-13T14:05:00Z"),
+        ("20230501", "2023-05-01T00:00:00Z"),
+        ("202305011000", "2023-05-01T10:00:00Z"),
+        ("45047.4166666667", "2023-05-01T10:00:00Z"),
+        ("2023年5月1日", "2023-05-01T00:00:00Z"),
+        ("2023-05-01T10:00:00+08:00[Asia/Shanghai]", "2023-05-01T02:00:00Z"),
+        ("1682935200", "2023-05-01T10:00:00Z"),
+        ("1682935200000", "2023-05-01T10:00:00Z"),
+    ];
+    let rows: String =
+        times.iter().enumerate().map(|(n, (text, _))| format!("u{n},i{n},{text}\n")).collect();
+    let (ok, report) = shop.import("times.csv", format!("{HEADER}\n{rows}"), &[]);
+    assert!(ok && count(&report, "events taken") == Some(12), "{report}");
+    assert!(report.contains("times from 2023-05-01T00:00:00Z to 2023-05-13T14:05:00Z"), "{report}");
+    let read: Vec<String> = shop.events().into_iter().map(|event| event[3].clone()).collect();
+    assert_eq!(read, times.map(|(_, time)| time));
+}
+
+#[test]
+fn day_and_month_are_read_in_one_way_for_a_whole_file() {
+    let days = |rows: &[&str]| -> String {
+        let rows = rows.iter().enumerate().map(|(n, text)| format!("u{n},i{n},{text}\n"));
+        format!("{HEADER}\n{}", rows.collect::<String>())
+    };
+    let shop = Shop::new();
+    let proven =
+        days(&["31/01/2023 10:00", "01/02/2023 10:00", "12/02/2023 10:00", "13/02/2023 10:00"]);
+    let (ok, report) = shop.import("log.csv", proven, &[]);
+    assert!(ok && count(&report, "events taken") == Some(4), "{report}");
+    let read: Vec<String> = shop.events().into_iter().map(|event| event[3].clone()).collect();
+    assert_eq!(
+        read,
+        [
+            "2023-01-31T10:00:00Z",
+            "2023-02-01T10:00:00Z",
+            "2023-02-12T10:00:00Z",
+            "2023-02-13T10:00:00Z"
+        ]
+    );
+
+    let shop = Shop::new();
+    let open = days(&["01/02/2023", "03/04/2023"]);
+    let (ok, report) = shop.import("log.csv", &open, &[]);
+    assert!(!ok && report.contains("--time-format day-first or month-first"), "{report}");
+    let (ok, _) = shop.import("log.csv", &open, &["--time-format", "day-first"]);
+    assert!(ok && shop.events()[0][3] == "2023-02-01T00:00:00Z");
+
+    let shop = Shop::new();
+    let both = days(&["31/01/2023", "01/31/2023", "01/02/2023"]);
+    let (ok, report) = shop.import("log.csv", both, &[]);
+    assert!(!ok && report.contains("part the file"), "{report}");
+
+    // A form that is given is the one that is read.
+    let shop = Shop::new();
+    let german = days(&["01.05.23 10:00"]);
+    let options = ["--time-format", "%d.%m.%y %H:%M", "--time-zone", "Asia/Shanghai"];
+    assert!(shop.import("log.csv", german, &options).0);
+    assert_eq!(shop.events()[0][3], "2023-05-01T02:00:00Z");
+}
+
+#[test]
+fn a_number_that_is_no_plausible_time_is_refused_or_asked_for() {
+    let shop = Shop::new();
+    let log = format!("{HEADER}\nu,i,86400\n");
+    let (ok, report) = shop.import("log.csv", &log, &[]);
+    assert!(!ok && report.contains("no time from 1990 to 2100"), "{report}");
+    assert!(shop.import("log.csv", &log, &["--time-format", "unix"]).0);
+    assert_eq!(shop.events()[0][3], "1970-01-02T00:00:00Z");
+}
+
+#[test]
+fn marks_last_lines_and_exit_codes() {
+    let shop = Shop::new();
+    let bom = "\u{feff}{\"user_id\":\"u\",\"item_id\":\"i\",\"timestamp\":1682935200}\n\
+               {\"user_id\":\"u2\",\"item_id\":\"i\",\"timestamp\":1682935200}\n";
+    let (ok, report) = shop.import("bom.jsonl", bom, &[]);
+    assert!(ok && count(&report, "events taken") == Some(2), "{report}");
+    let inch = format!("{HEADER},title\nu1,i1,2023-01-01,5\" pipe\nu2,i2,2023-01-02,5\" pipe");
+    let (ok, report) = shop.import("inch.csv", inch, &[]);
+    assert!(ok && count(&report, "events taken") == Some(2), "{report}");
+    assert_eq!(shop.engine().item("i2").unwrap().1.title, "5\" pipe");
+
+    let none = format!("{HEADER}\nu,i,someday\n");
+    let (ok, report) = shop.import("none.csv", none, &[]);
+    assert!(!ok && report.contains("nothing was taken from"), "{report}");
+    // What is known already is no failure, and neither is a file without rows.
+    assert!(shop.import("bom.jsonl", bom, &[]).0);
+    assert!(shop.import("empty.csv", format!("{HEADER}\n"), &[]).0);
+}
+
+#[test]
+fn an_overlong_title_costs_the_item_its_end_and_nothing_else() {
+    let shop = Shop::new();
+    let title = "t".repeat(1_300);
+    let log = format!(
+        "{HEADER},title,category,brand,price\nu1,i1,2026-11-01,{title},home/pipes,Acme,9.5\n"
+    );
+    let (ok, report) = shop.import("log.csv", log, &[]);
+    assert!(ok && count(&report, "dropped, the rest kept: title beyond") == Some(1), "{report}");
+    let item = shop.engine().item("i1").unwrap().1;
+    assert_eq!((item.title.len(), item.brand.as_str(), item.price), (1_024, "Acme", Some(9.5)));
+    assert_eq!(item.categories, ["home/pipes"]);
+}
+
+#[test]
+fn an_optional_field_that_cannot_be_read_is_dropped_and_counted() {
+    let shop = Shop::new();
+    let mut log = format!("{HEADER},price,quantity,title\n").into_bytes();
+    log.extend(
+        b"u,a,2023-01-01,$9.99,1,A\nu,b,2023-01-01,\"2,50\",-2,B\nu,c,2023-01-01,NULL,\\N,C\n",
+    );
+    log.extend(b"u,d,2023-01-01,1.5,1,caf\xe9\n");
+    let (ok, report) = shop.import("log.csv", &log, &[]);
+    assert!(ok && count(&report, "events taken") == Some(4), "{report}");
+    assert_eq!(count(&report, "price is no number (is the comma"), Some(1), "{report}");
+    assert_eq!(count(&report, "price is a word for an empty field"), Some(1), "{report}");
+    assert_eq!(count(&report, "quantity is a word for an empty field"), Some(1), "{report}");
+    assert!(report.contains("title is not UTF-8 (the file's encoding: --encoding"), "{report}");
+    let kinds: Vec<[String; 3]> =
+        shop.events().into_iter().map(|[_, _, kind, _, n, price]| [kind, n, price]).collect();
+    let expected = [
+        ["purchase", "1", ""],
+        ["refund", "2", ""],
+        ["purchase", "1", ""],
+        ["purchase", "1", "1.5"],
+    ];
+    assert_eq!(kinds, expected.map(|row| row.map(str::to_owned)));
+
+    let shop = Shop::new();
+    let german = "user_id;item_id;timestamp;price\nu;a;2023-01-01;2,50\nu;b;2023-01-01;1.234,50\n";
+    assert!(shop.import("log.csv", german, &["--decimal-comma"]).0);
+    let prices: Vec<String> = shop.events().into_iter().map(|event| event[5].clone()).collect();
+    assert_eq!(prices, ["2.5", "1234.5"]);
+}
+
+#[test]
+fn the_report_says_what_was_read_and_warns_of_users_who_are_none() {
+    let shop = Shop::new();
+    let log = format!(
+        "{HEADER},event\nNULL,a,2023-01-01,buy\n0,a,2023-01-02,pv\n,a,2023-01-03,buy\nu,a,2023-01-04,buy\n\
+         u,a,2023-01-05,dance\n"
+    );
+    let (ok, report) = shop.import("log.csv", &log, &[]);
+    assert!(ok && count(&report, "read as purchase") == Some(2), "{report}");
+    assert_eq!(count(&report, "rows without a user (20.0 %)"), Some(1), "{report}");
+    assert!(
+        report.contains("event is of no known kind (what it stands for: --event-map"),
+        "{report}"
+    );
+    for id in ["NULL", "0"] {
+        assert!(report.contains(&format!("1 rows have the user_id \"{id}\"")), "{report}");
+    }
+    let shop = Shop::new();
+    let (ok, report) =
+        shop.import("log.csv", &log, &["--absent", "NULL,0", "--event-map", "dance=view"]);
+    assert!(ok && count(&report, "refused: user_id is empty") == Some(3), "{report}");
+    assert_eq!(count(&report, "read as view"), Some(1), "{report}");
+}
+
+#[test]
+fn events_of_known_systems() {
+    for (system, names, kinds) in [
+        ("ga4", ["view_item", "add_to_wishlist", "begin_checkout"], "view,favorite"),
+        ("shopify", ["product_viewed", "checkout_completed", "cart_viewed"], "view,purchase"),
+        ("taobao", ["浏览", "加购", "购买"], "view,add_to_cart,purchase"),
+        ("youzan", ["浏览商品", "支付成功", "退款成功"], "view,purchase,refund"),
+    ] {
+        let shop = Shop::new();
+        let rows: String =
+            names.iter().map(|name| format!("u,i-{name},2023-01-01,{name}\n")).collect();
+        let (ok, report) =
+            shop.import("log.csv", format!("{HEADER},event\n{rows}"), &["--event-map", system]);
+        assert!(ok, "{report}");
+        let read: Vec<String> = shop.events().into_iter().map(|event| event[2].clone()).collect();
+        assert_eq!(read.join(","), kinds, "{system}");
+    }
+}
+
+#[test]
+fn encodings_and_separators_of_spreadsheets() {
+    let text = "用户,商品,时间\r\n张三,茶,2023-01-01\r\n";
+    let map = "user_id=用户,item_id=商品,timestamp=时间";
+    let utf_16: Vec<u8> =
+        "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let gb18030: &[u8] = b"\xd3\xc3\xbb\xa7,\xc9\xcc\xc6\xb7,\xca\xb1\xbc\xe4\r\n\
+                           \xd5\xc5\xc8\xfd,\xb2\xe8,2023-01-01\r\n";
+    for (content, options) in
+        [(&utf_16[..], &["--map", map][..]), (gb18030, &["--map", map, "--encoding", "gb18030"])]
+    {
+        let shop = Shop::new();
+        let (ok, report) = shop.import("log.csv", content, options);
+        assert!(ok, "{report}");
+        let event = &shop.events()[0];
+        assert_eq!((event[0].as_str(), event[1].as_str()), ("张三", "茶"));
+    }
+    let (ok, report) = Shop::new().import("log.csv", gb18030, &["--map", map]);
+    assert!(!ok && report.contains("--encoding gb18030"), "{report}");
+    let excel = "sep=;\r\nuser_id;item_id;timestamp\r\nu;i;2023-01-01\r\n";
+    assert!(Shop::new().import("log.csv", excel, &[]).0);
+}
+
+#[test]
+fn a_catalogue_takes_tags_attributes_and_validity_and_says_what_is_whole() {
+    let shop = Shop::new();
+    let items = "item_id,title,tags,valid_from,valid_until,Color,attributes.size,price\n\
+                 a,Lamp,new|red,2020-01-01,2099-01-01,red,m,9\nb,Tea,,2099-01-01,,green,,3\nc,Cup,,,,,,1\n";
+    let map = ["--items", "--map", "attributes.colour=Color"];
+    let (ok, report) = shop.import("items.csv", items, &map);
+    assert!(ok, "{report}");
+    let item = shop.engine().item("a").unwrap().1;
+    assert_eq!(item.tags, ["new", "red"]);
+    assert_eq!(
+        item.attributes,
+        [("colour", "red"), ("size", "m")].map(|(k, v)| (k.into(), v.into())).into()
+    );
+    assert_eq!(item.validity.until_ms, Some(4_070_908_800_000));
+    assert_eq!(shop.offered(), ["a", "c"], "b is not valid yet");
+
+    // A stock list changes what it has a column for.
+    let (ok, report) = shop.import("stock.csv", "item_id,available\na,0\n", &["--items"]);
+    assert!(ok, "{report}");
+    let after = shop.engine().item("a").unwrap().1;
+    assert_eq!(after, qianmian::domain::Item { available: false, ..item });
+    assert_eq!(shop.offered(), ["c"]);
+
+    // The whole catalogue offers what it names, and nothing else.
+    let (ok, report) =
+        shop.import("all.csv", "item_id,title\na,Lamp\nd,Dish\n", &["--items", "--complete"]);
+    assert!(ok && count(&report, "offered no longer") == Some(2), "{report}");
+    assert_eq!(shop.offered(), ["a", "d"]);
+    assert_eq!(shop.engine().item("c").unwrap().1.title, "Cup");
+    // Not where a row could not be read: it might be any item.
+    let (ok, report) =
+        shop.import("part.csv", "item_id,title\na,Lamp\n,Dish\n", &["--items", "--complete"]);
+    assert!(!ok && report.contains("not complete"), "{report}");
+    assert_eq!(shop.offered(), ["a", "d"]);
+}
+
+#[test]
+fn users_from_a_file_keep_what_it_does_not_say() {
+    let shop = Shop::new();
+    let users = "user_id,attributes.country,consent\nanna,SE,yes\nbert,DE,no\n";
+    let (ok, report) = shop.import("users.csv", users, &["--users"]);
+    assert!(ok && count(&report, "users taken") == Some(2), "{report}");
+    let (ok, report) = shop.import(
+        "segments.csv",
+        "id,Segment\nanna,gold\n",
+        &["--users", "--map", "user_id=id,attributes.segment=Segment"],
+    );
+    assert!(ok, "{report}");
+    let engine = shop.engine();
+    let anna = engine.user("anna").unwrap();
+    assert_eq!(
+        anna.attributes,
+        [("country", "SE"), ("segment", "gold")].map(|(k, v)| (k.into(), v.into())).into()
+    );
+    assert!(anna.consent && !engine.user("bert").unwrap().consent);
+}
+
+#[test]
+fn a_catalogue_without_events_is_offered_and_has_neighbours() {
+    let shop = Shop::new();
+    let items = "item_id,category,brand\na,home/lamps,Lux\nb,home/lamps,Lux\nc,garden,Acme\n";
+    assert!(shop.import("items.csv", items, &["--items"]).0);
+    let data = shop.path("data");
+    let data = data.to_str().unwrap();
+    let (ok, list, error) = run(&["recommend", "anna", "--data", data]);
+    assert!(ok && list.matches("catalog").count() == 3, "{list}{error}");
+    let (ok, similar, error) = run(&["similar", "a", "--data", data, "--json"]);
+    assert!(ok, "{error}");
+    let similar: serde_json::Value = serde_json::from_str(&similar).unwrap();
+    let first = &similar["items"][0];
+    assert_eq!((first["item_id"].as_str(), first["source"].as_str()), (Some("b"), Some("content")));
+}
+
+#[test]
+fn a_log_that_looks_dirty_is_noticed_with_what_helps() {
+    let shop = Shop::new();
+    let log = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID\n\
+               1,POST,POSTAGE,1,2010-12-01,18,1.0\n1,A,LAMP,1,2010-12-01,2,1.0\n";
+    let map = "user_id=CustomerID,item_id=StockCode,timestamp=InvoiceDate,title=Description";
+    let (ok, report) = shop.import("log.csv", log, &["--map", map]);
+    assert!(ok && report.contains("--preset online-retail"), "{report}");
+    assert!(report.contains("--exclude-items POST"), "{report}");
+    let shop = Shop::new();
+    let (ok, report) = shop.import("log.csv", log, &["--map", map, "--exclude-items", "POST"]);
+    assert!(ok && count(&report, "skipped: item of --exclude-items") == Some(1), "{report}");
+    let (_, report) = Shop::new().import("log.csv", log, &["--preset", "online-retail"]);
+    assert!(!report.contains("note:"), "{report}");
+}
+
+/// Writes a Parquet file with these columns, each from its type and a function that fills it.
+fn parquet(path: &std::path::Path, compression: parquet::basic::Compression) {
+    use half::f16;
+    use parquet::data_type::{
+        ByteArray, ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int32Type, Int64Type,
+    };
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+
+    let schema = "message rows {
+        REQUIRED FIXED_LEN_BYTE_ARRAY(16) user_id (DECIMAL(38,0));
+        REQUIRED BYTE_ARRAY item_id (STRING);
+        REQUIRED INT32 timestamp (DATE);
+        REQUIRED INT64 price (DECIMAL(18,2));
+        REQUIRED FIXED_LEN_BYTE_ARRAY(2) quantity (FLOAT16);
+    }";
+    let schema = Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let file = fs::File::create(path).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties)).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let fixed = |bytes: Vec<u8>| FixedLenByteArray::from(ByteArray::from(bytes));
+
+    let mut column = group.next_column().unwrap().unwrap();
+    let user = fixed(18_446_744_073_709_551_617_i128.to_be_bytes().to_vec());
+    column.typed::<FixedLenByteArrayType>().write_batch(&[user], None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<ByteArrayType>().write_batch(&["i".into()], None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int32Type>().write_batch(&[19_478], None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int64Type>().write_batch(&[250], None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let half = fixed(f16::from_f32(1.5).to_le_bytes().to_vec());
+    column.typed::<FixedLenByteArrayType>().write_batch(&[half], None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn parquet_with_decimals_halves_and_brotli() {
+    use parquet::basic::Compression;
+
+    for compression in [Compression::UNCOMPRESSED, Compression::BROTLI(Default::default())] {
+        let shop = Shop::new();
+        let path = shop.path("made.parquet");
+        parquet(&path, compression);
+        let (ok, report) = shop.import("log.parquet", fs::read(&path).unwrap(), &[]);
+        assert!(ok, "{report}");
+        let expected =
+            ["18446744073709551617", "i", "purchase", "2023-05-01T00:00:00Z", "1.5", "2.5"];
+        assert_eq!(shop.events(), [expected.map(str::to_owned)]);
+    }
+}
