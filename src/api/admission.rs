@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 
 use super::answer;
 use super::body::Intake;
-use super::peer::Peer;
+use super::peer::{Open, Peer};
 use super::refusals::Refusals;
 use super::{entries, status};
 use crate::domain::Error;
@@ -65,6 +65,46 @@ impl Admission {
         let most = self.most;
         let message = format!("{most} requests are at work already (serve.max_requests)");
         Err(status::from_error(Error::Overloaded(message)))
+    }
+}
+
+impl Admission {
+    /// What a service answers to a request whose message is one and comes in whole, or why it is
+    /// refused.
+    async fn answered<S>(
+        &self,
+        mut service: S,
+        request: Request<Body>,
+        deadline: Option<Instant>,
+        peer: Peer,
+        open: Open,
+    ) -> Result<Response<Body>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>>,
+    {
+        let answers_in_stream = entries::SERVER_STREAMS.contains(&request.uri().path());
+        let (parts, body) = request.into_parts();
+        let (message, held) = match self.intake.whole(&peer, body).await {
+            Ok(whole) => whole,
+            Err(refused) => return Ok(refused.into_http()),
+        };
+        let _inside = match self.enter() {
+            Ok(inside) => inside,
+            Err(full) => return Ok(full.into_http()),
+        };
+
+        let asked = service.call(Request::from_parts(parts, Body::new(Full::new(message))));
+        // This runs when a thread is free, which under load is later than the arrival.
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            let late = Status::deadline_exceeded("the deadline passed in the queue");
+            return Ok(late.into_http());
+        }
+        let answer = asked.await?;
+        if answers_in_stream {
+            return Ok(answer::stream(answer, open));
+        }
+        let whole = answer::whole(answer, held, open).await;
+        Ok(whole.unwrap_or_else(|full| full.into_http()))
     }
 }
 
@@ -120,7 +160,6 @@ where
         let mut service = std::mem::replace(&mut self.service, next);
         let admission = self.admission.clone();
         let path = request.uri().path();
-        let answers_in_stream = entries::SERVER_STREAMS.contains(&path);
         if is_stream(path) {
             let request = request.map(|body| Body::new(admission.intake.messages(&peer, body)));
             let answer = service.call(request);
@@ -132,32 +171,8 @@ where
         }
 
         Box::pin(async move {
-            let refusals = admission.refusals.clone();
-            let answered = async move {
-                let (parts, body) = request.into_parts();
-                let (message, held) = match admission.intake.whole(&peer, body).await {
-                    Ok(whole) => whole,
-                    Err(refused) => return Ok(refused.into_http()),
-                };
-                let _inside = match admission.enter() {
-                    Ok(inside) => inside,
-                    Err(full) => return Ok(full.into_http()),
-                };
-                let asked = service.call(Request::from_parts(parts, Body::new(Full::new(message))));
-                // This runs when a thread is free, which under load is later than the arrival.
-                if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                    let late = Status::deadline_exceeded("the deadline passed in the queue");
-                    return Ok(late.into_http());
-                }
-                let answer = asked.await?;
-                if answers_in_stream {
-                    return Ok(answer::stream(answer, open));
-                }
-                let whole = answer::whole(answer, held, open).await;
-                Ok(whole.unwrap_or_else(|full| full.into_http()))
-            };
-            let answer = answered.await?;
-            refusals.note(&answer);
+            let answer = admission.answered(service, request, deadline, peer, open).await?;
+            admission.refusals.note(&answer);
             Ok(answer)
         })
     }
@@ -252,7 +267,7 @@ mod tests {
         });
         let intake = Intake::new(100, Duration::from_secs(5), 1_000);
         let refusals = Refusals::default();
-        let mut admitted = Admission::new(1, intake, refusals).layer(service);
+        let mut admitted = Admission::new(1, intake, refusals.clone()).layer(service);
 
         let mut slow = request(None);
         *slow.uri_mut() = "/qianmian.v1.RecommendationService/Popular".parse().unwrap();
@@ -267,5 +282,7 @@ mod tests {
         assert_eq!(code(admitted.call(request(Some("0m"))).await).as_deref(), Some("4"));
         let far = request(Some("9223372036854775807S"));
         assert_eq!(code(admitted.call(far).await), None);
+        // The one too many and the late one, each by its reason.
+        assert_eq!(refusals.take().into_values().collect::<Vec<_>>(), [1, 1]);
     }
 }

@@ -45,28 +45,26 @@ impl CatalogApi {
     ) -> Result<pb::SetAvailabilityResponse> {
         let ids = request.item_ids.iter().map(String::as_str);
         convert::batch("item_ids", ids, |i| format!("item_ids[{i}]"))?;
-        convert::ids("item_ids", &request.item_ids, 1, limits::MAX_BATCH)?;
+        let mut each = request.item_ids.iter().enumerate();
+        each.try_for_each(|(i, id)| limits::id(&format!("item_ids[{i}]"), id))?;
         let unsaid = || Violation::new("availability", "must be AVAILABLE or UNAVAILABLE");
         let available = match request.availability {
             0 => return Err(unsaid().into()),
             said => available(said)?,
         };
         let all = request.item_ids.into_iter();
-        let (known, unknown): (Vec<_>, Vec<_>) = all.partition(|id| self.engine.item(id).is_ok());
-        let (updated, offset) = match known.is_empty() {
-            true => (0, self.engine.live().offset()),
-            false => {
-                let change = |id| (id, ItemChange::availability(available));
-                let changes = known.into_iter().map(change).collect();
-                let receipt = self.engine.change_items(changes).await?;
-                (receipt.recorded, receipt.offset)
-            }
-        };
-        Ok(pb::SetAvailabilityResponse {
-            updated: updated as i32,
+        let (known, unknown): (Vec<_>, Vec<_>) = all.partition(|id| self.engine.knows_item(id));
+        let mut answer = pb::SetAvailabilityResponse {
+            updated: 0,
             unknown_item_ids: unknown,
-            offset,
-        })
+            offset: self.engine.live().offset(),
+        };
+        if !known.is_empty() {
+            let receipt = self.engine.set_availability(known, available).await?;
+            answer.updated = receipt.recorded as i32;
+            answer.offset = receipt.offset;
+        }
+        Ok(answer)
     }
 
     async fn delete(&self, request: pb::DeleteItemRequest) -> Result<pb::DeleteItemResponse> {

@@ -34,13 +34,18 @@ impl Refusals {
 
     fn count(&self, reason: &str) {
         // Figures differ from one refusal to the next, and make no reason of their own.
-        let reason: String = reason.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let mut reason: String =
+            reason.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
+        while reason.contains("##") {
+            reason = reason.replace("##", "#");
+        }
         let mut counts = self.0.lock();
         let known = counts.len() < REASONS || counts.contains_key(&reason);
         *counts.entry(if known { reason } else { OTHERS.to_owned() }).or_default() += 1;
     }
 
-    fn take(&self) -> BTreeMap<String, u64> {
+    /// What was refused since this was asked last, by reason.
+    pub(super) fn take(&self) -> BTreeMap<String, u64> {
         std::mem::take(&mut *self.0.lock())
     }
 
@@ -52,15 +57,19 @@ impl Refusals {
 
         loop {
             tokio::time::sleep(SOON).await;
-            let refused = self.take();
-            if refused.is_empty() {
-                continue;
+            if self.say() {
+                tokio::time::sleep(SAY_EVERY - SOON).await;
             }
-            for (reason, count) in refused {
-                tracing::warn!(count, reason, "requests were refused");
-            }
-            tokio::time::sleep(SAY_EVERY - SOON).await;
         }
+    }
+
+    /// Says what was refused since it was said last; false where nothing was.
+    pub fn say(&self) -> bool {
+        let refused = self.take();
+        for (reason, count) in &refused {
+            tracing::warn!(count, reason, "requests were refused");
+        }
+        !refused.is_empty()
     }
 }
 
@@ -73,13 +82,13 @@ mod tests {
         let refusals = Refusals::default();
         let answered = |status: Status| refusals.note(&status.into_http::<()>());
         answered(Status::resource_exhausted("7 requests are at work already"));
-        answered(Status::resource_exhausted("8 requests are at work already"));
+        answered(Status::resource_exhausted("1024 requests are at work already"));
         answered(Status::deadline_exceeded("the deadline passed in the queue"));
         answered(Status::invalid_argument("no"));
         refusals.note(&Response::new(()));
         let counted: Vec<(String, u64)> = refusals.take().into_iter().collect();
         let expected = [
-            (" requests are at work already".to_owned(), 2),
+            ("# requests are at work already".to_owned(), 2),
             ("the deadline passed in the queue".to_owned(), 1),
         ];
         assert_eq!(counted, expected);

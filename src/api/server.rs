@@ -125,12 +125,7 @@ pub async fn serve(
     let readiness = tokio::spawn(announce_models(health, engine.clone()));
     let refusals = Refusals::default();
     let reports = tokio::spawn(refusals.clone().report());
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
+    let last_refusals = refusals.clone();
     let limit = options.max_message_mib << 20;
     let sending = Duration::from_secs(options.send_seconds);
     let bounds = connections::fit_open_files(options.bounds());
@@ -180,7 +175,16 @@ pub async fn serve(
     readiness.abort();
     writes.abort();
     reports.abort();
+    last_refusals.say();
     Ok(result?)
+}
+
+/// What the server says of its protocol, the details of errors included.
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
 /// Completes `seconds` after the server begins to stop.

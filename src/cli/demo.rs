@@ -47,7 +47,7 @@ fn what_to_try(address: SocketAddr) -> String {
     {address} qianmian.v1.RecommendationService/Recommend
 
   ghz --insecure --call qianmian.v1.RecommendationService/Recommend \
-    -d '{{"user_id": "17850", "limit": 20}}' -n 20000 -c 10 {address}
+    -d '{{"user_id": "17850", "limit": 20}}' -n 20000 -c 10 {address}    (ghz v0.120.0)
 
 Ctrl-C stops the server."#
     )

@@ -15,7 +15,7 @@ pub struct DialectArgs {
     /// with "/"; attributes.NAME=COLUMN takes an attribute
     #[arg(long, value_name = "COLUMN=NAME,…", value_parser = str::parse::<ColumnMap>)]
     map: Option<ColumnMap>,
-    /// Mapping and cleaning for a known log: online-retail
+    /// Mapping and cleaning for a known log: online-retail, online-retail-ii
     #[arg(long, value_name = "NAME", value_parser = Preset::named, conflicts_with = "map")]
     preset: Option<Preset>,
     /// Items of which no row is taken, such as postage and fees
@@ -31,8 +31,8 @@ pub struct DialectArgs {
     /// Zone of times that name none, e.g. Asia/Shanghai [default: UTC]
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
-    /// What events are called: view_item=view,remove_from_cart=skip, or the names of a system:
-    /// ga4, shopify, taobao, youzan
+    /// What events are called: view_item=view,remove_from_cart=skip, *=skip for all others, or the
+    /// names of a system: ga4, shopify, taobao, youzan
     #[arg(long, value_name = "NAME=KIND,…", value_parser = str::parse::<EventNames>)]
     event_map: Option<EventNames>,
     /// Numbers have a decimal comma: 1.234,50

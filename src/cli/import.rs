@@ -16,7 +16,7 @@ use super::{Failure, output};
 use crate::config::Config;
 use crate::domain::quote::printable;
 use crate::engine::Engine;
-use crate::engine::import::report::Reasons;
+use crate::engine::import::report::{DROPPED, Reasons};
 use crate::engine::import::{Content, Report};
 use crate::import::{Plan, Refusal, Row, explained};
 
@@ -83,6 +83,10 @@ impl Import {
         let plans = plans?;
         let mut rejects = match &self.rejects {
             Some(path) => {
+                let same = |file: &PathBuf| same_file(file, path);
+                if let Some(file) = self.files.iter().find(|file| same(file)) {
+                    return Err(format!("--rejects would overwrite {}", file.display()).into());
+                }
                 let file = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
                 Some(BufWriter::new(file))
             }
@@ -92,12 +96,15 @@ impl Import {
         let engine = Engine::open(&config.data, config.engine())?;
         let mut report = Report::default();
         let mut barren = Vec::new();
+        // Whether every file had rows.
+        let mut whole = true;
         let consumed = Arc::new(AtomicU64::new(0));
         let bar = progress_bar(&self.files, consumed.clone());
         for (path, plan) in self.files.iter().zip(&plans) {
             let mut of_file = Report::default();
             let outcome =
                 import(&engine, path, content, plan, &consumed, &mut of_file, &mut rejects);
+            whole &= of_file.rows > 0;
             if of_file.is_barren() {
                 barren.push(path.display().to_string());
             }
@@ -107,28 +114,29 @@ impl Import {
                 return Err(format!("{}: {error}", path.display()).into());
             }
         }
-        let completed = match self.complete {
-            true => engine.complete_catalogue(&mut report),
-            false => Ok(()),
-        };
+        let completed =
+            if self.complete { engine.complete_catalogue(whole, &mut report) } else { Ok(()) };
         bar.finish();
         if let Some(mut out) = rejects {
             out.flush().map_err(|e| format!("the rejects cannot be written: {e}"))?;
         }
         print_report(&report, content);
         completed?;
-        match barren.is_empty() {
-            true => Ok(()),
-            false => Err(format!("nothing was taken from {}", barren.join(", ")).into()),
+        if barren.is_empty() {
+            return Ok(());
         }
+        Err(format!("nothing was taken from {}", barren.join(", ")).into())
     }
 
     fn content(&self) -> Content {
-        match (self.items, self.complete, self.users) {
-            (_, true, _) => Content::Catalogue,
-            (true, false, _) => Content::Items,
-            (_, _, true) => Content::Users,
-            _ => Content::Events,
+        if self.complete {
+            Content::Catalogue
+        } else if self.items {
+            Content::Items
+        } else if self.users {
+            Content::Users
+        } else {
+            Content::Events
         }
     }
 }
@@ -159,6 +167,11 @@ fn import(
     }
 }
 
+/// Whether two names are of one file.
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
 fn write_reject(
     out: &mut impl std::io::Write,
     path: &Path,
@@ -181,11 +194,10 @@ pub fn print_report(report: &Report, content: Content) {
     }
     let skipped = reasons(&report.skipped).map(|(why, _, n)| (format!("skipped: {why}"), n));
     rows.extend(skipped);
-    let dropped = reasons(&report.dropped).map(|(why, help, n)| {
-        (explained(why, help).replacen("refused", "dropped, the rest kept", 1), n)
-    });
-    rows.extend(dropped);
-    rows.extend(reasons(&report.refused).map(|(why, help, n)| (explained(why, help), n)));
+    let dropped = reasons(&report.dropped);
+    rows.extend(dropped.map(|(why, help, n)| (explained(DROPPED, why, help), n)));
+    let refused = reasons(&report.refused);
+    rows.extend(refused.map(|(why, help, n)| (explained("refused", why, help), n)));
     let counts = [
         ("items described in the catalogue", report.described),
         ("items offered no longer: not in the whole catalogue", report.delisted),

@@ -121,3 +121,21 @@ impl StopSignal {
         let _ = tokio::signal::ctrl_c().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_leaves_out_what_was_bought_unless_something_else_is_set() {
+        let configured = |demo: bool, policy: RepeatPolicy| {
+            let mut config = Config::default();
+            config.recommend.repeat_policy = policy;
+            Serve { listen: None, demo }.configure(&mut config);
+            config.recommend.repeat_policy
+        };
+        assert_eq!(configured(true, RepeatPolicy::Auto), RepeatPolicy::ExcludePurchased);
+        assert_eq!(configured(true, RepeatPolicy::WhenDue), RepeatPolicy::WhenDue);
+        assert_eq!(configured(false, RepeatPolicy::Auto), RepeatPolicy::Auto);
+    }
+}

@@ -1,8 +1,6 @@
 //! What is said anew of an item or a user, the rest of which stays as it is.
 
-use std::borrow::Cow;
-
-use super::{Item, User};
+use super::{Item, User, Violation, limits};
 
 /// A field of an item, by the name it has in the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +55,9 @@ impl ItemField {
     }
 }
 
+/// The bits of all fields.
+const WHOLE: u16 = (1 << ItemField::ALL.len()) - 1;
+
 /// What is said anew of an item.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ItemChange {
@@ -71,7 +72,7 @@ pub struct ItemChange {
 impl ItemChange {
     /// All of an item is said.
     pub fn whole(item: Item) -> Self {
-        Self { item, fields: (1 << ItemField::ALL.len()) - 1, attributes: Vec::new() }
+        Self { fields: WHOLE, ..Self::of(item) }
     }
 
     /// Nothing is said yet of what `item` has.
@@ -79,16 +80,14 @@ impl ItemChange {
         Self { item, fields: 0, attributes: Vec::new() }
     }
 
-    /// Whether it can be bought, and nothing else.
-    pub fn availability(available: bool) -> Self {
-        let mut change = Self::of(Item { available, ..Item::default() });
-        change.add(ItemField::Available);
-        change
-    }
-
     /// Says a field, as `item` has it.
     pub fn add(&mut self, field: ItemField) {
         self.fields |= 1 << (field as u16);
+    }
+
+    /// Says a field no longer.
+    pub fn remove(&mut self, field: ItemField) {
+        self.fields &= !(1 << (field as u16));
     }
 
     /// Says one attribute, as `item` has it or has not.
@@ -101,11 +100,16 @@ impl ItemChange {
         self.fields >> (field as u16) & 1 == 1
     }
 
+    /// Whether all of the item is said.
+    pub fn is_whole(&self) -> bool {
+        self.fields == WHOLE
+    }
+
     /// The item after the change; one of which nothing was known before is available, and all
     /// else of it is empty.
-    pub fn applied(&self, before: Option<&Item>) -> Cow<'_, Item> {
-        if ItemField::ALL.into_iter().all(|field| self.says(field)) {
-            return Cow::Borrowed(&self.item);
+    pub fn applied(&self, before: Option<&Item>) -> Item {
+        if self.is_whole() {
+            return self.item.clone();
         }
         let mut item = before.cloned().unwrap_or_default();
         for field in ItemField::ALL.into_iter().filter(|&field| self.says(field)) {
@@ -128,7 +132,18 @@ impl ItemChange {
                 None => item.attributes.remove(name),
             };
         }
-        Cow::Owned(item)
+        item
+    }
+
+    /// Checks what is said of an item, and what must hold of all of it once it is `after`. What was
+    /// written when limits were wider, and is not said anew, stays.
+    ///
+    /// # Errors
+    /// The field and its limit.
+    pub fn check(&self, after: &Item) -> Result<(), Violation> {
+        self.applied(None).validate()?;
+        limits::count("attributes", after.attributes.len(), 0, limits::MAX_TAGS)?;
+        after.validity.validate()
     }
 
     /// About what it takes in memory.
@@ -181,21 +196,28 @@ mod tests {
 
     #[test]
     fn a_change_says_its_fields_and_leaves_the_rest() {
-        let sold_out = ItemChange::availability(false).applied(Some(&lamp())).into_owned();
-        assert_eq!(sold_out, Item { available: false, ..lamp() });
-
         for field in ItemField::ALL {
             let mut change = ItemChange::of(Item { available: false, ..Item::default() });
             change.add(field);
-            let changed = change.applied(Some(&lamp())).into_owned();
+            let changed = change.applied(Some(&lamp()));
             assert_ne!(changed, lamp(), "{}", field.name());
             assert_eq!(changed.title.is_empty(), field == ItemField::Title);
             assert_eq!(changed.price.is_none(), field == ItemField::Price);
         }
         let whole = ItemChange::whole(Item::default());
-        assert_eq!(whole.applied(Some(&lamp())).into_owned(), Item::default());
-        assert_eq!(ItemChange::of(Item::default()).applied(Some(&lamp())).into_owned(), lamp());
-        assert!(!ItemChange::availability(false).applied(None).available);
+        assert_eq!(whole.applied(Some(&lamp())), Item::default());
+        assert_eq!(ItemChange::of(Item::default()).applied(Some(&lamp())), lamp());
+        // What an older version wrote and nothing says anew is no reason to refuse.
+        let old = Item { brand: " Lux".into(), ..lamp() };
+        let mut price = ItemChange::of(Item { price: Some(1.0), ..Item::default() });
+        price.add(ItemField::Price);
+        assert_eq!(price.check(&price.applied(Some(&old))), Ok(()));
+        price.item.price = Some(-1.0);
+        assert_eq!(price.check(&price.applied(Some(&old))).unwrap_err().field, "price");
+        let mut until = ItemChange::of(Item::default());
+        until.item.validity.until_ms = Some(1);
+        until.add(ItemField::ValidUntil);
+        assert_eq!(until.check(&until.applied(Some(&old))).unwrap_err().field, "valid_until");
     }
 
     #[test]
@@ -204,7 +226,7 @@ mod tests {
         change.item.attributes.insert("colour".into(), "blue".into());
         change.add_attribute("colour");
         change.add_attribute("size");
-        let changed = change.applied(Some(&lamp())).into_owned();
+        let changed = change.applied(Some(&lamp()));
         assert_eq!(changed.attributes, [("colour".into(), "blue".into())].into());
 
         let before = User { attributes: [("a".into(), "1".into())].into(), consent: false };

@@ -22,7 +22,7 @@ const QUEUE: usize = 256;
 /// Bytes that may wait; a batch that would take the queue beyond is refused.
 const QUEUE_BYTES: usize = 256 << 20;
 /// Largest batch in bytes; with a group before it, still a block that can be read.
-const BATCH_BYTES: usize = 128 << 20;
+pub(super) const BATCH_BYTES: usize = 128 << 20;
 /// A group takes in no further batch once it holds this many records, or bytes.
 const GROUP_RECORDS: usize = 20_000;
 const GROUP_BYTES: usize = 8 << 20;
@@ -34,6 +34,8 @@ pub enum Write {
     Events(Vec<Event>),
     /// What is said anew of items, some of them new.
     Items(Vec<(String, ItemChange)>),
+    /// Items that can be bought, or cannot; nothing is recorded of those that are not known.
+    Availability(Vec<String>, bool),
     /// An item to take out of the catalogue; nothing is recorded of one that is not in it.
     DeleteItem(String),
     /// A chunk of an import, its users under their names in the store, with the digest by
@@ -171,7 +173,7 @@ fn small_enough(write: &Write) -> Result<usize> {
     if bytes > BATCH_BYTES {
         let message = format!("must take at most {BATCH_BYTES} bytes together, take {bytes}");
         let field = match write {
-            Write::Items(_) => "items",
+            Write::Items(_) | Write::Availability(..) => "items",
             Write::Users(_) => "users",
             _ => "events",
         };
@@ -305,6 +307,7 @@ impl Write {
         match self {
             Write::Events(events) => events.len(),
             Write::Items(items) => items.len(),
+            Write::Availability(ids, _) => ids.len(),
             Write::Imported(_, events) => events.len() + 1,
             Write::Users(users) => users.len(),
             Write::Erase(..) | Write::DeleteItem(_) => 1,
@@ -312,8 +315,14 @@ impl Write {
         }
     }
 
+    /// Whether no other write may follow it in a group: what it does shows in live state alone, or
+    /// it becomes larger than it is.
     pub(super) fn ends_group(&self) -> bool {
-        matches!(self, Write::Erase(..))
+        match self {
+            Write::Erase(..) | Write::DeleteItem(_) => true,
+            Write::Items(changes) => changes.iter().any(|(_, change)| !change.is_whole()),
+            _ => false,
+        }
     }
 
     /// About what it takes in memory and, before compression, in the log.
@@ -324,6 +333,7 @@ impl Write {
             }
             Write::Items(items) => items.iter().map(|(id, change)| id.len() + change.bytes()).sum(),
             Write::Users(users) => users.iter().map(|(id, user)| id.len() + user.bytes()).sum(),
+            Write::Availability(ids, _) => ids.iter().map(|id| id.len() + 24).sum(),
             Write::Erase(id, _) | Write::DeleteItem(id) => id.len(),
             Write::Seal | Write::Flush => 0,
         }

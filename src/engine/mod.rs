@@ -2,7 +2,7 @@
 //! behind one façade. What the api and the cli call; knows nothing of either.
 //!
 //! - [`options`]: its part of the configuration
-//! - [`committer`]: the one thread that writes what is [`staged`]: log, then live state, then ack; [`lag`]: how
+//! - [`committer`]: the one thread that writes what is [`staged`] (items by their [`edits`]): log, then live state, then ack; [`lag`]: how
 //!   long that takes; [`budget`]: in how much memory
 //! - [`trainer`]: the one thread that trains, and when; [`training`]: what it does then;
 //!   [`timeline`]: how long that takes; [`lists`]: for models that came without
@@ -24,6 +24,7 @@ mod beside;
 mod budget;
 pub mod committer;
 mod comparison;
+mod edits;
 mod erasure;
 mod gate;
 pub mod import;
@@ -247,6 +248,21 @@ impl Engine {
         self.write(Write::Items(changes)).await
     }
 
+    /// Says of items whether they can be bought, durably; of those that the store does not know
+    /// nothing is recorded.
+    ///
+    /// # Errors
+    /// As [`Engine::record`].
+    pub async fn set_availability(&self, ids: Vec<String>, available: bool) -> Result<Receipt> {
+        self.write(Write::Availability(ids, available)).await
+    }
+
+    /// Whether the store knows an item, and it was not deleted.
+    pub fn knows_item(&self, id: &str) -> bool {
+        let live = &self.state.live;
+        live.item(id).is_some_and(|idx| !live.catalogue.read().is_deleted(idx))
+    }
+
     /// Takes an item out of the catalogue, durably: it is never offered until it is written again.
     ///
     /// # Errors
@@ -354,10 +370,10 @@ impl Engine {
         let unknown = || query::unknown("item", id);
         let idx = self.state.live.item(id).ok_or_else(unknown)?;
         let catalogue = self.state.live.catalogue.read();
-        match catalogue.is_deleted(idx) {
-            true => Err(unknown()),
-            false => Ok((idx, catalogue.get(idx).cloned().unwrap_or_default())),
+        if catalogue.is_deleted(idx) {
+            return Err(unknown());
         }
+        Ok((idx, catalogue.item(idx).unwrap_or_default().into_owned()))
     }
 
     /// A page of the items from idx `from` on, in idx order; where the next page begins, if
@@ -368,7 +384,7 @@ impl Engine {
         let (listed, next) = page.of(from, names.len(), |at| {
             // One whose name is lost is none to anybody.
             let id = Some(names.id(at)).filter(|id| !id.is_empty() && !catalogue.is_deleted(at))?;
-            let item = catalogue.get(at).cloned().unwrap_or_default();
+            let item = catalogue.item(at).unwrap_or_default().into_owned();
             let bytes = id.len() + item.bytes();
             Some(((id.to_owned(), item), bytes))
         });

@@ -54,6 +54,7 @@ impl Pseudonyms {
                 Write::Users(users) => users.iter_mut().for_each(|(id, _)| self.rename(id)),
                 Write::Erase(id, _) => self.rename(id),
                 Write::Items(_)
+                | Write::Availability(..)
                 | Write::DeleteItem(_)
                 | Write::Imported(..)
                 | Write::Seal

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::Engine;
-use crate::domain::history::{Past, first_distinct};
+use crate::domain::history::{Past, all_bought, first_distinct};
 use crate::domain::topk::Scored;
 use crate::domain::{Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
 use crate::live::{Filter, Trend};
@@ -223,10 +223,10 @@ impl Engine {
         let Some(snapshot) = self.models().active() else {
             let items = self
                 .with_shelf(filter, |shelf, scratch| related::alike(item, limit, &shelf, scratch));
-            return match items.is_empty() {
-                true => Err(not_ready()),
-                false => Ok(self.answer(0, &items, Basis::Session)),
-            };
+            if items.is_empty() {
+                return Err(not_ready());
+            }
+            return Ok(self.answer(0, &items, Basis::Session));
         };
         let fresh = self.live().beside(&[item], 1);
         let items = self.with_shelf(filter, |shelf, scratch| {
@@ -277,7 +277,10 @@ impl Engine {
     /// [`Error::NotFound`] where no item of it is known; [`Error::NotReady`]
     /// before the first model.
     pub fn bought_together(&self, ids: &[String], filter: &Filter, limit: usize) -> Result<Answer> {
-        let basket = self.known_items(ids);
+        let mut basket = self.known_items(ids);
+        let catalogue = self.live().catalogue.read();
+        basket.retain(|&item| !catalogue.is_deleted(item));
+        drop(catalogue);
         if basket.is_empty() {
             return Err(unknown("item", ids.first().map_or("", String::as_str)));
         }
@@ -316,11 +319,27 @@ impl Engine {
             return Err(Error::NotReady(message.to_owned()));
         }
         let ranking = Ranking::new(self.live().buyers().into_iter().map(|n| n as f32));
+        let repeat = self.repeat(request, None);
+        let bought = match repeat.policy {
+            RepeatPolicy::Allow => Vec::new(),
+            _ => self.bought(&request.user_id),
+        };
         let items = self.with_shelf_of(request, now_ms, |shelf, scratch| {
+            let excluded = [shelf.excluded, &bought].concat();
+            let shelf = Shelf { excluded: &excluded, ..shelf };
             related::from_rankings([&ranking], request.limit, &shelf, &mut scratch.mask)
         });
-        let repeat = self.repeat(request, None);
         Ok(Answer { repeat, ..self.answer(0, &items, Basis::Popular) })
+    }
+
+    /// What a user bought and has not given back.
+    fn bought(&self, user_id: &str) -> Vec<ItemIdx> {
+        let user = Some(user_id).filter(|id| !id.is_empty()).and_then(|id| self.user_idx(id));
+        let user = user.filter(|&user| self.live().profiles.read().consents(user));
+        let past = user.map(|user| self.live().histories.read(user)).unwrap_or_default();
+        let mut bought = Vec::new();
+        all_bought(&past.events, &past.bought, &mut bought);
+        bought.iter().filter(|bought| bought.stands()).map(|bought| bought.item).collect()
     }
 
     /// Runs `ask` with the shelf that a request leaves and memory from the pool.

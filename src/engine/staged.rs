@@ -2,17 +2,17 @@
 //! what the store has no room for is refused.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use ahash::AHashMap;
 use indexmap::IndexSet;
 use parking_lot::RwLock;
 
 use super::State;
 use super::committer::{Receipt, Write};
+use super::edits::Edits;
 use super::options::LimitOptions as Limits;
-use crate::domain::{Error, Event, Item, ItemChange, ItemIdx, Offset, Result};
-use crate::live::{Catalogue, Known, Vocabulary};
+use crate::domain::{Error, Event, ItemChange, Offset, Result};
+use crate::live::{Known, Vocabulary};
 use crate::store::{BlockBuilder, Record, StoredEvent};
 
 /// A group on its way to the log.
@@ -22,9 +22,7 @@ pub(super) struct Staged<'g> {
     pub(super) receipts: Vec<Result<Receipt>>,
     pub(super) users: Names<'g>,
     pub(super) items: Names<'g>,
-    catalogue: &'g RwLock<Catalogue>,
-    /// Where the group says what items are, by the place of the record; none: they are deleted.
-    said: AHashMap<ItemIdx, Option<usize>>,
+    edits: Edits<'g>,
     limits: &'g Limits,
     /// Why nothing that grows the store is taken; none where it is.
     full: Option<String>,
@@ -38,8 +36,7 @@ impl<'g> Staged<'g> {
             receipts: Vec::new(),
             users: Names::new(&state.live.users),
             items: Names::new(&state.live.items),
-            catalogue: &state.live.catalogue,
-            said: AHashMap::new(),
+            edits: Edits::new(&state.live.catalogue),
             limits: &state.limits,
             full,
         }
@@ -57,22 +54,23 @@ impl<'g> Staged<'g> {
                 duplicates = self.add_events(events, known);
                 self.push(Record::Imported(*digest));
             }
-            Write::Items(changes) => match self.changed(changes) {
-                Ok(items) => {
-                    for ((id, _), item) in changes.iter().zip(items) {
-                        let idx = self.items.intern(id, |id| self.block.define_item(id));
-                        self.said.insert(idx, Some(self.records.len()));
-                        self.push(Record::Item(idx, item));
-                    }
-                }
-                Err(refused) => {
+            Write::Items(changes) => {
+                if let Err(refused) = self.add_items(changes) {
                     self.receipts.push(Err(refused));
                     return;
                 }
-            },
+            }
+            Write::Availability(ids, available) => {
+                for id in ids {
+                    if let Some(idx) = self.items.get(id)
+                        && self.edits.set_available(idx, *available)
+                    {
+                        self.push(Record::ItemAvailable(idx, *available));
+                    }
+                }
+            }
             Write::DeleteItem(id) => {
-                if let Some(idx) = self.items.get(id).filter(|&idx| !self.is_deleted(idx)) {
-                    self.said.insert(idx, None);
+                if let Some(idx) = self.items.get(id).filter(|&idx| self.edits.is_there(idx)) {
                     self.push(Record::ItemDeleted(idx));
                 }
             }
@@ -103,7 +101,11 @@ impl<'g> Staged<'g> {
             Write::Events(events) | Write::Imported(_, events) => !events.is_empty(),
             Write::Items(given) => given.iter().any(|(id, _)| self.items.get(id).is_none()),
             Write::Users(given) => given.iter().any(|(id, _)| self.users.get(id).is_none()),
-            Write::Erase(..) | Write::DeleteItem(_) | Write::Seal | Write::Flush => false,
+            Write::Availability(..)
+            | Write::DeleteItem(_)
+            | Write::Erase(..)
+            | Write::Seal
+            | Write::Flush => false,
         }
     }
 
@@ -130,7 +132,11 @@ impl<'g> Staged<'g> {
             }
             Write::Items(given) => items.extend(given.iter().map(|(id, _)| id.as_str())),
             Write::Users(given) => users.extend(given.iter().map(|(id, _)| id.as_str())),
-            Write::Erase(..) | Write::DeleteItem(_) | Write::Seal | Write::Flush => {}
+            Write::Availability(..)
+            | Write::DeleteItem(_)
+            | Write::Erase(..)
+            | Write::Seal
+            | Write::Flush => {}
         }
         users.retain(|id| self.users.get(id).is_none());
         items.retain(|id| self.items.get(id).is_none());
@@ -149,38 +155,16 @@ impl<'g> Staged<'g> {
         Ok(())
     }
 
-    /// The items after their changes, each of which may be in the store, in the group, or earlier
-    /// in the same write.
-    fn changed(&self, changes: &'g [(String, ItemChange)]) -> Result<Vec<Cow<'g, Item>>> {
-        let mut items: Vec<Cow<'g, Item>> = Vec::with_capacity(changes.len());
-        let mut places: HashMap<&str, usize> = HashMap::new();
-        let catalogue = self.catalogue.read();
-        for (at, (id, change)) in changes.iter().enumerate() {
-            let earlier = places.insert(id, at).map(|place| &*items[place]);
-            let before = earlier.or_else(|| self.before(&catalogue, self.items.get(id)?));
-            let item = change.applied(before);
-            let checked = item.validate();
-            checked.map_err(|violation| violation.within(&format!("items[{at}]")))?;
-            items.push(item);
+    /// Stages items after their changes, all or none.
+    fn add_items(&mut self, changes: &'g [(String, ItemChange)]) -> Result<()> {
+        let idxs: Vec<_> = changes.iter().map(|(id, _)| self.items.get(id)).collect();
+        let items = self.edits.applied(changes, &idxs, &self.records)?;
+        for ((id, _), item) in changes.iter().zip(items) {
+            let idx = self.items.intern(id, |id| self.block.define_item(id));
+            self.edits.write(idx, self.records.len());
+            self.push(Record::Item(idx, item));
         }
-        Ok(items)
-    }
-
-    /// What is known of an item after what is staged so far.
-    fn before<'a>(&'a self, catalogue: &'a Catalogue, idx: ItemIdx) -> Option<&'a Item> {
-        match self.said.get(&idx) {
-            None => catalogue.get(idx),
-            Some(None) => None,
-            Some(Some(place)) => match &self.records[*place] {
-                Record::Item(_, item) => Some(item),
-                _ => None,
-            },
-        }
-    }
-
-    fn is_deleted(&self, idx: ItemIdx) -> bool {
-        let staged = self.said.get(&idx).map(Option::is_none);
-        staged.unwrap_or_else(|| self.catalogue.read().is_deleted(idx))
+        Ok(())
     }
 
     /// Stages events that are not known yet; returns how many are.

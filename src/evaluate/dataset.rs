@@ -50,12 +50,10 @@ impl Dataset {
         while let Some(read) = reader.next(&mut row).map_err(broken)? {
             let event = read.map_err(NoEvent::Refused).and_then(|()| {
                 let event = plan.event(&mut row, now_ms)?.value.event;
-                let new =
-                    !plan.drops_duplicates() || seen.insert(identity::hash(&event, &mut bytes));
-                match new {
-                    true => Ok(event),
-                    false => Err(NoEvent::Skipped("duplicate of another line".to_owned())),
+                if plan.drops_duplicates() && !seen.insert(identity::hash(&event, &mut bytes)) {
+                    return Err(NoEvent::Skipped("duplicate of another line".to_owned()));
                 }
+                Ok(event)
             });
             match event {
                 Ok(event) => {

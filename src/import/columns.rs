@@ -107,6 +107,11 @@ impl Column {
         }
     }
 
+    /// What is put between the parts of a column that is joined from several.
+    pub fn joined_by(self) -> char {
+        if Self::TIMES.contains(&self) { ' ' } else { '/' }
+    }
+
     /// Whether a cell may hold several values, as a list does in JSON.
     pub fn holds_several(self) -> bool {
         matches!(self, Column::Category | Column::Tags)
@@ -121,6 +126,8 @@ impl Column {
 pub struct ColumnMap {
     names: [Vec<String>; COLUMNS],
     attributes: Vec<(String, Vec<String>)>,
+    /// Columns that were named by hand: a file must have them.
+    by_hand: Vec<Column>,
 }
 
 /// Where a file has the canonical columns.
@@ -136,6 +143,12 @@ impl Places {
     /// Whether any of the file's columns at this place is read.
     pub fn reads(&self, place: usize) -> bool {
         self.all().any(|places| places.contains(&place))
+    }
+
+    /// The columns of a header that are not read.
+    pub fn unread<'h>(&self, header: &'h [String]) -> Vec<&'h str> {
+        let unread = header.iter().enumerate().filter(|(place, _)| !self.reads(*place));
+        unread.map(|(_, name)| name.trim()).filter(|name| !name.is_empty()).collect()
     }
 
     /// The same with every place moved by `by`; those that it does not know are left out.
@@ -156,7 +169,7 @@ impl Places {
 impl Default for ColumnMap {
     fn default() -> Self {
         let names = Column::ALL.map(|column| vec![column.name().to_owned()]);
-        Self { names, attributes: Vec::new() }
+        Self { names, attributes: Vec::new(), by_hand: Vec::new() }
     }
 }
 
@@ -181,6 +194,7 @@ impl FromStr for ColumnMap {
             let column =
                 column.ok_or_else(|| format!("no column {name:?}; columns are {}", known()))?;
             map.set(column, columns);
+            map.by_hand.push(column);
         }
         Ok(map)
     }
@@ -201,8 +215,38 @@ impl ColumnMap {
     /// no place.
     ///
     /// # Errors
+    /// A sentence, where one of `required`, or one that was named by hand, is missing, or one that
+    /// is read stands twice.
+    pub fn of_file<S: AsRef<str>>(
+        &self,
+        header: &[S],
+        required: &[Column],
+    ) -> Result<Places, String> {
+        let places = self.of_row(header, &[required, &self.by_hand].concat())?;
+        let header: Vec<&str> = header.iter().map(|name| name.as_ref().trim()).collect();
+        for (name, columns) in &self.attributes {
+            let missing = columns.iter().find(|column| !header.contains(&column.as_str()));
+            if let Some(column) = missing {
+                let there = header.join(", ");
+                return Err(format!(
+                    "no column {column:?} for {ATTRIBUTES}{name}; the file has: {there}"
+                ));
+            }
+        }
+        let twice = (0..header.len()).find(|&at| {
+            places.reads(at) && header.iter().filter(|name| **name == header[at]).count() > 1
+        });
+        match twice {
+            Some(at) => Err(format!("the column {:?} stands twice in the file", header[at])),
+            None => Ok(places),
+        }
+    }
+
+    /// The same for a row that has columns of its own.
+    ///
+    /// # Errors
     /// A sentence, where one of `required` is missing.
-    pub fn resolve<S: AsRef<str>>(
+    pub fn of_row<S: AsRef<str>>(
         &self,
         header: &[S],
         required: &[Column],
@@ -233,7 +277,7 @@ impl ColumnMap {
             let Some(name) = column.strip_prefix(ATTRIBUTES).filter(|name| !name.is_empty()) else {
                 continue;
             };
-            if attributes.iter().all(|(known, _)| known != name) {
+            if self.attributes.iter().all(|(known, _)| known != name) {
                 attributes.push((name.to_owned(), vec![place]));
             }
         }
@@ -249,7 +293,7 @@ mod tests {
     fn maps_rename_and_join() {
         let map: ColumnMap = "user_id=CustomerID, category=dept+aisle".parse().unwrap();
         let header = ["CustomerID ", "item_id", "dept", "aisle", "timestamp"];
-        let places = map.resolve(&header, &[Column::UserId, Column::Timestamp]).unwrap();
+        let places = map.of_file(&header, &[Column::UserId, Column::Timestamp]).unwrap();
         assert_eq!(places.columns[Column::UserId as usize], [0]);
         assert_eq!(places.columns[Column::Category as usize], [2, 3]);
         assert!(places.columns[Column::Brand as usize].is_empty());
@@ -260,15 +304,24 @@ mod tests {
     fn attributes_are_named_by_the_header_or_the_map() {
         let map: ColumnMap = "attributes.colour=Color".parse().unwrap();
         let header = ["item_id", "Color", "attributes.size", "attributes.colour", "Other"];
-        let places = map.resolve(&header, &[Column::ItemId]).unwrap();
+        let places = map.of_file(&header, &[Column::ItemId]).unwrap();
         let expected = [("colour".to_owned(), vec![1]), ("size".to_owned(), vec![2])];
         assert_eq!(places.attributes, expected);
     }
 
     #[test]
     fn a_missing_column_is_named_with_what_there_is() {
-        let error = ColumnMap::default().resolve(&["a", "b"], &[Column::ItemId]).unwrap_err();
+        let error = ColumnMap::default().of_file(&["a", "b"], &[Column::ItemId]).unwrap_err();
         assert!(error.contains("no column \"item_id\"") && error.contains("a, b"), "{error}");
+        // One that was named by hand and is not there is a slip of the pen.
+        let map: ColumnMap = "event=EventType".parse().unwrap();
+        let error = map.of_file(&["item_id", "event_type"], &[Column::ItemId]).unwrap_err();
+        assert!(error.contains("no column \"EventType\" for event"), "{error}");
+        let map: ColumnMap = "attributes.x=Nope".parse().unwrap();
+        assert!(map.of_file(&["item_id"], &[]).unwrap_err().contains("\"Nope\""));
+        let twice = ColumnMap::default().of_file(&["item_id", "event", "event"], &[]);
+        assert!(twice.unwrap_err().contains("\"event\" stands twice"));
+        assert!(ColumnMap::default().of_file(&["item_id", "x", "x"], &[]).is_ok());
         assert!("colour=x".parse::<ColumnMap>().unwrap_err().contains("no column \"colour\""));
         assert!("user_id".parse::<ColumnMap>().unwrap_err().contains("column=NAME"));
     }

@@ -45,8 +45,8 @@ impl From<Refusal> for NoEvent {
     }
 }
 
-/// An event from a row. Without an event it is a purchase, or a refund where the quantity is
-/// negative. A quantity that says nothing (absent, 0) counts as one.
+/// An event from a row. In a file without a column for events it is a purchase, or a refund where
+/// the quantity is negative. A quantity that says nothing (absent, 0) counts as one.
 ///
 /// # Errors
 /// Which required column cannot be read, or breaks a limit; or that the event is left out.
@@ -58,10 +58,15 @@ pub fn event<'a>(
     let mut fields = Fields::new(row, dialect);
     let time_ms = fields.required_time(Column::Timestamp)?;
     let (user, item) = (fields.required(Column::UserId)?, fields.required(Column::ItemId)?);
-    let named = kind(row, dialect)?;
+    let named = kind(&fields, row, dialect)?;
 
     let most = limits::MAX_QUANTITY;
     let quantity = fields.number(Column::Quantity, -most, most);
+    let signed = row.get(Column::Quantity).filter(|text| text.starts_with(['-', '−', '(']));
+    if let (None, None, Some(text)) = (named, quantity, signed) {
+        // Without its sign a return would count as a purchase.
+        return Err(Refusal::new("quantity is below 0 and cannot be read", quoted(text)).into());
+    }
     let kind = match (named, quantity) {
         (Some(kind), _) => kind,
         (None, Some(quantity)) if quantity < 0.0 => EventKind::Refund,
@@ -95,24 +100,19 @@ pub fn event<'a>(
     Ok(Converted { value, dropped: fields.into_dropped() })
 }
 
-/// The kind that a row names, if it names one.
-fn kind(row: &Row, dialect: &Dialect) -> Result<Option<EventKind>, NoEvent> {
-    let fields = Fields::new(row, dialect);
-    if row.get(Column::Event).is_none() && row.fault(Column::Event).is_none() {
+/// The kind that a row names; none where its file has no column for it.
+fn kind(fields: &Fields<'_>, row: &Row, dialect: &Dialect) -> Result<Option<EventKind>, NoEvent> {
+    if !row.has(Column::Event) {
         return Ok(None);
     }
-    let name = match fields.required(Column::Event) {
-        Ok(name) => name,
-        // A word for nothing.
-        Err(_) if row.fault(Column::Event).is_none() => return Ok(None),
-        Err(refusal) => return Err(refusal.into()),
-    };
+    let name = fields.required(Column::Event)?;
     match dialect.events.named(name) {
         Some(Named::Kind(kind)) => Ok(Some(kind)),
         Some(Named::Skipped) => Err(NoEvent::Skipped(format!("event {}", quoted(name)))),
         None => {
+            let help = "what it stands for: --event-map NAME=KIND, or *=skip";
             let refusal = Refusal::new("event is of no known kind", quoted(name));
-            Err(refusal.with_help("what it stands for: --event-map NAME=KIND").into())
+            Err(refusal.with_help(help).into())
         }
     }
 }
@@ -127,7 +127,7 @@ pub fn item(row: &Row, dialect: &Dialect) -> Result<Converted<(String, ItemChang
     let id = fields.required(Column::ItemId)?;
     limits::new_id("item_id", id).map_err(breaks_a_limit)?;
 
-    let available = fields.available();
+    let available = fields.available()?;
     let item = Item {
         title: fields.text_within(Column::Title, limits::MAX_TITLE_BYTES).unwrap_or("").to_owned(),
         categories: fields.words(Column::Category, limits::MAX_CATEGORIES),
@@ -151,7 +151,9 @@ pub fn item(row: &Row, dialect: &Dialect) -> Result<Converted<(String, ItemChang
     let mut said = ItemChange::of(item);
     for (column, field, read) in columns {
         // An empty cell says that there is nothing; one that cannot be read says nothing.
-        if read || row.has(column) && fields.is_empty(column) {
+        // That nothing is said of its stock is no word that there is any.
+        let cleared = column != Column::Available && row.has(column) && fields.is_empty(column);
+        if read || cleared {
             said.add(field);
         }
     }
@@ -186,7 +188,7 @@ pub fn user(row: &Row, dialect: &Dialect) -> Result<Converted<(String, UserChang
     limits::new_id("user_id", id).map_err(breaks_a_limit)?;
 
     // Nobody's objection is to be dropped.
-    let given = row.get(Column::Consent).is_some() || row.fault(Column::Consent).is_some();
+    let given = !fields.is_empty(Column::Consent);
     let consent = fields.flag(Column::Consent);
     if given && consent.is_none() {
         let detail = row.get(Column::Consent).map(quoted).unwrap_or_default();

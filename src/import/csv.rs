@@ -1,9 +1,10 @@
 //! Rows from CSV with any of the usual separators.
 //!
 //! It goes line by line, so that one bad line costs that line. A record may run over several
-//! lines inside quotes, but not over many: a quote that is never closed must not swallow the rest
-//! of a log.
+//! lines inside quotes, but a quote that is never closed, or only by the next stray one, must not
+//! swallow the rest of a log.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
@@ -12,8 +13,6 @@ use super::encoding::Text;
 use super::lines::{Line, Lines, MAX_LINE_BYTES};
 use super::{Broken, Column, Dialect, Places, Reader, Refusal, Row};
 
-/// Most lines of one record.
-const MAX_RECORD_LINES: usize = 50;
 /// Most blank lines before a header.
 const MAX_BLANK_LINES: usize = 100;
 /// What spreadsheets write before the header to name the separator.
@@ -25,19 +24,21 @@ const SEPARATOR: &[u8] = b"sep=";
 /// # Errors
 /// A sentence, where a required column is missing.
 pub fn open(text: Text, dialect: &Dialect, required: &[Column]) -> Result<Box<dyn Reader>, String> {
-    let mut lines = Lines::new(text.input).map_err(|e| e.what)?;
+    let mut lines = Lines::new(text.input);
     let mut header = next_filled(&mut lines)?;
-    let mut named = None;
-    if let Some(separator) = header.strip_prefix(SEPARATOR)
-        && let [separator, b'\n'] = separator
-    {
-        named = Some(*separator);
+    let named = named_separator(&header);
+    if named.is_some() {
         header = next_filled(&mut lines)?;
     }
+    // A name may run over several lines.
+    while header.iter().filter(|&&b| b == b'"').count() % 2 == 1 {
+        let line = lines.read(&mut header).map_err(|e| e.what)?;
+        if line != Line::Whole || header.len() > MAX_LINE_BYTES {
+            return Err("the header has a quote that is never closed".to_owned());
+        }
+    }
 
-    let count = |separator: u8| header.iter().filter(|&&b| b == separator).count();
-    let most = [b',', b'\t', b';', b'|'].into_iter().max_by_key(|&s| (count(s), s == b','));
-    let separator = named.or(most).unwrap_or(b',');
+    let separator = named.unwrap_or_else(|| most_frequent_separator(&header));
     // Any CR that is left is text.
     let core = ReaderBuilder::new().delimiter(separator).terminator(Terminator::Any(b'\n')).build();
     let next_line = lines.line + 1;
@@ -47,6 +48,7 @@ pub fn open(text: Text, dialect: &Dialect, required: &[Column]) -> Result<Box<dy
         pending: VecDeque::new(),
         next_line,
         core,
+        separator,
         header: Vec::new(),
         places: Places::default(),
         fields: vec![0; 4096],
@@ -57,8 +59,29 @@ pub fn open(text: Text, dialect: &Dialect, required: &[Column]) -> Result<Box<dy
     csv.header = names.collect::<Result<_, _>>().map_err(
         |_| "the header is not UTF-8; name the file's encoding with --encoding gb18030, latin1, …",
     )?;
-    csv.places = dialect.columns.resolve(&csv.header, required)?;
+    csv.places = dialect.columns.of_file(&csv.header, required)?;
     Ok(Box::new(csv))
+}
+
+/// The separator that a line names, if it is such a line.
+fn named_separator(line: &[u8]) -> Option<u8> {
+    let line: Vec<u8> = line.trim_ascii_end().iter().copied().filter(|&b| b != b'"').collect();
+    let named = line.len() > SEPARATOR.len() && line[..4].eq_ignore_ascii_case(SEPARATOR);
+    // A tab is no more than white space at the end.
+    let tab = line.len() == SEPARATOR.len() && line.eq_ignore_ascii_case(SEPARATOR);
+    if tab { Some(b'\t') } else { named.then(|| line[4]) }
+}
+
+fn most_frequent_separator(header: &[u8]) -> u8 {
+    let mut quoted = false;
+    let mut counts = [(b',', 0), (b'\t', 0), (b';', 0), (b'|', 0)];
+    for &byte in header {
+        quoted ^= byte == b'"';
+        let counted = counts.iter_mut().filter(|(separator, _)| *separator == byte && !quoted);
+        counted.for_each(|(_, count)| *count += 1);
+    }
+    let most = counts.into_iter().max_by_key(|&(separator, count)| (count, separator == b','));
+    most.map_or(b',', |(separator, _)| separator)
 }
 
 /// The first line from here that is not blank.
@@ -66,6 +89,7 @@ fn next_filled(lines: &mut Lines) -> Result<Vec<u8>, String> {
     let mut line = Vec::new();
     for _ in 0..MAX_BLANK_LINES {
         line.clear();
+        lines.settle_end().map_err(|e| e.what)?;
         match lines.read(&mut line).map_err(|e| e.what)? {
             Line::End => return Err("the file is empty".to_owned()),
             Line::TooLong => return Err("the header is longer than 1 MiB".to_owned()),
@@ -89,6 +113,7 @@ struct Csv {
     /// Number of the line that comes next, the pending ones counted.
     next_line: u64,
     core: csv_core::Reader,
+    separator: u8,
     header: Vec<String>,
     places: Places,
     fields: Vec<u8>,
@@ -134,27 +159,46 @@ impl Csv {
         })
     }
 
-    /// Reads on for the end of a record that its first line leaves open; puts
-    /// everything but that line back where there is none.
+    /// Reads on for the end of a record that its first line leaves open; puts everything but that
+    /// line back where there is none, or where what follows looks like rows of its own.
     fn join(&mut self, first: &[u8]) -> Result<Option<usize>, Broken> {
         let mut record = first.to_vec();
         let mut taken: VecDeque<Vec<u8>> = VecDeque::new();
-        while taken.len() < MAX_RECORD_LINES && record.len() < MAX_LINE_BYTES {
+        while record.len() < MAX_LINE_BYTES {
             let Some(line) = self.next_line()? else { break };
-            let too_long = line.is_empty();
+            let (too_long, quoted) = (line.is_empty(), line.contains(&b'"'));
             record.extend_from_slice(&line);
             taken.push_back(line);
             if too_long {
                 break;
             }
-            if let Some(count) = self.parse(&record) {
-                self.next_line += taken.len() as u64;
-                return Ok(Some(count));
+            if !quoted {
+                continue;
+            }
+
+            match quoting(&record, self.separator) {
+                Quoting::Open => {}
+                Quoting::Broken => break,
+                Quoting::Closed if self.holds_rows(&taken) => break,
+                Quoting::Closed => {
+                    self.next_line += taken.len() as u64;
+                    return Ok(self.parse(&record));
+                }
             }
         }
         taken.append(&mut self.pending);
         self.pending = taken;
         Ok(None)
+    }
+
+    /// Whether every line between the first and the last of a record has as many fields as the
+    /// header: rows that a stray quote before them and one behind them would swallow.
+    fn holds_rows(&mut self, taken: &VecDeque<Vec<u8>>) -> bool {
+        let between = taken.len().saturating_sub(1);
+        let width = self.header.len();
+        between > 0
+            && width > 2
+            && taken.iter().take(between).all(|line| self.parse(line) == Some(width))
     }
 
     /// Fills the row with the record's fields, none of which may belong to no column.
@@ -166,22 +210,10 @@ impl Csv {
             let reason = "the row has more fields than the header";
             return Err(Refusal::new(reason, detail).with_help("is a separator not quoted?"));
         }
-        for (column, places) in Column::ALL.into_iter().zip(&self.places.columns) {
-            for &place in places.iter().filter(|&&place| place < count) {
-                match self.text(place, column.name()) {
-                    Ok(text) => row.join(column, text),
-                    Err(fault) => row.mark_unreadable(Some(column), fault),
-                }
-            }
-        }
-        for (name, places) in &self.places.attributes {
-            for &place in places.iter().filter(|&&place| place < count) {
-                match self.text(place, name) {
-                    Ok(text) => row.join_attribute(name, text),
-                    Err(fault) => row.mark_unreadable(None, fault),
-                }
-            }
-        }
+        row.fill(&self.places, |place, column| {
+            let name = column.map_or("an attribute", Column::name);
+            (place < count).then(|| self.text(place, name).map(Cow::Borrowed))
+        });
         Ok(())
     }
 
@@ -195,6 +227,43 @@ impl Csv {
             }
             Ok(text) => Ok(text),
             Err(_) => Err(not_utf_8(name, lossy())),
+        }
+    }
+}
+
+/// How the quotes of a record stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quoting {
+    /// Every quoted field ends before a separator or the end.
+    Closed,
+    /// The last field is quoted, and goes on.
+    Open,
+    /// Something follows the end of a quoted field.
+    Broken,
+}
+
+/// How the quotes of a record stand by RFC 4180; a quote within a field that begins with none is
+/// text.
+fn quoting(record: &[u8], separator: u8) -> Quoting {
+    let mut rest = record;
+    loop {
+        if let Some(quoted) = rest.strip_prefix(b"\"") {
+            rest = quoted;
+            loop {
+                let Some(end) = rest.iter().position(|&b| b == b'"') else { return Quoting::Open };
+                rest = &rest[end + 1..];
+                match rest.strip_prefix(b"\"") {
+                    Some(doubled) => rest = doubled,
+                    None => break,
+                }
+            }
+            if !matches!(rest.first(), None | Some(b'\n')) && rest[0] != separator {
+                return Quoting::Broken;
+            }
+        }
+        match rest.iter().position(|&b| b == separator || b == b'\n') {
+            Some(end) if rest[end] == separator => rest = &rest[end + 1..],
+            _ => return Quoting::Closed,
         }
     }
 }
@@ -233,6 +302,10 @@ impl Reader for Csv {
 
     fn header(&self) -> &[String] {
         &self.header
+    }
+
+    fn unread(&self) -> Vec<&str> {
+        self.places.unread(&self.header)
     }
 }
 

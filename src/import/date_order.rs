@@ -17,12 +17,21 @@ const LOOKED_AT: u64 = 1_000;
 /// Where it cannot be opened, or lacks one of the `required` columns.
 pub fn proven(path: &Path, dialect: &Dialect, required: &[Column]) -> Result<Dialect, ImportError> {
     let mut dialect = dialect.clone();
+    // What is read once cannot be read through before.
+    let read_twice = path.metadata().map_or(true, |file| file.is_file());
+    if !read_twice {
+        if dialect.times.order() == Some(DateOrder::Unproven) {
+            dialect.times = dialect.times.ordered(DateOrder::Unseen);
+        }
+        return Ok(dialect);
+    }
     let mut reader = open(path, &dialect, required, Arc::default())?;
     if dialect.times.order() != Some(DateOrder::Unproven) {
         return Ok(dialect);
     }
     let (mut day_first, mut month_first, mut met) = (false, false, false);
     let (mut row, mut rows) = (Row::default(), 0);
+    let mut unseen = false;
     // Where the file breaks off, the import will say so.
     while let Ok(Some(_)) = reader.next(&mut row) {
         for text in Column::TIMES.into_iter().filter_map(|column| row.get(column)) {
@@ -32,7 +41,8 @@ pub fn proven(path: &Path, dialect: &Dialect, required: &[Column]) -> Result<Dia
             month_first |= evidence == Some(DateOrder::MonthFirst);
         }
         rows += 1;
-        if rows == LOOKED_AT && !met || day_first && month_first {
+        unseen = rows == LOOKED_AT && !met;
+        if unseen || day_first && month_first {
             break;
         }
     }
@@ -41,6 +51,7 @@ pub fn proven(path: &Path, dialect: &Dialect, required: &[Column]) -> Result<Dia
         (true, true) => DateOrder::Contradicted,
         (true, false) => DateOrder::DayFirst,
         (false, true) => DateOrder::MonthFirst,
+        (false, false) if unseen => DateOrder::Unseen,
         (false, false) => DateOrder::Unproven,
     };
     dialect.times = dialect.times.ordered(order);

@@ -31,11 +31,12 @@ impl Dialect {
 
     /// A number; none where the text is no finite one.
     pub fn number(&self, text: &str) -> Option<f64> {
-        let plain = match self.decimal_comma {
-            true => with_decimal_point(text)?,
-            false => text.to_owned(),
+        let number = if self.decimal_comma {
+            with_decimal_point(text)?.parse::<f64>()
+        } else {
+            text.parse::<f64>()
         };
-        plain.parse::<f64>().ok().filter(|number| number.is_finite())
+        number.ok().filter(|number| number.is_finite())
     }
 }
 

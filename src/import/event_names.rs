@@ -21,6 +21,9 @@ pub struct EventNames(HashMap<String, Named>);
 /// What stands for [`Named::Skipped`].
 const SKIP: &str = "skip";
 
+/// The name that stands for all that are not known.
+const ALL_OTHERS: &str = "*";
+
 type Names = &'static [(&'static str, &'static str)];
 
 /// The names of known systems.
@@ -49,6 +52,17 @@ const GA4: Names = &[
     ("add_payment_info", SKIP),
     ("view_promotion", SKIP),
     ("select_promotion", SKIP),
+    ("session_start", SKIP),
+    ("first_visit", SKIP),
+    ("page_view", SKIP),
+    ("user_engagement", SKIP),
+    ("scroll", SKIP),
+    ("click", SKIP),
+    ("search", SKIP),
+    ("view_search_results", SKIP),
+    ("login", SKIP),
+    ("sign_up", SKIP),
+    ("share", SKIP),
 ];
 
 const SHOPIFY: Names = &[
@@ -154,7 +168,8 @@ impl EventNames {
     pub fn named(&self, name: &str) -> Option<Named> {
         let given = || self.0.get(&name.to_lowercase()).copied();
         let given = if self.0.is_empty() { None } else { given() };
-        given.or_else(|| EventKind::parse(name).map(Named::Kind))
+        let known = given.or_else(|| EventKind::parse(name).map(Named::Kind));
+        known.or_else(|| self.0.get(ALL_OTHERS).copied())
     }
 }
 
@@ -172,6 +187,9 @@ mod tests {
         assert_eq!(names.named("refund"), Some(Named::Kind(EventKind::Refund)));
         assert_eq!(names.named("dance"), None);
         assert_eq!(EventNames::default().named("view_item"), None);
+        let rest: EventNames = "*=skip".parse().unwrap();
+        assert_eq!(rest.named("dance"), Some(Named::Skipped));
+        assert_eq!(rest.named("buy"), Some(Named::Kind(EventKind::Purchase)));
 
         let names: EventNames = "taobao,shopify,youzan".parse().unwrap();
         assert_eq!(names.named("加购"), Some(Named::Kind(EventKind::AddToCart)));

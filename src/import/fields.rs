@@ -7,12 +7,30 @@ use crate::domain::quote::quoted;
 use crate::domain::{Violation, limits};
 
 /// What databases and spreadsheets write where a field is empty.
-const EMPTY: [&str; 10] =
-    ["\\N", "NULL", "null", "Null", "NaN", "nan", "None", "N/A", "#N/A", "<NA>"];
+const EMPTY: [&str; 17] = [
+    "\\N",
+    "NULL",
+    "null",
+    "Null",
+    "(null)",
+    "NaN",
+    "nan",
+    "NAN",
+    "None",
+    "none",
+    "nil",
+    "N/A",
+    "n/a",
+    "#N/A",
+    "<NA>",
+    "undefined",
+    "NA",
+];
 
-/// The same as ids, and zero: one "user" who stands for many.
-pub const SUSPICIOUS_IDS: [&str; 11] =
-    ["0", "\\N", "NULL", "null", "Null", "NaN", "nan", "None", "N/A", "#N/A", "<NA>"];
+/// The word for nothing that an id is, zero among them: one "user" who stands for many.
+pub fn word_for_nothing(id: &str) -> Option<&'static str> {
+    EMPTY.into_iter().chain(["0", "0.0", "-1"]).find(|word| *word == id)
+}
 
 /// A row's fields.
 pub struct Fields<'a> {
@@ -107,12 +125,10 @@ impl<'a> Fields<'a> {
     /// A number from `least` to `most` that may be missing.
     pub fn number(&mut self, column: Column, least: f64, most: f64) -> Option<f64> {
         let text = self.text(column)?;
-        let Some(number) = self.dialect.number(text) else {
+        let Some(number) = self.number_of(column, text) else {
             let refusal = Refusal::new(format!("{} is no number", column.name()), quoted(text));
-            self.drop(match text.contains(',') {
-                true => refusal.with_help("is the comma the decimal point: --decimal-comma"),
-                false => refusal,
-            });
+            let help = "is the comma the decimal point: --decimal-comma";
+            self.drop(if text.contains(',') { refusal.with_help(help) } else { refusal });
             return None;
         };
         match limits::number(column.name(), number, least, most) {
@@ -149,20 +165,25 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether an item can be bought: true or false, in the words of feeds, or how many are in
-    /// stock.
-    pub fn available(&mut self) -> Option<bool> {
-        let text = self.text(Column::Available)?;
-        let words = text.to_lowercase().replace(['_', '-'], " ");
-        match words.as_str() {
-            "in stock" | "available" | "有货" | "在售" => Some(true),
-            "out of stock" | "sold out" | "unavailable" | "无货" | "缺货" | "下架" => {
-                Some(false)
-            }
-            _ => match self.dialect.number(text) {
-                Some(stock) => Some(stock > 0.0),
-                None => self.flag(Column::Available),
-            },
+    /// stock; none where nothing is said.
+    ///
+    /// # Errors
+    /// Where it cannot be read: what may be sold out must not be offered as if it were not.
+    pub fn available(&self) -> Result<Option<bool>, Refusal> {
+        if let Some(fault) = self.row.fault(Column::Available) {
+            return Err(fault.clone());
         }
+        let Some(text) = self.present(Column::Available) else { return Ok(None) };
+        if EMPTY.contains(&text) {
+            return Ok(None);
+        }
+        let stock = || self.number_of(Column::Available, text).map(|stock| stock > 0.0);
+        let available = availability(text).or_else(stock);
+        available.map(Some).ok_or_else(|| {
+            let help = "say true, false, in_stock, out_of_stock, or how many there are";
+            let reason = "available is neither true nor false";
+            Refusal::new(reason, quoted(text)).with_help(help)
+        })
     }
 
     /// Attributes with their values, each of which `check` must let pass; an empty value says that
@@ -174,11 +195,22 @@ impl<'a> Fields<'a> {
         self.dropped.extend(self.row.attribute_faults().cloned());
         let mut attributes = Vec::new();
         for (name, value) in self.row.attributes() {
+            if attributes.len() == limits::MAX_TAGS {
+                let reason = format!("an attribute beyond {}", limits::MAX_TAGS);
+                self.dropped.push(Refusal::new(reason, quoted(name)));
+                continue;
+            }
             let empty = value.is_empty() || EMPTY.contains(&value) || self.is_absent(value);
             match check(name, value) {
                 _ if empty => attributes.push((name.to_owned(), None)),
                 Ok(()) => attributes.push((name.to_owned(), Some(value.to_owned()))),
-                Err(violation) => self.dropped.push(breaks_a_limit(violation)),
+                Err(violation) => {
+                    // Names come from the file, and there may be any number of them.
+                    let field = "an attribute".to_owned();
+                    let detail = violation.to_string();
+                    let refusal = breaks_a_limit(Violation { field, ..violation });
+                    self.dropped.push(Refusal { detail, ..refusal });
+                }
             }
         }
         attributes
@@ -190,7 +222,18 @@ impl<'a> Fields<'a> {
     }
 
     fn present(&self, column: Column) -> Option<&'a str> {
-        self.row.get(column).filter(|text| !self.is_absent(text))
+        let text = self.row.get(column)?;
+        // A stock of 0 is a word on the stock, whatever 0 stands for elsewhere.
+        let stands = column == Column::Available && availability(text).is_some();
+        Some(text).filter(|text| stands || !self.is_absent(text))
+    }
+
+    fn number_of(&self, column: Column, text: &str) -> Option<f64> {
+        // What the file has as a number has no comma.
+        if self.row.is_number(column) {
+            return text.parse().ok().filter(|number: &f64| number.is_finite());
+        }
+        self.dialect.number(text)
     }
 
     fn is_absent(&self, text: &str) -> bool {
@@ -198,8 +241,9 @@ impl<'a> Fields<'a> {
     }
 
     fn time_of(&self, column: Column, text: &str) -> Result<i64, Refusal> {
-        if let Some(ms) = self.row.time(column) {
-            return Ok(ms);
+        if let Some(time) = self.row.time(column) {
+            let local = time.local.then(|| self.dialect.times.local(time.ms));
+            return Ok(local.flatten().unwrap_or(time.ms));
         }
         timestamp::parse(text, &self.dialect.times).map_err(|unread| {
             let (reason, help) = match unread {
@@ -219,6 +263,37 @@ impl<'a> Fields<'a> {
             };
             Refusal::new(format!("{} {reason}", column.name()), quoted(text)).with_help(help)
         })
+    }
+}
+
+/// Whether an item can be bought, by the words of shops and feeds, those of schema.org among them.
+fn availability(text: &str) -> Option<bool> {
+    if let Ok(stock) = text.parse::<f64>() {
+        return Some(stock > 0.0);
+    }
+    let word = text.rsplit('/').next().unwrap_or(text).to_lowercase();
+    let word: String = word.chars().filter(|c| c.is_alphanumeric()).collect();
+    match word.as_str() {
+        "instock"
+        | "instoreonly"
+        | "onlineonly"
+        | "limitedavailability"
+        | "available"
+        | "active"
+        | "enabled"
+        | "on"
+        | "preorder"
+        | "presale"
+        | "backorder"
+        | "有货"
+        | "现货"
+        | "在售"
+        | "上架" => Some(true),
+        "outofstock" | "soldout" | "unavailable" | "notavailable" | "discontinued" | "inactive"
+        | "disabled" | "off" | "无货" | "缺货" | "售罄" | "已售罄" | "下架" | "已下架" | "停售" => {
+            Some(false)
+        }
+        word => flag(word),
     }
 }
 
@@ -246,7 +321,8 @@ pub fn words(column: Column, text: &str, most: usize) -> (Vec<String>, Vec<Refus
     (words, dropped)
 }
 
-/// A value that breaks one of the limits.
+/// A value that breaks one of the limits; the reason names the rule, without what was given.
 pub fn breaks_a_limit(violation: Violation) -> Refusal {
-    Refusal::new(format!("{} breaks a limit", violation.field), violation.message)
+    let rule = violation.message.split(", ").next().unwrap_or_default();
+    Refusal::new(format!("{} breaks a limit: it {rule}", violation.field), violation.message)
 }

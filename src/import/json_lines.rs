@@ -2,6 +2,7 @@
 //! goes through a float.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -13,6 +14,9 @@ use super::{Broken, Column, Dialect, Places, Reader, Refusal, Row, csv};
 
 /// What parts the values of a list in one cell.
 const PARTED_BY: &str = "|";
+
+/// Most keys of an object.
+const MOST_KEYS: usize = 1_000;
 
 /// JSON Lines.
 pub struct JsonLines {
@@ -40,6 +44,10 @@ impl<'de> Deserialize<'de> for Object<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some(key) = map.next_key::<Key<'de>>()? {
+                    if pairs.len() == MOST_KEYS {
+                        let message = format!("an object of more than {MOST_KEYS} keys");
+                        return Err(serde::de::Error::custom(message));
+                    }
                     pairs.push((key.0, map.next_value()?));
                 }
                 Ok(Object(pairs))
@@ -56,86 +64,107 @@ struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl JsonLines {
     /// Reads rows with the columns that each line's object has.
-    ///
-    /// # Errors
-    /// A sentence, where the file cannot be read.
-    pub fn open(text: Text, dialect: &Dialect, required: &[Column]) -> Result<Self, String> {
-        Ok(Self {
-            lines: Lines::new(text.input).map_err(|e| e.what)?,
+    pub fn new(text: Text, dialect: &Dialect, required: &[Column]) -> Self {
+        Self {
+            lines: Lines::new(text.input),
             transcoded: text.transcoded,
             dialect: dialect.clone(),
             required: required.to_vec(),
             text: Vec::new(),
-        })
+        }
     }
 
     fn fill(&self, row: &mut Row) -> Result<(), Refusal> {
         // Bad bytes cost the fields they are in.
         let text = String::from_utf8_lossy(&self.text);
-        let lossy = self.transcoded || matches!(text, Cow::Owned(_));
-        let object: Object<'_> = serde_json::from_str(&text)
+        let text = text.trim_start_matches('\u{feff}');
+        let lossy = self.transcoded || std::str::from_utf8(&self.text).is_err();
+        let plain_numbers = with_plain_numbers(text);
+        let object: Object<'_> = serde_json::from_str(&plain_numbers)
             .map_err(|e| Refusal::new("the line is no JSON object", e.to_string()))?;
         let names: Vec<&str> = object.0.iter().map(|(name, _)| name.as_ref()).collect();
-        let twice = (1..names.len()).find(|&at| names[..at].contains(&names[at]));
-        if let Some(at) = twice {
-            return Err(Refusal::new("a key stands twice", names[at]));
-        }
+        only_once(&object)?;
         let places: Places = self
             .dialect
             .columns
-            .resolve(&names, &self.required)
+            .of_row(&names, &self.required)
             .map_err(|_| Refusal::new("a required column is missing", names.join(", ")))?;
 
-        let value = |place: usize, several: bool, name: &str| {
-            let text = plain(object.0[place].1, several, name)?;
-            match lossy && text.contains('\u{fffd}') {
-                true => Err(csv::not_utf_8(name, text.into_owned())),
-                false => Ok(text),
-            }
-        };
+        row.fill(&places, |place, column| {
+            let name = column.map_or("an attribute", Column::name);
+            let several = column.is_some_and(Column::holds_several);
+            let text = match plain(object.0[place].1, several, name) {
+                Ok(text) => text,
+                Err(refusal) => return Some(Err(refusal)),
+            };
+            let unreadable = lossy && text.contains('\u{fffd}');
+            Some(if unreadable { Err(csv::not_utf_8(name, text.into_owned())) } else { Ok(text) })
+        });
         for (column, places) in Column::ALL.into_iter().zip(&places.columns) {
-            for &place in places {
-                match value(place, column.holds_several(), column.name()) {
-                    Ok(text) => row.join(column, &text),
-                    Err(fault) => row.mark_unreadable(Some(column), fault),
-                }
+            let is_text = |place: &usize| object.0[*place].1.get().starts_with('"');
+            if !places.is_empty() && !places.iter().any(is_text) {
+                row.mark_number(column);
             }
         }
-        for (name, places) in &places.attributes {
-            for &place in places {
-                match value(place, false, name) {
-                    Ok(text) => row.join_attribute(name, &text),
-                    Err(fault) => row.mark_unreadable(None, fault),
-                }
-            }
-        }
-        fill_attributes(&object, row);
-        Ok(())
+        fill_attributes(&object, row)
     }
 }
 
-/// Takes in the pairs of an object that is named `attributes`.
-fn fill_attributes(object: &Object<'_>, row: &mut Row) {
-    let Some((_, attributes)) = object.0.iter().find(|(name, _)| name == "attributes") else {
-        return;
-    };
-    if attributes.get() == "null" {
-        return;
+/// Refuses an object in which a key stands twice.
+fn only_once(object: &Object<'_>) -> Result<(), Refusal> {
+    let mut seen = HashSet::with_capacity(object.0.len());
+    match object.0.iter().find(|(name, _)| !seen.insert(name.as_ref())) {
+        Some((twice, _)) => Err(Refusal::new("a key stands twice", twice.as_ref())),
+        None => Ok(()),
     }
+}
+
+/// A line in which the numbers that some writers make and JSON does not know are words.
+fn with_plain_numbers(text: &str) -> Cow<'_, str> {
+    const NO_NUMBERS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
+
+    if NO_NUMBERS.iter().all(|word| !text.contains(word)) {
+        return Cow::Borrowed(text);
+    }
+    let (mut plain, mut rest, mut quoted) = (String::with_capacity(text.len()), text, false);
+    while let Some(character) = rest.chars().next() {
+        let word = NO_NUMBERS.into_iter().find(|word| !quoted && rest.starts_with(word));
+        if let Some(word) = word {
+            plain.push_str("\"NaN\"");
+            rest = &rest[word.len()..];
+            continue;
+        }
+        let escaped = quoted && character == '\\';
+        quoted ^= character == '"';
+        let taken = character.len_utf8() + usize::from(escaped && rest.len() > 1);
+        let taken = (taken..=rest.len()).find(|&end| rest.is_char_boundary(end));
+        let (part, left) = rest.split_at(taken.unwrap_or(rest.len()));
+        plain.push_str(part);
+        rest = left;
+    }
+    Cow::Owned(plain)
+}
+
+/// Takes in the pairs of an object that is named `attributes`.
+fn fill_attributes(object: &Object<'_>, row: &mut Row) -> Result<(), Refusal> {
+    let given = object.0.iter().find(|(name, value)| name == "attributes" && value.get() != "null");
+    let Some((_, attributes)) = given else { return Ok(()) };
     match serde_json::from_str::<Object<'_>>(attributes.get()) {
         Ok(pairs) => {
+            only_once(&pairs)?;
             for (name, value) in &pairs.0 {
-                match plain(value, false, name) {
+                match plain(value, false, "an attribute") {
                     Ok(text) => row.join_attribute(name, &text),
-                    Err(fault) => row.mark_unreadable(None, fault),
+                    Err(fault) => row.mark_unreadable(fault),
                 }
             }
         }
         Err(error) => {
             let fault = Refusal::new("attributes is no JSON object", error.to_string());
-            row.mark_unreadable(None, fault);
+            row.mark_unreadable(fault);
         }
     }
+    Ok(())
 }
 
 /// A value as the text that a CSV file would hold.

@@ -36,22 +36,30 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Lines that end as the first one does: with CR where one stands before the first LF, and not
-    /// right before it.
+    /// Lines that end with LF.
+    pub(super) fn new(input: Box<dyn BufRead>) -> Self {
+        Self { input, end: LineEnd::LineFeed, line: 0 }
+    }
+
+    /// From here on lines end as the next one does: with CR where one stands before the first LF,
+    /// and not right before it.
     ///
     /// # Errors
     /// Where the file cannot be read.
-    pub(super) fn new(mut input: Box<dyn BufRead>) -> Result<Self, Broken> {
+    pub(super) fn settle_end(&mut self) -> Result<(), Broken> {
         let mut ahead = Vec::new();
-        let mut part = (&mut input).take(MAX_LINE_BYTES as u64);
-        part.read_until(b'\n', &mut ahead).map_err(|e| Broken { row: 0, what: e.to_string() })?;
+        let mut part = (&mut self.input).take(MAX_LINE_BYTES as u64);
+        part.read_until(b'\n', &mut ahead)
+            .map_err(|e| Broken { row: self.line, what: e.to_string() })?;
+
         let text = ahead.strip_suffix(b"\n").unwrap_or(&ahead);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
-        let end = match text.contains(&b'\r') {
-            true => LineEnd::CarriageReturn,
-            false => LineEnd::LineFeed,
-        };
-        Ok(Self { input: Box::new(Cursor::new(ahead).chain(input)), end, line: 0 })
+        if text.contains(&b'\r') {
+            self.end = LineEnd::CarriageReturn;
+        }
+        let input = std::mem::replace(&mut self.input, Box::new(std::io::empty()));
+        self.input = Box::new(Cursor::new(ahead).chain(input));
+        Ok(())
     }
 
     /// Appends the next line to `text`.
@@ -91,8 +99,8 @@ impl Lines {
 
     fn read_until(&mut self, end: u8, text: &mut Vec<u8>) -> std::io::Result<bool> {
         let mut part = (&mut self.input).take(MAX_LINE_BYTES as u64);
-        part.read_until(end, text)?;
-        Ok(text.pop_if(|last| *last == end).is_some())
+        let read = part.read_until(end, text)?;
+        Ok(read > 0 && text.pop_if(|last| *last == end).is_some())
     }
 
     fn read_until_either(&mut self, text: &mut Vec<u8>) -> std::io::Result<bool> {

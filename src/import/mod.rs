@@ -8,7 +8,7 @@
 //!   [`json_lines`], [`parquet`]: the formats; [`lines`]: lines of text
 //! - [`convert`]: a row becomes an event, an item or a user, or is refused with a reason;
 //!   [`fields`]: what is required, and what is dropped
-//! - [`timestamp`]: the spellings of time; [`time_format`]: the one that is given; [`date_order`]:
+//! - [`timestamp`]: the spellings of time, [`time_text`]: those that are text; [`time_format`]: the one that is given; [`date_order`]:
 //!   whether the day or the month comes first
 //! - [`event_names`]: what logs call the kinds of events
 //! - [`plan`]: all that together; [`identity`]: what makes two rows the same
@@ -32,6 +32,7 @@ pub mod preset;
 pub mod reader;
 pub mod row;
 pub mod time_format;
+mod time_text;
 pub mod timestamp;
 
 use std::fmt;
@@ -81,16 +82,16 @@ pub struct Broken {
 impl fmt::Display for Refusal {
     /// The reason, and what helps.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", explained(&self.reason, self.help))
+        write!(f, "{}", explained("refused", &self.reason, self.help))
     }
 }
 
-/// A reason with what helps.
-pub fn explained(reason: &str, help: &str) -> String {
+/// What became of a row, with the reason and what helps.
+pub fn explained(verdict: &str, reason: &str, help: &str) -> String {
     if help.is_empty() {
-        format!("refused: {reason}")
+        format!("{verdict}: {reason}")
     } else {
-        format!("refused: {reason} ({help})")
+        format!("{verdict}: {reason} ({help})")
     }
 }
 

@@ -1,9 +1,9 @@
 //! Logs that look as if they held dirt: what is said of them, and the option that helps.
 
-/// The columns by which Online Retail, and shops with its software, are known.
-const ONLINE_RETAIL: [&str; 4] = ["InvoiceNo", "StockCode", "InvoiceDate", "CustomerID"];
+use super::Preset;
+
 /// Words in the names of what is charged and no goods.
-const FEES: [&str; 24] = [
+const FEES: [&str; 32] = [
     "postage",
     "shipping",
     "carriage",
@@ -22,6 +22,14 @@ const FEES: [&str; 24] = [
     "manual",
     "adjustment",
     "samples",
+    "versand",
+    "versandkosten",
+    "porto",
+    "frais",
+    "livraison",
+    "envío",
+    "spedizione",
+    "送料",
     "运费",
     "邮费",
     "差价",
@@ -33,6 +41,10 @@ const FEES: [&str; 24] = [
 const MOST_WORDS: usize = 2;
 /// Purchases from which on it can be seen how an item is bought.
 const ENOUGH: u32 = 20;
+/// Share of all baskets beyond which an item is bought with everything.
+const EVERYWHERE: f64 = 1.0 / 3.0;
+/// Spread of prices beyond which it is no goods' price.
+const SPREAD: f64 = 1.0;
 /// Items that are named in one notice.
 const NAMED: usize = 10;
 
@@ -49,20 +61,32 @@ pub struct Met<'a> {
     pub looks: u32,
     /// Whether any row gave it a price above 0.
     pub is_priced: bool,
+    /// Standard deviation of its prices as a share of their mean.
+    pub price_spread: f64,
 }
 
 /// What a header says of its log.
 pub fn of_header(header: &[String]) -> Option<String> {
-    let known = ONLINE_RETAIL.iter().all(|name| header.iter().any(|h| h.trim() == *name));
-    known.then(|| {
-        "the columns are those of Online Retail, which holds postage, fees, samples and rows \
-         without a customer; clean them with --preset online-retail"
-            .to_owned()
-    })
+    let preset = Preset::of_header(header)?;
+    Some(format!(
+        "the columns are those of a log that holds postage, fees, samples and rows without a \
+         customer; clean them with --preset {preset}"
+    ))
 }
 
-/// What is said of items that look like fees, and like no goods.
-pub fn of_items(items: &[Met<'_>]) -> Vec<String> {
+/// What is said of columns that are not read.
+pub fn of_unread(columns: &[&str]) -> Option<String> {
+    if columns.is_empty() {
+        return None;
+    }
+    let more = columns.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let named = columns[..columns.len().min(NAMED)].join(", ");
+    Some(format!("columns that are not read: {named}{more}; --map takes one in"))
+}
+
+/// What is said of items that look like fees, and like no goods, in a log of so many baskets.
+pub fn of_items(items: &[Met<'_>], baskets: u64) -> Vec<String> {
     let purchases: u64 = items.iter().map(|met| u64::from(met.purchases)).sum();
     let looks: u64 = items.iter().map(|met| u64::from(met.looks)).sum();
     let priced = items.iter().filter(|met| met.is_priced).count();
@@ -71,9 +95,15 @@ pub fn of_items(items: &[Met<'_>]) -> Vec<String> {
         pick(items, |met| met.purchases >= ENOUGH && !met.is_priced && 2 * priced > items.len());
     // Bought like the others, though nobody looks at it, in a log that tells what is looked at.
     let unseen = pick(items, |met| met.purchases >= ENOUGH && met.looks == 0 && looks > purchases);
+    let unsteady = pick(items, |met| met.purchases >= ENOUGH && met.price_spread > SPREAD);
+    let everywhere = pick(items, |met| {
+        met.purchases >= ENOUGH && f64::from(met.purchases) > EVERYWHERE * baskets as f64
+    });
     let kinds = [
         (named, "are named like fees or vouchers"),
         (unpriced, "never have a price, where most items do"),
+        (unsteady, "have a price of their own in almost every row, as fees and corrections do"),
+        (everywhere, "are in more than a third of all baskets, whatever else is bought"),
         (unseen, "are bought and never looked at, as fees are"),
     ];
     let filled = kinds.into_iter().filter(|(ids, _)| !ids.is_empty());
@@ -106,7 +136,7 @@ mod tests {
     use super::*;
 
     fn met(id: &'static str, title: &'static str, purchases: u32, looks: u32) -> Met<'static> {
-        Met { id, title, purchases, looks, is_priced: true }
+        Met { id, title, purchases, looks, is_priced: true, price_spread: 0.1 }
     }
 
     #[test]
@@ -118,13 +148,17 @@ mod tests {
             met("toy", "Delivery van toy", 50, 90),
             Met { is_priced: false, ..met("gift", "Free gift", 40, 10) },
             met("运费", "", 3, 0),
+            Met { price_spread: 3.0, ..met("M", "", 60, 5) },
         ];
-        let notices = of_items(&items);
-        assert_eq!(notices.len(), 3, "{notices:?}");
+        let notices = of_items(&items, 10_000);
+        assert_eq!(notices.len(), 4, "{notices:?}");
         assert!(notices[0].ends_with("--exclude-items POST,D,运费"), "{}", notices[0]);
         assert!(notices[1].contains("items gift never have a price"), "{}", notices[1]);
-        assert!(notices[2].contains("items POST are bought and never looked at"), "{}", notices[2]);
-        assert!(of_items(&items[..1]).is_empty());
+        assert!(notices[2].contains("items M have a price of their own"), "{}", notices[2]);
+        assert!(notices[3].contains("items POST are bought and never looked at"), "{}", notices[3]);
+        assert!(of_items(&items[..1], 10_000).is_empty());
+        let everywhere = of_items(&items[..1], 2_000);
+        assert!(everywhere[0].contains("85123A are in more than a third of all baskets"));
     }
 
     #[test]
@@ -133,5 +167,7 @@ mod tests {
         let header = header.map(str::to_owned);
         assert!(of_header(&header).unwrap().contains("--preset online-retail"));
         assert_eq!(of_header(&header[..3]), None);
+        let two = ["Invoice", "StockCode", "Quantity", "InvoiceDate", "Price", "Customer ID"];
+        assert!(of_header(&two.map(str::to_owned)).unwrap().contains("online-retail-ii"));
     }
 }

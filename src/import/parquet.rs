@@ -1,10 +1,12 @@
 //! Rows from Parquet files.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jiff::tz::TimeZone;
 use parquet::basic::{LogicalType, TimeUnit};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
@@ -29,18 +31,18 @@ pub fn open(
     let rows = metadata.num_rows().max(1) as u64;
     let fields = metadata.schema().get_fields().to_vec();
     let header: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
-    let wanted = dialect.columns.resolve(&header, required)?;
+    let wanted = dialect.columns.of_file(&header, required)?;
     // Only columns that are asked for are decoded.
     let kept: Vec<usize> = (0..fields.len()).filter(|&f| wanted.reads(f)).collect();
     let places = wanted.moved(|place| kept.iter().position(|&k| k == place));
-    let nanoseconds = kept.iter().map(|&f| is_nanoseconds(&fields[f])).collect();
+    let meanings = kept.iter().map(|&f| Meaning::of(&fields[f])).collect();
     let projection = Type::group_type_builder(metadata.schema().name())
         .with_fields(kept.iter().map(|&f| fields[f].clone()).collect())
         .build()
         .map_err(|e| e.to_string())?;
     let iter = guarded(|| RowIter::from_file_into(Box::new(reader)).project(Some(projection)))?;
     let iter = iter.map_err(|e| e.to_string())?;
-    Ok(Box::new(Parquet { iter, header, places, nanoseconds, consumed, bytes, rows, at: 0 }))
+    Ok(Box::new(Parquet { iter, header, kept, places, meanings, consumed, bytes, rows, at: 0 }))
 }
 
 /// What the library comes to, which panics over some files that are damaged.
@@ -49,20 +51,63 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
         .map_err(|_| "its pages are not what its header says".to_owned())
 }
 
-/// Nanoseconds have no field type of their own: they come as plain integers.
-fn is_nanoseconds(field: &TypePtr) -> bool {
-    matches!(
-        field.get_basic_info().logical_type_ref(),
-        Some(LogicalType::Timestamp(time)) if time.unit == TimeUnit::NANOS
-    )
+/// What a column's values are, where their field type does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// What the field type says.
+    Plain,
+    /// Nanoseconds have no field type of their own: they come as plain integers.
+    Nanoseconds {
+        /// Whether they are counted by the clock of some place, and not by that of UTC.
+        local: bool,
+    },
+    /// The time of some place.
+    Local,
+    /// Nanoseconds since midnight.
+    TimeOfDay,
+    /// Sixteen bytes.
+    Uuid,
+}
+
+impl Meaning {
+    fn of(field: &TypePtr) -> Self {
+        match field.get_basic_info().logical_type_ref() {
+            Some(LogicalType::Timestamp(time)) if time.unit == TimeUnit::NANOS => {
+                Meaning::Nanoseconds { local: !time.is_adjusted_to_u_t_c }
+            }
+            Some(LogicalType::Timestamp(time)) if !time.is_adjusted_to_u_t_c => Meaning::Local,
+            Some(LogicalType::Time(time)) if time.unit == TimeUnit::NANOS => Meaning::TimeOfDay,
+            Some(LogicalType::Date) => Meaning::Local,
+            Some(LogicalType::Uuid) => Meaning::Uuid,
+            _ => Meaning::Plain,
+        }
+    }
+
+    fn is_local(self) -> bool {
+        matches!(self, Meaning::Local | Meaning::Nanoseconds { local: true })
+    }
+
+    /// A time that the file has as such, in milliseconds since 1970.
+    fn milliseconds(self, field: &Field) -> Option<i64> {
+        match field {
+            Field::Long(n) if matches!(self, Meaning::Nanoseconds { .. }) => {
+                Some(n.div_euclid(1_000_000))
+            }
+            Field::Date(days) => Some(i64::from(*days) * 86_400_000),
+            Field::TimestampMillis(ms) => Some(*ms),
+            Field::TimestampMicros(us) => Some(us.div_euclid(1_000)),
+            _ => None,
+        }
+    }
 }
 
 struct Parquet {
     iter: RowIter<'static>,
     header: Vec<String>,
+    /// Places in the header of the decoded columns.
+    kept: Vec<usize>,
     places: Places,
-    /// Which of the decoded columns count nanoseconds since 1970.
-    nanoseconds: Vec<bool>,
+    meanings: Vec<Meaning>,
     consumed: Arc<AtomicU64>,
     bytes: u64,
     rows: u64,
@@ -90,6 +135,11 @@ impl Reader for Parquet {
     fn header(&self) -> &[String] {
         &self.header
     }
+
+    fn unread(&self) -> Vec<&str> {
+        let unread = self.header.iter().enumerate().filter(|(at, _)| !self.kept.contains(at));
+        unread.map(|(_, name)| name.as_str()).collect()
+    }
 }
 
 impl Parquet {
@@ -98,63 +148,51 @@ impl Parquet {
         (u128::from(self.bytes) * u128::from(rows.min(self.rows)) / u128::from(self.rows)) as u64
     }
 
-    fn counts_nanoseconds(&self, place: usize) -> bool {
-        self.nanoseconds.get(place).is_some_and(|&nanoseconds| nanoseconds)
-    }
-
     fn fill(&self, fields: &ParquetRow, row: &mut Row) {
         let fields: Vec<&Field> = fields.get_column_iter().map(|(_, field)| field).collect();
-        let value = |place: usize, several: bool, name: &str| {
-            let field = fields.get(place)?;
-            Some(text(field, self.counts_nanoseconds(place), several).ok_or_else(|| {
+        let meaning = |place: usize| self.meanings.get(place).copied().unwrap_or(Meaning::Plain);
+        row.fill(&self.places, |place, column| {
+            let (field, several) = (fields.get(place)?, column.is_some_and(Column::holds_several));
+            Some(text(field, meaning(place), several).map(Cow::Owned).ok_or_else(|| {
+                let name = column.map_or("an attribute", Column::name);
                 let reason = format!("{name} is neither text nor number nor time");
-                Refusal::new(reason, field.to_string())
+                // Its own words for a time panic where there is no such time.
+                Refusal::new(reason, format!("{field:?}"))
             }))
-        };
+        });
         for (column, places) in Column::ALL.into_iter().zip(&self.places.columns) {
-            for &place in places {
-                match value(place, column.holds_several(), column.name()) {
-                    Some(Ok(text)) => {
-                        row.join(column, &text);
-                        let moment = milliseconds(fields[place], self.counts_nanoseconds(place));
-                        moment.into_iter().for_each(|ms| row.mark_time(column, ms));
-                    }
-                    Some(Err(fault)) => row.mark_unreadable(Some(column), fault),
-                    None => {}
-                }
+            // What is joined with something else is read as text.
+            let [place] = places[..] else { continue };
+            let Some(field) = fields.get(place) else { continue };
+            if let Some(ms) = meaning(place).milliseconds(field) {
+                row.mark_time(column, ms, meaning(place).is_local());
+            } else if !matches!(field, Field::Str(_) | Field::Bytes(_)) {
+                row.mark_number(column);
             }
         }
-        for (name, places) in &self.places.attributes {
-            for &place in places {
-                match value(place, false, name) {
-                    Some(Ok(text)) => row.join_attribute(name, &text),
-                    Some(Err(fault)) => row.mark_unreadable(None, fault),
-                    None => {}
-                }
-            }
-        }
-    }
-}
-
-/// A time that the file has as such, in milliseconds since 1970.
-fn milliseconds(field: &Field, nanoseconds: bool) -> Option<i64> {
-    match field {
-        Field::Long(n) if nanoseconds => Some(n.div_euclid(1_000_000)),
-        Field::Date(days) => Some(i64::from(*days) * 86_400_000),
-        Field::TimestampMillis(ms) => Some(*ms),
-        Field::TimestampMicros(us) => Some(us.div_euclid(1_000)),
-        _ => None,
     }
 }
 
 /// A field as the text that a CSV file would hold; a list, where there may be several, parted by
 /// "|".
-fn text(field: &Field, nanoseconds: bool, several: bool) -> Option<String> {
-    if let Some(ms) = milliseconds(field, nanoseconds) {
-        return Some(jiff::Timestamp::from_millisecond(ms).ok()?.to_string());
-    }
+fn text(field: &Field, meaning: Meaning, several: bool) -> Option<String> {
     Some(match field {
         Field::Null => String::new(),
+        Field::Date(days) => {
+            let shown = jiff::Timestamp::from_second(i64::from(*days) * 86_400).ok()?;
+            TimeZone::UTC.to_datetime(shown).date().to_string()
+        }
+        Field::Long(_) | Field::TimestampMillis(_) | Field::TimestampMicros(_)
+            if meaning.milliseconds(field).is_some() =>
+        {
+            jiff::Timestamp::from_millisecond(meaning.milliseconds(field)?).ok()?.to_string()
+        }
+        Field::TimeMillis(ms) => time_of_day(i64::from(*ms) * 1_000_000)?,
+        Field::TimeMicros(us) => time_of_day(us.checked_mul(1_000)?)?,
+        Field::Long(ns) if meaning == Meaning::TimeOfDay => time_of_day(*ns)?,
+        Field::Bytes(bytes) if meaning == Meaning::Uuid => {
+            uuid::Uuid::from_slice(bytes.data()).ok()?.to_string()
+        }
         Field::Str(text) => text.clone(),
         Field::Bytes(bytes) => String::from_utf8(bytes.data().to_vec()).ok()?,
         Field::Bool(b) => b.to_string(),
@@ -173,9 +211,17 @@ fn text(field: &Field, nanoseconds: bool, several: bool) -> Option<String> {
         Field::Decimal(_) => field.to_string().trim_end_matches('.').to_owned(),
         Field::ListInternal(list) if several => {
             let parts = list.elements().iter();
-            let parts: Option<Vec<String>> = parts.map(|part| text(part, false, false)).collect();
+            let parts: Option<Vec<String>> =
+                parts.map(|part| text(part, Meaning::Plain, false)).collect();
             parts?.join("|")
         }
         _ => return None,
     })
+}
+
+/// Nanoseconds since midnight as the time that a clock shows.
+fn time_of_day(ns: i64) -> Option<String> {
+    let since = jiff::SignedDuration::from_nanos(ns);
+    let time = jiff::civil::Time::midnight().checked_add(since).ok()?;
+    Some(time.to_string())
 }

@@ -44,15 +44,15 @@ impl Plan {
         now_ms: i64,
     ) -> Result<Converted<EventRow<'a>>, NoEvent> {
         if let Some(preset) = self.preset
-            && let Verdict::Skip(reason) = preset.clean(row)
+            && let Verdict::Skip(reason) = preset.clean(row, &self.dialect)
         {
             return Err(NoEvent::Skipped(reason.to_owned()));
         }
         let converted = convert::event(row, &self.dialect, now_ms)?;
-        match self.excluded_items.contains(&converted.value.event.item_id) {
-            true => Err(NoEvent::Skipped("item of --exclude-items".to_owned())),
-            false => Ok(converted),
+        if self.excluded_items.contains(&converted.value.event.item_id) {
+            return Err(NoEvent::Skipped("item of --exclude-items".to_owned()));
         }
+        Ok(converted)
     }
 
     /// Whether a row that repeats another of the same file is dropped.

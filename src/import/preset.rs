@@ -1,12 +1,14 @@
 //! Cleaning for logs with known dirt: a mapping of columns and a rule for rows.
 
-use super::{Column, ColumnMap, Row};
+use super::{Column, ColumnMap, Dialect, Row};
 
 /// A named way to read a known log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
     /// UCI Online Retail: every invoice line of a UK gift shop, 2010 to 2011.
     OnlineRetail,
+    /// UCI Online Retail II: the same shop, 2009 to 2011, with other names of columns.
+    OnlineRetailTwo,
 }
 
 /// What becomes of a row.
@@ -30,43 +32,54 @@ impl Preset {
     pub fn named(name: &str) -> Result<Preset, String> {
         match name {
             "online-retail" => Ok(Preset::OnlineRetail),
-            _ => Err(format!("no preset {name:?}; there is: online-retail")),
+            "online-retail-ii" => Ok(Preset::OnlineRetailTwo),
+            _ => Err(format!("no preset {name:?}; there are: online-retail, online-retail-ii")),
         }
     }
 
     /// How the log names its columns.
     pub fn columns(self) -> ColumnMap {
-        match self {
-            Preset::OnlineRetail => {
-                let mut map = ColumnMap::default();
-                map.set(Column::UserId, "CustomerID");
-                map.set(Column::ItemId, "StockCode");
-                map.set(Column::Timestamp, "InvoiceDate");
-                map.set(Column::Quantity, "Quantity");
-                map.set(Column::Price, "UnitPrice");
-                map.set(Column::BasketId, "InvoiceNo");
-                map.set(Column::Title, "Description");
-                map
-            }
-        }
+        let [user, price, invoice] = match self {
+            Preset::OnlineRetail => ["CustomerID", "UnitPrice", "InvoiceNo"],
+            Preset::OnlineRetailTwo => ["Customer ID", "Price", "Invoice"],
+        };
+        let mut map = ColumnMap::default();
+        map.set(Column::UserId, user);
+        map.set(Column::ItemId, "StockCode");
+        map.set(Column::Timestamp, "InvoiceDate");
+        map.set(Column::Quantity, "Quantity");
+        map.set(Column::Price, price);
+        map.set(Column::BasketId, invoice);
+        map.set(Column::Title, "Description");
+        map
+    }
+
+    /// The preset of a log with this header, if it is a known one.
+    pub fn of_header(header: &[String]) -> Option<&'static str> {
+        let known = [
+            ("online-retail", ["InvoiceNo", "StockCode", "InvoiceDate", "CustomerID"]),
+            ("online-retail-ii", ["Invoice", "StockCode", "InvoiceDate", "Customer ID"]),
+        ];
+        let has = |name: &&str| header.iter().any(|column| column.trim() == *name);
+        known.into_iter().find(|(_, names)| names.iter().all(has)).map(|(of, _)| of)
     }
 
     /// Whether a row that repeats another of the same file is dropped.
     pub fn drops_duplicates(self) -> bool {
         match self {
-            Preset::OnlineRetail => true,
+            Preset::OnlineRetail | Preset::OnlineRetailTwo => true,
         }
     }
 
     /// Cleans a row in place.
-    pub fn clean(self, row: &mut Row) -> Verdict {
+    pub fn clean(self, row: &mut Row, dialect: &Dialect) -> Verdict {
         match self {
-            Preset::OnlineRetail => online_retail(row),
+            Preset::OnlineRetail | Preset::OnlineRetailTwo => online_retail(row, dialect),
         }
     }
 }
 
-fn online_retail(row: &mut Row) -> Verdict {
+fn online_retail(row: &mut Row, dialect: &Dialect) -> Verdict {
     let Some(code) = row.get(Column::ItemId).map(str::to_ascii_uppercase) else {
         return Verdict::Keep;
     };
@@ -81,7 +94,7 @@ fn online_retail(row: &mut Row) -> Verdict {
     // The same code comes as 85123A and 85123a.
     row.set(Column::ItemId, &code);
     row.set(Column::UserId, &customer);
-    let number = |column| row.get(column).and_then(|v| v.parse::<f64>().ok());
+    let number = |column| row.get(column).and_then(|text| dialect.number(text));
     let (quantity, price) = (number(Column::Quantity), number(Column::Price));
     if row.get(Column::BasketId).is_some_and(|invoice| invoice.starts_with(['C', 'c'])) {
         row.set(Column::Event, "refund");
@@ -113,7 +126,7 @@ mod tests {
         row.set(Column::Quantity, quantity);
         row.set(Column::Price, price);
         row.set(Column::UserId, customer);
-        (Preset::OnlineRetail.clean(&mut row), row)
+        (Preset::OnlineRetail.clean(&mut row, &Dialect::default()), row)
     }
 
     #[test]

@@ -22,6 +22,11 @@ pub trait Reader {
     fn header(&self) -> &[String] {
         &[]
     }
+
+    /// Those of them that are not read.
+    fn unread(&self) -> Vec<&str> {
+        Vec::new()
+    }
 }
 
 /// Opens a file by the ending of its name (`.csv`, `.tsv`, `.txt`, `.jsonl`,
@@ -66,7 +71,7 @@ pub fn from_stream(
     let text = encoding::decode(input, dialect.encoding).map_err(|e| e.to_string())?;
     match plain.rsplit_once('.').map_or("", |(_, ending)| ending) {
         "csv" | "tsv" | "txt" => csv::open(text, dialect, required),
-        "jsonl" | "ndjson" => Ok(Box::new(JsonLines::open(text, dialect, required)?)),
+        "jsonl" | "ndjson" => Ok(Box::new(JsonLines::new(text, dialect, required))),
         other => Err(format!(
             "files ending in {other:?} cannot be read; csv, tsv, txt, jsonl, ndjson (each also .gz or \
              .zst) and parquet can"

@@ -1,6 +1,8 @@
 //! A row as it was read: text by canonical column, and what of it could not be read.
 
-use super::{Column, Refusal};
+use std::borrow::Cow;
+
+use super::{Column, Places, Refusal};
 
 /// A row's values by canonical column; empty where there is none. Reused from
 /// row to row.
@@ -13,9 +15,20 @@ pub struct Row {
     attributes: Vec<(String, String)>,
     /// One bit a column: whether the row has it, be it empty.
     present: u32,
+    /// One bit a column: whether the file has it as a number, and not as text.
+    numbers: u32,
     faults: Vec<Fault>,
-    /// Times that the file has as such, in milliseconds since 1970.
-    times: Vec<(Column, i64)>,
+    times: Vec<TypedTime>,
+}
+
+/// A time that the file has as such.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TypedTime {
+    column: Column,
+    /// Milliseconds since 1970.
+    pub ms: i64,
+    /// Whether they are counted by a clock that names no zone.
+    pub local: bool,
 }
 
 /// A value that could not be read as text.
@@ -32,9 +45,49 @@ impl Row {
         Some(self.values[column as usize].trim()).filter(|v| !v.is_empty())
     }
 
+    /// Fills the row from places of its file, which `value` reads: for a canonical column, or for
+    /// an attribute.
+    pub fn fill<'a>(
+        &mut self,
+        places: &Places,
+        value: impl Fn(usize, Option<Column>) -> Option<Result<Cow<'a, str>, Refusal>>,
+    ) {
+        for (column, places) in Column::ALL.into_iter().zip(&places.columns) {
+            for &place in places {
+                self.present |= bit(column);
+                match value(place, Some(column)) {
+                    Some(Ok(text)) => {
+                        join(&mut self.values[column as usize], &text, column.joined_by())
+                    }
+                    Some(Err(refusal)) => self.faults.push(Fault { column: Some(column), refusal }),
+                    None => {}
+                }
+            }
+        }
+        for (name, places) in &places.attributes {
+            for &place in places {
+                match value(place, None) {
+                    Some(Ok(text)) => self.join_attribute(name, &text),
+                    Some(Err(refusal)) => self.mark_unreadable(refusal),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// Whether the file has a column as a number, and not as text.
+    pub fn is_number(&self, column: Column) -> bool {
+        self.numbers & bit(column) != 0
+    }
+
+    /// Says that the file has a column as a number.
+    pub fn mark_number(&mut self, column: Column) {
+        self.numbers |= bit(column);
+    }
+
     /// Whether the row has the column, be it empty.
     pub fn has(&self, column: Column) -> bool {
-        self.present >> (column as u32) & 1 == 1
+        self.present & bit(column) != 0
     }
 
     /// The attributes that the row has, trimmed; some may be empty.
@@ -54,15 +107,15 @@ impl Row {
         of_attributes.map(|fault| &fault.refusal)
     }
 
-    /// The time of a column that the file has as such, in milliseconds since 1970: it needs no
-    /// reading.
-    pub fn time(&self, column: Column) -> Option<i64> {
-        self.times.iter().find(|(of, _)| *of == column).map(|(_, ms)| *ms)
+    /// The time of a column that the file has as such: its text needs no reading.
+    pub fn time(&self, column: Column) -> Option<TypedTime> {
+        self.times.iter().copied().find(|time| time.column == column)
     }
 
-    /// Says that a column holds a time, in milliseconds since 1970, beside what it shows.
-    pub fn mark_time(&mut self, column: Column, ms: i64) {
-        self.times.push((column, ms));
+    /// Says that a column holds a time, in milliseconds since 1970, beside what it shows; `local`:
+    /// of a clock that names no zone.
+    pub fn mark_time(&mut self, column: Column, ms: i64, local: bool) {
+        self.times.push(TypedTime { column, ms, local });
     }
 
     /// Sets the value of a column.
@@ -70,26 +123,20 @@ impl Row {
         let slot = &mut self.values[column as usize];
         slot.clear();
         slot.push_str(value);
-        self.present |= 1 << (column as u32);
+        self.present |= bit(column);
     }
 
-    /// Adds a part to a column that is joined from several.
-    pub fn join(&mut self, column: Column, part: &str) {
-        self.present |= 1 << (column as u32);
-        join(&mut self.values[column as usize], part);
-    }
-
-    /// The same with an attribute.
+    /// Adds a part to an attribute.
     pub fn join_attribute(&mut self, name: &str, part: &str) {
         match self.attributes.iter_mut().find(|(known, _)| known == name) {
-            Some((_, value)) => join(value, part),
+            Some((_, value)) => join(value, part, '/'),
             None => self.attributes.push((name.to_owned(), part.to_owned())),
         }
     }
 
-    /// The value of a column (none: of an attribute) cannot be read as text.
-    pub fn mark_unreadable(&mut self, column: Option<Column>, refusal: Refusal) {
-        self.faults.push(Fault { column, refusal });
+    /// The value of an attribute cannot be read as text.
+    pub fn mark_unreadable(&mut self, refusal: Refusal) {
+        self.faults.push(Fault { column: None, refusal });
     }
 
     /// Empties every column.
@@ -99,6 +146,7 @@ impl Row {
         self.faults.clear();
         self.times.clear();
         self.present = 0;
+        self.numbers = 0;
     }
 
     /// The row as it was read, for the rejects file.
@@ -111,9 +159,13 @@ impl Row {
     }
 }
 
-fn join(slot: &mut String, part: &str) {
+fn bit(column: Column) -> u32 {
+    1 << (column as u32)
+}
+
+fn join(slot: &mut String, part: &str, between: char) {
     if !slot.is_empty() && !part.is_empty() {
-        slot.push('/');
+        slot.push(between);
     }
     slot.push_str(part);
 }

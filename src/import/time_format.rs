@@ -38,6 +38,8 @@ pub enum DateOrder {
     MonthFirst,
     /// Rows of the file prove both: none is read.
     Contradicted,
+    /// The file was not read through for want of such dates at its beginning: none is read.
+    Unseen,
 }
 
 /// What a number counts.
@@ -113,11 +115,16 @@ impl TimeFormat {
         Self { form: Form::Any(order), ..self }
     }
 
-    /// A time without a zone as milliseconds since 1970; in the hour that a clock skips or repeats,
-    /// as RFC 5545 has it.
+    /// A time without a zone as milliseconds since 1970.
     pub(super) fn at(&self, civil: DateTime) -> Option<i64> {
-        let zoned = self.zone.to_ambiguous_timestamp(civil).compatible();
-        Some(zoned.ok()?.as_millisecond())
+        in_zone(civil, &self.zone)
+    }
+
+    /// A time that a clock without a zone shows, in milliseconds since 1970 as that clock counts
+    /// them.
+    pub(super) fn local(&self, ms: i64) -> Option<i64> {
+        let shown = Timestamp::from_millisecond(ms).ok()?;
+        self.at(TimeZone::UTC.to_datetime(shown))
     }
 
     /// A number of units as milliseconds since 1970; none where that is out of all range.
@@ -133,10 +140,7 @@ impl TimeFormat {
         let ms = Some(ms.round()).filter(|ms| ms.abs() < 9e15)? as i64;
         match unit {
             // What a spreadsheet shows is a time of its place.
-            Unit::ExcelDays => {
-                let shown = Timestamp::from_millisecond(ms).ok()?;
-                self.at(TimeZone::UTC.to_datetime(shown))
-            }
+            Unit::ExcelDays => self.local(ms),
             _ => Some(ms),
         }
     }
@@ -144,6 +148,9 @@ impl TimeFormat {
     /// Reads a time by a `strftime` pattern.
     pub(super) fn by_pattern(&self, pattern: &str, text: &str) -> Option<i64> {
         let parts = BrokenDownTime::parse(pattern, text).ok()?;
+        if let Ok(zoned) = parts.to_zoned() {
+            return Some(zoned.timestamp().as_millisecond());
+        }
         if let Ok(timestamp) = parts.to_timestamp() {
             return Some(timestamp.as_millisecond());
         }
@@ -151,4 +158,11 @@ impl TimeFormat {
         let civil = parts.to_datetime().unwrap_or_else(|_| date.into());
         self.at(civil)
     }
+}
+
+/// A time of a zone as milliseconds since 1970; in the hour that a clock skips or repeats, as RFC
+/// 5545 has it.
+pub(super) fn in_zone(civil: DateTime, zone: &TimeZone) -> Option<i64> {
+    let zoned = zone.to_ambiguous_timestamp(civil).compatible();
+    Some(zoned.ok()?.as_millisecond())
 }

@@ -1,6 +1,7 @@
 //! What the store knows of its items, and the mask of those that may be offered, made
 //! once a request.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
@@ -62,12 +63,8 @@ impl Catalogue {
         self.deleted.remove(idx);
         self.facets.add(idx, item);
         self.validity.add(idx, item.validity);
-        if item.available {
-            self.unavailable.remove(idx);
-        } else {
-            self.unavailable.insert(idx);
-        }
         self.items[slot] = Some(Box::new(item.clone()));
+        self.set_available(idx, item.available);
     }
 
     /// Takes an item out: nothing is known of it, and it is never offered, until it is written
@@ -82,6 +79,27 @@ impl Catalogue {
         if let Some(old) = self.items.get_mut(idx as usize).and_then(Option::take) {
             self.facets.remove(idx, &old);
             self.validity.remove(idx, old.validity);
+        }
+    }
+
+    /// Says whether an item can be bought, and nothing else.
+    pub fn set_available(&mut self, idx: ItemIdx, available: bool) {
+        if available {
+            self.unavailable.remove(idx);
+        } else {
+            self.unavailable.insert(idx);
+        }
+        if let Some(Some(item)) = self.items.get_mut(idx as usize) {
+            item.available = available;
+        }
+    }
+
+    /// What is known of an item, and be it only that it cannot be bought.
+    pub fn item(&self, idx: ItemIdx) -> Option<Cow<'_, Item>> {
+        let sold_out = || Item { available: false, ..Item::default() };
+        match self.get(idx) {
+            Some(item) => Some(Cow::Borrowed(item)),
+            None => self.unavailable.contains(idx).then(|| Cow::Owned(sold_out())),
         }
     }
 

@@ -126,6 +126,9 @@ impl Live {
                 self.catalogue.write().upsert(*idx, &item.clone().into());
             }
             Record::Item(idx, item) => self.catalogue.write().upsert(*idx, item),
+            Record::ItemAvailable(idx, available) => {
+                self.catalogue.write().set_available(*idx, *available);
+            }
             Record::ItemDeleted(idx) => self.catalogue.write().delete(*idx),
             Record::User(idx, user) => self.profiles.write().upsert(*idx, user),
             Record::Erased(idx, _) => self.erase(*idx, offset),

@@ -33,7 +33,12 @@ pub fn similar_items(
         let vector = parts.embeddings.vector(item);
         let Scratch { mask, walk, candidates, .. } = &mut *scratch;
         *candidates = sources::nearest(&parts.embeddings, vector, limit, shelf.items, mask, walk);
-        candidates.retain(|s| s.score >= LEAST_LIKENESS);
+        // Scores are inner products: short vectors are of items that few took, not of unlike ones.
+        let least = |s: &Scored| {
+            let both = length(vector) * length(parts.embeddings.vector(s.idx));
+            s.score >= LEAST_LIKENESS * both
+        };
+        candidates.retain(least);
         take(&mut list, Source::Embedding, limit, scratch);
     }
     if list.len() < limit {
@@ -61,6 +66,10 @@ pub fn alike(
         fill::fill(&mut list, limit, [], &mut scratch.mask);
     }
     list
+}
+
+fn length(vector: &[f32]) -> f32 {
+    vector.iter().map(|x| x * x).sum::<f32>().sqrt()
 }
 
 /// Complements of a basket: what goes into the same baskets, some of it perhaps `fresh`,

@@ -11,7 +11,7 @@ use super::{StoreError, files, mark, segment};
 /// Format of the data folder that this version writes; it reads those before, and marks
 /// them as its own: 1 knew no users beside their events, and no validity of items; 2 had no list
 /// of the log's files, no mark of what is on disk, and no checksums in its small files; 3 knew no
-/// deleted items.
+/// items that were deleted, or sold out with nothing else said of them.
 pub const FORMAT: u32 = 4;
 /// The first format in which the log's files are listed, and marked as far as they are on disk.
 const PROVEN: u32 = 3;

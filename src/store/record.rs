@@ -32,6 +32,8 @@ pub enum Record<'a> {
     Gone,
     /// An item was taken out of the catalogue.
     ItemDeleted(ItemIdx),
+    /// Whether an item can be bought, and nothing else, was said anew.
+    ItemAvailable(ItemIdx, bool),
 }
 
 /// The fields of an item before there was a validity.
@@ -69,9 +71,10 @@ impl Record<'_> {
         match self {
             Record::Event(event) => (Some(event.user), Some(event.item)),
             Record::User(user, _) | Record::Erased(user, _) => (Some(*user), None),
-            Record::Item(item, _) | Record::ItemBefore(item, _) | Record::ItemDeleted(item) => {
-                (None, Some(*item))
-            }
+            Record::Item(item, _)
+            | Record::ItemBefore(item, _)
+            | Record::ItemDeleted(item)
+            | Record::ItemAvailable(item, _) => (None, Some(*item)),
             Record::Imported(_) | Record::Gone => (None, None),
         }
     }
@@ -247,6 +250,7 @@ mod tests {
         block.push(&Record::Erased(0, 1_700_000_000_001));
         block.push(&Record::Gone);
         block.push(&Record::ItemDeleted(0));
+        block.push(&Record::ItemAvailable(0, false));
         block
     }
 
@@ -264,6 +268,7 @@ mod tests {
         assert_eq!(seen[6], "Record(44, Erased(0, 1700000000001))");
         assert_eq!(seen[7], "Record(45, Gone)");
         assert_eq!(seen[8], "Record(46, ItemDeleted(0))");
+        assert_eq!(seen[9], "Record(47, ItemAvailable(0, false))");
     }
 
     #[test]

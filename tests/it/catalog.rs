@@ -37,7 +37,7 @@ async fn get(server: &Server, id: &str) -> Result<pb::Item, tonic::Status> {
 async fn offered(server: &Server) -> Vec<String> {
     let filter = pb::Filter { include_unavailable: true, ..Default::default() };
     let request = pb::RecommendRequest {
-        user_id: "u".into(),
+        user_id: "stranger".into(),
         limit: 50,
         filter: Some(filter),
         ..Default::default()
@@ -157,4 +157,94 @@ async fn a_deleted_item_is_gone_until_it_is_written_again() {
     let back = get(&server, "lamp").await.unwrap();
     assert_eq!((back.title.as_str(), back.brand.as_str()), ("Lamp", ""));
     server.stop().await;
+}
+
+#[test]
+fn every_file_of_the_protocol_names_the_packages_of_other_languages() {
+    use prost::Message;
+
+    let files = prost_types::FileDescriptorSet::decode(pb::DESCRIPTORS).unwrap().file;
+    let ours: Vec<_> = files.iter().filter(|file| file.package() == "qianmian.v1").collect();
+    assert_eq!(ours.len(), 5);
+    for file in ours {
+        let options = file.options.clone().unwrap_or_default();
+        let named = [options.go_package, options.java_package, options.csharp_namespace];
+        assert!(named.iter().flatten().count() == 3, "{}", file.name());
+        assert!(options.php_namespace.is_some() && options.ruby_package.is_some());
+    }
+}
+
+/// Writes that share a group see each other in their order, whatever becomes of the group.
+#[test]
+fn changes_of_one_group_and_of_one_write_come_after_each_other() {
+    use qianmian::domain::{Item, ItemChange, ItemField};
+    use qianmian::engine::{Engine, Write};
+
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(folder.path(), support::quiet()).unwrap();
+    let whole = |title: &str| ItemChange::whole(Item { title: title.into(), ..Item::default() });
+    let price = |price: f64| {
+        let mut change = ItemChange::of(Item { price: Some(price), ..Item::default() });
+        change.add(ItemField::Price);
+        change
+    };
+    // Handed over at once, so that the committer takes them in one group where it can.
+    let writes = [
+        Write::Items(vec![("a".into(), whole("A")), ("b".into(), whole("B"))]),
+        Write::Availability(vec!["a".into(), "c".into()], false),
+        Write::Items(vec![("a".into(), price(1.0)), ("a".into(), price(2.0))]),
+        Write::DeleteItem("b".into()),
+        Write::Availability(vec!["b".into()], true),
+        Write::DeleteItem("b".into()),
+        Write::Items(vec![("b".into(), price(3.0))]),
+    ];
+    let pending: Vec<_> =
+        writes.into_iter().map(|write| engine.submit_blocking(write).unwrap()).collect();
+    let recorded: Vec<usize> =
+        pending.into_iter().map(|write| write.wait().unwrap().recorded).collect();
+    assert_eq!(recorded, [2, 1, 2, 1, 0, 0, 1]);
+
+    let check = |engine: &Engine| {
+        let a = engine.item("a").unwrap().1;
+        assert_eq!((a.title.as_str(), a.price, a.available), ("A", Some(2.0), false));
+        let b = engine.item("b").unwrap().1;
+        assert_eq!((b.title.as_str(), b.price, b.available), ("", Some(3.0), true));
+        assert!(engine.item("c").is_err());
+    };
+    check(&engine);
+    drop(engine);
+    check(&Engine::open(folder.path(), support::quiet()).unwrap());
+}
+
+/// Ten thousand items of thirty kilobytes are sold out at once by as many words, and a change that
+/// would write them all anew is refused for itself.
+#[test]
+fn a_word_on_large_items_stays_small() {
+    use qianmian::domain::{Item, ItemChange, ItemField};
+    use qianmian::engine::{Engine, Write};
+
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(folder.path(), support::quiet()).unwrap();
+    let attributes: std::collections::BTreeMap<String, String> =
+        (0..10).map(|n| (format!("text{n}"), "x".repeat(3_000))).collect();
+    let ids: Vec<String> = (0..6_000).map(|n| format!("i{n}")).collect();
+    for ids in ids.chunks(1_000) {
+        let large =
+            || ItemChange::whole(Item { attributes: attributes.clone(), ..Item::default() });
+        let items = ids.iter().map(|id| (id.clone(), large())).collect();
+        engine.submit_blocking(Write::Items(items)).unwrap().wait().unwrap();
+    }
+    let write = |write: Write| engine.submit_blocking(write).unwrap().wait();
+    assert_eq!(write(Write::Availability(ids.clone(), false)).unwrap().recorded, 6_000);
+    let price = || {
+        let mut change = ItemChange::of(Item { price: Some(1.0), ..Item::default() });
+        change.add(ItemField::Price);
+        change
+    };
+    let prices = |ids: &[String]| ids.iter().map(|id| (id.clone(), price())).collect();
+    let refused = write(Write::Items(prices(&ids))).unwrap_err().to_string();
+    assert!(refused.contains("items: must take at most"), "{refused}");
+    assert_eq!(write(Write::Items(prices(&ids[..100]))).unwrap().recorded, 100);
+    let item = engine.item("i7").unwrap().1;
+    assert_eq!((item.price, item.available, item.attributes.len()), (Some(1.0), false, 10));
 }

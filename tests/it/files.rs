@@ -319,8 +319,10 @@ fn encodings_and_separators_of_spreadsheets() {
     }
     let (ok, report) = Shop::new().import("log.csv", gb18030, &["--map", map]);
     assert!(!ok && report.contains("--encoding gb18030"), "{report}");
-    let excel = "sep=;\r\nuser_id;item_id;timestamp\r\nu;i;2023-01-01\r\n";
-    assert!(Shop::new().import("log.csv", excel, &[]).0);
+    // The header alone would be read by its commas.
+    let excel = "sep=;\r\nuser_id;item_id;timestamp;a,b,c,d,e\r\nu;i;2023-01-01;x\r\n";
+    let (ok, report) = Shop::new().import("log.csv", excel, &[]);
+    assert!(ok, "{report}");
 }
 
 #[test]
@@ -411,6 +413,120 @@ fn a_log_that_looks_dirty_is_noticed_with_what_helps() {
     assert!(ok && count(&report, "skipped: item of --exclude-items") == Some(1), "{report}");
     let (_, report) = Shop::new().import("log.csv", log, &["--preset", "online-retail"]);
     assert!(!report.contains("note:"), "{report}");
+}
+
+#[test]
+fn a_sold_out_item_is_offered_by_no_slip_of_a_file() {
+    let shop = Shop::new();
+    let first = "item_id,title,available\nsold,Old,false\nok,New,true\n";
+    assert!(shop.import("c1.csv", first, &["--items", "--complete"]).0);
+    let slips: [(&str, &str, &[&str]); 7] = [
+        ("empty.csv", "item_id,title,available\nsold,Old2,\nok,New,true\n", &[]),
+        ("cut.csv", "item_id,title,available\nsold,Old2\nok,New,true\n", &[]),
+        ("word.csv", "item_id,title,available\nsold,Old,OutOfStock\nok,New,InStock\n", &[]),
+        ("none.csv", "item_id,title,available\nsold,Old,0\nok,New,1\n", &["--absent", "0,NULL"]),
+        ("null.jsonl", "{\"item_id\":\"sold\",\"available\":null}\n{\"item_id\":\"ok\"}\n", &[]),
+        ("inch.csv", "item_id,title,available\nsold,\"Old lamp,false\nok,\"New lamp\",true\n", &[]),
+        ("odd.csv", "item_id,title,available\nsold,Old,perhaps\nok,New,true\n", &[]),
+    ];
+    for (name, content, options) in slips {
+        for whole in [&["--items"][..], &["--items", "--complete"]] {
+            let (_, report) = shop.import(name, content, &[whole, options].concat());
+            assert_eq!(shop.offered(), ["ok"], "{name}: {report}");
+        }
+    }
+    // A file without rows is no whole catalogue.
+    let (only, empty) = (shop.path("only.csv"), shop.path("header.csv"));
+    fs::write(&only, "item_id,title\nsold,Old\n").unwrap();
+    fs::write(&empty, "item_id,title\n").unwrap();
+    let data = shop.path("data");
+    let files = [only.to_str().unwrap(), empty.to_str().unwrap()];
+    let options = ["--items", "--complete", "--data", data.to_str().unwrap()];
+    let (ok, _, error) = run(&[&["import"], &files[..], &options].concat());
+    assert!(!ok && error.contains("not complete"), "{error}");
+    assert!(shop.offered().contains(&"ok".to_owned()));
+}
+
+#[test]
+fn an_event_that_a_file_has_a_column_for_is_never_guessed() {
+    let shop = Shop::new();
+    let log = format!("{HEADER},event\nu,a,2023-01-01,view\nu,b,2023-01-01,\nu,c,2023-01-01\n");
+    let (ok, report) = shop.import("log.csv", log, &[]);
+    assert!(ok && count(&report, "refused: event is empty") == Some(2), "{report}");
+    let null = r#"{"user_id":"u","item_id":"d","timestamp":"2023-01-01","event":null}"#;
+    assert!(!shop.import("log.jsonl", null, &[]).0);
+    let log = format!("{HEADER},event_type\nu,a,2023-01-01,view\n");
+    let (ok, report) = shop.import("typo.csv", &log, &["--map", "event=EventType"]);
+    assert!(!ok && report.contains("no column \"EventType\""), "{report}");
+    let (_, report) = shop.import("typo.csv", &log, &[]);
+    assert!(report.contains("columns that are not read: event_type"), "{report}");
+    // A return whose sign cannot be read is no purchase.
+    let log = format!("{HEADER},quantity\nu,a,2023-01-02,\"-1,000\"\nu,b,2023-01-02,−2\n");
+    let (ok, report) = Shop::new().import("neg.csv", log, &[]);
+    assert!(!ok && count(&report, "quantity is below 0 and cannot be read") == Some(2), "{report}");
+}
+
+#[test]
+fn rows_proved_too_late_or_by_no_date_are_not_read_in_two_ways() {
+    let rows = |texts: &[&str]| -> String {
+        texts.iter().enumerate().map(|(n, text)| format!("u{n},i,{text}\n")).collect()
+    };
+    let early: String = (0..1_000).map(|n| format!("v{n},i,2023-01-01\n")).collect();
+    let late = rows(&["13/02/2023", "02/13/2023", "02/03/2023"]);
+    let (ok, report) = Shop::new().import("late.csv", format!("{HEADER}\n{early}{late}"), &[]);
+    assert!(ok && count(&report, "may name the day or the month first") == Some(3), "{report}");
+    let none = rows(&["99/01/2023", "01/02/2023"]);
+    let (ok, report) = Shop::new().import("none.csv", format!("{HEADER}\n{none}"), &[]);
+    assert!(!ok, "{report}");
+}
+
+#[test]
+fn a_file_is_not_overwritten_by_its_own_rejects() {
+    let shop = Shop::new();
+    let log = format!("{HEADER}\nu,i,2023-01-01\n");
+    let path = shop.path("log.csv");
+    let (ok, report) = shop.import("log.csv", &log, &["--rejects", path.to_str().unwrap()]);
+    assert!(!ok && report.contains("would overwrite"), "{report}");
+    assert_eq!(fs::read_to_string(path).unwrap(), log);
+}
+
+#[test]
+fn what_is_sold_out_or_deleted_stays_so_whatever_a_log_says_of_it() {
+    use qianmian::engine::Write;
+
+    let shop = Shop::new();
+    let log = |day: u32| {
+        format!("{HEADER},title\nu,sold,2023-01-0{day},Lamp\nu,gone,2023-01-0{day},Tea\n")
+    };
+    assert!(
+        shop.import("log.csv", format!("{HEADER}\nu,sold,2023-01-01\nu,gone,2023-01-01\n"), &[]).0
+    );
+    let engine = shop.engine();
+    for write in [Write::Availability(vec!["sold".into()], false), Write::DeleteItem("gone".into())]
+    {
+        engine.submit_blocking(write).unwrap().wait().unwrap();
+    }
+    drop(engine);
+    let (ok, report) = shop.import("more.csv", log(2), &[]);
+    assert!(ok && count(&report, "items described") == Some(1), "{report}");
+    let engine = shop.engine();
+    let sold = engine.item("sold").unwrap().1;
+    assert_eq!((sold.title.as_str(), sold.available), ("Lamp", false));
+    assert!(engine.item("gone").is_err());
+    drop(engine);
+    assert!(shop.offered().is_empty());
+    // An empty cell of a stock list is no stock; a word for it is.
+    let (ok, report) =
+        shop.import("stock.csv", "item_id,available,title\nsold,,Lamp 2\n", &["--items"]);
+    assert!(ok && shop.offered().is_empty(), "{report}");
+    assert!(shop.import("stock.csv", "item_id,available\nsold,in_stock\n", &["--items"]).0);
+    assert_eq!(shop.offered(), ["sold"]);
+    // A row for each of an item's variants: the last word counts.
+    let variants = "item_id,title,brand\nsold,A,Lux\nsold,B,\n";
+    let (ok, report) = shop.import("variants.csv", variants, &["--items"]);
+    assert!(ok && count(&report, "items taken") == Some(2), "{report}");
+    let sold = shop.engine().item("sold").unwrap().1;
+    assert_eq!((sold.title.as_str(), sold.brand.as_str()), ("B", ""));
 }
 
 /// Writes a Parquet file with these columns, each from its type and a function that fills it.

@@ -87,6 +87,23 @@ fn what_happened_since_the_training_is_known_after_a_restart() {
 }
 
 #[test]
+fn items_that_have_no_shopper_in_common_are_not_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(folder.path(), support::quiet()).unwrap();
+    let pairs = [("u1", "a", "b"), ("u2", "a", "b"), ("u3", "c", "d"), ("u4", "c", "d")];
+    let rows: Vec<_> =
+        pairs.iter().flat_map(|&(user, one, other)| [(user, one, 1), (user, other, 1)]).collect();
+    write(&engine, Write::Events(purchases(&rows)));
+    engine.trainer().train_blocking(true).unwrap();
+    let answer = engine.similar_items("a", &Filter::default(), 3).unwrap();
+    assert_eq!(place(&answer, "b"), Some((0, Source::ItemCf)));
+    // Their embeddings point in no direction of a's: what is left of rounding is no likeness.
+    for other in ["c", "d"] {
+        assert_eq!(place(&answer, other).unwrap().1, Source::Popular, "{answer:?}");
+    }
+}
+
+#[test]
 fn items_that_nobody_took_are_known_by_the_catalogue() {
     let folder = tempfile::tempdir().unwrap();
     let engine = trained(&folder);

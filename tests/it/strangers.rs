@@ -443,6 +443,13 @@ async fn a_folder_that_is_gone_ends_writes_and_health_says_so() {
             let request = HealthCheckRequest { service: service.into() };
             health.check(request).await.unwrap().into_inner().status()
         };
+        // Health follows the refusal, in a moment.
+        for _ in 0..100 {
+            if status("qianmian.v1.CatalogService").await == ServingStatus::NotServing {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         assert_eq!(status("qianmian.v1.EventService").await, ServingStatus::NotServing);
         assert_eq!(status("qianmian.v1.CatalogService").await, ServingStatus::NotServing);
         assert_eq!(status("qianmian.v1.RecommendationService").await, ServingStatus::Serving);

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use roaring::RoaringBitmap;
 
 use super::{CHUNK, OnRefusal, Report};
-use crate::domain::{Error, ItemChange, ItemField, ItemIdx, Result, User};
+use crate::domain::{Error, Item, ItemChange, ItemField, ItemIdx, Result, User};
 use crate::engine::{Engine, Write};
 use crate::import::fields::breaks_a_limit;
-use crate::import::{Dialect, Reader, Row, convert};
+use crate::import::{Column, Dialect, Reader, Row, convert};
 
 impl Engine {
     pub(super) fn import_items(
@@ -20,7 +20,9 @@ impl Engine {
         on_refusal: OnRefusal<'_>,
     ) -> Result<()> {
         let mut row = Row::default();
-        let mut chunk: HashMap<String, ItemChange> = HashMap::new();
+        let mut chunk: Vec<(String, ItemChange)> = Vec::new();
+        // What the items of the chunk are after it.
+        let mut pending: HashMap<String, Item> = HashMap::new();
         while let Some(read) = self.next_row(reader, &mut row)? {
             report.rows += 1;
             let item = read.and_then(|()| convert::item(&row, dialect));
@@ -34,30 +36,34 @@ impl Engine {
                     continue;
                 }
             };
-            if whole && !change.says(ItemField::Available) {
-                // What the catalogue names is offered, unless it says otherwise.
+            if whole && !row.has(Column::Available) {
+                // What the catalogue names is offered, where it has no column that says otherwise.
                 change.add(ItemField::Available);
             }
-            if chunk.len() == CHUNK || chunk.contains_key(&id) {
+            if chunk.len() == CHUNK {
+                pending.clear();
                 self.write_items(&mut chunk, report)?;
             }
 
-            let known = self.known_item(&id);
-            let before = known.as_ref().and_then(|(_, item)| item.as_ref());
-            let after = change.applied(before);
-            if let Err(violation) = after.validate() {
-                report.refuse(&row, breaks_a_limit(violation), on_refusal);
-                continue;
+            let (idx, known) = self.known_item(&id);
+            let before = pending.get(&id).or(known.as_ref());
+            let mut after = change.applied(before);
+            if let Err(violation) = after.validity.validate() {
+                // With what is known of it, the item would never be valid; the rest stands.
+                report.drop_fields(&row, vec![breaks_a_limit(violation)], on_refusal);
+                change.remove(ItemField::ValidFrom);
+                change.remove(ItemField::ValidUntil);
+                after = change.applied(before);
             }
-            match known {
-                Some((idx, Some(item))) if *after == item => {
-                    report.named.insert(idx);
-                    report.know("already in the catalogue", 1);
-                }
-                _ => {
-                    report.taken += 1;
-                    chunk.insert(id, change);
-                }
+            if let Err(violation) = change.check(&after) {
+                report.refuse(&row, breaks_a_limit(violation), on_refusal);
+            } else if before == Some(&after) {
+                report.named.extend(idx);
+                report.know("already in the catalogue", 1);
+            } else {
+                report.taken += 1;
+                pending.insert(id.clone(), after);
+                chunk.push((id, change));
             }
         }
         self.write_items(&mut chunk, report)
@@ -85,12 +91,13 @@ impl Engine {
                     continue;
                 }
             };
-            if chunk.len() == CHUNK || chunk.contains_key(&id) {
+            if chunk.len() == CHUNK {
                 self.write_users(&mut chunk)?;
             }
 
-            let idx = self.user_idx(&id);
-            let before = idx.and_then(|idx| self.live().profiles.read().get(idx).cloned());
+            let known = self.user_idx(&id);
+            let known = known.and_then(|idx| self.live().profiles.read().get(idx).cloned());
+            let before = chunk.get(&id).cloned().or(known);
             let after = change.applied(before.as_ref());
             if let Err(violation) = after.validate() {
                 report.refuse(&row, breaks_a_limit(violation), on_refusal);
@@ -104,15 +111,16 @@ impl Engine {
         self.write_users(&mut chunk)
     }
 
-    /// Offers no longer what the rows of a whole catalogue did not name.
+    /// Offers no longer what the rows of a catalogue did not name, if it is `whole`: if every file
+    /// of it had rows.
     ///
     /// # Errors
     /// [`Error::Import`] where rows were refused or none was read: they might have named it;
     /// [`Error::Storage`] where the disk refuses.
-    pub fn complete_catalogue(&self, report: &mut Report) -> Result<()> {
-        if report.refused_rows() > 0 || report.named.is_empty() {
-            let message = "the catalogue is not complete: rows were refused, or none was read. What \
-                           it names is taken in; nothing else was changed";
+    pub fn complete_catalogue(&self, whole: bool, report: &mut Report) -> Result<()> {
+        if !whole || report.refused_rows() > 0 || report.named.is_empty() {
+            let message = "the catalogue is not complete: rows were refused, or a file has none. \
+                           What it names is taken in; nothing else was changed";
             return Err(Error::Import(message.to_owned()));
         }
         let gone: Vec<String> = {
@@ -123,33 +131,34 @@ impl Engine {
         };
         report.delisted += gone.len() as u64;
         for ids in gone.chunks(CHUNK) {
-            let changes = ids.iter().map(|id| (id.clone(), ItemChange::availability(false)));
-            self.submit_blocking(Write::Items(changes.collect()))?.wait()?;
+            self.submit_blocking(Write::Availability(ids.to_vec(), false))?.wait()?;
         }
         Ok(())
     }
 
-    /// An item that the store has heard of, and what the catalogue says of it.
-    pub(super) fn known_item(&self, id: &str) -> Option<(ItemIdx, Option<crate::domain::Item>)> {
-        let idx = self.live().item(id)?;
-        Some((idx, self.live().catalogue.read().get(idx).cloned()))
+    /// An item's idx, if the store has heard of it, and what the catalogue says of it.
+    fn known_item(&self, id: &str) -> (Option<ItemIdx>, Option<Item>) {
+        let idx = self.live().item(id);
+        let item = idx.and_then(|idx| Some(self.live().catalogue.read().item(idx)?.into_owned()));
+        (idx, item)
     }
 
-    /// Writes items in the order of their ids, so that an import is repeatable.
+    /// Writes items in the order of their ids, so that an import is repeatable; of one that stands
+    /// several times in that of its rows.
     pub(super) fn write_items(
         &self,
-        chunk: &mut HashMap<String, ItemChange>,
+        chunk: &mut Vec<(String, ItemChange)>,
         report: &mut Report,
     ) -> Result<()> {
-        let mut items: Vec<(String, ItemChange)> = chunk.drain().collect();
+        let mut items = std::mem::take(chunk);
         items.sort_by(|a, b| a.0.cmp(&b.0));
-        let ids: Vec<String> = items.iter().map(|(id, _)| id.clone()).collect();
         while !items.is_empty() {
             let rest = items.split_off(items.len().min(CHUNK));
+            let ids: Vec<String> = items.iter().map(|(id, _)| id.clone()).collect();
             self.submit_blocking(Write::Items(items))?.wait()?;
+            report.named.extend(ids.iter().filter_map(|id| self.live().item(id)));
             items = rest;
         }
-        report.named.extend(ids.iter().filter_map(|id| self.live().item(id)));
         Ok(())
     }
 

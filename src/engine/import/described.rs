@@ -10,9 +10,14 @@ use crate::import::convert::EventRow;
 use crate::import::notice::{self, Met};
 use crate::import::{Column, Refusal, fields};
 
-/// Items by id.
+/// What was met of items, by id.
 #[derive(Debug, Default)]
-pub(super) struct Described(AHashMap<String, OfItem>);
+pub(super) struct Described {
+    items: AHashMap<String, OfItem>,
+    baskets: u64,
+    /// The user and the basket of the row before; lines of a basket follow each other.
+    last: (String, String),
+}
 
 /// What the rows of a log say of an item.
 #[derive(Debug, Default)]
@@ -21,18 +26,47 @@ struct OfItem {
     category: Option<String>,
     brand: Option<String>,
     price: Option<(i64, f64)>,
+    prices: Spread,
     purchases: u32,
     looks: u32,
+}
+
+/// Mean and spread of prices, by Welford's method
+/// (<https://en.wikipedia.org/wiki/Algorithms_for_calculating_variance>).
+#[derive(Debug, Default)]
+struct Spread {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Spread {
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        let from_mean = value - self.mean;
+        self.mean += from_mean / self.count;
+        self.squares += from_mean * (value - self.mean);
+    }
+
+    /// The standard deviation as a share of the mean; 0 where there is none.
+    fn relative(&self) -> f64 {
+        if self.mean > 0.0 { (self.squares / self.count).sqrt() / self.mean } else { 0.0 }
+    }
 }
 
 impl Described {
     /// Remembers what a row says of its item.
     pub(super) fn note(&mut self, row: &EventRow<'_>) {
         let event = &row.event;
-        if !self.0.contains_key(&event.item_id) {
-            self.0.insert(event.item_id.clone(), OfItem::default());
+        if self.last.0 != event.user_id || self.last.1 != event.basket_id {
+            self.baskets += 1;
+            self.last.0.clone_from(&event.user_id);
+            self.last.1.clone_from(&event.basket_id);
         }
-        let Some(item) = self.0.get_mut(&event.item_id) else { return };
+        if !self.items.contains_key(&event.item_id) {
+            self.items.insert(event.item_id.clone(), OfItem::default());
+        }
+        let Some(item) = self.items.get_mut(&event.item_id) else { return };
         match event.kind {
             EventKind::Purchase => item.purchases += 1,
             EventKind::View | EventKind::Click | EventKind::AddToCart | EventKind::Favorite => {
@@ -46,6 +80,7 @@ impl Described {
                 None => drop(item.titles.insert(title.to_owned(), 1)),
             }
         }
+        event.price.into_iter().for_each(|price| item.prices.add(price));
         if let Some(price) = event.price
             && item.price.is_none_or(|(time_ms, _)| event.time_ms >= time_ms)
         {
@@ -63,13 +98,13 @@ impl Described {
 
     /// What looks as if it were no goods.
     pub(super) fn notices(&self) -> Vec<String> {
-        let met: Vec<Met<'_>> = self.0.iter().map(|(id, item)| item.met(id)).collect();
-        notice::of_items(&met)
+        let met: Vec<Met<'_>> = self.items.iter().map(|(id, item)| item.met(id)).collect();
+        notice::of_items(&met, self.baskets)
     }
 
     /// The items of which something is said, and what of that was dropped.
     pub(super) fn into_items(self) -> impl Iterator<Item = (String, Item, Vec<Refusal>)> {
-        let said = self.0.into_iter().filter(|(_, item)| item.says_something());
+        let said = self.items.into_iter().filter(|(_, item)| item.says_something());
         said.map(|(id, item)| {
             let (item, dropped) = item.into_item();
             (id, item, dropped)
@@ -89,7 +124,8 @@ impl OfItem {
             title: self.title().unwrap_or_default(),
             purchases: self.purchases,
             looks: self.looks,
-            is_priced: self.price.is_some_and(|(_, price)| price > 0.0),
+            is_priced: self.prices.mean > 0.0,
+            price_spread: self.prices.relative(),
         }
     }
 

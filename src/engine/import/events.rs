@@ -6,16 +6,15 @@
 //! whose digest is known is skipped unread; otherwise, where the store held
 //! events before this file, its rows are counted against those.
 
-use std::collections::HashMap;
-
 use ahash::AHashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::described::Described;
 use super::{CHUNK, OnRefusal, Report};
-use crate::domain::{Event, ItemChange, Offset, Result, now_ms};
+use crate::domain::{Event, ItemChange, ItemField, Offset, Result, now_ms};
 use crate::engine::{Engine, Pending, Write};
 use crate::import::convert::NoEvent;
+use crate::import::fields::Fields;
 use crate::import::{Column, Plan, Reader, Refusal, Row, identity, notice};
 use crate::store::{Entry, Record};
 
@@ -48,6 +47,7 @@ impl<'a> EventImport<'a> {
     pub(super) fn run(mut self, reader: &mut dyn Reader, on_refusal: OnRefusal<'_>) -> Result<()> {
         if self.plan.preset.is_none() {
             self.report.notices.extend(notice::of_header(reader.header()));
+            self.report.notices.extend(notice::of_unread(&reader.unread()));
         }
         let mut row = Row::default();
         let mut bytes = Vec::new();
@@ -83,7 +83,7 @@ impl<'a> EventImport<'a> {
 
     /// Takes a row's event into the chunk, or says why there is none.
     fn take(&mut self, row: &mut Row, now_ms: i64, bytes: &mut Vec<u8>, on_refusal: OnRefusal<'_>) {
-        if row.get(Column::UserId).is_none() && row.fault(Column::UserId).is_none() {
+        if Fields::new(row, &self.plan.dialect).is_empty(Column::UserId) {
             self.report.without_user += 1;
         }
         let mut converted = match self.plan.event(row, now_ms) {
@@ -145,7 +145,7 @@ impl<'a> EventImport<'a> {
     fn settle(&mut self) -> Result<()> {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let receipt = pending.wait()?;
-        self.report.know("already imported", receipt.duplicates as u64);
+        self.report.know("its event_id is known already", receipt.duplicates as u64);
         // The record of the chunk itself is no event.
         self.report.taken += receipt.recorded as u64 - 1;
         Ok(())
@@ -196,7 +196,7 @@ impl<'a> EventImport<'a> {
             report.notices.extend(described.notices());
         }
         let live = engine.live();
-        let mut new: HashMap<String, ItemChange> = HashMap::new();
+        let mut new = Vec::new();
         for (id, item, dropped) in described.into_items() {
             let known = live.item(&id).is_some_and(|idx| live.catalogue.read().knows(idx));
             if known {
@@ -205,7 +205,11 @@ impl<'a> EventImport<'a> {
             for field in dropped {
                 *report.dropped.entry((field.reason, field.help)).or_default() += 1;
             }
-            new.insert(id, ItemChange::whole(item));
+            // Whether it can be bought may have been said before.
+            let mut change = ItemChange::of(item);
+            let said = ItemField::ALL.into_iter().filter(|field| *field != ItemField::Available);
+            said.for_each(|field| change.add(field));
+            new.push((id, change));
         }
         report.described += new.len() as u64;
         engine.write_items(&mut new, report)

@@ -6,8 +6,11 @@ use roaring::RoaringBitmap;
 
 use super::OnRefusal;
 use crate::domain::Event;
-use crate::import::fields::SUSPICIOUS_IDS;
+use crate::import::fields::word_for_nothing;
 use crate::import::{Column, Refusal, Row};
+
+/// What is said of a field that is left out of a row.
+pub const DROPPED: &str = "dropped, the rest kept";
 
 /// Rows by the reason why something of them was left out, and what helps.
 pub type Reasons = HashMap<(String, &'static str), u64>;
@@ -103,7 +106,7 @@ impl Report {
         on_refusal: OnRefusal<'_>,
     ) {
         for field in dropped {
-            let reason = format!("dropped, the rest kept: {}", field.reason);
+            let reason = format!("{DROPPED}: {}", field.reason);
             on_refusal(row, &Refusal { reason, ..field.clone() });
             *self.dropped.entry((field.reason, field.help)).or_default() += 1;
         }
@@ -127,8 +130,7 @@ impl Report {
         self.span = Some((first.min(event.time_ms), last.max(event.time_ms)));
         let ids = [(Column::UserId, &event.user_id), (Column::ItemId, &event.item_id)];
         for (column, id) in ids {
-            let found = SUSPICIOUS_IDS.into_iter().find(|word| word == id);
-            if let Some(word) = found {
+            if let Some(word) = word_for_nothing(id) {
                 *self.suspicious.entry((column.name(), word)).or_default() += 1;
             }
         }

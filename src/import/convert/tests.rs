@@ -25,18 +25,26 @@ fn what_is_not_required_is_dropped_and_the_purchase_kept() {
         (Column::Price, "$9.99", "price is no number"),
         (Column::Price, "2,50", "price is no number"),
         (Column::Price, "NULL", "price is a word for an empty field"),
-        (Column::Price, "-3", "price breaks a limit"),
-        (Column::Price, "1e300", "price breaks a limit"),
+        (Column::Price, "-3", "price breaks a limit: it must be 0 to 1000000000000"),
+        (Column::Price, "1e300", "price breaks a limit: it must be 0 to 1000000000000"),
         (Column::Quantity, "\\N", "quantity is a word for an empty field"),
         (Column::Quantity, "many", "quantity is no number"),
         (Column::Quantity, "0", "quantity is 0, or below it without a refund"),
-        (Column::Quantity, "1e10", "quantity breaks a limit"),
+        (Column::Quantity, "1e10", "quantity breaks a limit: it must be -1000000000 to 1000000000"),
         (Column::Rating, "good", "rating is no number"),
         (Column::BasketId, "NULL", "basket_id is a word for an empty field"),
-        (Column::SessionId, "a\u{7}b", "session_id breaks a limit"),
-        (Column::EventId, &"x".repeat(300), "event_id breaks a limit"),
+        (
+            Column::SessionId,
+            "a\u{7}b",
+            "session_id breaks a limit: it must hold no control character",
+        ),
+        (
+            Column::EventId,
+            &"x".repeat(300),
+            "event_id breaks a limit: it must hold at most 256 bytes",
+        ),
         (Column::Channel, "nan", "channel is a word for an empty field"),
-        (Column::Brand, &"x".repeat(300), "brand breaks a limit"),
+        (Column::Brand, &"x".repeat(300), "brand breaks a limit: it must hold at most 256 bytes"),
     ] {
         let (event, dropped) = event_of(&[(column, text)]);
         let plain = Event::new(EventKind::Purchase, "u", "i", 1_577_836_800_000);
@@ -70,12 +78,21 @@ fn refusals_name_the_column_and_what_helps() {
     assert!(refused(&[(Column::Timestamp, "1/2/2023")]).1.contains("day-first"));
     assert!(refused(&[(Column::Timestamp, "17")]).1.contains("unix"));
     assert_eq!(refused(&[(Column::UserId, " ")]).0, "user_id is empty");
-    assert_eq!(refused(&[(Column::ItemId, &"x".repeat(300))]).0, "item_id breaks a limit");
+    assert_eq!(
+        refused(&[(Column::ItemId, &"x".repeat(300))]).0,
+        "item_id breaks a limit: it must hold at most 256 bytes"
+    );
     let (reason, help) = refused(&[(Column::Event, "dance")]);
     assert_eq!(reason, "event is of no known kind");
     assert!(help.contains("--event-map"));
+    // A sign that is lost would make a purchase of a return.
+    assert_eq!(refused(&[(Column::Quantity, "(2)")]).0, "quantity is below 0 and cannot be read");
+    assert_eq!(refused(&[(Column::Event, "")]).0, "event is empty");
     // A time before 1970 that a spelling can say.
-    assert_eq!(refused(&[(Column::Timestamp, "1960-01-01")]).0, "time breaks a limit");
+    assert_eq!(
+        refused(&[(Column::Timestamp, "1960-01-01")]).0,
+        "time breaks a limit: it must not be before 1970"
+    );
 }
 
 #[test]
@@ -107,7 +124,7 @@ fn items_take_what_the_row_says_and_nothing_else() {
     ]);
     assert!(dropped.is_empty(), "{dropped:?}");
     let before = Item { brand: "Old".into(), price: Some(3.0), ..Item::default() };
-    let after = change.applied(Some(&before)).into_owned();
+    let after = change.applied(Some(&before));
     assert_eq!((after.title.as_str(), after.available), ("Tea", false));
     assert_eq!(after.categories, ["drinks/hot", "gifts"]);
     assert_eq!(after.tags, ["new", "green"]);
@@ -123,17 +140,17 @@ fn an_item_loses_a_bad_field_and_not_the_others() {
         (Column::Category, &format!("good|{}", "c".repeat(300))),
         (Column::Brand, &"b".repeat(300)),
         (Column::Price, "9,99 €"),
-        (Column::Available, "perhaps"),
+        (Column::Available, "no"),
         (Column::ValidFrom, "2021-01-01"),
         (Column::ValidUntil, "2020-01-01"),
     ]);
     let before =
         Item { brand: "Old".into(), price: Some(3.0), available: false, ..Item::default() };
-    let after = change.applied(Some(&before)).into_owned();
+    let after = change.applied(Some(&before));
     assert_eq!((after.title.len(), after.categories), (1_024, vec!["good".to_owned()]));
     assert_eq!((after.brand.as_str(), after.price, after.available), ("Old", Some(3.0), false));
     assert_eq!(after.validity, Validity::default());
-    assert_eq!(dropped.len(), 6, "{dropped:?}");
+    assert_eq!(dropped.len(), 5, "{dropped:?}");
 }
 
 #[test]
@@ -148,10 +165,22 @@ fn availability_in_the_words_of_feeds() {
         ("TRUE", true),
         ("有货", true),
         ("缺货", false),
+        ("OutOfStock", false),
+        ("https://schema.org/OutOfStock", false),
+        ("http://schema.org/InStock", true),
     ] {
         let (change, _) = item_of(&[(Column::Available, text)]);
         assert_eq!(change.applied(None).available, available, "{text}");
     }
+    // What cannot be read is no stock, and an empty cell is no word on it.
+    let refused = item(&row(&[(Column::Available, "perhaps")]), &Dialect::default()).unwrap_err();
+    assert_eq!(refused.reason, "available is neither true nor false");
+    let (change, _) = item_of(&[(Column::Available, "")]);
+    assert!(!change.says(ItemField::Available));
+    // A word that stands for an empty cell elsewhere is a stock here.
+    let dialect = Dialect { absent: vec!["0".into()], ..Dialect::default() };
+    let change = item(&row(&[(Column::Available, "0")]), &dialect).unwrap().value.1;
+    assert!(change.says(ItemField::Available) && !change.item.available);
 }
 
 #[test]

@@ -64,6 +64,50 @@ fn a_quote_that_is_never_closed_costs_its_line_and_no_other() {
 }
 
 #[test]
+fn two_stray_quotes_swallow_nothing_between_them() {
+    let bad = Err("a quote is never closed".to_owned());
+    let values = |text: &str| -> Vec<Result<String, String>> {
+        read(format!("{HEADER}{text}").as_bytes()).into_iter().map(|(_, row)| row).collect()
+    };
+    // The second quote is no end of the first: text follows it.
+    assert_eq!(
+        values("u,i,1,\"5 pipe\nu,i,1,\"6 pipe\nu,i,1,t\n"),
+        [bad.clone(), bad.clone(), row("t")]
+    );
+    assert_eq!(values("u,i,1,\"5 pipe\nu,i,1,\"a, b\"\n"), [bad.clone(), row("a, b")]);
+    // It may be one, but rows of their own stand between.
+    assert_eq!(
+        values("u,i,1,\"5 pipe\nu,i,1,a\nu,i,1,b\nu,i,1,6\"\n"),
+        [bad, row("a"), row("b"), row("6\"")]
+    );
+    // A long text is one cell, however many lines it has.
+    let long: String = (0..200).map(|n| format!("line {n}, and more\n")).collect();
+    let rows = values(&format!("u,i,1,\"{long}\"\nu,i,1,t\n"));
+    assert!(rows.len() == 2 && rows[0].as_ref().unwrap().contains("line 199"), "{}", rows.len());
+    assert_eq!(rows[1], row("t"));
+}
+
+#[test]
+fn headers_of_several_lines_and_with_quoted_separators() {
+    let text = b"user_id,\"a\nname\",item_id,timestamp,\"x;y;z;w;v\"\nu,x,i,1,2\n";
+    assert_eq!(read(text), [(3, Ok("user_id=\"u\" item_id=\"i\" timestamp=\"1\"".into()))]);
+    for line in ["SEP=;", "\"sep=;\"", "sep=;;;", "sep=;\r"] {
+        let text = format!("{line}\nuser_id;item_id;timestamp;title\nu;i;1;a,b\n");
+        assert_eq!(read(text.as_bytes()), [(3, row("a,b"))], "{line:?}");
+    }
+    // What ends lines is seen at the header, whatever comes before it.
+    for before in ["\n", "sep=,\n"] {
+        let text = format!("{before}{}", format!("{HEADER}u,i,1,a\nu,i,1,b\n").replace('\n', "\r"));
+        let rows: Vec<_> = read(text.as_bytes()).into_iter().map(|(_, row)| row).collect();
+        assert_eq!(rows, [row("a"), row("b")], "{before:?}");
+    }
+    // A header that a quote leaves open at the end of the file.
+    assert!(open_with(&Dialect::default(), b"user_id,\"item_id\n").is_err());
+    let twice = open_with(&Dialect::default(), b"user_id,user_id,item_id,timestamp\n");
+    assert!(twice.err().unwrap().contains("stands twice"));
+}
+
+#[test]
 fn the_last_line_is_read_as_any_other() {
     for line in ["u,i,1,5\" pipe", "u,i,1,\"a\"\"b\"", "u,i,1,\"two\nlines\"", "u,i,1,"] {
         let with_end = read(format!("{HEADER}{line}\n").as_bytes());

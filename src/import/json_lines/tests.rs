@@ -77,3 +77,29 @@ fn bad_bytes_and_halves_of_characters_cost_their_field_alone() {
     let row = only(r#"{"user_id":"u","item_id":"i","timestamp":1,"title":"\ud800"}"#);
     assert!(row.fault(Column::Title).is_some() && row.get(Column::ItemId) == Some("i"));
 }
+
+#[test]
+fn what_is_no_json_but_is_written_costs_its_field_alone() {
+    let row = only(
+        r#"{"user_id":"NaN \\","item_id":"Infinity","timestamp":1,"price":NaN,"quantity":-Infinity}"#,
+    );
+    assert_eq!(row.get(Column::UserId), Some("NaN \\"));
+    assert_eq!(row.get(Column::ItemId), Some("Infinity"));
+    assert_eq!((row.get(Column::Price), row.get(Column::Quantity)), (Some("NaN"), Some("NaN")));
+    // A mark may stand before any line where files were put together.
+    let line = "\u{feff}{\"user_id\":\"u\",\"item_id\":\"i\",\"timestamp\":1}\n";
+    assert!(read(line.repeat(2).as_bytes()).iter().all(|(_, row)| row.is_ok()));
+}
+
+#[test]
+fn an_object_of_too_many_keys_is_refused_at_once() {
+    let keys: String = (0..80_000).map(|n| format!("\"k{n}\":1,")).collect();
+    let rows = read(format!("{{{keys}\"user_id\":1}}\n").as_bytes());
+    assert_eq!(rows[0].1.as_ref().unwrap_err().reason, "the line is no JSON object");
+}
+
+#[test]
+fn numbers_are_known_for_what_they_are() {
+    let row = only(r#"{"user_id":1,"item_id":"i","timestamp":1,"price":2.500,"quantity":"2,5"}"#);
+    assert!(row.is_number(Column::Price) && !row.is_number(Column::Quantity));
+}
