@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use super::dialect::DialectArgs;
 use super::{Failure, output};
 use crate::config::Config;
+use crate::domain::EventKind;
 use crate::domain::quote::printable;
 use crate::engine::Engine;
 use crate::engine::import::report::{DROPPED, Reasons};
@@ -186,8 +187,8 @@ fn write_reject(
 pub fn print_report(report: &Report, content: Content) {
     let what = format!("{} taken", content.name());
     let mut rows = vec![("rows read".to_owned(), report.rows), (what, report.taken)];
-    let kinds = report.kinds.iter();
-    rows.extend(kinds.map(|(kind, n)| (format!("  read as {kind}"), *n)));
+    let kinds = EventKind::ALL.iter().zip(report.kinds).filter(|(_, n)| *n > 0);
+    rows.extend(kinds.map(|(kind, n)| (format!("  read as {}", kind.name()), n)));
     if report.without_user > 0 {
         let share = 100.0 * report.without_user as f64 / report.rows.max(1) as f64;
         rows.push((format!("rows without a user ({share:.1} %)"), report.without_user));

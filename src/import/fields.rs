@@ -6,30 +6,33 @@ use super::{Column, Dialect, Refusal, Row};
 use crate::domain::quote::quoted;
 use crate::domain::{Violation, limits};
 
-/// What databases and spreadsheets write where a field is empty.
-const EMPTY: [&str; 17] = [
-    "\\N",
-    "NULL",
-    "null",
-    "Null",
-    "(null)",
-    "NaN",
-    "nan",
-    "NAN",
-    "None",
-    "none",
-    "nil",
-    "N/A",
-    "n/a",
-    "#N/A",
-    "<NA>",
-    "undefined",
-    "NA",
-];
+/// Whether a text is what databases and spreadsheets write where a field is empty.
+fn stands_for_nothing(text: &str) -> bool {
+    matches!(
+        text,
+        "\\N"
+            | "NULL"
+            | "null"
+            | "Null"
+            | "(null)"
+            | "NaN"
+            | "nan"
+            | "NAN"
+            | "None"
+            | "none"
+            | "nil"
+            | "N/A"
+            | "n/a"
+            | "#N/A"
+            | "<NA>"
+            | "NA"
+            | "undefined"
+    )
+}
 
-/// The word for nothing that an id is, zero among them: one "user" who stands for many.
-pub fn word_for_nothing(id: &str) -> Option<&'static str> {
-    EMPTY.into_iter().chain(["0", "0.0", "-1"]).find(|word| *word == id)
+/// The same of an id, zero among them: one "user" who stands for many.
+pub fn is_no_id(id: &str) -> bool {
+    stands_for_nothing(id) || matches!(id, "0" | "0.0" | "-1")
 }
 
 /// A row's fields.
@@ -82,7 +85,7 @@ impl<'a> Fields<'a> {
             return None;
         }
         let text = self.present(column)?;
-        if EMPTY.contains(&text) {
+        if stands_for_nothing(text) {
             let reason = format!("{} is a word for an empty field", column.name());
             self.drop(Refusal::new(reason, quoted(text)));
             return None;
@@ -174,7 +177,7 @@ impl<'a> Fields<'a> {
             return Err(fault.clone());
         }
         let Some(text) = self.present(Column::Available) else { return Ok(None) };
-        if EMPTY.contains(&text) {
+        if stands_for_nothing(text) {
             return Ok(None);
         }
         let stock = || self.number_of(Column::Available, text).map(|stock| stock > 0.0);
@@ -200,7 +203,7 @@ impl<'a> Fields<'a> {
                 self.dropped.push(Refusal::new(reason, quoted(name)));
                 continue;
             }
-            let empty = value.is_empty() || EMPTY.contains(&value) || self.is_absent(value);
+            let empty = value.is_empty() || stands_for_nothing(value) || self.is_absent(value);
             match check(name, value) {
                 _ if empty => attributes.push((name.to_owned(), None)),
                 Ok(()) => attributes.push((name.to_owned(), Some(value.to_owned()))),

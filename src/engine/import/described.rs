@@ -63,36 +63,13 @@ impl Described {
             self.last.0.clone_from(&event.user_id);
             self.last.1.clone_from(&event.basket_id);
         }
-        if !self.items.contains_key(&event.item_id) {
-            self.items.insert(event.item_id.clone(), OfItem::default());
-        }
-        let Some(item) = self.items.get_mut(&event.item_id) else { return };
-        match event.kind {
-            EventKind::Purchase => item.purchases += 1,
-            EventKind::View | EventKind::Click | EventKind::AddToCart | EventKind::Favorite => {
-                item.looks += 1;
+        match self.items.get_mut(&event.item_id) {
+            Some(item) => item.note(row),
+            None => {
+                let mut item = OfItem::default();
+                item.note(row);
+                self.items.insert(event.item_id.clone(), item);
             }
-            EventKind::Refund | EventKind::Rating | EventKind::Impression => {}
-        }
-        if let Some(title) = row.title {
-            match item.titles.get_mut(title) {
-                Some(count) => *count += 1,
-                None => drop(item.titles.insert(title.to_owned(), 1)),
-            }
-        }
-        event.price.into_iter().for_each(|price| item.prices.add(price));
-        if let Some(price) = event.price
-            && item.price.is_none_or(|(time_ms, _)| event.time_ms >= time_ms)
-        {
-            item.price = Some((event.time_ms, price));
-        }
-        if let Some(category) = row.category
-            && item.category.as_deref() != Some(category)
-        {
-            item.category = Some(category.to_owned());
-        }
-        if !row.brand.is_empty() && item.brand.as_ref() != Some(&row.brand) {
-            item.brand = Some(row.brand.clone());
         }
     }
 
@@ -113,6 +90,37 @@ impl Described {
 }
 
 impl OfItem {
+    fn note(&mut self, row: &EventRow<'_>) {
+        let event = &row.event;
+        match event.kind {
+            EventKind::Purchase => self.purchases += 1,
+            EventKind::View | EventKind::Click | EventKind::AddToCart | EventKind::Favorite => {
+                self.looks += 1;
+            }
+            EventKind::Refund | EventKind::Rating | EventKind::Impression => {}
+        }
+        if let Some(title) = row.title {
+            match self.titles.get_mut(title) {
+                Some(count) => *count += 1,
+                None => drop(self.titles.insert(title.to_owned(), 1)),
+            }
+        }
+        event.price.into_iter().for_each(|price| self.prices.add(price));
+        if let Some(price) = event.price
+            && self.price.is_none_or(|(time_ms, _)| event.time_ms >= time_ms)
+        {
+            self.price = Some((event.time_ms, price));
+        }
+        if let Some(category) = row.category
+            && self.category.as_deref() != Some(category)
+        {
+            self.category = Some(category.to_owned());
+        }
+        if !row.brand.is_empty() && self.brand.as_ref() != Some(&row.brand) {
+            self.brand = Some(row.brand.clone());
+        }
+    }
+
     fn says_something(&self) -> bool {
         let words = [&self.category, &self.brand].into_iter().any(Option::is_some);
         words || !self.titles.is_empty() || self.price.is_some()

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use roaring::RoaringBitmap;
 
 use super::OnRefusal;
-use crate::domain::Event;
-use crate::import::fields::word_for_nothing;
+use crate::domain::{Event, EventKind};
+use crate::import::fields::is_no_id;
 use crate::import::{Column, Refusal, Row};
 
 /// What is said of a field that is left out of a row.
@@ -31,9 +31,9 @@ pub struct Report {
     /// Rows of a log that name no user.
     pub without_user: u64,
     /// Rows by ids that look like words for nothing: the column and the id.
-    pub suspicious: BTreeMap<(&'static str, &'static str), u64>,
-    /// Events read, by kind.
-    pub kinds: BTreeMap<&'static str, u64>,
+    pub suspicious: BTreeMap<(&'static str, String), u64>,
+    /// Events read, by kind, in the order of [`EventKind::ALL`].
+    pub kinds: [u64; EventKind::ALL.len()],
     /// The earliest and the latest time of events read, in milliseconds since 1970.
     pub span: Option<(i64, i64)>,
     /// Rows left out, by reason: nothing is wrong with them.
@@ -78,7 +78,7 @@ impl Report {
             .suspicious
             .into_iter()
             .for_each(|(id, n)| *self.suspicious.entry(id).or_default() += n);
-        other.kinds.into_iter().for_each(|(kind, n)| *self.kinds.entry(kind).or_default() += n);
+        self.kinds.iter_mut().zip(other.kinds).for_each(|(sum, n)| *sum += n);
         self.span = match (self.span, other.span) {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (one, other) => one.or(other),
@@ -125,13 +125,13 @@ impl Report {
 
     /// Takes down what an event says of its file.
     pub(super) fn note(&mut self, event: &Event) {
-        *self.kinds.entry(event.kind.name()).or_default() += 1;
+        self.kinds[event.kind as usize] += 1;
         let (first, last) = self.span.unwrap_or((event.time_ms, event.time_ms));
         self.span = Some((first.min(event.time_ms), last.max(event.time_ms)));
         let ids = [(Column::UserId, &event.user_id), (Column::ItemId, &event.item_id)];
         for (column, id) in ids {
-            if let Some(word) = word_for_nothing(id) {
-                *self.suspicious.entry((column.name(), word)).or_default() += 1;
+            if is_no_id(id) {
+                *self.suspicious.entry((column.name(), id.clone())).or_default() += 1;
             }
         }
     }
