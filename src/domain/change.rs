@@ -90,6 +90,22 @@ impl ItemChange {
         self.fields &= !(1 << (field as u16));
     }
 
+    /// Says no longer what is empty: what was said before stays.
+    pub fn remove_empty(&mut self) {
+        let item = &self.item;
+        let empty = [
+            (ItemField::Title, item.title.is_empty()),
+            (ItemField::Categories, item.categories.is_empty()),
+            (ItemField::Brand, item.brand.is_empty()),
+            (ItemField::Price, item.price.is_none()),
+            (ItemField::Tags, item.tags.is_empty()),
+            (ItemField::ValidFrom, item.validity.from_ms.is_none()),
+            (ItemField::ValidUntil, item.validity.until_ms.is_none()),
+        ];
+        empty.into_iter().filter(|(_, empty)| *empty).for_each(|(field, _)| self.remove(field));
+        self.attributes.retain(|name| self.item.attributes.contains_key(name));
+    }
+
     /// Says one attribute, as `item` has it or has not.
     pub fn add_attribute(&mut self, name: &str) {
         self.attributes.push(name.to_owned());

@@ -211,6 +211,11 @@ impl ColumnMap {
         self.names[column as usize] = parts(names);
     }
 
+    /// The columns that were named by hand.
+    pub fn by_hand(&self) -> &[Column] {
+        &self.by_hand
+    }
+
     /// Where a file with this header has the canonical columns; a column that lacks a part has
     /// no place.
     ///

@@ -62,7 +62,7 @@ pub fn event<'a>(
 
     let most = limits::MAX_QUANTITY;
     let quantity = fields.number(Column::Quantity, -most, most);
-    let signed = row.get(Column::Quantity).filter(|text| text.starts_with(['-', '−', '(']));
+    let signed = row.get(Column::Quantity).filter(|text| text.contains(['-', '−', '–', '－', '(']));
     if let (None, None, Some(text)) = (named, quantity, signed) {
         // Without its sign a return would count as a purchase.
         return Err(Refusal::new("quantity is below 0 and cannot be read", quoted(text)).into());
@@ -102,7 +102,7 @@ pub fn event<'a>(
 
 /// The kind that a row names; none where its file has no column for it.
 fn kind(fields: &Fields<'_>, row: &Row, dialect: &Dialect) -> Result<Option<EventKind>, NoEvent> {
-    if !row.has(Column::Event) {
+    if !row.is_in_file(Column::Event) {
         return Ok(None);
     }
     let name = fields.required(Column::Event)?;
@@ -192,7 +192,8 @@ pub fn user(row: &Row, dialect: &Dialect) -> Result<Converted<(String, UserChang
     let consent = fields.flag(Column::Consent);
     if given && consent.is_none() {
         let detail = row.get(Column::Consent).map(quoted).unwrap_or_default();
-        return Err(Refusal::new("consent is neither true nor false", detail));
+        let refusal = Refusal::new("consent is neither true nor false", detail);
+        return Err(refusal.with_help("say true or false, yes or no, 1 or 0"));
     }
     let attributes = fields.attributes(user_attribute).into_iter().collect();
     let change = UserChange { consent, attributes };

@@ -30,15 +30,15 @@ pub fn open(text: Text, dialect: &Dialect, required: &[Column]) -> Result<Box<dy
     if named.is_some() {
         header = next_filled(&mut lines)?;
     }
+    let separator = named.unwrap_or_else(|| most_frequent_separator(&header));
     // A name may run over several lines.
-    while header.iter().filter(|&&b| b == b'"').count() % 2 == 1 {
+    while Quoting::Field.after(&header, separator) == Quoting::Open {
         let line = lines.read(&mut header).map_err(|e| e.what)?;
         if line != Line::Whole || header.len() > MAX_LINE_BYTES {
             return Err("the header has a quote that is never closed".to_owned());
         }
     }
 
-    let separator = named.unwrap_or_else(|| most_frequent_separator(&header));
     // Any CR that is left is text.
     let core = ReaderBuilder::new().delimiter(separator).terminator(Terminator::Any(b'\n')).build();
     let next_line = lines.line + 1;
@@ -49,6 +49,7 @@ pub fn open(text: Text, dialect: &Dialect, required: &[Column]) -> Result<Box<dy
         next_line,
         core,
         separator,
+        is_log: required.contains(&Column::Timestamp),
         header: Vec::new(),
         places: Places::default(),
         fields: vec![0; 4096],
@@ -114,6 +115,8 @@ struct Csv {
     next_line: u64,
     core: csv_core::Reader,
     separator: u8,
+    /// Whether rows bear a time, by which a line that is none is known.
+    is_log: bool,
     header: Vec<String>,
     places: Places,
     fields: Vec<u8>,
@@ -159,31 +162,29 @@ impl Csv {
         })
     }
 
-    /// Reads on for the end of a record that its first line leaves open; puts everything but that
-    /// line back where there is none, or where what follows looks like rows of its own.
+    /// Reads on for the end of a record that its first line leaves open. Where there is none, or
+    /// where it looks as if the quote that ends it stood in a row of its own, nothing but the first
+    /// line is taken; of a catalogue, in which any line may look like a row, all of them are.
     fn join(&mut self, first: &[u8]) -> Result<Option<usize>, Broken> {
         let mut record = first.to_vec();
         let mut taken: VecDeque<Vec<u8>> = VecDeque::new();
-        while record.len() < MAX_LINE_BYTES {
+        let mut quoting = Quoting::Field.after(first, self.separator);
+        while quoting == Quoting::Open && record.len() < MAX_LINE_BYTES {
             let Some(line) = self.next_line()? else { break };
-            let (too_long, quoted) = (line.is_empty(), line.contains(&b'"'));
+            let too_long = line.is_empty();
+            quoting = quoting.after(&line, self.separator);
             record.extend_from_slice(&line);
             taken.push_back(line);
             if too_long {
                 break;
             }
-            if !quoted {
-                continue;
-            }
+        }
 
-            match quoting(&record, self.separator) {
-                Quoting::Open => {}
-                Quoting::Broken => break,
-                Quoting::Closed if self.holds_rows(&taken) => break,
-                Quoting::Closed => {
-                    self.next_line += taken.len() as u64;
-                    return Ok(self.parse(&record));
-                }
+        if quoting == Quoting::Closed {
+            let ends_in_a_row = !first.starts_with(b"\"") && self.is_row(taken.back());
+            if !ends_in_a_row || !self.is_log {
+                self.next_line += taken.len() as u64;
+                return Ok(self.parse(&record).filter(|_| !ends_in_a_row));
             }
         }
         taken.append(&mut self.pending);
@@ -191,14 +192,10 @@ impl Csv {
         Ok(None)
     }
 
-    /// Whether every line between the first and the last of a record has as many fields as the
-    /// header: rows that a stray quote before them and one behind them would swallow.
-    fn holds_rows(&mut self, taken: &VecDeque<Vec<u8>>) -> bool {
-        let between = taken.len().saturating_sub(1);
-        let width = self.header.len();
-        between > 0
-            && width > 2
-            && taken.iter().take(between).all(|line| self.parse(line) == Some(width))
+    /// Whether a line by itself has as many fields as the header.
+    fn is_row(&self, line: Option<&Vec<u8>>) -> bool {
+        let separators = |line: &Vec<u8>| line.iter().filter(|&&b| b == self.separator).count();
+        line.is_some_and(|line| separators(line) + 1 >= self.header.len())
     }
 
     /// Fills the row with the record's fields, none of which may belong to no column.
@@ -231,40 +228,37 @@ impl Csv {
     }
 }
 
-/// How the quotes of a record stand.
+/// Where a record is that is read byte by byte, by RFC 4180; a quote within a field that begins with
+/// none is text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quoting {
-    /// Every quoted field ends before a separator or the end.
-    Closed,
-    /// The last field is quoted, and goes on.
+    /// A field begins.
+    Field,
+    /// Within a field that is not quoted.
+    Text,
+    /// Within a quoted field.
     Open,
+    /// Behind a quote within a quoted field: its end, or half of a quote in it.
+    Quote,
+    /// At the end, every quoted field closed.
+    Closed,
     /// Something follows the end of a quoted field.
     Broken,
 }
 
-/// How the quotes of a record stand by RFC 4180; a quote within a field that begins with none is
-/// text.
-fn quoting(record: &[u8], separator: u8) -> Quoting {
-    let mut rest = record;
-    loop {
-        if let Some(quoted) = rest.strip_prefix(b"\"") {
-            rest = quoted;
-            loop {
-                let Some(end) = rest.iter().position(|&b| b == b'"') else { return Quoting::Open };
-                rest = &rest[end + 1..];
-                match rest.strip_prefix(b"\"") {
-                    Some(doubled) => rest = doubled,
-                    None => break,
-                }
-            }
-            if !matches!(rest.first(), None | Some(b'\n')) && rest[0] != separator {
-                return Quoting::Broken;
-            }
-        }
-        match rest.iter().position(|&b| b == separator || b == b'\n') {
-            Some(end) if rest[end] == separator => rest = &rest[end + 1..],
-            _ => return Quoting::Closed,
-        }
+impl Quoting {
+    /// Where a record is after these bytes.
+    fn after(self, bytes: &[u8], separator: u8) -> Self {
+        bytes.iter().fold(self, |at, &byte| match (at, byte) {
+            (Quoting::Broken, _) => Quoting::Broken,
+            (Quoting::Open, b'"') => Quoting::Quote,
+            (Quoting::Open, _) | (Quoting::Quote, b'"') => Quoting::Open,
+            (_, b'\n') => Quoting::Closed,
+            (_, byte) if byte == separator => Quoting::Field,
+            (Quoting::Quote, _) => Quoting::Broken,
+            (Quoting::Field, b'"') => Quoting::Open,
+            _ => Quoting::Text,
+        })
     }
 }
 
@@ -288,10 +282,24 @@ impl Reader for Csv {
             if text.is_empty() {
                 continue;
             }
-            let count = match self.parse(&line) {
+            let whole = self.parse(&line);
+            if line.windows(2).any(|pair| pair == b"\\\"")
+                && Quoting::Field.after(&line, self.separator) == Quoting::Broken
+            {
+                let detail = String::from_utf8_lossy(text).into_owned();
+                let refusal = Refusal::new("a backslash stands before a quote", detail);
+                return Ok(Some(Err(refusal.with_help("a quote within quotes is doubled"))));
+            }
+            let count = match whole {
                 Some(count) => Some(count),
                 None => self.join(&line)?,
             };
+            // Spreadsheets write rows of which every cell is empty.
+            if count
+                .is_some_and(|count| (0..count).all(|at| self.field(at).trim_ascii().is_empty()))
+            {
+                continue;
+            }
             let Some(count) = count else {
                 let detail = String::from_utf8_lossy(text).into_owned();
                 return Ok(Some(Err(Refusal::new("a quote is never closed", detail))));

@@ -8,7 +8,7 @@ use super::time_format::DateOrder;
 use super::{Column, Dialect, ImportError, Row, open, timestamp};
 
 /// Rows at the beginning of a file among which such dates must show for it to be read through.
-const LOOKED_AT: u64 = 1_000;
+const LOOKED_AT: u64 = 100_000;
 
 /// The dialect with the order of day and month that the file's rows prove. Reads the file once,
 /// where it has such dates and the order is not given.

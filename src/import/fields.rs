@@ -21,6 +21,7 @@ fn stands_for_nothing(text: &str) -> bool {
             | "None"
             | "none"
             | "nil"
+            | "(not set)"
             | "N/A"
             | "n/a"
             | "#N/A"
@@ -226,8 +227,12 @@ impl<'a> Fields<'a> {
 
     fn present(&self, column: Column) -> Option<&'a str> {
         let text = self.row.get(column)?;
-        // A stock of 0 is a word on the stock, whatever 0 stands for elsewhere.
-        let stands = column == Column::Available && availability(text).is_some();
+        // A 0 is a word on the stock, or an objection, whatever it stands for elsewhere.
+        let stands = match column {
+            Column::Available => availability(text).is_some(),
+            Column::Consent => flag(text).is_some(),
+            _ => false,
+        };
         Some(text).filter(|text| stands || !self.is_absent(text))
     }
 
@@ -278,6 +283,10 @@ fn availability(text: &str) -> Option<bool> {
     let word: String = word.chars().filter(|c| c.is_alphanumeric()).collect();
     match word.as_str() {
         "instock"
+        | "onbackorder"
+        | "wahr"
+        | "vrai"
+        | "verdadero"
         | "instoreonly"
         | "onlineonly"
         | "limitedavailability"
@@ -292,8 +301,9 @@ fn availability(text: &str) -> Option<bool> {
         | "现货"
         | "在售"
         | "上架" => Some(true),
-        "outofstock" | "soldout" | "unavailable" | "notavailable" | "discontinued" | "inactive"
-        | "disabled" | "off" | "无货" | "缺货" | "售罄" | "已售罄" | "下架" | "已下架" | "停售" => {
+        "outofstock" | "falsch" | "faux" | "falso" | "draft" | "archived" | "soldout"
+        | "unavailable" | "notavailable" | "discontinued" | "inactive" | "disabled" | "off"
+        | "无货" | "缺货" | "售罄" | "已售罄" | "下架" | "已下架" | "停售" => {
             Some(false)
         }
         word => flag(word),

@@ -25,6 +25,9 @@ pub struct JsonLines {
     dialect: Dialect,
     required: Vec<Column>,
     text: Vec<u8>,
+    /// Columns that were named by hand, or that an earlier row has: writers leave out keys without
+    /// a value.
+    seen: Vec<Column>,
 }
 
 /// An object's keys and values, in its order, each value as it stands.
@@ -71,10 +74,11 @@ impl JsonLines {
             dialect: dialect.clone(),
             required: required.to_vec(),
             text: Vec::new(),
+            seen: dialect.columns.by_hand().to_vec(),
         }
     }
 
-    fn fill(&self, row: &mut Row) -> Result<(), Refusal> {
+    fn fill(&mut self, row: &mut Row) -> Result<(), Refusal> {
         // Bad bytes cost the fields they are in.
         let text = String::from_utf8_lossy(&self.text);
         let text = text.trim_start_matches('\u{feff}');
@@ -100,7 +104,11 @@ impl JsonLines {
             let unreadable = lossy && text.contains('\u{fffd}');
             Some(if unreadable { Err(csv::not_utf_8(name, text.into_owned())) } else { Ok(text) })
         });
+        self.seen.iter().for_each(|&column| row.mark_in_file(column));
         for (column, places) in Column::ALL.into_iter().zip(&places.columns) {
+            if !places.is_empty() && !self.seen.contains(&column) {
+                self.seen.push(column);
+            }
             let is_text = |place: &usize| object.0[*place].1.get().starts_with('"');
             if !places.is_empty() && !places.iter().any(is_text) {
                 row.mark_number(column);

@@ -45,6 +45,8 @@ const ENOUGH: u32 = 20;
 const EVERYWHERE: f64 = 1.0 / 3.0;
 /// Spread of prices beyond which it is no goods' price.
 const SPREAD: f64 = 1.0;
+/// Baskets from which on it can be seen what is in most of them.
+const ENOUGH_BASKETS: u64 = 100;
 /// Items that are named in one notice.
 const NAMED: usize = 10;
 
@@ -97,7 +99,7 @@ pub fn of_items(items: &[Met<'_>], baskets: u64) -> Vec<String> {
     let unseen = pick(items, |met| met.purchases >= ENOUGH && met.looks == 0 && looks > purchases);
     let unsteady = pick(items, |met| met.purchases >= ENOUGH && met.price_spread > SPREAD);
     let everywhere = pick(items, |met| {
-        met.purchases >= ENOUGH && f64::from(met.purchases) > EVERYWHERE * baskets as f64
+        baskets >= ENOUGH_BASKETS && f64::from(met.purchases) > EVERYWHERE * baskets as f64
     });
     let kinds = [
         (named, "are named like fees or vouchers"),

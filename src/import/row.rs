@@ -15,6 +15,8 @@ pub struct Row {
     attributes: Vec<(String, String)>,
     /// One bit a column: whether the row has it, be it empty.
     present: u32,
+    /// One bit a column: whether the file has it, though this row may be too short for it.
+    in_file: u32,
     /// One bit a column: whether the file has it as a number, and not as text.
     numbers: u32,
     faults: Vec<Fault>,
@@ -54,8 +56,10 @@ impl Row {
     ) {
         for (column, places) in Column::ALL.into_iter().zip(&places.columns) {
             for &place in places {
-                self.present |= bit(column);
-                match value(place, Some(column)) {
+                self.in_file |= bit(column);
+                let value = value(place, Some(column));
+                self.present |= if value.is_some() { bit(column) } else { 0 };
+                match value {
                     Some(Ok(text)) => {
                         join(&mut self.values[column as usize], &text, column.joined_by())
                     }
@@ -118,6 +122,16 @@ impl Row {
         self.times.push(TypedTime { column, ms, local });
     }
 
+    /// Whether the file has the column, though this row may not.
+    pub fn is_in_file(&self, column: Column) -> bool {
+        (self.in_file | self.present) & bit(column) != 0
+    }
+
+    /// Says that the file has a column, though this row may not.
+    pub fn mark_in_file(&mut self, column: Column) {
+        self.in_file |= bit(column);
+    }
+
     /// Sets the value of a column.
     pub fn set(&mut self, column: Column, value: &str) {
         let slot = &mut self.values[column as usize];
@@ -146,6 +160,7 @@ impl Row {
         self.faults.clear();
         self.times.clear();
         self.present = 0;
+        self.in_file = 0;
         self.numbers = 0;
     }
 

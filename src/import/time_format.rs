@@ -42,6 +42,9 @@ pub enum DateOrder {
     Unseen,
 }
 
+/// More than a float of seconds is off, in milliseconds.
+const FLOAT_ERROR: f64 = 1e-3;
+
 /// What a number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
@@ -130,14 +133,15 @@ impl TimeFormat {
     /// A number of units as milliseconds since 1970; none where that is out of all range.
     pub(super) fn counted(&self, number: f64, unit: Unit) -> Option<i64> {
         let ms = match unit {
-            Unit::Seconds => number * 1e3,
-            Unit::Milliseconds => number,
-            Unit::Microseconds => number / 1e3,
-            Unit::Nanoseconds => number / 1e6,
-            Unit::ExcelDays => (number - EXCEL_DAYS) * 86_400_000.0,
+            // What is less than a millisecond is cut, as it is of times that are text.
+            Unit::Seconds => (number * 1e3 + FLOAT_ERROR).floor(),
+            Unit::Milliseconds => number.floor(),
+            Unit::Microseconds => (number / 1e3).floor(),
+            Unit::Nanoseconds => (number / 1e6).floor(),
+            Unit::ExcelDays => ((number - EXCEL_DAYS) * 86_400_000.0).round(),
         };
         // Exact in a float, and far beyond any time.
-        let ms = Some(ms.round()).filter(|ms| ms.abs() < 9e15)? as i64;
+        let ms = Some(ms).filter(|ms| ms.abs() < 9e15)? as i64;
         match unit {
             // What a spreadsheet shows is a time of its place.
             Unit::ExcelDays => self.local(ms),

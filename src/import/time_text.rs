@@ -179,8 +179,16 @@ impl<'a> Cursor<'a> {
         if utc.is_some() && offset.is_empty() {
             return Some(Some(TimeZone::UTC));
         }
-        match offset.strip_prefix(['+', '-']) {
-            Some(_) => offset_zone(offset).map(Some),
+        if offset.starts_with(['+', '-']) {
+            return offset_zone(offset).map(Some);
+        }
+        // Summer times, which the database knows by their places alone.
+        let summer =
+            [("CEST", "+02"), ("EEST", "+03"), ("WEST", "+01"), ("EDT", "-04"), ("PDT", "-07")];
+        let winter = [("PST", "-08")];
+        let named = summer.into_iter().chain(winter).find(|(name, _)| *name == rest);
+        match named {
+            Some((_, offset)) => offset_zone(offset).map(Some),
             None => TimeZone::get(rest).ok().map(Some),
         }
     }

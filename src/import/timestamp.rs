@@ -112,7 +112,9 @@ fn number(text: &str, value: f64, format: &TimeFormat) -> Result<i64, Unread> {
 fn has_lost_digits(text: &str) -> bool {
     let Some((digits, exponent)) = text.split_once(['e', 'E']) else { return false };
     let written = digits.bytes().filter(u8::is_ascii_digit).count();
-    exponent.parse::<i32>().map_or(true, |exponent| exponent >= written as i32)
+    // Spreadsheets show six digits; programs print all but the zeros at the end.
+    let shown = exponent.starts_with('+') || written <= 6;
+    shown && exponent.parse::<i32>().map_or(true, |exponent| exponent >= written as i32)
 }
 
 /// Digits as `20230501`, with hour and minute, or with seconds too.

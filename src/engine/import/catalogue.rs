@@ -8,7 +8,7 @@ use super::{CHUNK, OnRefusal, Report};
 use crate::domain::{Error, Item, ItemChange, ItemField, ItemIdx, Result, User};
 use crate::engine::{Engine, Write};
 use crate::import::fields::breaks_a_limit;
-use crate::import::{Column, Dialect, Reader, Row, convert};
+use crate::import::{Column, Dialect, Reader, Row, convert, notice};
 
 impl Engine {
     pub(super) fn import_items(
@@ -19,8 +19,11 @@ impl Engine {
         report: &mut Report,
         on_refusal: OnRefusal<'_>,
     ) -> Result<()> {
+        report.notices.extend(notice::of_unread(&reader.unread()));
         let mut row = Row::default();
         let mut chunk: Vec<(String, ItemChange)> = Vec::new();
+        // Items of the rows before, and whether one of them can be bought.
+        let mut met: HashMap<String, bool> = HashMap::new();
         // What the items of the chunk are after it.
         let mut pending: HashMap<String, Item> = HashMap::new();
         while let Some(read) = self.next_row(reader, &mut row)? {
@@ -36,7 +39,19 @@ impl Engine {
                     continue;
                 }
             };
-            if whole && !row.has(Column::Available) {
+            // Several rows of one item are its variants: each adds to what those before it say, and
+            // one that can be bought is enough.
+            let bought = change.says(ItemField::Available) && change.item.available;
+            if let Some(earlier) = met.get_mut(&id) {
+                change.remove_empty();
+                if *earlier {
+                    change.remove(ItemField::Available);
+                }
+                *earlier |= bought;
+            } else {
+                met.insert(id.clone(), bought);
+            }
+            if whole && !row.is_in_file(Column::Available) {
                 // What the catalogue names is offered, where it has no column that says otherwise.
                 change.add(ItemField::Available);
             }
@@ -76,6 +91,7 @@ impl Engine {
         report: &mut Report,
         on_refusal: OnRefusal<'_>,
     ) -> Result<()> {
+        report.notices.extend(notice::of_unread(&reader.unread()));
         let mut row = Row::default();
         let mut chunk: HashMap<String, User> = HashMap::new();
         while let Some(read) = self.next_row(reader, &mut row)? {

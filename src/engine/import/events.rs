@@ -93,7 +93,7 @@ impl<'a> EventImport<'a> {
                 return self.report.refuse(row, refusal, on_refusal);
             }
         };
-        self.report.note(&converted.value.event);
+        self.report.note_ids(&converted.value.event);
         let user = self.engine.pseudonyms.of(&converted.value.event.user_id).into_owned();
         converted.value.event.user_id = user;
 
@@ -104,6 +104,7 @@ impl<'a> EventImport<'a> {
             return self.report.skip("exact duplicate of another line", 1);
         }
         let occurrence = *occurrence;
+        self.report.note(&converted.value.event);
         self.described.note(&converted.value);
         let (event, dropped) = (converted.value.event, converted.dropped);
         self.report.drop_fields(row, dropped, on_refusal);

@@ -128,6 +128,10 @@ impl Report {
         self.kinds[event.kind as usize] += 1;
         let (first, last) = self.span.unwrap_or((event.time_ms, event.time_ms));
         self.span = Some((first.min(event.time_ms), last.max(event.time_ms)));
+    }
+
+    /// Takes down whether an event's ids look like words for nothing.
+    pub(super) fn note_ids(&mut self, event: &Event) {
         let ids = [(Column::UserId, &event.user_id), (Column::ItemId, &event.item_id)];
         for (column, id) in ids {
             if is_no_id(id) {

@@ -75,7 +75,11 @@ fn two_stray_quotes_swallow_nothing_between_them() {
         [bad.clone(), bad.clone(), row("t")]
     );
     assert_eq!(values("u,i,1,\"5 pipe\nu,i,1,\"a, b\"\n"), [bad.clone(), row("a, b")]);
-    // It may be one, but rows of their own stand between.
+    // It may be one, but stands in a row of its own.
+    assert_eq!(
+        values("u,i,1,\"The Wall (LP)\nu,i,1,TV 15\"\nu,i,1,c\n"),
+        [bad.clone(), row("TV 15\""), row("c")]
+    );
     assert_eq!(
         values("u,i,1,\"5 pipe\nu,i,1,a\nu,i,1,b\nu,i,1,6\"\n"),
         [bad, row("a"), row("b"), row("6\"")]
@@ -85,6 +89,15 @@ fn two_stray_quotes_swallow_nothing_between_them() {
     let rows = values(&format!("u,i,1,\"{long}\"\nu,i,1,t\n"));
     assert!(rows.len() == 2 && rows[0].as_ref().unwrap().contains("line 199"), "{}", rows.len());
     assert_eq!(rows[1], row("t"));
+    // Lines within a cell may look like rows, as long as the last one does not.
+    let rows = values("u,i,1,\"Sizes:\na, b, c, d\nCotton\"\nu,i,1,t\n");
+    assert!(rows.len() == 2 && rows[0].as_ref().unwrap().contains("Cotton"), "{rows:?}");
+    let escaped = values("u,i,1,\"5\\\" x, 3\\\" y\"\n");
+    assert_eq!(escaped, [Err("a backslash stands before a quote".to_owned())]);
+    assert_eq!(values("u,i,1,t\n,,,\n , ,,\n"), [row("t")], "empty rows are none");
+    // A megabyte of quotes is read in one go.
+    let quotes = format!("u,i,1,\"{}\n", "\"\"\n".repeat(300_000));
+    assert_eq!(values(&quotes).len(), 300_001);
 }
 
 #[test]
@@ -95,6 +108,8 @@ fn headers_of_several_lines_and_with_quoted_separators() {
         let text = format!("{line}\nuser_id;item_id;timestamp;title\nu;i;1;a,b\n");
         assert_eq!(read(text.as_bytes()), [(3, row("a,b"))], "{line:?}");
     }
+    // A quote within a name is text.
+    assert_eq!(read(b"user_id,item_id,timestamp,size (\")\nu,i,1,5\"\nu,i,1,6\n").len(), 2);
     // What ends lines is seen at the header, whatever comes before it.
     for before in ["\n", "sep=,\n"] {
         let text = format!("{before}{}", format!("{HEADER}u,i,1,a\nu,i,1,b\n").replace('\n', "\r"));

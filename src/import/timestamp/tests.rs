@@ -78,6 +78,12 @@ fn every_spelling() {
     assert_eq!(read("2023年5月1日 下午2:05"), Ok(TEN + 4 * HOUR + 300_000));
     assert_eq!(read("2010-12-01 08:26:00"), Ok(1_291_191_960_000));
     assert_eq!(read("1291191960.5"), Ok(1_291_191_960_500));
+    assert_eq!(read("1.68289921E9"), Ok(1_682_899_210_000));
+    assert_eq!(read("2023-05-01 12:00:00 CEST"), Ok(TEN));
+    // The same moment is the same however it is written.
+    for text in ["1612069510766593", "2021-01-31T05:05:10.766593Z", "1612069510.766593"] {
+        assert_eq!(read(text), Ok(1_612_069_510_766), "{text}");
+    }
     // The last year that older files of films hold, in seconds.
     assert_eq!(read("874724710"), Ok(874_724_710_000));
 }
