@@ -39,18 +39,7 @@ impl Engine {
                     continue;
                 }
             };
-            // Several rows of one item are its variants: each adds to what those before it say, and
-            // one that can be bought is enough.
-            let bought = change.says(ItemField::Available) && change.item.available;
-            if let Some(earlier) = met.get_mut(&id) {
-                change.remove_empty();
-                if *earlier {
-                    change.remove(ItemField::Available);
-                }
-                *earlier |= bought;
-            } else {
-                met.insert(id.clone(), bought);
-            }
+            add_to_variants(&mut met, &id, &mut change);
             if whole && !row.is_in_file(Column::Available) {
                 // What the catalogue names is offered, where it has no column that says otherwise.
                 change.add(ItemField::Available);
@@ -186,4 +175,19 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Several rows of one item are its variants: each adds to what those before it say, and one that can
+/// be bought is enough. `met`: the items of the rows before, and whether one of them can be bought.
+fn add_to_variants(met: &mut HashMap<String, bool>, id: &str, change: &mut ItemChange) {
+    let can_be_bought = change.says(ItemField::Available) && change.item.available;
+    let Some(earlier) = met.get_mut(id) else {
+        met.insert(id.to_owned(), can_be_bought);
+        return;
+    };
+    change.remove_empty();
+    if *earlier {
+        change.remove(ItemField::Available);
+    }
+    *earlier |= can_be_bought;
 }

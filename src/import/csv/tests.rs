@@ -95,9 +95,9 @@ fn two_stray_quotes_swallow_nothing_between_them() {
     let escaped = values("u,i,1,\"5\\\" x, 3\\\" y\"\n");
     assert_eq!(escaped, [Err("a backslash stands before a quote".to_owned())]);
     assert_eq!(values("u,i,1,t\n,,,\n , ,,\n"), [row("t")], "empty rows are none");
-    // A megabyte of quotes is read in one go.
+    // A megabyte of quotes that never end is read in one go; what is put back are empty rows.
     let quotes = format!("u,i,1,\"{}\n", "\"\"\n".repeat(300_000));
-    assert_eq!(values(&quotes).len(), 300_001);
+    assert_eq!(values(&quotes), [Err("a quote is never closed".to_owned())]);
 }
 
 #[test]
