@@ -1,5 +1,5 @@
-//! Counts requests that are refused for want of room or of time, and says so in the log: an operator
-//! must learn of them though the server is well otherwise.
+//! Counts requests that are refused because the server is full or too slow, and logs the counts: an
+//! operator must learn of refusals while the server is healthy otherwise.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 
 /// How often it is said, at most.
 const SAY_EVERY: Duration = Duration::from_secs(10);
-/// Reasons that are told apart between two lines of the log.
+/// Most reasons that are counted separately between two log lines.
 const REASONS: usize = 20;
 /// The reason of those beyond.
 const OTHERS: &str = "for other reasons";

@@ -47,7 +47,9 @@ impl<'g> Staged<'g> {
             self.receipts.push(Err(full));
             return;
         }
-        let (before, mut duplicates) = (self.records.len(), 0);
+
+        let before = self.records.len();
+        let mut duplicates = 0;
         match write {
             Write::Events(events) => duplicates = self.add_events(events, known),
             Write::Imported(digest, events) => {
@@ -87,6 +89,7 @@ impl<'g> Staged<'g> {
             }
             Write::Seal | Write::Flush => {}
         }
+
         self.receipts.push(Ok(Receipt {
             recorded: self.records.len() - before,
             duplicates,

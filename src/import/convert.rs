@@ -187,7 +187,7 @@ pub fn user(row: &Row, dialect: &Dialect) -> Result<Converted<(String, UserChang
     let id = fields.required(Column::UserId)?;
     limits::new_id("user_id", id).map_err(breaks_a_limit)?;
 
-    // Nobody's objection is to be dropped.
+    // A dropped objection would let the user's behaviour be used.
     let given = !fields.is_empty(Column::Consent);
     let consent = fields.flag(Column::Consent);
     if given && consent.is_none() {

@@ -87,7 +87,7 @@ pub fn of_unread(columns: &[&str]) -> Option<String> {
     Some(format!("columns that are not read: {named}{more}; --map takes one in"))
 }
 
-/// What is said of items that look like fees, and like no goods, in a log of so many baskets.
+/// Notices on items that look like fees, in a log with this number of baskets.
 pub fn of_items(items: &[Met<'_>], baskets: u64) -> Vec<String> {
     let purchases: u64 = items.iter().map(|met| u64::from(met.purchases)).sum();
     let looks: u64 = items.iter().map(|met| u64::from(met.looks)).sum();
@@ -95,7 +95,7 @@ pub fn of_items(items: &[Met<'_>], baskets: u64) -> Vec<String> {
     let named = pick(items, |met| is_fee(met.title) || is_fee(met.id));
     let unpriced =
         pick(items, |met| met.purchases >= ENOUGH && !met.is_priced && 2 * priced > items.len());
-    // Bought like the others, though nobody looks at it, in a log that tells what is looked at.
+    // Bought but never viewed, in a log that records views.
     let unseen = pick(items, |met| met.purchases >= ENOUGH && met.looks == 0 && looks > purchases);
     let unsteady = pick(items, |met| met.purchases >= ENOUGH && met.price_spread > SPREAD);
     let everywhere = pick(items, |met| {

@@ -2,6 +2,7 @@
 //! real clients.
 
 mod catalog;
+mod catalog_files;
 mod cli;
 mod clock;
 mod config;
@@ -21,6 +22,7 @@ mod golden;
 mod malformed;
 mod models;
 mod parcel;
+mod parquet_files;
 mod privacy;
 mod push;
 mod python;
