@@ -189,6 +189,12 @@ impl Process {
         Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await
     }
 
+    /// A channel from another address of this machine: to the server, another client.
+    pub async fn channel_from(&self, local: &str) -> Channel {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).unwrap();
+        endpoint.local_address(Some(local.parse().unwrap())).connect().await.unwrap()
+    }
+
     /// Its memory.
     pub fn memory_mib(&self) -> u64 {
         let status = format!("/proc/{}/status", self.child.id());
