@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("qianmian.bin"), descriptors.encode_to_vec())?;
     std::fs::write(out.join("shape.rs"), shape(&descriptors)?)?;
     tonic_prost_build::configure()
-        .codec_path("crate::api::codec::WireCodec")
+        .codec_path("crate::api::wire::codec::WireCodec")
         .compile_fds_with_config(descriptors, {
             let mut config = tonic_prost_build::Config::new();
             config.enable_type_names();

@@ -12,9 +12,9 @@ use std::time::Instant;
 
 use qianmian::domain::progress::Control;
 use qianmian::model::Embeddings;
-use qianmian::model::ann::Walk;
 use qianmian::model::settings::EmbeddingSettings;
-use qianmian::train::ann;
+use qianmian::model::vectors::graph::SearchState;
+use qianmian::train::graph::build;
 
 /// Length of the lists that are looked for.
 const K: usize = 10;
@@ -40,10 +40,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let started = Instant::now();
     embeddings.encode();
-    embeddings.ann = ann::graph(&embeddings, &settings, 1, &control)?;
+    embeddings.ann = build::graph(&embeddings, &settings, 1, &control)?;
     println!("graph over {items} x {dimensions} built in {:.2} s", started.elapsed().as_secs_f64());
     let started = Instant::now();
-    let recall = ann::check(&mut embeddings, 1);
+    let recall = build::check(&mut embeddings, 1);
     let (ef, side) = (embeddings.ann.ef, embeddings.ann.side.len());
     let seconds = started.elapsed().as_secs_f64();
     println!("checked in {seconds:.2} s: depth {ef}, {side} scanned besides, recall {recall:.4}");
@@ -52,13 +52,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         .chunks_exact(dimensions)
         .map(|query| embeddings.scan(query, 0..items as u32, K).last().map_or(0.0, |s| s.score))
         .collect();
-    let mut walk = Walk::default();
+    let mut search = SearchState::default();
     embeddings.ann.ef = K;
     for depth in DEPTHS {
         let started = Instant::now();
         let found: Vec<_> = queries
             .chunks_exact(dimensions)
-            .map(|query| embeddings.search(query, K, depth, &mut walk))
+            .map(|query| embeddings.search(query, K, depth, &mut search))
             .collect();
         let seconds = started.elapsed().as_secs_f64();
         let hits = found.iter().zip(&exact);

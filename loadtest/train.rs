@@ -15,7 +15,7 @@ use qianmian::evaluate::Dataset;
 use qianmian::import::Plan;
 use qianmian::matrix::Weighting;
 use qianmian::model::settings::{EmbeddingSettings, ItemCfSettings};
-use qianmian::train::{Material, cooccurrence, ials, svd};
+use qianmian::train::{TrainingData, cooccurrence, ials, svd};
 
 /// Runs of each kernel.
 const RUNS: usize = 5;
@@ -32,8 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut data = Dataset::default();
     let log = data.read(Path::new(log), &Plan::default())?.events;
     let events = data.events(log);
-    let material = Material::new(&events);
-    let matrix = material.matrix(Weighting::default());
+    let data = TrainingData::new(&events);
+    let matrix = data.matrix(Weighting::default());
     let (users, items) = (matrix.by_user.rows(), matrix.by_item.rows());
     println!("users {users} items {items} pairs {}", matrix.by_user.entries());
 

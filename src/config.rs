@@ -156,10 +156,10 @@ impl Config {
             ("push.max_mib", self.push.max_mib as f64, 1.0, 65_536.0),
             ("push.memory_mib", self.push.memory_mib as f64, 1.0, 1e6),
             ("push.resume_minutes", self.push.resume_minutes as f64, 0.0, 1_440.0),
-            ("push.least_catalogue", self.push.least_catalogue, 0.0, 1.0),
-            ("push.least_sales", self.push.least_sales, 0.0, 1.0),
-            ("push.most_unknown", self.push.most_unknown, 0.0, 1.0),
-            ("push.least_quality", self.push.least_quality, 0.0, 10.0),
+            ("push.least_catalogue", self.push.min_catalogue, 0.0, 1.0),
+            ("push.least_sales", self.push.min_sales, 0.0, 1.0),
+            ("push.most_unknown", self.push.max_unknown, 0.0, 1.0),
+            ("push.least_quality", self.push.min_quality, 0.0, 10.0),
         ];
         for (key, value, min, max) in ranges {
             if !(min..=max).contains(&value) {

@@ -11,21 +11,21 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::admission::Admission;
-use super::body::Intake;
-use super::catalog::CatalogApi;
-use super::connections::{self, Bounds};
-use super::event::EventApi;
-use super::model::ModelApi;
-use super::pb;
-use super::pb::catalog_service_server::CatalogServiceServer;
-use super::pb::event_service_server::EventServiceServer;
-use super::pb::model_service_server::ModelServiceServer;
-use super::pb::recommendation_service_server::RecommendationServiceServer;
-use super::pb::user_service_server::UserServiceServer;
-use super::recommendation::RecommendationApi;
-use super::refusals::Refusals;
-use super::user::UserApi;
+use crate::api::admission::admit::Admission;
+use crate::api::admission::connections::{self, Bounds};
+use crate::api::admission::intake::Intake;
+use crate::api::admission::refusals::Refusals;
+use crate::api::services::catalog::CatalogApi;
+use crate::api::services::event::EventApi;
+use crate::api::services::model::ModelApi;
+use crate::api::services::recommendation::RecommendationApi;
+use crate::api::services::user::UserApi;
+use crate::api::wire::pb;
+use crate::api::wire::pb::catalog_service_server::CatalogServiceServer;
+use crate::api::wire::pb::event_service_server::EventServiceServer;
+use crate::api::wire::pb::model_service_server::ModelServiceServer;
+use crate::api::wire::pb::recommendation_service_server::RecommendationServiceServer;
+use crate::api::wire::pb::user_service_server::UserServiceServer;
 use crate::engine::Engine;
 
 /// `[serve]`
@@ -90,7 +90,7 @@ impl ServeOptions {
     /// Who may connect.
     fn bounds(&self) -> Bounds {
         Bounds {
-            most: self.max_connections,
+            max: self.max_connections,
             per_address: self.max_connections_per_address,
             handshake: Duration::from_secs(self.handshake_seconds),
             idle: Duration::from_secs(self.idle_seconds),
@@ -208,7 +208,7 @@ async fn announce(health: &HealthReporter) {
 
 /// What writes serves while writes are taken.
 async fn announce_writes(health: HealthReporter, engine: Arc<Engine>) {
-    let mut writes = engine.watch_writes();
+    let mut writes = engine.writer().watch();
     // The engine stays to be closed once the server ends.
     drop(engine);
     loop {

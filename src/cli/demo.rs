@@ -8,7 +8,7 @@ use super::Failure;
 use super::import::print_report;
 use crate::engine::Engine;
 use crate::engine::import::{Content, Report};
-use crate::import::reader::from_stream;
+use crate::import::from_stream;
 use crate::import::{Plan, Preset};
 
 /// Online Retail, UCI Machine Learning Repository, CC BY 4.0: see data/README.md.
@@ -21,7 +21,7 @@ pub(super) fn run(engine: &Engine, address: SocketAddr) -> Result<(), Failure> {
     let plan = Plan::preset(Preset::OnlineRetail);
     let mut reader = from_stream(NAME, Box::new(LOG), &plan.dialect, Content::Events.required())?;
     let mut report = Report::default();
-    engine.import(&mut *reader, Content::Events, &plan, &mut report, &mut |_, _| {})?;
+    engine.importer().import(&mut *reader, Content::Events, &plan, &mut report, &mut |_, _| {})?;
     print_report(&report, Content::Events);
     if report.taken > 0 || engine.generation() == 0 {
         engine.trainer().train_blocking(true)?;

@@ -20,7 +20,7 @@ use crate::evaluate::{Case, Dataset, Method, Metrics, Row, Truth};
 use crate::matrix::UserEvents;
 use crate::model::{Manifest, Snapshot, Source};
 use crate::recommend::RepeatPolicy;
-use crate::train::{Material, train};
+use crate::train::{TrainingData, train};
 use crate::tune::{Task, Tuned, Tuner, validation};
 
 /// Measure the lists on held-out behaviour: train on one log, ask for another
@@ -198,8 +198,8 @@ impl Evaluate {
         // scanned then, which needs no graph.
         let (asked, mut sources) = (tuned.sources(), Source::TRAINED.to_vec());
         sources.retain(|source| *source != Source::Embedding || asked.contains(source));
-        let material = Material::new(events);
-        let trained = train(&material, &tuned.settings, &sources, self.seed, control)?;
+        let data = TrainingData::new(events);
+        let trained = train(&data, &tuned.settings, &sources, self.seed, control)?;
         let manifest =
             Manifest { newest_ms: events.as_of_ms(), seed: self.seed, ..Manifest::default() };
         let repeat = match task {

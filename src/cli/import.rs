@@ -115,8 +115,11 @@ impl Import {
                 return Err(format!("{}: {error}", path.display()).into());
             }
         }
-        let completed =
-            if self.complete { engine.complete_catalogue(whole, &mut report) } else { Ok(()) };
+        let completed = if self.complete {
+            engine.importer().complete_catalogue(whole, &mut report)
+        } else {
+            Ok(())
+        };
         bar.finish();
         if let Some(mut out) = rejects {
             out.flush().map_err(|e| format!("the rejects cannot be written: {e}"))?;
@@ -161,7 +164,7 @@ fn import(
             write_failed = Some(e);
         }
     };
-    engine.import(&mut *reader, content, plan, report, &mut on_refusal)?;
+    engine.importer().import(&mut *reader, content, plan, report, &mut on_refusal)?;
     match write_failed {
         Some(error) => Err(format!("the rejects cannot be written: {error}").into()),
         None => Ok(()),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::backend::{Backend, Refused, Target};
 use super::push::{Check, Role};
 use super::{Failure, output};
-use crate::api::pb;
+use crate::api::wire::pb;
 use crate::config::Config;
 
 /// Measures that the table has room for.

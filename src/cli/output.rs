@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::backend::Backend;
-use crate::api::pb;
+use crate::api::wire::pb;
 use crate::domain::quote::printable;
 
 /// A table without ornaments; columns named in `right` are aligned right. What would steer a

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::backend::{Refused, Target};
 use super::{Failure, output};
-use crate::api::pb;
+use crate::api::wire::pb;
 use crate::config::Config;
 use crate::domain::hex;
 

@@ -5,7 +5,7 @@ use clap::Args;
 use super::Failure;
 use super::backend::Target;
 use super::output::List;
-use crate::api::pb;
+use crate::api::wire::pb;
 use crate::config::Config;
 
 /// Print items like one item: what the same shoppers buy

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::backend::Target;
 use super::models::SHOWN;
 use super::{Failure, output};
-use crate::api::pb;
+use crate::api::wire::pb;
 use crate::config::Config;
 
 /// Steps of the bar.

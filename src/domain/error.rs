@@ -7,7 +7,7 @@ use super::quote::{clipped, quoted};
 use super::{Check, Verdict};
 
 /// Longest path of a field, and longest words about it, in bytes.
-const MOST_BYTES: usize = 600;
+const MAX_BYTES: usize = 600;
 
 /// A field that breaks a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +24,8 @@ impl Violation {
     /// Both are cut where they are long: what is quoted of a request never makes an answer large.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
-            field: clipped(field.into(), MOST_BYTES),
-            message: clipped(message.into(), MOST_BYTES),
+            field: clipped(field.into(), MAX_BYTES),
+            message: clipped(message.into(), MAX_BYTES),
         }
     }
 
@@ -65,6 +65,9 @@ pub enum Error {
     /// The store is as large as it may become.
     #[error("{0}")]
     Full(String),
+    /// The store is closing; another server, or this one after its restart, can answer.
+    #[error("the store is shutting down")]
+    ShuttingDown,
     /// The data folder is in use, damaged, or from a newer version.
     #[error("{0}")]
     Storage(String),

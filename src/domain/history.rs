@@ -51,8 +51,8 @@ pub fn remember(
         return None;
     }
     let trade = |e: &HistoryEvent| matches!(e.kind, EventKind::Purchase | EventKind::Refund);
-    let least = history.iter().position(|e| !trade(e)).unwrap_or(0);
-    Some(history.remove(least))
+    let min = history.iter().position(|e| !trade(e)).unwrap_or(0);
+    Some(history.remove(min))
 }
 
 /// What a shopper bought of an item, all purchases and refunds together.
@@ -160,10 +160,10 @@ pub fn note_left(bought: &mut Vec<Bought>, left: &HistoryEvent) {
 }
 
 /// The first `most` items that differ, in their order.
-pub fn first_distinct(items: impl Iterator<Item = ItemIdx>, most: usize) -> Vec<ItemIdx> {
-    let mut distinct = Vec::with_capacity(most);
+pub fn first_distinct(items: impl Iterator<Item = ItemIdx>, max: usize) -> Vec<ItemIdx> {
+    let mut distinct = Vec::with_capacity(max);
     for item in items {
-        if distinct.len() == most {
+        if distinct.len() == max {
             break;
         }
         if !distinct.contains(&item) {

@@ -82,7 +82,7 @@ pub fn dot_here(a: &[f32], b: &[f32]) -> f32 {
 /// Inner product of codes, compiled for whatever the calling function is compiled for.
 /// With codes below 2^7 and 2^12, vectors of up to 4,096 dimensions do not overflow.
 #[inline(always)]
-pub fn dot_codes_here(a: &[i8], b: &[i16]) -> i32 {
+pub fn dot_quantized_here(a: &[i8], b: &[i16]) -> i32 {
     a.iter().zip(b).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum()
 }
 

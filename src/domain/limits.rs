@@ -2,6 +2,7 @@
 //! The api and the importer use the same checks, so a limit has one value.
 
 use super::Violation;
+use super::clock::DAY_MS;
 use super::quote::quoted;
 
 /// Longest external id in bytes.
@@ -41,7 +42,7 @@ pub const MAX_QUANTITY: f64 = 1e9;
 /// Highest price.
 pub const MAX_PRICE: f64 = 1e12;
 /// How far ahead of the clock an event's time may be.
-pub const MAX_AHEAD_MS: i64 = super::DAY_MS;
+pub const MAX_AHEAD_MS: i64 = DAY_MS;
 
 /// Checks that an id that something is looked up by holds 1 to [`MAX_ID_BYTES`] bytes and no
 /// control character.
@@ -123,7 +124,7 @@ pub fn time(field: &str, time_ms: i64, now_ms: i64) -> Result<(), Violation> {
             field,
             format!(
                 "must be at most one day ahead of the server's clock, was {} days ahead",
-                (time_ms - now_ms) / super::DAY_MS
+                (time_ms - now_ms) / DAY_MS
             ),
         ));
     }
@@ -162,7 +163,7 @@ mod tests {
             (number("price", f64::NAN, 0.0, 9.0), "price: must be 0 to 9, was NaN"),
             (time("time", -1, 0), "time: must not be before 1970, was -1 ms since then"),
             (
-                time("time", 10 * super::super::DAY_MS, 0),
+                time("time", 10 * DAY_MS, 0),
                 "time: must be at most one day ahead of the server's clock, was 10 days ahead",
             ),
             (list_length("limit", 501).map(drop), "limit: must be 1 to 500, was 501"),

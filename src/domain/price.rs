@@ -5,8 +5,8 @@
 pub struct Price(u16);
 
 /// Natural logarithm of the smallest price that is told apart.
-const LEAST_LN: f64 = -10.0;
-/// Codes from one price to e times it.
+const MIN_LN: f64 = -10.0;
+/// QuantizedVectors from one price to e times it.
 const STEPS: f64 = 1_750.0;
 
 impl Price {
@@ -14,13 +14,13 @@ impl Price {
     /// unknown; what costs more than can be written is taken for the most, about 8e11.
     pub fn new(price: Option<f64>) -> Self {
         let Some(price) = price.filter(|&price| price > 0.0) else { return Self(0) };
-        let code = ((price.ln() - LEAST_LN) * STEPS).round() + 1.0;
+        let code = ((price.ln() - MIN_LN) * STEPS).round() + 1.0;
         Self(code.clamp(1.0, f64::from(u16::MAX)) as u16)
     }
 
     /// Its natural logarithm; none where it is unknown.
     pub fn ln(self) -> Option<f32> {
-        (self.0 > 0).then(|| ((f64::from(self.0) - 1.0) / STEPS + LEAST_LN) as f32)
+        (self.0 > 0).then(|| ((f64::from(self.0) - 1.0) / STEPS + MIN_LN) as f32)
     }
 }
 

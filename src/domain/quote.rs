@@ -13,9 +13,9 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// The first `most` bytes of a message, or a little less, so that no character is cut.
-pub fn clipped(mut text: String, most: usize) -> String {
-    if text.len() > most {
-        let end = (0..=most).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+pub fn clipped(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let end = (0..=max).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         text.truncate(end);
         text.push('…');
     }

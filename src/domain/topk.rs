@@ -41,26 +41,26 @@ pub fn select_top(scored: &mut Vec<Scored>, k: usize) {
 #[derive(Debug, Clone, Copy)]
 pub struct Threshold {
     k: usize,
-    least: f32,
+    min: f32,
 }
 
 impl Threshold {
     /// For the best `k`, 1 at the least.
     pub fn new(k: usize) -> Self {
-        Self { k: k.max(1), least: f32::NEG_INFINITY }
+        Self { k: k.max(1), min: f32::NEG_INFINITY }
     }
 
     /// Adds a candidate, unless `k` better ones are there.
     #[inline]
     pub fn push(&mut self, best: &mut Vec<Scored>, candidate: Scored) {
-        if candidate.score < self.least {
+        if candidate.score < self.min {
             return;
         }
         best.push(candidate);
         if best.len() >= 2 * self.k + 64 {
             select_top(best, self.k);
             // The selection leaves the worst of those kept in the last place.
-            self.least = best.last().map_or(self.least, |s| s.score);
+            self.min = best.last().map_or(self.min, |s| s.score);
         }
     }
 }

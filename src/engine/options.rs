@@ -158,13 +158,13 @@ pub struct PushOptions {
     /// Minutes for which a broken push can be taken up again.
     pub resume_minutes: u64,
     /// Least share of the items that can be bought now which it must know.
-    pub least_catalogue: f64,
+    pub min_catalogue: f64,
     /// Least share of the last week's sales which it must know the items of.
-    pub least_sales: f64,
+    pub min_sales: f64,
     /// Largest share of its ids that the store may not know.
-    pub most_unknown: f64,
+    pub max_unknown: f64,
     /// What lists with it must reach of what they reach without.
-    pub least_quality: f64,
+    pub min_quality: f64,
     /// Days after which a training leaves it out.
     pub keep_days: u32,
 }
@@ -175,10 +175,10 @@ impl Default for PushOptions {
             max_mib: 1_024,
             memory_mib: 4_096,
             resume_minutes: 10,
-            least_catalogue: 0.1,
-            least_sales: 0.5,
-            most_unknown: 0.5,
-            least_quality: 0.99,
+            min_catalogue: 0.1,
+            min_sales: 0.5,
+            max_unknown: 0.5,
+            min_quality: 0.99,
             keep_days: 30,
         }
     }

@@ -1,7 +1,7 @@
 //! Pages of listings: cut by number and by bytes, so that any client can take one in.
 
 /// Most bytes of a page, by estimate: gRPC clients take messages of 4 MiB unless told otherwise.
-const MOST_BYTES: usize = 3 << 20;
+const MAX_BYTES: usize = 3 << 20;
 
 /// How many entries a page may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Page {
             }
             let Some((found, bytes)) = entry(at as u32) else { continue };
             // An entry larger than a page has one to itself.
-            if !listed.is_empty() && taken + bytes > MOST_BYTES {
+            if !listed.is_empty() && taken + bytes > MAX_BYTES {
                 return (listed, Some(at));
             }
             taken += bytes;

@@ -20,7 +20,7 @@ const REPEATS: f64 = 0.25;
 const ELSEWHERE: f64 = 0.1;
 /// How unequal products and shoppers are: exponents of their Zipf distributions.
 const PRODUCTS_ZIPF: f64 = 0.9;
-const SHOPPERS_ZIPF: f64 = 0.6;
+const USERS_ZIPF: f64 = 0.6;
 /// How much a taste's season moves its sales, 0 to 1.
 const SEASON: f64 = 0.7;
 /// Purchases remembered of each shopper.
@@ -73,7 +73,7 @@ impl Synth {
         let tastes = self.tastes();
         let zipf = |n: u64, exponent| Zipf::new(n.max(1) as f64, exponent).ok();
         let ranks = zipf(self.items.div_ceil(tastes), PRODUCTS_ZIPF);
-        let shoppers = zipf(self.users, SHOPPERS_ZIPF);
+        let user_zipf = zipf(self.users, USERS_ZIPF);
         let sizes = Poisson::new(BASKET - 1.0).ok();
         let draw = |from: &Option<Zipf<f64>>, rng: &mut StdRng| {
             from.as_ref().map_or(0, |zipf| zipf.sample(rng) as u64 - 1)
@@ -86,7 +86,7 @@ impl Synth {
             let time_ms = FIRST_DAY * DAY_MS
                 + (written as f64 / self.events as f64 * (DAYS * DAY_MS as u64) as f64) as i64;
             let season = std::f64::consts::TAU * written as f64 / self.events as f64;
-            let user = scattered(draw(&shoppers, &mut rng), self.users);
+            let user = scattered(draw(&user_zipf, &mut rng), self.users);
             let size = 1 + sizes.as_ref().map_or(0.0, |s| s.sample(&mut rng)) as u64;
             for _ in 0..size.min(self.events - written) {
                 let memory = &mut last[user as usize];

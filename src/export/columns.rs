@@ -13,7 +13,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
-use super::ExportError;
+use super::error::ExportError;
 
 /// Rows of a row group: what is in memory at a time.
 const GROUP: usize = 1 << 17;

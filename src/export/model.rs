@@ -1,4 +1,4 @@
-//! A snapshot's parts in the layout of [`crate::model::push_reader`]: what a job begins with
+//! A snapshot's parts in the layout of [`crate::model::pushed::reader`]: what a job begins with
 //! that goes on from the server's own model, or another server is given.
 
 use std::collections::HashMap;

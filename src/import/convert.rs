@@ -60,8 +60,8 @@ pub fn event<'a>(
     let (user, item) = (fields.required(Column::UserId)?, fields.required(Column::ItemId)?);
     let named = kind(&fields, row, dialect)?;
 
-    let most = limits::MAX_QUANTITY;
-    let quantity = fields.number(Column::Quantity, -most, most);
+    let max = limits::MAX_QUANTITY;
+    let quantity = fields.number(Column::Quantity, -max, max);
     let signed = row.get(Column::Quantity).filter(|text| text.contains(['-', '−', '–', '－', '(']));
     if let (None, None, Some(text)) = (named, quantity, signed) {
         // Without its sign a return would count as a purchase.

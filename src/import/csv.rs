@@ -81,8 +81,8 @@ fn most_frequent_separator(header: &[u8]) -> u8 {
         let counted = counts.iter_mut().filter(|(separator, _)| *separator == byte && !quoted);
         counted.for_each(|(_, count)| *count += 1);
     }
-    let most = counts.into_iter().max_by_key(|&(separator, count)| (count, separator == b','));
-    most.map_or(b',', |(separator, _)| separator)
+    let max = counts.into_iter().max_by_key(|&(separator, count)| (count, separator == b','));
+    max.map_or(b',', |(separator, _)| separator)
 }
 
 /// The first line from here that is not blank.

@@ -1,7 +1,8 @@
 //! The fields of a row: what is required is read or refuses the row; what is not is read or
 //! dropped, and the row stays.
 
-use super::timestamp::{self, Unread};
+use super::time_format::Unread;
+use super::timestamp;
 use super::{Column, Dialect, Refusal, Row};
 use crate::domain::quote::quoted;
 use crate::domain::{Violation, limits};
@@ -95,12 +96,12 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that is cut where it is longer than `most` bytes.
-    pub fn text_within(&mut self, column: Column, most: usize) -> Option<&'a str> {
+    pub fn text_within(&mut self, column: Column, max: usize) -> Option<&'a str> {
         let text = self.text(column)?;
-        let ends = (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+        let ends = (0..=max.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
         let cut = &text[..ends.unwrap_or(0)];
         if cut.len() < text.len() {
-            let reason = format!("{} beyond {most} bytes", column.name());
+            let reason = format!("{} beyond {max} bytes", column.name());
             self.drop(Refusal::new(reason, quoted(text)));
         }
         Some(cut)
@@ -119,15 +120,15 @@ impl<'a> Fields<'a> {
     }
 
     /// Words parted by "|", at most `most`.
-    pub fn words(&mut self, column: Column, most: usize) -> Vec<String> {
+    pub fn words(&mut self, column: Column, max: usize) -> Vec<String> {
         let Some(text) = self.text(column) else { return Vec::new() };
-        let (words, dropped) = words(column, text, most);
+        let (words, dropped) = words(column, text, max);
         self.dropped.extend(dropped);
         words
     }
 
     /// A number from `least` to `most` that may be missing.
-    pub fn number(&mut self, column: Column, least: f64, most: f64) -> Option<f64> {
+    pub fn number(&mut self, column: Column, min: f64, max: f64) -> Option<f64> {
         let text = self.text(column)?;
         let Some(number) = self.number_of(column, text) else {
             let refusal = Refusal::new(format!("{} is no number", column.name()), quoted(text));
@@ -135,7 +136,7 @@ impl<'a> Fields<'a> {
             self.drop(if text.contains(',') { refusal.with_help(help) } else { refusal });
             return None;
         };
-        match limits::number(column.name(), number, least, most) {
+        match limits::number(column.name(), number, min, max) {
             Ok(()) => Some(number),
             Err(violation) => {
                 self.drop(breaks_a_limit(violation));
@@ -319,13 +320,13 @@ fn flag(text: &str) -> Option<bool> {
 }
 
 /// The words of a field, parted by "|", at most `most`; and what is dropped of them.
-pub fn words(column: Column, text: &str, most: usize) -> (Vec<String>, Vec<Refusal>) {
+pub fn words(column: Column, text: &str, max: usize) -> (Vec<String>, Vec<Refusal>) {
     let (mut words, mut dropped) = (Vec::new(), Vec::new());
     for word in text.split('|').map(str::trim).filter(|word| !word.is_empty()) {
         match limits::new_id(column.name(), word) {
             Err(violation) => dropped.push(breaks_a_limit(violation)),
-            Ok(()) if words.len() == most => {
-                let reason = format!("{} has more than {most} values", column.name());
+            Ok(()) if words.len() == max => {
+                let reason = format!("{} has more than {max} values", column.name());
                 dropped.push(Refusal::new(reason, quoted(word)));
             }
             Ok(()) => words.push(word.to_owned()),

@@ -16,7 +16,7 @@ use super::{Broken, Column, Dialect, Places, Reader, Refusal, Row, csv};
 const PARTED_BY: &str = "|";
 
 /// Most keys of an object.
-const MOST_KEYS: usize = 1_000;
+const MAX_KEYS: usize = 1_000;
 
 /// JSON Lines.
 pub struct JsonLines {
@@ -47,8 +47,8 @@ impl<'de> Deserialize<'de> for Object<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some(key) = map.next_key::<Key<'de>>()? {
-                    if pairs.len() == MOST_KEYS {
-                        let message = format!("an object of more than {MOST_KEYS} keys");
+                    if pairs.len() == MAX_KEYS {
+                        let message = format!("an object of more than {MAX_KEYS} keys");
                         return Err(serde::de::Error::custom(message));
                     }
                     pairs.push((key.0, map.next_value()?));

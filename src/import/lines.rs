@@ -110,11 +110,11 @@ impl Lines {
             if bytes.is_empty() {
                 return Ok(false);
             }
-            let most = bytes.len().min(MAX_LINE_BYTES - (text.len() - before));
-            let end = bytes[..most].iter().position(|byte| matches!(byte, b'\r' | b'\n'));
-            text.extend_from_slice(&bytes[..end.unwrap_or(most)]);
+            let max = bytes.len().min(MAX_LINE_BYTES - (text.len() - before));
+            let end = bytes[..max].iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+            text.extend_from_slice(&bytes[..end.unwrap_or(max)]);
             let Some(end) = end else {
-                self.input.consume(most);
+                self.input.consume(max);
                 continue;
             };
 

@@ -38,7 +38,7 @@ const FEES: [&str; 32] = [
     "礼品卡",
 ];
 /// Most words of such a name: a "delivery van toy" is a toy.
-const MOST_WORDS: usize = 2;
+const MAX_WORDS: usize = 2;
 /// Purchases from which on it can be seen how an item is bought.
 const ENOUGH: u32 = 20;
 /// Share of all baskets beyond which an item is bought with everything.
@@ -46,7 +46,7 @@ const EVERYWHERE: f64 = 1.0 / 3.0;
 /// Spread of prices beyond which it is no goods' price.
 const SPREAD: f64 = 1.0;
 /// Baskets from which on it can be seen what is in most of them.
-const ENOUGH_BASKETS: u64 = 100;
+const TARGET_BASKETS: u64 = 100;
 /// Items that are named in one notice.
 const NAMED: usize = 10;
 
@@ -99,7 +99,7 @@ pub fn of_items(items: &[Met<'_>], baskets: u64) -> Vec<String> {
     let unseen = pick(items, |met| met.purchases >= ENOUGH && met.looks == 0 && looks > purchases);
     let unsteady = pick(items, |met| met.purchases >= ENOUGH && met.price_spread > SPREAD);
     let everywhere = pick(items, |met| {
-        baskets >= ENOUGH_BASKETS && f64::from(met.purchases) > EVERYWHERE * baskets as f64
+        baskets >= TARGET_BASKETS && f64::from(met.purchases) > EVERYWHERE * baskets as f64
     });
     let kinds = [
         (named, "are named like fees or vouchers"),
@@ -130,7 +130,7 @@ fn pick<'a>(items: &[Met<'a>], holds: impl Fn(&Met<'a>) -> bool) -> Vec<&'a str>
 
 fn is_fee(name: &str) -> bool {
     let words = || name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words().count() <= MOST_WORDS && words().any(|word| FEES.contains(&&*word.to_lowercase()))
+    words().count() <= MAX_WORDS && words().any(|word| FEES.contains(&&*word.to_lowercase()))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub enum Verdict {
     Skip(&'static str),
 }
 
-/// Codes that stand for postage, fees, samples and corrections, not for goods.
+/// QuantizedVectors that stand for postage, fees, samples and corrections, not for goods.
 const NOT_PRODUCTS: [&str; 11] =
     ["POST", "DOT", "M", "D", "S", "C2", "B", "PADS", "CRUK", "BANK CHARGES", "AMAZONFEE"];
 

@@ -170,3 +170,16 @@ pub(super) fn in_zone(civil: DateTime, zone: &TimeZone) -> Option<i64> {
     let zoned = zone.to_ambiguous_timestamp(civil).compatible();
     Some(zoned.ok()?.as_millisecond())
 }
+
+/// Why a text is no time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// It has no spelling that is known.
+    NoTime,
+    /// It is a number that comes to no plausible time.
+    Implausible,
+    /// It may name the day first, or the month.
+    DayOrMonth,
+    /// The same, and other rows of its file prove both.
+    Contradicted,
+}

@@ -3,8 +3,7 @@
 use jiff::civil::{Date, Time};
 use jiff::tz::{Offset, TimeZone};
 
-use super::time_format::DateOrder;
-use super::timestamp::Unread;
+use super::time_format::{DateOrder, Unread};
 
 /// A date as it is written.
 pub(super) enum Written {
@@ -194,9 +193,9 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number of at most `most` digits, and how many it has.
-    fn number(&mut self, most: usize) -> Option<(i16, usize)> {
+    fn number(&mut self, max: usize) -> Option<(i16, usize)> {
         let digits = self.rest.bytes().take_while(u8::is_ascii_digit).count();
-        if digits == 0 || digits > most {
+        if digits == 0 || digits > max {
             return None;
         }
         let (number, rest) = self.rest.split_at(digits);

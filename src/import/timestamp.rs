@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 
-use super::time_format::{DateOrder, Form, TimeFormat, Unit, in_zone};
+use super::time_format::{DateOrder, Form, TimeFormat, Unit, Unread, in_zone};
 use super::time_text::{Cursor, Written, Year};
 
 /// The least and the greatest number that is taken for a time unasked: 1990 and 2100.
@@ -18,19 +18,6 @@ const PLAUSIBLE_MS: std::ops::Range<i64> = 631_152_000_000..4_102_444_800_000;
 /// The least time that micro- and nanoseconds are taken for: before 2000 they were not written, and
 /// other systems' counts (the ticks of .NET) would fall there.
 const FINE_FROM_MS: i64 = 946_684_800_000;
-
-/// Why a text is no time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unread {
-    /// It has no spelling that is known.
-    NoTime,
-    /// It is a number that comes to no plausible time.
-    Implausible,
-    /// It may name the day first, or the month.
-    DayOrMonth,
-    /// The same, and other rows of its file prove both.
-    Contradicted,
-}
 
 /// Reads a time as milliseconds since 1970.
 ///

@@ -134,9 +134,9 @@ impl Facets {
             Condition::Attribute(name, value) => {
                 self.attributes.get(name).map_or_else(Cow::default, |values| values.of(value))
             }
-            Condition::Price(least, most) => {
+            Condition::Price(min, max) => {
                 let priced = (0u32..).zip(&self.prices);
-                let within = priced.filter(|(_, price)| (least..=most).contains(price));
+                let within = priced.filter(|(_, price)| (min..=max).contains(price));
                 Cow::Owned(within.map(|(idx, _)| idx).collect())
             }
             Condition::All(parts) => {

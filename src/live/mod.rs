@@ -6,17 +6,17 @@
 //! - [`filter`], [`facets`]: conditions on items, and the bitmaps that answer them
 //! - [`profiles`]: what is known of shoppers; [`erasures`]: who was erased
 //! - [`trends`], [`overlay`]: what is taken now, and with what, before a model knows
-//! - [`known`]: what was recorded before, so that a retry adds nothing
+//! - [`dedup_window`]: what was recorded before, so that a retry adds nothing
 //!
 //! One thread writes (the engine's committer, or the replay at start); any
 //! number read. Locks are held for short; where two are, in the order of the fields.
 
 pub mod catalogue;
+pub mod dedup_window;
 pub mod erasures;
 pub mod facets;
 pub mod filter;
 pub mod histories;
-pub mod known;
 pub mod overlay;
 pub mod profiles;
 pub mod trends;
@@ -28,10 +28,10 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 pub use catalogue::{Catalogue, ItemMask};
+pub use dedup_window::DedupWindow;
 pub use erasures::Erasures;
 pub use filter::{Condition, Filter};
 pub use histories::Histories;
-pub use known::Known;
 pub use overlay::Overlay;
 pub use profiles::Profiles;
 pub use trends::{Trend, Trends};
@@ -209,8 +209,8 @@ impl Live {
 
     /// Items taken with any of `items` since the model was trained, by at least `least`
     /// shoppers, best first, with scores from 0 to 1.
-    pub fn beside(&self, items: &[ItemIdx], least: u32) -> Vec<Scored> {
-        self.overlay.read().beside(items, least, &self.buyers.read())
+    pub fn beside(&self, items: &[ItemIdx], min: u32) -> Vec<Scored> {
+        self.overlay.read().beside(items, min, &self.buyers.read())
     }
 
     /// Forgets a shopper: their name, what is known of them, what they did.

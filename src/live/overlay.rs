@@ -81,10 +81,10 @@ impl Overlay {
 
     /// Items taken with any of `items` by at least `least` shoppers, best first, with scores
     /// from 0 to 1; `buyers[j]`: how many have item j.
-    pub fn beside(&self, items: &[ItemIdx], least: u32, buyers: &[u32]) -> Vec<Scored> {
+    pub fn beside(&self, items: &[ItemIdx], min: u32, buyers: &[u32]) -> Vec<Scored> {
         let mut sums: AHashMap<ItemIdx, f32> = AHashMap::new();
         for others in items.iter().filter_map(|item| self.counts.get(item)) {
-            for (&other, &count) in others.iter().filter(|(_, count)| **count >= least) {
+            for (&other, &count) in others.iter().filter(|(_, count)| **count >= min) {
                 let have = buyers.get(other as usize).copied().unwrap_or(0).max(count);
                 *sums.entry(other).or_default() += count as f32 / (have as f32 + PRIOR);
             }
@@ -121,7 +121,7 @@ mod tests {
         overlay.note(10, 0, 7, &[1, 2]);
         overlay.note(11, 1, 7, &[1]);
         let buyers = [0, 50, 1, 0, 0, 0, 0, 2];
-        let of = |overlay: &Overlay, item, least| overlay.beside(&[item], least, &buyers);
+        let of = |overlay: &Overlay, item, min| overlay.beside(&[item], min, &buyers);
         assert_eq!(of(&overlay, 1, 1), [Scored { idx: 7, score: 2.0 / 5.0 }]);
         assert_eq!(of(&overlay, 2, 2), []);
         let beside: Vec<u32> = of(&overlay, 7, 1).iter().map(|s| s.idx).collect();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn an_erased_shopper_leaves_no_pair() {
+    fn an_erased_user_leaves_no_pair() {
         let mut overlay = Overlay::default();
         overlay.note(10, 0, 7, &[1, 2]);
         overlay.note(11, 1, 7, &[1]);

@@ -32,7 +32,7 @@ const REMEMBERED: usize = 20;
 /// Cohorts that are kept: those that came first.
 const COHORTS: usize = 10_000;
 /// Half-lives after which sums are rewritten, since an f64 holds some thousand.
-const MOST_HALF_LIVES: f64 = 500.0;
+const MAX_HALF_LIVES: f64 = 500.0;
 /// Items of a ranking.
 const RANKED: usize = 1_000;
 /// How long a ranking is good for, in milliseconds.
@@ -92,8 +92,8 @@ impl Newest {
     fn support(&self) -> f32 {
         let newest_ms = self.0.iter().map(|(_, last_ms)| *last_ms).max().unwrap_or(0);
         let faded = |(_, last_ms): &(UserIdx, i64)| (-half_lives(newest_ms - last_ms)).exp2();
-        let shoppers: f64 = self.0.iter().map(faded).sum();
-        (shoppers / ENOUGH).min(1.0) as f32
+        let users: f64 = self.0.iter().map(faded).sum();
+        (users / ENOUGH).min(1.0) as f32
     }
 }
 
@@ -120,13 +120,13 @@ impl<T> Counts<T> {
         let young = (now_ms - cached.made_ms).abs() < GOOD_MS;
         if cached.events != self.events && !young {
             // Writers wait meanwhile: nothing is copied but what may be among the best.
-            let most = sums.clone().map(|(_, sum)| sum).fold(0.0, f64::max);
+            let max = sums.clone().map(|(_, sum)| sum).fold(0.0, f64::max);
             let mut items = Vec::new();
             let mut best = Threshold::new(RANKED);
             for (idx, sum) in sums.filter(|(_, sum)| *sum > 0.0) {
                 // Shares of the best: the sums themselves may be beyond what an f32 holds. What
                 // is too old to have a share is for the model to rank.
-                let score = (sum / most) as f32;
+                let score = (sum / max) as f32;
                 if score > 0.0 {
                     best.push(&mut items, Scored { idx, score });
                 }
@@ -150,11 +150,11 @@ impl Trends {
     ) {
         let base_ms = *self.base_ms.get_or_insert(time_ms);
         let mut later = half_lives(time_ms - base_ms);
-        if later > MOST_HALF_LIVES {
+        if later > MAX_HALF_LIVES {
             self.rebase(time_ms, (-later).exp2());
             later = 0.0;
         }
-        let sum = f64::from(weight) * later.max(-MOST_HALF_LIVES).exp2();
+        let sum = f64::from(weight) * later.max(-MAX_HALF_LIVES).exp2();
         let everyone = &mut self.everyone.sums;
         if everyone.len() <= item as usize {
             everyone.resize(item as usize + 1, 0.0);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn one_shopper_is_no_trend_and_many_are() {
+    fn one_user_is_no_trend_and_many_are() {
         let mut trends = Trends::default();
         let support = |trends: &Trends| trends.of(&[], 0)[0].support;
         for n in 0..100 {

@@ -6,7 +6,7 @@ use rayon::slice::ParallelSliceMut;
 use crate::domain::{DAY_MS, HistoryEvent, ItemIdx, UserIdx};
 
 /// Users, or a tenth of all where that is less, who say what time it is in a log.
-const ENOUGH_USERS: usize = 20;
+const TARGET_USERS: usize = 20;
 /// How long it must have been quiet before the newest event for that to be asked.
 const QUIET_MS: i64 = 7 * DAY_MS;
 
@@ -88,7 +88,7 @@ impl UserEvents {
         let mut last_ms: Vec<i64> = (0..self.users()).filter_map(last).collect();
         last_ms.sort_unstable_by_key(|&ms| std::cmp::Reverse(ms));
 
-        let enough = (last_ms.len() / 10).clamp(1, ENOUGH_USERS);
+        let enough = (last_ms.len() / 10).clamp(1, TARGET_USERS);
         let Some((&newest, &by_enough)) = last_ms.first().zip(last_ms.get(enough - 1)) else {
             return 0;
         };

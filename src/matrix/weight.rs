@@ -67,7 +67,7 @@ impl Weighting {
         by_item.sort_unstable_by_key(|&e| (events[e as usize].item, e));
         for group in by_item.chunk_by(|&a, &b| events[a as usize].item == events[b as usize].item) {
             let group = || group.iter().map(|&e| &events[e as usize]);
-            let purchases_stand = !taken_back(group());
+            let purchases_stand = !is_refunded(group());
             let counts = |e: &&HistoryEvent| purchases_stand || e.kind != EventKind::Purchase;
             let mut cell = Cell { item: 0, weight: 0.0, last_ms: i64::MIN };
             let mut sum = 0.0;
@@ -92,7 +92,7 @@ impl Weighting {
 }
 
 /// Whether refunds give back at least as many as purchases took, of events of one item.
-pub fn taken_back<'a>(events: impl Iterator<Item = &'a HistoryEvent>) -> bool {
+pub fn is_refunded<'a>(events: impl Iterator<Item = &'a HistoryEvent>) -> bool {
     let bought = events.filter_map(Bought::of).reduce(|mut all, next| {
         all.add(&next);
         all

@@ -11,42 +11,38 @@
 //! - [`push_reader`], [`push_facts`]: the file in which a model is pushed; [`upload`]: while it comes
 //! - [`tensors`]: the arrays as safetensors
 
-pub mod ann;
 pub mod blend;
-pub mod codes;
 pub mod disk;
-pub mod embeddings;
 pub mod habits;
-pub mod lineage;
 pub mod manifest;
 pub mod popularity;
 pub mod prepared;
-pub mod push_facts;
-pub mod push_reader;
 pub mod pushed;
 mod ranges;
 pub mod roles;
 pub mod second_stage;
 pub mod sessions;
 pub mod settings;
+pub mod source;
 pub mod tensors;
-pub mod upload;
 pub mod user_cf;
+pub mod vectors;
 
 use std::sync::Arc;
 
-pub use ann::Ann;
-pub use embeddings::Embeddings;
+pub use crate::model::pushed::lineage::Lineage;
+pub use crate::model::pushed::model::Pushed;
+pub use crate::model::vectors::embeddings::Embeddings;
+pub use crate::model::vectors::graph::Ann;
 pub use habits::Habits;
-pub use lineage::Lineage;
 pub use manifest::Manifest;
 pub use popularity::{Popularity, Ranking, Window};
 pub use prepared::Prepared;
-pub use pushed::Pushed;
 pub use roles::{Role, Roles};
 pub use second_stage::SecondStage;
 pub use sessions::Sessions;
-pub use settings::{Settings, Source};
+pub use settings::Settings;
+pub use source::Source;
 pub use user_cf::UserCf;
 
 use crate::matrix::Csr;

@@ -4,7 +4,7 @@
 use super::{Settings, Source};
 
 /// Days of the longest half-life: a century.
-const MOST_DAYS: f64 = 36_500.0;
+const MAX_DAYS: f64 = 36_500.0;
 
 impl Settings {
     /// Checks that every setting is within its range.
@@ -16,7 +16,7 @@ impl Settings {
             self;
         let exponent = (-4.0, 4.0);
         let number = (0.0, 1e9);
-        let days = (0.0, MOST_DAYS);
+        let days = (0.0, MAX_DAYS);
 
         let figures: [(&str, f64, (f64, f64)); 46] = [
             ("item_cf.half_life_days", item_cf.half_life_days, days),

@@ -6,6 +6,13 @@ use super::Source;
 /// Rows that go down a tree side by side, so that none waits for another's memory.
 const ABREAST: usize = 8;
 
+/// Number of features of a candidate: score and rank of each trained source, score and rank in
+/// the blend, eleven of the pair, eleven of the item, nine of the user.
+pub const FEATURES: usize = 2 * Source::TRAINED.len() + 2 + 11 + 11 + 9;
+
+/// A candidate's features.
+pub type Features = [f32; FEATURES];
+
 /// Trees, one after the other, node by node. A leaf is its own child: every row takes as
 /// many steps as the tree is deep, and no step has to ask whether it is the last.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -26,10 +33,6 @@ pub struct SecondStage {
 }
 
 impl SecondStage {
-    /// Number of features a row has: score and rank of each source, the blend and
-    /// the rank in it, eleven of the pair, eleven of the item, nine of the shopper.
-    pub const FEATURES: usize = 2 * Source::TRAINED.len() + 2 + 11 + 11 + 9;
-
     /// Whether there is nothing to ask.
     pub fn is_empty(&self) -> bool {
         self.roots.is_empty()

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
-use super::ann::Layer;
-use super::codes::Codes;
-use super::embeddings::Ridge;
-use super::pushed::UserVectors;
 use super::{
     Ann, Embeddings, Habits, Parts, Popularity, Prepared, Pushed, Ranking, SecondStage, Sessions,
     UserCf,
 };
 use crate::matrix::Csr;
+use crate::model::pushed::model::UserVectors;
+use crate::model::vectors::embeddings::Ridge;
+use crate::model::vectors::graph::Layer;
+use crate::model::vectors::quantized::QuantizedVectors;
 
 /// All arrays of a snapshot, ready to be written.
 pub fn encode(parts: &Parts) -> Vec<u8> {
@@ -237,7 +237,7 @@ impl Reader<'_, '_> {
             left: self.u32(&format!("{name}.left"))?,
             right: self.u32(&format!("{name}.right"))?,
         };
-        match stage.is_consistent(SecondStage::FEATURES) {
+        match stage.is_consistent(super::second_stage::FEATURES) {
             true => Ok(stage),
             false => Err(format!("the trees of {name} do not fit together")),
         }
@@ -319,7 +319,7 @@ impl Reader<'_, '_> {
             fold_in: self.f32(&format!("{prefix}embeddings.fold_in"))?,
             ridge: self.ridge(prefix),
             ann: Ann { entry: entry as u32, layers, side, ef: ef as usize },
-            codes: Codes::default(),
+            quantized: QuantizedVectors::default(),
         };
         let items = embeddings.fold_in.len();
         let inside = |ids: &[u32]| ids.iter().all(|&n| (n as usize) < items);

@@ -3,8 +3,9 @@
 //! gets that source's minimum, 0. Where the snapshot has a second stage, it
 //! orders the best few hundred anew.
 
-use super::{Features, Query, Recommended, Scratch, features, sources};
+use super::{Query, Recommended, Scratch, features, sources};
 use crate::domain::topk::{Scored, keep_top};
+use crate::model::second_stage::Features;
 use crate::model::{Snapshot, Source};
 
 /// Candidates that the second stage looks at.
@@ -21,7 +22,7 @@ pub(super) fn blend(
     if stage.is_empty() || query.hurried {
         weighted(snapshot, query, query.limit, scratch, &mut best);
     } else {
-        stage_rows(snapshot, query, scratch, &mut best);
+        second_stage_rows(snapshot, query, scratch, &mut best);
         for (candidate, score) in best.iter_mut().zip(stage.scores(&scratch.rows)) {
             candidate.score = score;
         }
@@ -37,7 +38,7 @@ pub(super) fn blend(
 
 /// What the second stage is asked: the candidates, best blended first, into
 /// `best`, and their features into `scratch.rows`.
-pub(super) fn stage_rows<'s>(
+pub(super) fn second_stage_rows<'s>(
     snapshot: &Snapshot,
     query: &Query<'_>,
     scratch: &'s mut Scratch,

@@ -5,23 +5,18 @@
 use super::{Query, Scratch};
 use crate::domain::topk::Scored;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent};
-use crate::model::{Ranking, SecondStage, Snapshot, Source};
+use crate::model::second_stage::{FEATURES, Features};
+use crate::model::{Ranking, Snapshot, Source};
 
 /// Of pushed sources trees are told nothing but what the blend says: the held-out behaviour
 /// that trees learn from may be what a pushed model was trained on.
 const SOURCES: usize = Source::TRAINED.len();
 
-/// Number of features.
-pub const FEATURES: usize = SecondStage::FEATURES;
-
-/// A candidate's features.
-pub type Features = [f32; FEATURES];
-
 const BLEND: usize = 2 * SOURCES;
 const PAIR: usize = BLEND + 2;
 const ITEM: usize = PAIR + 11;
-const SHOPPER: usize = ITEM + 11;
-const PURSE: usize = SHOPPER + 7;
+const USER: usize = ITEM + 11;
+const PURSE: usize = USER + 7;
 
 /// No such event; larger than any number of days.
 const NEVER: f32 = 1e6;
@@ -60,11 +55,11 @@ pub(super) fn rows(
     }
     pairs(query, rows, slot);
     due(snapshot, blended, rows);
-    let shopper = shopper(query);
-    let (used_to, worth) = purse(query, shopper[0]);
+    let user = user(query);
+    let (used_to, worth) = purse(query, user[0]);
     for (row, candidate) in rows.iter_mut().zip(blended) {
-        item(snapshot, candidate.idx, used_to, &mut row[ITEM..SHOPPER]);
-        row[SHOPPER..PURSE].copy_from_slice(&shopper);
+        item(snapshot, candidate.idx, used_to, &mut row[ITEM..USER]);
+        row[USER..PURSE].copy_from_slice(&user);
         row[PURSE..].copy_from_slice(&[used_to.unwrap_or(0.0), worth]);
     }
     blended.iter().for_each(|s| slots[s.idx as usize] = u32::MAX);
@@ -170,7 +165,7 @@ fn of(by_item: &[f32], item: u32) -> f32 {
 
 /// Of the shopper: baskets, mean basket, distinct items, days since the last event,
 /// share of repeats, mean days between baskets, size of the last.
-fn shopper(query: &Query<'_>) -> [f32; 7] {
+fn user(query: &Query<'_>) -> [f32; 7] {
     let (mut baskets, mut last_size, mut later) = (0.0f32, 0.0f32, None);
     for event in query.history {
         if later.replace(event.together()) != Some(event.together()) {

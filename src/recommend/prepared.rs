@@ -20,13 +20,13 @@ const CHUNK: usize = 5_000;
 
 /// Which lists are made.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted {
+pub struct PreparedListOptions {
     /// What lists offer unless a request says otherwise.
     pub repeat: RepeatPolicy,
     /// How many events of a shopper lists are made from; see [`Past`].
     pub history_limit: usize,
     /// For how many shoppers.
-    pub most: usize,
+    pub max_users: usize,
 }
 
 /// Makes lists as of the newest event, for the shoppers who were there last, the newest
@@ -37,11 +37,11 @@ pub struct Wanted {
 pub fn prepare(
     snapshot: &Snapshot,
     events: &UserEvents,
-    wanted: Wanted,
+    options: PreparedListOptions,
     enough: impl Fn() -> bool,
     control: &Control<'_>,
 ) -> Result<Prepared, Cancelled> {
-    let policy = wanted.repeat.resolved(&snapshot.manifest.settings);
+    let policy = options.repeat.resolved(&snapshot.manifest.settings);
     let repeats = policy == RepeatPolicy::Allow;
     if !(repeats || policy == RepeatPolicy::ExcludePurchased) {
         // What may come back changes with the hour.
@@ -49,7 +49,7 @@ pub fn prepare(
     }
     let mut users: Vec<usize> = (0..events.users()).filter(|&u| !events.of(u).is_empty()).collect();
     users.sort_by_key(|&u| std::cmp::Reverse(events.of(u).last().map(|e| e.time_ms)));
-    users.truncate(wanted.most);
+    users.truncate(options.max_users);
     let mut prepared = Prepared {
         repeats,
         stamps: vec![0; events.users()],
@@ -62,20 +62,15 @@ pub fn prepare(
     let now_ms = snapshot.manifest.newest_ms;
     let shelf = Shelf { catalogue, items, filter, excluded: &[], only: None, now_ms };
     let list = |scratch: &mut Scratch, &user: &usize| {
-        let past = Past::of(events.of(user), wanted.history_limit);
+        let past = Past::of(events.of(user), options.history_limit);
         let history = &past.events[..];
         let query = Query {
             user: Some(user as UserIdx),
             history,
             bought: &past.bought,
-            session: &[],
             limit: LENGTH,
-            shelf,
-            strategy: None,
             repeat: policy,
-            fresh: &[],
-            trends: &[],
-            hurried: false,
+            ..Query::on(shelf)
         };
         shelf.mask(&mut scratch.mask);
         query.exclude(snapshot, scratch);

@@ -95,6 +95,25 @@ pub struct Query<'a> {
     pub hurried: bool,
 }
 
+impl<'a> Query<'a> {
+    /// A query of an anonymous user without a session, for a list of no item, on a shelf.
+    pub fn on(shelf: Shelf<'a>) -> Self {
+        Self {
+            user: None,
+            history: &[],
+            bought: &[],
+            session: &[],
+            limit: 0,
+            shelf,
+            strategy: None,
+            repeat: RepeatPolicy::Auto,
+            fresh: &[],
+            trends: &[],
+            hurried: false,
+        }
+    }
+}
+
 impl Query<'_> {
     /// What the list is made with: a stranger's session may have settings of its own.
     pub(super) fn settings<'s>(&self, snapshot: &'s Snapshot) -> &'s Settings {
@@ -125,7 +144,7 @@ impl Query<'_> {
         for bought in bought.iter().filter(|bought| bought.stands()) {
             let days = self.shelf.now_ms.saturating_sub(bought.last_ms) as f32 / DAY_MS as f32;
             let comes_back = match policy {
-                RepeatPolicy::ExcludeWithin(most) => days > most as f32,
+                RepeatPolicy::ExcludeWithin(max) => days > max as f32,
                 RepeatPolicy::WhenDue => snapshot.parts.habits.is_due(bought.item, days),
                 _ => false,
             };

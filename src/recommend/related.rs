@@ -9,7 +9,7 @@ use crate::model::{Ranking, Snapshot, Source, Window};
 
 /// The least cosine of two embeddings that counts as likeness: below it two items have hardly a
 /// direction in common, and what the catalogue says of them says more.
-const LEAST_LIKENESS: f32 = 0.05;
+const MIN_LIKENESS: f32 = 0.05;
 
 /// Items like `item`: those that the same shoppers buy, of which some may be `fresh`, taken
 /// with it since the model was trained; where they run out, its neighbours by embedding;
@@ -31,14 +31,14 @@ pub fn similar_items(
     fresh::merge(&mut list, fresh, limit, &mut scratch.mask);
     if list.len() < limit && parts.embeddings.has(item) {
         let vector = parts.embeddings.vector(item);
-        let Scratch { mask, walk, candidates, .. } = &mut *scratch;
-        *candidates = sources::nearest(&parts.embeddings, vector, limit, shelf.items, mask, walk);
+        let Scratch { mask, search, candidates, .. } = &mut *scratch;
+        *candidates = sources::nearest(&parts.embeddings, vector, limit, shelf.items, mask, search);
         // Scores are inner products: short vectors are of items that few took, not of unlike ones.
-        let least = |s: &Scored| {
+        let min = |s: &Scored| {
             let both = length(vector) * length(parts.embeddings.vector(s.idx));
-            s.score >= LEAST_LIKENESS * both
+            s.score >= MIN_LIKENESS * both
         };
-        candidates.retain(least);
+        candidates.retain(min);
         take(&mut list, Source::Embedding, limit, scratch);
     }
     if list.len() < limit {

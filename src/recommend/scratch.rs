@@ -1,13 +1,13 @@
 //! Memory that requests reuse, so that a request allocates next to nothing.
 
-use super::Features;
 use crate::domain::HistoryEvent;
 use crate::domain::history::Bought;
 use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::live::ItemMask;
 use crate::matrix::weight::Cell;
 use crate::model::Source;
-use crate::model::ann::Walk;
+use crate::model::second_stage::Features;
+use crate::model::vectors::graph::SearchState;
 
 /// One request's working memory. Grows to the store's size and stays.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ pub struct Scratch {
     pub(super) candidates: Vec<Scored>,
     /// Per item of the shopper's: when they last bought it.
     pub(super) last_ms: ahash::AHashMap<u32, i64>,
-    pub(super) walk: Walk,
+    pub(super) search: SearchState,
 }
 
 /// Sums by dense id: adding is two array writes, and clearing costs only what

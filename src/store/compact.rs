@@ -57,7 +57,7 @@ pub fn compact(
                 }
                 Entry::Item(_) => {}
                 Entry::Record(_, record) => {
-                    concerned |= record.shopper().is_some_and(|user| erased.contains(&user));
+                    concerned |= record.user().is_some_and(|user| erased.contains(&user));
                 }
             })
         })?;
@@ -134,7 +134,7 @@ fn without(
         }
         Entry::Item(name) => block.define_item(name),
         Entry::Record(_, record) => {
-            let gone = record.shopper().is_some_and(|user| erased.contains(&user));
+            let gone = record.user().is_some_and(|user| erased.contains(&user));
             block.push(if gone { &Record::Gone } else { &record });
         }
     })?;
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_an_erased_shopper_stays_and_all_else_keeps_its_place() {
+    fn nothing_of_an_erased_user_stays_and_all_else_keeps_its_place() {
         let dir = tempfile::tempdir().unwrap();
         written(dir.path());
         let before = entries(dir.path());
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn while_anything_is_left_of_a_shopper_they_are_named() {
+    fn while_anything_is_left_of_a_user_they_are_named() {
         let ben = HashSet::from([1]);
         let mut stopped = 0;
         for looks in 0.. {

@@ -3,53 +3,16 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use super::ledger::{self, Begins, Ledger};
 use super::mark::{self, Acknowledged, Mark};
 use super::open_segment::OpenSegment;
+use super::options::{Durability, Opening};
 use super::proof::Proof;
 use super::record::{BlockBuilder, Entry};
 use super::replay::{Names, read_all};
 use super::witness::Witness;
 use super::{StoreError, compact, files, frame, segment, witness};
 use crate::domain::Offset;
-
-/// What an acknowledged write survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Durability {
-    /// Power loss: the disk has flushed (fsync) before the acknowledgement.
-    PowerLoss,
-    /// The end of the process only: the operating system has it. Power loss
-    /// can lose every write since the system's last flush, tens of seconds.
-    ProcessCrash,
-}
-
-/// How a log is opened.
-#[derive(Debug, Clone, Copy)]
-pub struct Opening {
-    /// What an acknowledged write survives.
-    pub durability: Durability,
-    /// A new segment begins once one holds this many bytes.
-    pub segment_bytes: u64,
-    /// Whether the folder must hold the list of its files and the mark of what is on disk; those
-    /// that earlier versions wrote get them now.
-    pub proven: bool,
-    /// Whether to go on where files, or acknowledged records, are lost.
-    pub accept_loss: bool,
-}
-
-impl Default for Opening {
-    fn default() -> Self {
-        Self {
-            durability: Durability::PowerLoss,
-            segment_bytes: 256 << 20,
-            proven: true,
-            accept_loss: false,
-        }
-    }
-}
 
 /// Writer of a log; there is one per store, owned by one thread.
 #[derive(Debug)]
@@ -82,7 +45,7 @@ impl Log {
         let Proof { listed, acknowledged } = Proof::of(folder, opening)?;
         let read = read_all(folder, acknowledged, Offset::MAX, visit)?;
         if read.end < acknowledged.offset {
-            return Err(StoreError::shorter(folder, read.end, acknowledged.offset));
+            return Err(segment::shorter(folder, read.end, acknowledged.offset));
         }
 
         let open = match read.last {

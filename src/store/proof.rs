@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::StoreError;
 use super::ledger::{self, Ledger};
-use super::log::Opening;
 use super::mark::{self, Acknowledged};
+use super::options::Opening;
 
 /// What is known of a log before it is read.
 #[derive(Debug)]

@@ -58,7 +58,7 @@ impl From<ItemBefore> for Item {
 
 impl Record<'_> {
     /// The shopper it tells of, if it tells of one and not of their erasure.
-    pub fn shopper(&self) -> Option<UserIdx> {
+    pub fn user(&self) -> Option<UserIdx> {
         match self {
             Record::Event(event) => Some(event.user),
             Record::User(user, _) => Some(*user),

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use super::ledger::Begins;
-use super::log::Opening;
 use super::mark::Acknowledged;
+use super::options::Opening;
 use super::proof::Proof;
 use super::record::{self, Entry};
 use super::{StoreError, segment};
@@ -24,7 +24,7 @@ pub fn replay(
 ) -> Result<(), StoreError> {
     let read = read_all(folder, Acknowledged::default(), until, visit)?;
     if until != Offset::MAX && read.end < until {
-        return Err(StoreError::shorter(folder, read.end, until));
+        return Err(segment::shorter(folder, read.end, until));
     }
     Ok(())
 }
@@ -44,7 +44,7 @@ pub fn replay_beside(
     let Proof { acknowledged, .. } = Proof::of(folder, opening)?;
     let read = read_all(folder, acknowledged, Offset::MAX, visit)?;
     if read.end < acknowledged.offset {
-        return Err(StoreError::shorter(folder, read.end, acknowledged.offset));
+        return Err(segment::shorter(folder, read.end, acknowledged.offset));
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ const MAGIC: [u8; 8] = *b"QMLOG\0\0\x01";
 const SECTOR_BYTES: u64 = 512;
 
 /// Most bytes that are looked at behind a block that is not whole: several of the largest blocks.
-const MOST_TORN: u64 = 1 << 30;
+const MAX_TORN: u64 = 1 << 30;
 
 /// How far a segment could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +186,7 @@ impl Blocks<'_> {
         }
 
         let mut rest = begun.to_vec();
-        let read = (&mut self.file).take(MOST_TORN).read_to_end(&mut rest);
+        let read = (&mut self.file).take(MAX_TORN).read_to_end(&mut rest);
         read.map_err(StoreError::io("read", self.path))?;
         // Where each block is flushed before the next is written, one after it proves that it
         // was whole once.
@@ -222,4 +222,11 @@ fn has_empty_sector(bytes: &[u8], begin: u64) -> bool {
 fn holds_block(bytes: &[u8]) -> bool {
     let headers = bytes.windows(HEADER_BYTES).filter_map(|window| window.first_chunk());
     headers.filter(|window| window.starts_with(&frame::MAGIC)).any(|h| decode_header(h).is_ok())
+}
+
+/// A log that ends at `end` and held records up to `held`.
+pub(super) fn shorter(folder: &Path, end: u64, held: u64) -> StoreError {
+    let last = list(folder).ok().and_then(|mut files| files.pop());
+    let path = last.map_or_else(|| folder.to_owned(), |(_, path)| path);
+    StoreError::lost(&path, format!("the log ends at offset {end} and held records up to {held}"))
 }

@@ -19,8 +19,8 @@ use super::{TrainError, svd};
 use crate::domain::kernels::{add, add_outer, dot};
 use crate::domain::progress::Control;
 use crate::matrix::{Csr, Interactions};
-use crate::model::embeddings::{Embeddings, Ridge};
 use crate::model::settings::EmbeddingSettings;
+use crate::model::vectors::embeddings::{Embeddings, Ridge};
 
 /// Rows that are solved together.
 const BLOCK: usize = 64;
@@ -72,7 +72,7 @@ pub fn train(
         vectors: y.into_raw_vec_and_offset().0,
         fold_in: (0..items).map(known).collect(),
         ridge: Some(ridge),
-        codes: Default::default(),
+        quantized: Default::default(),
         ann: Default::default(),
     })
 }
@@ -195,13 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_shopper_left_out_is_proposed_first() {
+    fn what_a_user_left_out_is_proposed_first() {
         let (embeddings, rows) = trained();
         for (user, row) in (0u32..).zip(&rows) {
             let profile: Vec<Cell> =
                 row.iter().map(|&(item, weight)| Cell { item, weight, last_ms: 0 }).collect();
             let mut query = Vec::new();
-            embeddings.shopper(&profile, &mut query);
+            embeddings.user_vector(&profile, &mut query);
             let others = (0..12).filter(|i| row.iter().all(|(item, _)| item != i));
             let best = embeddings.scan(&query, others, 1)[0];
             assert_eq!(best.idx, user % 6 * 2 + user % 2, "shopper {user}");
@@ -209,13 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn a_shopper_folds_in_as_the_exact_solution() {
+    fn a_user_folds_in_as_the_exact_solution() {
         let (embeddings, _) = trained();
         let ridge = embeddings.ridge.as_ref().unwrap();
         let profile =
             [Cell { item: 3, weight: 0.7, last_ms: 0 }, Cell { item: 5, weight: 0.2, last_ms: 0 }];
         let mut query = Vec::new();
-        embeddings.shopper(&profile, &mut query);
+        embeddings.user_vector(&profile, &mut query);
         let lambda = ridge.each * (0.9 + ridge.all);
         for d in 0..4 {
             let shared: f32 = (0..4).map(|e| ridge.gram[d * 4 + e] * query[e]).sum();

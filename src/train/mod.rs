@@ -13,14 +13,12 @@
 //! - [`pushed`]: embeddings that were trained elsewhere, made ready
 //! - [`sessions`], [`transition`]: what goes with what in order of time
 
-pub mod ann;
 pub mod cooccurrence;
+pub mod data;
 pub mod ease;
-pub mod ground;
+pub mod graph;
 pub mod habits;
 pub mod ials;
-pub mod material;
-pub mod navigation;
 pub mod popularity;
 pub mod pushed;
 pub mod sessions;
@@ -33,12 +31,12 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use material::Material;
+pub use data::TrainingData;
 
 use crate::domain::progress::{Cancelled, Control, Stage};
 use crate::matrix::{Csr, Interactions, Weighting, baskets};
-use crate::model::embeddings::SCAN_UP_TO;
 use crate::model::settings::{EmbeddingSettings, EmbeddingTrainer};
+use crate::model::vectors::embeddings::SCAN_UP_TO;
 use crate::model::{Embeddings, Parts, Settings, Source};
 
 /// Why a training ended without a model.
@@ -78,32 +76,32 @@ pub struct Trained {
 /// # Errors
 /// [`TrainError::Empty`] without a single interaction; see [`TrainError`].
 pub fn train(
-    material: &Material<'_>,
+    data: &TrainingData<'_>,
     settings: &Settings,
     sources: &[Source],
     seed: u64,
     control: &Control<'_>,
 ) -> Result<Trained, TrainError> {
-    let events = material.events();
-    let matrix = material.matrix(Weighting::default());
+    let events = data.events();
+    let matrix = data.matrix(Weighting::default());
     if matrix.by_user.entries() == 0 {
         return Err(TrainError::Empty);
     }
     let wanted = |source| sources.contains(&source);
     control.begin(Stage::Popularity)?;
-    let popularity = popularity::train(material, &settings.popular);
+    let popularity = popularity::train(data, &settings.popular);
     control.begin(Stage::ItemCf)?;
-    let own = material.matrix(settings.item_cf.weighting());
+    let own = data.matrix(settings.item_cf.weighting());
     let item_cf = cooccurrence::item_cf(&own, &settings.item_cf, control)?;
     let similar = cooccurrence::similar(&matrix, control)?;
     control.begin(Stage::Baskets)?;
     let together = cooccurrence::together(&baskets(events), control)?;
     control.begin(Stage::UserCf)?;
-    let own = material.matrix(settings.user_cf.weighting());
+    let own = data.matrix(settings.user_cf.weighting());
     let user_cf = user_cf::train(&own, &settings.user_cf);
     control.begin(Stage::Ease)?;
     let ease = match wanted(Source::Ease) {
-        true => ease::train(&material.matrix(settings.ease.weighting()), &settings.ease, control)?,
+        true => ease::train(&data.matrix(settings.ease.weighting()), &settings.ease, control)?,
         false => Csr::default(),
     };
     control.begin(Stage::Sequences)?;
@@ -116,12 +114,13 @@ pub fn train(
         false => Csr::default(),
     };
     control.begin(Stage::Embeddings)?;
-    let (mut quality, own) = (BTreeMap::new(), material.matrix(settings.embedding.weighting()));
+    let (mut quality, own) = (BTreeMap::new(), data.matrix(settings.embedding.weighting()));
     let mut embeddings = embeddings(&own, &settings.embedding, seed, control)?;
     if wanted(Source::Embedding) && embeddings.items() > SCAN_UP_TO {
         control.begin(Stage::Ann)?;
-        let recall = Some(ann::build(&mut embeddings, &settings.embedding, seed, control)?);
-        let recall = recall.filter(|&recall| recall >= ann::REQUIRED_RECALL);
+        let recall =
+            Some(graph::build::build(&mut embeddings, &settings.embedding, seed, control)?);
+        let recall = recall.filter(|&recall| recall >= graph::build::REQUIRED_RECALL);
         quality.extend(recall.map(|recall| ("ann_recall@10".to_owned(), recall)));
     }
     Ok(Trained {

@@ -1,16 +1,15 @@
 //! Popularity: distinct buyers in windows of time, and the faded sum.
 
-use super::Material;
+use super::TrainingData;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent};
 use crate::matrix::{UserEvents, Weighting, weight};
 use crate::model::settings::PopularSettings;
 use crate::model::{Popularity, Ranking, Window};
 
 /// Counts every window, as of the newest event.
-pub fn train(material: &Material<'_>, settings: &PopularSettings) -> Popularity {
-    let (events, now_ms) = (material.events(), material.now_ms());
-    let matrix =
-        material.matrix(Weighting { half_life_days: settings.half_life_days, counts: 0.0 });
+pub fn train(data: &TrainingData<'_>, settings: &PopularSettings) -> Popularity {
+    let (events, now_ms) = (data.events(), data.now_ms());
+    let matrix = data.matrix(Weighting { half_life_days: settings.half_life_days, counts: 0.0 });
     let counts = |window| Ranking::new(buyers(events, window, now_ms));
     let mut trending = vec![0.0f32; events.items()];
     for (&item, &weight) in matrix.by_user.columns.iter().zip(&matrix.by_user.values) {
@@ -56,7 +55,7 @@ mod tests {
 
     fn trained(log: Vec<(u32, HistoryEvent)>) -> Popularity {
         let events = UserEvents::new(3, 3, log);
-        train(&Material::new(&events), &PopularSettings::default())
+        train(&TrainingData::new(&events), &PopularSettings::default())
     }
 
     #[test]

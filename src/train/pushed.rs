@@ -6,8 +6,8 @@ use ndarray::ArrayView2;
 use super::ials::shared;
 use crate::domain::kernels::dot;
 use crate::model::Embeddings;
-use crate::model::embeddings::Ridge;
-use crate::model::push_facts::{FoldIn, Metric};
+use crate::model::pushed::facts::{FoldIn, Metric};
+use crate::model::vectors::embeddings::Ridge;
 
 /// Item vectors, row by row, zeros for an item without; none of them needs to be of any
 /// length. Without a graph.
@@ -58,10 +58,10 @@ mod tests {
     use super::*;
     use crate::matrix::weight::Cell;
 
-    fn shopper(embeddings: &Embeddings) -> Vec<f32> {
+    fn user(embeddings: &Embeddings) -> Vec<f32> {
         let cell = |item, weight| Cell { item, weight, last_ms: 0 };
         let mut query = Vec::new();
-        embeddings.shopper(&[cell(0, 1.0), cell(2, 0.5)], &mut query);
+        embeddings.user_vector(&[cell(0, 1.0), cell(2, 0.5)], &mut query);
         query
     }
 
@@ -71,17 +71,17 @@ mod tests {
         let inner = embeddings(given.clone(), 2, Metric::InnerProduct, FoldIn::Sum);
         assert_eq!(inner.vectors, [0.6, 0.8, 0.0, 0.0, 0.0, 0.4]);
         assert_eq!(inner.fold_in, [1.0, 0.0, 1.0]);
-        assert_eq!(shopper(&inner), [0.6, 0.8 + 0.2]);
+        assert_eq!(user(&inner), [0.6, 0.8 + 0.2]);
         let cosine = embeddings(given, 2, Metric::Cosine, FoldIn::Sum);
         assert_eq!(cosine.vectors, [0.6, 0.8, 0.0, 0.0, 0.0, 1.0]);
     }
 
     #[test]
-    fn a_shopper_is_the_solution_of_their_least_squares_whatever_the_scale() {
+    fn a_user_is_the_solution_of_their_least_squares_whatever_the_scale() {
         let given = vec![3.0, 4.0, 0.0, 0.0, 0.0, 2.0];
         let fold_in = FoldIn::LeastSquares { unobserved_weight: 0.5, regularisation: 0.1 };
         let made = embeddings(given.clone(), 2, Metric::InnerProduct, fold_in);
-        let q: Vec<f32> = shopper(&made).iter().map(|x| x / 5.0).collect();
+        let q: Vec<f32> = user(&made).iter().map(|x| x / 5.0).collect();
         // (α YᵀY + Σ x y yᵀ + λ) q = Σ x y in the given vectors.
         let weights = [1.0, 0.0, 0.5];
         for d in 0..2 {

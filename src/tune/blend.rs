@@ -10,7 +10,7 @@ use super::compare::mean;
 use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::evaluate::Truth;
 use crate::model::Source;
-use crate::model::settings::BlendSettings;
+use crate::model::blend::BlendSettings;
 
 /// Number of sources whose weights are fitted here.
 const SOURCES: usize = Source::TRAINED.len();
@@ -19,9 +19,9 @@ const K: usize = 10;
 /// Rounds over all weights, at the most.
 const ROUNDS: usize = 5;
 /// An improvement below this is noise and ends the search.
-const LEAST_GAIN: f64 = 1e-4;
+const MIN_GAIN: f64 = 1e-4;
 /// What a source must add to the rest to be kept: it costs every list its time.
-const LEAST_SHARE: f64 = 1.005;
+const MIN_SHARE: f64 = 1.005;
 /// What a weight is multiplied by, one after the other.
 const MULTIPLES: [f32; 5] = [0.0, 0.5, 0.75, 1.4, 2.5];
 /// What a weight of 0 is tried at, against the largest.
@@ -131,7 +131,7 @@ pub fn fit(cases: &[Proposals], start: &BlendSettings) -> BlendSettings {
                 }
             }
         }
-        if best - before < LEAST_GAIN {
+        if best - before < MIN_GAIN {
             break;
         }
     }
@@ -142,7 +142,7 @@ pub fn fit(cases: &[Proposals], start: &BlendSettings) -> BlendSettings {
         let mut without = weights;
         without[source] = 0.0;
         let scored = scores(cases, &without);
-        if mean(&with) < mean(&scored) * LEAST_SHARE {
+        if mean(&with) < mean(&scored) * MIN_SHARE {
             (weights, with) = (without, scored);
         }
     }

@@ -8,18 +8,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::compare::{is_better, mean};
-use super::sources::{Bench, World};
-use super::validation::{self, FEWEST_CASES, Held};
-use super::{Task, Tuned, Tuner, dials};
+use super::sources::{Bench, TrialContext};
+use super::validation::{self, Held, MIN_CASES};
+use super::{Task, Tuned, Tuner, search_space};
 use crate::matrix::UserEvents;
+use crate::model::blend::BlendSettings;
 use crate::model::manifest::Floor;
-use crate::model::settings::BlendSettings;
 use crate::model::{SecondStage, Settings, Source};
 use crate::recommend::RepeatPolicy;
-use crate::train::{Material, TrainError};
+use crate::train::{TrainError, TrainingData};
 
 /// Questions that are enough.
-const ENOUGH_CASES: usize = 2_000;
+const TARGET_CASES: usize = 2_000;
 /// What is added to the seed: another part of the users' items is drawn.
 const OTHER_SEED: u64 = 0x5EED;
 
@@ -43,7 +43,7 @@ impl Tuner<'_> {
     ///
     /// # Errors
     /// [`TrainError::Cancelled`] when told to stop, or a factorisation that failed.
-    pub(super) fn no_worse_than_simple(
+    pub(super) fn with_floor(
         &self,
         events: &UserEvents,
         repeat: RepeatPolicy,
@@ -57,8 +57,8 @@ impl Tuner<'_> {
         };
         let time_orders = first.ordered;
         drop(first);
-        let before = before.filter(|held| held.ordered && held.cases.len() >= FEWEST_CASES);
-        let random = Some(random).filter(|held| held.cases.len() >= FEWEST_CASES);
+        let before = before.filter(|held| held.ordered && held.cases.len() >= MIN_CASES);
+        let random = Some(random).filter(|held| held.cases.len() >= MIN_CASES);
 
         let candidates = self.candidates(&tuned, time_orders);
         let ask = |held: &Option<Held>| -> Result<Option<Scores>, TrainError> {
@@ -126,7 +126,7 @@ impl Tuner<'_> {
         defaults.repeat.offered = tuned.settings.repeat.offered;
         defaults.blend = with_pushed_of(defaults.blend, &tuned.settings.blend);
         if !ordered {
-            dials::forget_time(&mut defaults);
+            search_space::disable_fading(&mut defaults);
         }
         simpler("defaults".to_owned(), defaults);
         all
@@ -139,10 +139,10 @@ impl Tuner<'_> {
         repeat: RepeatPolicy,
         candidates: &[Candidate],
     ) -> Result<Scores, TrainError> {
-        let cases = &held.cases[..held.cases.len().min(ENOUGH_CASES)];
+        let cases = &held.cases[..held.cases.len().min(TARGET_CASES)];
         let Self { seed, control, .. } = *self;
-        let world = World { repeat, cases, ordered: held.ordered, seed, control };
-        let material = Material::new(&held.log);
+        let context = TrialContext { repeat, cases, ordered: held.ordered, seed, control };
+        let data = TrainingData::new(&held.log);
 
         // Candidates that differ in their blend alone share their models.
         let mut scores: Vec<Option<Vec<f64>>> = vec![None; candidates.len()];
@@ -160,7 +160,7 @@ impl Tuner<'_> {
             sources.sort_unstable();
             sources.dedup();
 
-            let mut bench = Bench::new(&material, candidates[at].settings, &sources, world)?;
+            let mut bench = Bench::new(&data, candidates[at].settings, &sources, context)?;
             for (other, scored) in candidates.iter().zip(&mut scores) {
                 if same(other) {
                     let trees = other.second_stage.clone().unwrap_or_default();

@@ -9,27 +9,27 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::compare::mean;
-use super::sources::{Bench, World};
-use super::validation::{FEWEST_CASES, Held};
+use super::sources::{Bench, TrialContext};
+use super::validation::{Held, MIN_CASES};
 use super::{Task, trim, validation};
 use crate::domain::progress::Control;
 use crate::evaluate::Case;
 use crate::matrix::UserEvents;
-use crate::model::settings::BlendSettings;
+use crate::model::blend::BlendSettings;
 use crate::model::{Pushed, Settings, Snapshot, Source};
 use crate::recommend::RepeatPolicy;
-use crate::train::{Material, TrainError};
+use crate::train::{TrainError, TrainingData};
 
 /// Weights that are tried, the largest of the sources trained here being 1.
 const LADDER: [f32; 5] = [0.1, 0.25, 0.5, 1.0, 2.0];
 /// Questions that are enough to judge by: somebody waits for the verdict.
-const ENOUGH_CASES: usize = 2_000;
+const TARGET_CASES: usize = 2_000;
 /// The weight of a source of which it cannot be said what it is worth.
 pub const UNTRIED: f32 = 0.25;
 
 /// What a pushed model is worth.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Worth {
+pub struct Judgement {
     /// The blend with it.
     pub blend: BlendSettings,
     /// What was measured; none where nothing can be held out.
@@ -60,7 +60,7 @@ pub fn judge(
     pushed: &Arc<Pushed>,
     repeat: RepeatPolicy,
     control: &Control<'_>,
-) -> Result<Worth, TrainError> {
+) -> Result<Judgement, TrainError> {
     let settings = active.manifest.settings;
     let seed = active.manifest.seed;
     let blend = settings.blend.with_pushed(pushed, |_| UNTRIED);
@@ -68,19 +68,19 @@ pub fn judge(
     let events = sampled.as_ref().unwrap_or(events);
     let policy = repeat.resolved(&settings);
     let held = validation::hold_out(events, Task::NextBasket(policy), seed);
-    if held.cases.len() < FEWEST_CASES {
-        return Ok(Worth { blend, measured: None });
+    if held.cases.len() < MIN_CASES {
+        return Ok(Judgement { blend, measured: None });
     }
     let repeat = match policy {
         RepeatPolicy::ExcludePurchased => policy,
         _ => RepeatPolicy::Allow,
     };
     let (mut cases, unseen) = later_than(&held, pushed.trained_until_ms);
-    cases.truncate(ENOUGH_CASES);
+    cases.truncate(TARGET_CASES);
     let ordered = held.ordered;
-    let world = World { repeat, cases: &cases, ordered, seed, control };
+    let context = TrialContext { repeat, cases: &cases, ordered, seed, control };
     let trimmed = trim::trim(&held.log);
-    let material = Material::new(trimmed.as_ref().unwrap_or(&held.log));
+    let data = TrainingData::new(trimmed.as_ref().unwrap_or(&held.log));
     let sources = settings.blend.sources();
     let sources: Vec<Source> =
         sources.into_iter().filter(|source| Source::TRAINED.contains(source)).collect();
@@ -88,7 +88,7 @@ pub fn judge(
     let step = |what: &str| {
         tracing::debug!(seconds = began.elapsed().as_secs_f64(), cases = cases.len(), "{what}");
     };
-    let mut bench = Bench::new(&material, settings, &sources, world)?;
+    let mut bench = Bench::new(&data, settings, &sources, context)?;
     step("sources are trained without what is held out");
     bench.put_beside(&active.parts.second_stage, &active.parts.pushed);
     let before = mean(&bench.ndcg_of_lists(&settings, &cases));
@@ -101,7 +101,7 @@ pub fn judge(
     };
     step("lists are made");
     let measured = Some(Measured { with, before, cases: cases.len(), unseen });
-    Ok(Worth { blend, measured })
+    Ok(Judgement { blend, measured })
 }
 
 /// The weights of pushed sources that give the best lists, one source after the other, and
@@ -146,7 +146,7 @@ pub(super) fn later_than(held: &Held, until_ms: i64) -> (Vec<Case>, bool) {
     let asked = held.cases.iter().zip(&held.asked_ms);
     let later = asked.filter(|&(_, &asked_ms)| held.ordered && asked_ms > until_ms);
     let later: Vec<Case> = later.map(|(case, _)| case.clone()).collect();
-    match later.len() >= FEWEST_CASES {
+    match later.len() >= MIN_CASES {
         true => (later, true),
         false => (held.cases.clone(), false),
     }

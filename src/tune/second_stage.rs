@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::domain::topk::{Scored, keep_top};
 use crate::evaluate::{Truth, metrics};
 use crate::model::SecondStage;
-use crate::recommend::{FEATURES, Features};
+use crate::model::second_stage::{FEATURES, Features};
 
 /// Length of the lists that it is judged by.
 const K: usize = 10;

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::blend::Proposals;
 use super::compare::{is_better, mean};
-use super::dials::{self, Dial};
+use super::search_space::{self, Hyperparameter};
 use super::second_stage::StageCase;
 use crate::domain::progress::{Control, Stage};
 use crate::evaluate::harness::Harness;
@@ -17,7 +17,7 @@ use crate::evaluate::{Case, Method, metrics};
 use crate::model::{Manifest, Parts, Pushed, SecondStage, Settings, Snapshot, Source};
 use crate::recommend::{self, RepeatPolicy, Scratch};
 use crate::train::{
-    self, Material, TrainError, cooccurrence, ease, habits, popularity, sessions, transition,
+    self, TrainError, TrainingData, cooccurrence, ease, habits, popularity, sessions, transition,
     user_cf,
 };
 
@@ -32,15 +32,15 @@ const EASE_TRIAL_ITEMS: usize = 2_000;
 
 /// A snapshot in the making, and what it is judged by.
 pub struct Bench<'a> {
-    material: &'a Material<'a>,
+    data: &'a TrainingData<'a>,
     snapshot: Snapshot,
     sources: &'a [Source],
-    world: World<'a>,
+    context: TrialContext<'a>,
 }
 
 /// What settings are judged by.
 #[derive(Clone, Copy)]
-pub struct World<'a> {
+pub struct TrialContext<'a> {
     /// Whether items of the shopper's past are offered.
     pub repeat: RepeatPolicy,
     /// The held-out questions, in random order.
@@ -60,7 +60,7 @@ struct Trial {
     name: &'static str,
     retrains: bool,
     /// Share by which lists must be better at the least.
-    worth: f64,
+    min_gain: f64,
 }
 
 /// What a tuning may spend.
@@ -104,33 +104,33 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// [`TrainError::Cancelled`], or a factorisation that failed.
     pub fn new(
-        material: &'a Material<'a>,
+        data: &'a TrainingData<'a>,
         start: Settings,
         sources: &'a [Source],
-        world: World<'a>,
+        context: TrialContext<'a>,
     ) -> Result<Self, TrainError> {
         let mut settings = start;
         settings.ease.items = settings.ease.items.min(EASE_ITEMS);
         let manifest = Manifest {
-            newest_ms: material.now_ms(),
-            seed: world.seed,
+            newest_ms: data.now_ms(),
+            seed: context.seed,
             settings,
             ..Manifest::default()
         };
         let snapshot = Snapshot { manifest, parts: Parts::default() };
-        world.control.begin(Stage::Tune)?;
-        let mut bench = Self { material, snapshot, sources, world };
+        context.control.begin(Stage::Tune)?;
+        let mut bench = Self { data, snapshot, sources, context };
         bench.rebuild(Source::Popular, settings)?;
         for &source in sources {
             bench.rebuild(source, settings)?;
         }
         if !sources.contains(&Source::UserCf) {
             // Says which items are known at all.
-            let matrix = material.matrix(settings.user_cf.weighting());
+            let matrix = data.matrix(settings.user_cf.weighting());
             bench.snapshot.parts.user_cf = Arc::new(user_cf::train(&matrix, &settings.user_cf));
         }
-        bench.snapshot.parts.habits = Arc::new(habits::train(material.events()));
-        let sessions = sessions::train(material.events(), &settings.session);
+        bench.snapshot.parts.habits = Arc::new(habits::train(data.events()));
+        let sessions = sessions::train(data.events(), &settings.session);
         bench.snapshot.parts.sessions = Arc::new(sessions);
         Ok(bench)
     }
@@ -151,25 +151,28 @@ impl<'a> Bench<'a> {
         budget: &mut Budget,
     ) -> Result<BTreeMap<String, f64>, TrainError> {
         let mut quality = BTreeMap::new();
-        let ordered = self.world.ordered;
+        let ordered = self.context.ordered;
         for &source in self.sources {
             let ease_items = self.settings().ease.items;
             if source == Source::Ease && retrain {
                 self.resize_ease(EASE_TRIAL_ITEMS)?;
             }
             let mut best = (self.ndcg(source), self.snapshot.clone());
-            if let Some(borrow) = dials::borrowed(source).filter(|_| retrain) {
-                let trial = Trial { source, name: "weighting", retrains: true, worth: 0.0 };
+            if let Some(borrow) = search_space::shared_weighting(source).filter(|_| retrain) {
+                let trial = Trial { source, name: "weighting", retrains: true, min_gain: 0.0 };
                 self.try_change(trial, borrow, &mut best, budget)?;
             }
-            for dial in dials::of(source).into_iter().filter(|dial| retrain || !dial.retrains) {
+            for parameter in search_space::of(source)
+                .into_iter()
+                .filter(|parameter| retrain || !parameter.retrains)
+            {
                 // Visits of strangers are of now, all of them.
-                let idle = (!ordered || !retrain) && dial.is_half_life();
-                if idle || !(dial.matters)(&best.1.manifest.settings) {
+                let idle = (!ordered || !retrain) && parameter.is_half_life();
+                if idle || !(parameter.applies)(&best.1.manifest.settings) {
                     continue;
                 }
-                let from = dial.rung(&best.1.manifest.settings);
-                let up: Vec<usize> = (from + 1..dial.ladder.len()).collect();
+                let from = parameter.grid_index(&best.1.manifest.settings);
+                let up: Vec<usize> = (from + 1..parameter.grid.len()).collect();
                 let down: Vec<usize> = (0..from).rev().collect();
                 let mut climbed = false;
                 for way in [up, down] {
@@ -177,11 +180,12 @@ impl<'a> Bench<'a> {
                     if climbed {
                         break;
                     }
-                    for rung in way {
-                        let change = |s: &mut Settings| (dial.set)(s, dial.ladder[rung]);
-                        let Dial { name, retrains, .. } = dial;
-                        let worth = if rung > from { dial.worth } else { 0.0 };
-                        let trial = Trial { source, name, retrains, worth };
+                    for grid_index in way {
+                        let change =
+                            |s: &mut Settings| (parameter.set)(s, parameter.grid[grid_index]);
+                        let Hyperparameter { name, retrains, .. } = parameter;
+                        let min_gain = if grid_index > from { parameter.min_gain } else { 0.0 };
+                        let trial = Trial { source, name, retrains, min_gain };
                         if !self.try_change(trial, change, &mut best, budget)? {
                             break;
                         }
@@ -202,7 +206,7 @@ impl<'a> Bench<'a> {
     /// Trains EASE over so many items, if they are others than now.
     fn resize_ease(&mut self, items: usize) -> Result<(), TrainError> {
         let mut settings = self.settings();
-        let known = self.material.events().items();
+        let known = self.data.events().items();
         let same = settings.ease.items.min(known) == items.min(known);
         settings.ease.items = items;
         if same {
@@ -220,8 +224,8 @@ impl<'a> Bench<'a> {
         best: &mut (Vec<f64>, Snapshot),
         budget: &mut Budget,
     ) -> Result<bool, TrainError> {
-        self.world.control.check()?;
-        let Trial { source, name, retrains, worth } = trial;
+        self.context.control.check()?;
+        let Trial { source, name, retrains, min_gain } = trial;
         let mut settings = best.1.manifest.settings;
         change(&mut settings);
         if settings == best.1.manifest.settings || !budget.take() {
@@ -234,7 +238,7 @@ impl<'a> Bench<'a> {
         self.snapshot.manifest.settings = settings;
         let ndcg = self.ndcg(source);
         let (now, before) = (mean(&ndcg), mean(&best.0));
-        let better = is_better(&ndcg, &best.0) && now >= before * (1.0 + worth);
+        let better = is_better(&ndcg, &best.0) && now >= before * (1.0 + min_gain);
         tracing::debug!(source = source.name(), name, ndcg = now, best = before, better, "trial");
         if better {
             *best = (ndcg, self.snapshot.clone());
@@ -243,12 +247,13 @@ impl<'a> Bench<'a> {
     }
 
     fn rebuild(&mut self, source: Source, settings: Settings) -> Result<(), TrainError> {
-        let matrix = |weighting| self.material.matrix(weighting);
+        let matrix = |weighting| self.data.matrix(weighting);
         let parts = &mut self.snapshot.parts;
         match source {
             Source::ItemCf => {
                 let matrix = matrix(settings.item_cf.weighting());
-                let table = cooccurrence::item_cf(&matrix, &settings.item_cf, self.world.control)?;
+                let table =
+                    cooccurrence::item_cf(&matrix, &settings.item_cf, self.context.control)?;
                 parts.item_cf = Arc::new(table);
             }
             Source::UserCf => {
@@ -257,24 +262,24 @@ impl<'a> Bench<'a> {
             }
             Source::Ease => {
                 let matrix = matrix(settings.ease.weighting());
-                parts.ease = Arc::new(ease::train(&matrix, &settings.ease, self.world.control)?);
+                parts.ease = Arc::new(ease::train(&matrix, &settings.ease, self.context.control)?);
             }
             Source::Embedding => {
                 let matrix = matrix(settings.embedding.weighting());
-                let World { seed, control, .. } = self.world;
+                let TrialContext { seed, control, .. } = self.context;
                 // Without a graph, searches scan: exact, and for trials quicker to have.
                 let trained = train::embeddings(&matrix, &settings.embedding, seed, control)?;
                 parts.embeddings = Arc::new(trained);
             }
             Source::Transition => {
-                let events = self.material.events();
+                let events = self.data.events();
                 let table = transition::train(events, &settings.transition);
                 parts.transition = Arc::new(table);
             }
             // Their settings are read when a list is asked for.
             Source::Repeat | Source::Session => {}
             Source::Popular => {
-                let trained = popularity::train(self.material, &settings.popular);
+                let trained = popularity::train(self.data, &settings.popular);
                 parts.popularity = Arc::new(trained);
             }
             Source::PushedEmbedding
@@ -293,7 +298,7 @@ impl<'a> Bench<'a> {
 
     /// NDCG at 10 of one source's lists, case by case.
     fn ndcg(&self, source: Source) -> Vec<f64> {
-        let cases = &self.world.cases[..self.world.cases.len().div_ceil(TRIAL_SHARE)];
+        let cases = &self.context.cases[..self.context.cases.len().div_ceil(TRIAL_SHARE)];
         self.ndcg_by(Method::Source(source), cases)
     }
 
@@ -319,7 +324,7 @@ impl<'a> Bench<'a> {
     pub fn proposals(&self) -> Vec<Proposals> {
         let harness = self.harness();
         let k = self.snapshot.manifest.settings.blend.candidates;
-        self.world
+        self.context
             .cases
             .par_iter()
             .map_init(Scratch::default, |scratch, case| {
@@ -340,12 +345,12 @@ impl<'a> Bench<'a> {
     pub fn stage_cases(&mut self, settings: &Settings) -> Vec<StageCase> {
         self.snapshot.manifest.settings = *settings;
         let harness = self.harness();
-        self.world
+        self.context
             .cases
             .par_iter()
             .map_init(Scratch::default, |scratch, case| StageCase {
                 candidates: harness.ask(case, None, K, |query| {
-                    recommend::stage_rows(&self.snapshot, query, scratch)
+                    recommend::second_stage_rows(&self.snapshot, query, scratch)
                 }),
                 truth: case.truth.clone(),
             })
@@ -354,11 +359,11 @@ impl<'a> Bench<'a> {
 
     fn harness(&self) -> Harness<'_> {
         Harness {
-            events: self.material.events(),
+            events: self.data.events(),
             snapshot: &self.snapshot,
-            repeat: self.world.repeat,
+            repeat: self.context.repeat,
             history_limit: usize::MAX,
-            seed: self.world.seed,
+            seed: self.context.seed,
         }
     }
 }

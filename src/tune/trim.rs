@@ -8,19 +8,19 @@ use crate::matrix::UserEvents;
 
 /// Most pairs of items bought by the same shopper, summed over shoppers: what a
 /// sparse product over the log costs.
-const MOST_PAIRS: u64 = 60_000_000;
+const MAX_PAIRS: u64 = 60_000_000;
 
 /// Most events that a tuning looks at.
-const MOST_EVENTS: usize = 1_500_000;
+const MAX_EVENTS: usize = 1_500_000;
 
 /// The log of a random part of its users, small enough to tune on; none where all of it
 /// is. Ids stay what they were.
 pub fn sample(events: &UserEvents, seed: u64) -> Option<UserEvents> {
-    sample_of(events, MOST_EVENTS, seed)
+    sample_of(events, MAX_EVENTS, seed)
 }
 
-fn sample_of(events: &UserEvents, most: usize, seed: u64) -> Option<UserEvents> {
-    let share = most as f64 / events.all().len().max(1) as f64;
+fn sample_of(events: &UserEvents, max: usize, seed: u64) -> Option<UserEvents> {
+    let share = max as f64 / events.all().len().max(1) as f64;
     if share >= 1.0 {
         return None;
     }
@@ -54,13 +54,13 @@ pub fn trim(events: &UserEvents) -> Option<UserEvents> {
         of_users.iter().map(of_user).sum()
     };
     let all = events.items() as u32;
-    if pairs(all) <= MOST_PAIRS {
+    if pairs(all) <= MAX_PAIRS {
         return None;
     }
     let (mut fits, mut exceeds) = (0, all);
     while exceeds - fits > 1 {
         let middle = fits + (exceeds - fits) / 2;
-        if pairs(middle) <= MOST_PAIRS { fits = middle } else { exceeds = middle }
+        if pairs(middle) <= MAX_PAIRS { fits = middle } else { exceeds = middle }
     }
     let kept = |e: &&HistoryEvent| rank[e.item as usize] < fits;
     let log = (0..events.users())
@@ -93,7 +93,7 @@ mod tests {
         log.extend((0..5_000).map(|u| (1 + u, event(2 * u))));
         let trimmed = trim(&UserEvents::new(5_001, 10_000, log)).unwrap();
         let of_first = trimmed.of(0).len() as u64;
-        assert!(of_first < 10_000 && (of_first + 1).pow(2) + 5_000 > MOST_PAIRS, "{of_first}");
+        assert!(of_first < 10_000 && (of_first + 1).pow(2) + 5_000 > MAX_PAIRS, "{of_first}");
         assert!((1..=5_000).all(|user| trimmed.of(user).len() == 1));
     }
 }

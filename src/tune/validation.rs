@@ -5,7 +5,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use super::Task;
+use super::task::Task;
 use crate::domain::history::standing;
 use crate::domain::{HistoryEvent, UserIdx};
 use crate::evaluate::{Case, Truth};
@@ -15,14 +15,14 @@ use crate::recommend::RepeatPolicy;
 use crate::train::sessions::visits;
 
 /// With fewer cases than this, nothing can be told apart.
-pub const FEWEST_CASES: usize = 20;
+pub const MIN_CASES: usize = 20;
 /// Cases are enough when there are so many, and so many items wanted in them: one item
 /// each tells little, and settings chosen by chance serve badly.
-const ENOUGH_CASES: usize = 2_000;
+const TARGET_CASES: usize = 2_000;
 /// Wanted items that are enough.
-const ENOUGH_WANTED: usize = 12_000;
+const TARGET_WANTED: usize = 12_000;
 /// Cases at the most.
-const MOST_CASES: usize = 8_000;
+const MAX_CASES: usize = 8_000;
 /// Share of the sessions that is held out.
 const SESSIONS_HELD: f64 = 0.1;
 /// Share of a user's items that is held out where time does not order them.
@@ -81,7 +81,7 @@ fn baskets(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> Held 
     if events.is_ordered() {
         let cuts: Vec<Cut> = users.clone().filter_map(|user| last_basket(events, user)).collect();
         let several = users.filter(|&user| events.of(user).len() > 1).count();
-        if cuts.len() >= FEWEST_CASES && cuts.len() as f64 >= several as f64 * ORDERED_USERS {
+        if cuts.len() >= MIN_CASES && cuts.len() as f64 >= several as f64 * ORDERED_USERS {
             return held(events, cuts, repeat, true, rng);
         }
     }
@@ -115,7 +115,7 @@ fn held(
     let (mut cases, mut wanted) = (Vec::new(), 0);
     let mut kept_of: Vec<Option<Vec<HistoryEvent>>> = vec![None; events.users()];
     for cut in cuts {
-        if cases.len() == MOST_CASES || (cases.len() >= ENOUGH_CASES && wanted >= ENOUGH_WANTED) {
+        if cases.len() == MAX_CASES || (cases.len() >= TARGET_CASES && wanted >= TARGET_WANTED) {
             break;
         }
         if let Some(case) = cut.case(repeat) {
@@ -183,7 +183,7 @@ fn sessions(events: &UserEvents, rng: &mut StdRng) -> Held {
     };
     let mut cases: Vec<(Case, i64)> = newest.iter().flat_map(asked).collect();
     cases.shuffle(rng);
-    cases.truncate(2 * ENOUGH_CASES);
+    cases.truncate(2 * TARGET_CASES);
     let (cases, asked_ms) = cases.into_iter().unzip();
     let kept = sessions.into_iter().chain(single);
     let log = kept.flat_map(|(_, user, visit)| visit.iter().map(move |&e| (user as UserIdx, e)));

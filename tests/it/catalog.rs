@@ -1,6 +1,6 @@
 //! The catalogue over the wire: what changes, what stays, what is gone.
 
-use qianmian::api::pb;
+use qianmian::api::wire::pb;
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -119,7 +119,7 @@ async fn a_deleted_item_is_gone_until_it_is_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), support::quiet()).await;
     let rows = [("u", "lamp", 1), ("v", "lamp", 1), ("v", "tea", 1), ("w", "tea", 2)];
-    server.engine.record(purchases(&rows)).await.unwrap();
+    server.engine.writer().record(purchases(&rows)).await.unwrap();
     let all = pb::UpsertItemsRequest { items: vec![lamp()], update_mask: None };
     server.catalog().upsert_items(all.clone()).await.unwrap();
     trained(&server.engine).await;
@@ -140,7 +140,7 @@ async fn a_deleted_item_is_gone_until_it_is_written_again() {
         let list = list.into_inner();
         assert!(list.total_size == 1 && list.items.iter().all(|item| item.item_id == "tea"));
         // Neither a purchase nor a word on its stock brings it back.
-        server.engine.record(purchases(&[("x", "lamp", 3)])).await.unwrap();
+        server.engine.writer().record(purchases(&[("x", "lamp", 3)])).await.unwrap();
         let stock = pb::SetAvailabilityRequest {
             item_ids: vec!["lamp".into()],
             availability: pb::Availability::Available.into(),
@@ -199,17 +199,17 @@ fn changes_of_one_group_and_of_one_write_come_after_each_other() {
         Write::Items(vec![("b".into(), price(3.0))]),
     ];
     let pending: Vec<_> =
-        writes.into_iter().map(|write| engine.submit_blocking(write).unwrap()).collect();
+        writes.into_iter().map(|write| engine.writer().submit_blocking(write).unwrap()).collect();
     let recorded: Vec<usize> =
         pending.into_iter().map(|write| write.wait().unwrap().recorded).collect();
     assert_eq!(recorded, [2, 1, 2, 1, 0, 0, 1]);
 
     let check = |engine: &Engine| {
-        let a = engine.item("a").unwrap().1;
+        let a = engine.directory().item("a").unwrap().1;
         assert_eq!((a.title.as_str(), a.price, a.available), ("A", Some(2.0), false));
-        let b = engine.item("b").unwrap().1;
+        let b = engine.directory().item("b").unwrap().1;
         assert_eq!((b.title.as_str(), b.price, b.available), ("", Some(3.0), true));
-        assert!(engine.item("c").is_err());
+        assert!(engine.directory().item("c").is_err());
     };
     check(&engine);
     drop(engine);
@@ -232,9 +232,9 @@ fn a_word_on_large_items_stays_small() {
         let large =
             || ItemChange::whole(Item { attributes: attributes.clone(), ..Item::default() });
         let items = ids.iter().map(|id| (id.clone(), large())).collect();
-        engine.submit_blocking(Write::Items(items)).unwrap().wait().unwrap();
+        engine.writer().submit_blocking(Write::Items(items)).unwrap().wait().unwrap();
     }
-    let write = |write: Write| engine.submit_blocking(write).unwrap().wait();
+    let write = |write: Write| engine.writer().submit_blocking(write).unwrap().wait();
     assert_eq!(write(Write::Availability(ids.clone(), false)).unwrap().recorded, 6_000);
     let price = || {
         let mut change = ItemChange::of(Item { price: Some(1.0), ..Item::default() });
@@ -245,6 +245,6 @@ fn a_word_on_large_items_stays_small() {
     let refused = write(Write::Items(prices(&ids))).unwrap_err().to_string();
     assert!(refused.contains("items: must take at most"), "{refused}");
     assert_eq!(write(Write::Items(prices(&ids[..100]))).unwrap().recorded, 100);
-    let item = engine.item("i7").unwrap().1;
+    let item = engine.directory().item("i7").unwrap().1;
     assert_eq!((item.price, item.available, item.attributes.len()), (Some(1.0), false, 10));
 }

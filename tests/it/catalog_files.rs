@@ -25,7 +25,7 @@ fn a_catalogue_takes_tags_attributes_and_validity_and_says_what_is_whole() {
     let map = ["--items", "--map", "attributes.colour=Color"];
     let (ok, report) = shop.import("items.csv", items, &map);
     assert!(ok, "{report}");
-    let item = shop.engine().item("a").unwrap().1;
+    let item = shop.engine().directory().item("a").unwrap().1;
     assert_eq!(item.tags, ["new", "red"]);
     assert_eq!(
         item.attributes,
@@ -37,7 +37,7 @@ fn a_catalogue_takes_tags_attributes_and_validity_and_says_what_is_whole() {
     // A stock list changes what it has a column for.
     let (ok, report) = shop.import("stock.csv", "item_id,available\na,0\n", &["--items"]);
     assert!(ok, "{report}");
-    let after = shop.engine().item("a").unwrap().1;
+    let after = shop.engine().directory().item("a").unwrap().1;
     assert_eq!(after, qianmian::domain::Item { available: false, ..item });
     assert_eq!(shop.offered(), ["c"]);
 
@@ -46,7 +46,7 @@ fn a_catalogue_takes_tags_attributes_and_validity_and_says_what_is_whole() {
         shop.import("all.csv", "item_id,title\na,Lamp\nd,Dish\n", &["--items", "--complete"]);
     assert!(ok && count(&report, "offered no longer") == Some(2), "{report}");
     assert_eq!(shop.offered(), ["a", "d"]);
-    assert_eq!(shop.engine().item("c").unwrap().1.title, "Cup");
+    assert_eq!(shop.engine().directory().item("c").unwrap().1.title, "Cup");
     // Not where a row could not be read: it might be any item.
     let (ok, report) =
         shop.import("part.csv", "item_id,title\na,Lamp\n,Dish\n", &["--items", "--complete"]);
@@ -59,7 +59,7 @@ fn users_from_a_file_keep_what_it_does_not_say() {
     let shop = Shop::new();
     // An objection is one whatever 0 stands for elsewhere.
     assert!(shop.import("no.csv", "user_id,consent\ncarl,0\n", &["--users", "--absent", "0"]).0);
-    assert!(!shop.engine().user("carl").unwrap().consent);
+    assert!(!shop.engine().directory().user("carl").unwrap().consent);
     let users = "user_id,attributes.country,consent\nanna,SE,yes\nbert,DE,no\n";
     let (ok, report) = shop.import("users.csv", users, &["--users"]);
     assert!(ok && count(&report, "users taken") == Some(2), "{report}");
@@ -70,12 +70,12 @@ fn users_from_a_file_keep_what_it_does_not_say() {
     );
     assert!(ok, "{report}");
     let engine = shop.engine();
-    let anna = engine.user("anna").unwrap();
+    let anna = engine.directory().user("anna").unwrap();
     assert_eq!(
         anna.attributes,
         [("country", "SE"), ("segment", "gold")].map(|(k, v)| (k.into(), v.into())).into()
     );
-    assert!(anna.consent && !engine.user("bert").unwrap().consent);
+    assert!(anna.consent && !engine.directory().user("bert").unwrap().consent);
 }
 
 #[test]
@@ -141,15 +141,15 @@ fn what_is_sold_out_or_deleted_stays_so_whatever_a_log_says_of_it() {
     let engine = shop.engine();
     for write in [Write::Availability(vec!["sold".into()], false), Write::DeleteItem("gone".into())]
     {
-        engine.submit_blocking(write).unwrap().wait().unwrap();
+        engine.writer().submit_blocking(write).unwrap().wait().unwrap();
     }
     drop(engine);
     let (ok, report) = shop.import("more.csv", log(2), &[]);
     assert!(ok && count(&report, "items described") == Some(1), "{report}");
     let engine = shop.engine();
-    let sold = engine.item("sold").unwrap().1;
+    let sold = engine.directory().item("sold").unwrap().1;
     assert_eq!((sold.title.as_str(), sold.available), ("Lamp", false));
-    assert!(engine.item("gone").is_err());
+    assert!(engine.directory().item("gone").is_err());
     drop(engine);
     assert!(shop.offered().is_empty());
     // An empty cell of a stock list is no stock; a word for it is.
@@ -162,9 +162,9 @@ fn what_is_sold_out_or_deleted_stays_so_whatever_a_log_says_of_it() {
     let variants = "item_id,title,brand,available\nsold,A,Lux,5\nsold,B,,0\nsold,,,\n";
     let (ok, report) = shop.import("variants.csv", variants, &["--items"]);
     assert!(ok && count(&report, "items taken") == Some(2), "{report}");
-    let sold = shop.engine().item("sold").unwrap().1;
+    let sold = shop.engine().directory().item("sold").unwrap().1;
     assert_eq!((sold.title.as_str(), sold.brand.as_str(), sold.available), ("B", "Lux", true));
     // A line that is cut short takes nothing back either.
     assert!(shop.import("cut.csv", "item_id,title,brand\nsold\n", &["--items"]).0);
-    assert_eq!(shop.engine().item("sold").unwrap().1, sold);
+    assert_eq!(shop.engine().directory().item("sold").unwrap().1, sold);
 }

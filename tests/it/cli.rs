@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use qianmian::api::pb;
-use qianmian::api::pb::event_service_client::EventServiceClient;
+use qianmian::api::wire::pb;
+use qianmian::api::wire::pb::event_service_client::EventServiceClient;
 use qianmian::recommend::RepeatPolicy;
 
 use crate::support::{self, Process, Server, online_retail, purchases, run, trained};
@@ -140,7 +140,7 @@ fn a_wrong_file_costs_nothing_and_says_what_to_do() {
 async fn an_unknown_item_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), support::quiet()).await;
-    server.engine.record(purchases(&[("u", "i", 1), ("v", "i", 1)])).await.unwrap();
+    server.engine.writer().record(purchases(&[("u", "i", 1), ("v", "i", 1)])).await.unwrap();
     trained(&server.engine).await;
     let address = server.address.clone();
     let (ok, _, error) =
@@ -189,7 +189,12 @@ async fn a_list_says_whether_what_was_bought_may_come_back_and_why() {
     let mut options = support::quiet();
     options.recommend.repeat_policy = RepeatPolicy::Auto;
     let server = Server::start(folder.path(), options).await;
-    server.engine.record(purchases(&[("u", "a", 1), ("u", "b", 2), ("v", "a", 1)])).await.unwrap();
+    server
+        .engine
+        .writer()
+        .record(purchases(&[("u", "a", 1), ("u", "b", 2), ("v", "a", 1)]))
+        .await
+        .unwrap();
     trained(&server.engine).await;
     let ask = |policy: pb::RepeatPolicy| pb::RecommendRequest {
         user_id: "u".into(),

@@ -9,7 +9,7 @@ use qianmian::recommend::RepeatPolicy;
 use crate::support;
 
 fn write(engine: &Engine, events: Vec<Event>) {
-    engine.submit_blocking(Write::Events(events)).unwrap().wait().unwrap();
+    engine.writer().submit_blocking(Write::Events(events)).unwrap().wait().unwrap();
 }
 
 /// Two hundred shoppers over sixty days; item n is bought by those whose number it divides, and by
@@ -31,8 +31,8 @@ fn log(ends_ms: i64) -> Vec<Event> {
 fn cold(engine: &Engine) -> Vec<(String, f32)> {
     let request =
         RecommendRequest { user_id: "stranger".into(), limit: 10, ..RecommendRequest::default() };
-    let entries = engine.recommend(&request).unwrap().entries;
-    entries.into_iter().map(|(id, score, _)| (id, score)).collect()
+    let entries = engine.recommender().recommend(&request).unwrap().entries;
+    entries.into_iter().map(|item| (item.item_id, item.score)).collect()
 }
 
 fn names(list: &[(String, f32)]) -> Vec<&str> {
@@ -60,8 +60,8 @@ fn one_event_of_today_does_not_decide_everyones_list() {
             assert!(after.iter().all(|(_, score)| *score > 0.0), "{after:?}");
             assert!(after.is_sorted_by(|a, b| a.1 >= b.1), "{after:?}");
         }
-        let window = engine.popular(Window::Days30, &Filter::default(), 3).unwrap();
-        assert_eq!(window.entries[0].0, "item-1");
+        let window = engine.recommender().popular(Window::Days30, &Filter::default(), 3).unwrap();
+        assert_eq!(window.entries[0].item_id, "item-1");
 
         // Enough shoppers who do something today are heard at once.
         let now: Vec<Event> = (0..30)
@@ -99,8 +99,8 @@ fn a_clock_that_was_ahead_poisons_nothing() {
     let active = engine.models().active().unwrap();
     assert!(active.manifest.newest_ms <= now_ms());
     assert_eq!(names(&cold(&engine))[..3], names(&before)[..3]);
-    let window = engine.popular(Window::Days7, &Filter::default(), 5).unwrap();
-    assert_eq!(window.entries[0].0, "item-1", "{:?}", window.entries);
+    let window = engine.recommender().popular(Window::Days7, &Filter::default(), 5).unwrap();
+    assert_eq!(window.entries[0].item_id, "item-1", "{:?}", window.entries);
 
     // Whoever was there with the wrong clock is not offered what they bought then.
     let request = RecommendRequest {
@@ -109,8 +109,8 @@ fn a_clock_that_was_ahead_poisons_nothing() {
         repeat: Some(RepeatPolicy::ExcludeWithin(30)),
         ..RecommendRequest::default()
     };
-    let offered = engine.recommend(&request).unwrap().entries;
-    assert!(offered.iter().all(|(id, ..)| id != "item-12"), "{offered:?}");
+    let offered = engine.recommender().recommend(&request).unwrap().entries;
+    assert!(offered.iter().all(|item| item.item_id != "item-12"), "{offered:?}");
 }
 
 /// What was bought stays bought, however little of a history is kept: serving and evaluation leave
@@ -155,9 +155,9 @@ fn what_was_bought_is_not_offered_again() {
             repeat: Some(RepeatPolicy::ExcludePurchased),
             ..RecommendRequest::default()
         };
-        let offered = engine.recommend(&request).unwrap().entries;
+        let offered = engine.recommender().recommend(&request).unwrap().entries;
         let offered: Vec<u32> =
-            offered.iter().map(|(id, ..)| engine.live().item(id).unwrap()).collect();
+            offered.iter().map(|item| engine.live().item(&item.item_id).unwrap()).collect();
         let bought = standing(history);
         assert!(bought.len() > 10 && offered.iter().all(|item| !bought.contains(item)));
         assert_eq!(offered.len(), engine.live().items.read().len() - bought.len());

@@ -3,6 +3,7 @@
 
 use qianmian::domain::{Event, EventKind};
 use qianmian::engine::options::EngineOptions;
+use qianmian::engine::serve::ScoredItem;
 use qianmian::engine::{Engine, RecommendRequest, Write};
 use qianmian::live::Filter;
 use qianmian::model::{Source, Window};
@@ -27,7 +28,7 @@ fn checkerboard(data: &std::path::Path) -> Engine {
         .map(|(u, i)| (format!("u{u}"), format!("i{i}")))
         .collect();
     let rows: Vec<_> = names.iter().map(|(u, i)| (u.as_str(), i.as_str(), 1)).collect();
-    engine.submit_blocking(Write::Events(purchases(&rows))).unwrap().wait().unwrap();
+    engine.writer().submit_blocking(Write::Events(purchases(&rows))).unwrap().wait().unwrap();
     engine
 }
 
@@ -48,13 +49,13 @@ fn the_withheld_diagonal_comes_back_from_every_source() {
     engine.trainer().train_blocking(true).unwrap();
     for strategy in [None, Some(Source::ItemCf), Some(Source::UserCf), Some(Source::Embedding)] {
         for user in 0..SIZE {
-            let answer = engine.recommend(&ask(user, strategy)).unwrap();
+            let answer = engine.recommender().recommend(&ask(user, strategy)).unwrap();
             assert_eq!(answer.basis, Basis::History);
-            let (item, score, source) = &answer.entries[0];
-            assert_eq!(*item, format!("i{user}"), "{strategy:?} for user {user}");
-            assert!(*score > 0.0);
+            let best = &answer.entries[0];
+            assert_eq!(best.item_id, format!("i{user}"), "{strategy:?} for user {user}");
+            assert!(best.score > 0.0);
             if let Some(strategy) = strategy {
-                assert_eq!(*source, strategy);
+                assert_eq!(best.source, strategy);
             }
         }
     }
@@ -65,21 +66,21 @@ fn related_lists_keep_to_their_colour() {
     let folder = tempfile::tempdir().unwrap();
     let engine = checkerboard(folder.path());
     engine.trainer().train_blocking(true).unwrap();
-    let even = |entries: &[(String, f32, Source)]| {
-        entries.iter().all(|(id, ..)| id[1..].parse::<usize>().unwrap().is_multiple_of(2))
-    };
+    let is_even = |id: &str| id[1..].parse::<usize>().unwrap().is_multiple_of(2);
+    let even = |items: &[ScoredItem]| items.iter().all(|item| is_even(&item.item_id));
     let own = SIZE / 2;
-    let similar = engine.similar_items("i0", &Filter::default(), own - 1).unwrap();
+    let similar = engine.recommender().similar_items("i0", &Filter::default(), own - 1).unwrap();
     assert!(even(&similar.entries), "{similar:?}");
     let basket = ["i0".to_owned(), "i2".to_owned()];
-    let together = engine.bought_together(&basket, &Filter::default(), own - 2).unwrap();
+    let together =
+        engine.recommender().bought_together(&basket, &Filter::default(), own - 2).unwrap();
     assert!(even(&together.entries), "{together:?}");
-    assert!(together.entries.iter().all(|e| e.2 == Source::BoughtTogether));
-    let users = engine.similar_users("u0", own - 1).unwrap();
-    assert!(even(&users.entries), "{users:?}");
-    let popular = engine.popular(Window::AllTime, &Filter::default(), 1).unwrap();
-    assert_eq!(popular.entries[0].1, (own - 1) as f32, "everyone but the diagonal's owner");
-    assert_eq!(popular.entries[0].0, "i2", "ties go to the item heard of first, u0's");
+    assert!(together.entries.iter().all(|e| e.source == Source::BoughtTogether));
+    let users = engine.recommender().similar_users("u0", own - 1).unwrap();
+    assert!(users.entries.iter().all(|user| is_even(&user.user_id)), "{users:?}");
+    let popular = engine.recommender().popular(Window::AllTime, &Filter::default(), 1).unwrap();
+    assert_eq!(popular.entries[0].score, (own - 1) as f32, "everyone but the diagonal's owner");
+    assert_eq!(popular.entries[0].item_id, "i2", "ties go to the item heard of first, u0's");
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn the_same_log_and_seed_give_the_same_answers() {
         let now_ms = 1_700_000_000_000;
         let ask = |user| RecommendRequest { limit: 10, ..ask(user, None) };
         (0..SIZE)
-            .map(|user| engine.recommend_at(&ask(user), now_ms).unwrap().entries)
+            .map(|user| engine.recommender().recommend_at(&ask(user), now_ms).unwrap().entries)
             .collect::<Vec<_>>()
     };
     assert_eq!(lists(), lists());
@@ -103,7 +104,8 @@ fn a_prepared_list_is_the_one_made_when_asked_and_ends_with_the_next_event() {
     drop(checkerboard(folder.path()));
     let lists = |engine: &Engine| -> Vec<_> {
         let now_ms = engine.models().active().unwrap().manifest.newest_ms;
-        let asked = (0..SIZE).map(|user| engine.recommend_at(&ask(user, None), now_ms));
+        let asked =
+            (0..SIZE).map(|user| engine.recommender().recommend_at(&ask(user, None), now_ms));
         asked.map(|answer| answer.unwrap().entries).collect()
     };
     let mut without = options();
@@ -131,9 +133,9 @@ fn a_prepared_list_is_the_one_made_when_asked_and_ends_with_the_next_event() {
     assert_eq!(prepared.items.len(), SIZE * (SIZE / 2 + 1), "what each does not have");
     assert_eq!(lists(&engine), made_when_asked);
     let bought = Write::Events(purchases(&[("u0", "i0", 2)]));
-    engine.submit_blocking(bought).unwrap().wait().unwrap();
-    assert_ne!(engine.recommend(&ask(0, None)).unwrap().entries[0].0, "i0");
-    assert_eq!(engine.recommend(&ask(1, None)).unwrap().entries, made_when_asked[1]);
+    engine.writer().submit_blocking(bought).unwrap().wait().unwrap();
+    assert_ne!(engine.recommender().recommend(&ask(0, None)).unwrap().entries[0].item_id, "i0");
+    assert_eq!(engine.recommender().recommend(&ask(1, None)).unwrap().entries, made_when_asked[1]);
 }
 
 /// Every shopper buys milk weekly and a fridge once; the fridge comes first.
@@ -150,7 +152,7 @@ fn what_is_used_up_comes_back_when_it_is_due_and_what_lasts_does_not() {
         milk.chain([bought("fridge", 0, user), bought(&format!("own{user}"), 35, user)])
     };
     let events = (0..20).flat_map(of_user).collect();
-    engine.submit_blocking(Write::Events(events)).unwrap().wait().unwrap();
+    engine.writer().submit_blocking(Write::Events(events)).unwrap().wait().unwrap();
     engine.trainer().train_blocking(true).unwrap();
     let offered = |repeat, days_later: i64| -> Vec<String> {
         let request = RecommendRequest {
@@ -159,8 +161,9 @@ fn what_is_used_up_comes_back_when_it_is_due_and_what_lasts_does_not() {
             repeat: Some(repeat),
             ..RecommendRequest::default()
         };
-        let answer = engine.recommend_at(&request, (35 + days_later) * DAY_MS + 3).unwrap();
-        let all = answer.entries.into_iter().map(|entry| entry.0);
+        let answer =
+            engine.recommender().recommend_at(&request, (35 + days_later) * DAY_MS + 3).unwrap();
+        let all = answer.entries.into_iter().map(|entry| entry.item_id);
         all.filter(|item| !item.starts_with("own")).collect()
     };
     let nothing: [&str; 0] = [];

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use qianmian::api::pb;
-use qianmian::api::pb::event_service_client::EventServiceClient;
+use qianmian::api::wire::pb;
+use qianmian::api::wire::pb::event_service_client::EventServiceClient;
 
 use crate::support::Process;
 

@@ -7,11 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use qianmian::api::pb;
-use qianmian::api::pb::event_service_client::EventServiceClient;
-use qianmian::api::pb::model_service_client::ModelServiceClient;
-use qianmian::api::pb::push_model_request::Part;
-use qianmian::api::pb::user_service_client::UserServiceClient;
+use qianmian::api::wire::pb;
+use qianmian::api::wire::pb::event_service_client::EventServiceClient;
+use qianmian::api::wire::pb::model_service_client::ModelServiceClient;
+use qianmian::api::wire::pb::push_model_request::Part;
+use qianmian::api::wire::pb::user_service_client::UserServiceClient;
 use qianmian::domain::Secret;
 use qianmian::engine::{Engine, RecommendRequest};
 use qianmian::store::{Entry, Record, replay};
@@ -289,7 +289,7 @@ fn a_flipped_bit_of_a_small_file_is_noticed_or_harmless() {
     let engine = Engine::open(folder.path(), support::quiet()).unwrap();
     let rows = [("a", "x", 1), ("b", "x", 1), ("b", "y", 1), ("c", "y", 2), ("c", "z", 2)];
     let write = qianmian::engine::Write::Events(support::purchases(&rows));
-    engine.submit_blocking(write).unwrap().wait().unwrap();
+    engine.writer().submit_blocking(write).unwrap().wait().unwrap();
     engine.trainer().train_blocking(true).unwrap();
     drop(engine);
 
@@ -369,7 +369,11 @@ async fn a_store_that_lost_its_log_says_so() {
             "it is kept for whoever asks"
         );
         // Numbers are not given out again.
-        engine.record(support::purchases(&[("bob", "x", 1), ("eve", "x", 1)])).await.unwrap();
+        engine
+            .writer()
+            .record(support::purchases(&[("bob", "x", 1), ("eve", "x", 1)]))
+            .await
+            .unwrap();
         let engine = std::sync::Arc::new(engine);
         assert_eq!(support::trained(&engine).await, 4);
         drop(engine);
@@ -398,19 +402,23 @@ fn folders_of_every_format_open() {
             let engine = Engine::open(folder.path(), options).unwrap();
             assert_eq!(engine.live().events(), 48, "{name}");
             assert_eq!(
-                engine.item("item-3").unwrap().1.brand,
+                engine.directory().item("item-3").unwrap().1.brand,
                 if key.is_empty() { "brand-0" } else { "" }
             );
             if name == "format-4" {
-                assert!(engine.item("gone").is_err(), "it was deleted");
-                assert!(!engine.item("sold-out").unwrap().1.available);
+                assert!(engine.directory().item("gone").is_err(), "it was deleted");
+                assert!(!engine.directory().item("sold-out").unwrap().1.available);
             }
             let request =
                 RecommendRequest { user_id: "user-3".into(), limit: 3, ..Default::default() };
-            let list = engine.recommend(&request).unwrap().entries;
+            let list = engine.recommender().recommend(&request).unwrap().entries;
             assert_eq!(list.len(), 3, "{name}");
             if key.is_empty() {
-                assert_eq!((engine.generation(), list[0].0.as_str()), (1, "item-3"), "{name}");
+                assert_eq!(
+                    (engine.generation(), list[0].item_id.as_str()),
+                    (1, "item-3"),
+                    "{name}"
+                );
             }
         }
         let format = fs::read_to_string(folder.path().join("stores/default/FORMAT")).unwrap();

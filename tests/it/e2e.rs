@@ -1,6 +1,6 @@
 //! A server driven by a real client through import, train, recommend, restart.
 
-use qianmian::api::pb;
+use qianmian::api::wire::pb;
 use qianmian::domain::{EventKind, Item};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -145,7 +145,7 @@ fn two_tastes() -> Vec<(&'static str, &'static str, i64)> {
 async fn tastes() -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), support::quiet()).await;
-    server.engine.record(purchases(&two_tastes())).await.unwrap();
+    server.engine.writer().record(purchases(&two_tastes())).await.unwrap();
     trained(&server.engine).await;
     (folder, server)
 }
@@ -297,7 +297,7 @@ async fn sessions_filters_and_exclusions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn candidates_are_ranked_and_many_shoppers_answered() {
+async fn candidates_are_ranked_and_many_users_answered() {
     let (_folder, server) = tastes().await;
     let mut lists = server.recommendations();
     let item_ids = ["bike", "nowhere", "tea", "cup", "bike"].map(str::to_owned).to_vec();
@@ -352,9 +352,9 @@ async fn a_damaged_snapshot_falls_back_to_the_one_before() {
 async fn a_young_store_trains_by_itself_and_catalogue_and_refunds_survive() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), Default::default()).await;
-    server.engine.record(purchases(&two_tastes())).await.unwrap();
+    server.engine.writer().record(purchases(&two_tastes())).await.unwrap();
     let item = Item { title: "Bike".into(), ..Item::default() };
-    server.engine.upsert_items(vec![("bike".into(), item)]).await.unwrap();
+    server.engine.writer().upsert_items(vec![("bike".into(), item)]).await.unwrap();
     let mut generation = server.engine.models().watch();
     let waited = tokio::time::timeout(
         std::time::Duration::from_secs(60),
@@ -363,7 +363,7 @@ async fn a_young_store_trains_by_itself_and_catalogue_and_refunds_survive() {
     waited.await.expect("trained within a minute").unwrap();
     let mut refund = purchases(&[("ben", "bike", 5)]);
     refund[0].kind = EventKind::Refund;
-    server.engine.record(refund).await.unwrap();
+    server.engine.writer().record(refund).await.unwrap();
     let list = server.recommendations().recommend(ask("ben", 9)).await.unwrap().into_inner();
     assert!(ids(&list.items).contains(&"bike"), "given back, so it may be offered again");
     server.stop().await;

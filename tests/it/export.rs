@@ -26,11 +26,11 @@ async fn what_is_exported_is_read_back() {
         .flat_map(|u| (0..3).map(move |n| (format!("u{u}"), format!("i{}", (u + n) % 12), n)))
         .collect();
     let rows: Vec<_> = rows.iter().map(|(u, i, d)| (u.as_str(), i.as_str(), *d)).collect();
-    server.engine.record(purchases(&rows)).await.unwrap();
+    server.engine.writer().record(purchases(&rows)).await.unwrap();
     trained(&server.engine).await;
     let objects = User { consent: false, ..User::default() };
-    server.engine.upsert_users(vec![("u1".into(), objects)]).await.unwrap();
-    server.engine.erase_user("u2").await.unwrap();
+    server.engine.writer().upsert_users(vec![("u1".into(), objects)]).await.unwrap();
+    server.engine.writer().erase_user("u2").await.unwrap();
 
     let text = data.to_str().unwrap().to_owned();
     let (log, matrix) = (folder.path().join("log.parquet"), folder.path().join("matrix.parquet"));
@@ -114,7 +114,7 @@ proptest! {
         }
         let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
         let engine = Engine::open(&first, support::quiet()).unwrap();
-        engine.submit_blocking(Write::Events(events)).unwrap().wait().unwrap();
+        engine.writer().submit_blocking(Write::Events(events)).unwrap().wait().unwrap();
         drop(engine);
 
         let [out, again] = ["out", "again"].map(|part| folder.path().join(format!("{part}-{name}")));

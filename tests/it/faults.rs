@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use qianmian::api::pb;
-use qianmian::api::pb::event_service_client::EventServiceClient;
-use qianmian::api::pb::recommendation_service_client::RecommendationServiceClient;
+use qianmian::api::wire::pb;
+use qianmian::api::wire::pb::event_service_client::EventServiceClient;
+use qianmian::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
 use qianmian::engine::Engine;
 use tonic::Code;
 
@@ -81,6 +81,7 @@ async fn a_model_without_room_leaves_the_one_before() {
     let folder = tempfile::tempdir().unwrap();
     let engine = std::sync::Arc::new(Engine::open(folder.path(), support::quiet()).unwrap());
     engine
+        .writer()
         .record(support::purchases(&[("a", "x", 1), ("b", "x", 1), ("b", "y", 1)]))
         .await
         .unwrap();

@@ -60,8 +60,8 @@ impl Shop {
     /// Items that a stranger is offered.
     pub fn offered(&self) -> Vec<String> {
         let request = RecommendRequest { limit: 50, ..RecommendRequest::default() };
-        let answer = self.engine().recommend(&request).unwrap();
-        answer.entries.into_iter().map(|entry| entry.0).collect()
+        let answer = self.engine().recommender().recommend(&request).unwrap();
+        answer.entries.into_iter().map(|entry| entry.item_id).collect()
     }
 }
 
@@ -195,7 +195,7 @@ fn marks_last_lines_and_exit_codes() {
     let inch = format!("{HEADER},title\nu1,i1,2023-01-01,5\" pipe\nu2,i2,2023-01-02,5\" pipe");
     let (ok, report) = shop.import("inch.csv", inch, &[]);
     assert!(ok && count(&report, "events taken") == Some(2), "{report}");
-    assert_eq!(shop.engine().item("i2").unwrap().1.title, "5\" pipe");
+    assert_eq!(shop.engine().directory().item("i2").unwrap().1.title, "5\" pipe");
 
     let none = format!("{HEADER}\nu,i,someday\n");
     let (ok, report) = shop.import("none.csv", none, &[]);
@@ -214,7 +214,7 @@ fn an_overlong_title_costs_the_item_its_end_and_nothing_else() {
     );
     let (ok, report) = shop.import("log.csv", log, &[]);
     assert!(ok && count(&report, "dropped, the rest kept: title beyond") == Some(1), "{report}");
-    let item = shop.engine().item("i1").unwrap().1;
+    let item = shop.engine().directory().item("i1").unwrap().1;
     assert_eq!((item.title.len(), item.brand.as_str(), item.price), (1_024, "Acme", Some(9.5)));
     assert_eq!(item.categories, ["home/pipes"]);
 }

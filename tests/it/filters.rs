@@ -92,7 +92,7 @@ fn holds(condition: &Condition, item: &Item) -> bool {
         Condition::Brand(brand) => item.brand == *brand,
         Condition::Tag(tag) => item.tags.contains(tag),
         Condition::Attribute(name, value) => item.attributes.get(name) == Some(value),
-        Condition::Price(least, most) => item.price.is_some_and(|p| p >= *least && p <= *most),
+        Condition::Price(min, max) => item.price.is_some_and(|p| p >= *min && p <= *max),
         Condition::All(parts) => parts.iter().all(|part| holds(part, item)),
         Condition::Any(parts) => parts.iter().any(|part| holds(part, item)),
         Condition::Not(part) => !holds(part, item),
@@ -140,12 +140,12 @@ fn name(item: usize) -> String {
 }
 
 fn write(engine: &Engine, write: Write) {
-    engine.submit_blocking(write).unwrap().wait().unwrap();
+    engine.writer().submit_blocking(write).unwrap().wait().unwrap();
 }
 
 /// An answer holds of `allowed` as many as it can, each once.
 fn check(answer: &Answer, allowed: &HashSet<String>, limit: usize) -> Result<(), TestCaseError> {
-    let listed: HashSet<String> = answer.entries.iter().map(|e| e.0.clone()).collect();
+    let listed: HashSet<String> = answer.entries.iter().map(|e| e.item_id.clone()).collect();
     prop_assert_eq!(listed.len(), answer.entries.len(), "an item twice");
     prop_assert!(listed.is_subset(allowed), "{:?} not in {:?}", listed, allowed);
     prop_assert_eq!(listed.len(), allowed.len().min(limit));
@@ -165,15 +165,16 @@ fn ask(store: &Store, engine: &Engine, filter: &Filter, limit: usize) -> Result<
         ..RecommendRequest::default()
     };
     for user in 0..USERS + 2 {
-        let all = engine.recommend(&of_user(user, None, RepeatPolicy::Allow)).unwrap();
+        let all =
+            engine.recommender().recommend(&of_user(user, None, RepeatPolicy::Allow)).unwrap();
         check(&all, &passing, limit)?;
         let new = of_user(user, None, RepeatPolicy::ExcludePurchased);
         let left = passing.difference(&store.bought(user)).cloned().collect();
-        check(&engine.recommend(&new).unwrap(), &left, limit)?;
+        check(&engine.recommender().recommend(&new).unwrap(), &left, limit)?;
     }
     for source in Source::BLENDED {
         let one = of_user(0, Some(source), RepeatPolicy::Allow);
-        check(&engine.recommend(&one).unwrap(), &passing, limit)?;
+        check(&engine.recommender().recommend(&one).unwrap(), &passing, limit)?;
     }
     let session = RecommendRequest {
         session: vec![name(1), name(0)],
@@ -182,11 +183,19 @@ fn ask(store: &Store, engine: &Engine, filter: &Filter, limit: usize) -> Result<
         ..of_user(0, None, RepeatPolicy::Allow)
     };
     let left = passing.iter().filter(|id| ![name(0), name(1)].contains(id)).cloned().collect();
-    check(&engine.recommend(&session).unwrap(), &left, limit)?;
-    check(&engine.similar_items(&name(0), filter, limit).unwrap(), &without("i0"), limit)?;
-    check(&engine.bought_together(&[name(1)], filter, limit).unwrap(), &without("i1"), limit)?;
+    check(&engine.recommender().recommend(&session).unwrap(), &left, limit)?;
+    check(
+        &engine.recommender().similar_items(&name(0), filter, limit).unwrap(),
+        &without("i0"),
+        limit,
+    )?;
+    check(
+        &engine.recommender().bought_together(&[name(1)], filter, limit).unwrap(),
+        &without("i1"),
+        limit,
+    )?;
     for window in [Window::Days7, Window::Days30, Window::AllTime] {
-        check(&engine.popular(window, filter, limit).unwrap(), &passing, limit)?;
+        check(&engine.recommender().popular(window, filter, limit).unwrap(), &passing, limit)?;
     }
     Ok(())
 }
@@ -204,7 +213,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let engine = store.open(folder.path());
         for filter in &filters {
-            let popular = engine.popular(Window::AllTime, filter, limit).unwrap();
+            let popular = engine.recommender().popular(Window::AllTime, filter, limit).unwrap();
             check(&popular, &store.passing(filter), limit)?;
         }
         if store.events.iter().any(|e| e.2 == EventKind::Purchase) {

@@ -9,7 +9,7 @@ use qianmian::recommend::Basis;
 use crate::support::{self, purchases};
 
 fn write(engine: &Engine, write: Write) {
-    engine.submit_blocking(write).unwrap().wait().unwrap();
+    engine.writer().submit_blocking(write).unwrap().wait().unwrap();
 }
 
 /// Twenty shoppers who bought three of ten old items each.
@@ -29,8 +29,8 @@ fn ask(user: &str) -> RecommendRequest {
 }
 
 fn place(answer: &Answer, item: &str) -> Option<(usize, Source)> {
-    let place = answer.entries.iter().position(|entry| entry.0 == item)?;
-    Some((place, answer.entries[place].2))
+    let place = answer.entries.iter().position(|entry| entry.item_id == item)?;
+    Some((place, answer.entries[place].source))
 }
 
 fn lamp(brand: &str) -> Item {
@@ -43,29 +43,33 @@ fn a_new_item_has_neighbours_with_its_first_buyers() {
     let engine = trained(&folder);
     let bought =
         |user: &str, item: &str| write(&engine, Write::Events(purchases(&[(user, item, 2)])));
-    let alike = |item: &str| engine.similar_items(item, &Filter::default(), 5).unwrap();
+    let alike =
+        |item: &str| engine.recommender().similar_items(item, &Filter::default(), 5).unwrap();
     bought("u0", "new");
     // One shopper's purchase: the item's neighbours are theirs, but nobody is shown it for it.
     let own = alike("new");
     assert!(
         place(&own, "old0").is_some_and(|(place, source)| place < 3 && source == Source::Fresh)
     );
-    assert_eq!(place(&engine.recommend(&ask("u10")).unwrap(), "new").unwrap().1, Source::Catalog);
+    assert_eq!(
+        place(&engine.recommender().recommend(&ask("u10")).unwrap(), "new").unwrap().1,
+        Source::Catalog
+    );
     for user in ["u1", "u9", "u19"] {
         bought(user, "new");
     }
     let (at, source) = place(&alike("old0"), "new").unwrap();
     assert!(at < 5 && source == Source::Fresh, "{at} {source:?}");
     // A shopper with the same items as those who took it.
-    let (at, source) = place(&engine.recommend(&ask("u10")).unwrap(), "new").unwrap();
+    let (at, source) = place(&engine.recommender().recommend(&ask("u10")).unwrap(), "new").unwrap();
     assert!(at < 5 && source == Source::Fresh, "{at} {source:?}");
     let basket = ["new".to_owned()];
-    let together = engine.bought_together(&basket, &Filter::default(), 3).unwrap();
-    assert!(together.entries.iter().all(|entry| entry.2 == Source::Fresh), "{together:?}");
+    let together = engine.recommender().bought_together(&basket, &Filter::default(), 3).unwrap();
+    assert!(together.entries.iter().all(|entry| entry.source == Source::Fresh), "{together:?}");
     // Taken off the shelf, it is gone; and the next training takes it all over.
     let gone = Item { available: false, ..Item::default() };
     write(&engine, Write::Items(vec![("new".into(), ItemChange::whole(gone))]));
-    assert_eq!(place(&engine.recommend(&ask("u10")).unwrap(), "new"), None);
+    assert_eq!(place(&engine.recommender().recommend(&ask("u10")).unwrap(), "new"), None);
     assert_eq!(place(&alike("old0"), "new"), None);
     write(&engine, Write::Items(vec![("new".into(), ItemChange::whole(Item::default()))]));
     engine.trainer().train_blocking(true).unwrap();
@@ -79,15 +83,18 @@ fn what_happened_since_the_training_is_known_after_a_restart() {
     for user in ["u0", "u1", "u9", "u19"] {
         write(&engine, Write::Events(purchases(&[(user, "new", 2)])));
     }
-    let before = engine.similar_items("old0", &Filter::default(), 5).unwrap().entries;
-    assert!(before.iter().any(|entry| entry.2 == Source::Fresh), "{before:?}");
+    let before = engine.recommender().similar_items("old0", &Filter::default(), 5).unwrap().entries;
+    assert!(before.iter().any(|entry| entry.source == Source::Fresh), "{before:?}");
     drop(engine);
     let engine = Engine::open(folder.path(), support::quiet()).unwrap();
-    assert_eq!(engine.similar_items("old0", &Filter::default(), 5).unwrap().entries, before);
+    assert_eq!(
+        engine.recommender().similar_items("old0", &Filter::default(), 5).unwrap().entries,
+        before
+    );
 }
 
 #[test]
-fn items_that_have_no_shopper_in_common_are_not_alike() {
+fn items_that_have_no_user_in_common_are_not_alike() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Engine::open(folder.path(), support::quiet()).unwrap();
     let pairs = [("u1", "a", "b"), ("u2", "a", "b"), ("u3", "c", "d"), ("u4", "c", "d")];
@@ -95,7 +102,7 @@ fn items_that_have_no_shopper_in_common_are_not_alike() {
         pairs.iter().flat_map(|&(user, one, other)| [(user, one, 1), (user, other, 1)]).collect();
     write(&engine, Write::Events(purchases(&rows)));
     engine.trainer().train_blocking(true).unwrap();
-    let answer = engine.similar_items("a", &Filter::default(), 3).unwrap();
+    let answer = engine.recommender().similar_items("a", &Filter::default(), 3).unwrap();
     assert_eq!(place(&answer, "b"), Some((0, Source::ItemCf)));
     // Their embeddings point in no direction of a's: what is left of rounding is no likeness.
     for other in ["c", "d"] {
@@ -110,16 +117,17 @@ fn items_that_nobody_took_are_known_by_the_catalogue() {
     let described = [("old3", "A"), ("old4", "B"), ("unseen", "A")];
     let items = described.map(|(id, brand)| (id.to_owned(), ItemChange::whole(lamp(brand))));
     write(&engine, Write::Items(items.to_vec()));
-    let alike = engine.similar_items("unseen", &Filter::default(), 4).unwrap();
+    let alike = engine.recommender().similar_items("unseen", &Filter::default(), 4).unwrap();
     assert_eq!(place(&alike, "old3"), Some((0, Source::Content)));
     assert_eq!(place(&alike, "old4"), Some((1, Source::Content)));
-    assert_eq!(alike.entries[2].2, Source::Popular);
+    assert_eq!(alike.entries[2].source, Source::Popular);
     // In baskets, the lamps that are bought stand in for it.
-    let together = engine.bought_together(&["unseen".into()], &Filter::default(), 3).unwrap();
-    assert!(together.entries.iter().all(|entry| entry.2 == Source::Category), "{together:?}");
+    let together =
+        engine.recommender().bought_together(&["unseen".into()], &Filter::default(), 3).unwrap();
+    assert!(together.entries.iter().all(|entry| entry.source == Source::Category), "{together:?}");
     // A visitor who looks at nothing but it gets what is like it.
     let session = RecommendRequest { session: vec!["unseen".into()], ..ask("") };
-    let answer = engine.recommend(&session).unwrap();
+    let answer = engine.recommender().recommend(&session).unwrap();
     assert_eq!((answer.basis, answer.entries.len()), (Basis::Session, 10));
     assert_eq!(place(&answer, "old3"), Some((0, Source::Content)));
 }
@@ -147,18 +155,22 @@ fn who_has_done_nothing_gets_what_their_like_take_now() {
     described("newcomer", &[("country", "SE"), ("device", "phone"), ("shoe size", "44")]);
     // Rankings are good for a second.
     let later = now + 2_000;
-    let answer = engine.recommend_at(&ask("newcomer"), later).unwrap();
+    let answer = engine.recommender().recommend_at(&ask("newcomer"), later).unwrap();
     assert_eq!((answer.basis, answer.cohort.as_str()), (Basis::Attributes, "country=SE"));
-    let firsts: Vec<&str> = answer.entries.iter().map(|entry| entry.0.as_str()).take(3).collect();
+    let firsts: Vec<&str> =
+        answer.entries.iter().map(|entry| entry.item_id.as_str()).take(3).collect();
     assert_eq!(firsts, ["old7", "old2", "old5"], "the cohort's, then everyone's of now");
     assert_eq!(answer.entries.len(), 10);
     // What the request says goes before what the store knows.
     let attributes = [("country".to_owned(), "NO".to_owned())].into();
     let elsewhere = RecommendRequest { attributes, ..ask("newcomer") };
-    let answer = engine.recommend_at(&elsewhere, later).unwrap();
+    let answer = engine.recommender().recommend_at(&elsewhere, later).unwrap();
     assert_eq!((answer.basis, answer.cohort.as_str()), (Basis::Popular, ""));
-    assert_eq!(answer.entries[0].0, "old2");
+    assert_eq!(answer.entries[0].item_id, "old2");
     // The first purchase ends it.
     write(&engine, Write::Events(purchases(&[("newcomer", "old1", 2)])));
-    assert_eq!(engine.recommend_at(&ask("newcomer"), later).unwrap().basis, Basis::History);
+    assert_eq!(
+        engine.recommender().recommend_at(&ask("newcomer"), later).unwrap().basis,
+        Basis::History
+    );
 }

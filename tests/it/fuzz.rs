@@ -10,15 +10,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use prost::Message;
-use qianmian::api::catalog::CatalogApi;
-use qianmian::api::event::EventApi;
-use qianmian::api::pb;
-use qianmian::api::pb::catalog_service_server::CatalogService;
-use qianmian::api::pb::event_service_server::EventService;
-use qianmian::api::pb::recommendation_service_server::RecommendationService;
-use qianmian::api::pb::user_service_server::UserService;
-use qianmian::api::recommendation::RecommendationApi;
-use qianmian::api::user::UserApi;
+use qianmian::api::services::catalog::CatalogApi;
+use qianmian::api::services::event::EventApi;
+use qianmian::api::services::recommendation::RecommendationApi;
+use qianmian::api::services::user::UserApi;
+use qianmian::api::wire::pb;
+use qianmian::api::wire::pb::catalog_service_server::CatalogService;
+use qianmian::api::wire::pb::event_service_server::EventService;
+use qianmian::api::wire::pb::recommendation_service_server::RecommendationService;
+use qianmian::api::wire::pb::user_service_server::UserService;
 use qianmian::domain::{hex, now_ms};
 use qianmian::engine::{Engine, PushRequest, RecommendRequest, Write};
 use qianmian::import::{Column, Dialect, Row, convert, reader};
@@ -87,7 +87,9 @@ fn rows(name: &str, bytes: &[u8]) {
     let dialect = Dialect::default();
     let required = [Column::UserId, Column::ItemId, Column::Timestamp];
     let input = Box::new(std::io::Cursor::new(bytes.to_vec()));
-    let Ok(mut rows) = reader::from_stream(name, input, &dialect, &required) else { return };
+    let Ok(mut rows) = qianmian::import::from_stream(name, input, &dialect, &required) else {
+        return;
+    };
     read(rows.as_mut());
 }
 
@@ -137,7 +139,7 @@ fn imports(rounds: usize) {
     each(&[std::fs::read(&path).unwrap(), found], rounds / 3, |bytes| {
         std::fs::write(&path, bytes).unwrap();
         let required = [Column::UserId, Column::ItemId, Column::Timestamp];
-        let rows = reader::open(&path, &Dialect::default(), &required, Arc::default());
+        let rows = qianmian::import::open(&path, &Dialect::default(), &required, Arc::default());
         if let Ok(mut rows) = rows {
             read(rows.as_mut());
         }
@@ -150,7 +152,7 @@ fn store(folder: &std::path::Path) -> Engine {
     let rows: Vec<(String, String)> =
         (0..60).map(|n| (format!("u{}", n % 12), format!("i{}", n * 7 % 10))).collect();
     let rows: Vec<_> = rows.iter().map(|(u, i)| (u.as_str(), i.as_str(), 1)).collect();
-    engine.submit_blocking(Write::Events(purchases(&rows))).unwrap().wait().unwrap();
+    engine.writer().submit_blocking(Write::Events(purchases(&rows))).unwrap().wait().unwrap();
     engine.trainer().train_blocking(true).unwrap();
     engine
 }
@@ -318,10 +320,11 @@ fn pushes(rounds: usize) {
             role: Role::Active,
             force: false,
         };
-        let Ok(mut incoming) = engine.begin_push(&request) else { return };
+        let Ok(mut incoming) = engine.pushes().begin(&request) else { return };
         incoming.append(0, bytes).unwrap();
         if engine
-            .commit_push(incoming, &request, request.bytes, &hex(&Sha256::digest(bytes)))
+            .pushes()
+            .commit(incoming, &request, request.bytes, &hex(&Sha256::digest(bytes)))
             .is_ok()
         {
             let ask = |source| RecommendRequest {
@@ -331,7 +334,7 @@ fn pushes(rounds: usize) {
                 ..RecommendRequest::default()
             };
             let sources = Source::PUSHED.into_iter().map(Some).chain([None]);
-            sources.for_each(|source| drop(engine.recommend(&ask(source)).unwrap()));
+            sources.for_each(|source| drop(engine.recommender().recommend(&ask(source)).unwrap()));
         }
     });
     // All that was taken can be read back.

@@ -1,8 +1,8 @@
 //! What no server takes in: files that are laid out wrong, that fail a check, that come in
 //! pieces or not at all.
 
-use qianmian::api::pb;
-use qianmian::api::pb::push_model_request::Part;
+use qianmian::api::wire::pb;
+use qianmian::api::wire::pb::push_model_request::Part;
 use qianmian::domain::hex;
 use safetensors::Dtype;
 use sha2::{Digest, Sha256};

@@ -16,7 +16,7 @@ use qianmian::matrix::UserEvents;
 use qianmian::model::settings::EmbeddingTrainer;
 use qianmian::model::{Manifest, Settings, Snapshot, Source};
 use qianmian::recommend::{Query, RepeatPolicy, Scratch, Shelf, recommend};
-use qianmian::train::{Material, train};
+use qianmian::train::{TrainingData, train};
 
 const USERS: usize = 300;
 const ITEMS: usize = 400;
@@ -53,8 +53,8 @@ fn lists(events: &UserEvents, trainer: EmbeddingTrainer) -> Lists {
     Source::TRAINED.into_iter().for_each(|source| settings.blend.set_weight(source, 0.5));
     let cancel = AtomicBool::new(false);
     let control = Control::new(&|_| {}, &cancel);
-    let material = Material::new(events);
-    let trained = train(&material, &settings, &Source::TRAINED, 1, &control).unwrap();
+    let data = TrainingData::new(events);
+    let trained = train(&data, &settings, &Source::TRAINED, 1, &control).unwrap();
     let manifest = Manifest { settings, newest_ms: events.as_of_ms(), ..Manifest::default() };
     let snapshot = Snapshot { manifest, parts: trained.parts };
     let (catalogue, filter) = (Catalogue::default(), Filter::default());

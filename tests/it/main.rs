@@ -30,3 +30,4 @@ mod soak;
 mod strangers;
 mod support;
 mod tidy;
+mod unread;

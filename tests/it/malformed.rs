@@ -1,7 +1,7 @@
 //! Bad input for every method: the status names the field and the limit, and
 //! nothing is changed.
 
-use qianmian::api::pb;
+use qianmian::api::wire::pb;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -40,7 +40,7 @@ async fn server() -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), support::quiet()).await;
     let rows = [("u", "a", 1), ("u", "b", 1), ("v", "a", 1), ("v", "c", 1)];
-    server.engine.record(purchases(&rows)).await.unwrap();
+    server.engine.writer().record(purchases(&rows)).await.unwrap();
     trained(&server.engine).await;
     (folder, server)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use qianmian::api::pb;
+use qianmian::api::wire::pb;
 use qianmian::engine::{Engine, RecommendRequest};
 use qianmian::model::Manifest;
 use qianmian::store::sealed;
@@ -22,7 +22,7 @@ async fn two_models(engine: &Arc<Engine>) {
     for (tastes, day) in [(["tea", "cup"], 1), (["cup", "spoon"], 2)] {
         let rows = rows(tastes, day);
         let rows: Vec<_> = rows.iter().map(|(u, i, d)| (u.as_str(), *i, *d)).collect();
-        engine.record(purchases(&rows)).await.unwrap();
+        engine.writer().record(purchases(&rows)).await.unwrap();
         trained(engine).await;
     }
 }
@@ -37,10 +37,10 @@ async fn another_model_answers_until_the_next_is_published() {
     let server = Server::start(folder.path(), support::quiet()).await;
     two_models(&server.engine).await;
     let mut models = server.models();
-    let newest = server.engine.recommend(&ask()).unwrap();
+    let newest = server.engine.recommender().recommend(&ask()).unwrap();
     let back = models.rollback_model(pb::RollbackModelRequest {}).await.unwrap().into_inner();
     assert_eq!((back.model.unwrap().generation, back.previous_generation), (1, 2));
-    let older = server.engine.recommend(&ask()).unwrap();
+    let older = server.engine.recommender().recommend(&ask()).unwrap();
     assert_eq!((newest.generation, older.generation), (2, 1));
     assert_ne!(newest.entries, older.entries);
     // Nothing is older than the first, and what answers is not deleted.
@@ -57,7 +57,7 @@ async fn another_model_answers_until_the_next_is_published() {
 
     // The choice outlives a restart, and ends with the next training.
     let server = Server::start(folder.path(), support::quiet()).await;
-    assert_eq!(server.engine.recommend(&ask()).unwrap().entries, older.entries);
+    assert_eq!(server.engine.recommender().recommend(&ask()).unwrap().entries, older.entries);
     let mut models = server.models();
     models.delete_model(delete(2)).await.unwrap();
     assert_eq!(models.delete_model(delete(2)).await.unwrap_err().code(), Code::NotFound);
@@ -121,13 +121,13 @@ async fn assign(server: &Server, generation: u64, role: pb::ModelRole, share: f6
 fn generations_told(server: &Server) -> Vec<u64> {
     let told = |user| {
         let request = RecommendRequest { user_id: format!("shopper {user}"), ..ask() };
-        server.engine.recommend(&request).unwrap().generation
+        server.engine.recommender().recommend(&request).unwrap().generation
     };
     (0..400).map(told).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_canary_answers_the_same_shoppers_whoever_restarts() {
+async fn a_canary_answers_the_same_users_whoever_restarts() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), support::quiet()).await;
     two_models(&server.engine).await;
@@ -136,7 +136,11 @@ async fn a_canary_answers_the_same_shoppers_whoever_restarts() {
     let told = generations_told(&server);
     let of_canary = told.iter().filter(|&&generation| generation == 1).count();
     assert!((60..140).contains(&of_canary), "{of_canary} of 400");
-    assert_eq!(server.engine.recommend(&ask()).unwrap().generation, 2, "strangers are not split");
+    assert_eq!(
+        server.engine.recommender().recommend(&ask()).unwrap().generation,
+        2,
+        "strangers are not split"
+    );
     let delete = server.models().delete_model(pb::DeleteModelRequest { generation: 1 }).await;
     assert_eq!(delete.unwrap_err().code(), Code::FailedPrecondition);
     server.stop().await;
@@ -288,7 +292,7 @@ async fn progress_says_what_is_left_and_what_came_of_it() {
         .flat_map(|u| [u % 5, 5 + u % 7].map(|i| (format!("u{u}"), format!("i{i}"))))
         .collect();
     let rows: Vec<_> = rows.iter().map(|(u, i)| (u.as_str(), i.as_str(), 1)).collect();
-    server.engine.record(purchases(&rows)).await.unwrap();
+    server.engine.writer().record(purchases(&rows)).await.unwrap();
     let all = async || {
         let mut models = server.models();
         let started = models.train(pb::TrainRequest {}).await.unwrap().into_inner();

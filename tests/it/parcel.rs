@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use qianmian::api::pb;
-use qianmian::api::pb::push_model_request::Part;
+use qianmian::api::wire::pb;
+use qianmian::api::wire::pb::push_model_request::Part;
 use qianmian::domain::hex;
 use qianmian::engine::options::EngineOptions;
 use safetensors::Dtype;
@@ -24,7 +24,7 @@ pub async fn store(folder: &Path, options: EngineOptions) -> Server {
         .flat_map(|u| (0..3).map(move |n| (format!("u{u}"), item(u % 2 + 2 * ((u / 2 + n) % 6)))))
         .collect();
     let rows: Vec<_> = rows.iter().map(|(u, i)| (u.as_str(), i.as_str(), 1)).collect();
-    server.engine.record(purchases(&rows)).await.unwrap();
+    server.engine.writer().record(purchases(&rows)).await.unwrap();
     trained(&server.engine).await;
     server
 }

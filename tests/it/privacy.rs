@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use qianmian::api::pb;
-use qianmian::api::pb::user_service_client::UserServiceClient;
+use qianmian::api::wire::pb;
+use qianmian::api::wire::pb::user_service_client::UserServiceClient;
 use qianmian::domain::{Event, Secret, User};
+use qianmian::engine::serve::ScoredUser;
 use qianmian::engine::{Engine, RecommendRequest, Write};
 use qianmian::live::Filter;
 use qianmian::model::{Source, disk};
@@ -20,7 +21,7 @@ const USERS: usize = 12;
 /// Shoppers who share their items with their neighbours.
 fn log() -> Vec<Event> {
     let rows: Vec<(String, String)> =
-        (0..USERS).flat_map(|u| (u..u + 4).map(move |i| (shopper(u), format!("i{i}")))).collect();
+        (0..USERS).flat_map(|u| (u..u + 4).map(move |i| (user(u), format!("i{i}")))).collect();
     let rows: Vec<_> = rows.iter().map(|(u, i)| (u.as_str(), i.as_str(), 1)).collect();
     let mut events = purchases(&rows);
     for (at, event) in events.iter_mut().enumerate() {
@@ -30,7 +31,7 @@ fn log() -> Vec<Event> {
     events
 }
 
-fn shopper(number: usize) -> String {
+fn user(number: usize) -> String {
     if number == 5 { "Erika".to_owned() } else { format!("u{number}") }
 }
 
@@ -65,7 +66,7 @@ fn ask(user: &str) -> RecommendRequest {
 }
 
 fn write(engine: &Engine, write: Write) {
-    engine.submit_blocking(write).unwrap().wait().unwrap();
+    engine.writer().submit_blocking(write).unwrap().wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +75,7 @@ async fn an_erased_user_is_gone_from_answers_at_once_and_from_every_file_soon() 
     let server = Server::start(folder.path(), support::quiet()).await;
     let engine = server.engine.clone();
     let mut users = UserServiceClient::new(server.channel.clone());
-    engine.record(log()).await.unwrap();
+    engine.writer().record(log()).await.unwrap();
     let erika = pb::User {
         user_id: "Erika".into(),
         attributes: [("city".to_owned(), "Musterstadt".to_owned())].into(),
@@ -88,8 +89,8 @@ async fn an_erased_user_is_gone_from_answers_at_once_and_from_every_file_soon() 
         tokio::task::spawn_blocking(train).await.unwrap();
     }
     assert!(generations(folder.path()) == [2, 1] && decoded(folder.path()).contains("Musterstadt"));
-    let neighbours = engine.similar_users("u4", 9).unwrap();
-    assert!(neighbours.entries.iter().any(|e| e.0 == "Erika"));
+    let neighbours = engine.recommender().similar_users("u4", 9).unwrap();
+    assert!(neighbours.entries.iter().any(|e| e.user_id == "Erika"));
     let get = || pb::GetUserRequest { user_id: "Erika".into() };
     let got = users.get_user(get()).await.unwrap().into_inner().user.unwrap();
     assert_eq!(got, pb::User { consent: pb::Consent::Given.into(), ..erika });
@@ -100,9 +101,9 @@ async fn an_erased_user_is_gone_from_answers_at_once_and_from_every_file_soon() 
     assert_eq!(users.delete_user(delete()).await.unwrap_err().code(), Code::NotFound);
     let listed = users.list_users(pb::ListUsersRequest::default()).await.unwrap().into_inner();
     assert!(listed.users.len() == USERS - 1 && listed.users.iter().all(|u| u.user_id != "Erika"));
-    assert_eq!(engine.recommend(&ask("Erika")).unwrap().basis, Basis::Popular);
-    let neighbours = engine.similar_users("u4", 9).unwrap();
-    assert!(neighbours.entries.iter().all(|e| e.0 != "Erika" && !e.0.is_empty()));
+    assert_eq!(engine.recommender().recommend(&ask("Erika")).unwrap().basis, Basis::Popular);
+    let neighbours = engine.recommender().similar_users("u4", 9).unwrap();
+    assert!(neighbours.entries.iter().all(|e| e.user_id != "Erika" && !e.user_id.is_empty()));
 
     // The training begins of itself, though trainings are to be asked for.
     wait_for_generation(&engine, 3).await;
@@ -122,9 +123,9 @@ async fn an_erased_user_is_gone_from_answers_at_once_and_from_every_file_soon() 
     server.stop().await;
     let engine = Engine::open(folder.path(), support::quiet()).unwrap();
     assert!(engine.live().user("Erika").is_none() && engine.live().user("u4") == Some(4));
-    engine.record(purchases(&[("Erika", "i9", 3)])).await.unwrap();
+    engine.writer().record(purchases(&[("Erika", "i9", 3)])).await.unwrap();
     assert_eq!(engine.live().user("Erika"), Some(USERS as u32));
-    assert_eq!(engine.recommend(&ask("Erika")).unwrap().basis, Basis::History);
+    assert_eq!(engine.recommender().recommend(&ask("Erika")).unwrap().basis, Basis::History);
 }
 
 /// Found by the soak: a model whose training an erasure had interrupted was removed as soon
@@ -133,13 +134,13 @@ async fn an_erased_user_is_gone_from_answers_at_once_and_from_every_file_soon() 
 async fn who_is_erased_during_a_training_leaves_its_model_until_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let engine = std::sync::Arc::new(Engine::open(folder.path(), support::quiet()).unwrap());
-    engine.record(log()).await.unwrap();
+    engine.writer().record(log()).await.unwrap();
     support::trained(&engine).await;
     for user in ["u1", "u2", "u3", "u7", "u8"] {
-        engine.erase_user(user).await.unwrap();
+        engine.writer().erase_user(user).await.unwrap();
         // Whatever the trainer is at, a model answers.
         for _ in 0..40 {
-            assert!(engine.recommend(&ask("u4")).unwrap().generation > 0);
+            assert!(engine.recommender().recommend(&ask("u4")).unwrap().generation > 0);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -162,10 +163,10 @@ async fn who_is_erased_during_a_training_leaves_its_model_until_the_next() {
 async fn the_last_user_takes_the_model_along() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Engine::open(folder.path(), support::quiet()).unwrap();
-    engine.record(purchases(&[("Erika", "tea", 1), ("Erika", "cup", 1)])).await.unwrap();
+    engine.writer().record(purchases(&[("Erika", "tea", 1), ("Erika", "cup", 1)])).await.unwrap();
     let engine = std::sync::Arc::new(engine);
     support::trained(&engine).await;
-    engine.erase_user("Erika").await.unwrap();
+    engine.writer().erase_user("Erika").await.unwrap();
     for _ in 0..400 {
         // And the training that did it has ended: the next one is another.
         let ended = engine.trainer().watch().1.is_none();
@@ -175,7 +176,7 @@ async fn the_last_user_takes_the_model_along() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!((engine.generation(), generations(folder.path())), (0, vec![]));
-    engine.record(purchases(&[("Fritz", "tea", 2)])).await.unwrap();
+    engine.writer().record(purchases(&[("Fritz", "tea", 2)])).await.unwrap();
     assert_eq!(support::trained(&engine).await, 2, "a number is not given out twice");
     let text = decoded(folder.path());
     assert!(!text.contains("Erika") && text.contains("Item(\"tea\")"), "{text}");
@@ -205,29 +206,31 @@ fn behaviour_that_may_not_be_used_is_not() {
     let engine = Engine::open(folder.path(), support::quiet()).unwrap();
     write(&engine, Write::Events(log()));
     engine.trainer().train_blocking(true).unwrap();
-    assert_eq!(engine.recommend(&ask("Erika")).unwrap().basis, Basis::History);
+    assert_eq!(engine.recommender().recommend(&ask("Erika")).unwrap().basis, Basis::History);
     let known = |user: &str| {
-        let found = engine.similar_users(user, 9).unwrap();
-        found.entries.iter().any(|entry| entry.0 == "Erika")
+        let found = engine.recommender().similar_users(user, 9).unwrap();
+        found.entries.iter().any(|entry| entry.user_id == "Erika")
     };
     assert!(known("u4"));
     let denied = User { consent: false, ..User::default() };
     write(&engine, Write::Users(vec![("Erika".into(), denied)]));
-    assert_eq!(engine.recommend(&ask("Erika")).unwrap().basis, Basis::Popular);
-    assert!(!known("u4") && engine.similar_users("Erika", 9).unwrap().entries.is_empty());
+    assert_eq!(engine.recommender().recommend(&ask("Erika")).unwrap().basis, Basis::Popular);
+    assert!(
+        !known("u4") && engine.recommender().similar_users("Erika", 9).unwrap().entries.is_empty()
+    );
     engine.trainer().train_blocking(true).unwrap();
     let trained = engine.models().active().unwrap();
     assert_eq!(trained.parts.user_cf.by_user.degree(5), 0);
     // Nor does what they do from now on count for others.
     write(&engine, Write::Events(purchases(&[("Erika", "i3", 2), ("Erika", "strange", 2)])));
-    let beside = engine.similar_items("strange", &Filter::default(), 3).unwrap();
-    assert!(beside.entries.iter().all(|e| e.2 != Source::Fresh), "{beside:?}");
+    let beside = engine.recommender().similar_items("strange", &Filter::default(), 3).unwrap();
+    assert!(beside.entries.iter().all(|e| e.source != Source::Fresh), "{beside:?}");
     write(&engine, Write::Events(purchases(&[("u0", "strange", 2)])));
-    let beside = engine.similar_items("strange", &Filter::default(), 3).unwrap();
-    assert!(beside.entries.iter().any(|e| e.2 == Source::Fresh), "{beside:?}");
+    let beside = engine.recommender().similar_items("strange", &Filter::default(), 3).unwrap();
+    assert!(beside.entries.iter().any(|e| e.source == Source::Fresh), "{beside:?}");
     // Consent given again brings it all back.
     write(&engine, Write::Users(vec![("Erika".into(), User::default())]));
-    assert_eq!(engine.recommend(&ask("Erika")).unwrap().basis, Basis::History);
+    assert_eq!(engine.recommender().recommend(&ask("Erika")).unwrap().basis, Basis::History);
 }
 
 #[test]
@@ -246,12 +249,12 @@ fn with_a_key_no_id_of_a_user_is_stored() {
     });
     write(&engine, Write::Events(events));
     engine.trainer().train_blocking(true).unwrap();
-    let answer = engine.recommend(&ask("Erika")).unwrap();
+    let answer = engine.recommender().recommend(&ask("Erika")).unwrap();
     assert_eq!(answer.basis, Basis::History);
-    let neighbours = engine.similar_users("u4", 9).unwrap().entries;
-    let hash = |e: &(String, f32, Source)| e.0.len() == 32 && !e.0.starts_with('u');
+    let neighbours = engine.recommender().similar_users("u4", 9).unwrap().entries;
+    let hash = |user: &ScoredUser| user.user_id.len() == 32 && !user.user_id.starts_with('u');
     assert!(!neighbours.is_empty() && neighbours.iter().all(hash), "{neighbours:?}");
-    assert!(engine.similar_items("i5", &Filter::default(), 3).is_ok());
+    assert!(engine.recommender().similar_items("i5", &Filter::default(), 3).is_ok());
     drop(engine);
     assert!(!decoded(folder.path()).contains("Erika"));
     for other in ["another secret of sixteen", ""] {
@@ -260,5 +263,5 @@ fn with_a_key_no_id_of_a_user_is_stored() {
     }
     let engine = with("a secret of sixteen bytes").unwrap();
     let listed = |answer: &qianmian::engine::Answer| answer.entries.clone();
-    assert_eq!(listed(&engine.recommend(&ask("Erika")).unwrap()), listed(&answer));
+    assert_eq!(listed(&engine.recommender().recommend(&ask("Erika")).unwrap()), listed(&answer));
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use qianmian::api::pb;
+use qianmian::api::wire::pb;
 use qianmian::engine::RecommendRequest;
 use qianmian::model::Source;
 use safetensors::Dtype;
@@ -18,8 +18,8 @@ fn list(server: &Server, user: &str, source: Option<Source>) -> Vec<(String, Sou
         strategy: source,
         ..RecommendRequest::default()
     };
-    let entries = server.engine.recommend(&request).unwrap().entries;
-    entries.into_iter().map(|(id, _, source)| (id, source)).collect()
+    let entries = server.engine.recommender().recommend(&request).unwrap().entries;
+    entries.into_iter().map(|item| (item.item_id, item.source)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,11 +89,11 @@ async fn every_kind_of_part_is_asked_as_a_source() {
     // What the shopper does now counts more than the vector that they came with.
     let mut now = purchases(&[("u4", "i11", 1)]);
     now[0].time_ms = qianmian::domain::now_ms() + 1_000;
-    server.engine.record(now).await.unwrap();
+    server.engine.writer().record(now).await.unwrap();
     assert_ne!(list(&server, "u4", Some(Source::PushedEmbedding)), own);
 
     // Who is erased leaves with their vector.
-    server.engine.erase_user("u3").await.unwrap();
+    server.engine.writer().erase_user("u3").await.unwrap();
     trained(&server.engine).await;
     let snapshot = server.engine.models().active().unwrap();
     let pushed = &snapshot.parts.pushed;
@@ -107,7 +107,7 @@ async fn every_kind_of_part_is_asked_as_a_source() {
 /// are a basket ahead of the others, by which those lists know what comes.
 async fn habitual(folder: &Path) -> Server {
     let mut options = support::quiet();
-    options.push.least_quality = 2.0;
+    options.push.min_quality = 2.0;
     let server = Server::start(folder, options).await;
     let baskets = |u: usize| if u < 5 { 6 } else { 5 };
     let rows: Vec<(String, String, i64)> = (0..60)
@@ -118,7 +118,7 @@ async fn habitual(folder: &Path) -> Server {
         })
         .collect();
     let rows: Vec<_> = rows.iter().map(|(u, i, d)| (u.as_str(), i.as_str(), *d)).collect();
-    server.engine.record(purchases(&rows)).await.unwrap();
+    server.engine.writer().record(purchases(&rows)).await.unwrap();
     trained(&server.engine).await;
     server
 }
@@ -179,7 +179,7 @@ async fn what_waits_is_renewed_beside_what_the_server_trains() {
     let staged = push_as(&server, &bytes, staged).await.unwrap();
     assert_eq!((staged.generation, staged.role()), (2, pb::ModelRole::Staged));
     assert_eq!(server.engine.generation(), 1);
-    server.engine.record(purchases(&[("u1", "i11", 2)])).await.unwrap();
+    server.engine.writer().record(purchases(&[("u1", "i11", 2)])).await.unwrap();
     trained(&server.engine).await;
     let request =
         pb::AssignModelRequest { generation: 2, role: pb::ModelRole::Canary.into(), share: 1.0 };
@@ -189,9 +189,9 @@ async fn what_waits_is_renewed_beside_what_the_server_trains() {
     assert_eq!(canary.lineage.unwrap().pushed_by, "the test");
 
     // Whoever is erased leaves the canary, which goes on under another number.
-    server.engine.erase_user("u3").await.unwrap();
+    server.engine.writer().erase_user("u3").await.unwrap();
     trained(&server.engine).await;
-    let answer = server.engine.recommend(&RecommendRequest {
+    let answer = server.engine.recommender().recommend(&RecommendRequest {
         user_id: "u4".into(),
         limit: 4,
         ..RecommendRequest::default()

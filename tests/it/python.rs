@@ -13,7 +13,7 @@ async fn run(script: &str) {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), support::quiet()).await;
     let rows = [("u", "a", 1), ("u", "b", 1), ("v", "a", 1), ("v", "茶", 1)];
-    server.engine.record(purchases(&rows)).await.unwrap();
+    server.engine.writer().record(purchases(&rows)).await.unwrap();
     trained(&server.engine).await;
     let script = format!("{}/tests/it/{script}", env!("CARGO_MANIFEST_DIR"));
     let address = server.address.clone();

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use qianmian::api::pb;
-use qianmian::api::pb::catalog_service_client::CatalogServiceClient;
-use qianmian::api::pb::event_service_client::EventServiceClient;
-use qianmian::api::pb::model_service_client::ModelServiceClient;
-use qianmian::api::pb::recommendation_service_client::RecommendationServiceClient;
-use qianmian::api::pb::user_service_client::UserServiceClient;
+use qianmian::api::wire::pb;
+use qianmian::api::wire::pb::catalog_service_client::CatalogServiceClient;
+use qianmian::api::wire::pb::event_service_client::EventServiceClient;
+use qianmian::api::wire::pb::model_service_client::ModelServiceClient;
+use qianmian::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
+use qianmian::api::wire::pb::user_service_client::UserServiceClient;
 
 use crate::support::{self, Process};
 
@@ -162,8 +162,8 @@ async fn soak() {
 
     // The largest of each third, since trainings come and go.
     let third = memory.len() / 3;
-    let most = |part: &[(u64, u64)]| part.iter().map(|m| m.0).max().unwrap();
-    let (early, late) = (most(&memory[..third]), most(&memory[2 * third..]));
+    let max = |part: &[(u64, u64)]| part.iter().map(|m| m.0).max().unwrap();
+    let (early, late) = (max(&memory[..third]), max(&memory[2 * third..]));
     let events = (memory[memory.len() - 1].1 - memory[third].1) * BATCH;
     println!(
         "{seconds} s: {} events, {asked} lists of each kind, generation {generation}; memory {early} MiB, \

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use qianmian::api::pb;
-use qianmian::api::pb::catalog_service_client::CatalogServiceClient;
-use qianmian::api::pb::event_service_client::EventServiceClient;
-use qianmian::api::pb::model_service_client::ModelServiceClient;
-use qianmian::api::pb::recommendation_service_client::RecommendationServiceClient;
+use qianmian::api::wire::pb;
+use qianmian::api::wire::pb::catalog_service_client::CatalogServiceClient;
+use qianmian::api::wire::pb::event_service_client::EventServiceClient;
+use qianmian::api::wire::pb::model_service_client::ModelServiceClient;
+use qianmian::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
 use qianmian::api::{self, ServeOptions};
 use qianmian::domain::{Event, EventKind};
 use qianmian::engine::Engine;

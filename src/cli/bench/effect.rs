@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::load::{self, Outcome, Pace};
 use super::writes::{self, BATCH, WRITERS};
 use super::{Asked, CONCURRENCY, Failure, STEADY, Server, free_address};
-use crate::api::pb;
+use crate::api::wire::pb;
 use crate::cli::backend::Backend;
 use crate::config::Config;
 
@@ -71,13 +71,13 @@ fn effects(address: &str, run: &str) -> Result<[Outcome; 2], Failure> {
         let backend = Backend::connect(address).await?;
         let (mut own, mut others) = (Outcome::default(), Outcome::default());
         for round in 0..ROUNDS {
-            let shopper = format!("{run} {round}");
+            let user = format!("{run} {round}");
             let item = format!("new {run} {round}");
             let sent = Instant::now();
-            bought(&backend, &shopper, "i1").await?;
+            bought(&backend, &user, "i1").await?;
             shown(sent, || async {
                 let request = pb::RecommendRequest {
-                    user_id: shopper.clone(),
+                    user_id: user.clone(),
                     limit: 20,
                     ..pb::RecommendRequest::default()
                 };
@@ -87,7 +87,7 @@ fn effects(address: &str, run: &str) -> Result<[Outcome; 2], Failure> {
             .await?;
             own.micros.push(sent.elapsed().as_micros() as u32);
             let sent = Instant::now();
-            bought(&backend, &shopper, &item).await?;
+            bought(&backend, &user, &item).await?;
             shown(sent, || async {
                 let item_id = item.clone();
                 let request = pb::SimilarItemsRequest { item_id, limit: 20, filter: None };

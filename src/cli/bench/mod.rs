@@ -21,7 +21,8 @@ use clap::Args;
 
 use self::load::{Calls, Outcome, Pace};
 use super::{Failure, output};
-use crate::api::{ceiling, codec, convert, pb};
+use crate::api::services::ceiling;
+use crate::api::wire::{codec, convert, pb};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::model::Source;

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::load::{self, Calls, Outcome, Pace};
 use super::{Asked, CONCURRENCY, Failure, STEADY, Server, free_address};
-use crate::api::pb;
+use crate::api::wire::pb;
 use crate::cli::backend::Backend;
 use crate::domain::hex;
 use crate::export::model::embeddings;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::load::{self, Calls, Outcome, Pace};
 use super::{Failure, Server, free_address};
-use crate::api::{codec, pb};
+use crate::api::wire::{codec, pb};
 
 /// Events of a large batch.
 pub(super) const BATCH: usize = 500;

@@ -4,14 +4,25 @@ use std::collections::HashMap;
 
 use roaring::RoaringBitmap;
 
-use super::{CHUNK, OnRefusal, Report};
+use super::context::{CHUNK, Context, OnRefusal};
+use super::report::Report;
 use crate::domain::{Error, Item, ItemChange, ItemField, ItemIdx, Result, User};
-use crate::engine::{Engine, Write};
+use crate::engine::write::Write;
 use crate::import::fields::breaks_a_limit;
 use crate::import::{Column, Dialect, Reader, Row, convert, notice};
 
-impl Engine {
-    pub(super) fn import_items(
+/// Imports items and users.
+pub(super) struct CatalogueImport<'e> {
+    context: Context<'e>,
+}
+
+impl<'e> CatalogueImport<'e> {
+    pub(super) fn new(context: Context<'e>) -> Self {
+        Self { context }
+    }
+
+    /// Imports items; `whole`: what the rows name is offered where no column says otherwise.
+    pub(super) fn items(
         &self,
         reader: &mut dyn Reader,
         dialect: &Dialect,
@@ -26,7 +37,7 @@ impl Engine {
         let mut met: HashMap<String, bool> = HashMap::new();
         // What the items of the chunk are after it.
         let mut pending: HashMap<String, Item> = HashMap::new();
-        while let Some(read) = self.next_row(reader, &mut row)? {
+        while let Some(read) = self.context.next_row(reader, &mut row)? {
             report.rows += 1;
             let item = read.and_then(|()| convert::item(&row, dialect));
             let (id, mut change) = match item {
@@ -73,7 +84,8 @@ impl Engine {
         self.write_items(&mut chunk, report)
     }
 
-    pub(super) fn import_users(
+    /// Imports users.
+    pub(super) fn users(
         &self,
         reader: &mut dyn Reader,
         dialect: &Dialect,
@@ -83,7 +95,7 @@ impl Engine {
         report.notices.extend(notice::of_unread(&reader.unread()));
         let mut row = Row::default();
         let mut chunk: HashMap<String, User> = HashMap::new();
-        while let Some(read) = self.next_row(reader, &mut row)? {
+        while let Some(read) = self.context.next_row(reader, &mut row)? {
             report.rows += 1;
             let user = read.and_then(|()| convert::user(&row, dialect));
             let (id, change) = match user {
@@ -100,8 +112,9 @@ impl Engine {
                 self.write_users(&mut chunk)?;
             }
 
-            let known = self.user_idx(&id);
-            let known = known.and_then(|idx| self.live().profiles.read().get(idx).cloned());
+            let known = self.context.state.user_idx(&id);
+            let known =
+                known.and_then(|idx| self.context.state.live.profiles.read().get(idx).cloned());
             let before = chunk.get(&id).cloned().or(known);
             let after = change.applied(before.as_ref());
             if let Err(violation) = after.validate() {
@@ -122,29 +135,34 @@ impl Engine {
     /// # Errors
     /// [`Error::Import`] where rows were refused or none was read: they might have named it;
     /// [`Error::Storage`] where the disk refuses.
-    pub fn complete_catalogue(&self, whole: bool, report: &mut Report) -> Result<()> {
+    pub(super) fn complete(&self, whole: bool, report: &mut Report) -> Result<()> {
         if !whole || report.refused_rows() > 0 || report.named.is_empty() {
             let message = "the catalogue is not complete: rows were refused, or a file has none. \
                            What it names is taken in; nothing else was changed";
             return Err(Error::Import(message.to_owned()));
         }
         let gone: Vec<String> = {
-            let (names, catalogue) = (self.live().items.read(), self.live().catalogue.read());
+            let (names, catalogue) =
+                (self.context.state.live.items.read(), self.context.state.live.catalogue.read());
             let all = (0..names.len() as ItemIdx).collect::<RoaringBitmap>() - &report.named;
             let offered = all.iter().filter(|&idx| catalogue.may_be_offered(idx));
             offered.map(|idx| names.id(idx).to_owned()).filter(|id| !id.is_empty()).collect()
         };
         report.delisted += gone.len() as u64;
         for ids in gone.chunks(CHUNK) {
-            self.submit_blocking(Write::Availability(ids.to_vec(), false))?.wait()?;
+            self.context
+                .writer
+                .submit_blocking(Write::Availability(ids.to_vec(), false))?
+                .wait()?;
         }
         Ok(())
     }
 
     /// An item's idx, if the store has heard of it, and what the catalogue says of it.
     fn known_item(&self, id: &str) -> (Option<ItemIdx>, Option<Item>) {
-        let idx = self.live().item(id);
-        let item = idx.and_then(|idx| Some(self.live().catalogue.read().item(idx)?.into_owned()));
+        let idx = self.context.state.live.item(id);
+        let item = idx
+            .and_then(|idx| Some(self.context.state.live.catalogue.read().item(idx)?.into_owned()));
         (idx, item)
     }
 
@@ -160,8 +178,8 @@ impl Engine {
         while !items.is_empty() {
             let rest = items.split_off(items.len().min(CHUNK));
             let ids: Vec<String> = items.iter().map(|(id, _)| id.clone()).collect();
-            self.submit_blocking(Write::Items(items))?.wait()?;
-            report.named.extend(ids.iter().filter_map(|id| self.live().item(id)));
+            self.context.writer.submit_blocking(Write::Items(items))?.wait()?;
+            report.named.extend(ids.iter().filter_map(|id| self.context.state.live.item(id)));
             items = rest;
         }
         Ok(())
@@ -171,7 +189,7 @@ impl Engine {
         let mut users: Vec<(String, User)> = chunk.drain().collect();
         users.sort_by(|a, b| a.0.cmp(&b.0));
         if !users.is_empty() {
-            self.submit_blocking(Write::Users(users))?.wait()?;
+            self.context.writer.submit_blocking(Write::Users(users))?.wait()?;
         }
         Ok(())
     }

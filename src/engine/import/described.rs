@@ -139,8 +139,8 @@ impl OfItem {
 
     /// The title given most often; ties go to the alphabet, for repeatability.
     fn title(&self) -> Option<&str> {
-        let most = self.titles.iter().max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(a.0)));
-        most.map(|(title, _)| title.as_str())
+        let max = self.titles.iter().max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(a.0)));
+        max.map(|(title, _)| title.as_str())
     }
 
     fn into_item(self) -> (Item, Vec<Refusal>) {

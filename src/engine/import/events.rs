@@ -9,10 +9,12 @@
 use ahash::AHashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::catalogue::CatalogueImport;
+use super::context::{CHUNK, Context, OnRefusal};
 use super::described::Described;
-use super::{CHUNK, OnRefusal, Report};
+use super::report::Report;
 use crate::domain::{Event, ItemChange, ItemField, Offset, Result, now_ms};
-use crate::engine::{Engine, Pending, Write};
+use crate::engine::write::{Pending, Write};
 use crate::import::convert::NoEvent;
 use crate::import::fields::Fields;
 use crate::import::{Column, Plan, Reader, Refusal, Row, identity, notice};
@@ -22,7 +24,7 @@ use crate::store::{Entry, Record};
 type Counts = AHashMap<u64, u32>;
 
 pub(super) struct EventImport<'a> {
-    engine: &'a Engine,
+    context: Context<'a>,
     plan: &'a Plan,
     report: &'a mut Report,
     /// Where the log ended before this file.
@@ -38,10 +40,10 @@ pub(super) struct EventImport<'a> {
 }
 
 impl<'a> EventImport<'a> {
-    pub(super) fn new(engine: &'a Engine, plan: &'a Plan, report: &'a mut Report) -> Self {
-        let before = engine.live().offset();
+    pub(super) fn new(context: Context<'a>, plan: &'a Plan, report: &'a mut Report) -> Self {
+        let before = context.state.live.offset();
         let (stored, seen, described, chunk, pending) = Default::default();
-        Self { engine, plan, report, before, stored, seen, chunk, pending, described }
+        Self { context, plan, report, before, stored, seen, chunk, pending, described }
     }
 
     pub(super) fn run(mut self, reader: &mut dyn Reader, on_refusal: OnRefusal<'_>) -> Result<()> {
@@ -73,7 +75,7 @@ impl<'a> EventImport<'a> {
         reader: &mut dyn Reader,
         row: &mut Row,
     ) -> Result<Option<std::result::Result<(), Refusal>>> {
-        let next = self.engine.next_row(reader, row);
+        let next = self.context.next_row(reader, row);
         if next.is_err() {
             self.write_chunk()?;
             self.settle()?;
@@ -94,7 +96,7 @@ impl<'a> EventImport<'a> {
             }
         };
         self.report.note_ids(&converted.value.event);
-        let user = self.engine.pseudonyms.of(&converted.value.event.user_id).into_owned();
+        let user = self.context.state.pseudonyms.of(&converted.value.event.user_id).into_owned();
         converted.value.event.user_id = user;
 
         let content = identity::hash(&converted.value.event, bytes);
@@ -124,7 +126,7 @@ impl<'a> EventImport<'a> {
             .collect();
         let digest = xxh3_128(&identity);
         let total = rows.len() as u64;
-        if self.engine.has_import_chunk(digest) {
+        if self.context.state.live.imported.read().contains(&digest) {
             self.report.know("already imported", total);
             return Ok(());
         }
@@ -138,7 +140,7 @@ impl<'a> EventImport<'a> {
             .collect();
         self.report.know("already imported", total - fresh.len() as u64);
         self.settle()?;
-        self.pending = Some(self.engine.submit_blocking(Write::Imported(digest, fresh))?);
+        self.pending = Some(self.context.writer.submit_blocking(Write::Imported(digest, fresh))?);
         Ok(())
     }
 
@@ -164,10 +166,10 @@ impl<'a> EventImport<'a> {
     }
 
     fn count_stored(&self, counts: &mut Counts) -> Result<()> {
-        let users = self.engine.live().users.read();
-        let items = self.engine.live().items.read();
+        let users = self.context.state.live.users.read();
+        let items = self.context.state.live.items.read();
         let mut bytes = Vec::new();
-        self.engine.replay(&mut |entry| {
+        self.context.state.replay(&mut |entry| {
             if let Entry::Record(offset, Record::Event(stored)) = entry
                 && offset < self.before
             {
@@ -192,11 +194,11 @@ impl<'a> EventImport<'a> {
 
     /// Tells the catalogue what the log says of items it does not know yet.
     fn describe_items(self) -> Result<()> {
-        let Self { engine, plan, report, described, .. } = self;
+        let Self { context, plan, report, described, .. } = self;
         if plan.preset.is_none() {
             report.notices.extend(described.notices());
         }
-        let live = engine.live();
+        let live = &context.state.live;
         let mut new = Vec::new();
         for (id, item, dropped) in described.into_items() {
             let known = live.item(&id).is_some_and(|idx| live.catalogue.read().knows(idx));
@@ -213,6 +215,6 @@ impl<'a> EventImport<'a> {
             new.push((id, change));
         }
         report.described += new.len() as u64;
-        engine.write_items(&mut new, report)
+        CatalogueImport::new(context).write_items(&mut new, report)
     }
 }

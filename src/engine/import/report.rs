@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use roaring::RoaringBitmap;
 
-use super::OnRefusal;
+use super::context::OnRefusal;
 use crate::domain::{Event, EventKind};
 use crate::import::fields::is_no_id;
 use crate::import::{Column, Refusal, Row};

@@ -1,6 +1,6 @@
 //! JSON Lines as systems write them.
 
-use super::super::reader::from_stream;
+use super::super::open::from_stream;
 use super::*;
 
 const REQUIRED: [Column; 3] = [Column::UserId, Column::ItemId, Column::Timestamp];

@@ -3,8 +3,8 @@
 use crate::domain::topk::Scored;
 use crate::live::ItemMask;
 use crate::matrix::Csr;
-use crate::model::ann::Walk;
-use crate::model::embeddings::SCAN_UP_TO;
+use crate::model::vectors::embeddings::SCAN_UP_TO;
+use crate::model::vectors::graph::SearchState;
 use crate::model::{Embeddings, Snapshot};
 use crate::recommend::{Query, Scratch};
 
@@ -81,9 +81,9 @@ pub(in crate::recommend) fn similar_users(
 /// score_j = ⟨q, y_j⟩ with q folded in from the profile.
 pub(super) fn embedding(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
     let model = &snapshot.parts.embeddings;
-    let Scratch { profile, mask, candidates, query: vector, walk, .. } = scratch;
-    model.shopper(profile, vector);
-    *candidates = nearest(model, vector, k, query.shelf.items, mask, walk);
+    let Scratch { profile, mask, candidates, query: vector, search, .. } = scratch;
+    model.user_vector(profile, vector);
+    *candidates = nearest(model, vector, k, query.shelf.items, mask, search);
 }
 
 /// The best `k` items that may be offered by inner product with a vector, with
@@ -94,16 +94,16 @@ pub(in crate::recommend) fn nearest(
     k: usize,
     items: usize,
     mask: &ItemMask,
-    walk: &mut Walk,
+    search: &mut SearchState,
 ) -> Vec<Scored> {
     let allowed = mask.count();
     let forbidden = items.saturating_sub(allowed);
     // A snapshot in the making has no graph yet, and one whose graph found too little none.
     let must_scan = model.ann.layers.is_empty();
     let mut found = if must_scan || allowed <= SCAN_UP_TO || forbidden > FORBIDDEN_UP_TO {
-        model.scan_codes(vector, mask.iter(), k)
+        model.scan_quantized(vector, mask.iter(), k)
     } else {
-        model.search(vector, k + forbidden, 0, walk)
+        model.search(vector, k + forbidden, 0, search)
     };
     found.retain(|s| s.score > 0.0 && mask.allows(s.idx));
     found.truncate(k);

@@ -25,7 +25,7 @@ pub(super) fn propose(
 fn embedding(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
     let pushed = &snapshot.parts.pushed;
     let model = &pushed.embeddings;
-    let Scratch { profile, mask, candidates, query: vector, walk, .. } = scratch;
+    let Scratch { profile, mask, candidates, query: vector, search, .. } = scratch;
     let newest_ms = query.history.last().map_or(0, |event| event.time_ms);
     let nothing_since = query.session.is_empty() && newest_ms <= pushed.trained_until_ms;
     let own = query.user.filter(|_| nothing_since);
@@ -34,9 +34,9 @@ fn embedding(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scr
             vector.clear();
             vector.extend_from_slice(own);
         }
-        None => model.shopper(profile, vector),
+        None => model.user_vector(profile, vector),
     }
-    *candidates = nearest(model, vector, k, query.shelf.items, mask, walk);
+    *candidates = nearest(model, vector, k, query.shelf.items, mask, search);
 }
 
 /// score_j = Σ over the shopper's pushed neighbours v of s_v · D_v^-½ · x_vj.

@@ -9,7 +9,7 @@
 
 use crate::domain::topk::keep_top;
 use crate::domain::{DAY_MS, EventKind};
-use crate::matrix::weight::taken_back;
+use crate::matrix::weight::is_refunded;
 use crate::model::Snapshot;
 use crate::recommend::{Query, Scratch};
 
@@ -20,7 +20,7 @@ const LEAST: f32 = 1e-3;
 pub(super) fn repeat(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
     let settings = &query.settings(snapshot).repeat;
     let trend = &snapshot.parts.popularity.trending.by_item;
-    let most = snapshot.parts.popularity.trending.scores.first().copied().unwrap_or(1.0);
+    let max = snapshot.parts.popularity.trending.scores.first().copied().unwrap_or(1.0);
     let Scratch { items, mask, candidates, last_ms, .. } = scratch;
     last_ms.clear();
     items.reserve(trend.len());
@@ -47,12 +47,12 @@ pub(super) fn repeat(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: 
     items.drain_top(usize::MAX, |item| mask.allows(item), candidates);
     if query.history.iter().any(|e| e.kind == EventKind::Refund) {
         let of = |item| query.history.iter().filter(move |e| e.item == item);
-        candidates.retain(|s| !taken_back(of(s.idx)));
+        candidates.retain(|s| !is_refunded(of(s.idx)));
     }
     let habits = &snapshot.parts.habits;
     for candidate in candidates.iter_mut() {
         let item = candidate.idx as usize;
-        let popularity = (trend[item] / most).max(LEAST);
+        let popularity = (trend[item] / max).max(LEAST);
         candidate.score *= popularity.powf(settings.popularity);
         let again = habits.again.get(item).map_or(LEAST, |share| share.max(LEAST));
         candidate.score *= again.powf(settings.again);

@@ -71,11 +71,11 @@ pub(super) fn transition(snapshot: &Snapshot, query: &Query<'_>, k: usize, scrat
 }
 
 /// The newest distinct items, newest first.
-fn newest_items(query: &Query<'_>, most: usize, scratch: &mut Scratch) -> Vec<ItemIdx> {
+fn newest_items(query: &Query<'_>, max: usize, scratch: &mut Scratch) -> Vec<ItemIdx> {
     query.events(scratch);
-    let mut newest: Vec<ItemIdx> = Vec::with_capacity(most);
+    let mut newest: Vec<ItemIdx> = Vec::with_capacity(max);
     for event in scratch.events.iter().rev().filter(|e| kind_weight(e.kind) > 0.0) {
-        if newest.len() == most {
+        if newest.len() == max {
             break;
         }
         if !newest.contains(&event.item) {

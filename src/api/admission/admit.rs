@@ -1,0 +1,288 @@
+//! Who gets in: no more requests than can be answered soon, and none that nobody waits
+//! for any more.
+//!
+//! A unary request is counted once its message is there whole, until its answer: what is still to
+//! come takes no place from others. One too many is refused at once with RESOURCE_EXHAUSTED. One
+//! whose deadline (`grpc-timeout`) passed while it waited for a thread is dropped; one that has a
+//! deadline carries it as [`Deadline`], by which a service may choose to do less.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use http_body_util::Full;
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use crate::api::admission::answer;
+use crate::api::admission::intake::Intake;
+use crate::api::admission::peer::{Open, Peer};
+use crate::api::admission::refusals::Refusals;
+use crate::api::wire::{entries, status};
+use crate::domain::Error;
+
+/// When the caller stops waiting; an extension of its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// Whether an ordinary answer may come too late.
+    pub fn is_near(self) -> bool {
+        self.0.saturating_duration_since(Instant::now()) < NEAR
+    }
+}
+
+/// A deadline closer than this is near.
+const NEAR: Duration = Duration::from_millis(2);
+/// The most digits of a deadline that gRPC allows.
+const DIGITS: usize = 8;
+
+/// Admits at most so many requests at once.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    max: usize,
+    intake: Intake,
+    inside: Arc<AtomicUsize>,
+    refusals: Refusals,
+}
+
+impl Admission {
+    /// For at most `most` requests, which come in by `intake`; those refused are counted.
+    pub fn new(max: usize, intake: Intake, refusals: Refusals) -> Self {
+        Self { max, intake, inside: Arc::default(), refusals }
+    }
+
+    fn enter(&self) -> Result<Inside, Status> {
+        let inside = Inside(self.inside.clone());
+        if self.inside.fetch_add(1, Ordering::Relaxed) < self.max {
+            return Ok(inside);
+        }
+        let max = self.max;
+        let message = format!("{max} requests are at work already (serve.max_requests)");
+        Err(status::from_error(Error::Overloaded(message)))
+    }
+}
+
+impl Admission {
+    /// What a service answers to a request whose message is one and comes in whole, or why it is
+    /// refused.
+    async fn answered<S>(
+        &self,
+        mut service: S,
+        request: Request<Body>,
+        deadline: Option<Instant>,
+        peer: Peer,
+        open: Open,
+    ) -> Result<Response<Body>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>>,
+    {
+        let answers_in_stream = entries::SERVER_STREAMS.contains(&request.uri().path());
+        let (parts, body) = request.into_parts();
+        let (message, held) = match self.intake.whole(&peer, body).await {
+            Ok(whole) => whole,
+            Err(refused) => return Ok(refused.into_http()),
+        };
+        let _inside = match self.enter() {
+            Ok(inside) => inside,
+            Err(full) => return Ok(full.into_http()),
+        };
+
+        let asked = service.call(Request::from_parts(parts, Body::new(Full::new(message))));
+        // This runs when a thread is free, which under load is later than the arrival.
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            let late = Status::deadline_exceeded("the deadline passed in the queue");
+            return Ok(late.into_http());
+        }
+        let answer = asked.await?;
+        if answers_in_stream {
+            return Ok(answer::stream(answer, open));
+        }
+        let whole = answer::whole(answer, held, open).await;
+        Ok(whole.unwrap_or_else(|full| full.into_http()))
+    }
+}
+
+/// A request that was let in, until it is dropped.
+struct Inside(Arc<AtomicUsize>);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<S> Layer<S> for Admission {
+    type Service = Admitted<S>;
+
+    fn layer(&self, service: S) -> Admitted<S> {
+        Admitted { admission: self.clone(), service }
+    }
+}
+
+/// A service behind an [`Admission`].
+#[derive(Debug, Clone)]
+pub struct Admitted<S> {
+    admission: Admission,
+    service: S,
+}
+
+impl<S> Service<Request<Body>> for Admitted<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Error: Send,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let deadline = timeout(&request).and_then(|timeout| Instant::now().checked_add(timeout));
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(Deadline(deadline));
+        }
+
+        let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+        let open = peer.begin();
+
+        // The one that is ready goes with the request.
+        let next = self.service.clone();
+        let mut service = std::mem::replace(&mut self.service, next);
+        let admission = self.admission.clone();
+        let path = request.uri().path();
+        if is_stream(path) {
+            let request = request.map(|body| Body::new(admission.intake.messages(&peer, body)));
+            let answer = service.call(request);
+            return Box::pin(async move {
+                let answer = answer.await?;
+                admission.refusals.note(&answer);
+                Ok(answer::stream(answer, open))
+            });
+        }
+
+        Box::pin(async move {
+            let answer = admission.answered(service, request, deadline, peer, open).await?;
+            admission.refusals.note(&answer);
+            Ok(answer)
+        })
+    }
+}
+
+/// Whether a method takes a stream of messages: ours that do, and all that are not ours.
+fn is_stream(path: &str) -> bool {
+    !path.starts_with("/qianmian.") || entries::CLIENT_STREAMS.contains(&path)
+}
+
+/// How long the caller waits, where it is given: up to eight digits and a unit (gRPC over HTTP2,
+/// Timeout).
+fn timeout<B>(request: &Request<B>) -> Option<Duration> {
+    let value = request.headers().get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > DIGITS || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(count * 3_600)),
+        "M" => Some(Duration::from_secs(count * 60)),
+        "S" => Some(Duration::from_secs(count)),
+        "m" => Some(Duration::from_millis(count)),
+        "u" => Some(Duration::from_micros(count)),
+        "n" => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn request(timeout: Option<&str>) -> Request<Body> {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = "/qianmian.v1.RecommendationService/Recommend".parse().unwrap();
+        if let Some(timeout) = timeout {
+            request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
+        }
+        request
+    }
+
+    fn code(response: Result<Response<Body>, Infallible>) -> Option<String> {
+        let response = response.unwrap();
+        response.headers().get("grpc-status").map(|code| code.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn timeouts_have_units() {
+        for (value, expected) in [
+            ("5m", Some(Duration::from_millis(5))),
+            ("2H", Some(Duration::from_secs(7_200))),
+            ("100u", Some(Duration::from_micros(100))),
+            ("7", None),
+            ("m", None),
+            ("99999999S", Some(Duration::from_secs(99_999_999))),
+            ("99999999H", Some(Duration::from_secs(359_999_996_400))),
+            ("9223372036854775807S", None),
+            ("99999999999999999999S", None),
+            ("+5S", None),
+        ] {
+            assert_eq!(timeout(&request(Some(value))), expected, "{value}");
+        }
+        assert_eq!(timeout(&request(None)), None);
+    }
+
+    /// Waits for the gate where the method is Popular, and says whether the caller is in a
+    /// hurry.
+    async fn answer(request: Request<Body>, gate: Arc<tokio::sync::Notify>) -> Response<Body> {
+        let deadline = request.extensions().get::<Deadline>();
+        let hurried = deadline.is_some_and(|deadline| deadline.is_near());
+        if request.uri().path().ends_with("Popular") {
+            gate.notified().await;
+        }
+        let mut response = Response::new(Body::empty());
+        if hurried {
+            response.headers_mut().insert("grpc-status", "hurried".parse().unwrap());
+        }
+        response
+    }
+
+    #[tokio::test]
+    async fn one_too_many_is_refused_until_another_is_answered() {
+        let gate = Arc::new(tokio::sync::Notify::new());
+        let waiting = gate.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let gate = waiting.clone();
+            async move { Ok::<_, Infallible>(answer(request, gate).await) }
+        });
+        let intake = Intake::new(100, Duration::from_secs(5), 1_000);
+        let refusals = Refusals::default();
+        let mut admitted = Admission::new(1, intake, refusals.clone()).layer(service);
+
+        let mut slow = request(None);
+        *slow.uri_mut() = "/qianmian.v1.RecommendationService/Popular".parse().unwrap();
+        let first = tokio::spawn(admitted.call(slow));
+        tokio::task::yield_now().await;
+        assert_eq!(code(admitted.call(request(None)).await).as_deref(), Some("8"));
+        gate.notify_one();
+        assert_eq!(code(first.await.unwrap()), None);
+
+        assert_eq!(code(admitted.call(request(Some("10S"))).await), None);
+        assert_eq!(code(admitted.call(request(Some("900u"))).await).as_deref(), Some("hurried"));
+        assert_eq!(code(admitted.call(request(Some("0m"))).await).as_deref(), Some("4"));
+        let far = request(Some("9223372036854775807S"));
+        assert_eq!(code(admitted.call(far).await), None);
+        // The one too many and the late one, each by its reason.
+        assert_eq!(refusals.take().into_values().collect::<Vec<_>>(), [1, 1]);
+    }
+}

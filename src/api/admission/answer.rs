@@ -1,0 +1,73 @@
+//! Answers on their way out: whole, and counted as held for their client until it has taken them.
+//! A client that takes nothing keeps no more than its share, and not for long: its connection ends.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::Response;
+use http_body::Frame;
+use http_body_util::BodyExt;
+use prost::bytes::Bytes;
+use tonic::Status;
+use tonic::body::Body;
+
+use crate::api::admission::intake::Held;
+use crate::api::admission::peer::{Open, Unsent};
+
+/// An answer that is no stream, made to its end, so that its size is known.
+///
+/// # Errors
+/// RESOURCE_EXHAUSTED where the client's answers hold too much already.
+pub async fn whole(
+    answer: Response<Body>,
+    mut held: Held,
+    open: Open,
+) -> Result<Response<Body>, Status> {
+    let (parts, mut body) = answer.into_parts();
+    let mut frames = Vec::with_capacity(2);
+    while let Some(frame) = body.frame().await {
+        let frame = frame?;
+        held.grow(frame.data_ref().map_or(0, Bytes::len))?;
+        frames.push(frame);
+    }
+
+    frames.reverse();
+    let whole = Whole { frames, unsent: open.unsent(), _held: held, _open: open };
+    Ok(Response::from_parts(parts, Body::new(whole)))
+}
+
+/// An answer that is a stream; its request is open until its last message is taken.
+pub fn stream(answer: Response<Body>, open: Open) -> Response<Body> {
+    answer.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _still = &open;
+            frame
+        }))
+    })
+}
+
+/// A body that is there.
+struct Whole {
+    /// What is left of it, the next last.
+    frames: Vec<Frame<Bytes>>,
+    unsent: Unsent,
+    _held: Held,
+    _open: Open,
+}
+
+impl http_body::Body for Whole {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.unsent.moves();
+        Poll::Ready(self.frames.pop().map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.is_empty()
+    }
+}

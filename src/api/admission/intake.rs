@@ -1,0 +1,341 @@
+//! Requests as they come in: handed on in whole messages, each within its time, and no more of them
+//! half there than memory is set aside for. What a message announces takes no memory; what came
+//! does.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use prost::bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, Sleep};
+use tonic::Status;
+
+use crate::api::admission::peer::Peer;
+use crate::api::wire::status;
+use crate::domain::Error;
+
+/// A message's flag and length.
+const HEADER_BYTES: usize = 5;
+
+/// What may come in.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    /// Largest message in bytes.
+    pub largest: usize,
+    /// How long a message may take, from its first byte on; the message of a unary request from
+    /// the request's arrival on.
+    pub patience: Duration,
+    room: Room,
+}
+
+/// The bytes that requests may hold which are not answered yet.
+#[derive(Debug, Clone)]
+struct Room {
+    max: usize,
+    held: Arc<AtomicUsize>,
+}
+
+/// Of the room, the part that requests from one address may take.
+const SHARE: usize = 4;
+
+/// Bytes that are held, until they are dropped.
+#[derive(Debug)]
+pub struct Held {
+    room: Room,
+    /// What is held for the same address.
+    of_address: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Holds more.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED where that is too much.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Status> {
+        let all = self.room.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let own = self.of_address.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.bytes += bytes;
+
+        let max = self.room.max;
+        let full = |who: &str, max: usize| {
+            let message = format!("{who} hold {} MiB already; try again later", max >> 20);
+            status::from_error(Error::Overloaded(message))
+        };
+        if own > max / SHARE {
+            return Err(full("requests from this address", max / SHARE));
+        }
+        if all > max { Err(full("requests", max)) } else { Ok(()) }
+    }
+
+    fn shrink(&mut self, bytes: usize) {
+        self.room.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.of_address.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes -= bytes;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shrink(self.bytes);
+    }
+}
+
+impl Intake {
+    /// For messages up to `largest` bytes, and `most` bytes of requests in all.
+    pub fn new(largest: usize, patience: Duration, max: usize) -> Self {
+        Self { largest, patience, room: Room { max, held: Arc::default() } }
+    }
+
+    fn hold(&self, peer: &Peer) -> Held {
+        Held { room: self.room.clone(), of_address: peer.held.clone(), bytes: 0 }
+    }
+
+    /// The one message of a request, whole; it counts as held as long as what is returned with it
+    /// lives.
+    ///
+    /// # Errors
+    /// DEADLINE_EXCEEDED where it did not come in time, RESOURCE_EXHAUSTED where too much is held
+    /// already, INVALID_ARGUMENT where less came than was announced.
+    pub async fn whole<B>(&self, peer: &Peer, body: B) -> Result<(Bytes, Held), Status>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<tonic::codegen::StdError>,
+    {
+        let seconds = self.patience.as_secs_f32();
+        let late =
+            |_| Status::deadline_exceeded(format!("the request did not come within {seconds} s"));
+        tokio::time::timeout(self.patience, self.collect(peer, body)).await.map_err(late)?
+    }
+
+    async fn collect<B>(&self, peer: &Peer, mut body: B) -> Result<(Bytes, Held), Status>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<tonic::codegen::StdError>,
+    {
+        let mut held = self.hold(peer);
+        let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Status::from_error(error.into()))?;
+            let Ok(data) = frame.into_data() else { continue };
+            held.grow(data.len())?;
+
+            // Most requests come in one piece, which is not copied.
+            if first.is_empty() && all.is_empty() {
+                first = data;
+            } else {
+                all.extend_from_slice(&std::mem::take(&mut first));
+                all.extend_from_slice(&data);
+            }
+            if first.len() + all.len() > self.largest + HEADER_BYTES {
+                // More than any message: the decoder refuses it by what is announced.
+                break;
+            }
+        }
+
+        let bytes = if all.is_empty() { first } else { all.freeze() };
+        if let Some(announced) = announced(&bytes).filter(|&announced| announced <= self.largest)
+            && bytes.len() < HEADER_BYTES + announced
+        {
+            let came = bytes.len() - HEADER_BYTES;
+            let message = format!("the request announces {announced} bytes, and {came} came");
+            return Err(Status::invalid_argument(message));
+        }
+        Ok((bytes, held))
+    }
+
+    /// The messages of a stream, one after the other.
+    pub fn messages<B>(&self, peer: &Peer, body: B) -> Messages<B> {
+        Messages {
+            body,
+            begun: BytesMut::new(),
+            ended: false,
+            late: None,
+            held: self.hold(peer),
+            intake: self.clone(),
+        }
+    }
+}
+
+/// The length that a message announces, once that came.
+fn announced(bytes: &[u8]) -> Option<usize> {
+    let length: [u8; 4] = bytes.get(1..HEADER_BYTES)?.try_into().ok()?;
+    Some(u32::from_be_bytes(length) as usize)
+}
+
+/// A body that hands on whole messages alone.
+#[derive(Debug)]
+pub struct Messages<B> {
+    body: B,
+    /// What came of the next message, and perhaps of those after it.
+    begun: BytesMut,
+    ended: bool,
+    /// When the message that has begun must be whole.
+    late: Option<Pin<Box<Sleep>>>,
+    held: Held,
+    intake: Intake,
+}
+
+impl<B> Messages<B> {
+    /// The next message, if it is whole; one that is too large goes on as it is, for the decoder
+    /// to refuse.
+    fn next(&mut self) -> Option<Bytes> {
+        let announced = announced(&self.begun)?;
+        let whole = HEADER_BYTES + announced;
+        let length = match announced > self.intake.largest {
+            true => self.begun.len(),
+            false if self.begun.len() >= whole => whole,
+            false => return None,
+        };
+        self.late = None;
+        self.held.shrink(length);
+        Some(self.begun.split_to(length).freeze())
+    }
+}
+
+impl<B> Body for Messages<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<tonic::codegen::StdError>,
+{
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        loop {
+            if let Some(message) = this.next() {
+                return Poll::Ready(Some(Ok(Frame::data(message))));
+            }
+            if this.ended {
+                let rest = std::mem::take(&mut this.begun).freeze();
+                let rest = Some(rest).filter(|rest| !rest.is_empty());
+                return Poll::Ready(rest.map(|rest| Ok(Frame::data(rest))));
+            }
+
+            let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
+                if this.begun.is_empty() {
+                    return Poll::Pending;
+                }
+                let patience = this.intake.patience;
+                let until = || Box::pin(tokio::time::sleep_until(Instant::now() + patience));
+                let late = this.late.get_or_insert_with(until);
+                ready!(late.as_mut().poll(context));
+                let message = format!("a message did not come within {} s", patience.as_secs_f32());
+                return Poll::Ready(Some(Err(Status::deadline_exceeded(message))));
+            };
+            match frame {
+                None => this.ended = true,
+                Some(Err(error)) => {
+                    return Poll::Ready(Some(Err(Status::from_error(error.into()))));
+                }
+                Some(Ok(frame)) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    if let Err(full) = this.held.grow(data.len()) {
+                        return Poll::Ready(Some(Err(full)));
+                    }
+                    this.begun.extend_from_slice(&data);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+
+    use super::*;
+
+    /// Pieces, and then silence or the end.
+    struct Pieces(VecDeque<Bytes>, bool);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            match self.0.pop_front() {
+                Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+                None if self.1 => Poll::Ready(None),
+                None => Poll::Pending,
+            }
+        }
+    }
+
+    fn pieces(pieces: &[&'static [u8]], ends: bool) -> Pieces {
+        Pieces(pieces.iter().map(|&piece| Bytes::from_static(piece)).collect(), ends)
+    }
+
+    fn intake() -> Intake {
+        Intake::new(20, Duration::from_millis(50), 240)
+    }
+
+    const TWO: &[&[u8]] = &[&[0, 0, 0], &[0, 2, 7], &[8, 0, 0, 0, 0, 1, 9]];
+
+    #[tokio::test]
+    async fn one_message_is_whole_or_refused() {
+        let intake = intake();
+        let (bytes, held) = intake
+            .whole(&Peer::default(), pieces(&[&[0, 0, 0], &[0, 2, 7], &[8]], true))
+            .await
+            .unwrap();
+        assert_eq!(bytes.as_ref(), [0, 0, 0, 0, 2, 7, 8]);
+        assert_eq!(intake.room.held.load(Ordering::Relaxed), 7);
+        drop(held);
+        assert_eq!(intake.room.held.load(Ordering::Relaxed), 0);
+
+        let late =
+            intake.whole(&Peer::default(), pieces(&[&[0, 0, 0, 0, 9]], false)).await.unwrap_err();
+        assert_eq!(late.code(), tonic::Code::DeadlineExceeded);
+        let short =
+            intake.whole(&Peer::default(), pieces(&[&[0, 0, 0, 0, 9, 1]], true)).await.unwrap_err();
+        assert!(short.message().contains("announces 9 bytes, and 1 came"), "{short:?}");
+        // Too large: for the decoder to refuse.
+        assert!(intake.whole(&Peer::default(), pieces(&[&[0, 9, 9, 9, 9]], true)).await.is_ok());
+        let full = intake.whole(&Peer::default(), pieces(&[&[0; 61]], true)).await.unwrap_err();
+        assert_eq!(full.code(), tonic::Code::ResourceExhausted);
+        assert_eq!(intake.room.held.load(Ordering::Relaxed), 0);
+
+        // One address has a quarter of the room; others have theirs.
+        let (one, other) = (Peer::default(), Peer::default());
+        let max = intake.whole(&one, pieces(&[&[0; 59]], true)).await.unwrap();
+        let full = intake.whole(&one, pieces(&[&[0; 2]], true)).await.unwrap_err();
+        assert!(full.message().contains("this address"), "{full:?}");
+        assert!(intake.whole(&other, pieces(&[&[0; 2]], true)).await.is_ok());
+        drop(max);
+        assert!(intake.whole(&one, pieces(&[&[0; 2]], true)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_handed_on_in_whole_messages() {
+        let intake = intake();
+        let mut messages = intake.messages(&Peer::default(), pieces(TWO, true));
+        let mut came = Vec::new();
+        while let Some(frame) = messages.frame().await {
+            came.push(frame.unwrap().into_data().unwrap());
+        }
+        assert_eq!(came, [vec![0, 0, 0, 0, 2, 7, 8], vec![0, 0, 0, 0, 1, 9]]);
+
+        let mut silent = intake.messages(&Peer::default(), pieces(&[&[0, 0, 0, 0, 2, 7]], false));
+        let late = silent.frame().await.unwrap().unwrap_err();
+        assert_eq!(late.code(), tonic::Code::DeadlineExceeded);
+        // Between messages a stream may be silent.
+        let mut idle = intake.messages(&Peer::default(), pieces(&[&[0, 0, 0, 0, 0]], false));
+        idle.frame().await.unwrap().unwrap();
+        let waited = tokio::time::timeout(Duration::from_millis(200), idle.frame()).await;
+        assert!(waited.is_err());
+    }
+}

@@ -1,0 +1,102 @@
+//! The ceiling of gRPC on a machine: the service with every answer ready beforehand.
+//! What a load test measures here is tonic, the kernel and the load generator; the
+//! difference to the real server is ours.
+
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+use crate::api::server::ServeError;
+use crate::api::wire::pb;
+use crate::api::wire::pb::recommendation_service_server::{
+    RecommendationService, RecommendationServiceServer,
+};
+
+/// Answers `Recommend` with the same list, whatever is asked.
+struct Ceiling(pb::RecommendResponse);
+
+fn refused() -> Status {
+    Status::unimplemented("the ceiling answers Recommend alone")
+}
+
+#[tonic::async_trait]
+impl RecommendationService for Ceiling {
+    async fn recommend(
+        &self,
+        _: Request<pb::RecommendRequest>,
+    ) -> Result<Response<pb::RecommendResponse>, Status> {
+        Ok(Response::new(self.0.clone()))
+    }
+
+    async fn similar_items(
+        &self,
+        _: Request<pb::SimilarItemsRequest>,
+    ) -> Result<Response<pb::SimilarItemsResponse>, Status> {
+        Err(refused())
+    }
+
+    async fn similar_users(
+        &self,
+        _: Request<pb::SimilarUsersRequest>,
+    ) -> Result<Response<pb::SimilarUsersResponse>, Status> {
+        Err(refused())
+    }
+
+    async fn bought_together(
+        &self,
+        _: Request<pb::BoughtTogetherRequest>,
+    ) -> Result<Response<pb::BoughtTogetherResponse>, Status> {
+        Err(refused())
+    }
+
+    async fn popular(
+        &self,
+        _: Request<pb::PopularRequest>,
+    ) -> Result<Response<pb::PopularResponse>, Status> {
+        Err(refused())
+    }
+
+    async fn rank(
+        &self,
+        _: Request<pb::RankRequest>,
+    ) -> Result<Response<pb::RankResponse>, Status> {
+        Err(refused())
+    }
+
+    type BatchRecommendStream = tokio_stream::Empty<Result<pb::BatchRecommendResponse, Status>>;
+
+    async fn batch_recommend(
+        &self,
+        _: Request<pb::BatchRecommendRequest>,
+    ) -> Result<Response<Self::BatchRecommendStream>, Status> {
+        Err(refused())
+    }
+}
+
+/// Serves lists of `length` until the process ends.
+///
+/// # Errors
+/// Where the transport fails.
+pub async fn serve(listener: TcpListener, length: usize) -> Result<(), ServeError> {
+    let item = |i: usize| pb::ScoredItem {
+        item_id: format!("i{}", 20_000 + i),
+        score: 1.0 / (1 + i) as f64,
+        source: pb::Source::ItemCf.into(),
+    };
+    let answer = pb::RecommendResponse {
+        recommendation_id: "01a20065-73ec-74df-b499-ef7bfeac1583".to_owned(),
+        generation: 1,
+        items: (0..length).map(item).collect(),
+        basis: pb::Basis::History.into(),
+        reduced: false,
+        cohort: String::new(),
+        repeat_policy: pb::RepeatPolicy::ExcludePurchased.into(),
+        repeat_reason: pb::RepeatReason::Default.into(),
+    };
+    Server::builder()
+        .add_service(RecommendationServiceServer::new(Ceiling(answer)))
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
+        .await?;
+    Ok(())
+}

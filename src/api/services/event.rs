@@ -1,0 +1,170 @@
+//! EventService.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::api::wire::pb::event_service_server::EventService;
+use crate::api::wire::status::from_error;
+use crate::api::wire::{convert, pb};
+use crate::domain::quote::clipped;
+use crate::domain::{Event, EventKind, Result, Violation, limits, now_ms};
+use crate::engine::{Engine, Receipt};
+
+/// Longest field and longest words of an event's error, in bytes: those of a whole batch must fit
+/// into an answer that every client takes.
+const MAX_OF_AN_ERROR: usize = 160;
+
+/// Takes behaviour in.
+#[derive(Debug, Clone)]
+pub struct EventApi {
+    engine: Arc<Engine>,
+}
+
+impl EventApi {
+    /// Records into an engine.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// Records what can be recorded of a batch.
+    async fn record(&self, given: Vec<pb::Event>) -> Result<Recorded> {
+        limits::count("events", given.len(), 1, limits::MAX_BATCH)?;
+        let now_ms = now_ms();
+        let (mut events, mut errors) = (Vec::with_capacity(given.len()), Vec::new());
+        for (index, given) in given.into_iter().enumerate() {
+            match event(given, now_ms) {
+                Ok(event) => events.push(event),
+                Err(violation) => errors.push((index, violation)),
+            }
+        }
+        let receipt = match events.is_empty() {
+            true => Receipt { recorded: 0, duplicates: 0, offset: self.engine.live().offset() },
+            false => self.engine.writer().record(events).await?,
+        };
+        Ok(Recorded { receipt, errors })
+    }
+
+    async fn write(&self, request: pb::WriteEventsRequest) -> Result<pb::WriteEventsResponse> {
+        let asked = request.events.len();
+        let Recorded { receipt, mut errors } = self.record(request.events).await?;
+        if errors.len() == asked {
+            // Callers that read no further than the status should learn of it.
+            let (index, violation) = errors.swap_remove(0);
+            return Err(violation.within(&format!("events[{index}]")).into());
+        }
+        Ok(pb::WriteEventsResponse {
+            recorded: receipt.recorded as i32,
+            duplicates: receipt.duplicates as i32,
+            offset: receipt.offset,
+            errors: event_errors(errors),
+        })
+    }
+}
+
+/// What became of a batch.
+struct Recorded {
+    receipt: Receipt,
+    /// Events that break a limit, by their place.
+    errors: Vec<(usize, Violation)>,
+}
+
+fn stream_answer(batches: u64, recorded: Recorded) -> pb::StreamEventsResponse {
+    let Recorded { receipt, errors } = recorded;
+    pb::StreamEventsResponse {
+        batches,
+        recorded: receipt.recorded as i32,
+        duplicates: receipt.duplicates as i32,
+        offset: receipt.offset,
+        errors: event_errors(errors),
+    }
+}
+
+fn event_errors(errors: Vec<(usize, Violation)>) -> Vec<pb::EventError> {
+    let error = |(index, Violation { field, message }): (usize, Violation)| pb::EventError {
+        index: index as i32,
+        field: clipped(field, MAX_OF_AN_ERROR),
+        message: clipped(message, MAX_OF_AN_ERROR),
+    };
+    errors.into_iter().map(error).collect()
+}
+
+fn event(given: pb::Event, now_ms: i64) -> Result<Event, Violation> {
+    let event = Event {
+        kind: kind(given.kind)?,
+        time_ms: match &given.time {
+            Some(time) => convert::milliseconds("time", time)?,
+            None => now_ms,
+        },
+        event_id: given.event_id,
+        user_id: given.user_id,
+        item_id: given.item_id,
+        quantity: given.quantity.unwrap_or(1.0),
+        price: given.price,
+        basket_id: given.basket_id,
+        session_id: given.session_id,
+        recommendation_id: given.recommendation_id,
+        channel: given.channel,
+        rating: given.rating,
+    };
+    event.validate(now_ms)?;
+    Ok(event)
+}
+
+fn kind(value: i32) -> Result<EventKind, Violation> {
+    match pb::EventKind::try_from(value) {
+        Ok(pb::EventKind::View) => Ok(EventKind::View),
+        Ok(pb::EventKind::AddToCart) => Ok(EventKind::AddToCart),
+        Ok(pb::EventKind::Favorite) => Ok(EventKind::Favorite),
+        Ok(pb::EventKind::Purchase) => Ok(EventKind::Purchase),
+        Ok(pb::EventKind::Refund) => Ok(EventKind::Refund),
+        Ok(pb::EventKind::Rating) => Ok(EventKind::Rating),
+        Ok(pb::EventKind::Impression) => Ok(EventKind::Impression),
+        Ok(pb::EventKind::Click) => Ok(EventKind::Click),
+        Ok(pb::EventKind::Unspecified) | Err(_) => {
+            Err(Violation::new("kind", format!("must be 1 to 8, was {value}")))
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl EventService for EventApi {
+    async fn write_events(
+        &self,
+        request: Request<pb::WriteEventsRequest>,
+    ) -> Result<Response<pb::WriteEventsResponse>, Status> {
+        self.write(request.into_inner()).await.map(Response::new).map_err(from_error)
+    }
+
+    type StreamEventsStream = ReceiverStream<Result<pb::StreamEventsResponse, Status>>;
+
+    async fn stream_events(
+        &self,
+        request: Request<Streaming<pb::StreamEventsRequest>>,
+    ) -> Result<Response<Self::StreamEventsStream>, Status> {
+        let (sender, answers) = mpsc::channel(1);
+        let (api, mut requests) = (self.clone(), request.into_inner());
+        tokio::spawn(async move {
+            let mut batches = 0;
+            // One batch is read when the one before is answered, so a stream holds no more.
+            while let Some(given) = api.engine.unless_closing(requests.message()).await {
+                let answer = match given {
+                    Ok(None) => break,
+                    Ok(Some(batch)) => {
+                        batches += 1;
+                        api.record(batch.events).await.map_err(from_error)
+                    }
+                    Err(status) => Err(status),
+                };
+                let ends = answer.is_err();
+                let answer = answer.map(|recorded| stream_answer(batches, recorded));
+                if sender.send(answer).await.is_err() || ends {
+                    break;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+}

@@ -1,0 +1,123 @@
+//! PushModel's stream: a header, chunks, a commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_stream::{Stream, StreamExt};
+use tonic::Status;
+
+use crate::api::wire::pb;
+use crate::api::wire::pb::push_model_request::Part;
+use crate::api::wire::status::from_error;
+use crate::domain::{Error, Result, Violation};
+use crate::engine::{Engine, Incoming, PushRequest};
+use crate::model::{Manifest, Role};
+
+/// How long a stream may pause.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+
+/// A push as its stream goes on.
+struct Push {
+    engine: Arc<Engine>,
+    request: PushRequest,
+    incoming: Incoming,
+}
+
+/// Takes in a stream to its commit; what is known of the model then. Where the stream ends
+/// before, what came waits to be taken up again.
+pub(super) async fn receive(
+    engine: Arc<Engine>,
+    mut stream: impl Stream<Item = Result<pb::PushModelRequest, Status>> + Unpin,
+) -> Result<Manifest, Status> {
+    let Some(Part::Header(header)) = next(&mut stream).await?.and_then(|m| m.part) else {
+        let message = "must be the first message of the stream";
+        return Err(from_error(Violation::new("header", message).into()));
+    };
+    let request = push_request(header).map_err(from_error)?;
+    let begun = wait_for(move || {
+        let incoming = engine.pushes().begin(&request)?;
+        Ok(Push { engine, request, incoming })
+    });
+    let mut push = begun.await.map_err(from_error)?;
+    loop {
+        let Some(message) = next(&mut stream).await? else {
+            let message = "must be the last message of the stream";
+            return Err(from_error(Violation::new("commit", message).into()));
+        };
+        match message.part {
+            Some(Part::Chunk(chunk)) => push = push.append(chunk).await.map_err(from_error)?,
+            Some(Part::Commit(commit)) => return push.commit(commit).await.map_err(from_error),
+            Some(Part::Header(_)) | None => {
+                let message = "must be a chunk or the commit, after the header";
+                return Err(from_error(Violation::new("part", message).into()));
+            }
+        }
+    }
+}
+
+/// The next message of a stream, which may not take for ever.
+async fn next(
+    stream: &mut (impl Stream<Item = Result<pb::PushModelRequest, Status>> + Unpin),
+) -> Result<Option<pb::PushModelRequest>, Status> {
+    let message = tokio::time::timeout(MAX_PAUSE, stream.next()).await;
+    let seconds = MAX_PAUSE.as_secs();
+    let paused = |_| Status::deadline_exceeded(format!("no message came for {seconds} s"));
+    message.map_err(paused)?.transpose()
+}
+
+impl Push {
+    /// Writes a chunk, on a thread that may wait for the disk.
+    async fn append(mut self, chunk: pb::PushChunk) -> Result<Self> {
+        wait_for(move || {
+            self.incoming.append(chunk.offset, &chunk.data)?;
+            Ok(self)
+        })
+        .await
+    }
+
+    async fn commit(self, commit: pb::PushCommit) -> Result<Manifest> {
+        let Self { engine, request, incoming } = self;
+        wait_for(move || {
+            engine.pushes().commit(incoming, &request, commit.size_bytes, &commit.sha256)
+        })
+        .await
+    }
+}
+
+/// Runs work on a thread that may wait.
+pub(super) async fn wait_for<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::Storage(error.to_string()))?
+}
+
+fn push_request(header: pb::PushHeader) -> Result<PushRequest> {
+    let role = role("header.role", header.role, "header.share", header.share)?;
+    let pb::PushHeader { push_id: id, size_bytes: bytes, pushed_by, note, force, .. } = header;
+    Ok(PushRequest { id, bytes, pushed_by, note, role, force })
+}
+
+/// A role that may be asked for, with its share of the traffic.
+pub(super) fn role(field: &str, value: i32, share_field: &str, share: f64) -> Result<Role> {
+    let role = match pb::ModelRole::try_from(value) {
+        Ok(pb::ModelRole::Staged) => Role::Staged,
+        Ok(pb::ModelRole::Shadow) => Role::Shadow(share),
+        Ok(pb::ModelRole::Canary) => Role::Canary(share),
+        Ok(pb::ModelRole::Unspecified | pb::ModelRole::Active) => Role::Active,
+        Ok(pb::ModelRole::Retired) | Err(_) => {
+            let message = format!("must be STAGED, SHADOW, CANARY or ACTIVE, was {value}");
+            return Err(Violation::new(field, message).into());
+        }
+    };
+    let fits = match role {
+        Role::Shadow(_) | Role::Canary(_) => share > 0.0 && share <= 1.0,
+        Role::Staged | Role::Active | Role::Retired => share == 0.0,
+    };
+    if !fits {
+        let message =
+            format!("must be above 0 and up to 1 of a SHADOW or CANARY, else 0, was {share}");
+        return Err(Violation::new(share_field, message).into());
+    }
+    Ok(role)
+}

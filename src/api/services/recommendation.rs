@@ -1,0 +1,330 @@
+//! RecommendationService.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+
+use crate::api::admission::admit::Deadline;
+use crate::api::wire::pb::recommendation_service_server::RecommendationService;
+use crate::api::wire::status::from_error;
+use crate::api::wire::{convert, filter, pb};
+use crate::domain::{Result, Violation, limits, user};
+use crate::engine::Engine;
+use crate::engine::serve::{Answer, RecommendRequest, RepeatReason, ScoredUser};
+use crate::model::{Source, Window};
+use crate::recommend::{Basis, RepeatPolicy};
+
+/// How long a reader may take nothing of a batch, unless it is said.
+const SENDING: Duration = Duration::from_secs(60);
+
+/// Answers storefronts.
+#[derive(Debug, Clone)]
+pub struct RecommendationApi {
+    engine: Arc<Engine>,
+    /// How long a reader may take nothing of a batch.
+    sending: Duration,
+}
+
+impl RecommendationApi {
+    /// Serves from an engine.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, sending: SENDING }
+    }
+
+    /// The same with another patience with readers of batches.
+    pub fn sending_within(self, sending: Duration) -> Self {
+        Self { sending, ..self }
+    }
+
+    fn recommend(
+        &self,
+        request: pb::RecommendRequest,
+        hurried: bool,
+    ) -> Result<pb::RecommendResponse> {
+        let request = RecommendRequest { hurried, ..recommend_request(request)? };
+        Ok(recommendation(self.engine.recommender().serve(request)?))
+    }
+
+    fn similar_items(&self, request: pb::SimilarItemsRequest) -> Result<pb::SimilarItemsResponse> {
+        limits::id("item_id", &request.item_id)?;
+        let limit = limits::list_length("limit", request.limit.into())?;
+        let filter = filter::filter(request.filter)?;
+        let answer = self.engine.recommender().similar_items(&request.item_id, &filter, limit)?;
+        Ok(pb::SimilarItemsResponse {
+            recommendation_id: answer.recommendation_id,
+            generation: answer.generation,
+            items: convert::scored_items(answer.entries),
+        })
+    }
+
+    fn similar_users(&self, request: pb::SimilarUsersRequest) -> Result<pb::SimilarUsersResponse> {
+        limits::id("user_id", &request.user_id)?;
+        let limit = limits::list_length("limit", request.limit.into())?;
+        let answer = self.engine.recommender().similar_users(&request.user_id, limit)?;
+        let scored = |user: ScoredUser| pb::ScoredUser {
+            user_id: user.user_id,
+            score: f64::from(user.score),
+            source: pb::Source::UserCf.into(),
+        };
+        Ok(pb::SimilarUsersResponse {
+            recommendation_id: answer.recommendation_id,
+            generation: answer.generation,
+            users: answer.entries.into_iter().map(scored).collect(),
+        })
+    }
+
+    fn bought_together(
+        &self,
+        request: pb::BoughtTogetherRequest,
+    ) -> Result<pb::BoughtTogetherResponse> {
+        convert::ids("item_ids", &request.item_ids, 1, limits::MAX_SESSION_ITEMS)?;
+        let limit = limits::list_length("limit", request.limit.into())?;
+        let filter = filter::filter(request.filter)?;
+        let answer =
+            self.engine.recommender().bought_together(&request.item_ids, &filter, limit)?;
+        Ok(pb::BoughtTogetherResponse {
+            recommendation_id: answer.recommendation_id,
+            generation: answer.generation,
+            items: convert::scored_items(answer.entries),
+        })
+    }
+
+    fn rank(&self, request: pb::RankRequest) -> Result<pb::RankResponse> {
+        convert::user(&request.user_id, &request.session_item_ids, false)?;
+        convert::ids("item_ids", &request.item_ids, 1, limits::MAX_RANKED)?;
+        let (user, session) = (request.user_id, request.session_item_ids);
+        let answer = self.engine.recommender().rank(user, session, request.item_ids)?;
+        Ok(pb::RankResponse {
+            recommendation_id: answer.recommendation_id,
+            generation: answer.generation,
+            items: convert::scored_items(answer.entries),
+            basis: basis(answer.basis).into(),
+        })
+    }
+
+    /// What the batch asks for, one request a shopper.
+    fn batch(request: pb::BatchRecommendRequest) -> Result<Vec<RecommendRequest>, Violation> {
+        convert::ids("user_ids", &request.user_ids, 1, limits::MAX_BATCH)?;
+        let limit = limits::list_length("limit", request.limit.into())?;
+        let filter = Arc::new(filter::filter(request.filter)?);
+        let repeat = repeat_policy(request.repeat_policy, request.exclude_purchased_days)?;
+        let of_user = |user_id| RecommendRequest {
+            user_id,
+            limit,
+            filter: filter.clone(),
+            repeat,
+            ..RecommendRequest::default()
+        };
+        Ok(request.user_ids.into_iter().map(of_user).collect())
+    }
+
+    fn popular(&self, request: pb::PopularRequest) -> Result<pb::PopularResponse> {
+        let limit = limits::list_length("limit", request.limit.into())?;
+        let filter = filter::filter(request.filter)?;
+        let answer = self.engine.recommender().popular(window(request.window)?, &filter, limit)?;
+        Ok(pb::PopularResponse {
+            recommendation_id: answer.recommendation_id,
+            generation: answer.generation,
+            items: convert::scored_items(answer.entries),
+        })
+    }
+}
+
+fn recommendation(answer: Answer) -> pb::RecommendResponse {
+    pb::RecommendResponse {
+        recommendation_id: answer.recommendation_id,
+        generation: answer.generation,
+        items: convert::scored_items(answer.entries),
+        basis: basis(answer.basis).into(),
+        reduced: answer.reduced,
+        cohort: answer.cohort,
+        repeat_policy: policy(answer.repeat.policy).into(),
+        repeat_reason: reason(answer.repeat.reason).into(),
+    }
+}
+
+fn policy(policy: RepeatPolicy) -> pb::RepeatPolicy {
+    match policy {
+        RepeatPolicy::Allow => pb::RepeatPolicy::Allow,
+        RepeatPolicy::ExcludePurchased | RepeatPolicy::ExcludeWithin(_) => {
+            pb::RepeatPolicy::ExcludePurchased
+        }
+        RepeatPolicy::WhenDue => pb::RepeatPolicy::WhenDue,
+        RepeatPolicy::Auto => pb::RepeatPolicy::Unspecified,
+    }
+}
+
+fn reason(reason: RepeatReason) -> pb::RepeatReason {
+    match reason {
+        RepeatReason::Request => pb::RepeatReason::Request,
+        RepeatReason::Setting => pb::RepeatReason::Setting,
+        RepeatReason::Tuned => pb::RepeatReason::Tuned,
+        RepeatReason::Default => pb::RepeatReason::Default,
+    }
+}
+
+fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, Violation> {
+    let (user_id, attributes) = (&request.user_id, &request.attributes);
+    convert::user(user_id, &request.session_item_ids, !attributes.is_empty())?;
+    convert::ids("exclude_item_ids", &request.exclude_item_ids, 0, limits::MAX_EXCLUDED)?;
+    let attributes = request.attributes.into_iter().collect();
+    user::attributes(&attributes)?;
+    Ok(RecommendRequest {
+        user_id: request.user_id,
+        session: request.session_item_ids,
+        limit: limits::list_length("limit", request.limit.into())?,
+        filter: Arc::new(filter::filter(request.filter)?),
+        exclude: request.exclude_item_ids,
+        candidates: None,
+        hurried: false,
+        attributes,
+        strategy: strategy(request.strategy)?,
+        repeat: repeat_policy(request.repeat_policy, request.exclude_purchased_days)?,
+    })
+}
+
+fn strategy(value: i32) -> Result<Option<Source>, Violation> {
+    match pb::Source::try_from(value) {
+        Ok(pb::Source::Unspecified) => Ok(None),
+        Ok(pb::Source::ItemCf) => Ok(Some(Source::ItemCf)),
+        Ok(pb::Source::UserCf) => Ok(Some(Source::UserCf)),
+        Ok(pb::Source::Embedding) => Ok(Some(Source::Embedding)),
+        Ok(pb::Source::Ease) => Ok(Some(Source::Ease)),
+        Ok(pb::Source::Repeat) => Ok(Some(Source::Repeat)),
+        Ok(pb::Source::Session) => Ok(Some(Source::Session)),
+        Ok(pb::Source::Transition) => Ok(Some(Source::Transition)),
+        Ok(pb::Source::Popular) => Ok(Some(Source::Popular)),
+        Ok(pb::Source::PushedEmbedding) => Ok(Some(Source::PushedEmbedding)),
+        Ok(pb::Source::PushedItems) => Ok(Some(Source::PushedItems)),
+        Ok(pb::Source::PushedUsers) => Ok(Some(Source::PushedUsers)),
+        Ok(pb::Source::PushedPrior) => Ok(Some(Source::PushedPrior)),
+        _ => Err(Violation::new(
+            "strategy",
+            format!("must be 0 (the blend), ITEM_CF or another source of the blend, was {value}"),
+        )),
+    }
+}
+
+/// The policy, and the days that one of them may have.
+fn repeat_policy(value: i32, days: i32) -> Result<Option<RepeatPolicy>, Violation> {
+    let unknown = |_| Violation::new("repeat_policy", format!("must be 0 to 3, was {value}"));
+    let policy = match pb::RepeatPolicy::try_from(value).map_err(unknown)? {
+        pb::RepeatPolicy::Unspecified => None,
+        pb::RepeatPolicy::Allow => Some(RepeatPolicy::Allow),
+        pb::RepeatPolicy::ExcludePurchased => Some(RepeatPolicy::ExcludePurchased),
+        pb::RepeatPolicy::WhenDue => Some(RepeatPolicy::WhenDue),
+    };
+    match (policy, u32::try_from(days)) {
+        (policy, Ok(0)) => Ok(policy),
+        (Some(RepeatPolicy::ExcludePurchased), Ok(days)) if days <= limits::MAX_DAYS => {
+            Ok(Some(RepeatPolicy::ExcludeWithin(days)))
+        }
+        _ => {
+            let max = limits::MAX_DAYS;
+            let message = format!(
+                "must be 0 to {max}, and 0 unless repeat_policy is EXCLUDE_PURCHASED, was {days}"
+            );
+            Err(Violation::new("exclude_purchased_days", message))
+        }
+    }
+}
+
+fn window(value: i32) -> Result<Window, Violation> {
+    match pb::Window::try_from(value) {
+        Ok(pb::Window::Unspecified | pb::Window::Window30Days) => Ok(Window::Days30),
+        Ok(pb::Window::Window7Days) => Ok(Window::Days7),
+        Ok(pb::Window::AllTime) => Ok(Window::AllTime),
+        Err(_) => Err(Violation::new("window", format!("must be 0 to 3, was {value}"))),
+    }
+}
+
+fn basis(basis: Basis) -> pb::Basis {
+    match basis {
+        Basis::History => pb::Basis::History,
+        Basis::Session => pb::Basis::Session,
+        Basis::Popular => pb::Basis::Popular,
+        Basis::Attributes => pb::Basis::Attributes,
+    }
+}
+
+#[tonic::async_trait]
+impl RecommendationService for RecommendationApi {
+    async fn recommend(
+        &self,
+        request: Request<pb::RecommendRequest>,
+    ) -> Result<Response<pb::RecommendResponse>, Status> {
+        let hurried =
+            request.extensions().get::<Deadline>().is_some_and(|deadline| deadline.is_near());
+        self.recommend(request.into_inner(), hurried).map(Response::new).map_err(from_error)
+    }
+
+    async fn similar_items(
+        &self,
+        request: Request<pb::SimilarItemsRequest>,
+    ) -> Result<Response<pb::SimilarItemsResponse>, Status> {
+        self.similar_items(request.into_inner()).map(Response::new).map_err(from_error)
+    }
+
+    async fn similar_users(
+        &self,
+        request: Request<pb::SimilarUsersRequest>,
+    ) -> Result<Response<pb::SimilarUsersResponse>, Status> {
+        self.similar_users(request.into_inner()).map(Response::new).map_err(from_error)
+    }
+
+    async fn bought_together(
+        &self,
+        request: Request<pb::BoughtTogetherRequest>,
+    ) -> Result<Response<pb::BoughtTogetherResponse>, Status> {
+        self.bought_together(request.into_inner()).map(Response::new).map_err(from_error)
+    }
+
+    async fn popular(
+        &self,
+        request: Request<pb::PopularRequest>,
+    ) -> Result<Response<pb::PopularResponse>, Status> {
+        self.popular(request.into_inner()).map(Response::new).map_err(from_error)
+    }
+
+    async fn rank(
+        &self,
+        request: Request<pb::RankRequest>,
+    ) -> Result<Response<pb::RankResponse>, Status> {
+        self.rank(request.into_inner()).map(Response::new).map_err(from_error)
+    }
+
+    type BatchRecommendStream = BatchStream;
+
+    async fn batch_recommend(
+        &self,
+        request: Request<pb::BatchRecommendRequest>,
+    ) -> Result<Response<Self::BatchRecommendStream>, Status> {
+        let requests = Self::batch(request.into_inner()).map_err(|v| from_error(v.into()))?;
+        let batch = self.engine.batches().begin(requests, self.sending).map_err(from_error)?;
+        let answers = ReceiverStream::new(batch.answers).map(answered);
+
+        // A stream that only ended would look complete.
+        let cut_short = tokio_stream::once(batch.complete).filter_map(|complete| {
+            let message = "the batch is cut short: nothing of it was read for too long, or the \
+                           server stops";
+            (!complete.load(Ordering::Acquire)).then(|| Err(Status::unavailable(message)))
+        });
+        Ok(Response::new(Box::pin(answers.chain(cut_short))))
+    }
+}
+
+/// Lists of a batch.
+type BatchStream =
+    Pin<Box<dyn Stream<Item = Result<pb::BatchRecommendResponse, Status>> + Send + 'static>>;
+
+fn answered(
+    (user_id, answer): (String, Result<Answer>),
+) -> Result<pb::BatchRecommendResponse, Status> {
+    let recommendation = Some(recommendation(answer.map_err(from_error)?));
+    Ok(pb::BatchRecommendResponse { user_id, recommendation })
+}

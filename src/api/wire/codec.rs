@@ -1,0 +1,104 @@
+//! Protobuf on the wire. A message that does not decode is the caller's
+//! mistake, and the status says so and names the field; tonic's own codec would
+//! call it an internal error.
+
+use prost::bytes::Buf;
+use tonic::codec::{Codec, DecodeBuf, Decoder};
+use tonic::{Code, Status};
+use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
+
+use crate::api::wire::{entries, status};
+use crate::domain::{Error, Violation};
+
+/// A message as it travels: not compressed, its length, itself.
+pub fn frame(message: &impl prost::Message) -> Vec<u8> {
+    let mut frame = vec![0];
+    frame.extend_from_slice(&(message.encoded_len() as u32).to_be_bytes());
+    frame.extend_from_slice(&message.encode_to_vec());
+    frame
+}
+
+/// The codec of every service.
+#[derive(Debug, Clone)]
+pub struct WireCodec<T, U>(ProstCodec<T, U>);
+
+impl<T, U> Default for WireCodec<T, U> {
+    fn default() -> Self {
+        Self(ProstCodec::default())
+    }
+}
+
+impl<T, U> Codec for WireCodec<T, U>
+where
+    T: prost::Message + Send + 'static,
+    U: prost::Message + prost::Name + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = ProstEncoder<T>;
+    type Decoder = WireDecoder<U>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        self.0.encoder()
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        WireDecoder(self.0.decoder())
+    }
+}
+
+/// Decodes messages.
+#[derive(Debug, Clone)]
+pub struct WireDecoder<U>(ProstDecoder<U>);
+
+impl<U: prost::Message + prost::Name + Default> Decoder for WireDecoder<U> {
+    type Item = U;
+    type Error = Status;
+
+    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        // A message lies in one piece.
+        let few = entries::check(U::NAME, bytes.chunk());
+        few.map_err(|violation| status::from_error(violation.into()))?;
+
+        self.0.decode(bytes).map_err(|refused| match refused.code() {
+            Code::Internal => status::from_error(Error::Invalid(violation(refused.message()))),
+            _ => refused,
+        })
+    }
+}
+
+/// Reads prost's "…: Outer.field: Inner.field: what" as a path and a reason.
+fn violation(message: &str) -> Violation {
+    let message = message.strip_prefix("failed to decode Protobuf message: ").unwrap_or(message);
+    let mut path = Vec::new();
+    let mut rest = message;
+    while let Some((head, tail)) = rest.split_once(": ") {
+        match head.split_once('.') {
+            Some((_, field)) if !head.contains(' ') => path.push(field),
+            _ => break,
+        }
+        rest = tail;
+    }
+    let field = if path.is_empty() { "request".to_owned() } else { path.join(".") };
+    let what = match rest.contains("not UTF-8") {
+        true => "must be UTF-8, is not",
+        false => rest,
+    };
+    Violation::new(field, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_field_is_found_in_the_message() {
+        let said = violation(
+            "failed to decode Protobuf message: WriteEventsRequest.events: Event.user_id: \
+             invalid string value: data is not UTF-8 encoded",
+        );
+        assert_eq!(said, Violation::new("events.user_id", "must be UTF-8, is not"));
+        let said = violation("failed to decode Protobuf message: invalid tag value: 0");
+        assert_eq!(said, Violation::new("request", "invalid tag value: 0"));
+    }
+}

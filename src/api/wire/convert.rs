@@ -1,0 +1,120 @@
+//! What several services convert between the protocol and the domain.
+
+use std::collections::HashSet;
+
+use crate::api::wire::pb;
+use crate::domain::quote::quoted;
+use crate::domain::{Violation, limits};
+use crate::engine::Page;
+use crate::engine::serve::ScoredItem;
+use crate::model::Source;
+
+/// Checks who is asked for: a shopper, or a session; neither where something `else_known`
+/// says who it is.
+pub fn user(user_id: &str, session: &[String], else_known: bool) -> Result<(), Violation> {
+    if !user_id.is_empty() {
+        limits::id("user_id", user_id)?;
+    } else if session.is_empty() && !else_known {
+        let message = "must hold 1 to 256 bytes, unless session_item_ids has items; both are empty";
+        return Err(Violation::new("user_id", message));
+    }
+    ids("session_item_ids", session, 0, limits::MAX_SESSION_ITEMS)
+}
+
+/// A list of ids, checked for number and each for its limits.
+pub fn ids(field: &str, ids: &[String], min: usize, max: usize) -> Result<(), Violation> {
+    limits::count(field, ids.len(), min, max)?;
+    ids.iter().enumerate().try_for_each(|(i, id)| limits::id(&format!("{field}[{i}]"), id))
+}
+
+/// Largest and default page of a listing.
+const PAGE: (usize, usize) = (1_000, 100);
+
+/// Where a page begins, and its largest size.
+pub fn page(size: i32, token: &str) -> Result<(usize, Page), Violation> {
+    let size = match usize::try_from(size) {
+        Ok(0) => PAGE.1,
+        Ok(size) if size <= PAGE.0 => size,
+        _ => {
+            let message = format!("must be 1 to {}, was {size}", PAGE.0);
+            return Err(Violation::new("page_size", message));
+        }
+    };
+    let from = match token {
+        "" => 0,
+        token => token.parse::<u32>().map_err(|_| {
+            let message = format!("must be a next_page_token, was {}", quoted(token));
+            Violation::new("page_token", message)
+        })? as usize,
+    };
+    Ok((from, Page(size)))
+}
+
+/// Checks the number of things to write, and that none is given twice; `path` is where
+/// the id of the i-th stands.
+pub fn batch<'a>(
+    field: &str,
+    ids: impl ExactSizeIterator<Item = &'a str>,
+    path: impl Fn(usize) -> String,
+) -> Result<(), Violation> {
+    limits::count(field, ids.len(), 1, limits::MAX_BATCH)?;
+    let mut seen = HashSet::new();
+    for (i, id) in ids.enumerate() {
+        if !seen.insert(id) {
+            let message = format!("must not repeat an id, repeats {}", quoted(id));
+            return Err(Violation::new(path(i), message));
+        }
+    }
+    Ok(())
+}
+
+/// A source as the protocol names it.
+pub fn source(source: Source) -> pb::Source {
+    match source {
+        Source::ItemCf => pb::Source::ItemCf,
+        Source::UserCf => pb::Source::UserCf,
+        Source::Embedding => pb::Source::Embedding,
+        Source::Popular => pb::Source::Popular,
+        Source::PushedEmbedding => pb::Source::PushedEmbedding,
+        Source::PushedItems => pb::Source::PushedItems,
+        Source::PushedUsers => pb::Source::PushedUsers,
+        Source::PushedPrior => pb::Source::PushedPrior,
+        Source::Catalog => pb::Source::Catalog,
+        Source::Ease => pb::Source::Ease,
+        Source::Repeat => pb::Source::Repeat,
+        Source::Session => pb::Source::Session,
+        Source::Transition => pb::Source::Transition,
+        Source::BoughtTogether => pb::Source::BoughtTogether,
+        Source::Fresh => pb::Source::Fresh,
+        Source::Content => pb::Source::Content,
+        Source::Category => pb::Source::Category,
+    }
+}
+
+/// A list as the protocol has it.
+pub fn scored_items(items: Vec<ScoredItem>) -> Vec<pb::ScoredItem> {
+    let scored = |item: ScoredItem| pb::ScoredItem {
+        item_id: item.item_id,
+        score: f64::from(item.score),
+        source: source(item.source).into(),
+    };
+    items.into_iter().map(scored).collect()
+}
+
+/// Milliseconds since 1970 as the protocol's time.
+pub fn timestamp(ms: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: ms.div_euclid(1_000),
+        nanos: (ms.rem_euclid(1_000) * 1_000_000) as i32,
+    }
+}
+
+/// The protocol's time as milliseconds since 1970.
+pub fn milliseconds(field: &str, time: &prost_types::Timestamp) -> Result<i64, Violation> {
+    if !(0..1_000_000_000).contains(&time.nanos) {
+        let message = format!("nanos must be 0 to 999999999, was {}", time.nanos);
+        return Err(Violation::new(field, message));
+    }
+    // Absurd seconds stay absurd, for the check of the range to refuse.
+    Ok(time.seconds.saturating_mul(1_000).saturating_add(i64::from(time.nanos) / 1_000_000))
+}

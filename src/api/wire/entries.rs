@@ -1,0 +1,281 @@
+//! Counts what a message holds before it is built. An empty entry takes two bytes on the wire and
+//! hundreds in memory: the limits on entries must hold before the memory is taken.
+//!
+//! The walk follows the protocol's own descriptors, which the build writes down as [`MESSAGES`];
+//! every field of requests that may stand more than once has its limit in [`LIMITS`].
+
+use prost::bytes::Buf;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+
+use crate::domain::{Violation, limits};
+
+/// A message as it may look on the wire.
+#[derive(Debug)]
+pub struct Shape {
+    /// Its name in the package.
+    pub name: &'static str,
+    /// Its fields.
+    pub fields: &'static [Field],
+}
+
+/// A field of a message.
+#[derive(Debug)]
+pub struct Field {
+    /// Its number.
+    pub number: u32,
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it may stand more than once; maps' entries do.
+    pub repeated: bool,
+    /// The place in [`MESSAGES`] of what it holds; none where that is no message of the package.
+    pub message: Option<usize>,
+}
+
+include!(concat!(env!("OUT_DIR"), "/shape.rs"));
+
+/// Fewest and most entries of the fields of requests that may stand more than once: in one message,
+/// but of conditions in all of a request, since they hold each other. Fewest are for the services
+/// to check.
+const LIMITS: [(&str, &str, usize, usize); 19] = [
+    ("UpsertItemsRequest", "items", 1, limits::MAX_BATCH),
+    ("google.protobuf.FieldMask", "paths", 1, limits::MAX_PATHS),
+    ("SetAvailabilityRequest", "item_ids", 1, limits::MAX_BATCH),
+    ("Item", "categories", 0, limits::MAX_CATEGORIES),
+    ("Item", "tags", 0, limits::MAX_TAGS),
+    ("Item", "attributes", 0, limits::MAX_TAGS),
+    ("UpsertUsersRequest", "users", 1, limits::MAX_BATCH),
+    ("User", "attributes", 0, limits::MAX_TAGS),
+    ("WriteEventsRequest", "events", 1, limits::MAX_BATCH),
+    ("StreamEventsRequest", "events", 1, limits::MAX_BATCH),
+    ("Filter", "categories", 0, limits::MAX_CATEGORIES),
+    ("Conditions", "conditions", 1, limits::MAX_CONDITIONS),
+    ("RecommendRequest", "session_item_ids", 0, limits::MAX_SESSION_ITEMS),
+    ("RecommendRequest", "exclude_item_ids", 0, limits::MAX_EXCLUDED),
+    ("RecommendRequest", "attributes", 0, limits::MAX_TAGS),
+    ("BoughtTogetherRequest", "item_ids", 1, limits::MAX_SESSION_ITEMS),
+    ("BatchRecommendRequest", "user_ids", 1, limits::MAX_BATCH),
+    ("RankRequest", "session_item_ids", 0, limits::MAX_SESSION_ITEMS),
+    ("RankRequest", "item_ids", 1, limits::MAX_RANKED),
+];
+/// Most messages within each other: conditions take two each.
+const MAX_DEEP: usize = 2 * limits::MAX_CONDITION_DEPTH + 8;
+
+/// Checks that a message of this name holds no more entries than the protocol allows; of what
+/// does not decode, the decoder will say more.
+///
+/// # Errors
+/// The field and its limit.
+pub fn check(name: &str, message: &[u8]) -> Result<(), Violation> {
+    let place = MESSAGES.binary_search_by(|shape| shape.name.cmp(name));
+    place.map_or(Ok(()), |place| SearchState { conditions: 0 }.message(place, message, None, 0))
+}
+
+/// The fewest and the most entries of a field.
+fn limit(shape: &Shape, field: &Field) -> Option<(usize, usize)> {
+    let mut all = LIMITS.iter();
+    let of = all.find(|(message, name, ..)| *message == shape.name && *name == field.name);
+    of.map(|(_, _, min, max)| (*min, *max))
+}
+
+/// Whether anything within a message has a limit; else it need not be walked.
+fn is_limited(shape: &Shape, deep: usize) -> bool {
+    shape.fields.iter().any(|field| {
+        let within = |at: usize| deep < 4 && is_limited(&MESSAGES[at], deep + 1);
+        limit(shape, field).is_some() || field.message.is_some_and(within)
+    })
+}
+
+/// Where a message stands in another: its field, and its place where there may be several. Written
+/// out only where something is refused.
+struct Place<'a> {
+    above: Option<&'a Place<'a>>,
+    field: &'static str,
+    at: Option<usize>,
+}
+
+impl Place<'_> {
+    fn path(&self) -> String {
+        let above = self.above.map_or_else(String::new, |above| above.path() + ".");
+        let at = self.at.map_or_else(String::new, |at| format!("[{at}]"));
+        format!("{above}{}{at}", self.field)
+    }
+}
+
+struct SearchState {
+    /// Conditions of the request so far.
+    conditions: usize,
+}
+
+impl SearchState {
+    fn message(
+        &mut self,
+        place: usize,
+        mut rest: &[u8],
+        above: Option<&Place<'_>>,
+        deep: usize,
+    ) -> Result<(), Violation> {
+        let shape = &MESSAGES[place];
+        if deep > MAX_DEEP {
+            let message = format!("must stand at most {MAX_DEEP} messages deep, stands deeper");
+            return Err(Violation::new(above.map_or_else(String::new, Place::path), message));
+        }
+
+        // What is known of each field is looked up once.
+        let known = |field: &'static Field| Counted {
+            field,
+            limit: limit(shape, field),
+            inner: field.message.filter(|&inner| is_limited(&MESSAGES[inner], 0)),
+            count: 0,
+        };
+        let mut fields: Vec<Counted> = shape.fields.iter().map(known).collect();
+        while rest.has_remaining() {
+            // What does not decode is for the decoder to refuse.
+            let Ok((number, wire_type)) = decode_key(&mut rest) else { return Ok(()) };
+            let counted = fields.iter_mut().find(|counted| counted.field.number == number);
+            let (Some(counted), WireType::LengthDelimited) = (counted, wire_type) else {
+                match skip_field(wire_type, number, &mut rest, DecodeContext::default()) {
+                    Ok(()) => continue,
+                    Err(_) => return Ok(()),
+                }
+            };
+            let length = decode_varint(&mut rest).ok().and_then(|n| usize::try_from(n).ok());
+            let Some((value, after)) = length.and_then(|n| rest.split_at_checked(n)) else {
+                return Ok(());
+            };
+            rest = after;
+
+            let at = counted.field.repeated.then_some(counted.count);
+            counted.count += 1;
+            let here = Place { above, field: counted.field.name, at };
+            counted.check(&here)?;
+            if shape.name == "Conditions" {
+                self.conditions += 1;
+                limits::count("filter.condition", self.conditions, 1, limits::MAX_CONDITIONS)?;
+            }
+            if let Some(inner) = counted.inner {
+                self.message(inner, value, Some(&here), deep + 1)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A field, and how often it stood so far.
+struct Counted {
+    field: &'static Field,
+    limit: Option<(usize, usize)>,
+    /// What it holds, if anything in that has a limit.
+    inner: Option<usize>,
+    count: usize,
+}
+
+impl Counted {
+    /// Refuses the first entry that is too many: how many follow does not matter.
+    fn check(&self, here: &Place<'_>) -> Result<(), Violation> {
+        let whole = Place { at: None, ..*here };
+        if let Some((min, max)) = self.limit
+            && self.count > max
+        {
+            let message = format!("must have {min} to {max} entries, has more");
+            return Err(Violation::new(whole.path(), message));
+        }
+        if self.field.message.is_some() && !self.field.repeated && self.count > 1 {
+            // The wire would merge them, list onto list.
+            return Err(Violation::new(whole.path(), "must be given once, is given again"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::{Message, Name};
+
+    use super::*;
+    use crate::api::wire::pb;
+
+    fn refused<M: Message + Name>(message: &M) -> Option<String> {
+        check(M::NAME, &message.encode_to_vec()).err().map(|violation| violation.to_string())
+    }
+
+    #[test]
+    fn every_list_of_a_request_has_a_limit() {
+        let mut open: Vec<usize> =
+            (0..MESSAGES.len()).filter(|&at| MESSAGES[at].name.ends_with("Request")).collect();
+        assert!(open.len() > 20, "{open:?}");
+        let mut seen = Vec::new();
+        while let Some(at) = open.pop() {
+            if seen.contains(&at) {
+                continue;
+            }
+            seen.push(at);
+            for field in MESSAGES[at].fields {
+                let limited = limit(&MESSAGES[at], field).is_some();
+                assert_eq!(field.repeated, limited, "{}.{}", MESSAGES[at].name, field.name);
+                open.extend(field.message);
+            }
+        }
+        for (message, field, ..) in &LIMITS {
+            let known = MESSAGES.iter().find(|shape| shape.name == *message).unwrap();
+            assert!(known.fields.iter().any(|f| f.name == *field), "{message}.{field}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_many_is_counted_and_named() {
+        let events = vec![pb::Event::default(); 20_000];
+        assert_eq!(
+            refused(&pb::WriteEventsRequest { events }).unwrap(),
+            "events: must have 1 to 10000 entries, has more"
+        );
+        let item = pb::Item { tags: vec![String::new(); 65], ..Default::default() };
+        let items = vec![pb::Item::default(), item];
+        assert_eq!(
+            refused(&pb::UpsertItemsRequest { items, update_mask: None }).unwrap(),
+            "items[1].tags: must have 0 to 64 entries, has more"
+        );
+        let item_ids = vec![String::new(); 1_001];
+        let rank = pb::RankRequest { item_ids, ..Default::default() };
+        assert!(refused(&rank).unwrap().starts_with("item_ids: must have 1 to 1000"));
+
+        let condition = pb::Condition {
+            kind: Some(pb::condition::Kind::AllOf(pb::Conditions {
+                conditions: vec![pb::Condition::default(); 60],
+            })),
+        };
+        let all = pb::Conditions { conditions: vec![condition.clone(), condition] };
+        let kind = Some(pb::condition::Kind::AnyOf(all));
+        let filter = pb::Filter { condition: Some(pb::Condition { kind }), ..Default::default() };
+        let request = pb::PopularRequest { filter: Some(filter), ..Default::default() };
+        assert!(refused(&request).unwrap().contains("must have 1 to 100 entries, has 101"));
+
+        let mut deep = pb::Condition::default();
+        for _ in 0..30 {
+            let conditions = vec![deep];
+            deep = pb::Condition {
+                kind: Some(pb::condition::Kind::AllOf(pb::Conditions { conditions })),
+            };
+        }
+        let filter = pb::Filter { condition: Some(deep), ..Default::default() };
+        let request = pb::PopularRequest { filter: Some(filter), ..Default::default() };
+        assert!(refused(&request).unwrap().contains("messages deep"));
+    }
+
+    #[test]
+    fn what_the_limits_allow_passes() {
+        let events = vec![pb::Event { user_id: "u".into(), ..Default::default() }; 10_000];
+        assert_eq!(refused(&pb::WriteEventsRequest { events }), None);
+        assert_eq!(refused(&pb::TrainRequest {}), None);
+        assert_eq!(check("WriteEventsRequest", &[0x0a, 0xff]), Ok(()), "for the decoder to refuse");
+    }
+
+    #[test]
+    fn a_message_that_is_merged_is_refused() {
+        // filter, twice: field 3 of PopularRequest.
+        let filter =
+            pb::PopularRequest { filter: Some(pb::Filter::default()), ..Default::default() };
+        let twice = [filter.encode_to_vec(), filter.encode_to_vec()].concat();
+        let said = check("PopularRequest", &twice).unwrap_err().to_string();
+        assert_eq!(said, "filter: must be given once, is given again");
+    }
+}

@@ -1,0 +1,13 @@
+//! The wire: the generated protocol, and conversions between it and the domain.
+//!
+//! - [`pb`]: the generated messages and services
+//! - [`codec`]: refuses messages that do not decode; [`entries`]: and those with too many entries
+//! - [`convert`], [`filter`]: conversions that several services need
+//! - [`status`]: the engine's errors as statuses with details
+
+pub mod codec;
+pub mod convert;
+pub mod entries;
+pub mod filter;
+pub mod pb;
+pub mod status;

@@ -1,0 +1,61 @@
+//! The engine's errors as gRPC statuses, with `google.rpc` details: a
+//! BadRequest naming the field, and an ErrorInfo with a reason that programs
+//! can rely on; for a refused model all that was looked at, in its metadata.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::domain::{Error, Verdict};
+
+/// Domain of every ErrorInfo.
+const DOMAIN: &str = "qianmian";
+
+/// The status of an error; every kind has its own code and reason.
+pub fn from_error(error: Error) -> Status {
+    let (code, reason) = match &error {
+        Error::Invalid(_) => (Code::InvalidArgument, "INVALID_ARGUMENT"),
+        Error::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
+        Error::NotReady(_) => (Code::FailedPrecondition, "NOT_READY"),
+        Error::Overloaded(_) => (Code::ResourceExhausted, "OVERLOADED"),
+        Error::Full(_) => (Code::ResourceExhausted, "STORE_FULL"),
+        Error::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
+        Error::Storage(_) => (Code::Unavailable, "STORAGE"),
+        Error::Import(_) => (Code::Internal, "IMPORT"),
+        Error::Training(_) => (Code::Internal, "TRAINING"),
+        Error::Refused(_) => (Code::FailedPrecondition, "MODEL_REFUSED"),
+    };
+    let mut details = ErrorDetails::new();
+    let mut metadata = HashMap::new();
+    if let Error::Refused(checks) = &error {
+        let told = checks.iter().map(|check| (check.name.clone(), check.to_string()));
+        metadata.extend(told);
+        for check in checks.iter().filter(|check| check.verdict == Verdict::Failed) {
+            details.add_precondition_failure_violation("CHECK", &check.name, check.to_string());
+        }
+    }
+    details.set_error_info(reason, DOMAIN, metadata);
+    if let Error::Invalid(violation) = &error {
+        details.add_bad_request_violation(&violation.field, &violation.message);
+    }
+    Status::with_error_details(code, error.to_string(), details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Violation;
+
+    #[test]
+    fn a_violation_travels_as_details() {
+        let status = from_error(Violation::new("limit", "must be 1 to 500, was 501").into());
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = status.get_error_details();
+        let violation = &details.bad_request().unwrap().field_violations[0];
+        assert_eq!(violation.field, "limit");
+        assert_eq!(details.error_info().unwrap().reason, "INVALID_ARGUMENT");
+        let status = from_error(Error::NotFound { kind: "item", id: "x".into() });
+        assert_eq!((status.code(), status.message()), (Code::NotFound, "item \"x\" is not known"));
+    }
+}

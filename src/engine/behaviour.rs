@@ -1,0 +1,36 @@
+//! What a training reads from the log: the behaviour of users who consent.
+
+use super::state::State;
+use crate::domain::{EventKind, HistoryEvent, Offset, Result, now_ms};
+use crate::live::history_event;
+use crate::matrix::UserEvents;
+use crate::store::{Entry, Record, replay};
+
+/// Reads the events before `offset` that may be trained on.
+///
+/// # Errors
+/// [`crate::domain::Error::Storage`] where bytes of the log are not what was written.
+pub(super) fn read(state: &State, offset: Offset) -> Result<UserEvents> {
+    let mut users = 0;
+    let mut items = 0;
+    let mut log = Vec::new();
+    let objecting = state.live.profiles.read().objecting();
+    let now_ms = now_ms();
+
+    replay(&state.folder.log(), offset, &mut |entry| match entry {
+        Entry::User(_) => users += 1,
+        Entry::Item(_) => items += 1,
+        // Impressions are no behaviour: histories do not hold them either.
+        Entry::Record(at, Record::Event(event))
+            if at < offset
+                && event.kind != EventKind::Impression
+                && !objecting.contains(&event.user) =>
+        {
+            // Events from a clock that was ahead count as of now.
+            let time_ms = event.time_ms.min(now_ms);
+            log.push((event.user, HistoryEvent { time_ms, ..history_event(&event) }));
+        }
+        Entry::Record(..) => {}
+    })?;
+    Ok(UserEvents::new(users, items, log))
+}

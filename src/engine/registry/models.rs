@@ -1,0 +1,453 @@
+//! The registry: which snapshot answers whom now, and which are kept on disk. Whatever
+//! changes is noted on disk first, then answered from; requests under way end with the
+//! snapshot they began with.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::published::Published;
+use crate::domain::{Error, Generation, Offset, Result};
+use crate::engine::options::ModelOptions;
+use crate::model::roles::{Part, Role};
+use crate::model::{Manifest, Prepared, Snapshot, disk};
+
+/// The models of a store.
+#[derive(Debug)]
+pub struct Models {
+    folder: PathBuf,
+    options: ModelOptions,
+    published: ArcSwap<Published>,
+    generation: watch::Sender<Generation>,
+    /// The highest generation given out.
+    highest: AtomicU64,
+    /// Held while what answers, or what is kept, changes.
+    changing: Mutex<()>,
+}
+
+impl Models {
+    /// Serves from `folder` what is noted there, or else the newest whole snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses: what cannot be read is not taken for gone.
+    pub(in crate::engine) fn open(folder: PathBuf, options: ModelOptions) -> Result<Self> {
+        disk::sweep(&folder).map_err(storage)?;
+        let highest = disk::newest_generation(&folder).map_err(storage)?;
+        let mut roles = disk::roles(&folder).map_err(storage)?;
+
+        let whole = |generation| -> Result<_> {
+            Ok(disk::load_whole(&folder, generation).map_err(storage)?.map(Arc::new))
+        };
+        let part = |part: Option<Part>| -> Result<_> {
+            let Some(Part { generation, share }) = part else { return Ok(None) };
+            Ok(whole(generation)?.map(|snapshot| (snapshot, share)))
+        };
+        let (canary, shadow) = (part(roles.canary)?, part(roles.shadow)?);
+        let noted = roles.active.map(whole).transpose()?.flatten();
+        let ordinary = |generation| roles.of(generation, 0) == Role::Retired;
+        let active = match noted {
+            Some(active) => Some(active),
+            None => disk::load_newest(&folder, ordinary).map_err(storage)?.map(Arc::new),
+        };
+
+        // What is damaged has no part in serving.
+        let generation = active.as_ref().map_or(0, |s| s.manifest.generation);
+        roles.canary = roles.canary.filter(|_| canary.is_some());
+        roles.shadow = roles.shadow.filter(|_| shadow.is_some());
+        roles.active = Some(generation).filter(|&generation| generation > 0);
+        roles.answered.retain(|&answered| answered != generation);
+        let published = Published { active, canary, shadow, standby: None, roles };
+        Ok(Self {
+            folder,
+            options,
+            published: ArcSwap::from_pointee(published),
+            generation: watch::Sender::new(generation),
+            highest: AtomicU64::new(highest),
+            changing: Mutex::default(),
+        })
+    }
+
+    /// Where the log ended for the newest snapshot in `folder`, whole or not.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses.
+    pub(in crate::engine) fn newest_offset(folder: &Path) -> Result<Option<Offset>> {
+        let manifests = disk::list(folder).map_err(storage)?;
+        Ok(manifests.iter().map(|manifest| manifest.offset).max())
+    }
+
+    /// Checks that no snapshot in `folder` was trained on more than a log that ends at `end`
+    /// holds: its ids would be other users' and items'. Where the loss is accepted, such
+    /// snapshots are set aside.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] with the log's and the snapshot's end.
+    pub(in crate::engine) fn check_within(
+        folder: &Path,
+        end: Offset,
+        accept_loss: bool,
+    ) -> Result<()> {
+        for manifest in disk::list(folder).map_err(storage)? {
+            let (generation, known) = (manifest.generation, manifest.known_offset());
+            if known <= end {
+                continue;
+            }
+            if !accept_loss {
+                let what = format!(
+                    "the log ends at offset {end}, and model {generation} was made of records up \
+                     to {known}: a file of the log is lost, or older than the models. Restore it \
+                     from a backup; or start once with --accept-log-loss to go on without what is \
+                     lost, and without such models"
+                );
+                return Err(Error::Storage(what));
+            }
+            disk::set_aside(folder, generation).map_err(storage)?;
+            tracing::warn!(generation, "setting aside a model of records that the log has lost");
+        }
+        Ok(())
+    }
+
+    /// The snapshot that answers now; a request asks once and keeps it.
+    pub fn active(&self) -> Option<Arc<Snapshot>> {
+        self.published.load().active.clone()
+    }
+
+    /// The snapshot that answers a shopper now: the canary for its share of them, the same
+    /// ones as long as it is the canary. Strangers get the active one.
+    pub fn of_user(&self, user_id: &str) -> Option<Arc<Snapshot>> {
+        let published = self.published.load();
+        let canary = published.canary.as_ref().filter(|(canary, share)| {
+            let salt = canary.manifest.generation;
+            !user_id.is_empty() && falls_within(*share, xxh3_64_with_seed(user_id.as_bytes(), salt))
+        });
+        canary.map(|(canary, _)| canary).or(published.active.as_ref()).cloned()
+    }
+
+    /// The snapshot to compare on a request that `draw` was drawn for, if it is among its
+    /// share.
+    pub(in crate::engine) fn shadow(&self, draw: u64) -> Option<Arc<Snapshot>> {
+        let published = self.published.load();
+        let shadow = published.shadow.as_ref().filter(|(_, share)| falls_within(*share, draw));
+        shadow.map(|(shadow, _)| shadow.clone())
+    }
+
+    /// Its generation; 0 before the first.
+    pub fn generation(&self) -> Generation {
+        *self.generation.borrow()
+    }
+
+    /// The generation that answers, and every change to come.
+    pub fn watch(&self) -> watch::Receiver<Generation> {
+        self.generation.subscribe()
+    }
+
+    /// The models kept on disk, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses.
+    pub fn list(&self) -> Result<Vec<Manifest>> {
+        disk::list(&self.folder).map_err(storage)
+    }
+
+    /// What a generation is for.
+    pub fn role(&self, generation: Generation) -> Role {
+        self.published.load().roles.of(generation, self.generation())
+    }
+
+    /// A kept snapshot's manifest.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where it is not kept, [`Error::Storage`] where the disk refuses.
+    pub fn find(&self, generation: Generation) -> Result<Manifest> {
+        let found = disk::find(&self.folder, generation).map_err(storage)?;
+        found.ok_or_else(|| Error::NotFound { kind: "model", id: generation.to_string() })
+    }
+
+    /// A kept snapshot whole: from memory where it is there.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where it is not kept, [`Error::Storage`] where it cannot be read.
+    pub fn load(&self, generation: Generation) -> Result<Arc<Snapshot>> {
+        let published = Published::clone(&self.published.load());
+        if let Some(held) = published.holding(generation) {
+            return Ok(held);
+        }
+        self.find(generation)?;
+        disk::load(&self.folder, generation).map(Arc::new).map_err(storage)
+    }
+
+    /// Whether a kept snapshot is what was written, to its last byte.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses.
+    pub(in crate::engine) fn is_whole(&self, generation: Generation) -> Result<bool> {
+        let loaded = disk::load_whole(&self.folder, generation).map_err(storage)?;
+        Ok(loaded.is_some())
+    }
+
+    /// The next free generation: above all that were ever given out.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where there is none.
+    pub(in crate::engine) fn next_generation(&self) -> Result<Generation> {
+        let next = self.highest.load(Ordering::Relaxed).checked_add(1);
+        next.ok_or_else(|| Error::Storage("no generation is left to give out".to_owned()))
+    }
+
+    /// Notes on disk which generation is the highest, so that its number is not given out again
+    /// when it is gone.
+    fn note_highest(&self) -> Result<()> {
+        disk::note_generation(&self.folder, self.highest.load(Ordering::Relaxed)).map_err(storage)
+    }
+
+    /// Removes the snapshots, but not the one that answers, of which `concerns` says so for
+    /// the records they were trained on, and damaged ones, which do not say.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses; some may be left then.
+    pub(in crate::engine) fn remove_idle(&self, concerns: impl Fn(Offset) -> bool) -> Result<()> {
+        let _changing = self.changing.lock();
+        let active = self.generation();
+        let mut published = Published::clone(&self.published.load());
+        let gone = |s: &Arc<Snapshot>| concerns(s.manifest.offset);
+        let parts = [&mut published.canary, &mut published.shadow];
+        for part in parts.into_iter().filter(|p| p.as_ref().is_some_and(|(s, _)| gone(s))) {
+            published.roles.forget(part.take().map_or(0, |(s, _)| s.manifest.generation));
+        }
+        published.standby = published.standby.take().filter(|s| !gone(s));
+        self.serve_anyway(published);
+
+        self.note_highest()?;
+        let superfluous = |manifest: Option<&Manifest>| {
+            manifest.is_none_or(|m| m.generation != active && concerns(m.offset))
+        };
+        disk::remove_where(&self.folder, superfluous).map_err(storage)?;
+        // They may know anybody.
+        disk::remove_set_aside(&self.folder).map_err(storage)?;
+
+        let kept: Vec<Generation> = self.list()?.iter().map(|m| m.generation).collect();
+        let mut published = Published::clone(&self.published.load());
+        published.roles.retain(|generation| kept.contains(&generation));
+        self.serve_anyway(published);
+        Ok(())
+    }
+
+    /// Removes the snapshot that answers: none does any more.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses; it answers no more, and may be left on disk.
+    pub(in crate::engine) fn remove_active(&self) -> Result<()> {
+        let _changing = self.changing.lock();
+        let active = self.generation();
+        self.serve_anyway(Published::default());
+        self.generation.send_replace(0);
+        self.note_highest()?;
+        self.remove(active)
+    }
+
+    fn remove(&self, generation: Generation) -> Result<()> {
+        let it = |manifest: Option<&Manifest>| manifest.is_some_and(|m| m.generation == generation);
+        disk::remove_where(&self.folder, it).map_err(storage)
+    }
+
+    /// Persists a snapshot, then gives it its role, then drops the oldest that are too many;
+    /// returns its manifest. One at a time: the number must be free.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk refuses; all goes on as before.
+    pub(in crate::engine) fn publish(
+        &self,
+        mut snapshot: Snapshot,
+        role: Role,
+    ) -> Result<Manifest> {
+        // Without the lock, for a large one takes its time and going back must not wait.
+        disk::save(&self.folder, &mut snapshot).map_err(storage)?;
+        let _changing = self.changing.lock();
+        let manifest = snapshot.manifest.clone();
+        self.change(Arc::new(snapshot), role).inspect_err(|_| {
+            if let Err(error) = self.remove(manifest.generation) {
+                tracing::warn!(%error, "a model without a role stays on disk");
+            }
+        })?;
+        self.highest.fetch_max(manifest.generation, Ordering::Relaxed);
+
+        if let Err(error) = self.drop_oldest(manifest.generation) {
+            tracing::warn!(%error, "older models stay on disk");
+        }
+        Ok(manifest)
+    }
+
+    /// Lets the snapshot that answers do so from lists made ahead, if it is still this one. They
+    /// say what it would say, only sooner; they are not kept on disk.
+    pub(in crate::engine) fn attach_lists(&self, generation: Generation, prepared: Arc<Prepared>) {
+        let _changing = self.changing.lock();
+        let mut published = Published::clone(&self.published.load());
+        let Some(active) = published.active.filter(|a| a.manifest.generation == generation) else {
+            return;
+        };
+        let mut with_lists = Snapshot::clone(&active);
+        with_lists.parts.prepared = prepared;
+        published.active = Some(Arc::new(with_lists));
+        self.published.store(Arc::new(published));
+    }
+
+    /// Gives a kept snapshot a role, from now on and after a restart; returns its manifest.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where it is not kept; [`Error::NotReady`] where that would leave
+    /// nothing to answer; [`Error::Storage`] where it cannot be read or the role not be noted:
+    /// all goes on as before.
+    pub(in crate::engine) fn assign(&self, generation: Generation, role: Role) -> Result<Manifest> {
+        let snapshot = self.load(generation)?;
+        let _changing = self.changing.lock();
+        let manifest = self.find(generation)?;
+        if generation == self.generation() && role != Role::Active {
+            let message = format!("generation {generation} answers now; activate another first");
+            return Err(Error::NotReady(message));
+        }
+        self.change(snapshot, role)?;
+        tracing::info!(generation, ?role, "model assigned");
+        Ok(manifest)
+    }
+
+    /// Lets the kept snapshot answer that did before.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] where there is none; as [`Models::assign`].
+    pub fn rollback(&self) -> Result<Manifest> {
+        let _changing = self.changing.lock();
+        let kept: Vec<Generation> = self.list()?.iter().map(|m| m.generation).collect();
+        let mut published = Published::clone(&self.published.load());
+        published.roles.retain(|generation| kept.contains(&generation));
+        let none = || Error::NotReady("no model that answered before is kept".to_owned());
+        let before = published.roles.go_back().ok_or_else(none)?;
+        let snapshot = self.load(before)?;
+        published.roles.assign(before, Role::Active);
+        let manifest = snapshot.manifest.clone();
+        published.give(&snapshot, Role::Active);
+        self.serve_active(published)?;
+        tracing::info!(generation = before, "gone back to the model before");
+        Ok(manifest)
+    }
+
+    /// Removes a kept snapshot.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where it is not kept, [`Error::NotReady`] for one that takes part
+    /// in serving, [`Error::Storage`] where that cannot be noted.
+    pub fn delete(&self, generation: Generation) -> Result<()> {
+        let _changing = self.changing.lock();
+        self.find(generation)?;
+        let does = match self.role(generation) {
+            Role::Active => "answers now",
+            Role::Canary(_) => "is the canary",
+            Role::Shadow(_) => "is the shadow",
+            Role::Staged | Role::Retired => "",
+        };
+        if !does.is_empty() {
+            let message = format!("generation {generation} {does}; give it another role first");
+            return Err(Error::NotReady(message));
+        }
+        self.note_highest()?;
+        let mut published = Published::clone(&self.published.load());
+        published.roles.forget(generation);
+        published.standby = published.standby.filter(|s| s.manifest.generation != generation);
+        self.serve(published)?;
+        self.remove(generation)
+    }
+
+    /// Gives a snapshot a role.
+    fn change(&self, snapshot: Arc<Snapshot>, role: Role) -> Result<()> {
+        let mut published = Published::clone(&self.published.load());
+        published.give(&snapshot, role);
+        published.roles.assign(snapshot.manifest.generation, role);
+        self.serve_active(published)
+    }
+
+    /// Notes roles, serves by them, and tells if another answers then.
+    fn serve_active(&self, mut published: Published) -> Result<()> {
+        let fits = |s: &Arc<Snapshot>| s.manifest.bytes <= self.options.standby_mib << 20;
+        published.standby = published.standby.filter(fits);
+        let active = published.active.as_ref().map_or(0, |s| s.manifest.generation);
+        self.serve(published)?;
+        self.generation.send_if_modified(|now| std::mem::replace(now, active) != active);
+        Ok(())
+    }
+
+    /// Notes roles, then serves by them.
+    fn serve(&self, published: Published) -> Result<()> {
+        disk::set_roles(&self.folder, &published.roles).map_err(storage)?;
+        self.published.store(Arc::new(published));
+        Ok(())
+    }
+
+    /// The same where there is no way back: what the disk may then still say is looked for in
+    /// vain at the next start.
+    fn serve_anyway(&self, published: Published) {
+        if let Err(error) = disk::set_roles(&self.folder, &published.roles) {
+            tracing::warn!(%error, "what models are for could not be noted");
+        }
+        self.published.store(Arc::new(published));
+    }
+
+    /// Removes the oldest snapshots that are too many or too large together, of those that
+    /// retired and of those that wait: not the `newest`, nor the one that going back leads to,
+    /// nor those that take part in serving. Only what was read is found superfluous.
+    fn drop_oldest(&self, newest: Generation) -> Result<()> {
+        let mut published = Published::clone(&self.published.load());
+        let before = published.roles.answered.last().copied();
+        let mut bytes = 0;
+        let mut dropped: Vec<Generation> = Vec::new();
+        let (mut waiting, mut retired) = (0, 0);
+        let mut all = self.list()?;
+        // Those that stay whatever they take come first, then those that wait.
+        let rank = |generation| match self.role(generation) {
+            _ if generation == newest || Some(generation) == before => 0,
+            Role::Active | Role::Canary(_) | Role::Shadow(_) => 0,
+            Role::Staged => 1,
+            Role::Retired => 2,
+        };
+        all.sort_by_key(|m| (rank(m.generation), std::cmp::Reverse(m.generation)));
+        for manifest in all {
+            bytes += manifest.bytes;
+            let room = self.options.keep_mib == 0 || bytes <= self.options.keep_mib << 20;
+            let count = match self.role(manifest.generation) {
+                Role::Staged => &mut waiting,
+                Role::Retired => &mut retired,
+                Role::Active | Role::Canary(_) | Role::Shadow(_) => &mut 0,
+            };
+            *count += 1;
+            let stays = rank(manifest.generation) == 0 || (room && *count <= self.options.keep);
+            if !stays {
+                bytes -= manifest.bytes;
+                dropped.push(manifest.generation);
+            }
+        }
+        if dropped.is_empty() {
+            return Ok(());
+        }
+
+        self.note_highest()?;
+        let is_dropped = |manifest: Option<&Manifest>| {
+            manifest.is_some_and(|manifest| dropped.contains(&manifest.generation))
+        };
+        disk::remove_where(&self.folder, is_dropped).map_err(storage)?;
+        published.roles.retain(|generation| !dropped.contains(&generation));
+        self.serve_anyway(published);
+        Ok(())
+    }
+}
+
+/// Whether a random number falls within a share of all.
+fn falls_within(share: f64, draw: u64) -> bool {
+    (draw as f64) < share * 2f64.powi(64)
+}
+
+fn storage(error: impl std::fmt::Display) -> Error {
+    Error::Storage(error.to_string())
+}

@@ -1,0 +1,374 @@
+//! The hot path: resolves external ids, takes one snapshot, runs the pure funnel on the calling
+//! thread, and translates the list back to external ids. Read locks are held for short; no
+//! request waits for a training or a disk.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rayon::ThreadPool;
+
+use super::request::{Answer, RecommendRequest, Repeat, ScoredItem, ScoredUser};
+use super::shadow::{self, Shadow};
+use crate::domain::history::{Past, all_bought, first_distinct};
+use crate::domain::{Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
+use crate::engine::directory::{Directory, not_found};
+use crate::engine::state::State;
+use crate::live::{Filter, Trend};
+use crate::model::{Ranking, Snapshot, Source, Window};
+use crate::recommend::{self, Basis, Query, Recommended, RepeatPolicy, Scratch, Shelf, related};
+
+/// Newest items of a user whose fresh neighbours are looked up, and the events in which they
+/// are looked for.
+const NEWEST_ITEMS: usize = 10;
+const NEWEST_EVENTS: usize = 50;
+/// Similar users that may have been erased since the training before an answer gets shorter.
+const SPARE_USERS: usize = 100;
+/// Users who must have taken two items before the one is offered to others for the other.
+const MIN_SUPPORT: u32 = 2;
+
+/// Answers requests for lists from one store.
+#[derive(Debug)]
+pub struct Recommender {
+    pub(super) state: Arc<State>,
+    /// Whether bought items may come back where a request does not say.
+    repeat: RepeatPolicy,
+    /// Working memory that requests reuse.
+    scratch: Mutex<Vec<Scratch>>,
+    pub(super) shadow: Shadow,
+}
+
+impl Recommender {
+    pub(in crate::engine) fn new(
+        state: Arc<State>,
+        repeat: RepeatPolicy,
+        background: Arc<ThreadPool>,
+    ) -> Self {
+        let scratch = Mutex::default();
+        let shadow = Shadow::new(background);
+        Self { state, repeat, scratch, shadow }
+    }
+
+    /// Answers a live request: [`Recommender::recommend`], and compares the answer with the
+    /// shadow's where there is one.
+    ///
+    /// # Errors
+    /// As [`Recommender::recommend`].
+    pub fn serve(self: &Arc<Self>, request: RecommendRequest) -> Result<Answer> {
+        let answer = self.recommend(&request)?;
+        if let Some(unseen) = self.state.models.shadow(shadow::draw(&answer)) {
+            let recommender = self.clone();
+            self.shadow.compare(unseen, &answer, move |snapshot| {
+                recommender.answer_from(snapshot, recommender.user(&request), &request, now_ms())
+            });
+        }
+        Ok(answer)
+    }
+
+    /// A personalised list as of now. Before the first model: popular items by live counts.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] before the first event.
+    pub fn recommend(&self, request: &RecommendRequest) -> Result<Answer> {
+        self.recommend_at(request, now_ms())
+    }
+
+    /// A personalised list as of `now_ms`, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// As [`Recommender::recommend`].
+    pub fn recommend_at(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
+        match self.state.models.of_user(&request.user_id) {
+            Some(snapshot) => Ok(self.answer_from(&snapshot, self.user(request), request, now_ms)),
+            None => self.live_popular(request, now_ms),
+        }
+    }
+
+    /// A personalised list from a snapshot, for a user who has been looked up.
+    pub(super) fn answer_from(
+        &self,
+        snapshot: &Snapshot,
+        user: Option<UserIdx>,
+        request: &RecommendRequest,
+        now_ms: i64,
+    ) -> Answer {
+        let live = &self.state.live;
+        let session = self.known_items(&request.session);
+        // A user without consent is anonymous to pushed models too.
+        let consenting = self.consenting(user);
+        let Past { events: history, bought } = self.past(consenting);
+        let fresh = live.beside(&newest_items(&history, &session), MIN_SUPPORT);
+        let trends = if history.is_empty() {
+            self.trends(user, &request.attributes, now_ms)
+        } else {
+            Vec::new()
+        };
+
+        let list = self.with_request_shelf(request, now_ms, |shelf, scratch| {
+            let query = Query {
+                user: consenting,
+                history: &history,
+                bought: &bought,
+                session: &session,
+                limit: request.limit,
+                strategy: request.strategy,
+                repeat: request.repeat.unwrap_or(self.repeat),
+                fresh: &fresh,
+                trends: &trends,
+                hurried: request.hurried,
+                ..Query::on(shelf)
+            };
+            recommend::recommend(snapshot, &query, scratch)
+        });
+
+        let manifest = &snapshot.manifest;
+        let repeat = Repeat::resolve(request.repeat, self.repeat, Some(manifest));
+        let answer = self.answer(manifest.generation, &list.items, list.basis);
+        Answer { reduced: list.reduced, cohort: list.cohort, repeat, ..answer }
+    }
+
+    /// Orders the given items, each once, regardless of availability and of what the user
+    /// bought; unknown items come last.
+    ///
+    /// # Errors
+    /// As [`Recommender::recommend`].
+    pub fn rank(
+        &self,
+        user_id: String,
+        session: Vec<String>,
+        items: Vec<String>,
+    ) -> Result<Answer> {
+        let filter = Arc::new(Filter { include_unavailable: true, ..Filter::default() });
+        let request = RecommendRequest {
+            user_id,
+            session,
+            limit: items.len(),
+            filter,
+            candidates: Some(items),
+            repeat: Some(RepeatPolicy::Allow),
+            ..RecommendRequest::default()
+        };
+        let mut answer = self.recommend(&request)?;
+
+        let mut listed: HashSet<String> =
+            answer.entries.iter().map(|entry| entry.item_id.clone()).collect();
+        for item_id in request.candidates.into_iter().flatten() {
+            if listed.insert(item_id.clone()) {
+                let unknown = ScoredItem { item_id, score: 0.0, source: Source::Catalog };
+                answer.entries.push(unknown);
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Items similar to one item. Before the first model: items with similar attributes.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for an unknown item; [`Error::NotReady`] before the first model,
+    /// where no item has similar attributes.
+    pub fn similar_items(&self, id: &str, filter: &Filter, limit: usize) -> Result<Answer> {
+        let (item, _) = Directory::new(&self.state).item(id)?;
+        let Some(snapshot) = self.state.models.active() else {
+            let items = self
+                .with_shelf(filter, |shelf, scratch| related::alike(item, limit, &shelf, scratch));
+            if items.is_empty() {
+                return Err(not_ready());
+            }
+            return Ok(self.answer(0, &items, Basis::Session));
+        };
+
+        let fresh = self.state.live.beside(&[item], 1);
+        let items = self.with_shelf(filter, |shelf, scratch| {
+            recommend::similar_items(&snapshot, item, limit, &fresh, &shelf, scratch)
+        });
+        Ok(self.answer(snapshot.manifest.generation, &items, Basis::Session))
+    }
+
+    /// Users similar to one user.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for an unknown user; [`Error::NotReady`] before the first model.
+    pub fn similar_users(&self, id: &str, limit: usize) -> Result<Answer<ScoredUser>> {
+        let user = self.state.user_idx(id).ok_or_else(|| not_found("user", id))?;
+        let snapshot = self.snapshot()?;
+        let past = self.past(self.consenting(Some(user)));
+        let found = self.with_shelf(&Filter::default(), |shelf, scratch| {
+            let query = Query {
+                user: Some(user),
+                history: &past.events,
+                bought: &past.bought,
+                limit: limit + SPARE_USERS,
+                repeat: RepeatPolicy::Allow,
+                ..Query::on(shelf)
+            };
+            recommend::similar_users(&snapshot, &query, scratch)
+        });
+
+        // The model may know users who were erased or withdrew their consent since.
+        let names = self.state.live.users.read();
+        let profiles = self.state.live.profiles.read();
+        let entries = found
+            .iter()
+            .filter(|s| !names.id(s.idx).is_empty() && profiles.consents(s.idx))
+            .take(limit)
+            .map(|s| ScoredUser { user_id: names.id(s.idx).to_owned(), score: s.score })
+            .collect();
+        Ok(Answer::new(snapshot.manifest.generation, entries, Basis::History))
+    }
+
+    /// Items bought together with the items of a basket.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where no item of the basket is known; [`Error::NotReady`] before
+    /// the first model.
+    pub fn bought_together(&self, ids: &[String], filter: &Filter, limit: usize) -> Result<Answer> {
+        let mut basket = self.known_items(ids);
+        let catalogue = self.state.live.catalogue.read();
+        basket.retain(|&item| !catalogue.is_deleted(item));
+        drop(catalogue);
+        if basket.is_empty() {
+            return Err(not_found("item", ids.first().map_or("", String::as_str)));
+        }
+
+        let snapshot = self.snapshot()?;
+        let fresh = self.state.live.beside(&basket, 1);
+        let items = self.with_shelf(filter, |shelf, scratch| {
+            recommend::bought_together(&snapshot, &basket, limit, &fresh, &shelf, scratch)
+        });
+        Ok(self.answer(snapshot.manifest.generation, &items, Basis::Session))
+    }
+
+    /// The most bought items of a window. Before the first model: by live counts.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] before the first event.
+    pub fn popular(&self, window: Window, filter: &Filter, limit: usize) -> Result<Answer> {
+        let Some(snapshot) = self.state.models.active() else {
+            let filter = Arc::new(filter.clone());
+            let request = RecommendRequest { filter, limit, ..Default::default() };
+            return self.live_popular(&request, now_ms());
+        };
+        let items = self.with_shelf(filter, |shelf, scratch| {
+            recommend::popular(&snapshot, window, limit, &shelf, scratch)
+        });
+        Ok(self.answer(snapshot.manifest.generation, &items, Basis::Popular))
+    }
+
+    fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        self.state.models.active().ok_or_else(not_ready)
+    }
+
+    /// Popular items by live counts, for a store without a model.
+    fn live_popular(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
+        let live = &self.state.live;
+        if live.events() == 0 && live.items.read().is_empty() {
+            let message = "the store holds no event and no item yet; import a log or a catalogue, \
+                           or write events first";
+            return Err(Error::NotReady(message.to_owned()));
+        }
+
+        let ranking = Ranking::new(live.buyers().into_iter().map(|n| n as f32));
+        let repeat = Repeat::resolve(request.repeat, self.repeat, None);
+        let bought = match repeat.policy {
+            RepeatPolicy::Allow => Vec::new(),
+            _ => self.bought(self.user(request)),
+        };
+        let items = self.with_request_shelf(request, now_ms, |shelf, scratch| {
+            let excluded = [shelf.excluded, &bought].concat();
+            let shelf = Shelf { excluded: &excluded, ..shelf };
+            related::from_rankings([&ranking], request.limit, &shelf, &mut scratch.mask)
+        });
+        Ok(Answer { repeat, ..self.answer(0, &items, Basis::Popular) })
+    }
+
+    /// The request's user, if it names one that the store knows.
+    fn user(&self, request: &RecommendRequest) -> Option<UserIdx> {
+        let id = Some(&request.user_id).filter(|id| !id.is_empty());
+        id.and_then(|id| self.state.user_idx(id))
+    }
+
+    /// The user, if they consent to the use of their events.
+    fn consenting(&self, user: Option<UserIdx>) -> Option<UserIdx> {
+        user.filter(|&user| self.state.live.profiles.read().consents(user))
+    }
+
+    fn past(&self, user: Option<UserIdx>) -> Past {
+        user.map(|user| self.state.live.histories.read(user)).unwrap_or_default()
+    }
+
+    /// The items that a user bought and has not returned.
+    fn bought(&self, user: Option<UserIdx>) -> Vec<ItemIdx> {
+        let past = self.past(self.consenting(user));
+        let mut bought = Vec::new();
+        all_bought(&past.events, &past.bought, &mut bought);
+        bought.iter().filter(|bought| bought.stands()).map(|bought| bought.item).collect()
+    }
+
+    /// What users of the same cohorts take now, and what everyone takes.
+    fn trends(
+        &self,
+        user: Option<UserIdx>,
+        given: &BTreeMap<String, String>,
+        now_ms: i64,
+    ) -> Vec<Trend> {
+        let live = &self.state.live;
+        let known = user.and_then(|user| live.profiles.read().get(user).cloned());
+        let mut attributes = known.map_or_else(BTreeMap::new, |user| user.attributes);
+        attributes.extend(given.clone());
+        live.trends.read().of(&live.cohorts(&attributes), now_ms)
+    }
+
+    fn known_items(&self, ids: &[String]) -> Vec<ItemIdx> {
+        let names = self.state.live.items.read();
+        ids.iter().filter_map(|id| names.get(id)).collect()
+    }
+
+    /// Calls `ask` with the shelf that a request leaves, and working memory from the pool.
+    fn with_request_shelf<T>(
+        &self,
+        request: &RecommendRequest,
+        now_ms: i64,
+        ask: impl FnOnce(Shelf<'_>, &mut Scratch) -> T,
+    ) -> T {
+        let excluded = self.known_items(&request.exclude);
+        let only = request.candidates.as_ref().map(|candidates| self.known_items(candidates));
+        self.with_shelf(&request.filter, |shelf, scratch| {
+            let only = only.as_deref();
+            ask(Shelf { excluded: &excluded, only, now_ms, ..shelf }, scratch)
+        })
+    }
+
+    /// Calls `ask` with the shelf as of now, and working memory from the pool.
+    fn with_shelf<T>(&self, filter: &Filter, ask: impl FnOnce(Shelf<'_>, &mut Scratch) -> T) -> T {
+        let mut scratch = self.scratch.lock().pop().unwrap_or_default();
+        let items = self.state.live.items.read().len();
+        let catalogue = self.state.live.catalogue.read();
+        let now_ms = now_ms();
+        let shelf =
+            Shelf { catalogue: &catalogue, items, filter, excluded: &[], only: None, now_ms };
+        let result = ask(shelf, &mut scratch);
+        drop(catalogue);
+        self.scratch.lock().push(scratch);
+        result
+    }
+
+    fn answer(&self, generation: Generation, items: &[Recommended], basis: Basis) -> Answer {
+        let names = self.state.live.items.read();
+        let scored = |r: &Recommended| ScoredItem {
+            item_id: names.id(r.item).to_owned(),
+            score: r.score,
+            source: r.source,
+        };
+        Answer::new(generation, items.iter().map(scored).collect(), basis)
+    }
+}
+
+fn not_ready() -> Error {
+    Error::NotReady("no model is published yet; train one, or wait for training".to_owned())
+}
+
+/// The items that a user viewed or took last, newest first.
+fn newest_items(history: &[HistoryEvent], session: &[ItemIdx]) -> Vec<ItemIdx> {
+    let all = session.iter().rev().copied().chain(history.iter().rev().map(|e| e.item));
+    first_distinct(all.take(NEWEST_EVENTS), NEWEST_ITEMS)
+}

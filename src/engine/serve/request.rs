@@ -1,0 +1,129 @@
+//! What is asked of the recommender, and what it answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::Generation;
+use crate::live::Filter;
+use crate::model::{Manifest, Source};
+use crate::recommend::{Basis, RepeatPolicy};
+
+/// A request for a personalised list.
+#[derive(Debug, Clone, Default)]
+pub struct RecommendRequest {
+    /// The user's external id; empty: anonymous.
+    pub user_id: String,
+    /// Items of the running session, oldest first; unknown ones are ignored.
+    pub session: Vec<String>,
+    /// Length of the list.
+    pub limit: usize,
+    /// What may be offered.
+    pub filter: Arc<Filter>,
+    /// Items never offered; unknown ones are ignored.
+    pub exclude: Vec<String>,
+    /// Only these may be offered; none: all that pass the filter.
+    pub candidates: Option<Vec<String>>,
+    /// One candidate source alone; none: the blend.
+    pub strategy: Option<Source>,
+    /// Whether bought items may come back; none: the store's setting.
+    pub repeat: Option<RepeatPolicy>,
+    /// Whether the deadline is too near for the second stage.
+    pub hurried: bool,
+    /// Attributes of the user as of now; they override those in the store.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// An item of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoredItem {
+    /// Its external id.
+    pub item_id: String,
+    /// Higher is better, within one list.
+    pub score: f32,
+    /// The source that contributed most.
+    pub source: Source,
+}
+
+/// A user of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoredUser {
+    /// Their name in the store.
+    pub user_id: String,
+    /// Similarity, 0 to 1.
+    pub score: f32,
+}
+
+/// An answer: a list and where it came from.
+#[derive(Debug, Clone)]
+pub struct Answer<T = ScoredItem> {
+    /// Identifies this answer in later events.
+    pub recommendation_id: String,
+    /// The generation that scored it; 0: live counts.
+    pub generation: Generation,
+    /// The list, best first.
+    pub entries: Vec<T>,
+    /// What it is based on.
+    pub basis: Basis,
+    /// Whether bought items could come back, and what decided that.
+    pub repeat: Repeat,
+    /// Whether the second stage was left out because of the deadline.
+    pub reduced: bool,
+    /// With [`Basis::Attributes`]: the narrowest cohort that the list came from.
+    pub cohort: String,
+}
+
+impl<T> Answer<T> {
+    /// An answer with a fresh id that does not depend on what the user bought.
+    pub(super) fn new(generation: Generation, entries: Vec<T>, basis: Basis) -> Self {
+        Self {
+            recommendation_id: uuid::Uuid::now_v7().to_string(),
+            generation,
+            entries,
+            basis,
+            repeat: Repeat { policy: RepeatPolicy::Allow, reason: RepeatReason::Default },
+            reduced: false,
+            cohort: String::new(),
+        }
+    }
+}
+
+/// Whether items that the user bought could come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeat {
+    /// Never [`RepeatPolicy::Auto`].
+    pub policy: RepeatPolicy,
+    /// What decided it.
+    pub reason: RepeatReason,
+}
+
+/// What decides whether bought items may come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepeatReason {
+    /// The request.
+    Request,
+    /// The store's setting.
+    Setting,
+    /// The tuner, to which the setting leaves it.
+    Tuned,
+    /// The default, as the setting leaves it to the tuner, which has not run.
+    Default,
+}
+
+impl Repeat {
+    /// The policy of a request, where the store's `setting` applies to requests without one.
+    pub(super) fn resolve(
+        requested: Option<RepeatPolicy>,
+        setting: RepeatPolicy,
+        model: Option<&Manifest>,
+    ) -> Self {
+        let is_tuned = model.is_some_and(|model| model.tuning.is_some());
+        let reason = match (requested, setting) {
+            (Some(_), _) => RepeatReason::Request,
+            (None, RepeatPolicy::Auto) if is_tuned => RepeatReason::Tuned,
+            (None, RepeatPolicy::Auto) => RepeatReason::Default,
+            (None, _) => RepeatReason::Setting,
+        };
+        let settings = model.map(|model| model.settings).unwrap_or_default();
+        Self { policy: requested.unwrap_or(setting).resolved(&settings), reason }
+    }
+}

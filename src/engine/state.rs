@@ -1,0 +1,69 @@
+//! What the engine's threads share.
+
+use parking_lot::Mutex;
+
+use super::closing::Closing;
+use super::options::LimitOptions;
+use super::pseudonyms::Pseudonyms;
+use super::registry::Models;
+use crate::domain::{Result, UserIdx};
+use crate::live::Live;
+use crate::recommend::prepared::PreparedListOptions;
+use crate::store::{Entry, StoreFolder, replay};
+
+/// The store that a data folder holds until it can hold several.
+pub const STORE: &str = "default";
+
+/// What the engine's threads share.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) live: Live,
+    pub(super) models: Models,
+    pub(super) folder: StoreFolder,
+    pub(super) pseudonyms: Pseudonyms,
+    /// Which lists are prepared.
+    pub(super) lists: PreparedListOptions,
+    /// How large the store may become.
+    pub(super) limits: LimitOptions,
+    pub(super) closing: Closing,
+    /// Held while a snapshot is assembled from the active one and a new part, until it is
+    /// published.
+    pub(super) assembling: Mutex<()>,
+}
+
+impl State {
+    pub(super) fn new(
+        live: Live,
+        models: Models,
+        folder: StoreFolder,
+        pseudonyms: Pseudonyms,
+        lists: PreparedListOptions,
+        limits: LimitOptions,
+    ) -> Self {
+        let closing = Closing::default();
+        let assembling = Mutex::default();
+        Self { live, models, folder, pseudonyms, lists, limits, closing, assembling }
+    }
+
+    /// The idx of a user by their external id, if the store knows them.
+    pub(super) fn user_idx(&self, id: &str) -> Option<UserIdx> {
+        self.live.user(&self.pseudonyms.of(id))
+    }
+
+    /// Passes every entry of the log as of now to `visit`.
+    pub(super) fn replay(&self, visit: &mut dyn FnMut(Entry<'_>)) -> Result<()> {
+        Ok(replay(&self.folder.log(), self.live.offset(), visit)?)
+    }
+}
+
+/// Warns of events written by a clock that was ahead of this machine's.
+pub(super) fn warn_if_ahead(live: &Live) {
+    let seconds = live.ahead_ms() / 1_000;
+    if seconds > 0 {
+        tracing::warn!(
+            seconds,
+            "the log holds events ahead of this machine's clock; they count as of now. Check the \
+             clock, and where the log comes from"
+        );
+    }
+}

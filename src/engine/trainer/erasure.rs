@@ -1,0 +1,79 @@
+//! Erasure: a training first rewrites the log's files without erased users, and once its model
+//! is active, removes the models that may know them.
+
+use std::sync::Arc;
+
+use crate::domain::progress::Control;
+use crate::domain::{Error, Offset, Result};
+use crate::engine::push::assemble;
+use crate::engine::state::State;
+use crate::engine::write::{Write, Writer};
+use crate::model::Snapshot;
+use crate::store::compact;
+
+/// Rewrites the log's files without the users erased so far.
+///
+/// # Errors
+/// [`crate::domain::Error::Storage`] where the disk fails, or `control` cancels; a later
+/// training rewrites the rest.
+pub(super) fn rewrite_log(state: &State, writer: &Writer, control: &Control<'_>) -> Result<()> {
+    let erased = state.live.erasures.read().in_files();
+    if erased.is_empty() {
+        return Ok(());
+    }
+    writer.submit_blocking(Write::Seal)?.wait()?;
+    let files = compact(&state.folder.log(), &erased, || control.check().is_err())?;
+    state.live.erasures.write().rewritten(&erased);
+    tracing::info!(users = erased.len(), files, "the log is rewritten without erased users");
+    Ok(())
+}
+
+/// Whether the log's files, or a model, may hold an erased user.
+pub(super) fn is_owed(state: &State) -> bool {
+    let erasures = state.live.erasures.read();
+    let active = state.models.active();
+    erasures.has_in_files()
+        || erasures.may_be_in_models()
+        || active.is_some_and(|model| Some(model.manifest.offset) <= erasures.newest())
+}
+
+/// Removes the models that may know a user who was erased since they were trained. Pushed ones
+/// with a role are first assembled anew with the active model, without the user. All stay until
+/// the active model knows no erased user: a training for that comes next. Where the disk fails,
+/// a later training tries again.
+pub(in crate::engine) fn remove_models(state: &State) {
+    let Some(newest) = state.live.erasures.read().newest() else { return };
+    let clean = |model: Arc<Snapshot>| model.manifest.offset > newest;
+    if !state.models.active().is_some_and(clean) {
+        return;
+    }
+    let renewed = assemble::renew_waiting(state, |manifest| manifest.offset <= newest);
+    remove_idle(state, renewed, newest);
+}
+
+fn remove_idle(state: &State, renewed: Result<()>, newest: Offset) {
+    // A model that is on disk and about to get its role must stay.
+    let _assembling = state.assembling.lock();
+    let removed = renewed.and_then(|()| state.models.remove_idle(|offset| offset <= newest));
+    match removed {
+        Ok(()) => state.live.erasures.write().note_in_models(false),
+        Err(error) => note_left(state, &error),
+    }
+}
+
+/// Removes the active model too: nothing is left to train on, so no later model replaces it.
+pub(super) fn remove_last_model(state: &State) {
+    let Some(newest) = state.live.erasures.read().newest() else { return };
+    remove_idle(state, Ok(()), newest);
+    let active = state.models.active();
+    if active.is_some_and(|model| model.manifest.offset <= newest)
+        && let Err(error) = state.models.remove_active()
+    {
+        note_left(state, &error);
+    }
+}
+
+fn note_left(state: &State, error: &Error) {
+    tracing::warn!(%error, "models that may know an erased user stay until the next training");
+    state.live.erasures.write().note_in_models(true);
+}

@@ -1,0 +1,126 @@
+//! The trainer's handle.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::broadcast;
+
+use super::queue::JobQueue;
+use super::run::Runner;
+use super::status::{TrainingState, TrainingStatus};
+use super::worker::Worker;
+use crate::domain::{Error, Generation, Result};
+use crate::engine::options::EngineOptions;
+use crate::engine::state::State;
+use crate::engine::write::Writer;
+
+/// Time that a cancelled training may take to stop: some steps poll seldom.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Handle of the trainer's thread. Dropping it cancels a running training and joins the
+/// thread; a training that does not stop in time ends with the process.
+#[derive(Debug)]
+pub struct Trainer {
+    queue: Arc<JobQueue>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// While it lives, no training starts by itself.
+#[derive(Debug)]
+pub struct Hold<'t>(&'t JobQueue);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+impl Trainer {
+    pub(in crate::engine) fn start(
+        state: Arc<State>,
+        writer: Writer,
+        options: &EngineOptions,
+        pool: Arc<rayon::ThreadPool>,
+    ) -> Result<Self> {
+        let queue = Arc::new(JobQueue::default());
+        let runner = Runner {
+            state,
+            writer,
+            options: options.train.clone(),
+            repeat: options.recommend.repeat_policy,
+            keep_pushed_days: options.push.keep_days,
+        };
+        let worker = Worker::new(runner, queue.clone(), pool);
+        let thread = std::thread::Builder::new()
+            .name("trainer".into())
+            .spawn(move || worker.run())
+            .map_err(|e| Error::Training(format!("the trainer does not start: {e}")))?;
+        Ok(Self { queue, thread: Some(thread) })
+    }
+
+    /// Requests a training: the id of the one that runs or waits, and false; or of a new one,
+    /// and true.
+    pub fn request(&self) -> (String, bool) {
+        self.queue.request(false)
+    }
+
+    /// Cancels a running training, starts no other, and ends every watch.
+    pub(in crate::engine) fn close(&self) {
+        self.queue.close();
+    }
+
+    /// Keeps automatic trainings from starting while a bulk write runs.
+    pub fn hold(&self) -> Hold<'_> {
+        self.queue.hold();
+        Hold(&self.queue)
+    }
+
+    /// The latest training's status, if there was one; the id of one that runs or waits to
+    /// begin; and all changes to come.
+    pub fn watch(
+        &self,
+    ) -> (Option<TrainingStatus>, Option<String>, broadcast::Receiver<TrainingStatus>) {
+        self.queue.watch()
+    }
+
+    /// Trains and waits for the outcome; `quick` skips tuning. Joins a training that runs or
+    /// waits already.
+    ///
+    /// # Errors
+    /// [`Error::Training`] with the reason of a failure, [`Error::ShuttingDown`] where the
+    /// store closes.
+    pub fn train_blocking(&self, quick: bool) -> Result<Generation> {
+        let mut changes = self.queue.subscribe();
+        let (id, _) = self.queue.request(quick);
+        loop {
+            match changes.blocking_recv() {
+                Ok(status) if status.id == id => match status.state {
+                    TrainingState::Running(_) => {}
+                    TrainingState::Succeeded(generation) => return Ok(generation),
+                    TrainingState::Failed(why) => return Err(Error::Training(why)),
+                },
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return Err(Error::ShuttingDown),
+            }
+        }
+    }
+}
+
+impl Drop for Trainer {
+    fn drop(&mut self) {
+        self.close();
+        let Some(thread) = self.thread.take() else { return };
+        let until = Instant::now() + PATIENCE;
+        while !thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+
+        if !thread.is_finished() {
+            // Files are whole at every moment, and every acknowledged write is among them.
+            tracing::warn!("a training does not stop; it ends with the process");
+        } else if thread.join().is_err() {
+            tracing::error!("the trainer's thread panicked");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The job queue between the trainer's handle and its thread: at most one job waits, and one
+//! runs.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::broadcast;
+
+use super::status::TrainingStatus;
+use crate::domain::Offset;
+
+/// Status messages that a slow watcher may fall behind before it misses some.
+const WATCH_BUFFER: usize = 64;
+
+/// A training to do.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) id: String,
+    /// Whether it skips tuning: the model is wanted soon.
+    pub(super) quick: bool,
+}
+
+impl Job {
+    pub(super) fn new(quick: bool) -> Self {
+        Self { id: uuid::Uuid::now_v7().to_string(), quick }
+    }
+}
+
+/// The queue, shared by the handle and the thread.
+#[derive(Debug)]
+pub(super) struct JobQueue {
+    jobs: Mutex<Jobs>,
+    changed: Condvar,
+    cancel: AtomicBool,
+    /// None once the store closes, which ends every watch.
+    watchers: Mutex<Option<broadcast::Sender<TrainingStatus>>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    requested: Option<Job>,
+    running: Option<String>,
+    latest: Option<TrainingStatus>,
+    closing: bool,
+    /// Number of holders that keep automatic trainings from starting.
+    holds: usize,
+    /// The end of the log at the last look.
+    last_offset: Offset,
+}
+
+impl Default for JobQueue {
+    fn default() -> Self {
+        Self {
+            jobs: Mutex::default(),
+            changed: Condvar::new(),
+            cancel: AtomicBool::new(false),
+            watchers: Mutex::new(Some(broadcast::Sender::new(WATCH_BUFFER))),
+        }
+    }
+}
+
+impl JobQueue {
+    /// Requests a training: the id of the one that runs or waits, and false; or of a new one,
+    /// and true.
+    pub(super) fn request(&self, quick: bool) -> (String, bool) {
+        let mut jobs = self.jobs.lock();
+        if let Some(id) = jobs.pending() {
+            return (id, false);
+        }
+        let job = Job::new(quick);
+        let id = job.id.clone();
+        jobs.requested = Some(job);
+        self.changed.notify_all();
+        (id, true)
+    }
+
+    /// Whether a training is requested and waits.
+    pub(super) fn has_request(&self) -> bool {
+        self.jobs.lock().requested.is_some()
+    }
+
+    /// Waits for the next job: a requested one, or one that `is_due` starts, which is asked
+    /// every `interval` with the end of the log and whether the log is quiet. None once the
+    /// store closes.
+    pub(super) fn next(
+        &self,
+        interval: Duration,
+        offset: impl Fn() -> Offset,
+        is_due: impl Fn(Offset, bool) -> Option<Job>,
+    ) -> Option<Job> {
+        let mut jobs = self.jobs.lock();
+        loop {
+            if jobs.closing {
+                return None;
+            }
+
+            let offset = offset();
+            let is_quiet = std::mem::replace(&mut jobs.last_offset, offset) == offset;
+            let due = if jobs.holds == 0 { is_due(offset, is_quiet) } else { None };
+            if let Some(job) = jobs.requested.take().or(due) {
+                jobs.running = Some(job.id.clone());
+                return Some(job);
+            }
+            self.changed.wait_for(&mut jobs, interval);
+        }
+    }
+
+    /// Ends the running job; `then` waits next, unless another is requested.
+    pub(super) fn finish(&self, then: Option<Job>) {
+        let mut jobs = self.jobs.lock();
+        jobs.running = None;
+        jobs.requested = jobs.requested.take().or(then);
+    }
+
+    /// Cancels the running job, starts no other, and ends every watch.
+    pub(super) fn close(&self) {
+        self.cancel.store(true, Ordering::Relaxed);
+        self.jobs.lock().closing = true;
+        self.changed.notify_all();
+        *self.watchers.lock() = None;
+    }
+
+    /// The flag that cancels the running job.
+    pub(super) fn cancel(&self) -> &AtomicBool {
+        &self.cancel
+    }
+
+    pub(super) fn hold(&self) {
+        self.jobs.lock().holds += 1;
+    }
+
+    pub(super) fn release(&self) {
+        self.jobs.lock().holds -= 1;
+    }
+
+    /// The latest status, the id of the job that runs or waits, and all changes to come.
+    pub(super) fn watch(
+        &self,
+    ) -> (Option<TrainingStatus>, Option<String>, broadcast::Receiver<TrainingStatus>) {
+        let jobs = self.jobs.lock();
+        (jobs.latest.clone(), jobs.pending(), self.subscribe())
+    }
+
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<TrainingStatus> {
+        match &*self.watchers.lock() {
+            Some(watchers) => watchers.subscribe(),
+            // The sender is dropped, so the receiver reports a closed channel at once.
+            None => broadcast::Sender::new(1).subscribe(),
+        }
+    }
+
+    /// Passes a status to all watchers.
+    pub(super) fn publish(&self, status: TrainingStatus) {
+        self.jobs.lock().latest = Some(status.clone());
+        if let Some(watchers) = &*self.watchers.lock() {
+            // There may be no subscribers.
+            let _ = watchers.send(status);
+        }
+    }
+}
+
+impl Jobs {
+    /// The job that runs or waits. One that has just begun may not have reported a stage yet.
+    fn pending(&self) -> Option<String> {
+        self.running.clone().or_else(|| self.requested.as_ref().map(|job| job.id.clone()))
+    }
+}

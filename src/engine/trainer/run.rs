@@ -1,0 +1,157 @@
+//! One training: the log without erased users, tuned settings, a snapshot, prepared lists;
+//! persisted, then published.
+
+use std::sync::Arc;
+
+use super::carried::CarriedPush;
+use super::erasure;
+use super::timeline::Timeline;
+use crate::domain::progress::{Control, Stage};
+use crate::domain::{Error, Offset, Result, now_ms};
+use crate::engine::behaviour;
+use crate::engine::options::TrainOptions;
+use crate::engine::push::assemble;
+use crate::engine::state::State;
+use crate::engine::write::{Write, Writer};
+use crate::matrix::UserEvents;
+use crate::model::{Manifest, Role, Snapshot};
+use crate::recommend::RepeatPolicy;
+use crate::train::{TrainError, Trained, TrainingData, train};
+use crate::tune::{Task, Tuned, Tuner};
+
+/// Runs trainings of one store.
+pub(super) struct Runner {
+    pub(super) state: Arc<State>,
+    pub(super) writer: Writer,
+    pub(super) options: TrainOptions,
+    /// The store's repeat policy.
+    pub(super) repeat: RepeatPolicy,
+    /// Days for which a pushed model is carried on.
+    pub(super) keep_pushed_days: u32,
+}
+
+impl Runner {
+    /// Trains on the log before `offset`. A quick training uses the settings as they are and
+    /// prepares no lists.
+    ///
+    /// # Errors
+    /// [`Error::Training`] with the reason, [`Error::Storage`] where the disk fails.
+    pub(super) fn train(
+        &self,
+        control: &Control<'_>,
+        timeline: &Timeline,
+        offset: Offset,
+        quick: bool,
+    ) -> Result<Manifest> {
+        control.begin(Stage::ReadLog).map_err(training)?;
+        erasure::rewrite_log(&self.state, &self.writer, control)?;
+        let events = behaviour::read(&self.state, offset)?;
+        let carried = CarriedPush::of_active(&self.state, self.keep_pushed_days);
+
+        let tuned = self.tune(&events, &carried, quick, control).map_err(training)?;
+        let trained = self.train_parts(&events, &tuned, control)?;
+        let manifest = Manifest {
+            offset,
+            newest_ms: events.as_of_ms(),
+            seed: self.options.seed,
+            ..Manifest::default()
+        };
+        let mut snapshot = tuned.snapshot(trained, manifest);
+        carried.add_to(&mut snapshot);
+
+        if !quick {
+            control.begin(Stage::Lists).map_err(training)?;
+            let seconds = self.options.prepare_seconds;
+            let prepared = assemble::prepare(&self.state, &snapshot, &events, seconds, control);
+            snapshot.parts.prepared = Arc::new(prepared.map_err(training)?);
+        }
+        drop(events);
+
+        control.begin(Stage::Persist).map_err(training)?;
+        self.publish(snapshot, &carried, timeline)
+    }
+
+    /// The settings to train with: fitted to the store, starting from those of the active
+    /// model; a quick training takes them as they are.
+    fn tune(
+        &self,
+        events: &UserEvents,
+        carried: &CarriedPush,
+        quick: bool,
+        control: &Control<'_>,
+    ) -> Result<Tuned, TrainError> {
+        if quick || !self.options.tune {
+            return Ok(Tuned::untuned(carried.with_weights(self.options.settings)));
+        }
+
+        let active = self.state.models.active();
+        let served = active.filter(|s| s.manifest.tuning.is_some());
+        let start = served.as_ref().map_or(self.options.settings, |s| s.manifest.settings);
+        let tuner = Tuner {
+            events,
+            start: carried.with_weights(start),
+            served: served.is_some(),
+            defaults: self.options.settings,
+            pushed: carried.pushed.clone(),
+            seed: self.options.seed,
+            control,
+        };
+        let mut tuned = tuner.tune(Task::NextBasket(self.repeat), self.options.budget())?;
+        let sessions = served.as_ref().and_then(|s| s.manifest.session_settings.as_ref());
+        tuner.tune_sessions(&mut tuned, sessions, self.options.budget())?;
+        Ok(tuned)
+    }
+
+    /// Trains the parts of the snapshot. Where erasure has left nothing to train on, the last
+    /// model goes too.
+    fn train_parts(
+        &self,
+        events: &UserEvents,
+        tuned: &Tuned,
+        control: &Control<'_>,
+    ) -> Result<Trained> {
+        let data = TrainingData::new(events);
+        let trained = train(&data, &tuned.settings, &tuned.sources(), self.options.seed, control);
+        if matches!(trained, Err(TrainError::Empty)) {
+            erasure::remove_last_model(&self.state);
+        }
+        trained.map_err(training)
+    }
+
+    /// Persists and publishes a trained snapshot, with the pushed part that is active by now.
+    fn publish(
+        &self,
+        mut snapshot: Snapshot,
+        carried: &CarriedPush,
+        timeline: &Timeline,
+    ) -> Result<Manifest> {
+        // A model on disk must not know more than the log on disk.
+        self.writer.submit_blocking(Write::Flush)?.wait()?;
+        let offset = snapshot.manifest.offset;
+        snapshot.manifest.created_ms = now_ms();
+        snapshot.manifest.train_seconds = timeline.started.elapsed().as_secs_f64();
+        snapshot.manifest.stages = timeline.stages();
+
+        let assembling = self.state.assembling.lock();
+        // A model pushed in the meantime has taken the next number.
+        snapshot.manifest.generation = self.state.models.next_generation()?;
+        let now = CarriedPush::of_active(&self.state, self.keep_pushed_days);
+        if now.generation() == carried.generation() {
+            snapshot.parts.pushed = now.pushed;
+        } else {
+            // Pushed, or rolled back, since this training began.
+            assemble::put(&mut snapshot, &now.pushed, |source| now.blend.weight(source));
+            snapshot.manifest.pushed = now.lineage;
+        }
+        let manifest = self.state.models.publish(snapshot, Role::Active)?;
+        drop(assembling);
+
+        self.state.live.overlay.write().forget_before(offset);
+        erasure::remove_models(&self.state);
+        Ok(manifest)
+    }
+}
+
+fn training(error: impl std::fmt::Display) -> Error {
+    Error::Training(error.to_string())
+}

@@ -1,0 +1,142 @@
+//! The trainer's thread: waits for a job, runs it, reports. A training that fails or panics
+//! leaves the active model in place.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::lists;
+use super::queue::{Job, JobQueue};
+use super::run::Runner;
+use super::schedule::Schedule;
+use super::status::{TrainingState, TrainingStatus};
+use super::timeline::Timeline;
+use crate::domain::progress::{Control, Stage};
+use crate::domain::{Error, Offset, Result};
+use crate::model::Manifest;
+
+/// Time between two looks at the schedule.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the thread works with.
+pub(super) struct Worker {
+    runner: Runner,
+    queue: Arc<JobQueue>,
+    pool: Arc<rayon::ThreadPool>,
+}
+
+impl Worker {
+    pub(super) fn new(runner: Runner, queue: Arc<JobQueue>, pool: Arc<rayon::ThreadPool>) -> Self {
+        Self { runner, queue, pool }
+    }
+
+    /// Works until the store closes.
+    pub(super) fn run(self) {
+        let trained_to = self.runner.state.models.active().map(|s| s.manifest.offset);
+        let mut schedule = Schedule::new(trained_to);
+        if self.runner.options.automatic {
+            self.prepare_missing_lists();
+        }
+
+        while let Some(job) = self.next_job(&schedule) {
+            let started = Instant::now();
+            let offset = self.runner.state.live.offset();
+            self.train(job, started, offset);
+            schedule.note(offset, started.elapsed());
+            self.prepare_missing_lists();
+        }
+    }
+
+    fn next_job(&self, schedule: &Schedule) -> Option<Job> {
+        let Runner { state, options, .. } = &self.runner;
+        self.queue.next(
+            INTERVAL,
+            || state.live.offset(),
+            |offset, is_quiet| {
+                let is_due = schedule.is_due(state, options, offset, is_quiet);
+                // The first model of a store is wanted soon.
+                is_due.then(|| Job::new(state.models.generation() == 0))
+            },
+        )
+    }
+
+    /// Runs one training on the log up to `offset`, and reports its stages and its outcome.
+    fn train(&self, job: Job, started: Instant, offset: Offset) {
+        tracing::info!(training = job.id, offset, "training begins");
+        let before = self.runner.state.models.active();
+        let timeline = Timeline::new(started, before.as_deref(), offset, job.quick);
+        let status = |state| TrainingStatus {
+            id: job.id.clone(),
+            expected: timeline.expected(&state),
+            state,
+            elapsed: started.elapsed(),
+            at: Instant::now(),
+            quality: Default::default(),
+        };
+
+        let report_stage = |stage: Stage| {
+            timeline.begin(stage);
+            self.report(status(TrainingState::Running(stage)));
+        };
+        let control = Control::new(&report_stage, self.queue.cancel());
+        let train = || self.runner.train(&control, &timeline, offset, job.quick);
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.pool.install(train)));
+        let outcome = outcome.unwrap_or_else(|panic| Err(Error::Training(panic_message(&*panic))));
+
+        let (state, quality) = ended(outcome);
+        let quality_before = before.map_or_else(BTreeMap::new, |b| b.manifest.quality.clone());
+        self.queue.finish(self.tuned_job_after(&job));
+        self.report(TrainingStatus { quality: [quality, quality_before], ..status(state) });
+    }
+
+    /// A quick training is followed by one with tuning.
+    fn tuned_job_after(&self, job: &Job) -> Option<Job> {
+        let options = &self.runner.options;
+        (job.quick && options.tune && options.automatic).then(|| Job::new(false))
+    }
+
+    fn prepare_missing_lists(&self) {
+        let control = Control::new(&|_| {}, self.queue.cancel());
+        let prepare = || {
+            let has_request = || self.queue.has_request();
+            lists::prepare_missing(&self.runner, has_request, &control)
+        };
+        self.pool.install(prepare);
+    }
+
+    fn report(&self, status: TrainingStatus) {
+        let seconds = status.elapsed.as_secs_f64();
+        match &status.state {
+            TrainingState::Running(stage) => {
+                tracing::info!(training = status.id, stage = stage.name(), seconds, "training");
+            }
+            TrainingState::Succeeded(generation) => {
+                tracing::info!(training = status.id, generation, seconds, "model published");
+            }
+            TrainingState::Failed(why) => {
+                tracing::warn!(
+                    training = status.id,
+                    why,
+                    seconds,
+                    "training failed; the active model stays"
+                );
+            }
+        }
+        self.queue.publish(status);
+    }
+}
+
+/// The last state of a training, and the quality of its model.
+fn ended(outcome: Result<Manifest>) -> (TrainingState, BTreeMap<String, f64>) {
+    match outcome {
+        Ok(manifest) => (TrainingState::Succeeded(manifest.generation), manifest.quality),
+        Err(error) => (TrainingState::Failed(error.to_string()), BTreeMap::new()),
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let message = panic.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a bug: the trainer panicked: {}", message.unwrap_or("without a message"))
+}

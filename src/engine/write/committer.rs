@@ -1,0 +1,247 @@
+//! The one thread that writes. It groups what is waiting into one block and
+//! one flush, then applies it to live state, then acknowledges. So the order
+//! of the log is the order of live state, and ids are assigned in log order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::latency::WriteLatency;
+use super::memory_budget::MemoryBudget;
+use super::request::{BATCH_BYTES, Pending, Receipt, Write};
+use super::staged::Staged;
+use crate::domain::{Error, Result, Violation};
+use crate::engine::state::State;
+use crate::live::DedupWindow;
+use crate::store::{Log, Record};
+
+/// Batches that may wait; one more is refused.
+const QUEUE: usize = 256;
+/// Bytes that may wait; a batch that would take the queue beyond is refused.
+const QUEUE_BYTES: usize = 256 << 20;
+/// A group takes in no further batch once it holds this many records, or bytes.
+const GROUP_RECORDS: usize = 20_000;
+const GROUP_BYTES: usize = 8 << 20;
+
+struct Request {
+    write: Write,
+    bytes: usize,
+    arrived: Instant,
+    reply: oneshot::Sender<Result<Receipt>>,
+}
+
+/// Handle of the thread; dropping it drains what waits and ends it.
+#[derive(Debug)]
+pub(super) struct Committer {
+    queue: Option<mpsc::Sender<Request>>,
+    waiting_bytes: Arc<AtomicUsize>,
+    /// Whether writes are taken.
+    takes_writes: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Committer {
+    pub(super) fn start(log: Log, dedup: DedupWindow, state: Arc<State>) -> Result<Self> {
+        let (queue, requests) = mpsc::channel(QUEUE);
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let takes_writes = watch::Sender::new(true);
+        let worker = Worker {
+            log,
+            dedup,
+            waiting_bytes: waiting_bytes.clone(),
+            takes_writes: takes_writes.clone(),
+            failing: None,
+            budget: MemoryBudget::new(state.limits.memory_mib),
+            state,
+        };
+        let thread = std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || worker.run(requests))
+            .map_err(|e| Error::Storage(format!("the committer's thread does not start: {e}")))?;
+        Ok(Self { queue: Some(queue), waiting_bytes, takes_writes, thread: Some(thread) })
+    }
+
+    /// Whether writes are taken, and every change to come.
+    pub(super) fn watch(&self) -> watch::Receiver<bool> {
+        self.takes_writes.subscribe()
+    }
+
+    pub(super) async fn write(&self, write: Write) -> Result<Receipt> {
+        let bytes = small_enough(&write)?;
+        let overloaded = |what: String| {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            Error::Overloaded(format!("{what} are waiting to be written already; try again later"))
+        };
+        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if waiting > 0 && waiting + bytes > QUEUE_BYTES {
+            return Err(overloaded(format!("{waiting} bytes")));
+        }
+        let (reply, receipt) = oneshot::channel();
+        self.queue()?.try_send(Request { write, bytes, arrived: Instant::now(), reply }).map_err(
+            |e| match e {
+                mpsc::error::TrySendError::Full(_) => overloaded(format!("{QUEUE} batches")),
+                mpsc::error::TrySendError::Closed(_) => Error::ShuttingDown,
+            },
+        )?;
+        receipt.await.map_err(|_| Error::ShuttingDown)?
+    }
+
+    pub(super) fn submit_blocking(&self, write: Write) -> Result<Pending> {
+        let bytes = small_enough(&write)?;
+        self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let (reply, receipt) = oneshot::channel();
+        self.queue()?
+            .blocking_send(Request { write, bytes, arrived: Instant::now(), reply })
+            .map_err(|_| Error::ShuttingDown)?;
+        Ok(Pending(receipt))
+    }
+
+    fn queue(&self) -> Result<&mpsc::Sender<Request>> {
+        self.queue.as_ref().ok_or(Error::ShuttingDown)
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the committer's thread panicked");
+        }
+    }
+}
+
+/// The bytes of a batch.
+fn small_enough(write: &Write) -> Result<usize> {
+    let bytes = write.bytes();
+    if bytes > BATCH_BYTES {
+        let message = format!("must take at most {BATCH_BYTES} bytes together, take {bytes}");
+        let field = match write {
+            Write::Items(_) | Write::Availability(..) => "items",
+            Write::Users(_) => "users",
+            _ => "events",
+        };
+        return Err(Violation::new(field, message).into());
+    }
+    Ok(bytes)
+}
+
+/// What the thread works with.
+struct Worker {
+    log: Log,
+    dedup: DedupWindow,
+    state: Arc<State>,
+    waiting_bytes: Arc<AtomicUsize>,
+    takes_writes: watch::Sender<bool>,
+    /// Why the last group failed; none where it did not.
+    failing: Option<String>,
+    budget: MemoryBudget,
+}
+
+impl Worker {
+    fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut latency = WriteLatency::default();
+        while let Some(first) = requests.blocking_recv() {
+            let (mut records, mut bytes) = (first.write.len(), first.bytes);
+            let mut group = vec![first];
+            // What follows an erasure may bring the same name again, for another idx.
+            let ends = |group: &[Request]| matches!(group.last(), Some(r) if r.write.ends_group());
+            while records < GROUP_RECORDS && bytes < GROUP_BYTES && !ends(&group) {
+                let Ok(next) = requests.try_recv() else { break };
+                records += next.write.len();
+                bytes += next.bytes;
+                group.push(next);
+            }
+
+            let outcome = self.commit(&group);
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.report(&outcome);
+            if outcome.is_ok() {
+                group.iter().for_each(|request| latency.note(request.arrived));
+            }
+            acknowledge(group, outcome);
+        }
+    }
+
+    /// Says once when writes begin to fail, and once when they are taken again.
+    fn report(&mut self, outcome: &Result<Vec<Result<Receipt>>>) {
+        let failing = outcome.as_ref().err().map(Error::to_string);
+        if failing == self.failing {
+            return;
+        }
+        match (&failing, self.log.poison()) {
+            (None, _) => tracing::info!("writes are taken again"),
+            // What follows says that an earlier write failed: this one.
+            (Some(_), Some(_)) if !*self.takes_writes.borrow() => {}
+            (Some(error), Some(_)) => {
+                tracing::error!(error, "a write failed, and none is taken until a restart");
+            }
+            (Some(error), None) => {
+                tracing::error!(error, "writes fail; nothing of them is in force");
+            }
+        }
+        self.takes_writes.send_if_modified(|takes| {
+            std::mem::replace(takes, self.log.poison().is_none()) != *takes
+        });
+        self.failing = failing;
+    }
+
+    /// Log, then live state; the receipt of every request that was not refused for itself. On
+    /// failure nothing is changed.
+    fn commit(&mut self, group: &[Request]) -> Result<Vec<Result<Receipt>>> {
+        let Self { log, dedup, state, budget, .. } = self;
+        for request in group {
+            match request.write {
+                Write::Seal => log.roll()?,
+                Write::Flush => log.flush()?,
+                _ => {}
+            }
+        }
+
+        let mark = dedup.mark();
+        let mut staged = Staged::new(state, budget.check());
+        for request in group {
+            staged.add(&request.write, dedup, log.next_offset());
+        }
+        if staged.records.is_empty() {
+            return Ok(staged.receipts);
+        }
+
+        let written = log.append(&staged.block).and_then(|first| log.commit().map(|()| first));
+        let first = written.inspect_err(|_| dedup.forget_since(mark))?;
+        staged.users.publish(&state.live.users);
+        staged.items.publish(&state.live.items);
+
+        // Before the first model there is nothing that pairs could be newer than.
+        let trained = state.models.generation() > 0;
+        for (offset, record) in (first..).zip(&staged.records) {
+            state.live.apply(offset, record);
+            if let Record::Event(event) = record
+                && trained
+            {
+                state.live.note_pairs(offset, event);
+            }
+        }
+        Ok(staged.receipts)
+    }
+}
+
+fn acknowledge(group: Vec<Request>, outcome: Result<Vec<Result<Receipt>>>) {
+    match outcome {
+        Ok(receipts) => {
+            for (request, receipt) in group.into_iter().zip(receipts) {
+                // A caller that has gone away has its write all the same.
+                let _ = request.reply.send(receipt);
+            }
+        }
+        Err(error) => {
+            for request in group {
+                let _ = request.reply.send(Err(Error::Storage(error.to_string())));
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The memory budget of the store: while the process holds more, writes that would grow it are
+//! refused; lists, erasures and models are still served.
+
+use std::time::{Duration, Instant};
+
+use crate::store::memory;
+
+/// Time between two measurements.
+const MEASURE_EVERY: Duration = Duration::from_millis(500);
+/// Share of the machine's memory that the process may hold where no limit is set.
+const SHARE: f64 = 0.85;
+
+/// A limit in bytes, and the last measurement.
+#[derive(Debug)]
+pub(super) struct MemoryBudget {
+    max: Option<u64>,
+    held: u64,
+    measured: Option<Instant>,
+}
+
+impl MemoryBudget {
+    /// A budget of `mib` MiB; 0: 85 % of the machine's memory.
+    pub(super) fn new(mib: u64) -> Self {
+        let share = || memory::available().map(|bytes| (bytes as f64 * SHARE) as u64);
+        let max = if mib == 0 { share() } else { Some(mib << 20) };
+        Self { max, held: 0, measured: None }
+    }
+
+    /// The reason why writes are refused; none while they are accepted.
+    pub(super) fn check(&mut self) -> Option<String> {
+        let max = self.max?;
+        if self.measured.is_none_or(|measured| measured.elapsed() >= MEASURE_EVERY) {
+            self.held = memory::resident()?;
+            self.measured = Some(Instant::now());
+        }
+
+        (self.held > max).then(|| {
+            let mib = |bytes: u64| bytes >> 20;
+            format!(
+                "the server holds {} MiB of memory and may hold {} (limits.memory_mib); it takes \
+                 nothing more until it holds less",
+                mib(self.held),
+                mib(max)
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_over_the_limit_is_said() {
+        assert_eq!(MemoryBudget::new(0).check(), None);
+        let said = MemoryBudget::new(1).check().unwrap();
+        assert!(said.contains("may hold 1 (limits.memory_mib)"), "{said}");
+    }
+}

@@ -1,0 +1,18 @@
+//! Writes: from a request to the log, then to live state, then to the acknowledgement.
+//!
+//! - [`writer`]: the wing's handle
+//! - [`request`]: what can be written, and the receipt
+//! - [`committer`]: the one thread that writes
+//! - [`staged`]: a group of writes becomes records; `edits`: changes of items within a group
+//! - [`latency`], [`memory_budget`]: how long writes take, and in how much memory
+
+mod committer;
+mod edits;
+mod latency;
+mod memory_budget;
+mod request;
+mod staged;
+mod writer;
+
+pub use request::{Pending, Receipt, Write};
+pub use writer::Writer;

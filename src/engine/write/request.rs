@@ -1,0 +1,98 @@
+//! What the committer is asked to write, and what it answers.
+
+use tokio::sync::oneshot;
+
+use crate::domain::{Error, Event, ItemChange, Offset, Result, User};
+
+/// Largest batch in bytes; with a group before it, still a block that can be read.
+pub(super) const BATCH_BYTES: usize = 128 << 20;
+
+/// A write: durable as a whole or not at all.
+#[derive(Debug)]
+pub enum Write {
+    /// Events to record.
+    Events(Vec<Event>),
+    /// Items to create, or fields of items to change.
+    Items(Vec<(String, ItemChange)>),
+    /// Items to mark as available or not; unknown ones are ignored.
+    Availability(Vec<String>, bool),
+    /// An item to delete from the catalogue; an unknown one is ignored.
+    DeleteItem(String),
+    /// A chunk of an import, its users under their names in the store, and the digest that
+    /// identifies the chunk when it is imported again.
+    Imported(u128, Vec<Event>),
+    /// Users to create or replace.
+    Users(Vec<(String, User)>),
+    /// A user to erase, and when that was requested, in milliseconds since 1970; an unknown
+    /// one is ignored.
+    Erase(String, i64),
+    /// Closes the current segment: all earlier records lie in files that no longer change.
+    Seal,
+    /// Flushes all earlier records to disk, whatever the durability.
+    Flush,
+}
+
+/// Confirms that a write is durable and visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Records written.
+    pub recorded: usize,
+    /// Events left out because their event id was known.
+    pub duplicates: usize,
+    /// Offset just past the last record.
+    pub offset: Offset,
+}
+
+/// A write that was submitted.
+#[derive(Debug)]
+#[must_use = "it may have failed"]
+pub struct Pending(pub(super) oneshot::Receiver<Result<Receipt>>);
+
+impl Pending {
+    /// Waits until the write is durable and visible.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk fails, [`Error::ShuttingDown`] where the store closes.
+    pub fn wait(self) -> Result<Receipt> {
+        self.0.blocking_recv().map_err(|_| Error::ShuttingDown)?
+    }
+}
+
+impl Write {
+    /// Records that it may become.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Write::Events(events) => events.len(),
+            Write::Items(items) => items.len(),
+            Write::Availability(ids, _) => ids.len(),
+            Write::Imported(_, events) => events.len() + 1,
+            Write::Users(users) => users.len(),
+            Write::Erase(..) | Write::DeleteItem(_) => 1,
+            Write::Seal | Write::Flush => 0,
+        }
+    }
+
+    /// Whether no other write may follow it in a group: its effect shows only once live state
+    /// has it, or the stored items may be larger than the change.
+    pub(super) fn ends_group(&self) -> bool {
+        match self {
+            Write::Erase(..) | Write::DeleteItem(_) => true,
+            Write::Items(changes) => changes.iter().any(|(_, change)| !change.is_whole()),
+            _ => false,
+        }
+    }
+
+    /// Approximate bytes in memory and, before compression, in the log.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Write::Events(events) | Write::Imported(_, events) => {
+                events.iter().map(Event::bytes).sum()
+            }
+            Write::Items(items) => items.iter().map(|(id, change)| id.len() + change.bytes()).sum(),
+            Write::Users(users) => users.iter().map(|(id, user)| id.len() + user.bytes()).sum(),
+            Write::Availability(ids, _) => ids.iter().map(|id| id.len() + 24).sum(),
+            Write::Erase(id, _) | Write::DeleteItem(id) => id.len(),
+            Write::Seal | Write::Flush => 0,
+        }
+    }
+}

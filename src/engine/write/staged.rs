@@ -1,0 +1,251 @@
+//! A group of writes on its way to the log: names get their idx, known events are left out, and
+//! what the store has no room for is refused.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use indexmap::IndexSet;
+use parking_lot::RwLock;
+
+use super::edits::Edits;
+use super::request::{Receipt, Write};
+use crate::domain::{Error, Event, ItemChange, Offset, Result};
+use crate::engine::options::LimitOptions as Limits;
+use crate::engine::state::State;
+use crate::live::{DedupWindow, Vocabulary};
+use crate::store::{BlockBuilder, Record, StoredEvent};
+
+/// A group on its way to the log.
+pub(super) struct Staged<'g> {
+    pub(super) block: BlockBuilder,
+    pub(super) records: Vec<Record<'g>>,
+    pub(super) receipts: Vec<Result<Receipt>>,
+    pub(super) users: Names<'g>,
+    pub(super) items: Names<'g>,
+    edits: Edits<'g>,
+    limits: &'g Limits,
+    /// Why nothing that grows the store is taken; none where it is.
+    full: Option<String>,
+}
+
+impl<'g> Staged<'g> {
+    pub(super) fn new(state: &'g State, full: Option<String>) -> Self {
+        Self {
+            block: BlockBuilder::default(),
+            records: Vec::new(),
+            receipts: Vec::new(),
+            users: Names::new(&state.live.users),
+            items: Names::new(&state.live.items),
+            edits: Edits::new(&state.live.catalogue),
+            limits: &state.limits,
+            full,
+        }
+    }
+
+    pub(super) fn add(&mut self, write: &'g Write, dedup: &mut DedupWindow, base: Offset) {
+        if let Err(full) = self.check_room(write) {
+            self.receipts.push(Err(full));
+            return;
+        }
+
+        let before = self.records.len();
+        let mut duplicates = 0;
+        match write {
+            Write::Events(events) => duplicates = self.add_events(events, dedup),
+            Write::Imported(digest, events) => {
+                duplicates = self.add_events(events, dedup);
+                self.push(Record::Imported(*digest));
+            }
+            Write::Items(changes) => {
+                if let Err(refused) = self.add_items(changes) {
+                    self.receipts.push(Err(refused));
+                    return;
+                }
+            }
+            Write::Availability(ids, available) => {
+                for id in ids {
+                    if let Some(idx) = self.items.get(id)
+                        && self.edits.set_available(idx, *available)
+                    {
+                        self.push(Record::ItemAvailable(idx, *available));
+                    }
+                }
+            }
+            Write::DeleteItem(id) => {
+                if let Some(idx) = self.items.get(id).filter(|&idx| self.edits.is_there(idx)) {
+                    self.push(Record::ItemDeleted(idx));
+                }
+            }
+            Write::Users(users) => {
+                for (id, user) in users {
+                    let idx = self.users.intern(id, |id| self.block.define_user(id));
+                    self.push(Record::User(idx, Cow::Borrowed(user)));
+                }
+            }
+            Write::Erase(id, time_ms) => {
+                if let Some(idx) = self.users.get(id) {
+                    self.push(Record::Erased(idx, *time_ms));
+                }
+            }
+            Write::Seal | Write::Flush => {}
+        }
+
+        self.receipts.push(Ok(Receipt {
+            recorded: self.records.len() - before,
+            duplicates,
+            offset: base + self.records.len() as Offset,
+        }));
+    }
+
+    /// Whether a write would grow the store: not where it says anew what is known of users and
+    /// items, such as that they object or are sold out.
+    fn grows(&self, write: &Write) -> bool {
+        match write {
+            Write::Events(events) | Write::Imported(_, events) => !events.is_empty(),
+            Write::Items(given) => given.iter().any(|(id, _)| self.items.get(id).is_none()),
+            Write::Users(given) => given.iter().any(|(id, _)| self.users.get(id).is_none()),
+            Write::Availability(..)
+            | Write::DeleteItem(_)
+            | Write::Erase(..)
+            | Write::Seal
+            | Write::Flush => false,
+        }
+    }
+
+    /// Refuses a write whose new names would be more than the store takes, and any that would
+    /// grow it where there is no memory left for that.
+    fn check_room(&self, write: &Write) -> Result<()> {
+        if let Some(full) = &self.full
+            && self.grows(write)
+        {
+            return Err(Error::Full(full.clone()));
+        }
+        let Limits { max_users, max_items, .. } = self.limits;
+        let (mut users, mut items): (HashSet<&str>, HashSet<&str>) = Default::default();
+        // Most writes are far from any limit, and are not looked at.
+        let (users_left, items_left) = (self.users.left(*max_users), self.items.left(*max_items));
+        if users_left.min(items_left) >= write.len() {
+            return Ok(());
+        }
+
+        match write {
+            Write::Events(events) | Write::Imported(_, events) => {
+                users.extend(events.iter().map(|event| event.user_id.as_str()));
+                items.extend(events.iter().map(|event| event.item_id.as_str()));
+            }
+            Write::Items(given) => items.extend(given.iter().map(|(id, _)| id.as_str())),
+            Write::Users(given) => users.extend(given.iter().map(|(id, _)| id.as_str())),
+            Write::Availability(..)
+            | Write::DeleteItem(_)
+            | Write::Erase(..)
+            | Write::Seal
+            | Write::Flush => {}
+        }
+        users.retain(|id| self.users.get(id).is_none());
+        items.retain(|id| self.items.get(id).is_none());
+        let checks = [
+            ("users", "limits.max_users", max_users, users.len(), users_left),
+            ("items", "limits.max_items", max_items, items.len(), items_left),
+        ];
+        for (what, setting, max, new, left) in checks {
+            if new > left {
+                return Err(Error::Full(format!(
+                    "the store takes {max} {what} ({setting}), has room for {left} more, and \
+                     the write brings {new}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stages items after their changes, all or none.
+    fn add_items(&mut self, changes: &'g [(String, ItemChange)]) -> Result<()> {
+        let idxs: Vec<_> = changes.iter().map(|(id, _)| self.items.get(id)).collect();
+        let items = self.edits.applied(changes, &idxs, &self.records)?;
+        for ((id, _), item) in changes.iter().zip(items) {
+            let idx = self.items.intern(id, |id| self.block.define_item(id));
+            self.edits.write(idx, self.records.len());
+            self.push(Record::Item(idx, item));
+        }
+        Ok(())
+    }
+
+    /// Stages events that are not known yet; returns how many are.
+    fn add_events(&mut self, events: &'g [Event], dedup: &mut DedupWindow) -> usize {
+        let mut duplicates = 0;
+        for event in events {
+            if !dedup.remember(&event.event_id) {
+                duplicates += 1;
+                continue;
+            }
+            let user = self.users.intern(&event.user_id, |id| self.block.define_user(id));
+            let item = self.items.intern(&event.item_id, |id| self.block.define_item(id));
+            self.push(Record::Event(stored(event, user, item)));
+        }
+        duplicates
+    }
+
+    fn push(&mut self, record: Record<'g>) {
+        self.block.push(&record);
+        self.records.push(record);
+    }
+}
+
+/// A vocabulary with the names that a group brings, which no other thread sees
+/// before they are durable. Only this thread adds to the vocabulary.
+pub(super) struct Names<'g> {
+    known: &'g RwLock<Vocabulary>,
+    first_new: u32,
+    new: IndexSet<&'g str, ahash::RandomState>,
+}
+
+impl<'g> Names<'g> {
+    fn new(known: &'g RwLock<Vocabulary>) -> Self {
+        Self { known, first_new: known.read().len() as u32, new: IndexSet::default() }
+    }
+
+    fn intern(&mut self, id: &'g str, define: impl FnOnce(&str)) -> u32 {
+        if let Some(idx) = self.known.read().get(id) {
+            return idx;
+        }
+        let (place, new) = self.new.insert_full(id);
+        if new {
+            define(id);
+        }
+        self.first_new + place as u32
+    }
+
+    fn get(&self, id: &str) -> Option<u32> {
+        let new = || self.new.get_index_of(id).map(|place| self.first_new + place as u32);
+        self.known.read().get(id).or_else(new)
+    }
+
+    /// How many more names there may be.
+    fn left(&self, max: usize) -> usize {
+        max.saturating_sub(self.first_new as usize + self.new.len())
+    }
+
+    pub(super) fn publish(&self, vocabulary: &RwLock<Vocabulary>) {
+        let mut vocabulary = vocabulary.write();
+        self.new.iter().for_each(|id| {
+            vocabulary.intern(id);
+        });
+    }
+}
+
+fn stored(event: &Event, user: u32, item: u32) -> StoredEvent<'_> {
+    StoredEvent {
+        user,
+        item,
+        kind: event.kind,
+        time_ms: event.time_ms,
+        quantity: event.quantity,
+        price: event.price,
+        rating: event.rating,
+        event_id: &event.event_id,
+        basket_id: &event.basket_id,
+        session_id: &event.session_id,
+        recommendation_id: &event.recommendation_id,
+        channel: &event.channel,
+    }
+}

@@ -1,0 +1,147 @@
+//! The handle that takes writes: users get their names in the store, then the committer's
+//! queue takes the write.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::committer::Committer;
+use super::request::{Pending, Receipt, Write};
+use crate::domain::{Event, Item, ItemChange, Result, User, now_ms};
+use crate::engine::directory::{Directory, not_found};
+use crate::engine::pseudonyms::Pseudonyms;
+use crate::engine::state::State;
+use crate::live::DedupWindow;
+use crate::store::Log;
+
+/// Takes writes of one store; clones share its queue.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    committer: Arc<Committer>,
+    state: Arc<State>,
+}
+
+impl Writer {
+    pub(in crate::engine) fn start(
+        log: Log,
+        dedup: DedupWindow,
+        state: Arc<State>,
+    ) -> Result<Self> {
+        let committer = Arc::new(Committer::start(log, dedup, state.clone())?);
+        Ok(Self { committer, state })
+    }
+
+    /// Records events, durably; they count in the user's next list.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Overloaded`] while too many writes wait,
+    /// [`crate::domain::Error::Storage`] where the disk fails.
+    pub async fn record(&self, events: Vec<Event>) -> Result<Receipt> {
+        self.write(Write::Events(events)).await
+    }
+
+    /// Creates or replaces items, durably; visible from the receipt on.
+    ///
+    /// # Errors
+    /// As [`Writer::record`].
+    pub async fn upsert_items(&self, items: Vec<(String, Item)>) -> Result<Receipt> {
+        let whole = |(id, item)| (id, ItemChange::whole(item));
+        self.change_items(items.into_iter().map(whole).collect()).await
+    }
+
+    /// Creates items or changes fields of them, durably; visible from the receipt on.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Invalid`] where an item breaks a limit after its change; as
+    /// [`Writer::record`].
+    pub async fn change_items(&self, changes: Vec<(String, ItemChange)>) -> Result<Receipt> {
+        self.write(Write::Items(changes)).await
+    }
+
+    /// Marks items as available or not, durably; items that the store does not know are
+    /// ignored.
+    ///
+    /// # Errors
+    /// As [`Writer::record`].
+    pub async fn set_availability(&self, ids: Vec<String>, available: bool) -> Result<Receipt> {
+        self.write(Write::Availability(ids, available)).await
+    }
+
+    /// Deletes an item from the catalogue, durably: it is not offered until it is upserted.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::NotFound`] for an item that the store does not know, or that is
+    /// deleted; as [`Writer::record`].
+    pub async fn delete_item(&self, id: &str) -> Result<Receipt> {
+        Directory::new(&self.state).item(id)?;
+        let receipt = self.write(Write::DeleteItem(id.to_owned())).await?;
+
+        // A concurrent call may have deleted it first.
+        if receipt.recorded == 0 { Err(not_found("item", id)) } else { Ok(receipt) }
+    }
+
+    /// Creates or replaces users, durably; visible from the receipt on.
+    ///
+    /// # Errors
+    /// As [`Writer::record`].
+    pub async fn upsert_users(&self, users: Vec<(String, User)>) -> Result<Receipt> {
+        self.write(Write::Users(users)).await
+    }
+
+    /// Erases a user: at once from all answers, and from the log's files and the models by a
+    /// training that starts by itself as soon as no other runs.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::NotFound`] for a user that the store does not know; as
+    /// [`Writer::record`].
+    pub async fn erase_user(&self, id: &str) -> Result<Receipt> {
+        let not_found = || not_found("user", id);
+        self.state.user_idx(id).ok_or_else(not_found)?;
+        let receipt = self.write(Write::Erase(id.to_owned(), now_ms())).await?;
+
+        // A concurrent call may have erased them first.
+        if receipt.recorded == 0 { Err(not_found()) } else { Ok(receipt) }
+    }
+
+    /// Whether writes are accepted, and every change to come. After a failed flush they are
+    /// not, until a restart.
+    pub fn watch(&self) -> watch::Receiver<bool> {
+        self.committer.watch()
+    }
+
+    /// Submits a write from a thread that may block: waits for room in the queue.
+    /// [`Pending::wait`] waits for the receipt.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::ShuttingDown`] once the store closes,
+    /// [`crate::domain::Error::Invalid`] for a batch that is too large.
+    pub fn submit_blocking(&self, write: Write) -> Result<Pending> {
+        self.committer.submit_blocking(pseudonymised(write, &self.state.pseudonyms))
+    }
+
+    async fn write(&self, write: Write) -> Result<Receipt> {
+        self.committer.write(pseudonymised(write, &self.state.pseudonyms)).await
+    }
+}
+
+/// A write with its users under their names in the store. An import has renamed them already:
+/// it recognises rows by these names.
+fn pseudonymised(mut write: Write, pseudonyms: &Pseudonyms) -> Write {
+    if !pseudonyms.is_keyed() {
+        return write;
+    }
+
+    let rename = |id: &mut String| *id = pseudonyms.of(id).into_owned();
+    match &mut write {
+        Write::Events(events) => events.iter_mut().for_each(|event| rename(&mut event.user_id)),
+        Write::Users(users) => users.iter_mut().for_each(|(id, _)| rename(id)),
+        Write::Erase(id, _) => rename(id),
+        Write::Items(_)
+        | Write::Availability(..)
+        | Write::DeleteItem(_)
+        | Write::Imported(..)
+        | Write::Seal
+        | Write::Flush => {}
+    }
+    write
+}

@@ -1,0 +1,186 @@
+//! Reads a store from its data folder, beside a server that has it open, and writes what a
+//! training job needs.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::columns::{Column, Format, Table};
+use super::error::ExportError;
+use crate::domain::{DAY_MS, EventKind};
+use crate::live::{Live, history_event};
+use crate::matrix::{Interactions, UserEvents, Weighting};
+use crate::model::{Snapshot, disk};
+use crate::store::{Entry, Record, StoreFolder, StoredEvent, replay, replay_beside};
+
+/// A store as of the moment when it was opened for reading: without shoppers who were
+/// erased, and without what those did who object to its use.
+#[derive(Debug)]
+pub struct Reading {
+    folder: StoreFolder,
+    live: Live,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Rows.
+    pub rows: u64,
+    /// Where the log ended.
+    pub log_offset: u64,
+    /// What happened until then was written, in milliseconds since 1970.
+    pub until_ms: i64,
+}
+
+impl Reading {
+    /// Reads the names and users of the store `name` in a data folder.
+    ///
+    /// # Errors
+    /// [`ExportError::Store`] where the log is damaged or there is none.
+    pub fn open(data: &Path, name: &str) -> Result<Self, ExportError> {
+        let folder = StoreFolder::beside(data, name)?;
+        // Histories are not needed; the least that is kept of them.
+        let live = Live::new(1, Vec::new());
+        replay_beside(&folder.log(), folder.is_proven(), &mut |entry| live.replay(&entry))?;
+        Ok(Self { folder, live })
+    }
+
+    /// Writes the log's events, in log order, but those of the last `held_out_days` days. An import
+    /// takes them in again as they are.
+    ///
+    /// # Errors
+    /// See [`ExportError`].
+    pub fn log(
+        &self,
+        file: File,
+        format: Format,
+        held_out_days: u32,
+    ) -> Result<Written, ExportError> {
+        let until_ms = self.until_ms(held_out_days);
+        let columns = [
+            ("user_id", Column::text()),
+            ("item_id", Column::text()),
+            ("event", Column::text()),
+            ("timestamp", Column::moment()),
+            ("quantity", Column::number()),
+            ("price", Column::number()),
+            ("basket_id", Column::text()),
+            ("session_id", Column::text()),
+            ("event_id", Column::text()),
+            ("rating", Column::number()),
+            ("channel", Column::text()),
+            ("recommendation_id", Column::text()),
+        ];
+        let mut table = Table::create(file, format, columns, &self.facts(until_ms))?;
+        let (users, items) = (self.live.users.read(), self.live.items.read());
+        let mut failed = Ok(());
+        self.events(until_ms, &mut |event| {
+            if failed.is_err() {
+                return;
+            }
+            let [user_id, item_id, kind, moment, quantity, price, rest @ ..] = table.columns();
+            let [basket_id, session_id, event_id, rating, channel, recommendation_id] = rest;
+            user_id.push_text(users.id(event.user));
+            item_id.push_text(items.id(event.item));
+            kind.push_text(event.kind.name());
+            moment.push_moment(event.time_ms);
+            quantity.push_number(Some(event.quantity));
+            price.push_number(event.price);
+            basket_id.push_text(event.basket_id);
+            session_id.push_text(event.session_id);
+            event_id.push_text(event.event_id);
+            rating.push_number(event.rating);
+            channel.push_text(event.channel);
+            recommendation_id.push_text(event.recommendation_id);
+            failed = table.end_row();
+        })?;
+        failed?;
+        Ok(Written { rows: table.finish()?, log_offset: self.live.offset(), until_ms })
+    }
+
+    /// Writes the user-item matrix, a row a cell, without what happened in the last
+    /// `held_out_days` days. Weights are those that the server trains with unless tuned.
+    ///
+    /// # Errors
+    /// See [`ExportError`].
+    pub fn matrix(
+        &self,
+        file: File,
+        format: Format,
+        held_out_days: u32,
+    ) -> Result<Written, ExportError> {
+        let until_ms = self.until_ms(held_out_days);
+        let mut log = Vec::new();
+        self.events(until_ms, &mut |event| {
+            if event.kind != EventKind::Impression {
+                log.push((event.user, history_event(event)));
+            }
+        })?;
+        let (users, items) = (self.live.users.read(), self.live.items.read());
+        let events = UserEvents::new(users.len(), items.len(), log);
+        let matrix = Interactions::new(&events, &Weighting::default(), events.as_of_ms()).by_user;
+        let columns = [
+            ("user_id", Column::text()),
+            ("item_id", Column::text()),
+            ("weight", Column::number()),
+        ];
+        let mut table = Table::create(file, format, columns, &self.facts(until_ms))?;
+        for user in 0..matrix.rows() {
+            for (item, weight) in matrix.pairs(user) {
+                let [user_id, item_id, of_cell] = table.columns();
+                user_id.push_text(users.id(user as u32));
+                item_id.push_text(items.id(item));
+                of_cell.push_number(Some(weight.into()));
+                table.end_row()?;
+            }
+        }
+        Ok(Written { rows: table.finish()?, log_offset: self.live.offset(), until_ms })
+    }
+
+    /// Writes a kept snapshot's embeddings, neighbours and popularity in the layout of a
+    /// pushed model: that of a generation, or of the newest. Returns its generation.
+    ///
+    /// # Errors
+    /// See [`ExportError`].
+    pub fn model(&self, file: File, generation: Option<u64>) -> Result<u64, ExportError> {
+        let folder = self.folder.snapshots();
+        let none = || ExportError::Nothing("there is no model yet; make one with: train".into());
+        let generation = match generation {
+            Some(generation) => generation,
+            None => disk::list(&folder)?.first().ok_or_else(none)?.generation,
+        };
+        let snapshot: Snapshot = disk::load(&folder, generation)?;
+        super::model::write(&snapshot, &self.live.items.read(), file)?;
+        Ok(generation)
+    }
+
+    fn until_ms(&self, held_out_days: u32) -> i64 {
+        self.live.newest_ms() - i64::from(held_out_days) * DAY_MS
+    }
+
+    /// What a model that is trained on the export says of itself when it is pushed.
+    fn facts(&self, until_ms: i64) -> [(&'static str, String); 2] {
+        [("log_offset", self.live.offset().to_string()), ("trained_until", until_ms.to_string())]
+    }
+
+    fn events(
+        &self,
+        until_ms: i64,
+        visit: &mut dyn FnMut(&StoredEvent<'_>),
+    ) -> Result<(), ExportError> {
+        let end = self.live.offset();
+        let (users, profiles) = (self.live.users.read(), self.live.profiles.read());
+        replay(&self.folder.log(), end, &mut |entry| match entry {
+            Entry::Record(offset, Record::Event(event))
+                if offset < end
+                    && event.time_ms <= until_ms
+                    && !users.id(event.user).is_empty()
+                    && !self.live.items.read().id(event.item).is_empty()
+                    && profiles.consents(event.user) =>
+            {
+                visit(&event);
+            }
+            _ => {}
+        })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! The ids of the newest events, so that a retry adds nothing. Rebuilt from the log at
+//! start; read and written by the committer alone.
+
+use std::collections::{HashSet, VecDeque};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::store::{Entry, Record};
+
+/// How many event ids are remembered. An id among the newest million is a
+/// duplicate; 48 bytes each, 48 MB at most.
+pub const EVENT_ID_WINDOW: usize = 1_000_000;
+
+/// Remembers event ids, as 128-bit hashes.
+#[derive(Debug, Default)]
+pub struct DedupWindow {
+    ids: HashSet<u128>,
+    order: VecDeque<u128>,
+    remembered: usize,
+}
+
+impl DedupWindow {
+    /// Takes in an entry of the log.
+    pub fn replay(&mut self, entry: &Entry<'_>) {
+        if let Entry::Record(_, Record::Event(event)) = entry {
+            self.remember(event.event_id);
+        }
+    }
+
+    /// Remembers an event's id; false where it is known already. Events
+    /// without an id are always new.
+    pub fn remember(&mut self, event_id: &str) -> bool {
+        if event_id.is_empty() {
+            return true;
+        }
+        let id = xxh3_128(event_id.as_bytes());
+        if !self.ids.insert(id) {
+            return false;
+        }
+        self.order.push_back(id);
+        self.remembered += 1;
+        if self.order.len() > EVENT_ID_WINDOW
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        true
+    }
+
+    /// How many ids were ever remembered last: a mark for [`DedupWindow::forget_since`].
+    pub fn mark(&self) -> usize {
+        self.remembered
+    }
+
+    /// Forgets the ids remembered since a mark, whose write failed. (What they
+    /// pushed out of the window stays forgotten.)
+    pub fn forget_since(&mut self, mark: usize) {
+        while self.remembered > mark {
+            self.remembered -= 1;
+            if let Some(newest) = self.order.pop_back() {
+                self.ids.remove(&newest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_known_until_they_are_forgotten() {
+        let mut window = DedupWindow::default();
+        assert!(window.remember("a"));
+        assert!(!window.remember("a"));
+        assert!(window.remember("") && window.remember(""));
+        let mark = window.mark();
+        window.remember("b");
+        window.forget_since(mark);
+        assert!(window.remember("b") && !window.remember("a"));
+    }
+
+    #[test]
+    fn the_window_is_bounded() {
+        let mut window = DedupWindow::default();
+        for i in 0..=EVENT_ID_WINDOW {
+            window.remember(&i.to_string());
+        }
+        assert_eq!(window.ids.len(), EVENT_ID_WINDOW);
+        assert!(window.remember("0"), "the oldest id has left the window");
+    }
+}

@@ -1,0 +1,251 @@
+//! Item embeddings. A shopper has no stored vector: theirs is a sparse sum
+//! over their history, so the newest click counts at once.
+//!
+//! With A = D_u^-½ X D_i^-½ ≈ U S Vᵀ: item i is y_i = √n_i v_i, and a history x
+//! folds in as q = x D_i^-½ V = Σ_i x_i y_i / n_i; scores are ⟨q, y_i⟩. All y
+//! share one scale that makes the longest 1, which changes no order.
+//!
+//! With iALS a history folds in as the solution of the shopper's own least squares:
+//! (α YᵀY + Σ_i x_i y_i y_iᵀ + λ) q = Σ_i x_i y_i.
+
+use crate::domain::ItemIdx;
+use crate::domain::kernels::{add, add_outer, dot};
+use crate::domain::topk::{Scored, keep_top};
+use crate::matrix::weight::Cell;
+use crate::model::Ann;
+use crate::model::vectors::graph::{self, ExactScore, SearchState, Vectors};
+use crate::model::vectors::quantized::QuantizedVectors;
+
+/// Embeddings of catalogues up to this size are scanned whole: exact, and for the
+/// hundreds of candidates that a blend wants no slower than a graph.
+pub const SCAN_UP_TO: usize = 8_000;
+/// Candidates by codes, besides half as many again as are asked for, that are scored exactly.
+const SPARE: usize = 16;
+/// Steps of conjugate gradients by which a shopper's vector is solved.
+const STEPS: usize = 6;
+/// A residual shorter than this share of the first is as good as none.
+const SOLVED: f32 = 1e-6;
+
+/// Vectors of all items and the graph over them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Embeddings {
+    /// Dimensions of a vector.
+    pub dimensions: usize,
+    /// Items × dimensions, row by row; norms at most 1; zeros for an item
+    /// without, or with too few interactions.
+    pub vectors: Vec<f32>,
+    /// The factor by which an item folds in: 1 / n_i with an SVD, 1 with iALS; 0
+    /// without a vector.
+    pub fold_in: Vec<f32>,
+    /// What a shopper's vector is solved with; none with an SVD.
+    pub ridge: Option<Ridge>,
+    /// The vectors again, quicker to read; none of a catalogue that is scanned whole.
+    pub quantized: QuantizedVectors,
+    /// The nearest-neighbour graph.
+    pub ann: Ann,
+}
+
+/// What the systems of all shoppers share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ridge {
+    /// α YᵀY, dimensions × dimensions, row by row.
+    pub gram: Vec<f32>,
+    /// λ over the square of the vectors' scale.
+    pub each: f32,
+    /// What everyone's regularisation counts besides their own cells: α |I|.
+    pub all: f32,
+}
+
+impl Embeddings {
+    /// Number of items.
+    pub fn items(&self) -> usize {
+        self.fold_in.len()
+    }
+
+    /// An item's vector; empty for an item newer than the snapshot.
+    #[inline]
+    pub fn vector(&self, item: ItemIdx) -> &[f32] {
+        let start = item as usize * self.dimensions;
+        self.vectors.get(start..start + self.dimensions).unwrap_or(&[])
+    }
+
+    /// Writes a shopper's vector into `query`.
+    pub fn user_vector(&self, profile: &[Cell], query: &mut Vec<f32>) {
+        query.clear();
+        query.resize(self.dimensions, 0.0);
+        for cell in profile {
+            self.fold_in(cell.item, cell.weight, query);
+        }
+        if let Some(ridge) = &self.ridge {
+            self.solve(ridge, profile, query);
+        }
+    }
+
+    /// Replaces the right side of a shopper's system by its solution.
+    fn solve(&self, ridge: &Ridge, profile: &[Cell], query: &mut [f32]) {
+        let known = profile.iter().filter(|c| self.fold_in.get(c.item as usize).is_some());
+        let (items, weights): (Vec<u32>, Vec<f32>) = known.map(|c| (c.item, c.weight)).unzip();
+        let lambda = ridge.each * (weights.iter().sum::<f32>() + ridge.all);
+        let apply = |x: &[f32], out: &mut [f32]| {
+            let rows = ridge.gram.chunks_exact(self.dimensions);
+            for ((sum, row), x_at) in out.iter_mut().zip(rows).zip(x) {
+                *sum = dot(row, x) + lambda * x_at;
+            }
+            add_outer(out, &items, &weights, &self.vectors, x);
+        };
+        let mut residual = query.to_vec();
+        let mut direction = query.to_vec();
+        let mut product = vec![0.0; query.len()];
+        query.fill(0.0);
+        let mut before = dot(&residual, &residual);
+        let enough = before * SOLVED * SOLVED;
+        for _ in 0..STEPS {
+            if before <= enough {
+                break;
+            }
+            apply(&direction, &mut product);
+            let step = before / dot(&direction, &product);
+            add(query, step, &direction);
+            add(&mut residual, -step, &product);
+            let after = dot(&residual, &residual);
+            let keep = after / before;
+            direction.iter_mut().zip(&residual).for_each(|(d, r)| *d = keep * *d + r);
+            before = after;
+        }
+    }
+
+    /// Adds `weight` times an item to a shopper's vector of
+    /// [`Embeddings::dimensions`] values.
+    pub fn fold_in(&self, item: ItemIdx, weight: f32, query: &mut [f32]) {
+        let Some(&norm) = self.fold_in.get(item as usize) else { return };
+        add(query, weight * norm, self.vector(item));
+    }
+
+    /// Makes the codes, where the catalogue is large enough for them to be of use.
+    pub fn encode(&mut self) {
+        if self.items() > SCAN_UP_TO && self.dimensions > 0 {
+            self.quantized = QuantizedVectors::new(self.vectors());
+        }
+    }
+
+    /// The best `k` of `items` by inner product with `query`, best first.
+    pub fn scan(
+        &self,
+        query: &[f32],
+        items: impl Iterator<Item = ItemIdx>,
+        k: usize,
+    ) -> Vec<Scored> {
+        graph::best_of(&ExactScore { vectors: self.vectors(), query }, self.placed(items), k)
+    }
+
+    /// Nearly the same in a fraction of the time: the best by their codes, of these the best
+    /// by their vectors. The same where there are no codes.
+    pub fn scan_quantized(
+        &self,
+        query: &[f32],
+        items: impl Iterator<Item = ItemIdx>,
+        k: usize,
+    ) -> Vec<Scored> {
+        if self.quantized.is_empty() {
+            return self.scan(query, items, k);
+        }
+        let scorer = self.quantized.scorer(query);
+        let mut found = graph::best_of(&scorer, self.placed(items), k + k / 2 + SPARE);
+        self.score_exactly(query, &mut found);
+        keep_top(&mut found, k);
+        found
+    }
+
+    /// The vectors of all items.
+    pub fn vectors(&self) -> Vectors<'_> {
+        Vectors { dimensions: self.dimensions, values: &self.vectors }
+    }
+
+    /// Nearly the best `k` items by inner product with `query`, best first.
+    /// `ef` candidates are kept on the way: at least k and [`Ann::ef`].
+    pub fn search(
+        &self,
+        query: &[f32],
+        k: usize,
+        ef: usize,
+        search: &mut SearchState,
+    ) -> Vec<Scored> {
+        let Some((base, upper)) = self.ann.layers.split_first() else { return Vec::new() };
+        let start = graph::descend(self.vectors(), query, upper, self.ann.entry);
+        let ef = ef.max(k).max(self.ann.ef);
+        let side = &self.ann.side;
+        if self.quantized.is_empty() {
+            let scorer = ExactScore { vectors: self.vectors(), query };
+            graph::best_first(&scorer, base, start, ef, search);
+            graph::look_beside(&scorer, side, ef, search);
+        } else {
+            let scorer = self.quantized.scorer(query);
+            graph::best_first(&scorer, base, start, ef, search);
+            graph::look_beside(&scorer, side, ef, search);
+        }
+        let mut found = search.best.clone();
+        self.score_exactly(query, &mut found);
+        keep_top(&mut found, k);
+        found
+    }
+
+    /// Scores what was found by less than the vectors.
+    pub(super) fn score_exactly(&self, query: &[f32], found: &mut [Scored]) {
+        found.iter_mut().for_each(|s| s.score = dot(query, self.vector(s.idx)));
+    }
+
+    /// Whether an item has a vector.
+    #[inline]
+    pub fn has(&self, item: ItemIdx) -> bool {
+        self.fold_in.get(item as usize).is_some_and(|&n| n > 0.0)
+    }
+
+    /// Those of `items` that have a vector.
+    fn placed(&self, items: impl Iterator<Item = ItemIdx>) -> impl Iterator<Item = ItemIdx> {
+        items.filter(|&idx| self.has(idx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    #[test]
+    fn a_scan_skips_items_without_interactions() {
+        let embeddings = Embeddings {
+            dimensions: 2,
+            vectors: vec![1.0, 0.0, 0.0, 0.0, 0.5, 0.5],
+            fold_in: vec![1.0, 0.0, 0.5],
+            ..Embeddings::default()
+        };
+        let found = embeddings.scan(&[0.0, 1.0], 0..9, 5);
+        assert_eq!(found.iter().map(|s| s.idx).collect::<Vec<_>>(), [2, 0]);
+        let mut query = [0.0; 2];
+        embeddings.fold_in(2, 2.0, &mut query);
+        embeddings.fold_in(7, 2.0, &mut query);
+        assert_eq!(query, [0.5, 0.5]);
+    }
+
+    #[test]
+    fn a_scan_of_codes_finds_what_a_scan_finds() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let items = SCAN_UP_TO + 1;
+        let mut embeddings = Embeddings {
+            dimensions: 16,
+            vectors: (0..16 * items).map(|_| rng.random_range(-0.25..0.25)).collect(),
+            fold_in: vec![1.0; items],
+            ..Embeddings::default()
+        };
+        embeddings.encode();
+        assert!(!embeddings.quantized.is_empty());
+        for item in 0..20 {
+            let query = embeddings.vector(item);
+            let all = 0..items as u32;
+            let exact = embeddings.scan(query, all.clone().filter(|i| i % 3 == 0), 20);
+            assert_eq!(embeddings.scan_quantized(query, all.filter(|i| i % 3 == 0), 20), exact);
+        }
+    }
+}

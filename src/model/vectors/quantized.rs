@@ -1,0 +1,103 @@
+//! Vectors in eight bits a dimension: a quarter of the memory to read on every step
+//! of a search. What they find is scored again in full.
+
+use crate::domain::kernels::dot_quantized_here;
+use crate::model::vectors::graph::{Score, Vectors};
+
+/// The largest code.
+const CODES: f32 = 127.0;
+/// The largest code of a query, which is not stored and may be finer.
+const QUERY_CODES: f32 = 4_095.0;
+
+/// All vectors: each dimension times the vector's scale.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct QuantizedVectors {
+    dimensions: usize,
+    values: Vec<i8>,
+    scales: Vec<f32>,
+}
+
+impl QuantizedVectors {
+    /// The codes of all vectors.
+    pub fn new(vectors: Vectors<'_>) -> Self {
+        let (mut values, mut scales) = (Vec::with_capacity(vectors.values.len()), Vec::new());
+        for row in vectors.values.chunks_exact(vectors.dimensions) {
+            let scale = scale(row, CODES);
+            values.extend(row.iter().map(|x| (x / scale).round() as i8));
+            scales.push(scale);
+        }
+        Self { dimensions: vectors.dimensions, values, scales }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.scales.is_empty()
+    }
+
+    /// What scores items against a query.
+    pub fn scorer(&self, query: &[f32]) -> QuantizedScore<'_> {
+        let scale = scale(query, QUERY_CODES);
+        let query = query.iter().map(|x| (x / scale).round() as i16).collect();
+        QuantizedScore { quantized: self, query, scale }
+    }
+}
+
+/// What one code stands for, with `most` for the largest value.
+fn scale(row: &[f32], max: f32) -> f32 {
+    row.iter().fold(f32::MIN_POSITIVE * max, |largest, x| largest.max(x.abs())) / max
+}
+
+/// A query against codes.
+#[derive(Debug)]
+pub struct QuantizedScore<'a> {
+    quantized: &'a QuantizedVectors,
+    query: Vec<i16>,
+    scale: f32,
+}
+
+impl Score for QuantizedScore<'_> {
+    fn nodes(&self) -> usize {
+        self.quantized.scales.len()
+    }
+
+    #[inline(always)]
+    fn score(&self, node: u32) -> f32 {
+        let start = node as usize * self.quantized.dimensions;
+        let row = &self.quantized.values[start..start + self.quantized.dimensions];
+        dot_quantized_here(row, &self.query) as f32
+            * self.quantized.scales[node as usize]
+            * self.scale
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn scores_are_near_the_exact_ones(
+            values in prop::collection::vec(-1.0f32..1.0, 3 * 20),
+            query in prop::collection::vec(-1.0f32..1.0, 20),
+        ) {
+            let codes = QuantizedVectors::new(Vectors { dimensions: 20, values: &values });
+            let scorer = codes.scorer(&query);
+            for (node, row) in (0u32..).zip(values.chunks(20)) {
+                let exact: f32 = row.iter().zip(&query).map(|(a, b)| a * b).sum();
+                prop_assert!((scorer.score(node) - exact).abs() < 20.0 * 0.006, "{exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_coded_as_nothing() {
+        let codes =
+            QuantizedVectors::new(Vectors { dimensions: 2, values: &[0.0, 0.0, 1.0, -1.0] });
+        let scorer = codes.scorer(&[0.5, 0.0]);
+        assert_eq!(scorer.score(0), 0.0);
+        assert!((scorer.score(1) - 0.5).abs() < 1e-3);
+        assert_eq!(codes.scorer(&[0.0, 0.0]).score(1), 0.0);
+    }
+}

@@ -1,0 +1,50 @@
+//! What trainers work from: the events as of a moment, and the matrices made
+//! from them, one for each weighting that is asked for.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::matrix::{Interactions, UserEvents, Weighting};
+
+/// Matrices kept at a time: a tuner asks for dozens, each as large as the log.
+const KEPT: usize = 4;
+
+/// Events and the matrices made from them.
+#[derive(Debug)]
+pub struct TrainingData<'e> {
+    events: &'e UserEvents,
+    now_ms: i64,
+    matrices: Mutex<Vec<(Weighting, Arc<Interactions>)>>,
+}
+
+impl<'e> TrainingData<'e> {
+    /// Works from `events`, as of the newest of them; see [`UserEvents::as_of_ms`].
+    pub fn new(events: &'e UserEvents) -> Self {
+        Self { events, now_ms: events.as_of_ms(), matrices: Mutex::default() }
+    }
+
+    /// The events.
+    pub fn events(&self) -> &'e UserEvents {
+        self.events
+    }
+
+    /// The moment that the events are looked at from, in milliseconds since 1970.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// The matrix with this weighting, made once while few others are asked for.
+    pub fn matrix(&self, weighting: Weighting) -> Arc<Interactions> {
+        let mut matrices = self.matrices.lock();
+        if let Some((_, made)) = matrices.iter().find(|(of, _)| *of == weighting) {
+            return made.clone();
+        }
+        if matrices.len() == KEPT {
+            matrices.remove(0);
+        }
+        let made = Arc::new(Interactions::new(self.events, &weighting, self.now_ms));
+        matrices.push((weighting, made.clone()));
+        made
+    }
+}

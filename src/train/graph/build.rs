@@ -1,0 +1,295 @@
+//! The nearest-neighbour graph: a ground layer that links all items ([`ground`]),
+//! layers above it that lead there ([`navigation`]), and the check that it finds what
+//! an exact scan finds.
+//!
+//! Links are cut where a node has too many, which can leave nodes that no path leads
+//! to. So every item is looked up by its own vector afterwards, and the ground layer
+//! is walked whole; the misses go into a side list that every search scans.
+
+use std::collections::HashSet;
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rayon::prelude::*;
+
+use crate::domain::kernels::dot;
+use crate::domain::progress::{Cancelled, Control};
+use crate::model::settings::EmbeddingSettings;
+use crate::model::vectors::graph::{self, Links, SearchState, Vectors};
+use crate::model::{Ann, Embeddings};
+use crate::train::graph::base_layer::{self, LinkOptions};
+use crate::train::graph::upper_layers;
+
+/// A graph below this recall at 10 is not used.
+pub const REQUIRED_RECALL: f64 = 0.95;
+/// Recall at 10 that the search depth is chosen for.
+const WANTED_RECALL: f64 = 0.99;
+/// Search depths tried, in order.
+const DEPTHS: [usize; 5] = [32, 64, 128, 256, 512];
+/// Depth at which every item is looked up by its own vector.
+const LOOK_UP_DEPTH: usize = 256;
+/// Queries compared with an exact scan.
+const CHECKS: usize = 500;
+/// Neighbours looked for in every check.
+const CHECK_K: usize = 10;
+/// One item in so many stands on the layers above the ground.
+const UPPER_LAYER_SHARE: usize = 32;
+
+/// Builds the graph over `embeddings` and chooses its search depth. Returns its
+/// recall at 10 against an exact scan. Where that is below [`REQUIRED_RECALL`] (of a million
+/// items bought once each, most lie where others do, and no links lead everywhere), there is
+/// no graph and the embeddings are scanned.
+///
+/// # Errors
+/// [`Cancelled`] when told to stop.
+pub fn build(
+    embeddings: &mut Embeddings,
+    settings: &EmbeddingSettings,
+    seed: u64,
+    control: &Control<'_>,
+) -> Result<f64, Cancelled> {
+    embeddings.ann = graph(embeddings, settings, seed, control)?;
+    let recall = check(embeddings, seed);
+    keep_if_found(embeddings, recall);
+    Ok(recall)
+}
+
+fn keep_if_found(embeddings: &mut Embeddings, recall: f64) {
+    if recall < REQUIRED_RECALL {
+        tracing::warn!(
+            recall,
+            REQUIRED_RECALL,
+            "the ann graph is left out; embeddings are scanned"
+        );
+        embeddings.ann = Ann::default();
+    }
+}
+
+/// Chooses the depth of searches and what is scanned besides; returns the recall at 10
+/// against an exact scan.
+pub fn check(embeddings: &mut Embeddings, seed: u64) -> f64 {
+    embeddings.ann.ef = LOOK_UP_DEPTH;
+    embeddings.ann.side = missed(embeddings);
+    let queries = queries(embeddings, seed);
+    let mut reached = 0.0;
+    for ef in DEPTHS {
+        embeddings.ann.ef = ef;
+        reached = recall(embeddings, &queries);
+        if reached >= WANTED_RECALL {
+            break;
+        }
+    }
+    reached
+}
+
+/// Items with a vector.
+fn nodes(embeddings: &Embeddings) -> Vec<u32> {
+    (0..embeddings.items() as u32).filter(|&i| embeddings.fold_in[i as usize] > 0.0).collect()
+}
+
+/// The graph alone, unchecked.
+///
+/// # Errors
+/// [`Cancelled`] when told to stop.
+pub fn graph(
+    embeddings: &Embeddings,
+    settings: &EmbeddingSettings,
+    seed: u64,
+    control: &Control<'_>,
+) -> Result<Ann, Cancelled> {
+    let options = LinkOptions { links: settings.links, candidates: settings.ef_construction };
+    let directions = directions(embeddings);
+    let vectors = Vectors { dimensions: embeddings.dimensions, values: &directions };
+    let mut nodes = nodes(embeddings);
+    nodes.shuffle(&mut StdRng::seed_from_u64(seed));
+    let sample = nodes.len().div_ceil(UPPER_LAYER_SHARE);
+    let (layers, entry) = upper_layers::build(vectors, &nodes[..sample], options);
+    if let Some(first) = nodes.iter().position(|&node| node == entry) {
+        nodes.swap(0, first);
+    }
+    // The sample is linked first, by searches from the entry; what navigation then
+    // leads to is linked already.
+    let sampled: HashSet<u32> = nodes[..sample].iter().copied().collect();
+    let start = |node: u32| match sampled.contains(&node) {
+        true => entry,
+        false => graph::descend(vectors, vectors.row(node), &layers, entry),
+    };
+    let base = base_layer::link(vectors, &nodes, start, options, control)?;
+    let layers = std::iter::once(base).chain(layers).collect();
+    Ok(Ann { entry, layers, ..Ann::default() })
+}
+
+/// All vectors at length 1. By inner product a few long vectors are everybody's nearest,
+/// and most items nobody's: linked by direction, all can be reached.
+fn directions(embeddings: &Embeddings) -> Vec<f32> {
+    let mut values = embeddings.vectors.clone();
+    for row in values.chunks_exact_mut(embeddings.dimensions) {
+        let length = dot(row, row).sqrt();
+        if length > 0.0 {
+            row.iter_mut().for_each(|x| *x /= length);
+        }
+    }
+    values
+}
+
+/// Items that no path leads to, and items that a search for their own vector
+/// should find among its best and does not. (By inner product an item need not
+/// be among the best for its own vector; such items only the walk can vouch for.)
+fn missed(embeddings: &Embeddings) -> Vec<u32> {
+    let reached = reached(&embeddings.ann, embeddings.items());
+    nodes(embeddings)
+        .into_par_iter()
+        .map_init(SearchState::default, |search, node| {
+            let query = embeddings.vector(node);
+            let found = embeddings.search(query, CHECK_K, embeddings.ann.ef, search);
+            let own = dot(query, query);
+            let belongs = found.len() < CHECK_K || found.iter().any(|s| s.score < own);
+            let lost = belongs && found.iter().all(|s| s.idx != node);
+            (lost || !reached[node as usize]).then_some(node)
+        })
+        .flatten()
+        .collect()
+}
+
+/// Which nodes a walk over the ground layer reaches from the entry.
+fn reached(ann: &Ann, items: usize) -> Vec<bool> {
+    let mut reached = vec![false; items];
+    let Some(base) = ann.layers.first() else { return reached };
+    let mut open = vec![ann.entry];
+    reached[ann.entry as usize] = true;
+    while let Some(node) = open.pop() {
+        for &link in base.links(node) {
+            if !std::mem::replace(&mut reached[link as usize], true) {
+                open.push(link);
+            }
+        }
+    }
+    reached
+}
+
+/// A question, and the score of the last that an exact scan finds for it.
+type Check = (Vec<f32>, f32);
+
+/// Queries that mix an item and two that it links to, as shoppers do.
+fn queries(embeddings: &Embeddings, seed: u64) -> Vec<Check> {
+    let nodes = nodes(embeddings);
+    if nodes.is_empty() {
+        return Vec::new();
+    }
+    let mut rng = StdRng::seed_from_u64(seed);
+    let items: Vec<u32> = (0..CHECKS).map(|_| nodes[rng.random_range(0..nodes.len())]).collect();
+    let question = |&item: &u32| {
+        let mut query = vec![0.0; embeddings.dimensions];
+        let linked = embeddings.ann.layers.first().map_or(&[][..], |g| g.links(item));
+        for node in linked.iter().copied().take(2).chain([item]) {
+            embeddings.fold_in(node, 1.0, &mut query);
+        }
+        let exact = embeddings.scan(&query, nodes.iter().copied(), CHECK_K);
+        (query, exact.last().map_or(f32::MIN, |s| s.score))
+    };
+    items.par_iter().map(question).collect()
+}
+
+/// Mean share of the exact best that the graph finds. By score and not by id, so that ties
+/// are no misses.
+fn recall(embeddings: &Embeddings, queries: &[Check]) -> f64 {
+    if queries.is_empty() {
+        return 1.0;
+    }
+    let max = CHECK_K.min(nodes(embeddings).len());
+    let share = |search: &mut SearchState, (query, worst): &Check| {
+        let found = embeddings.search(query, CHECK_K, embeddings.ann.ef, search);
+        found.iter().filter(|s| s.score >= *worst).count() as f64 / max as f64
+    };
+    let shares: Vec<f64> = queries.par_iter().map_init(SearchState::default, share).collect();
+    shares.iter().sum::<f64>() / shares.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use rand_distr::{Distribution, StandardNormal};
+
+    use crate::model::vectors::graph::Layer;
+    use crate::model::vectors::quantized::QuantizedVectors;
+
+    use super::*;
+
+    fn built(vectors: Vec<f32>, fold_in: Vec<f32>, dimensions: usize) -> (Embeddings, f64) {
+        let settings = EmbeddingSettings { dimensions, ..Default::default() };
+        let cancel = AtomicBool::new(false);
+        let mut embeddings = Embeddings { dimensions, vectors, fold_in, ..Default::default() };
+        let control = Control::new(&|_| {}, &cancel);
+        let recall = build(&mut embeddings, &settings, 3, &control).unwrap();
+        (embeddings, recall)
+    }
+
+    fn random(items: usize, dimensions: usize) -> (Vec<f32>, Vec<f32>) {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut vectors: Vec<f32> =
+            (0..items * dimensions).map(|_| StandardNormal.sample(&mut rng)).collect();
+        let longest = vectors.chunks(dimensions).map(|v| dot(v, v).sqrt()).fold(0.0, f32::max);
+        vectors.iter_mut().for_each(|x| *x /= longest);
+        (vectors, vec![1.0; items])
+    }
+
+    #[test]
+    fn finds_what_an_exact_scan_finds() {
+        let (mut vectors, mut fold_in) = random(3_000, 16);
+        vectors[16..32].fill(0.0);
+        fold_in[1] = 0.0;
+        let (mut embeddings, recall) = built(vectors, fold_in, 16);
+        assert!(recall >= WANTED_RECALL, "{recall}");
+        // By codes, as large catalogues are searched.
+        embeddings.quantized = QuantizedVectors::new(embeddings.vectors());
+        let recall = check(&mut embeddings, 3);
+        assert!(recall >= WANTED_RECALL, "{recall}");
+        let mut search = SearchState::default();
+        let found = embeddings.search(embeddings.vector(5), 3_000, 3_000, &mut search);
+        assert!(found.iter().all(|s| s.idx != 1), "an item without interactions has no place");
+    }
+
+    #[test]
+    fn what_no_path_leads_to_is_found_by_the_side_list() {
+        let (vectors, fold_in) = random(500, 8);
+        let (mut embeddings, _) = built(vectors, fold_in, 8);
+        // Cut item 7 off: no node links to it any more.
+        for layer in &mut embeddings.ann.layers {
+            let kept: Vec<Vec<u32>> = (0..500)
+                .map(|n| layer.links(n).iter().copied().filter(|&l| l != 7).collect())
+                .collect();
+            *layer = Layer::new(kept);
+        }
+        embeddings.ann.entry = embeddings.ann.layers[0].links(7)[0];
+        embeddings.ann.layers.truncate(1);
+        embeddings.ann.side.clear();
+        let mut search = SearchState::default();
+        let query: Vec<f32> = embeddings.vector(7).iter().map(|x| x * 2.0).collect();
+        let exact = embeddings.scan(&query, 0..500, 500);
+        assert!(embeddings.search(&query, 500, 500, &mut search).iter().all(|s| s.idx != 7));
+        embeddings.ann.side = missed(&embeddings);
+        assert!(embeddings.ann.side.contains(&7));
+        assert_eq!(embeddings.search(&query, 500, 500, &mut search), exact);
+    }
+
+    #[test]
+    fn a_graph_that_finds_too_little_is_not_used() {
+        let (vectors, fold_in) = random(100, 8);
+        let (mut embeddings, recall) = built(vectors, fold_in, 8);
+        keep_if_found(&mut embeddings, recall);
+        assert!(!embeddings.ann.layers.is_empty());
+        keep_if_found(&mut embeddings, REQUIRED_RECALL - 0.01);
+        assert!(embeddings.ann.layers.is_empty());
+    }
+
+    #[test]
+    fn one_item_is_a_graph_too() {
+        let (vectors, fold_in) = random(1, 8);
+        let (embeddings, recall) = built(vectors, fold_in, 8);
+        assert_eq!(recall, 1.0);
+        let found = embeddings.search(embeddings.vector(0), 5, 5, &mut SearchState::default());
+        assert_eq!(found.len(), 1);
+    }
+}

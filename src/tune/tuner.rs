@@ -1,0 +1,348 @@
+//! Fits settings for a task: sources, blend weights, second stage.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::blend::{self, Proposals};
+use super::compare::{is_better, mean};
+use super::sources::{Bench, Budget, TrialContext};
+use super::task::Task;
+use super::tuned::Tuned;
+use super::validation::{self, Held};
+use super::{pushed, search_space, second_stage, trim};
+use crate::domain::progress::Control;
+use crate::evaluate::Case;
+use crate::matrix::UserEvents;
+use crate::model::blend::BlendSettings;
+use crate::model::manifest::Tuning;
+use crate::model::{Pushed, SecondStage, Settings, Source};
+use crate::recommend::RepeatPolicy;
+use crate::train::{TrainError, TrainingData};
+
+/// Sources in the order in which they are tuned: the cheapest of those that read the
+/// shopper's row first, since the others begin with what it found.
+const TUNED: [Source; 8] = [
+    Source::UserCf,
+    Source::ItemCf,
+    Source::Ease,
+    Source::Embedding,
+    Source::Repeat,
+    Source::Session,
+    Source::Transition,
+    Source::Popular,
+];
+
+/// Sources that read in which order things happened: left out where nothing says it.
+const READ_ORDER: [Source; 3] = [Source::Repeat, Source::Session, Source::Transition];
+
+/// Names of what is measured.
+const BLEND: &str = "validation_ndcg@10_blend";
+const WITH: &str = "validation_ndcg@10_with_repeats";
+const WITHOUT: &str = "validation_ndcg@10_without_repeats";
+const FITTED: &str = "fitted_ndcg@10_blend";
+const STAGE: &str = "validation_ndcg@10_stage";
+
+/// A store's log, and how it is tuned.
+pub struct Tuner<'a> {
+    /// The log.
+    pub events: &'a UserEvents,
+    /// Where the search begins.
+    pub start: Settings,
+    /// Whether `start` served before: then nothing worse replaces it.
+    pub served: bool,
+    /// What nothing that is published may be worse than.
+    pub defaults: Settings,
+    /// What was pushed, to be blended in; empty for nothing.
+    pub pushed: Arc<Pushed>,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Where progress is told and cancelling heard.
+    pub control: &'a Control<'a>,
+}
+
+impl Tuner<'_> {
+    /// Fits settings for a task.
+    ///
+    /// # Errors
+    /// [`TrainError::Cancelled`] when told to stop; where nothing can be held out,
+    /// `start` comes back as it is.
+    pub fn tune(&self, task: Task, mut budget: Budget) -> Result<Tuned, TrainError> {
+        let mut tuned = self.fit(task, &mut budget)?;
+        let reached = |name: &str| tuned.quality.get(name).copied();
+        if let (Some(with), Some(without)) = (reached(BLEND), reached(WITHOUT)) {
+            // Where repeats help nobody, a list has better uses.
+            if without >= with {
+                let exclude = Task::NextBasket(RepeatPolicy::ExcludePurchased);
+                tuned = self.fit(exclude, &mut budget)?;
+            }
+            tuned.settings.repeat.offered = with > without;
+            tuned.quality.insert(WITH.to_owned(), with);
+            tuned.quality.insert(WITHOUT.to_owned(), without);
+        }
+        let Task::NextBasket(policy) = task else { return Ok(tuned) };
+        if tuned.tuning.is_none() {
+            return Ok(tuned);
+        }
+        let repeat = match policy.resolved(&tuned.settings) {
+            RepeatPolicy::ExcludePurchased => RepeatPolicy::ExcludePurchased,
+            _ => RepeatPolicy::Allow,
+        };
+        let sampled = trim::sample(self.events, self.seed);
+        self.with_floor(sampled.as_ref().unwrap_or(self.events), repeat, tuned)
+    }
+
+    /// Fits settings for strangers' sessions to models that are trained as `tuned`
+    /// says, beginning with those that served `before`. Where nothing can be held
+    /// out, sessions are answered as shoppers are.
+    ///
+    /// # Errors
+    /// [`TrainError::Cancelled`] when told to stop.
+    pub fn tune_sessions(
+        &self,
+        tuned: &mut Tuned,
+        before: Option<&Settings>,
+        mut budget: Budget,
+    ) -> Result<(), TrainError> {
+        let mut start = tuned.settings;
+        if let Some(before) = before {
+            search_space::copy_serving_settings(&mut start, before);
+        }
+        let tuner = Tuner { start, served: before.is_some(), pushed: self.pushed.clone(), ..*self };
+        let found = tuner.fit(Task::Session, &mut budget)?;
+        if found.tuning.is_some() {
+            let quality = found.quality.into_iter();
+            tuned.quality.extend(quality.map(|(name, value)| (format!("session_{name}"), value)));
+            tuned.sessions = Some((found.settings, found.second_stage));
+        }
+        Ok(())
+    }
+
+    fn log(&self, began: Instant, what: &str) {
+        tracing::debug!(seconds = began.elapsed().as_secs_f64(), "{what}");
+    }
+
+    /// What was found; with [`RepeatPolicy::Auto`] repeats are offered, and what lists
+    /// would reach without them is measured besides.
+    fn fit(&self, task: Task, budget: &mut Budget) -> Result<Tuned, TrainError> {
+        let sampled = trim::sample(self.events, self.seed);
+        let events = sampled.as_ref().unwrap_or(self.events);
+        let held = validation::hold_out(events, task, self.seed);
+        let Held { log: inner, cases, ordered, .. } = &held;
+        if cases.len() < validation::MIN_CASES {
+            return Ok(Tuned::untuned(self.start));
+        }
+        let repeat = match task {
+            Task::NextBasket(RepeatPolicy::ExcludePurchased) => RepeatPolicy::ExcludePurchased,
+            Task::NextBasket(_) | Task::NextItem | Task::Session => RepeatPolicy::Allow,
+        };
+        let (began, ordered) = (Instant::now(), *ordered);
+        let context =
+            TrialContext { repeat, cases, ordered, seed: self.seed, control: self.control };
+        let (all, start) = (tuned_sources(repeat, ordered), self.start_of(ordered));
+
+        let full = TrainingData::new(inner);
+        let trimmed = trim::trim(inner);
+        let trimmed = trimmed.as_ref().map(TrainingData::new);
+        let mut bench = Bench::new(trimmed.as_ref().unwrap_or(&full), start, &all, context)?;
+        let of = |bench: &Bench, weights| mean(&blend::ndcg(&bench.proposals(), weights));
+        let before = self.served.then(|| of(&bench, &start.blend));
+        let mut quality = bench.tune(task != Task::Session, budget)?;
+        self.log(began, "dials are turned");
+
+        let mut settings = bench.settings();
+        if let Some(before) = before {
+            let proposals = bench.proposals();
+            let weights = blend::fit(&proposals, &start.blend);
+            if mean(&blend::ndcg(&proposals, &weights)) < before {
+                settings = start;
+            }
+        }
+        if trimmed.is_some() || settings != bench.settings() {
+            bench = Bench::new(&full, settings, &all, context)?;
+        }
+        self.log(began, "sources are trained");
+
+        let proposals = bench.proposals();
+        self.log(began, "candidates are proposed");
+        settings.blend = blend::fit(&proposals, &start.blend);
+        let blended = blend::cross_validated(&proposals, &start.blend);
+        quality.insert(BLEND.to_owned(), mean(&blended));
+        quality.extend(ablation(&proposals, &settings.blend));
+        self.log(began, "the blend is fitted");
+        if task == Task::NextBasket(RepeatPolicy::Auto) {
+            let without = without_seen(&proposals, cases, &settings.blend);
+            quality.insert(WITHOUT.to_owned(), without);
+        }
+        drop(proposals);
+
+        self.weigh_pushed(&mut bench, &held, &mut settings);
+        let second_stage = match ordered {
+            true => self.second_stage(&mut bench, &settings, &blended, &mut quality),
+            false => None,
+        };
+        self.log(began, "trees are grown");
+
+        settings.ease.items = start.ease.items;
+        let tuning = Tuning {
+            cases: cases.len(),
+            trials: budget.tried,
+            seconds: began.elapsed().as_secs_f64(),
+            capped: budget.capped,
+            previous: self.served.then_some(self.start),
+            previous_ndcg: before,
+            floor: None,
+        };
+        Ok(Tuned { second_stage, quality, tuning: Some(tuning), ..Tuned::untuned(settings) })
+    }
+
+    /// Where the search begins: where nothing says in which order things happened, nothing fades.
+    fn start_of(&self, ordered: bool) -> Settings {
+        let mut start = self.start;
+        if !ordered {
+            search_space::disable_fading(&mut start);
+        }
+        start
+    }
+
+    /// Weights for what was pushed, where enough has happened since it was trained to say what
+    /// it is worth; else it keeps those that it has.
+    fn weigh_pushed(&self, bench: &mut Bench<'_>, held: &Held, settings: &mut Settings) {
+        if self.pushed.is_empty() {
+            return;
+        }
+        bench.put_beside(&Arc::default(), &self.pushed);
+        let (later, unseen) = pushed::later_than(held, self.pushed.trained_until_ms);
+        if unseen {
+            let mut ndcg = |blend| bench.ndcg_of_lists(&Settings { blend, ..*settings }, &later);
+            let start = settings.blend;
+            (settings.blend, _) = pushed::fit(&start, &self.pushed, true, &mut ndcg);
+        }
+    }
+
+    /// Trees, where they beat the blend by more than chance: they cost every list their
+    /// time. Only over the sources that the blend keeps: with all of them the trees do no
+    /// better, and every list would ask all of them. Only where order is known: what else
+    /// tells candidates apart is mostly time, and without it trees do well here and badly
+    /// on what comes (a split of check-ins).
+    fn second_stage(
+        &self,
+        bench: &mut Bench<'_>,
+        settings: &Settings,
+        blended: &[f64],
+        quality: &mut BTreeMap<String, f64>,
+    ) -> Option<SecondStage> {
+        let (stage, staged) = second_stage::fit(&bench.stage_cases(settings), self.seed)?;
+        quality.insert(STAGE.to_owned(), mean(&staged));
+        is_better(&staged, blended).then_some(stage)
+    }
+}
+
+/// The sources that are tuned for lists that treat repeats so.
+fn tuned_sources(repeat: RepeatPolicy, ordered: bool) -> Vec<Source> {
+    let asked = |source: &Source| {
+        (*source != Source::Repeat || repeat == RepeatPolicy::Allow)
+            && (ordered || !READ_ORDER.contains(source))
+    };
+    TUNED.into_iter().filter(asked).collect()
+}
+
+/// What the blend's weights reach, and what they reach without each of the sources.
+fn ablation(proposals: &[Proposals], blend: &BlendSettings) -> impl Iterator<Item = (String, f64)> {
+    let asked = Source::TRAINED.into_iter().filter(|&source| blend.weight(source) > 0.0);
+    let without = asked.map(|source| {
+        let mut less = *blend;
+        less.set_weight(source, 0.0);
+        (format!("{FITTED}_without_{}", source.name()), mean(&blend::ndcg(proposals, &less)))
+    });
+    std::iter::once((FITTED.to_owned(), mean(&blend::ndcg(proposals, blend)))).chain(without)
+}
+
+/// What the blend reaches, fitted anew, where nothing that the shopper has is offered.
+fn without_seen(proposals: &[Proposals], cases: &[Case], start: &BlendSettings) -> f64 {
+    let unseen = |(proposals, case): (&Proposals, &Case)| {
+        let mut seen: Vec<u32> = case.history.iter().map(|e| e.item).collect();
+        seen.sort_unstable();
+        proposals.without(&seen)
+    };
+    let unseen: Vec<Proposals> = proposals.iter().zip(cases).map(unseen).collect();
+    mean(&blend::ndcg(&unseen, &blend::fit(&unseen, start)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::domain::{DAY_MS, EventKind, HistoryEvent};
+
+    /// Sixty shoppers with five baskets of two items each; `item` says what the
+    /// shopper's n-th basket begins with.
+    fn log(item: impl Fn(u32, u32) -> u32) -> UserEvents {
+        let bought = |(user, basket, second): (u32, u32, u32)| {
+            let event = HistoryEvent::new(
+                EventKind::Purchase,
+                item(user, basket) + second,
+                i64::from(basket) * 10 * DAY_MS + i64::from(user),
+            );
+            (user, event)
+        };
+        let all = (0..60).flat_map(|u| (0..5).flat_map(move |b| [(u, b, 0), (u, b, 1)]));
+        UserEvents::new(60, 300, all.map(bought).collect())
+    }
+
+    fn tuner<'a>(
+        events: &'a UserEvents,
+        start: Settings,
+        served: bool,
+        control: &'a Control<'a>,
+    ) -> Tuner<'a> {
+        let defaults = Settings::default();
+        Tuner { events, start, served, defaults, pushed: Arc::default(), seed: 1, control }
+    }
+
+    fn tuned(item: impl Fn(u32, u32) -> u32, before: Option<Settings>) -> Tuned {
+        let events = log(item);
+        let cancel = AtomicBool::new(false);
+        let control = Control::new(&|_| {}, &cancel);
+        let served = before.is_some();
+        let start = before.unwrap_or_default();
+        let tuner = tuner(&events, start, served, &control);
+        tuner.tune(Task::NextBasket(RepeatPolicy::Auto), Budget::new(20, None)).unwrap()
+    }
+
+    #[test]
+    fn repeats_are_offered_where_users_repeat() {
+        let always_the_same = tuned(|user, _| user % 20 * 2, None);
+        let never_twice = tuned(|user, basket| (user % 20 + basket * 20) * 2, None);
+        assert!(always_the_same.settings.repeat.offered);
+        assert!(!never_twice.settings.repeat.offered);
+        assert_eq!(always_the_same.tuning.map(|t| t.trials), Some(20));
+    }
+
+    #[test]
+    fn what_served_is_measured_first_and_recorded() {
+        let first = tuned(|user, _| user % 20 * 2, None);
+        let again = tuned(|user, _| user % 20 * 2, Some(first.settings));
+        let tuning = again.tuning.unwrap();
+        assert_eq!(tuning.previous, Some(first.settings));
+        assert!(again.quality[FITTED] >= tuning.previous_ndcg.unwrap() - 1e-9);
+    }
+
+    #[test]
+    fn sessions_get_settings_of_their_own() {
+        let before = Settings::default();
+        let events = log(|user, basket| (user % 20 + basket * 20) * 2);
+        let cancel = AtomicBool::new(false);
+        let control = Control::new(&|_| {}, &cancel);
+        let tuner = tuner(&events, before, false, &control);
+        let mut tuned = Tuned::untuned(before);
+        tuner.tune_sessions(&mut tuned, None, Budget::new(20, None)).unwrap();
+        let (settings, _) = tuned.sessions.as_ref().unwrap();
+        // A visit holds an item and the next one: what shoppers repeat says nothing.
+        assert_eq!(settings.blend.repeat, 0.0);
+        assert!(tuned.quality["session_validation_ndcg@10_blend"] > 0.9, "{:?}", tuned.quality);
+        assert_eq!(settings.item_cf.half_life_days, before.item_cf.half_life_days);
+        assert!(tuned.sources().contains(&Source::Repeat), "shoppers' lists go on as they were");
+    }
+}
