@@ -161,25 +161,31 @@ impl Config {
             ("push.most_unknown", self.push.max_unknown, 0.0, 1.0),
             ("push.least_quality", self.push.min_quality, 0.0, 10.0),
         ];
+
         for (key, value, min, max) in ranges {
             if !(min..=max).contains(&value) {
                 return Err(format!("{key} must be {min} to {max}, was {value}"));
             }
         }
+
         self.train.settings.validate().map_err(|what| format!("train.settings.{what}"))?;
-        let (all, each) = (self.serve.max_requests, self.serve.max_requests_per_connection);
+        let all = self.serve.max_requests;
+        let each = self.serve.max_requests_per_connection;
         if each >= all {
             return Err(format!(
                 "serve.max_requests_per_connection must be below serve.max_requests, {all}, was {each}"
             ));
         }
-        let (all, each) = (self.serve.max_connections, self.serve.max_connections_per_address);
+
+        let all = self.serve.max_connections;
+        let each = self.serve.max_connections_per_address;
         if each >= all {
             return Err(format!(
                 "serve.max_connections_per_address must be below serve.max_connections, {all}, was \
                  {each}"
             ));
         }
+
         let key = self.privacy.pseudonym_key.reveal().len();
         if key > 0 && key < MIN_KEY_BYTES {
             return Err(format!(
@@ -199,6 +205,7 @@ fn read_file(file: &Path) -> Result<Table, String> {
     if !file.is_file() {
         return Err(format!("configuration file {} does not exist", file.display()));
     }
+
     let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
     // Read as what it is to become too: errors of types then have a line.
     let read = toml::from_str::<Table>(&text)
@@ -267,12 +274,14 @@ fn set_variable(table: &mut Table, defaults: &Table, name: &str, text: &str) -> 
         other => read_as(other, text)
             .ok_or_else(|| format!("{name} must be {}, is not", article(other.type_str())))?,
     };
+
     let (last, above) = path.split_last().ok_or_else(|| format!("{name} names no setting"))?;
     let mut at = table;
     for part in above {
         let within = at.entry(*part).or_insert_with(|| Value::Table(Table::new()));
         at = within.as_table_mut().ok_or_else(|| format!("{name}: {part} is no table"))?;
     }
+
     at.insert((*last).to_owned(), value);
     Ok(())
 }

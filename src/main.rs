@@ -48,6 +48,7 @@ fn start_logging(config: &Config) -> Result<(), Failure> {
         .map_err(|e| format!("logging.level {:?}: {e}", config.logging.level))?;
     // hnsw_rs reports every graph it builds at info.
     let filter = filter.add_directive("hnsw_rs=warn".parse()?);
+
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.logging.format {
         LogFormat::Text => {

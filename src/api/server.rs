@@ -128,6 +128,7 @@ pub async fn serve(
     let last_refusals = refusals.clone();
     let limit = options.max_message_mib << 20;
     let sending = Duration::from_secs(options.send_seconds);
+
     let bounds = connections::fit_open_files(options.bounds());
     let (stopping, stopped) = oneshot::channel();
     let closing = engine.clone();
@@ -172,6 +173,7 @@ pub async fn serve(
             Ok(())
         }
     };
+
     readiness.abort();
     writes.abort();
     reports.abort();
@@ -211,6 +213,7 @@ async fn announce_writes(health: HealthReporter, engine: Arc<Engine>) {
     let mut writes = engine.writer().watch();
     // The engine stays to be closed once the server ends.
     drop(engine);
+
     loop {
         let taken = *writes.borrow_and_update();
         if taken {
@@ -222,6 +225,7 @@ async fn announce_writes(health: HealthReporter, engine: Arc<Engine>) {
             health.set_not_serving::<CatalogServiceServer<CatalogApi>>().await;
             health.set_not_serving::<UserServiceServer<UserApi>>().await;
         }
+
         if writes.changed().await.is_err() {
             return;
         }
@@ -234,9 +238,10 @@ async fn announce_models(health: HealthReporter, engine: Arc<Engine>) {
     loop {
         type Service = RecommendationServiceServer<RecommendationApi>;
         let published = *generation.borrow_and_update() > 0;
-        match published {
-            true => health.set_serving::<Service>().await,
-            false => health.set_not_serving::<Service>().await,
+        if published {
+            health.set_serving::<Service>().await
+        } else {
+            health.set_not_serving::<Service>().await
         }
         if generation.changed().await.is_err() {
             return;

@@ -246,6 +246,7 @@ impl Backend {
             }
             Backend::Remote(channel) => channel,
         };
+
         let mut client = ModelServiceClient::new(channel.clone());
         for attempt in 1.. {
             let request = pb::GetPushRequest { push_id: header.push_id.clone() };
@@ -285,6 +286,7 @@ impl Backend {
                 Progress::Remote(Box::new(client.watch_training(watch).await?.into_inner()))
             }
         };
+
         let mut last = None;
         while let Some(message) = stream.next().await? {
             report(&message);
@@ -346,6 +348,7 @@ fn parts(
         offset += read as u64;
         (read > 0).then_some(Part::Chunk(chunk))
     });
+
     let commit = Part::Commit(pb::PushCommit { size_bytes, sha256 });
     let parts = std::iter::once(Part::Header(header)).chain(chunks).chain([commit]);
     Ok(parts.map(|part| pb::PushModelRequest { part: Some(part) }))

@@ -23,9 +23,11 @@ pub(super) fn run(engine: &Engine, address: SocketAddr) -> Result<(), Failure> {
     let mut report = Report::default();
     engine.importer().import(&mut *reader, Content::Events, &plan, &mut report, &mut |_, _| {})?;
     print_report(&report, Content::Events);
+
     if report.taken > 0 || engine.generation() == 0 {
         engine.trainer().train_blocking(true)?;
     }
+
     println!(
         "\nServing generation {} at {address} after {:.1} s. In another terminal, try:\n{}",
         engine.generation(),

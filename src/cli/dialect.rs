@@ -53,6 +53,7 @@ impl DialectArgs {
         if let Some(zone) = &self.time_zone {
             times = times.in_zone(zone)?;
         }
+
         let plan = self.preset.map(Plan::preset).unwrap_or_default();
         let columns = self.map.clone().unwrap_or(plan.dialect.columns);
         let dialect = Dialect {
@@ -63,6 +64,7 @@ impl DialectArgs {
             decimal_comma: self.decimal_comma,
             absent: self.absent.clone(),
         };
+
         let excluded_items = self.exclude_items.iter().cloned().collect();
         Ok(Plan { dialect, preset: plan.preset, excluded_items })
     }

@@ -118,12 +118,15 @@ impl Evaluate {
             }
             Ok(log.events)
         };
-        let (mut log, mut held) = (Vec::new(), Vec::new());
+
+        let mut log = Vec::new();
+        let mut held = Vec::new();
         if let Some(holdout) = self.holdout {
             (log, held) = split::cut(read(&mut data, &config.data)?, holdout);
         } else if let Some(train) = &self.train {
             log = read(&mut data, train)?;
         }
+
         // What the held-out part alone knows comes after everything trained on.
         let known_users = data.users.len();
         let known_items = data.items.len();
@@ -138,16 +141,19 @@ impl Evaluate {
         let control = Control::new(&report, &cancel);
         let started = Instant::now();
         let (snapshot, repeat) = self.model(config, &train, &control)?;
+
         let train_seconds = started.elapsed().as_secs_f64();
 
         if let Some(test) = &self.test {
             held = read(&mut data, test)?;
         }
+
         let logs = Logs { data, train, test: held, known_users, known_items };
         let (cases, unknown) = self.cases(&logs);
         if cases.is_empty() {
             return Err("the test log asks for nobody who can be scored".into());
         }
+
         let harness = Harness {
             events: &logs.train,
             snapshot: &snapshot,
@@ -155,6 +161,7 @@ impl Evaluate {
             history_limit: config.recommend.history_limit,
             seed: self.seed,
         };
+
         let methods = self.methods(repeat)?;
         bar.set_length((methods.len() * cases.len()) as u64);
         let rows: Vec<Row> = methods
@@ -164,6 +171,7 @@ impl Evaluate {
                 harness.row(method, &cases, &self.k, &|| bar.inc(1))
             })
             .collect();
+
         bar.finish_and_clear();
         self.print(&snapshot, &cases, unknown, &rows, train_seconds)
     }
@@ -181,6 +189,7 @@ impl Evaluate {
             (Protocol::Holdout, Seen::Allow) => Task::NextBasket(RepeatPolicy::Allow),
             (Protocol::Holdout, Seen::Auto) => Task::NextBasket(RepeatPolicy::Auto),
         };
+
         let tuner = Tuner {
             events,
             start: config.train.settings,
@@ -190,18 +199,23 @@ impl Evaluate {
             seed: self.seed,
             control,
         };
-        let tuned = match self.no_tune {
-            true => Tuned::untuned(config.train.settings),
-            false => tuner.tune(task, config.train.budget())?,
+
+        let tuned = if self.no_tune {
+            Tuned::untuned(config.train.settings)
+        } else {
+            tuner.tune(task, config.train.budget())?
         };
+
         // Rows of single sources need what the blend does without; embeddings are
         // scanned then, which needs no graph.
-        let (asked, mut sources) = (tuned.sources(), Source::TRAINED.to_vec());
+        let asked = tuned.sources();
+        let mut sources = Source::TRAINED.to_vec();
         sources.retain(|source| *source != Source::Embedding || asked.contains(source));
         let data = TrainingData::new(events);
         let trained = train(&data, &tuned.settings, &sources, self.seed, control)?;
         let manifest =
             Manifest { newest_ms: events.as_of_ms(), seed: self.seed, ..Manifest::default() };
+
         let repeat = match task {
             Task::NextBasket(repeat)
                 if repeat.resolved(&tuned.settings) == RepeatPolicy::ExcludePurchased =>
@@ -217,21 +231,25 @@ impl Evaluate {
     fn cases(&self, logs: &Logs) -> (Vec<Case>, usize) {
         let users = logs.data.users.len();
         let test = UserEvents::new(users, logs.data.items.len(), logs.test.clone());
-        let (mut cases, mut unknown) = (Vec::new(), 0);
+        let mut cases = Vec::new();
+        let mut unknown = 0;
         for user in (0..users).filter(|&u| !test.of(u).is_empty()) {
             if self.protocol == Protocol::NextItem {
                 cases.extend(validation::prefixes(test.of(user)));
                 continue;
             }
+
             let history = if user < logs.known_users { logs.train.of(user) } else { &[] };
             if history.is_empty() {
                 unknown += 1;
                 continue;
             }
+
             let masked = self.seen == Seen::Mask;
             let bought = if masked { standing(history) } else { Vec::new() };
             let seen = |item: u32| bought.binary_search(&item).is_ok();
             let wanted = test.of(user).iter().map(|e| e.item).filter(|&item| !seen(item));
+
             let (known, new): (Vec<_>, Vec<_>) =
                 wanted.partition(|&item| (item as usize) < logs.known_items);
             let truth = Truth::new(known, Truth::new(new, 0).len);
@@ -249,11 +267,13 @@ impl Evaluate {
         if repeat == RepeatPolicy::Allow && self.protocol == Protocol::Holdout {
             all.push(Method::PersonalFrequency);
         }
+
         all.extend(Source::TRAINED.map(Method::Source));
         all.push(Method::Blend);
         if self.methods == ["all"] {
             return Ok(all);
         }
+
         let named = |name: &String| {
             all.iter().copied().find(|m| m.name() == name).ok_or_else(|| {
                 let names: Vec<&str> = all.iter().map(|m| m.name()).collect();
@@ -280,9 +300,11 @@ impl Evaluate {
             manifest.interactions,
             cases.len(),
         );
+
         for (at, k) in self.k.iter().enumerate() {
             println!("\nat {k}\n{}", table(rows, at));
         }
+
         if let Some(path) = &self.json {
             let report = json!({
                 "protocol": self.protocol.to_possible_value().map(|v| v.get_name().to_owned()),
@@ -301,6 +323,7 @@ impl Evaluate {
             std::fs::write(path, serde_json::to_string_pretty(&report)? + "\n")
                 .map_err(|e| format!("{}: {e}", path.display()))?;
         }
+
         if let Some(path) = &self.plot {
             std::fs::write(path, super::plot::bars(rows))
                 .map_err(|e| format!("{}: {e}", path.display()))?;
@@ -314,21 +337,25 @@ fn table(rows: &[Row], at: usize) -> comfy_table::Table {
     header.extend(Metrics::NAMES);
     header.extend(["coverage", "novelty", "gini", "µs/list"]);
     let lines = rows.iter().map(|row| {
-        let (at, mut line) = (&row.at[at], vec![row.method.name().to_owned()]);
+        let at = &row.at[at];
+        let mut line = vec![row.method.name().to_owned()];
         let system = at.system;
         line.extend(at.means.iter().map(|value| format!("{value:.4}")));
         line.extend([system.coverage, system.novelty, system.gini].map(|v| format!("{v:.3}")));
         line.push(format!("{:.0}", row.micros_per_list_p50));
         line
     });
+
     let right = header[1..].to_vec();
     output::table(&header, &right, lines.collect())
 }
 
 fn json_row(row: &Row, train_seconds: f64) -> serde_json::Value {
-    let (mut metrics, mut ci95) = (serde_json::Map::new(), serde_json::Map::new());
+    let mut metrics = serde_json::Map::new();
+    let mut ci95 = serde_json::Map::new();
     for at in &row.at {
-        let (k, system) = (at.k, at.system);
+        let k = at.k;
+        let system = at.system;
         for ((name, mean), (low, high)) in Metrics::NAMES.iter().zip(at.means).zip(at.intervals) {
             metrics.insert(format!("{name}@{k}"), json!(mean));
             ci95.insert(format!("{name}@{k}"), json!([low, high]));
@@ -337,6 +364,7 @@ fn json_row(row: &Row, train_seconds: f64) -> serde_json::Value {
         metrics.insert(format!("novelty@{k}"), json!(system.novelty));
         metrics.insert(format!("gini@{k}"), json!(system.gini));
     }
+
     json!({
         "method": row.method.name(),
         "metrics": metrics,

@@ -61,6 +61,7 @@ impl Export {
                 rows.file.display()
             );
         };
+
         match &self.what {
             What::Log(rows) => {
                 let format = Format::of(&rows.file)?;

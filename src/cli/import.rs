@@ -97,33 +97,40 @@ impl Import {
         let engine = Engine::open(&config.data, config.engine())?;
         let mut report = Report::default();
         let mut barren = Vec::new();
+
         // Whether every file had rows.
         let mut whole = true;
         let consumed = Arc::new(AtomicU64::new(0));
         let bar = progress_bar(&self.files, consumed.clone());
+
         for (path, plan) in self.files.iter().zip(&plans) {
             let mut of_file = Report::default();
             let outcome =
                 import(&engine, path, content, plan, &consumed, &mut of_file, &mut rejects);
             whole &= of_file.rows > 0;
+
             if of_file.is_barren() {
                 barren.push(path.display().to_string());
             }
+
             report.add(of_file);
             if let Err(error) = outcome {
                 print_report(&report, content);
                 return Err(format!("{}: {error}", path.display()).into());
             }
         }
+
         let completed = if self.complete {
             engine.importer().complete_catalogue(whole, &mut report)
         } else {
             Ok(())
         };
+
         bar.finish();
         if let Some(mut out) = rejects {
             out.flush().map_err(|e| format!("the rejects cannot be written: {e}"))?;
         }
+
         print_report(&report, content);
         completed?;
         if barren.is_empty() {
@@ -164,6 +171,7 @@ fn import(
             write_failed = Some(e);
         }
     };
+
     engine.importer().import(&mut *reader, content, plan, report, &mut on_refusal)?;
     match write_failed {
         Some(error) => Err(format!("the rejects cannot be written: {error}").into()),
@@ -192,10 +200,12 @@ pub fn print_report(report: &Report, content: Content) {
     let mut rows = vec![("rows read".to_owned(), report.rows), (what, report.taken)];
     let kinds = EventKind::ALL.iter().zip(report.kinds).filter(|(_, n)| *n > 0);
     rows.extend(kinds.map(|(kind, n)| (format!("  read as {}", kind.name()), n)));
+
     if report.without_user > 0 {
         let share = 100.0 * report.without_user as f64 / report.rows.max(1) as f64;
         rows.push((format!("rows without a user ({share:.1} %)"), report.without_user));
     }
+
     let skipped = reasons(&report.skipped).map(|(why, _, n)| (format!("skipped: {why}"), n));
     rows.extend(skipped);
     let dropped = reasons(&report.dropped);
@@ -207,6 +217,7 @@ pub fn print_report(report: &Report, content: Content) {
         ("items offered no longer: not in the whole catalogue", report.delisted),
     ];
     rows.extend(counts.into_iter().filter(|(_, n)| *n > 0).map(|(what, n)| (what.to_owned(), n)));
+
     let rows = rows.into_iter().map(|(what, n)| vec![what, n.to_string()]).collect();
     println!("{}", output::table(&["import", "count"], &["count"], rows));
 
@@ -215,12 +226,14 @@ pub fn print_report(report: &Report, content: Content) {
             [first, last].map(|ms| Timestamp::from_millisecond(ms).unwrap_or_default());
         println!("\ntimes from {first} to {last}");
     }
+
     for ((column, id), n) in &report.suspicious {
         println!(
             "warning: {n} rows have the {column} {id:?}, which looks like a word for none; read it \
              as an empty cell with --absent '{id}'"
         );
     }
+
     for notice in &report.notices {
         println!("note: {}", printable(notice));
     }
@@ -242,8 +255,10 @@ fn progress_bar(files: &[PathBuf], consumed: Arc<AtomicU64>) -> Bar {
     if let Ok(style) = ProgressStyle::with_template(style) {
         bar.set_style(style);
     }
+
     let done = Arc::new(AtomicBool::new(false));
-    let (watched, ended) = (bar.clone(), done.clone());
+    let watched = bar.clone();
+    let ended = done.clone();
     let thread = std::thread::spawn(move || {
         while !ended.load(Ordering::Relaxed) {
             watched.set_position(consumed.load(Ordering::Relaxed));

@@ -93,6 +93,7 @@ impl Cli {
         if let Some(data) = &self.common.data {
             config.data.clone_from(data);
         }
+
         config.log.accept_loss = self.common.accept_log_loss;
         if let Verb::Serve(serve) = &self.verb {
             serve.configure(&mut config);

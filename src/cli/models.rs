@@ -180,6 +180,7 @@ async fn act(backend: &Backend, action: Action) -> Result<(), Refused> {
             return Ok(());
         }
     };
+
     let (active, previous) = backend.activate(wanted).await?;
     println!("generation {active} answers, {previous} did before");
     Ok(())
@@ -206,13 +207,15 @@ fn role_of(model: &pb::Model) -> String {
 fn print_difference(difference: pb::CompareModelsResponse) {
     let one = difference.model.unwrap_or_default();
     let other = difference.other.unwrap_or_default();
-    let (first, second) = (one.generation.to_string(), other.generation.to_string());
+    let first = one.generation.to_string();
+    let second = other.generation.to_string();
     let figure = |quality: &HashMap<String, f64>, name: &String| {
         quality.get(name).map_or_else(String::new, |figure| format!("{figure:.4}"))
     };
     let mut measures: Vec<&String> = one.quality.keys().chain(other.quality.keys()).collect();
     measures.sort();
     measures.dedup();
+
     let quality = measures
         .into_iter()
         .map(|name| vec![name.clone(), figure(&one.quality, name), figure(&other.quality, name)]);
@@ -236,6 +239,7 @@ impl Models {
         if let Some(action) = self.action {
             return act(&backend, action).await.map_err(|s| s.message().to_owned().into());
         }
+
         let models = backend.models().await.map_err(|s| s.message().to_owned())?;
         let models: Vec<Model> = models.into_iter().map(Model::from).collect();
         if self.json {
@@ -245,6 +249,7 @@ impl Models {
             println!("no model yet; make one with: qianmian train");
             return Ok(());
         }
+
         let rows = models.iter().map(|m| {
             // What a tuner measured of single sources is in the JSON.
             let of_all = |name: &str| SHOWN.contains(&name);
@@ -265,6 +270,7 @@ impl Models {
                 format!("{:.1}", m.size_bytes as f64 / 1e6),
             ]
         });
+
         let header = [
             "generation",
             "role",
@@ -278,6 +284,7 @@ impl Models {
             "quality",
             "MB",
         ];
+
         let right = ["pushed", "seconds", "offset", "users", "items", "interactions", "MB"];
         println!("{}", output::table(&header, &right, rows.collect()));
         Ok(())

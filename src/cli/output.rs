@@ -14,6 +14,7 @@ pub fn table(header: &[&str], right: &[&str], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.to_vec());
+
     for (i, name) in header.iter().enumerate() {
         if right.contains(name)
             && let Some(column) = table.column_mut(i)
@@ -21,6 +22,7 @@ pub fn table(header: &[&str], right: &[&str], rows: Vec<Vec<String>>) -> Table {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
+
     table.add_rows(rows.iter().map(|row| row.iter().map(|cell| printable(cell))));
     table
 }
@@ -99,6 +101,7 @@ impl List {
         if as_json {
             return json(self);
         }
+
         let rows = self.items.iter().enumerate().map(|(i, item)| {
             vec![
                 (i + 1).to_string(),
@@ -108,9 +111,11 @@ impl List {
                 item.source.clone(),
             ]
         });
+
         if self.items.is_empty() {
             println!("nothing to offer: no item passes the filter, or all were bought before");
         }
+
         let header = ["#", "item", "title", "score", "source"];
         println!("{}", table(&header, &["#", "score"], rows.collect()));
         let basis = self.basis.as_ref().map(|b| format!(", built on {b}")).unwrap_or_default();
@@ -118,6 +123,7 @@ impl List {
             "\ngeneration {}{basis}; recommendation {}",
             self.generation, self.recommendation_id
         );
+
         if let Some(repeats) = &self.repeats {
             println!("{repeats}");
         }

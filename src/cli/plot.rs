@@ -20,6 +20,7 @@ pub fn bars(rows: &[Row]) -> String {
          font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
+
     let mut top = 10.0;
     for at in 0..ks {
         for metric in DRAWN {
@@ -34,6 +35,7 @@ fn panel(svg: &mut String, rows: &[Row], at: usize, metric: usize, top: f64) {
     let k = rows.first().map_or(0, |row| row.at[at].k);
     let largest = rows.iter().map(|row| row.at[at].intervals[metric].1).fold(1e-9, f64::max);
     let x = |value: f64| 170.0 + value / largest * BAR.0;
+
     // Writing into a String does not fail.
     let _ = writeln!(
         svg,
@@ -41,6 +43,7 @@ fn panel(svg: &mut String, rows: &[Row], at: usize, metric: usize, top: f64) {
         top + 16.0,
         Metrics::NAMES[metric]
     );
+
     for (i, row) in rows.iter().enumerate() {
         let y = top + 26.0 + i as f64 * (BAR.1 + 6.0);
         let (mean, (low, high)) = (row.at[at].means[metric], row.at[at].intervals[metric]);

@@ -108,6 +108,7 @@ impl Push {
             share: self.share,
             force: self.force,
         };
+
         let model = backend.push(header, sha256, &file).await.map_err(|s| refusal(&s))?;
         let outcome = Outcome {
             generation: model.generation,
@@ -116,9 +117,11 @@ impl Push {
             checks: model.lineage.unwrap_or_default().checks.into_iter().map(Check::from).collect(),
             quality: model.quality.into_iter().collect(),
         };
+
         if self.json {
             return output::json(&outcome);
         }
+
         let rows = outcome.checks.iter().map(|c| {
             vec![c.name.clone(), format!("{:.4}", c.figure), c.verdict.clone(), c.limit.clone()]
         });
@@ -148,7 +151,9 @@ fn refusal(refused: &Refused) -> Failure {
 
 /// A file's size and SHA-256; it is read from its beginning again afterwards.
 fn digest(file: &mut File) -> Result<(u64, String), Failure> {
-    let (mut hash, mut buffer, mut size) = (Sha256::new(), vec![0; PIECE], 0);
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; PIECE];
+    let mut size = 0;
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
@@ -157,6 +162,7 @@ fn digest(file: &mut File) -> Result<(u64, String), Failure> {
         size += read as u64;
         hash.update(&buffer[..read]);
     }
+
     file.rewind()?;
     Ok((size, hex(&hash.finalize())))
 }

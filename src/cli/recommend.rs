@@ -74,6 +74,7 @@ impl Recommend {
         if self.user.is_none() && self.session.is_empty() && self.attributes.is_empty() {
             return Err("name a shopper, items with --session, or an --attribute".into());
         }
+
         let backend = self.target.open(&config).await?;
         let strategy = match self.strategy {
             None => pb::Source::Unspecified,
@@ -90,12 +91,14 @@ impl Recommend {
             Some(Strategy::PushedUsers) => pb::Source::PushedUsers,
             Some(Strategy::PushedPrior) => pb::Source::PushedPrior,
         };
+
         let repeat_policy = match self.repeat {
             None => pb::RepeatPolicy::Unspecified,
             Some(Repeat::Allow) => pb::RepeatPolicy::Allow,
             Some(Repeat::Exclude) => pb::RepeatPolicy::ExcludePurchased,
             Some(Repeat::Due) => pb::RepeatPolicy::WhenDue,
         };
+
         let request = pb::RecommendRequest {
             user_id: self.user.unwrap_or_default(),
             session_item_ids: self.session,
@@ -107,6 +110,7 @@ impl Recommend {
             exclude_purchased_days: 0,
             attributes: self.attributes.into_iter().collect(),
         };
+
         let answer = backend.recommend(request).await.map_err(|s| s.message().to_owned())?;
         let basis = Some(answer.basis());
         let repeats = repeats(answer.repeat_policy(), answer.repeat_reason());
@@ -123,6 +127,7 @@ fn repeats(policy: pb::RepeatPolicy, reason: pb::RepeatReason) -> String {
         pb::RepeatPolicy::WhenDue => "items bought before are offered when they are due again",
         _ => "items bought before are left out",
     };
+
     let why = match reason {
         pb::RepeatReason::Request => "as asked (--repeat)",
         pb::RepeatReason::Setting => "as set (recommend.repeat_policy)",

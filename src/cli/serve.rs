@@ -45,9 +45,11 @@ impl Serve {
         let stop = StopSignal::new()?;
         // Dropped last, and with it what it holds.
         let temporary = (self.demo && !data_given).then(tempfile::tempdir).transpose()?;
+
         if let Some(folder) = &temporary {
             config.data = folder.path().to_owned();
         }
+
         let listener = TcpListener::bind(&config.serve.listen)
             .await
             .map_err(|e| format!("cannot listen on {}: {e}", config.serve.listen))?;
@@ -62,10 +64,12 @@ impl Serve {
                 }
             })
         });
+
         api::serve(engine.clone(), listener, &config.serve, stop.given()).await?;
         if let Some(demo) = demo {
             demo.await?;
         }
+
         tracing::info!("stopped");
         drop(engine);
         drop(temporary);

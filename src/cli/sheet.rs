@@ -54,6 +54,7 @@ impl<W: Write + Send> Sheet<W> {
             rows.iter().map(|p| ByteArray::from(text(p).into_bytes())).collect()
         };
         let mut group = self.writer.next_row_group()?;
+
         // In the order of the schema.
         for at in 0.. {
             let Some(mut column) = group.next_column()? else { break };
@@ -89,6 +90,7 @@ impl<W: Write + Send> Sheet<W> {
             }?;
             column.close()?;
         }
+
         group.close()?;
         Ok(())
     }

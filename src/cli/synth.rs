@@ -68,8 +68,11 @@ impl Synth {
 fn csv(store: Store, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(out, "user_id,item_id,timestamp,quantity,price,basket_id")?;
     store.write(|p: &Purchase| {
-        let (user, item, seconds) = (p.user, p.item, p.time_ms / 1_000);
-        let (euros, cents) = (p.price / 100, p.price % 100);
+        let user = p.user;
+        let item = p.item;
+        let seconds = p.time_ms / 1_000;
+        let euros = p.price / 100;
+        let cents = p.price % 100;
         writeln!(out, "u{user},i{item},{seconds},{},{euros}.{cents:02},{}", p.quantity, p.basket)
     })
 }

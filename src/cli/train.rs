@@ -47,9 +47,10 @@ struct Display {
 
 impl Display {
     fn new() -> Self {
-        let bar = match std::io::stderr().is_terminal() {
-            true => ProgressBar::new(STEPS),
-            false => ProgressBar::hidden(),
+        let bar = if std::io::stderr().is_terminal() {
+            ProgressBar::new(STEPS)
+        } else {
+            ProgressBar::hidden()
         };
         let style = ProgressStyle::with_template("{elapsed:>4} {bar:30} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -60,6 +61,7 @@ impl Display {
         if progress.state() != pb::TrainingState::Running {
             return;
         }
+
         let left = progress.remaining_seconds.map_or_else(String::new, |left| {
             let left = Duration::try_from_secs_f64(left).unwrap_or_default();
             format!(", {} left", indicatif::HumanDuration(left))
@@ -69,6 +71,7 @@ impl Display {
         let done = progress.progress.unwrap_or(by_stages);
         self.bar.set_position((done * STEPS as f64) as u64);
         self.bar.set_message(format!("{stage}{left}"));
+
         if self.bar.is_hidden() && self.stage != *stage_number {
             let elapsed = progress.elapsed_seconds;
             eprintln!("{elapsed:>6.1} s  {stage_number}/{stage_count} {stage}{left}");

@@ -102,6 +102,7 @@ impl ItemChange {
             (ItemField::ValidFrom, item.validity.from_ms.is_none()),
             (ItemField::ValidUntil, item.validity.until_ms.is_none()),
         ];
+
         empty.into_iter().filter(|(_, empty)| *empty).for_each(|(field, _)| self.remove(field));
         self.attributes.retain(|name| self.item.attributes.contains_key(name));
     }
@@ -127,6 +128,7 @@ impl ItemChange {
         if self.is_whole() {
             return self.item.clone();
         }
+
         let mut item = before.cloned().unwrap_or_default();
         for field in ItemField::ALL.into_iter().filter(|&field| self.says(field)) {
             let said = &self.item;
@@ -142,6 +144,7 @@ impl ItemChange {
                 ItemField::ValidUntil => item.validity.until_ms = said.validity.until_ms,
             }
         }
+
         for name in &self.attributes {
             match self.item.attributes.get(name) {
                 Some(value) => item.attributes.insert(name.clone(), value.clone()),
@@ -220,9 +223,11 @@ mod tests {
             assert_eq!(changed.title.is_empty(), field == ItemField::Title);
             assert_eq!(changed.price.is_none(), field == ItemField::Price);
         }
+
         let whole = ItemChange::whole(Item::default());
         assert_eq!(whole.applied(Some(&lamp())), Item::default());
         assert_eq!(ItemChange::of(Item::default()).applied(Some(&lamp())), lamp());
+
         // What an older version wrote and nothing says anew is no reason to refuse.
         let old = Item { brand: " Lux".into(), ..lamp() };
         let mut price = ItemChange::of(Item { price: Some(1.0), ..Item::default() });

@@ -145,12 +145,15 @@ impl Event {
                 );
                 Violation::new("quantity", message)
             })?;
+
         if let Some(price) = self.price {
             limits::number("price", price, 0.0, limits::MAX_PRICE)?;
         }
+
         if self.rating.is_some_and(|r| !r.is_finite()) {
             return Err(Violation::new("rating", "must be a finite number"));
         }
+
         for (field, value) in [
             ("event_id", &self.event_id),
             ("basket_id", &self.basket_id),

@@ -70,7 +70,8 @@ pub struct Bought {
 impl Bought {
     /// What one event says of it; none where it is no trade.
     pub fn of(event: &HistoryEvent) -> Option<Self> {
-        let (item, quantity) = (event.item, f64::from(event.quantity));
+        let item = event.item;
+        let quantity = f64::from(event.quantity);
         match event.kind {
             EventKind::Purchase => {
                 Some(Self { item, last_ms: event.time_ms, net: quantity, refunded: false })
@@ -194,10 +195,12 @@ mod tests {
             quantity,
             ..HistoryEvent::new(kind, item, time_ms)
         };
-        let (buy, give_back) = (EventKind::Purchase, EventKind::Refund);
+        let buy = EventKind::Purchase;
+        let give_back = EventKind::Refund;
         let events = [event(buy, 1, 1, 3.0), event(buy, 2, 2, 1.0), event(give_back, 1, 3, 3.0)];
         assert_eq!(standing(&events), [2]);
         assert_eq!(standing(&events[..2]), [1, 2]);
+
         let past = Past::of(&events, 1);
         let mut bought = Vec::new();
         all_bought(&past.events, &past.bought, &mut bought);
@@ -219,6 +222,7 @@ mod tests {
                     ..HistoryEvent::new(EventKind::ALL[kind], item, time_ms)
                 })
                 .collect();
+
             let past = Past::of(&events, limit);
             prop_assert!(past.events.len() <= limit);
             let mut bought = Vec::new();

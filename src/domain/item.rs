@@ -62,6 +62,7 @@ impl Validity {
                 limits::number(field, ms as f64, 0.0, limits::MAX_VALID_MS as f64)?;
             }
         }
+
         match (from_ms, until_ms) {
             (Some(from), Some(until)) if from >= until => {
                 Err(Violation::new("valid_until", "must be after valid_from"))
@@ -87,14 +88,17 @@ impl Item {
         if let Some(price) = self.price {
             limits::number("price", price, 0.0, limits::MAX_PRICE)?;
         }
+
         limits::count("categories", self.categories.len(), 0, limits::MAX_CATEGORIES)?;
         for (i, category) in self.categories.iter().enumerate() {
             limits::new_id(&format!("categories[{i}]"), category)?;
         }
+
         limits::count("tags", self.tags.len(), 0, limits::MAX_TAGS)?;
         for (i, tag) in self.tags.iter().enumerate() {
             limits::new_id(&format!("tags[{i}]"), tag)?;
         }
+
         limits::count("attributes", self.attributes.len(), 0, limits::MAX_TAGS)?;
         for (key, value) in &self.attributes {
             limits::new_id("attributes key", key)?;
@@ -124,6 +128,7 @@ mod tests {
         assert_eq!(field(Item { tags, ..Item::default() }), "tags");
         let attributes = BTreeMap::from([("k".to_owned(), "v".repeat(5_000))]);
         assert_eq!(field(Item { attributes, ..Item::default() }), "attributes[\"k\"]");
+
         let valid = |from_ms, until_ms| Item {
             validity: Validity { from_ms, until_ms },
             ..Item::default()

@@ -69,6 +69,7 @@ pub fn dot_here(a: &[f32], b: &[f32]) -> f32 {
             sums[lane] += x[lane] * y[lane];
         }
     }
+
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
@@ -104,9 +105,11 @@ mod tests {
             prop_assert!((f64::from(dot(&a, &b)) - exact).abs() < 1e-4);
             let mut sums = a.clone();
             add(&mut sums, weight, &b);
+
             for at in 0..a.len() {
                 prop_assert_eq!(sums[at], a[at] + weight * b[at]);
             }
+
             let vectors = [b.clone(), a.clone()].concat();
             let mut outer = a.clone();
             add_outer(&mut outer, &[1, 0], &[weight, 2.0], &vectors, &b);

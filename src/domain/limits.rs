@@ -119,6 +119,7 @@ pub fn time(field: &str, time_ms: i64, now_ms: i64) -> Result<(), Violation> {
             format!("must not be before 1970, was {time_ms} ms since then"),
         ));
     }
+
     if time_ms > now_ms.saturating_add(MAX_AHEAD_MS) {
         return Err(Violation::new(
             field,
@@ -169,9 +170,11 @@ mod tests {
             (list_length("limit", 501).map(drop), "limit: must be 1 to 500, was 501"),
             (list_length("limit", -1).map(drop), "limit: must be 1 to 500, was -1"),
         ];
+
         for (result, expected) in cases {
             assert_eq!(result.unwrap_err().to_string(), expected);
         }
+
         assert_eq!(list_length("limit", 0), Ok(DEFAULT_LIMIT));
         assert_eq!(id("user_id", &"x".repeat(256)), Ok(()));
     }

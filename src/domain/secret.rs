@@ -84,9 +84,11 @@ mod tests {
         )
         .unwrap()["key"]
             .clone();
+
         assert_eq!(secret.reveal(), "1234567890123456");
         assert_eq!(format!("{secret:?}"), "Secret(…)");
         assert_eq!(serde_json::to_string(&secret).unwrap(), "\"(secret)\"");
+
         for given in ["1234567890123456", "1.5e300", "true", "-99"] {
             let text = format!("key = {given}");
             let error = toml::from_str::<std::collections::BTreeMap<String, Secret>>(&text);

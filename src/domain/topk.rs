@@ -106,7 +106,8 @@ mod tests {
             let scores: Vec<f32> = scores.into_iter().map(f32::from).collect();
             let mut expected = list(&scores);
             keep_top(&mut expected, k);
-            let (mut threshold, mut got) = (Threshold::new(k), Vec::new());
+            let mut threshold = Threshold::new(k);
+            let mut got = Vec::new();
             list(&scores).into_iter().for_each(|scored| threshold.push(&mut got, scored));
             keep_top(&mut got, k);
             prop_assert_eq!(&got, &expected);

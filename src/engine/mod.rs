@@ -96,6 +96,7 @@ impl Engine {
             history_limit: live.histories.limit(),
             max_users: options.train.prepared_lists,
         };
+
         let models = Models::open(folder.snapshots(), options.models.clone())?;
         report_open(&live, &models, started);
 
@@ -108,6 +109,7 @@ impl Engine {
         let policy = recommend.repeat_policy;
         let pushes =
             Pushes::new(state.clone(), writer.clone(), background.clone(), options.push, policy);
+
         let recommender = Recommender::new(state.clone(), policy, background.clone());
         let recommender = Arc::new(recommender);
         let batches = Batches::new(recommender.clone(), background);
@@ -210,6 +212,7 @@ fn replay_log(
         proven: folder.is_proven(),
         accept_loss: options.accept_loss,
     };
+
     let mut log = Log::open(&folder.log(), opening, &mut apply)?;
     folder.lock_witness()?.into_iter().for_each(|witness| log.watch(witness));
     Models::check_within(&folder.snapshots(), log.next_offset(), options.accept_loss)?;

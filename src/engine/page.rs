@@ -16,7 +16,8 @@ impl Page {
         end: usize,
         mut entry: impl FnMut(u32) -> Option<(T, usize)>,
     ) -> (Vec<T>, Option<usize>) {
-        let (mut listed, mut taken) = (Vec::new(), 0);
+        let mut listed = Vec::new();
+        let mut taken = 0;
         for at in from..end {
             if listed.len() == self.0 {
                 return (listed, Some(at));

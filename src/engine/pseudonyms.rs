@@ -58,7 +58,9 @@ mod tests {
 
     #[test]
     fn names_follow_the_key() {
-        let (none, one, two) = (Pseudonyms::default(), Pseudonyms::new("a"), Pseudonyms::new("b"));
+        let none = Pseudonyms::default();
+        let one = Pseudonyms::new("a");
+        let two = Pseudonyms::new("b");
         assert_eq!((none.of("anna").as_ref(), none.fingerprint()), ("anna", None));
         assert_eq!(one.of("anna"), one.clone().of("anna"));
         assert_eq!(one.of("anna").len(), 32);

@@ -42,11 +42,14 @@ impl Dataset {
         let mut reader = import::open(path, &plan.dialect, &REQUIRED, Arc::default())?;
         let mut log = Log::default();
         let mut seen = HashSet::new();
-        let (mut row, mut bytes, now_ms) = (Row::default(), Vec::new(), now_ms());
+        let mut row = Row::default();
+        let mut bytes = Vec::new();
+        let now_ms = now_ms();
         let broken = |broken: import::Broken| import::ImportError {
             path: path.to_owned(),
             what: broken.to_string(),
         };
+
         while let Some(read) = reader.next(&mut row).map_err(broken)? {
             let event = read.map_err(NoEvent::Refused).and_then(|()| {
                 let event = plan.event(&mut row, now_ms)?.value.event;

@@ -113,6 +113,7 @@ impl Harness<'_> {
                 (list, started.elapsed().as_secs_f64() * 1e6)
             })
             .collect();
+
         let (lists, mut micros): (Vec<_>, Vec<f64>) = asked.into_iter().unzip();
         micros.sort_unstable_by(f64::total_cmp);
         (lists, micros.get(micros.len() / 2).copied().unwrap_or(0.0))
@@ -160,6 +161,7 @@ impl Harness<'_> {
                 let rankings = rankings.iter().copied();
                 related::from_rankings(rankings, k, &shelf, &mut scratch.mask)
             };
+
             let list = match method {
                 Method::Popularity => popular(&[&popularity.all_time]),
                 Method::Popularity30d => {
@@ -192,9 +194,13 @@ impl Harness<'_> {
             past = Past::of(&case.history, self.history_limit);
             (&past.events[..], &past.bought[..])
         };
-        let (catalogue, filter) = (Catalogue::default(), Filter::default());
+
+        let catalogue = Catalogue::default();
+        let filter = Filter::default();
         let items = self.events.items();
-        let (catalogue, filter, excluded) = (&catalogue, &filter, &[][..]);
+        let catalogue = &catalogue;
+        let filter = &filter;
+        let excluded = &[][..];
         let now_ms = self.snapshot.manifest.newest_ms;
         let shelf = Shelf { catalogue, items, filter, excluded, only: None, now_ms };
         answer(&Query {

@@ -68,7 +68,10 @@ impl Truth {
 
 /// The metrics of one list at k, which a list shorter than k does not change.
 pub fn score(list: &[ItemIdx], truth: &Truth, k: usize) -> Metrics {
-    let (mut hits, mut gain, mut precisions, mut first) = (0.0, 0.0, 0.0, 0.0);
+    let mut hits = 0.0;
+    let mut gain = 0.0;
+    let mut precisions = 0.0;
+    let mut first = 0.0;
     for (rank, item) in (1..).zip(list.iter().take(k)) {
         if truth.holds(*item) {
             hits += 1.0;
@@ -79,9 +82,11 @@ pub fn score(list: &[ItemIdx], truth: &Truth, k: usize) -> Metrics {
             }
         }
     }
+
     let best = k.min(truth.len);
     let ideal: f64 = (1..=best).map(discount).sum();
-    let (precision, recall) = (hits / k as f64, hits / truth.len as f64);
+    let precision = hits / k as f64;
+    let recall = hits / truth.len as f64;
     Metrics {
         precision,
         recall,
@@ -115,6 +120,7 @@ pub fn bootstrap(lists: &[Metrics], seed: u64) -> [(f64, f64); 7] {
     if lists.is_empty() {
         return [(0.0, 0.0); 7];
     }
+
     let mut rng = StdRng::seed_from_u64(seed);
     let mut means: [Vec<f64>; 7] = Default::default();
     for _ in 0..ROUNDS {
@@ -125,6 +131,7 @@ pub fn bootstrap(lists: &[Metrics], seed: u64) -> [(f64, f64); 7] {
         }
         means.iter_mut().zip(sums).for_each(|(m, sum)| m.push(sum / lists.len() as f64));
     }
+
     means.map(|mut m| {
         m.sort_unstable_by(f64::total_cmp);
         (m[ROUNDS * 25 / 1_000], m[ROUNDS * 975 / 1_000 - 1])
@@ -145,13 +152,15 @@ pub struct System {
 /// Describes the lists cut at k; `buyers[i]` users of `users` have item i.
 pub fn system(lists: &[Vec<ItemIdx>], k: usize, buyers: &[u32], users: usize) -> System {
     let mut shown = vec![0u64; buyers.len()];
-    let (mut surprise, mut total) = (0.0, 0u64);
+    let mut surprise = 0.0;
+    let mut total = 0u64;
     for item in lists.iter().flat_map(|list| list.iter().take(k)) {
         shown[*item as usize] += 1;
         // An item that nobody has surprises as much as one that a single user has.
         surprise -= (f64::from(buyers[*item as usize].max(1)) / users.max(1) as f64).log2();
         total += 1;
     }
+
     let covered = shown.iter().filter(|&&n| n > 0).count();
     shown.sort_unstable();
     let n = shown.len() as f64;

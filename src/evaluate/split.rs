@@ -47,6 +47,7 @@ pub fn cut(log: Vec<(UserIdx, HistoryEvent)>, holdout: Holdout) -> Parts {
         Holdout::LastItem => {
             // Events have no id: their place in the log is one.
             let numbered = log.iter().enumerate();
+
             let keys: Vec<(UserIdx, (i64, usize))> =
                 numbered.map(|(i, (user, e))| (*user, (e.time_ms, i))).collect();
             let mut counts: HashMap<UserIdx, (usize, (i64, usize))> = HashMap::new();
@@ -54,7 +55,9 @@ pub fn cut(log: Vec<(UserIdx, HistoryEvent)>, holdout: Holdout) -> Parts {
                 let entry = counts.entry(user).or_insert((0, key));
                 *entry = (entry.0 + 1, entry.1.max(key));
             }
-            let (mut train, mut test) = (Vec::new(), Vec::new());
+
+            let mut train = Vec::new();
+            let mut test = Vec::new();
             for (i, (user, event)) in log.into_iter().enumerate() {
                 let held = counts.get(&user).is_some_and(|(n, key)| *n >= 3 && key.1 == i);
                 if held { test.push((user, event)) } else { train.push((user, event)) }
@@ -74,6 +77,7 @@ fn last_groups(
         let time = first.entry(*user).or_default().entry(group(event)).or_insert(event.time_ms);
         *time = (*time).min(event.time_ms);
     }
+
     first
         .into_iter()
         .filter(|(_, groups)| groups.len() >= 3)
@@ -113,6 +117,7 @@ mod tests {
             (1, 5, 4, 10),
             (1, 6, 5, 40),
         ];
+
         assert_eq!(held(&rows, Holdout::LastBasket), [2, 4]);
         assert_eq!(held(&rows, Holdout::LastItem), [4]);
         assert_eq!(held(&rows, Holdout::After(30)), [4, 6]);

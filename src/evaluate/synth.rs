@@ -78,13 +78,16 @@ impl Synth {
         let draw = |from: &Option<Zipf<f64>>, rng: &mut StdRng| {
             from.as_ref().map_or(0, |zipf| zipf.sample(rng) as u64 - 1)
         };
+
         let mut last: Vec<[u32; MEMORY]> = vec![[u32::MAX; MEMORY]; self.users as usize];
-        let (mut written, mut basket) = (0, 0);
+        let mut written = 0;
+        let mut basket = 0;
         while written < self.events {
             basket += 1;
             // Time passes evenly; within a day at a random hour would tear the order.
             let time_ms = FIRST_DAY * DAY_MS
                 + (written as f64 / self.events as f64 * (DAYS * DAY_MS as u64) as f64) as i64;
+
             let season = std::f64::consts::TAU * written as f64 / self.events as f64;
             let user = scattered(draw(&user_zipf, &mut rng), self.users);
             let size = 1 + sizes.as_ref().map_or(0.0, |s| s.sample(&mut rng)) as u64;
@@ -97,6 +100,7 @@ impl Synth {
                     let taste = self.taste(user, season, &mut rng);
                     (draw(&ranks, &mut rng) * tastes + taste).min(self.items - 1)
                 };
+
                 memory[rng.random_range(0..MEMORY)] = item as u32;
                 let quantity = 1 + u32::from(rng.random_bool(0.2));
                 let price = 100 + (mixed(item) % 9_900) as u32;
@@ -180,6 +184,7 @@ mod tests {
         let mut sales: Vec<usize> = sales.into_values().collect();
         sales.sort_unstable_by(|a, b| b.cmp(a));
         assert!(sales[..20].iter().sum::<usize>() * 20 > log.len(), "a few sell a lot");
+
         let pairs: HashSet<(u64, u64)> = log.iter().map(|p| (p.user, p.item)).collect();
         let repeats = 1.0 - pairs.len() as f64 / log.len() as f64;
         assert!((0.15..0.7).contains(&repeats), "{repeats}");

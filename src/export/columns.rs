@@ -176,6 +176,7 @@ impl<const N: usize> Table<N> {
                 written.map_err(|e| ExportError::Write(e.to_string()))?;
             }
         }
+
         self.columns.iter_mut().for_each(Column::clear);
         self.rows += std::mem::take(&mut self.pending) as u64;
         Ok(())
@@ -221,6 +222,7 @@ fn write_row_group(
         }
         writer.close()?;
     }
+
     group.close()?;
     Ok(())
 }

@@ -50,6 +50,7 @@ pub(super) fn write(
     let vectors: Vec<f32> = rows.copied().collect();
     let mut tensors = vectors_of(&ids, parts.embeddings.dimensions, &vectors);
     tensors.extend(neighbours(&known, &parts.item_cf));
+
     let priors: Vec<f32> =
         known.iter().map(|&item| parts.popularity.all_time.by_item[item as usize]).collect();
     tensors.push(Tensor::new("item_priors", Dtype::F32, &[known.len()], &priors));
@@ -89,6 +90,7 @@ fn metadata(snapshot: &Snapshot) -> HashMap<String, String> {
         ("log_offset".to_owned(), manifest.offset.to_string()),
         ("generation".to_owned(), manifest.generation.to_string()),
     ]);
+
     if let Some(ridge) = &snapshot.parts.embeddings.ridge {
         let unobserved = manifest.settings.embedding.unobserved;
         metadata.insert("fold_in".to_owned(), "least_squares".to_owned());
@@ -100,15 +102,18 @@ fn metadata(snapshot: &Snapshot) -> HashMap<String, String> {
 
 /// Ids and, where there are any, their vectors.
 fn vectors_of(ids: &[&str], dimensions: usize, vectors: &[f32]) -> Vec<Tensor> {
-    let (mut utf8, mut offsets) = (Vec::new(), vec![0u32]);
+    let mut utf8 = Vec::new();
+    let mut offsets = vec![0u32];
     for id in ids {
         utf8.extend_from_slice(id.as_bytes());
         offsets.push(utf8.len() as u32);
     }
+
     let mut tensors = vec![
         Tensor::new("item_ids.utf8", Dtype::U8, &[utf8.len()], &utf8),
         Tensor::new("item_ids.offsets", Dtype::U32, &[offsets.len()], &offsets),
     ];
+
     if !vectors.is_empty() {
         let shape = [ids.len(), dimensions];
         tensors.push(Tensor::new("item_embeddings", Dtype::F32, &shape, vectors));
@@ -119,7 +124,8 @@ fn vectors_of(ids: &[&str], dimensions: usize, vectors: &[f32]) -> Vec<Tensor> {
 /// The best neighbours of each item, by their places among `items`.
 fn neighbours(items: &[u32], table: &Csr) -> [Tensor; 2] {
     let places: HashMap<u32, i32> = items.iter().copied().zip(0..).collect();
-    let (mut targets, mut scores) = (Vec::new(), Vec::new());
+    let mut targets = Vec::new();
+    let mut scores = Vec::new();
     for &item in items {
         let mut row: Vec<(u32, f32)> = table.pairs(item as usize).filter(|p| p.1 > 0.0).collect();
         row.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -128,6 +134,7 @@ fn neighbours(items: &[u32], table: &Csr) -> [Tensor; 2] {
         targets.extend(row.iter().map(|(item, _)| places.get(item).copied().unwrap_or(-1)));
         scores.extend(row.iter().map(|(_, score)| *score));
     }
+
     let shape = [items.len(), NEIGHBOURS];
     [
         Tensor::new("item_neighbours", Dtype::I32, &shape, &targets),

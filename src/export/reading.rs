@@ -70,13 +70,16 @@ impl Reading {
             ("channel", Column::text()),
             ("recommendation_id", Column::text()),
         ];
+
         let mut table = Table::create(file, format, columns, &self.facts(until_ms))?;
-        let (users, items) = (self.live.users.read(), self.live.items.read());
+        let users = self.live.users.read();
+        let items = self.live.items.read();
         let mut failed = Ok(());
         self.events(until_ms, &mut |event| {
             if failed.is_err() {
                 return;
             }
+
             let [user_id, item_id, kind, moment, quantity, price, rest @ ..] = table.columns();
             let [basket_id, session_id, event_id, rating, channel, recommendation_id] = rest;
             user_id.push_text(users.id(event.user));
@@ -93,6 +96,7 @@ impl Reading {
             recommendation_id.push_text(event.recommendation_id);
             failed = table.end_row();
         })?;
+
         failed?;
         Ok(Written { rows: table.finish()?, log_offset: self.live.offset(), until_ms })
     }
@@ -115,7 +119,9 @@ impl Reading {
                 log.push((event.user, history_event(event)));
             }
         })?;
-        let (users, items) = (self.live.users.read(), self.live.items.read());
+
+        let users = self.live.users.read();
+        let items = self.live.items.read();
         let events = UserEvents::new(users.len(), items.len(), log);
         let matrix = Interactions::new(&events, &Weighting::default(), events.as_of_ms()).by_user;
         let columns = [
@@ -123,6 +129,7 @@ impl Reading {
             ("item_id", Column::text()),
             ("weight", Column::number()),
         ];
+
         let mut table = Table::create(file, format, columns, &self.facts(until_ms))?;
         for user in 0..matrix.rows() {
             for (item, weight) in matrix.pairs(user) {
@@ -168,7 +175,8 @@ impl Reading {
         visit: &mut dyn FnMut(&StoredEvent<'_>),
     ) -> Result<(), ExportError> {
         let end = self.live.offset();
-        let (users, profiles) = (self.live.users.read(), self.live.profiles.read());
+        let users = self.live.users.read();
+        let profiles = self.live.profiles.read();
         replay(&self.folder.log(), end, &mut |entry| match entry {
             Entry::Record(offset, Record::Event(event))
                 if offset < end

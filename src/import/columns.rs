@@ -190,6 +190,7 @@ impl FromStr for ColumnMap {
                 map.attributes.push((attribute.to_owned(), parts(columns)));
                 continue;
             }
+
             let column = Column::ALL.into_iter().find(|c| c.name() == name);
             let column =
                 column.ok_or_else(|| format!("no column {name:?}; columns are {}", known()))?;
@@ -238,9 +239,11 @@ impl ColumnMap {
                 ));
             }
         }
+
         let twice = (0..header.len()).find(|&at| {
             places.reads(at) && header.iter().filter(|name| **name == header[at]).count() > 1
         });
+
         match twice {
             Some(at) => Err(format!("the column {:?} stands twice in the file", header[at])),
             None => Ok(places),
@@ -262,6 +265,7 @@ impl ColumnMap {
             let parts: Option<Vec<usize>> = names.iter().map(place).collect();
             parts.unwrap_or_default()
         };
+
         let columns = self.names.each_ref().map(places_of);
         for &column in required {
             if columns[column as usize].is_empty() {

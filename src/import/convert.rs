@@ -57,7 +57,8 @@ pub fn event<'a>(
 ) -> Result<Converted<EventRow<'a>>, NoEvent> {
     let mut fields = Fields::new(row, dialect);
     let time_ms = fields.required_time(Column::Timestamp)?;
-    let (user, item) = (fields.required(Column::UserId)?, fields.required(Column::ItemId)?);
+    let user = fields.required(Column::UserId)?;
+    let item = fields.required(Column::ItemId)?;
     let named = kind(&fields, row, dialect)?;
 
     let max = limits::MAX_QUANTITY;
@@ -67,11 +68,13 @@ pub fn event<'a>(
         // Without its sign a return would count as a purchase.
         return Err(Refusal::new("quantity is below 0 and cannot be read", quoted(text)).into());
     }
+
     let kind = match (named, quantity) {
         (Some(kind), _) => kind,
         (None, Some(quantity)) if quantity < 0.0 => EventKind::Refund,
         (None, _) => EventKind::Purchase,
     };
+
     let mut event = Event::new(kind, user, item, time_ms);
     event.quantity = match quantity {
         None => 1.0,
@@ -84,6 +87,7 @@ pub fn event<'a>(
             1.0
         }
     };
+
     event.price = fields.number(Column::Price, 0.0, limits::MAX_PRICE);
     event.rating = fields.number(Column::Rating, f64::MIN, f64::MAX);
     event.basket_id = fields.id(Column::BasketId);
@@ -105,6 +109,7 @@ fn kind(fields: &Fields<'_>, row: &Row, dialect: &Dialect) -> Result<Option<Even
     if !row.is_in_file(Column::Event) {
         return Ok(None);
     }
+
     let name = fields.required(Column::Event)?;
     match dialect.events.named(name) {
         Some(Named::Kind(kind)) => Ok(Some(kind)),
@@ -138,6 +143,7 @@ pub fn item(row: &Row, dialect: &Dialect) -> Result<Converted<(String, ItemChang
         validity: validity(&mut fields),
         ..Item::default()
     };
+
     let columns = [
         (Column::Title, ItemField::Title, !item.title.is_empty()),
         (Column::Category, ItemField::Categories, !item.categories.is_empty()),
@@ -148,6 +154,7 @@ pub fn item(row: &Row, dialect: &Dialect) -> Result<Converted<(String, ItemChang
         (Column::ValidFrom, ItemField::ValidFrom, item.validity.from_ms.is_some()),
         (Column::ValidUntil, ItemField::ValidUntil, item.validity.until_ms.is_some()),
     ];
+
     let mut said = ItemChange::of(item);
     for (column, field, read) in columns {
         // An empty cell says that there is nothing; one that cannot be read says nothing.
@@ -157,6 +164,7 @@ pub fn item(row: &Row, dialect: &Dialect) -> Result<Converted<(String, ItemChang
             said.add(field);
         }
     }
+
     for (name, value) in fields.attributes(item_attribute) {
         said.add_attribute(&name);
         said.item.attributes.extend(value.map(|value| (name, value)));
@@ -189,12 +197,14 @@ pub fn user(row: &Row, dialect: &Dialect) -> Result<Converted<(String, UserChang
 
     // A dropped objection would let the user's behaviour be used.
     let given = !fields.is_empty(Column::Consent);
+
     let consent = fields.flag(Column::Consent);
     if given && consent.is_none() {
         let detail = row.get(Column::Consent).map(quoted).unwrap_or_default();
         let refusal = Refusal::new("consent is neither true nor false", detail);
         return Err(refusal.with_help("say true or false, yes or no, 1 or 0"));
     }
+
     let attributes = fields.attributes(user_attribute).into_iter().collect();
     let change = UserChange { consent, attributes };
     Ok(Converted { value: (id.to_owned(), change), dropped: fields.into_dropped() })

@@ -30,6 +30,7 @@ pub fn open(text: Text, dialect: &Dialect, required: &[Column]) -> Result<Box<dy
     if named.is_some() {
         header = next_filled(&mut lines)?;
     }
+
     let separator = named.unwrap_or_else(|| most_frequent_separator(&header));
     // A name may run over several lines.
     while Quoting::Field.after(&header, separator) == Quoting::Open {
@@ -55,6 +56,7 @@ pub fn open(text: Text, dialect: &Dialect, required: &[Column]) -> Result<Box<dy
         fields: vec![0; 4096],
         ends: vec![0; 64],
     };
+
     let width = csv.parse(&header).ok_or("the header has a quote that is never closed")?;
     let names = (0..width).map(|field| String::from_utf8(csv.field(field).to_vec()));
     csv.header = names.collect::<Result<_, _>>().map_err(
@@ -127,13 +129,16 @@ impl Csv {
     /// Parses a record; the number of its fields, or none where it is not closed.
     fn parse(&mut self, record: &[u8]) -> Option<usize> {
         self.core.reset();
-        let (mut read, mut written, mut ended) = (0, 0, 0);
+        let mut read = 0;
+        let mut written = 0;
+        let mut ended = 0;
         loop {
             let (result, n, w, e) = self.core.read_record(
                 &record[read..],
                 &mut self.fields[written..],
                 &mut self.ends[ended..],
             );
+
             (read, written, ended) = (read + n, written + w, ended + e);
             match result {
                 ReadRecordResult::OutputFull => self.fields.resize(2 * self.fields.len(), 0),
@@ -187,6 +192,7 @@ impl Csv {
                 return Ok(self.parse(&record).filter(|_| !ends_in_a_row));
             }
         }
+
         taken.append(&mut self.pending);
         self.pending = taken;
         Ok(None)
@@ -207,6 +213,7 @@ impl Csv {
             let reason = "the row has more fields than the header";
             return Err(Refusal::new(reason, detail).with_help("is a separator not quoted?"));
         }
+
         row.fill(&self.places, |place, column| {
             let name = column.map_or("an attribute", Column::name);
             (place < count).then(|| self.text(place, name).map(Cow::Borrowed))
@@ -278,10 +285,12 @@ impl Reader for Csv {
             if line.is_empty() {
                 return Ok(Some(Err(Refusal::new("the line is longer than 1 MiB", ""))));
             }
+
             let text = line.trim_ascii();
             if text.is_empty() {
                 continue;
             }
+
             let whole = self.parse(&line);
             if line.windows(2).any(|pair| pair == b"\\\"")
                 && Quoting::Field.after(&line, self.separator) == Quoting::Broken
@@ -290,10 +299,12 @@ impl Reader for Csv {
                 let refusal = Refusal::new("a backslash stands before a quote", detail);
                 return Ok(Some(Err(refusal.with_help("a quote within quotes is doubled"))));
             }
+
             let count = match whole {
                 Some(count) => Some(count),
                 None => self.join(&line)?,
             };
+
             // Spreadsheets write rows of which every cell is empty.
             if count
                 .is_some_and(|count| (0..count).all(|at| self.field(at).trim_ascii().is_empty()))

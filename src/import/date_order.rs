@@ -19,19 +19,26 @@ pub fn proven(path: &Path, dialect: &Dialect, required: &[Column]) -> Result<Dia
     let mut dialect = dialect.clone();
     // What is read once cannot be read through before.
     let read_twice = path.metadata().map_or(true, |file| file.is_file());
+
     if !read_twice {
         if dialect.times.order() == Some(DateOrder::Unproven) {
             dialect.times = dialect.times.ordered(DateOrder::Unseen);
         }
         return Ok(dialect);
     }
+
     let mut reader = open(path, &dialect, required, Arc::default())?;
     if dialect.times.order() != Some(DateOrder::Unproven) {
         return Ok(dialect);
     }
-    let (mut day_first, mut month_first, mut met) = (false, false, false);
-    let (mut row, mut rows) = (Row::default(), 0);
+
+    let mut day_first = false;
+    let mut month_first = false;
+    let mut met = false;
+    let mut row = Row::default();
+    let mut rows = 0;
     let mut unseen = false;
+
     // Where the file breaks off, the import will say so.
     while let Ok(Some(_)) = reader.next(&mut row) {
         for text in Column::TIMES.into_iter().filter_map(|column| row.get(column)) {
@@ -54,6 +61,7 @@ pub fn proven(path: &Path, dialect: &Dialect, required: &[Column]) -> Result<Dia
         (false, false) if unseen => DateOrder::Unseen,
         (false, false) => DateOrder::Unproven,
     };
+
     dialect.times = dialect.times.ordered(order);
     Ok(dialect)
 }

@@ -44,6 +44,7 @@ impl Dialect {
 fn with_decimal_point(text: &str) -> Option<String> {
     let (whole, decimals) = text.split_once(',').unwrap_or((text, ""));
     let sign = if whole.starts_with('-') { "-" } else { "" };
+
     let mut groups = whole.trim_start_matches(['-', '+']).split(['.', ' ', '\u{a0}', '\'']);
     let first = groups.next()?;
     let mut digits = first.to_owned();
@@ -53,6 +54,7 @@ fn with_decimal_point(text: &str) -> Option<String> {
         }
         digits.push_str(group);
     }
+
     let all = digits.bytes().chain(decimals.bytes());
     let plain = !digits.is_empty() && all.into_iter().all(|byte| byte.is_ascii_digit());
     plain.then(|| format!("{sign}{digits}.{decimals}"))

@@ -55,6 +55,7 @@ pub fn decode(input: Box<dyn Read>, encoding: Option<Encoding>) -> io::Result<Te
         .strip_bom(true)
         .bom_override(true)
         .build(input);
+
     let input = Box::new(BufReader::with_capacity(BUFFER, decoder));
     Ok(Text { input, transcoded: marked || named.is_some() })
 }

@@ -136,6 +136,7 @@ impl<'a> Fields<'a> {
             self.drop(if text.contains(',') { refusal.with_help(help) } else { refusal });
             return None;
         };
+
         match limits::number(column.name(), number, min, max) {
             Ok(()) => Some(number),
             Err(violation) => {
@@ -178,10 +179,12 @@ impl<'a> Fields<'a> {
         if let Some(fault) = self.row.fault(Column::Available) {
             return Err(fault.clone());
         }
+
         let Some(text) = self.present(Column::Available) else { return Ok(None) };
         if stands_for_nothing(text) {
             return Ok(None);
         }
+
         let stock = || self.number_of(Column::Available, text).map(|stock| stock > 0.0);
         let available = availability(text).or_else(stock);
         available.map(Some).ok_or_else(|| {
@@ -205,6 +208,7 @@ impl<'a> Fields<'a> {
                 self.dropped.push(Refusal::new(reason, quoted(name)));
                 continue;
             }
+
             let empty = value.is_empty() || stands_for_nothing(value) || self.is_absent(value);
             match check(name, value) {
                 _ if empty => attributes.push((name.to_owned(), None)),
@@ -280,6 +284,7 @@ fn availability(text: &str) -> Option<bool> {
     if let Ok(stock) = text.parse::<f64>() {
         return Some(stock > 0.0);
     }
+
     let word = text.rsplit('/').next().unwrap_or(text).to_lowercase();
     let word: String = word.chars().filter(|c| c.is_alphanumeric()).collect();
     match word.as_str() {
@@ -321,7 +326,8 @@ fn flag(text: &str) -> Option<bool> {
 
 /// The words of a field, parted by "|", at most `most`; and what is dropped of them.
 pub fn words(column: Column, text: &str, max: usize) -> (Vec<String>, Vec<Refusal>) {
-    let (mut words, mut dropped) = (Vec::new(), Vec::new());
+    let mut words = Vec::new();
+    let mut dropped = Vec::new();
     for word in text.split('|').map(str::trim).filter(|word| !word.is_empty()) {
         match limits::new_id(column.name(), word) {
             Err(violation) => dropped.push(breaks_a_limit(violation)),

@@ -17,9 +17,11 @@ pub fn hash(event: &Event, bytes: &mut Vec<u8>) -> u64 {
     bytes.push(event.kind as u8);
     bytes.extend_from_slice(&event.time_ms.to_le_bytes());
     bytes.extend_from_slice(&event.quantity.to_le_bytes());
+
     for number in [event.price, event.rating] {
         bytes.extend_from_slice(&number.unwrap_or(f64::NAN).to_le_bytes());
     }
+
     // Events that were imported when files gave neither keep their hash.
     for (tag, text) in [(1, &event.channel), (2, &event.recommendation_id)] {
         if !text.is_empty() {

@@ -88,6 +88,7 @@ impl JsonLines {
             .map_err(|e| Refusal::new("the line is no JSON object", e.to_string()))?;
         let names: Vec<&str> = object.0.iter().map(|(name, _)| name.as_ref()).collect();
         only_once(&object)?;
+
         let places: Places = self
             .dialect
             .columns
@@ -104,6 +105,7 @@ impl JsonLines {
             let unreadable = lossy && text.contains('\u{fffd}');
             Some(if unreadable { Err(csv::not_utf_8(name, text.into_owned())) } else { Ok(text) })
         });
+
         self.seen.iter().for_each(|&column| row.mark_in_file(column));
         for (column, places) in Column::ALL.into_iter().zip(&places.columns) {
             if !places.is_empty() && !self.seen.contains(&column) {
@@ -134,7 +136,10 @@ fn with_plain_numbers(text: &str) -> Cow<'_, str> {
     if NO_NUMBERS.iter().all(|word| !text.contains(word)) {
         return Cow::Borrowed(text);
     }
-    let (mut plain, mut rest, mut quoted) = (String::with_capacity(text.len()), text, false);
+
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut quoted = false;
     while let Some(character) = rest.chars().next() {
         let word = NO_NUMBERS.into_iter().find(|word| !quoted && rest.starts_with(word));
         if let Some(word) = word {
@@ -142,6 +147,7 @@ fn with_plain_numbers(text: &str) -> Cow<'_, str> {
             rest = &rest[word.len()..];
             continue;
         }
+
         let escaped = quoted && character == '\\';
         quoted ^= character == '"';
         let taken = character.len_utf8() + usize::from(escaped && rest.len() > 1);
@@ -200,6 +206,7 @@ impl Reader for JsonLines {
             self.text.clear();
             let line = self.lines.read(&mut self.text)?;
             row.line = self.lines.line;
+
             match line {
                 Line::End => return Ok(None),
                 Line::TooLong => {

@@ -57,6 +57,7 @@ impl Lines {
         if text.contains(&b'\r') {
             self.end = LineEnd::CarriageReturn;
         }
+
         let input = std::mem::replace(&mut self.input, Box::new(std::io::empty()));
         self.input = Box::new(Cursor::new(ahead).chain(input));
         Ok(())
@@ -80,6 +81,7 @@ impl Lines {
             self.pass_over().map_err(broken)?;
             return Ok(Line::TooLong);
         }
+
         text.push(b'\n');
         Ok(Line::Whole)
     }

@@ -95,6 +95,7 @@ pub fn of_items(items: &[Met<'_>], baskets: u64) -> Vec<String> {
     let named = pick(items, |met| is_fee(met.title) || is_fee(met.id));
     let unpriced =
         pick(items, |met| met.purchases >= ENOUGH && !met.is_priced && 2 * priced > items.len());
+
     // Bought but never viewed, in a log that records views.
     let unseen = pick(items, |met| met.purchases >= ENOUGH && met.looks == 0 && looks > purchases);
     let unsteady = pick(items, |met| met.purchases >= ENOUGH && met.price_spread > SPREAD);
@@ -108,6 +109,7 @@ pub fn of_items(items: &[Met<'_>], baskets: u64) -> Vec<String> {
         (everywhere, "are in more than a third of all baskets, whatever else is bought"),
         (unseen, "are bought and never looked at, as fees are"),
     ];
+
     let filled = kinds.into_iter().filter(|(ids, _)| !ids.is_empty());
     let notice = |(ids, what): (Vec<&str>, &str)| {
         let more = ids.len().saturating_sub(NAMED);
@@ -152,6 +154,7 @@ mod tests {
             met("运费", "", 3, 0),
             Met { price_spread: 3.0, ..met("M", "", 60, 5) },
         ];
+
         let notices = of_items(&items, 10_000);
         assert_eq!(notices.len(), 4, "{notices:?}");
         assert!(notices[0].ends_with("--exclude-items POST,D,运费"), "{}", notices[0]);

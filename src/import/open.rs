@@ -52,6 +52,7 @@ pub fn from_stream(
     } else {
         (input, name)
     };
+
     let text = encoding::decode(input, dialect.encoding).map_err(|e| e.to_string())?;
     match plain.rsplit_once('.').map_or("", |(_, ending)| ending) {
         "csv" | "tsv" | "txt" => csv::open(text, dialect, required),

@@ -32,6 +32,7 @@ pub fn open(
     let fields = metadata.schema().get_fields().to_vec();
     let header: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
     let wanted = dialect.columns.of_file(&header, required)?;
+
     // Only columns that are asked for are decoded.
     let kept: Vec<usize> = (0..fields.len()).filter(|&f| wanted.reads(f)).collect();
     let places = wanted.moved(|place| kept.iter().position(|&k| k == place));
@@ -41,6 +42,7 @@ pub fn open(
         .build()
         .map_err(|e| e.to_string())?;
     let iter = guarded(|| RowIter::from_file_into(Box::new(reader)).project(Some(projection)))?;
+
     let iter = iter.map_err(|e| e.to_string())?;
     Ok(Box::new(Parquet { iter, header, kept, places, meanings, consumed, bytes, rows, at: 0 }))
 }
@@ -123,6 +125,7 @@ impl Reader for Parquet {
         self.at += 1;
         self.consumed.fetch_add(self.share(self.at) - before, Ordering::Relaxed);
         row.line = self.at;
+
         match next {
             Ok(fields) => {
                 self.fill(&fields, row);
@@ -152,7 +155,8 @@ impl Parquet {
         let fields: Vec<&Field> = fields.get_column_iter().map(|(_, field)| field).collect();
         let meaning = |place: usize| self.meanings.get(place).copied().unwrap_or(Meaning::Plain);
         row.fill(&self.places, |place, column| {
-            let (field, several) = (fields.get(place)?, column.is_some_and(Column::holds_several));
+            let field = fields.get(place)?;
+            let several = column.is_some_and(Column::holds_several);
             Some(text(field, meaning(place), several).map(Cow::Owned).ok_or_else(|| {
                 let name = column.map_or("an attribute", Column::name);
                 let reason = format!("{name} is neither text nor number nor time");
@@ -160,6 +164,7 @@ impl Parquet {
                 Refusal::new(reason, format!("{field:?}"))
             }))
         });
+
         for (column, places) in Column::ALL.into_iter().zip(&self.places.columns) {
             // What is joined with something else is read as text.
             let [place] = places[..] else { continue };

@@ -86,16 +86,20 @@ fn online_retail(row: &mut Row, dialect: &Dialect) -> Verdict {
     if NOT_PRODUCTS.contains(&code.as_str()) || code.starts_with("GIFT") {
         return Verdict::Skip("no product (postage, fee, sample, voucher)");
     }
+
     // "17850.0": the id went through a spreadsheet's float.
     let customer = row.get(Column::UserId).map(|id| id.strip_suffix(".0").unwrap_or(id).to_owned());
     let Some(customer) = customer else {
         return Verdict::Skip("no customer");
     };
+
     // The same code comes as 85123A and 85123a.
     row.set(Column::ItemId, &code);
     row.set(Column::UserId, &customer);
     let number = |column| row.get(column).and_then(|text| dialect.number(text));
-    let (quantity, price) = (number(Column::Quantity), number(Column::Price));
+    let quantity = number(Column::Quantity);
+    let price = number(Column::Price);
+
     if row.get(Column::BasketId).is_some_and(|invoice| invoice.starts_with(['C', 'c'])) {
         row.set(Column::Event, "refund");
         return Verdict::Keep;
@@ -139,6 +143,7 @@ mod tests {
         );
         let (verdict, row) = cleaned("C536379", "22139", "-1", "27.5", "14527.0");
         assert_eq!((verdict, row.get(Column::Event)), (Verdict::Keep, Some("refund")));
+
         for (invoice, code, quantity, price, customer, why) in [
             ("1", "POST", "1", "18", "1.0", "no product"),
             ("1", "gift_0001_20", "1", "18", "1.0", "no product"),

@@ -140,6 +140,7 @@ impl TimeFormat {
             Unit::Nanoseconds => (number / 1e6).floor(),
             Unit::ExcelDays => ((number - EXCEL_DAYS) * 86_400_000.0).round(),
         };
+
         // Exact in a float, and far beyond any time.
         let ms = Some(ms).filter(|ms| ms.abs() < 9e15)? as i64;
         match unit {

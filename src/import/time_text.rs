@@ -31,6 +31,7 @@ impl Written {
             Written::Date(date) => return Ok(date),
             Written::Numbers { first, second, year } => (first, second, year),
         };
+
         // Which of three numbers of two digits is the year is for the order that is given to say.
         let year = match (year, order) {
             (_, DateOrder::Unseen) => return Err(Unread::DayOrMonth),
@@ -42,6 +43,7 @@ impl Written {
             (Year::Short(year @ 69..), _) => 1900 + year,
             (Year::Short(year), _) => 2000 + year,
         };
+
         let day_first = match order {
             DateOrder::DayFirst => true,
             DateOrder::MonthFirst => false,
@@ -51,6 +53,7 @@ impl Written {
             DateOrder::Unproven if second > 12 || first == second => false,
             DateOrder::Unproven => return Err(Unread::DayOrMonth),
         };
+
         let (day, month) = if day_first { (first, second) } else { (second, first) };
         Date::new(year, month, day).map_err(|_| Unread::NoTime)
     }
@@ -87,15 +90,18 @@ impl<'a> Cursor<'a> {
                 .ok()
                 .map(Written::Date);
         }
+
         let separator = self.separators("-/. ,");
         if separator.is_empty() {
             return None;
         }
+
         let named = self.word().map(|word| month(word).ok_or(()));
         let second = match named {
             Some(month) => month.ok()?,
             None => i8::try_from(self.number(2)?.0).ok()?,
         };
+
         // A day and a month by its name may be parted by blanks, numbers not.
         let same = self.separators("-/. ,");
         if named.is_none() && (separator != same || separator.contains([' ', ','])) {
@@ -130,17 +136,21 @@ impl<'a> Cursor<'a> {
     pub(super) fn time(&mut self) -> Option<Time> {
         self.rest = self.rest.strip_prefix('T').unwrap_or(self.rest);
         self.separators(" ,");
+
         let before = self.meridiem();
         if !self.rest.starts_with(|c: char| c.is_ascii_digit()) {
             // A sign after a date alone is no offset.
             let ends = !self.rest.starts_with(['+', '-']);
             return (before.is_none() && ends).then_some(Time::midnight());
         }
+
         let hour = self.number(2)?.0;
         let parted = self.rest.strip_prefix(':');
         self.rest = parted.unwrap_or(self.rest);
         let minute = if parted.is_some() { self.number(2)?.0 } else { 0 };
-        let (mut second, mut nanosecond) = (0, 0);
+
+        let mut second = 0;
+        let mut nanosecond = 0;
         if let Some(rest) = self.rest.strip_prefix(':') {
             self.rest = rest;
             second = self.number(2)?.0;
@@ -149,10 +159,12 @@ impl<'a> Cursor<'a> {
                 nanosecond = self.fraction()?;
             }
         }
+
         let meridiem = before.or_else(|| self.meridiem());
         if parted.is_none() && meridiem.is_none() {
             return None;
         }
+
         let hour = match meridiem {
             None => hour,
             Some(true) if !(1..=12).contains(&hour) => return None,
@@ -173,6 +185,7 @@ impl<'a> Cursor<'a> {
             let named = bracketed.map(TimeZone::get);
             return named.map_or(Some(None), |zone| zone.ok().map(Some));
         }
+
         let utc = ["UTC", "GMT", "Z"].into_iter().find_map(|name| rest.strip_prefix(name));
         let offset = utc.unwrap_or(rest).trim();
         if utc.is_some() && offset.is_empty() {
@@ -181,10 +194,12 @@ impl<'a> Cursor<'a> {
         if offset.starts_with(['+', '-']) {
             return offset_zone(offset).map(Some);
         }
+
         // Summer times, which the database knows by their places alone.
         let summer =
             [("CEST", "+02"), ("EEST", "+03"), ("WEST", "+01"), ("EDT", "-04"), ("PDT", "-07")];
         let winter = [("PST", "-08")];
+
         let named = summer.into_iter().chain(winter).find(|(name, _)| *name == rest);
         match named {
             Some((_, offset)) => offset_zone(offset).map(Some),
@@ -233,9 +248,11 @@ impl<'a> Cursor<'a> {
             "PM" => true,
             _ => return None,
         };
+
         if rest.starts_with(|c: char| c.is_ascii_alphabetic()) {
             return None;
         }
+
         self.rest = rest.trim_start();
         Some(afternoon)
     }
@@ -259,9 +276,11 @@ fn offset_zone(text: &str) -> Option<TimeZone> {
         Some(_) => return None,
         None => text[1..].to_owned(),
     };
+
     if !matches!(digits.len(), 1 | 2 | 4) || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
+
     let (hours, minutes) =
         digits.split_at(if digits.len() > 2 { digits.len() - 2 } else { digits.len() });
     let hours: i32 = hours.parse().ok()?;
@@ -286,6 +305,7 @@ fn month(word: &str) -> Option<i8> {
         "november",
         "december",
     ];
+
     let word = word.to_ascii_lowercase();
     let at = MONTHS.iter().position(|month| word.len() >= 3 && month.starts_with(word.as_str()));
     at.map(|at| at as i8 + 1).or((word == "sept").then_some(9))

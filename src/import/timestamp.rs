@@ -57,6 +57,7 @@ fn any(text: &str, order: DateOrder, format: &TimeFormat) -> Result<i64, Unread>
     {
         return number(text, value, format);
     }
+
     // What most files hold. The attempt costs something, and fails where no year comes first.
     if text.as_bytes().get(4).is_some_and(|b| *b == b'-' || b.is_ascii_digit())
         && let Ok(timestamp) = text.parse::<Timestamp>()
@@ -66,6 +67,7 @@ fn any(text: &str, order: DateOrder, format: &TimeFormat) -> Result<i64, Unread>
     let text = normalised(text);
     let mut cursor = Cursor::new(&text);
     let date = cursor.date().ok_or(Unread::NoTime)?.in_order(order)?;
+
     let time = cursor.time().ok_or(Unread::NoTime)?;
     let zone = cursor.zone().ok_or(Unread::NoTime)?;
     let civil = DateTime::from_parts(date, time);
@@ -77,6 +79,7 @@ fn number(text: &str, value: f64, format: &TimeFormat) -> Result<i64, Unread> {
     if has_lost_digits(text) {
         return Err(Unread::Implausible);
     }
+
     let plausible = |ms: &i64| PLAUSIBLE_MS.contains(ms);
     let units = [
         (Unit::Seconds, PLAUSIBLE_MS.start),
@@ -85,9 +88,11 @@ fn number(text: &str, value: f64, format: &TimeFormat) -> Result<i64, Unread> {
         (Unit::Nanoseconds, FINE_FROM_MS),
         (Unit::ExcelDays, PLAUSIBLE_MS.start),
     ];
+
     if let Some(ms) = digits(text, format).filter(plausible) {
         return Ok(ms);
     }
+
     let read = units.into_iter().find_map(|(unit, from_ms)| {
         format.counted(value, unit).filter(|ms| plausible(ms) && *ms >= from_ms)
     });
@@ -124,6 +129,7 @@ fn normalised(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }
+
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -134,9 +140,11 @@ fn normalised(text: &str) -> Cow<'_, str> {
             other => plain.push(other),
         }
     }
+
     let plain = plain.replace("上午", " AM ").replace("下午", " PM ");
     // "10时5分" ends with what parts hours and minutes, "10时" with it too.
     let plain = plain.trim_end();
+
     // "10时" is ten o'clock.
     let ends = if plain.ends_with(':') { "00" } else { "" };
     Cow::Owned(format!("{plain}{ends}"))

@@ -154,6 +154,7 @@ impl Catalogue {
                 matching.iter().for_each(|idx| mask.allow(idx));
             }
         }
+
         if !filter.include_unavailable {
             self.unavailable.iter().for_each(|idx| mask.forbid(idx));
             self.validity.invalid(now_ms).for_each(|idx| mask.forbid(idx));

@@ -33,10 +33,12 @@ impl DedupWindow {
         if event_id.is_empty() {
             return true;
         }
+
         let id = xxh3_128(event_id.as_bytes());
         if !self.ids.insert(id) {
             return false;
         }
+
         self.order.push_back(id);
         self.remembered += 1;
         if self.order.len() > EVENT_ID_WINDOW

@@ -59,9 +59,11 @@ impl Facets {
         if !item.brand.is_empty() {
             self.brands.add(&item.brand, idx);
         }
+
         for (name, value) in words(item) {
             self.attributes.entry(name.to_owned()).or_default().add(value, idx);
         }
+
         let at = idx as usize;
         if at >= self.prices.len() {
             self.prices.resize(at + 1, f64::NAN);
@@ -74,6 +76,7 @@ impl Facets {
         paths(item).for_each(|path| self.categories.remove(path, idx));
         item.tags.iter().for_each(|tag| self.tags.remove(tag, idx));
         self.brands.remove(&item.brand, idx);
+
         for (name, value) in words(item) {
             let Some(values) = self.attributes.get_mut(name) else { continue };
             values.remove(value, idx);
@@ -81,6 +84,7 @@ impl Facets {
                 self.attributes.remove(name);
             }
         }
+
         if let Some(price) = self.prices.get_mut(idx as usize) {
             *price = f64::NAN;
         }
@@ -94,6 +98,7 @@ impl Facets {
         let mut all = 0.0;
         let mut rarest: Vec<&RoaringBitmap> = self.members_of(item).collect();
         rarest.sort_by_key(|members| members.len());
+
         let mut looked_at = 0;
         for members in rarest {
             let telling = (1.0 + items as f32 / members.len() as f32).ln();
@@ -103,6 +108,7 @@ impl Facets {
                 members.iter().for_each(|other| *shared.entry(other).or_default() += telling);
             }
         }
+
         shared.remove(&idx);
         let share = |(idx, sum): (ItemIdx, f32)| Scored { idx, score: sum / all };
         let mut alike: Vec<Scored> = shared.into_iter().map(share).collect();
@@ -219,10 +225,12 @@ mod tests {
             brand: brand.into(),
             ..Item::default()
         };
+
         let items = [("home/lamps", "A"), ("home/lamps", "A"), ("home/lamps", "B")];
         for (idx, (category, brand)) in items.into_iter().chain([("home/beds", "C")]).enumerate() {
             facets.add(idx as ItemIdx, &of(category, brand));
         }
+
         let alike = facets.alike(0, &of("home/lamps", "A"), 4, 9);
         assert_eq!(alike.iter().map(|s| s.idx).collect::<Vec<_>>(), [1, 2, 3]);
         assert!((alike[0].score - 1.0).abs() < 1e-6 && alike[2].score > 0.0, "{alike:?}");

@@ -44,9 +44,11 @@ impl Histories {
         if event.kind == EventKind::Impression {
             return false;
         }
+
         let (shard, slot) = place(user);
         let mut shard = self.shards[shard].write();
         let Shard { events, bought } = &mut *shard;
+
         if slot >= events.len() {
             events.resize_with(slot + 1, Vec::new);
         }
@@ -157,11 +159,13 @@ mod tests {
             let kind = if n.is_multiple_of(3) { EventKind::View } else { EventKind::Purchase };
             HistoryEvent::new(kind, n, i64::from(n))
         };
+
         let events: Vec<_> = (0..9).map(event).collect();
         let live = Histories::new(4);
         for &event in &events {
             live.record(0, event);
         }
+
         assert_eq!(live.read(0), Past::of(&events, 4));
         let kept: Vec<u32> = live.read(0).events.iter().map(|e| e.item).collect();
         assert_eq!(kept, [4, 5, 7, 8]);

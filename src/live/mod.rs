@@ -149,6 +149,7 @@ impl Live {
             Some(user) => self.cohorts(&user.attributes),
             None => Vec::new(),
         };
+
         if first {
             let mut buyers = self.buyers.write();
             let item = event.item as usize;
@@ -157,6 +158,7 @@ impl Live {
             }
             buyers[item] += 1;
         }
+
         // However often a shopper looks at it.
         let weight = kind_weight(event.kind);
         if weight > 0.0 && (first || event.kind == EventKind::Purchase) {
@@ -194,6 +196,7 @@ impl Live {
         if kind_weight(event.kind) < TAKEN || !self.profiles.read().consents(event.user) {
             return;
         }
+
         let taken = |e: &&HistoryEvent| kind_weight(e.kind) >= TAKEN;
         let others = self.histories.of(event.user, |history| {
             let before = history.iter().filter(|e| e.item == event.item).filter(taken).count();
@@ -202,6 +205,7 @@ impl Live {
             let others = others.map(|e| e.item).filter(|&item| item != event.item);
             first_distinct(others, overlay::PARTNERS)
         });
+
         if !others.is_empty() {
             self.overlay.write().note(offset, event.user, event.item, &others);
         }
@@ -220,6 +224,7 @@ impl Live {
         // After the history, which it may say is not to be used.
         self.profiles.write().erase(user);
         self.overlay.write().forget_user(user);
+
         let mut buyers = self.buyers.write();
         for item in items {
             if let Some(buyers) = buyers.get_mut(item as usize) {

@@ -82,6 +82,7 @@ impl Newest {
             seen.push((user, time_ms));
             return;
         }
+
         let oldest = seen.iter_mut().min_by_key(|(_, last_ms)| *last_ms);
         if let Some(oldest) = oldest.filter(|(_, last_ms)| *last_ms <= time_ms) {
             *oldest = (user, time_ms);
@@ -121,6 +122,7 @@ impl<T> Counts<T> {
         if cached.events != self.events && !young {
             // Writers wait meanwhile: nothing is copied but what may be among the best.
             let max = sums.clone().map(|(_, sum)| sum).fold(0.0, f64::max);
+
             let mut items = Vec::new();
             let mut best = Threshold::new(RANKED);
             for (idx, sum) in sums.filter(|(_, sum)| *sum > 0.0) {
@@ -131,6 +133,7 @@ impl<T> Counts<T> {
                     best.push(&mut items, Scored { idx, score });
                 }
             }
+
             keep_top(&mut items, RANKED);
             *cached = Cached { items: Arc::new(items), made_ms: now_ms, events: self.events };
         }
@@ -154,11 +157,13 @@ impl Trends {
             self.rebase(time_ms, (-later).exp2());
             later = 0.0;
         }
+
         let sum = f64::from(weight) * later.max(-MAX_HALF_LIVES).exp2();
         let everyone = &mut self.everyone.sums;
         if everyone.len() <= item as usize {
             everyone.resize(item as usize + 1, 0.0);
         }
+
         everyone[item as usize] += sum;
         self.everyone.events += 1;
         self.everyone.newest.note(user, time_ms);
@@ -219,6 +224,7 @@ pub fn cohorts(attributes: &BTreeMap<String, String>, counting: &[String]) -> Ve
         name += &format!("{key}={value}");
         cohorts.push(name.clone());
     }
+
     cohorts.reverse();
     cohorts
 }
@@ -246,12 +252,15 @@ mod tests {
     #[test]
     fn what_a_cohort_takes_comes_before_what_everyone_takes() {
         let mut trends = Trends::default();
-        let (se, no) = (names(&[("country", "SE")]), names(&[("country", "NO")]));
+        let se = names(&[("country", "SE")]);
+        let no = names(&[("country", "NO")]);
+
         for n in 0..COHORT_EVENTS as u32 {
             trends.note(n, 1, 1.0, n.into(), &se);
             trends.note(n, 2, 1.0, n.into(), &[]);
             trends.note(n, 2, 1.0, n.into(), &[]);
         }
+
         trends.note(0, 3, 1.0, 0, &no);
         let of = |trends: &Trends, cohorts: &[String], now_ms| -> Vec<(String, Vec<u32>)> {
             let found = trends.of(cohorts, now_ms).into_iter();
@@ -260,10 +269,12 @@ mod tests {
         let everyone = (String::new(), vec![2, 1, 3]);
         assert_eq!(of(&trends, &se, 5_000), [("country=SE".into(), vec![1]), everyone.clone()]);
         assert_eq!(of(&trends, &no, 5_000), std::slice::from_ref(&everyone), "one is chance");
+
         // A fortnight later one event counts as much as four of then.
         for n in 0..12 {
             trends.note(n, 3, 1.0, 14 * DAY_MS, &[]);
         }
+
         assert_eq!(of(&trends, &[], 5_500), [everyone], "a ranking is good for a second");
         assert_eq!(of(&trends, &[], 6_000)[0].1, [3, 2, 1]);
         // However far apart events are, the newer count more.
@@ -280,18 +291,22 @@ mod tests {
         for n in 0..100 {
             trends.note(7, n, 1.0, i64::from(n), &[]);
         }
+
         assert!(support(&trends) < 0.11, "a crawler");
         for user in 0..30 {
             trends.note(user, user, 1.0, 0, &[]);
         }
+
         assert_eq!(support(&trends), 1.0);
         // Years later one event, and then those of others.
         let years = 1_500 * DAY_MS;
         trends.note(99, 5, 1.0, years, &[]);
         assert!((support(&trends) - 0.1).abs() < 0.01);
+
         for user in 0..12 {
             trends.note(user, 6, 1.0, years + DAY_MS, &[]);
         }
+
         assert_eq!(support(&trends), 1.0);
         // A late one of long ago takes nothing away.
         trends.note(500, 5, 1.0, 0, &[]);

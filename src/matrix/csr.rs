@@ -97,9 +97,11 @@ impl Csr {
         for &column in &self.columns {
             starts[column as usize + 1] += 1;
         }
+
         for i in 0..self.width {
             starts[i + 1] += starts[i];
         }
+
         let mut next = starts.clone();
         let mut columns = vec![0; self.entries()];
         let mut values = vec![0.0; self.entries()];
@@ -153,6 +155,7 @@ mod tests {
                 .collect();
             let matrix = Csr::from_rows(7, rows.clone());
             prop_assert!(matrix.is_consistent());
+
             let transposed = matrix.transpose();
             for (u, row) in rows.iter().enumerate() {
                 for &(c, v) in row {

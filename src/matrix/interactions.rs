@@ -26,12 +26,14 @@ impl Interactions {
                 cells.iter().map(|c| (c.item, c.weight, (c.last_ms / 1_000) as u32)).collect()
             })
             .collect();
+
         let mut by_user = Csr::new(events.items());
         let mut last_seconds = Vec::new();
         for row in rows {
             last_seconds.extend(row.iter().map(|cell| cell.2));
             by_user.push_row(row.into_iter().map(|cell| (cell.0, cell.1)));
         }
+
         let by_item = by_user.transpose();
         Self { by_user, by_item, last_seconds }
     }
@@ -85,6 +87,7 @@ fn user_baskets(events: &[HistoryEvent]) -> Vec<Vec<ItemIdx>> {
         .filter(|e| e.kind == EventKind::Purchase)
         .map(|e| (e.together(), e.item))
         .collect();
+
     purchases.sort_unstable();
     purchases.dedup();
     purchases
@@ -114,6 +117,7 @@ mod tests {
             (1, purchase(2, 0, 1)),
             (1, purchase(1, 0, 2)),
         ];
+
         let matrix = baskets(&UserEvents::new(2, 4, log));
         assert_eq!(matrix.rows(), 2);
         assert_eq!(matrix.row(0).0, [0, 1]);

@@ -65,9 +65,11 @@ impl Weighting {
         cells.clear();
         let mut by_item: Vec<u32> = (0..events.len() as u32).collect();
         by_item.sort_unstable_by_key(|&e| (events[e as usize].item, e));
+
         for group in by_item.chunk_by(|&a, &b| events[a as usize].item == events[b as usize].item) {
             let group = || group.iter().map(|&e| &events[e as usize]);
             let purchases_stand = !is_refunded(group());
+
             let counts = |e: &&HistoryEvent| purchases_stand || e.kind != EventKind::Purchase;
             let mut cell = Cell { item: 0, weight: 0.0, last_ms: i64::MIN };
             let mut sum = 0.0;
@@ -81,6 +83,7 @@ impl Weighting {
                     cell.last_ms = cell.last_ms.max(event.time_ms);
                 }
             }
+
             if cell.weight > 0.0 {
                 if self.counts > 0.0 {
                     cell.weight *= (sum / cell.weight).powf(self.counts);

@@ -111,7 +111,8 @@ impl BlendSettings {
     /// The same with these weights for what `pushed` holds, and none for pushed sources that
     /// it does not hold.
     pub fn with_pushed(self, pushed: &Pushed, weight: impl Fn(Source) -> f32) -> Self {
-        let (mut blend, there) = (self, pushed.sources());
+        let mut blend = self;
+        let there = pushed.sources();
         for source in Source::PUSHED {
             blend.set_weight(source, if there.contains(&source) { weight(source) } else { 0.0 });
         }

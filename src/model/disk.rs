@@ -113,6 +113,7 @@ pub fn load(folder: &Path, generation: Generation) -> Result<Snapshot> {
         let what = "its bytes do not match its checksum".to_owned();
         return Err(SnapshotError::Damaged { path, what });
     }
+
     let parts = tensors::decode(&arrays).map_err(damaged(&path))?;
     Ok(Snapshot { manifest, parts })
 }

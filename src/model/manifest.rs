@@ -69,6 +69,7 @@ impl Manifest {
                 return Err(format!("{name} must be a finite number, is {figure}"));
             }
         }
+
         if self.newest_ms < 0 || self.created_ms < 0 {
             return Err("newest_ms and created_ms must not be negative".to_owned());
         }

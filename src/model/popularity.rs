@@ -45,6 +45,7 @@ impl Ranking {
             .filter(|(_, score)| *score > 0.0)
             .map(|(idx, score)| Scored { idx, score })
             .collect();
+
         ranked.sort_unstable_by(Scored::best_first);
         Self {
             items: ranked.iter().map(|s| s.idx).collect(),

@@ -43,7 +43,8 @@ impl Prepared {
 
     /// Whether the arrays fit together.
     pub fn is_consistent(&self) -> bool {
-        let (users, entries) = (self.lengths.len(), self.items.len());
+        let users = self.lengths.len();
+        let entries = self.items.len();
         let mut ends = self.starts.iter().zip(&self.lengths);
         [self.stamps.len(), self.starts.len()] == [users; 2]
             && [self.scores.len(), self.sources.len()] == [entries; 2]

@@ -67,6 +67,7 @@ impl Settings {
             ("blend, its weights,", weight(self, f32::min), (0.0, 1e6)),
             ("blend, its weights,", weight(self, f32::max), (0.0, 1e6)),
         ];
+
         for (path, value, (min, max)) in figures {
             if !(min..=max).contains(&value) {
                 return Err(format!("{path} must be {min} to {max}, was {value}"));
@@ -97,6 +98,7 @@ mod tests {
             change(&mut settings);
             settings.validate().unwrap_err()
         };
+
         let said = with(|s| s.item_cf.half_life_days = -1e308);
         assert!(said.starts_with("item_cf.half_life_days must be 0 to 36500, was -1"), "{said}");
         assert!(with(|s| s.blend.ease = f32::NAN).contains("blend"));

@@ -77,8 +77,10 @@ impl Roles {
     /// Gives a generation a role. Whoever had a role that only one can have, loses it; a
     /// canary is retired then, for it has answered, a shadow staged.
     pub fn assign(&mut self, generation: Generation, role: Role) {
-        let (active, shadow_before) = (self.active, self.shadow.map(|shadow| shadow.generation));
+        let active = self.active;
+        let shadow_before = self.shadow.map(|shadow| shadow.generation);
         self.forget(generation);
+
         match role {
             Role::Active => {
                 self.answered.extend(active.filter(|&active| active != generation));
@@ -131,6 +133,7 @@ mod tests {
         for generation in 1..=4 {
             roles.assign(generation, Role::Staged);
         }
+
         roles.assign(1, Role::Active);
         roles.assign(2, Role::Canary(0.1));
         roles.assign(3, Role::Shadow(0.5));
@@ -146,6 +149,7 @@ mod tests {
         assert_eq!(roles.answered, [1, 2], "what was gone back from is not gone back to");
         roles.retain(|generation| generation > 1);
         assert_eq!((roles.go_back(), roles.go_back()), (Some(2), None));
+
         let text = serde_json::to_string(&roles).unwrap();
         assert_eq!(serde_json::from_str::<Roles>(&text).unwrap(), roles);
     }

@@ -84,7 +84,8 @@ impl SecondStage {
 
     #[inline(always)]
     fn step(&self, node: usize, features: &[f32]) -> usize {
-        let (left, right) = (self.left[node], self.right[node]);
+        let left = self.left[node];
+        let right = self.right[node];
         // Both at hand, so that this is a choice of values and not a jump to be guessed.
         let smaller = features[self.feature[node] as usize] < self.value[node];
         (if smaller { left } else { right }) as usize
@@ -97,16 +98,20 @@ impl SecondStage {
         let same =
             [self.value.len(), self.left.len(), self.right.len()].iter().all(|&n| n == nodes);
         let consistent = |n: usize| {
-            let (left, right) = (self.left[n] as usize, self.right[n] as usize);
-            let (leaf, inner) = (left == n && right == n, left > n && right > n);
+            let left = self.left[n] as usize;
+            let right = self.right[n] as usize;
+            let leaf = left == n && right == n;
+            let inner = left > n && right > n;
             (leaf || inner)
                 && left < nodes
                 && right < nodes
                 && (self.feature[n] as usize) < features
         };
+
         if !same || self.roots.len() != self.depths.len() || !(0..nodes).all(consistent) {
             return false;
         }
+
         let depths = self.depths_from(0);
         let mut trees = self.roots.iter().zip(&self.depths);
         trees.all(|(&root, depth)| depths.get(root as usize) == Some(depth))

@@ -61,7 +61,8 @@ impl Source {
 
     /// The sources that the blend may ask, in its order: those trained here come first.
     pub const BLENDED: [Source; 12] = {
-        let (mut all, mut at) = ([Source::ItemCf; 12], 0);
+        let mut all = [Source::ItemCf; 12];
+        let mut at = 0;
         while at < all.len() {
             let trained = Self::TRAINED.len();
             all[at] = if at < trained { Self::TRAINED[at] } else { Self::PUSHED[at - trained] };

@@ -22,6 +22,7 @@ pub fn encode(parts: &Parts) -> Vec<u8> {
     for (name, ranking) in rankings(&parts.popularity) {
         out.f32(&format!("popularity.{name}"), &ranking.by_item);
     }
+
     out.f32("habits.again", &parts.habits.again);
     out.f32("habits.gap_days", &parts.habits.gap_days);
     out.f32("habits.age_days", &parts.habits.age_days);
@@ -48,6 +49,7 @@ pub fn encode(parts: &Parts) -> Vec<u8> {
     out.f32("prepared.scores", &parts.prepared.scores);
     out.push("prepared.sources", Dtype::U8, &parts.prepared.sources);
     out.embeddings("", &parts.embeddings);
+
     if !parts.pushed.is_empty() {
         out.pushed(&parts.pushed);
     }
@@ -70,16 +72,19 @@ pub fn decode(bytes: &[u8]) -> Result<Parts, String> {
         all_time: ranking("all_time")?,
         trending: ranking("trending")?,
     };
+
     let user_cf = UserCf {
         by_user: from.csr("user_cf.by_user")?,
         newest_by_item: from.csr("user_cf.newest_by_item")?,
         item_norm: from.f32("user_cf.item_norm")?,
     };
+
     let sessions = Sessions {
         items: from.csr("sessions.items")?,
         newest: from.csr("sessions.newest")?,
         idf: from.f32("sessions.idf")?,
     };
+
     Ok(Parts {
         second_stage: Arc::new(from.trees("second_stage")?),
         session_stage: Arc::new(from.trees("session_stage")?),
@@ -158,6 +163,7 @@ impl<'a> Writer<'a> {
             self.f32(&format!("{prefix}embeddings.each"), std::slice::from_ref(&ridge.each));
             self.f32(&format!("{prefix}embeddings.all"), std::slice::from_ref(&ridge.all));
         }
+
         let ann = &embeddings.ann;
         self.u32(&format!("{prefix}ann.side"), &ann.side);
         self.numbers(
@@ -169,6 +175,7 @@ impl<'a> Writer<'a> {
                 ann.layers.len() as u64,
             ],
         );
+
         for (level, layer) in ann.layers.iter().enumerate() {
             self.u32(&format!("{prefix}ann.layer{level}.starts"), &layer.starts);
             self.u32(&format!("{prefix}ann.layer{level}.links"), &layer.links);
@@ -237,9 +244,10 @@ impl Reader<'_, '_> {
             left: self.u32(&format!("{name}.left"))?,
             right: self.u32(&format!("{name}.right"))?,
         };
-        match stage.is_consistent(super::second_stage::FEATURES) {
-            true => Ok(stage),
-            false => Err(format!("the trees of {name} do not fit together")),
+        if stage.is_consistent(super::second_stage::FEATURES) {
+            Ok(stage)
+        } else {
+            Err(format!("the trees of {name} do not fit together"))
         }
     }
 
@@ -264,9 +272,10 @@ impl Reader<'_, '_> {
             scores: self.f32("prepared.scores")?,
             sources: self.values("prepared.sources", Dtype::U8)?,
         };
-        match prepared.is_consistent() {
-            true => Ok(prepared),
-            false => Err("the prepared lists do not fit together".to_owned()),
+        if prepared.is_consistent() {
+            Ok(prepared)
+        } else {
+            Err("the prepared lists do not fit together".to_owned())
         }
     }
 
@@ -293,9 +302,11 @@ impl Reader<'_, '_> {
             priors: Ranking::new(self.f32("pushed.priors")?),
             trained_until_ms: trained_until.first().map_or(0, |&ms| ms as i64),
         };
-        match pushed.is_consistent() {
-            true => Ok(pushed),
-            false => Err("the pushed model's arrays do not fit together".to_owned()),
+
+        if pushed.is_consistent() {
+            Ok(pushed)
+        } else {
+            Err("the pushed model's arrays do not fit together".to_owned())
         }
     }
 
@@ -312,6 +323,7 @@ impl Reader<'_, '_> {
                 })
             })
             .collect::<Result<Vec<_>, String>>()?;
+
         let side = self.u32(&format!("{prefix}ann.side"))?;
         let mut embeddings = Embeddings {
             dimensions: dimensions as usize,
@@ -321,6 +333,7 @@ impl Reader<'_, '_> {
             ann: Ann { entry: entry as u32, layers, side, ef: ef as usize },
             quantized: QuantizedVectors::default(),
         };
+
         let items = embeddings.fold_in.len();
         let inside = |ids: &[u32]| ids.iter().all(|&n| (n as usize) < items);
         let gram = embeddings.ridge.as_ref().map(|ridge| ridge.gram.len() as u64);
@@ -334,9 +347,11 @@ impl Reader<'_, '_> {
                     && layer.starts.last() == Some(&(layer.links.len() as u32))
                     && inside(&layer.links)
             });
+
         if !fits {
             return Err("the embeddings' arrays do not fit together".into());
         }
+
         // Not worth the space on disk.
         embeddings.encode();
         Ok(embeddings)

@@ -30,6 +30,7 @@ pub(super) fn blend(
         // Trees speak in log-odds; lists hold scores above 0.
         best.iter_mut().for_each(|s| s.score = 1.0 / (1.0 + (-s.score).exp()));
     }
+
     let lead = &scratch.lead;
     best.iter()
         .map(|s| Recommended { item: s.idx, score: s.score, source: lead[s.idx as usize].1 })
@@ -91,9 +92,11 @@ fn add(source: Source, weight: f32, scratch: &mut Scratch) {
     let scale = weight / best.score;
     let len = candidates.iter().map(|s| s.idx as usize + 1).max().unwrap_or(0);
     blended.reserve(len);
+
     if lead.len() < len {
         lead.resize(len, (0.0, source));
     }
+
     for candidate in candidates.iter() {
         let part = candidate.score * scale;
         let lead = &mut lead[candidate.idx as usize];

@@ -55,6 +55,7 @@ pub(super) fn of_categories(
     let mut standing_in: Vec<Scored> = scored.filter(|s| s.score > 0.0).collect();
     keep_top(&mut standing_in, STANDING_IN);
     let table = &snapshot.parts.together;
+
     let Scratch { items: sums, mask, candidates, .. } = scratch;
     sums.reserve(table.width);
     for member in standing_in {
@@ -87,6 +88,7 @@ pub(super) fn taken_now(
             fill::fill_from(list, query.limit, blended.iter().copied(), &mut scratch.mask);
             scratch.candidates = blended;
         }
+
         if first.is_none() && list.len() > before {
             first = Some(trend.cohort.clone());
         }

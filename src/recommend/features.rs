@@ -34,15 +34,18 @@ pub(super) fn rows(
     let Scratch { rows, lists, slots, .. } = scratch;
     rows.clear();
     rows.resize(blended.len(), [0.0; FEATURES]);
+
     let len = blended.iter().map(|s| s.idx as usize + 1).max().unwrap_or(0);
     if slots.len() < len {
         slots.resize(len, u32::MAX);
     }
+
     for (at, candidate) in blended.iter().enumerate() {
         slots[candidate.idx as usize] = at as u32;
         rows[at][BLEND] = candidate.score;
         rows[at][BLEND + 1] = at as f32;
     }
+
     let slot = |item: u32| slots.get(item as usize).copied().filter(|&s| s != u32::MAX);
     for (source, list) in lists.iter().enumerate().take(SOURCES) {
         let best = list.first().map_or(1.0, |s| s.score);
@@ -53,8 +56,10 @@ pub(super) fn rows(
             }
         }
     }
+
     pairs(query, rows, slot);
     due(snapshot, blended, rows);
+
     let user = user(query);
     let (used_to, worth) = purse(query, user[0]);
     for (row, candidate) in rows.iter_mut().zip(blended) {
@@ -73,6 +78,7 @@ fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<
         row[PAIR + 1] = NEVER;
         row[PAIR + 2] = NEVER;
     }
+
     let (mut baskets, mut faded): (f32, f32) = (0.0, 1.0);
     let mut later: Option<(u32, i64)> = None;
     for event in query.history.iter().rev() {
@@ -82,19 +88,23 @@ fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<
             }
             continue;
         }
+
         let key = event.together();
         if later.is_some_and(|last| last != key) {
             baskets += 1.0;
             faded *= FADE;
         }
+
         later = Some(key);
         let Some(at) = slot(event.item) else { continue };
+
         let row = &mut rows[at as usize];
         let days = (query.shelf.now_ms - event.time_ms) as f32 / DAY_MS as f32;
         if row[PAIR] == 0.0 {
             row[PAIR + 1] = days;
             row[PAIR + 2] = baskets;
         }
+
         row[PAIR] += 1.0;
         // From the newest purchase back to this one, so far the oldest.
         row[PAIR + 3] = days - row[PAIR + 1];
@@ -102,6 +112,7 @@ fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<
         row[PAIR + 7] += faded;
         row[PAIR + 9] += event.quantity;
     }
+
     for row in rows.iter_mut().filter(|row| row[PAIR] > 1.0) {
         row[PAIR + 3] /= row[PAIR] - 1.0;
         if row[PAIR + 3] > 0.0 {
@@ -139,6 +150,7 @@ fn item(snapshot: &Snapshot, item: u32, used_to: Option<f32>, features: &mut [f3
     features[6] = of(&snapshot.parts.habits.gap_days, item);
     features[7] = of(&snapshot.parts.habits.age_days, item);
     features[8] = of(&snapshot.parts.habits.idle_days, item);
+
     let price = of(&snapshot.parts.habits.price, item);
     if price > 0.0 {
         features[9] = price.ln();
@@ -149,7 +161,9 @@ fn item(snapshot: &Snapshot, item: u32, used_to: Option<f32>, features: &mut [f3
 /// Of the shopper's purse: mean logarithm of the prices paid, mean worth of a basket.
 fn purse(query: &Query<'_>, baskets: f32) -> (Option<f32>, f32) {
     let bought = query.history.iter().filter(|e| e.kind == EventKind::Purchase);
-    let (mut sum, mut count, mut worth) = (0.0, 0.0f32, 0.0);
+    let mut sum = 0.0;
+    let mut count = 0.0f32;
+    let mut worth = 0.0;
     for (price, quantity) in bought.filter_map(|e| Some((e.price.ln()?, e.quantity))) {
         sum += price;
         count += 1.0;
@@ -166,7 +180,9 @@ fn of(by_item: &[f32], item: u32) -> f32 {
 /// Of the shopper: baskets, mean basket, distinct items, days since the last event,
 /// share of repeats, mean days between baskets, size of the last.
 fn user(query: &Query<'_>) -> [f32; 7] {
-    let (mut baskets, mut last_size, mut later) = (0.0f32, 0.0f32, None);
+    let mut baskets = 0.0f32;
+    let mut last_size = 0.0f32;
+    let mut later = None;
     for event in query.history {
         if later.replace(event.together()) != Some(event.together()) {
             baskets += 1.0;
@@ -174,14 +190,17 @@ fn user(query: &Query<'_>) -> [f32; 7] {
         }
         last_size += 1.0;
     }
+
     let mut items: Vec<u32> = query.history.iter().map(|e| e.item).collect();
     items.sort_unstable();
     items.dedup();
-    let (distinct, events) = (items.len() as f32, query.history.len() as f32);
+    let distinct = items.len() as f32;
+    let events = query.history.len() as f32;
     let days = |e: &HistoryEvent| (query.shelf.now_ms - e.time_ms) as f32 / DAY_MS as f32;
     let since = query.history.last().map_or(NEVER, days);
     let first = query.history.first().map_or(0.0, days);
     let gap = (first - since).max(0.0) / (baskets - 1.0).max(1.0);
+
     let repeats = 1.0 - distinct / events.max(1.0);
     [baskets, events / baskets.max(1.0), distinct, since, repeats, gap, last_size]
 }

@@ -17,6 +17,7 @@ pub(super) fn merge(
     if fresh.is_empty() {
         return;
     }
+
     let best = list.first().map_or(1.0, |first| first.score);
     for found in fresh {
         let score = best * found.score;
@@ -33,6 +34,7 @@ pub(super) fn merge(
             None => {}
         }
     }
+
     list.sort_by(|a, b| b.score.total_cmp(&a.score));
     list.truncate(limit);
 }

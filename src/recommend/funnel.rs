@@ -50,6 +50,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
         }
         return List { items, basis: Basis::History, reduced: false, cohort: String::new() };
     }
+
     query.exclude(snapshot, scratch);
     let known = query.basis(snapshot, scratch);
     let mut items = match query.strategy {
@@ -57,27 +58,32 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
         Some(source) => blend::single(snapshot, source, query, scratch),
         None => blend::blend(snapshot, query, scratch),
     };
+
     if known == Basis::Popular && query.strategy.is_none() {
         cold::alike_to_newest(query, scratch);
         let alike = scratch.candidates.iter();
         let source = Source::Content;
         items.extend(alike.map(|s| Recommended { item: s.idx, score: s.score, source }));
     }
+
     if query.strategy.is_none() {
         fresh::merge(&mut items, query.fresh, query.limit, &mut scratch.mask);
     }
+
     let mut basis = if items.is_empty() { known } else { query.own_basis(known) };
     let mut cohort = String::new();
     if basis == Basis::Popular {
         cohort = cold::taken_now(snapshot, query, &mut items, scratch);
         basis = if cohort.is_empty() { basis } else { Basis::Attributes };
     }
+
     fill::fill(
         &mut items,
         query.limit,
         [&popularity.trending, &popularity.all_time],
         &mut scratch.mask,
     );
+
     let blended = query.strategy.is_none() && known != Basis::Popular;
     let reduced = query.hurried && blended && !query.second_stage(snapshot).is_empty();
     List { items, basis, reduced, cohort }

@@ -47,6 +47,7 @@ pub fn prepare(
         // What may come back changes with the hour.
         return Ok(Prepared::default());
     }
+
     let mut users: Vec<usize> = (0..events.users()).filter(|&u| !events.of(u).is_empty()).collect();
     users.sort_by_key(|&u| std::cmp::Reverse(events.of(u).last().map(|e| e.time_ms)));
     users.truncate(options.max_users);
@@ -57,8 +58,12 @@ pub fn prepare(
         lengths: vec![0; events.users()],
         ..Prepared::default()
     };
-    let (catalogue, filter) = (Catalogue::default(), Filter::default());
-    let (catalogue, filter, items) = (&catalogue, &filter, events.items());
+
+    let catalogue = Catalogue::default();
+    let filter = Filter::default();
+    let catalogue = &catalogue;
+    let filter = &filter;
+    let items = events.items();
     let now_ms = snapshot.manifest.newest_ms;
     let shelf = Shelf { catalogue, items, filter, excluded: &[], only: None, now_ms };
     let list = |scratch: &mut Scratch, &user: &usize| {
@@ -72,15 +77,18 @@ pub fn prepare(
             repeat: policy,
             ..Query::on(shelf)
         };
+
         shelf.mask(&mut scratch.mask);
         query.exclude(snapshot, scratch);
         (stamp(history), blend::blend(snapshot, &query, scratch))
     };
+
     for chunk in users.chunks(CHUNK) {
         control.check()?;
         if enough() {
             break;
         }
+
         let lists: Vec<(u64, Vec<Recommended>)> =
             chunk.par_iter().map_init(Scratch::default, list).collect();
         for (&user, (stamp, list)) in chunk.iter().zip(lists) {
@@ -106,14 +114,13 @@ pub(super) fn answer(
     scratch: &Scratch,
 ) -> Option<Vec<Recommended>> {
     let prepared = &snapshot.parts.prepared;
-    let policy = match prepared.repeats {
-        true => RepeatPolicy::Allow,
-        false => RepeatPolicy::ExcludePurchased,
-    };
+    let policy =
+        if prepared.repeats { RepeatPolicy::Allow } else { RepeatPolicy::ExcludePurchased };
     let as_prepared = query.repeat.resolved(&snapshot.manifest.settings) == policy;
     if query.strategy.is_some() || !query.session.is_empty() || !as_prepared {
         return None;
     }
+
     let list = prepared.list(query.user?, query.history)?;
     let mut items = Vec::with_capacity(query.limit);
     let offered = list.filter(|&(item, ..)| scratch.mask.allows(item));

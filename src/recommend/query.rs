@@ -123,9 +123,10 @@ impl Query<'_> {
 
     /// The trees that order the list; empty for none.
     pub(super) fn second_stage<'s>(&self, snapshot: &'s Snapshot) -> &'s SecondStage {
-        match self.history.is_empty() && snapshot.manifest.session_settings.is_some() {
-            true => &snapshot.parts.session_stage,
-            false => &snapshot.parts.second_stage,
+        if self.history.is_empty() && snapshot.manifest.session_settings.is_some() {
+            &snapshot.parts.session_stage
+        } else {
+            &snapshot.parts.second_stage
         }
     }
 
@@ -135,10 +136,12 @@ impl Query<'_> {
         if let Some(&current) = self.session.last() {
             scratch.mask.forbid(current);
         }
+
         let policy = self.repeat.resolved(self.settings(snapshot));
         if policy == RepeatPolicy::Allow {
             return;
         }
+
         let Scratch { bought, mask, .. } = scratch;
         all_bought(self.history, self.bought, bought);
         for bought in bought.iter().filter(|bought| bought.stands()) {
@@ -190,9 +193,11 @@ impl Query<'_> {
                 || parts.pushed.embeddings.has(item)
                 || parts.pushed.items.degree(item as usize) > 0
         };
+
         if self.user.is_some_and(|user| parts.pushed.knows(user)) {
             return Basis::History;
         }
+
         let speaks = |e: &HistoryEvent| kind_weight(e.kind) > 0.0 && known(e.item);
         if scratch.events.iter().any(speaks) {
             self.own_basis(Basis::Popular)

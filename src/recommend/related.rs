@@ -29,6 +29,7 @@ pub fn similar_items(
     sum_rows(&parts.similar, &[item], limit, scratch);
     take(&mut list, Source::ItemCf, limit, scratch);
     fresh::merge(&mut list, fresh, limit, &mut scratch.mask);
+
     if list.len() < limit && parts.embeddings.has(item) {
         let vector = parts.embeddings.vector(item);
         let Scratch { mask, search, candidates, .. } = &mut *scratch;
@@ -41,10 +42,12 @@ pub fn similar_items(
         candidates.retain(min);
         take(&mut list, Source::Embedding, limit, scratch);
     }
+
     if list.len() < limit {
         cold::alike(&[item], limit, shelf, scratch);
         take(&mut list, Source::Content, limit, scratch);
     }
+
     fill::fill(&mut list, limit, [&parts.popularity.trending], &mut scratch.mask);
     list
 }
@@ -92,10 +95,12 @@ pub fn bought_together(
     fresh::merge(&mut list, fresh, limit, &mut scratch.mask);
     sum_rows(&parts.similar, basket, limit, scratch);
     take(&mut list, Source::ItemCf, limit, scratch);
+
     if list.len() < limit {
         cold::of_categories(snapshot, basket, limit, shelf, scratch);
         take(&mut list, Source::Category, limit, scratch);
     }
+
     fill::fill(&mut list, limit, [&parts.popularity.trending], &mut scratch.mask);
     list
 }
@@ -144,6 +149,7 @@ fn sum_rows(table: &Csr, rows: &[ItemIdx], k: usize, scratch: &mut Scratch) {
         candidates.extend(all.filter(|s| mask.allows(s.idx)).take(k));
         return;
     }
+
     items.reserve(table.width);
     table.fetch(rows.iter().copied());
     for &row in rows {

@@ -104,6 +104,7 @@ mod tests {
     fn draining_leaves_nothing_behind() {
         let mut sums = Accumulator::default();
         sums.reserve(5);
+
         let mut best = Vec::new();
         for _ in 0..2 {
             for (idx, value) in [(1, 1.0), (4, 2.0), (1, 2.0), (2, 0.0), (3, 9.0)] {

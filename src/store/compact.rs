@@ -41,12 +41,14 @@ pub fn compact(
 ) -> Result<usize, StoreError> {
     let mut segments = segment::list(folder)?;
     segments.pop();
+
     let mut users = 0;
     let mut tasks = Vec::new();
     for (base, path) in segments {
         if stop() {
             return Err(StoreError::Stopped);
         }
+
         let users_before = users;
         let mut concerned = false;
         segment::read_blocks(&path, base, WHOLE, Offset::MAX, &mut |header, payload| {
@@ -61,10 +63,12 @@ pub fn compact(
                 }
             })
         })?;
+
         if concerned {
             tasks.push(Task { base, path, users_before });
         }
     }
+
     for task in tasks.iter().rev() {
         if stop() {
             return Err(StoreError::Stopped);
@@ -111,6 +115,7 @@ fn rewrite(
         }
         Ok(())
     })?;
+
     written.map_err(failed)?;
     let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
     file.sync_all().map_err(failed)?;
@@ -207,11 +212,13 @@ mod tests {
         assert!(rewritten > 1, "{rewritten}");
         let after = entries(dir.path());
         assert_eq!(after.len(), before.len());
+
         for (before, after) in before.iter().zip(&after) {
             let of_ben = before.contains("ben") || before.contains("user: 1");
             assert_eq!(before == after, !of_ben, "{before} {after}");
             assert!(!after.contains("ben") && !after.contains("event-4"), "{after}");
         }
+
         assert_eq!(compact(dir.path(), &ben, || false).unwrap(), 0, "nothing is left to do");
         // Writing goes on where it was.
         assert_eq!(open(dir.path()).next_offset(), 20);
@@ -231,11 +238,13 @@ mod tests {
                 left < 0
             });
             drop(open(dir.path()));
+
             let text = entries(dir.path()).join("\n");
             assert!(!text.contains("user: 1") || text.contains("ben"), "after {looks}: {text}");
             let mut files = std::fs::read_dir(dir.path()).unwrap().flatten();
             let half = |f: std::fs::DirEntry| f.path().extension().is_some_and(|e| e == ASIDE);
             assert!(!files.any(half), "half-written files go");
+
             match outcome {
                 Err(StoreError::Stopped) => stopped += 1,
                 outcome => {

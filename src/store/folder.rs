@@ -88,6 +88,7 @@ impl StoreFolder {
         if self.format == Some(FORMAT) {
             return Ok(());
         }
+
         let path = self.root.join("FORMAT");
         let written = files::replace(&path, format!("{FORMAT}\n").as_bytes());
         // The new folders' names too, before any event can be acknowledged.
@@ -134,11 +135,13 @@ impl StoreFolder {
         // Nothing was ever written.
         let marked = mark::read(&self.log())?;
         let begins = !self.holds_records()? && marked.is_none_or(|mark| mark.offset == 0);
+
         if held.is_none() && self.is_proven() && !accept_loss {
             let what = "it says with which key for pseudonyms the store was written, or that \
                         it was written without one";
             return Err(StoreError::lost(&path, what));
         }
+
         let of_before = held.is_none() && given == NO_KEY;
         let taken = held.is_none() && accept_loss;
         let new = begins && held.as_deref() != Some(given);
@@ -151,6 +154,7 @@ impl StoreFolder {
         if written == given {
             return Ok(());
         }
+
         Err(StoreError::OtherKey {
             path: self.root.clone(),
             written: if written == NO_KEY { "without a key" } else { "with another key" },
@@ -187,7 +191,8 @@ fn read_format(data: &Path, path: &Path) -> Result<Option<u32>, StoreError> {
         return Ok(None);
     };
     let found = String::from_utf8_lossy(&bytes).trim().to_owned();
-    let (path, known) = (data.to_owned(), FORMAT);
+    let path = data.to_owned();
+    let known = FORMAT;
     match found.parse::<u32>() {
         Ok(format) if format <= FORMAT => Ok(Some(format)),
         Ok(_) => Err(StoreError::Newer { path, found, known }),

@@ -58,12 +58,14 @@ pub fn decode_header(bytes: &[u8; HEADER_BYTES]) -> Result<Header, String> {
         word.copy_from_slice(&bytes[at..at + 4]);
         u32::from_le_bytes(word)
     };
+
     if u32_at(28) != crc32fast::hash(&bytes[..28]) {
         return Err("the block's header does not match its checksum".to_owned());
     }
     if bytes[..4] != MAGIC {
         return Err("no block begins here".to_owned());
     }
+
     let header = Header {
         stored: u32_at(4),
         unpacked: u32_at(8),
@@ -71,6 +73,7 @@ pub fn decode_header(bytes: &[u8; HEADER_BYTES]) -> Result<Header, String> {
         first_offset: u64::from(u32_at(16)) | u64::from(u32_at(20)) << 32,
         payload_crc: u32_at(24),
     };
+
     if header.unpacked as usize > MAX_PAYLOAD_BYTES {
         return Err(format!("the block declares {} bytes, over the limit", header.unpacked));
     }

@@ -121,6 +121,7 @@ impl Ledger {
             }
             tracing::warn!(file = %path.display(), "going on without what a lost file of the log held");
         }
+
         if self.segments.is_empty() {
             self.segments.push(Begins { base: 0, users: 0, items: 0 });
         }
@@ -131,7 +132,8 @@ impl Ledger {
 /// Writes a file of nameless names and empty records for what stood between two places.
 fn fill(path: &Path, lost: Begins, next: Begins) -> std::io::Result<()> {
     let mut bytes = segment::header(lost.base).to_vec();
-    let (mut users, mut items) = (next.users - lost.users, next.items - lost.items);
+    let mut users = next.users - lost.users;
+    let mut items = next.items - lost.items;
     let mut at = lost.base;
 
     while at < next.base {
@@ -139,12 +141,15 @@ fn fill(path: &Path, lost: Begins, next: Begins) -> std::io::Result<()> {
         for _ in 0..(next.base - at).min(FILL) {
             block.push(&Record::Gone);
         }
+
         for _ in 0..users.min(FILL) {
             block.define_user("");
         }
+
         for _ in 0..items.min(FILL) {
             block.define_item("");
         }
+
         users -= users.min(FILL);
         items -= items.min(FILL);
 

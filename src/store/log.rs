@@ -54,15 +54,18 @@ impl Log {
             }
             _ => OpenSegment::begin(folder, read.end)?,
         };
+
         let mut segments = read.segments;
         if segments.is_empty() {
             segments.push(Begins { base: 0, users: 0, items: 0 });
         }
+
         let ledger = Ledger { segments };
         if !ledger.segments.starts_with(&listed.segments) {
             let what = "the log's files define other names, or begin elsewhere, than it lists";
             return Err(StoreError::lost(&ledger::path(folder), what));
         }
+
         if ledger != listed {
             ledger.write(folder)?;
         }
@@ -79,6 +82,7 @@ impl Log {
             watched: Vec::new(),
             poison: None,
         };
+
         // What was read may have been in the system's memory alone.
         log.flush()?;
         log.set_mark().map_err(StoreError::io("write to", &mark_path))?;
@@ -114,6 +118,7 @@ impl Log {
         if self.open.bytes >= self.opening.segment_bytes {
             self.roll()?;
         }
+
         let first = self.next_offset;
         let payload = block.payload();
         if payload.len() > frame::MAX_PAYLOAD_BYTES {
@@ -191,6 +196,7 @@ impl Log {
         if self.open.bytes <= segment::SEGMENT_HEADER_BYTES as u64 {
             return Ok(());
         }
+
         self.flush()?;
         self.mark.sync().map_err(StoreError::io("flush", &mark::path(&self.folder)))?;
 

@@ -151,6 +151,7 @@ mod tests {
 
         // Every flipped byte of the newest leaves the one before.
         let path = path(dir.path());
+
         let good = std::fs::read(&path).unwrap();
         for byte in 0..36 {
             let mut bad = good.clone();
@@ -158,6 +159,7 @@ mod tests {
             std::fs::write(&path, &bad).unwrap();
             assert_eq!(read(dir.path()).unwrap(), Some(at(9)), "byte {byte}");
         }
+
         std::fs::write(&path, vec![0; 2 * SLOT_BYTES]).unwrap();
         let error = read(dir.path()).unwrap_err().to_string();
         assert!(error.contains("DURABLE"), "{error}");

@@ -33,6 +33,7 @@ impl OpenSegment {
             cut.and_then(|()| segment.file.sync_all())
                 .map_err(StoreError::io("cut", &segment.path))?;
         }
+
         segment.rewind().map_err(StoreError::io("seek in", &segment.path))?;
         Ok(segment)
     }

@@ -29,6 +29,7 @@ impl Proof {
         if !opening.proven {
             return Ok(Self::nothing());
         }
+
         let missing = |path: PathBuf| StoreError::lost(&path, "every log of this version has it");
         let listed = Ledger::read(folder)
             .and_then(|ledger| ledger.ok_or_else(|| missing(ledger::path(folder))));
@@ -44,6 +45,7 @@ impl Proof {
                 Err(error) => Err(error),
             };
         }
+
         let acknowledged = marked?.ok_or_else(|| missing(mark::path(folder)))?;
         let listed = listed?;
         listed.check(folder)?;

@@ -206,15 +206,18 @@ pub fn decode(
     for user in preamble.users {
         visit(Entry::User(user));
     }
+
     for item in preamble.items {
         visit(Entry::Item(item));
     }
+
     for i in 0..count {
         let (record, left) = postcard::take_from_bytes::<Record<'_>>(rest)
             .map_err(|e| format!("record {i} of {count} does not decode: {e}"))?;
         visit(Entry::Record(first_offset + u64::from(i), record));
         rest = left;
     }
+
     if rest.is_empty() { Ok(()) } else { Err(format!("{} bytes follow its records", rest.len())) }
 }
 
@@ -242,6 +245,7 @@ mod tests {
             recommendation_id: "",
             channel: "web",
         };
+
         block.push(&Record::Event(event));
         let item = Item { title: "Green tea".into(), ..Item::default() };
         block.push(&Record::Item(0, Cow::Owned(item)));
@@ -282,6 +286,7 @@ mod tests {
             available: false,
             attributes: BTreeMap::new(),
         };
+
         // The second kind of record, an item of idx 3, as the first format wrote it.
         let bytes = postcard::to_allocvec(&(1u8, 3u32, &before)).unwrap();
         let (record, rest) = postcard::take_from_bytes::<Record<'_>>(&bytes).unwrap();

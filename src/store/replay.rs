@@ -76,6 +76,7 @@ pub(super) fn read_all(
         if *base >= until {
             break;
         }
+
         if *base != read.end {
             let what = format!(
                 "the log ends at offset {} before it, and it begins at {base}: one before it is missing",
@@ -83,6 +84,7 @@ pub(super) fn read_all(
             );
             return Err(StoreError::lost(path, what));
         }
+
         let Names { users, items } = read.names;
         read.segments.push(Begins { base: *base, users, items });
 

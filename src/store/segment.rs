@@ -120,6 +120,7 @@ impl Blocks<'_> {
         if bytes == header(base) {
             return Ok(true);
         }
+
         let never_written =
             self.file_bytes == SEGMENT_HEADER_BYTES as u64 && bytes == [0; SEGMENT_HEADER_BYTES];
         if may_be_torn && never_written {
@@ -141,6 +142,7 @@ impl Blocks<'_> {
             Ok(header) => header,
             Err(what) => return self.torn_or_damaged(at, &bytes, what),
         };
+
         if header.first_offset != at.end_offset {
             let what = format!("the block begins at offset {}", header.first_offset);
             return Err(self.damaged(at, what));
@@ -188,9 +190,11 @@ impl Blocks<'_> {
         let mut rest = begun.to_vec();
         let read = (&mut self.file).take(MAX_TORN).read_to_end(&mut rest);
         read.map_err(StoreError::io("read", self.path))?;
+
         // Where each block is flushed before the next is written, one after it proves that it
         // was whole once.
         let proved = self.acknowledged.ordered && holds_block(&rest[1..]);
+
         if has_empty_sector(&rest, at.whole_bytes) && !proved {
             Ok(None)
         } else {

@@ -47,6 +47,7 @@ pub fn check(path: &Path, file: &File) -> Result<(), StoreError> {
         }
         Err(e) => return Err(StoreError::io("stat", path)(e)),
     };
+
     let same = (held.dev(), held.ino()) == (found.dev(), found.ino());
     if same { Ok(()) } else { Err(removed()) }
 }

@@ -31,6 +31,7 @@ pub fn item_cf(
     let items = weighted_degrees(&matrix.by_item);
     let users: Vec<f32> =
         weighted_degrees(&matrix.by_user).iter().map(|&d| power(d, -settings.b)).collect();
+
     // For the best sources of each target, build the transpose: the product is symmetric.
     let (own, other) =
         if settings.per_target { (settings.c, settings.a) } else { (settings.a, settings.c) };
@@ -39,6 +40,7 @@ pub fn item_cf(
     let score = |i: usize, j: usize, c: f32| own[i] * c * other[j];
     let kept =
         product(&matrix.by_user, &matrix.by_item, &users, score, settings.neighbours, control)?;
+
     let mut table = if settings.per_target { kept.transpose() } else { kept };
     if settings.scaled {
         scale_rows(&mut table);
@@ -104,6 +106,7 @@ fn product(
                         *sum += weight * y;
                     }
                 }
+
                 best.clear();
                 let mut threshold = Threshold::new(keep);
                 for j in touched.drain(..) {
@@ -113,6 +116,7 @@ fn product(
                         threshold.push(best, Scored { idx: j, score });
                     }
                 }
+
                 keep_top(best, keep);
                 Ok(best.iter().map(|s| (s.idx, s.score)).collect())
             },
@@ -168,12 +172,14 @@ mod tests {
             per_target: false,
             ..Default::default()
         };
+
         let w = built(settings);
         // C_01 = 1/2 + 1/3, C_02 = 1/3; all three items have degree 2.
         let degrees = 2f32.powf(-0.75);
         assert_eq!(w.row(0).0, [1, 2]);
         assert!((w.row(0).1[0] - degrees * 5.0 / 6.0).abs() < 1e-6);
         assert!((w.row(0).1[1] - degrees / 3.0).abs() < 1e-6);
+
         // Uncut, keeping by target changes nothing but the order within a row.
         let by_target = built(ItemCfSettings { per_target: true, ..settings });
         for row in 0..3 {

@@ -13,14 +13,17 @@ const SAME_DAYS: f64 = 0.5;
 /// Counts an item's buyers, those who bought it on another day again, and the days between.
 pub fn train(events: &UserEvents) -> Habits {
     let items = events.items();
-    let (mut buyers, mut again) = (vec![0.0f64; items], vec![0.0f64; items]);
-    let (mut gaps, mut days) = (vec![0.0f64; items], vec![0.0f64; items]);
+    let mut buyers = vec![0.0f64; items];
+    let mut again = vec![0.0f64; items];
+    let mut gaps = vec![0.0f64; items];
+    let mut days = vec![0.0f64; items];
     let mut bought: Vec<(u32, i64)> = Vec::new();
     for user in 0..events.users() {
         let purchases = events.of(user).iter().filter(|e| e.kind == EventKind::Purchase);
         bought.clear();
         bought.extend(purchases.map(|e| (e.item, e.time_ms)));
         bought.sort_unstable();
+
         for of_item in bought.chunk_by(|a, b| a.0 == b.0) {
             let item = of_item[0].0 as usize;
             let between = of_item.windows(2).map(|w| (w[1].1 - w[0].1) as f64 / DAY_MS as f64);
@@ -33,14 +36,18 @@ pub fn train(events: &UserEvents) -> Habits {
             again[item] += f64::from(u8::from(gaps[item] > before));
         }
     }
+
     let gap_days = shares(&days, &gaps);
     let now_ms = events.as_of_ms();
-    let (mut first, mut last) = (vec![now_ms; items], vec![i64::MIN; items]);
+
+    let mut first = vec![now_ms; items];
+    let mut last = vec![i64::MIN; items];
     for event in events.all().iter().filter(|e| kind_weight(e.kind) > 0.0) {
         let item = event.item as usize;
         first[item] = first[item].min(event.time_ms);
         last[item] = last[item].max(event.time_ms);
     }
+
     let days = |times: Vec<i64>| -> Vec<f32> {
         let ago = |time_ms: i64| now_ms.saturating_sub(time_ms).max(0) as f32 / DAY_MS as f32;
         times.into_iter().map(ago).collect()
@@ -65,6 +72,7 @@ fn prices(events: &UserEvents) -> Vec<f32> {
             *count += 1;
         }
     }
+
     let mean = |(sum, count): (f64, u32)| match count {
         0 => 0.0,
         _ => (sum / f64::from(count)).exp() as f32,
@@ -95,6 +103,7 @@ mod tests {
             (1, bought(1, 5)),
             (1, bought(1, 15)),
         ];
+
         let habits = train(&UserEvents::new(2, 3, log));
         // Of three pairs two came back: 2/3; gaps of 30 and 10 days.
         let expected = [(1.0 + 5.0 * 2.0 / 3.0) / 7.0, (1.0 + 10.0 / 3.0) / 6.0, 2.0 / 3.0];

@@ -39,13 +39,15 @@ pub fn train(
     seed: u64,
     control: &Control<'_>,
 ) -> Result<Embeddings, TrainError> {
-    let (users, items) = (matrix.by_user.rows(), matrix.by_item.rows());
+    let users = matrix.by_user.rows();
+    let items = matrix.by_item.rows();
     let dimensions = settings.dimensions;
     let failed = |e: &dyn std::fmt::Display| TrainError::Factorisation(e.to_string());
     let spread = START / (dimensions as f32).sqrt();
     let draw = Normal::new(0.0, spread).map_err(|e| failed(&e))?;
     let mut rng = StdRng::seed_from_u64(seed);
     let mut y = Array2::from_shape_simple_fn((items, dimensions), || draw.sample(&mut rng));
+
     // Nobody's items have no vector; left to shrink towards it, they would reach the
     // numbers that processors are slow with.
     for (item, row) in rows_mut(&mut y).enumerate() {
@@ -53,12 +55,14 @@ pub fn train(
             row.fill(0.0);
         }
     }
+
     let mut w = Array2::zeros((users, dimensions));
     for _ in 0..settings.sweeps {
         control.check()?;
         sweep(&matrix.by_user, &y, &mut w, settings);
         sweep(&matrix.by_item, &w, &mut y, settings);
     }
+
     let longest = svd::longest(&y)?;
     y /= longest;
     let ridge = Ridge {
@@ -66,6 +70,7 @@ pub fn train(
         each: settings.regularisation / (longest * longest),
         all: settings.unobserved * items as f32,
     };
+
     let known = |item| f32::from(u8::from(matrix.by_item.degree(item) > 0));
     Ok(Embeddings {
         dimensions,
@@ -113,14 +118,17 @@ struct System<'a> {
 impl System<'_> {
     fn solve(&self, mut x: ArrayViewMut2<'_, f32>) {
         let shape = x.raw_dim();
-        let (mut residual, mut product) = (Array2::zeros(shape), Array2::zeros(shape));
+        let mut residual = Array2::zeros(shape);
+        let mut product = Array2::zeros(shape);
         self.apply(x.view(), &mut product);
+
         let dimensions = x.ncols();
         for (at, row) in rows_mut(&mut residual).enumerate() {
             for (column, value) in self.cells.pairs(self.first + at) {
                 add(row, value, &self.other[column as usize * dimensions..][..dimensions]);
             }
         }
+
         residual -= &product;
         let mut direction = residual.clone();
         let squares = |m: &Array2<f32>| -> Vec<f32> { rows(m).map(|row| dot(row, row)).collect() };
@@ -185,6 +193,7 @@ mod tests {
                 (0..12).filter(|i| i % 2 == u % 2 && i / 2 != u % 6).map(|i| (i, 1.0)).collect()
             })
             .collect();
+
         let by_user = Csr::from_rows(12, rows.clone());
         let last_seconds = vec![0; by_user.entries()];
         let matrix = Interactions { by_item: by_user.transpose(), last_seconds, by_user };
@@ -216,6 +225,7 @@ mod tests {
             [Cell { item: 3, weight: 0.7, last_ms: 0 }, Cell { item: 5, weight: 0.2, last_ms: 0 }];
         let mut query = Vec::new();
         embeddings.user_vector(&profile, &mut query);
+
         let lambda = ridge.each * (0.9 + ridge.all);
         for d in 0..4 {
             let shared: f32 = (0..4).map(|e| ridge.gram[d * 4 + e] * query[e]).sum();

@@ -87,6 +87,7 @@ pub fn train(
     if matrix.by_user.entries() == 0 {
         return Err(TrainError::Empty);
     }
+
     let wanted = |source| sources.contains(&source);
     control.begin(Stage::Popularity)?;
     let popularity = popularity::train(data, &settings.popular);
@@ -97,24 +98,33 @@ pub fn train(
     control.begin(Stage::Baskets)?;
     let together = cooccurrence::together(&baskets(events), control)?;
     control.begin(Stage::UserCf)?;
+
     let own = data.matrix(settings.user_cf.weighting());
     let user_cf = user_cf::train(&own, &settings.user_cf);
     control.begin(Stage::Ease)?;
-    let ease = match wanted(Source::Ease) {
-        true => ease::train(&data.matrix(settings.ease.weighting()), &settings.ease, control)?,
-        false => Csr::default(),
+    let ease = if wanted(Source::Ease) {
+        ease::train(&data.matrix(settings.ease.weighting()), &settings.ease, control)?
+    } else {
+        Csr::default()
     };
+
     control.begin(Stage::Sequences)?;
-    let sessions = match wanted(Source::Session) {
-        true => sessions::train(events, &settings.session),
-        false => Default::default(),
+    let sessions = if wanted(Source::Session) {
+        sessions::train(events, &settings.session)
+    } else {
+        Default::default()
     };
-    let transition = match wanted(Source::Transition) {
-        true => transition::train(events, &settings.transition),
-        false => Csr::default(),
+
+    let transition = if wanted(Source::Transition) {
+        transition::train(events, &settings.transition)
+    } else {
+        Csr::default()
     };
+
     control.begin(Stage::Embeddings)?;
-    let (mut quality, own) = (BTreeMap::new(), data.matrix(settings.embedding.weighting()));
+    let mut quality = BTreeMap::new();
+    let own = data.matrix(settings.embedding.weighting());
+
     let mut embeddings = embeddings(&own, &settings.embedding, seed, control)?;
     if wanted(Source::Embedding) && embeddings.items() > SCAN_UP_TO {
         control.begin(Stage::Ann)?;
@@ -123,6 +133,7 @@ pub fn train(
         let recall = recall.filter(|&recall| recall >= graph::build::REQUIRED_RECALL);
         quality.extend(recall.map(|recall| ("ann_recall@10".to_owned(), recall)));
     }
+
     Ok(Trained {
         users: matrix.active_users() as u64,
         items: matrix.active_items() as u64,

@@ -8,13 +8,16 @@ use crate::model::{Popularity, Ranking, Window};
 
 /// Counts every window, as of the newest event.
 pub fn train(data: &TrainingData<'_>, settings: &PopularSettings) -> Popularity {
-    let (events, now_ms) = (data.events(), data.now_ms());
+    let events = data.events();
+    let now_ms = data.now_ms();
     let matrix = data.matrix(Weighting { half_life_days: settings.half_life_days, counts: 0.0 });
     let counts = |window| Ranking::new(buyers(events, window, now_ms));
+
     let mut trending = vec![0.0f32; events.items()];
     for (&item, &weight) in matrix.by_user.columns.iter().zip(&matrix.by_user.values) {
         trending[item as usize] += weight;
     }
+
     Popularity {
         days7: counts(Window::Days7),
         days30: counts(Window::Days30),
@@ -27,10 +30,14 @@ pub fn train(data: &TrainingData<'_>, settings: &PopularSettings) -> Popularity 
 /// knows no purchase, every kind that speaks for an item counts.
 fn buyers(events: &UserEvents, window: Window, now_ms: i64) -> Vec<f32> {
     let has_purchases = events.all().iter().any(|e| e.kind == EventKind::Purchase);
-    let speaks = |e: &&HistoryEvent| match has_purchases {
-        true => e.kind == EventKind::Purchase,
-        false => weight::kind_weight(e.kind) > 0.0,
+    let speaks = |e: &&HistoryEvent| {
+        if has_purchases {
+            e.kind == EventKind::Purchase
+        } else {
+            weight::kind_weight(e.kind) > 0.0
+        }
     };
+
     let since_ms = window.days().map_or(i64::MIN, |days| now_ms - days * DAY_MS);
     let mut counts = vec![0.0; events.items()];
     let mut seen_by = vec![u32::MAX; events.items()];

@@ -22,6 +22,7 @@ pub fn embeddings(
     if longest == 0.0 {
         return Embeddings::default();
     }
+
     let mut scale = longest;
     if metric == Metric::Cosine {
         scale = 1.0;
@@ -32,6 +33,7 @@ pub fn embeddings(
     } else {
         vectors.iter_mut().for_each(|x| *x /= longest);
     }
+
     let has = |row: &[f32]| f32::from(u8::from(row.iter().any(|&x| x != 0.0)));
     let placed: Vec<f32> = vectors.chunks_exact(dimensions).map(has).collect();
     let ridge = match fold_in {
@@ -47,6 +49,7 @@ pub fn embeddings(
             })
         }
     };
+
     let mut made =
         Embeddings { dimensions, vectors, fold_in: placed, ridge, ..Embeddings::default() };
     made.encode();
@@ -82,10 +85,12 @@ mod tests {
         let fold_in = FoldIn::LeastSquares { unobserved_weight: 0.5, regularisation: 0.1 };
         let made = embeddings(given.clone(), 2, Metric::InnerProduct, fold_in);
         let q: Vec<f32> = user(&made).iter().map(|x| x / 5.0).collect();
+
         // (α YᵀY + Σ x y yᵀ + λ) q = Σ x y in the given vectors.
         let weights = [1.0, 0.0, 0.5];
         for d in 0..2 {
-            let (mut left, mut right) = (0.1 * q[d], 0.0);
+            let mut left = 0.1 * q[d];
+            let mut right = 0.0;
             for (y, x) in given.chunks(2).zip(weights) {
                 left += (0.5 + x) * (y[0] * q[0] + y[1] * q[1]) * y[d];
                 right += x * y[d];

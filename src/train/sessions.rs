@@ -29,6 +29,7 @@ pub fn train(events: &UserEvents, settings: &SessionSettings) -> Sessions {
             }
         }
     }
+
     sessions.sort();
     let count = sessions.len() as f32;
     let rows = sessions.into_iter().map(|s| s.1.into_iter().map(|i| (i, 1.0)).collect()).collect();
@@ -42,6 +43,7 @@ pub fn train(events: &UserEvents, settings: &SessionSettings) -> Sessions {
             row
         })
         .collect();
+
     let idf = (0..by_item.rows())
         .map(|item| match by_item.degree(item) {
             0 => 0.0,
@@ -68,6 +70,7 @@ mod tests {
             (1, view(0, 501)),
             (2, view(2, 0)),
         ];
+
         let settings = SessionSettings { sessions_per_item: 2, ..Default::default() };
         let sessions = train(&UserEvents::new(3, 3, log), &settings);
         let rows: Vec<_> = (0..sessions.items.rows()).map(|s| sessions.items.row(s).0).collect();

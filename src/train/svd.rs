@@ -32,22 +32,26 @@ pub fn train(
     seed: u64,
     control: &Control<'_>,
 ) -> Result<Embeddings, TrainError> {
-    let (users, items) = (matrix.by_user.rows(), matrix.by_item.rows());
+    let users = matrix.by_user.rows();
+    let items = matrix.by_item.rows();
     let n_items: Vec<f32> = (0..items).map(|i| matrix.by_item.row(i).1.iter().sum()).collect();
     let n_users: Vec<f32> = (0..users).map(|u| matrix.by_user.row(u).1.iter().sum()).collect();
     let a = normalised(&matrix.by_user, &n_users, &n_items);
     let a_t = normalised(&matrix.by_item, &n_items, &n_users);
     let columns = (settings.dimensions + OVERSAMPLING).min(users).min(items);
     let mut rng = StdRng::seed_from_u64(seed);
+
     // Both sides have the same singular values: iterate on the smaller.
     let (small, to_small, to_large) =
         if users < items { (users, &a, &a_t) } else { (items, &a_t, &a) };
     let draws = (0..small * columns).map(|_| StandardNormal.sample(&mut rng)).collect();
+
     let mut q: Array2<f32> = shaped(small, columns, draws);
     for _ in 0..=settings.power_iterations {
         control.check()?;
         q = orthonormal(&times(to_small, times(to_large, q.view()).view()));
     }
+
     let (rotation, values) = rotation(to_large, &q, settings.dimensions)?;
     let v = if users < items {
         // Right singular vectors from left ones: V = Aᵀ U / σ.
@@ -65,6 +69,7 @@ pub fn train(
         let root = n_items[i].sqrt();
         row.iter_mut().zip(v.row(i)).for_each(|(y, v)| *y = root * v);
     }
+
     vectors /= longest(&vectors)?;
     let fold_in = n_items.iter().map(|&n| if n > 0.0 { 1.0 / n } else { 0.0 }).collect();
     let vectors = vectors.into_raw_vec_and_offset().0;
@@ -78,9 +83,10 @@ pub fn train(
 pub(super) fn longest(vectors: &Array2<f32>) -> Result<f32, TrainError> {
     let lengths = vectors.axis_iter(Axis(0)).map(|row| row.dot(&row).sqrt());
     let longest = lengths.fold(0.0, f32::max);
-    match longest.is_finite() && longest > 0.0 {
-        true => Ok(longest),
-        false => Err(TrainError::Factorisation("the vectors are not finite".to_owned())),
+    if longest.is_finite() && longest > 0.0 {
+        Ok(longest)
+    } else {
+        Err(TrainError::Factorisation("the vectors are not finite".to_owned()))
     }
 }
 
@@ -131,7 +137,10 @@ fn rotation(
     let eigen = gram
         .self_adjoint_eigen(faer::Side::Lower)
         .map_err(|e| TrainError::Factorisation(format!("{e:?}")))?;
-    let (vectors, squares, found) = (eigen.U(), eigen.S(), gram.ncols());
+    let vectors = eigen.U();
+    let squares = eigen.S();
+    let found = gram.ncols();
+
     // Eigenvalues ascend: the last column belongs to the largest.
     let rotation = Array2::from_shape_fn((found, dimensions), |(i, j)| {
         if j < found { vectors[(i, found - 1 - j)] as f32 } else { 0.0 }
@@ -163,6 +172,7 @@ mod tests {
             Interactions { by_item: by_user.transpose(), last_seconds: vec![0; 30], by_user };
         let settings = EmbeddingSettings { dimensions: 2, ..Default::default() };
         let cancel = AtomicBool::new(false);
+
         let control = Control::new(&|_| {}, &cancel);
         let Embeddings { vectors, fold_in, .. } = train(&matrix, &settings, 7, &control).unwrap();
         // A shopper's scores: within the own block all alike, outside nothing.
@@ -171,8 +181,10 @@ mod tests {
             for &(i, x) in &rows[user] {
                 (0..2).for_each(|d| q[d] += x * fold_in[i as usize] * vectors[i as usize * 2 + d]);
             }
+
             let scores: Vec<f32> =
                 (0..6).map(|i| q[0] * vectors[i * 2] + q[1] * vectors[i * 2 + 1]).collect();
+
             let own = rows[user][0].0 as usize;
             for (i, score) in scores.iter().enumerate() {
                 let expected = if i / 3 == own / 3 { scores[own] } else { 0.0 };

@@ -23,6 +23,7 @@ pub fn train(events: &UserEvents, settings: &TransitionSettings) -> Csr {
     // Where each item occurs, so that each row is summed on its own, in the same order
     // every time.
     let mut occurs: Vec<Vec<(u32, u32)>> = vec![Vec::new(); events.items()];
+
     let mut reached = vec![0.0f32; events.items()];
     for (user, of_user) in (0u32..).zip(&baskets) {
         for (at, basket) in (0u32..).zip(of_user) {
@@ -35,6 +36,7 @@ pub fn train(events: &UserEvents, settings: &TransitionSettings) -> Csr {
             }
         }
     }
+
     let fade: Vec<f32> = reached.iter().map(|n| n.powf(-settings.target_popularity)).collect();
     let rows = occurs
         .par_iter()
@@ -52,13 +54,16 @@ pub fn train(events: &UserEvents, settings: &TransitionSettings) -> Csr {
                         }
                     }
                 }
+
                 let scale = (occurs.len() as f32).powf(-settings.source_popularity);
-                let (mut best, mut threshold) = (Vec::new(), Threshold::new(settings.neighbours));
+                let mut best = Vec::new();
+                let mut threshold = Threshold::new(settings.neighbours);
                 for to in touched.drain(..) {
                     let count = std::mem::take(&mut sums[to as usize]);
                     let score = count * scale * fade[to as usize];
                     threshold.push(&mut best, Scored { idx: to, score });
                 }
+
                 keep_top(&mut best, settings.neighbours);
                 best.iter().map(|s| (s.idx, s.score)).collect()
             },
@@ -70,6 +75,7 @@ pub fn train(events: &UserEvents, settings: &TransitionSettings) -> Csr {
 fn of_user(events: &UserEvents, user: usize) -> Vec<Basket> {
     let said: Vec<_> =
         events.of(user).iter().filter(|e| kind_weight(e.kind) > 0.0).copied().collect();
+
     let mut baskets: Vec<Basket> = Vec::new();
     for of_basket in said.chunk_by(|a, b| a.moment() == b.moment()) {
         let mut basket: Basket = of_basket.iter().map(|e| e.item).collect();
@@ -100,6 +106,7 @@ mod tests {
             target_popularity: 0.0,
             ..Default::default()
         };
+
         let table = train(&events, &settings);
         assert_eq!(table.row(0), (&[1, 2][..], &[1.0, 0.5][..]));
         assert_eq!(table.row(1), (&[2][..], &[1.0][..]));

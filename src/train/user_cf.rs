@@ -16,6 +16,7 @@ pub fn train(matrix: &Interactions, settings: &UserCfSettings) -> UserCf {
         .iter()
         .map(|&n| if n == 0 { 0.0 } else { 1.0 / n as f32 })
         .collect();
+
     let user_norm: Vec<f32> = (0..matrix.by_user.rows())
         .map(|user| {
             let cells = matrix.by_user.pairs(user);
@@ -23,6 +24,7 @@ pub fn train(matrix: &Interactions, settings: &UserCfSettings) -> UserCf {
             if squares > 0.0 { 1.0 / squares.sqrt() } else { 0.0 }
         })
         .collect();
+
     UserCf {
         by_user: matrix.by_user.clone(),
         newest_by_item: newest(matrix, &user_norm, settings.users_per_item),
@@ -39,6 +41,7 @@ fn newest(matrix: &Interactions, user_norm: &[f32], keep: usize) -> Csr {
         ..matrix.by_user.clone()
     }
     .transpose();
+
     let rows: Vec<Vec<(u32, f32)>> = (0..matrix.by_item.rows())
         .into_par_iter()
         .map(|item| {

@@ -47,6 +47,7 @@ impl Proposals {
             let best = list.first().map_or(1.0, |s| s.score);
             all.extend(list.iter().map(|s| (s.idx, source, s.score / best)));
         }
+
         all.sort_unstable_by_key(|&(item, source, _)| (item, source));
         let items: Vec<(u32, [f32; SOURCES])> = all
             .chunk_by(|a, b| a.0 == b.0)
@@ -56,6 +57,7 @@ impl Proposals {
                 (of_item[0].0, scores)
             })
             .collect();
+
         let wanted = items.iter().map(|(item, _)| truth.holds(*item)).collect();
         Self { items, wanted, truth: truth.len }
     }
@@ -72,10 +74,13 @@ impl Proposals {
         let score = |scores: &[f32; SOURCES]| -> f32 {
             scores.iter().zip(weights).map(|(s, w)| s * w).sum()
         };
-        let (mut best, mut list) = (Threshold::new(K), Vec::new());
+
+        let mut best = Threshold::new(K);
+        let mut list = Vec::new();
         for (idx, (_, scores)) in (0u32..).zip(&self.items) {
             best.push(&mut list, Scored { idx, score: score(scores) });
         }
+
         keep_top(&mut list, K);
         let discount = |rank: usize| 1.0 / (rank as f64 + 1.0).log2();
         let hits = (1..).zip(&list).filter(|(_, s)| s.score > 0.0 && self.wanted[s.idx as usize]);
@@ -114,13 +119,15 @@ pub fn fit(cases: &[Proposals], start: &BlendSettings) -> BlendSettings {
     let Some((mut best, mut weights)) = scored.max_by(|a, b| a.0.total_cmp(&b.0)) else {
         return *start;
     };
+
     for _ in 0..ROUNDS {
         let before = best;
         for source in 0..SOURCES {
             let weight = weights[source];
-            let tries: Vec<f32> = match weight == 0.0 {
-                true => FROM_NOTHING.to_vec(),
-                false => MULTIPLES.iter().map(|m| m * weight).collect(),
+            let tries: Vec<f32> = if weight == 0.0 {
+                FROM_NOTHING.to_vec()
+            } else {
+                MULTIPLES.iter().map(|m| m * weight).collect()
             };
             for tried in tries {
                 let mut changed = weights;
@@ -135,8 +142,10 @@ pub fn fit(cases: &[Proposals], start: &BlendSettings) -> BlendSettings {
             break;
         }
     }
+
     let mut by_weight: Vec<usize> = (0..SOURCES).filter(|&at| weights[at] > 0.0).collect();
     by_weight.sort_by(|&a, &b| weights[a].total_cmp(&weights[b]));
+
     let mut with = scores(cases, &weights);
     for source in by_weight {
         let mut without = weights;
@@ -146,6 +155,7 @@ pub fn fit(cases: &[Proposals], start: &BlendSettings) -> BlendSettings {
             (weights, with) = (without, scored);
         }
     }
+
     let largest = weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
     let mut fitted = *start;
     for (source, weight) in Source::TRAINED.into_iter().zip(weights) {
@@ -172,6 +182,7 @@ mod tests {
                 Proposals::new(&lists, &Truth::new(vec![case], 0))
             })
             .collect();
+
         let weights = fit(&cases, &BlendSettings::default());
         assert_eq!(mean(&ndcg(&cases, &weights)), 1.0);
         assert_eq!(weights.ease, 1.0);

@@ -51,10 +51,12 @@ impl Tuner<'_> {
     ) -> Result<Tuned, TrainError> {
         let first = validation::hold_out(events, Task::NextBasket(repeat), self.seed);
         let random = validation::random(events, repeat, self.seed ^ OTHER_SEED);
-        let before = match first.ordered {
-            true => Some(validation::hold_out(&first.log, Task::NextBasket(repeat), self.seed)),
-            false => None,
+        let before = if first.ordered {
+            Some(validation::hold_out(&first.log, Task::NextBasket(repeat), self.seed))
+        } else {
+            None
         };
+
         let time_orders = first.ordered;
         drop(first);
         let before = before.filter(|held| held.ordered && held.cases.len() >= MIN_CASES);
@@ -64,7 +66,8 @@ impl Tuner<'_> {
         let ask = |held: &Option<Held>| -> Result<Option<Scores>, TrainError> {
             held.as_ref().map(|held| self.scores(held, repeat, &candidates)).transpose()
         };
-        let (ordered, random) = (ask(&before)?, ask(&random)?);
+        let ordered = ask(&before)?;
+        let random = ask(&random)?;
         let Some(decides) = ordered.as_ref().or(random.as_ref()) else { return Ok(tuned) };
 
         // Trees have won already on baskets that they had not seen: what is tuned goes without them
@@ -78,6 +81,7 @@ impl Tuner<'_> {
             let other = best(scores);
             other != chosen && is_better(&scores[other], &scores[chosen])
         });
+
         for (how, scores) in [("before", &ordered), ("random", &random)] {
             let means = scores.iter().flatten().zip(&candidates);
             tuned.quality.extend(means.map(|(scores, candidate)| {
@@ -91,6 +95,7 @@ impl Tuner<'_> {
             candidates.into_iter().nth(chosen).unwrap_or_else(|| unreachable!("it is one of them"));
         tuned.settings = settings;
         tuned.second_stage = second_stage;
+
         if let Some(tuning) = &mut tuned.tuning {
             tuning.floor = Some(floor);
         }
@@ -104,9 +109,11 @@ impl Tuner<'_> {
             settings: tuned.settings,
             second_stage: tuned.second_stage.clone(),
         }];
+
         let mut simpler = |name: String, settings: Settings| {
             all.push(Candidate { name, settings, second_stage: None });
         };
+
         if tuned.second_stage.is_some() {
             simpler(NO_TREES.to_owned(), tuned.settings);
         }
@@ -115,6 +122,7 @@ impl Tuner<'_> {
             let name = format!("validation_ndcg@10_{}", source.name());
             tuned.quality.get(&name).copied().unwrap_or(0.0)
         };
+
         for source in Source::TRAINED.into_iter().filter(|source| alone(source) > 0.0) {
             let mut blend = tuned.settings.blend;
             Source::TRAINED.into_iter().for_each(|other| blend.set_weight(other, 0.0));
@@ -125,9 +133,11 @@ impl Tuner<'_> {
         let mut defaults = self.defaults;
         defaults.repeat.offered = tuned.settings.repeat.offered;
         defaults.blend = with_pushed_of(defaults.blend, &tuned.settings.blend);
+
         if !ordered {
             search_space::disable_fading(&mut defaults);
         }
+
         simpler("defaults".to_owned(), defaults);
         all
     }
@@ -150,6 +160,7 @@ impl Tuner<'_> {
             if scores[at].is_some() {
                 continue;
             }
+
             let same = |other: &Candidate| alike(&other.settings, &candidates[at].settings);
             let mut sources: Vec<Source> = candidates
                 .iter()
@@ -157,6 +168,7 @@ impl Tuner<'_> {
                 .flat_map(|other| other.settings.blend.sources())
                 .filter(|source| Source::TRAINED.contains(source))
                 .collect();
+
             sources.sort_unstable();
             sources.dedup();
 
@@ -180,6 +192,7 @@ impl Tuner<'_> {
         if replaced {
             tracing::warn!(chosen, figures, "what was tuned is worse than something simpler");
         }
+
         if disagree {
             tracing::info!(
                 chosen,
@@ -230,6 +243,7 @@ mod tests {
             let of_row = HistoryEvent::new(EventKind::Purchase, item, 1_300_000_000_000);
             (user, HistoryEvent { basket: at + 1, ..of_row })
         };
+
         let events = UserEvents::new(80, 120, (0..).zip(rows).map(event).collect());
         let cancel = AtomicBool::new(false);
         let control = Control::new(&|_| {}, &cancel);
@@ -242,6 +256,7 @@ mod tests {
             seed: 1,
             control: &control,
         };
+
         let tuned =
             tuner.tune(Task::NextBasket(RepeatPolicy::Auto), Budget::new(20, None)).unwrap();
 

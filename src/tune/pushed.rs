@@ -67,10 +67,12 @@ pub fn judge(
     let sampled = trim::sample(events, seed);
     let events = sampled.as_ref().unwrap_or(events);
     let policy = repeat.resolved(&settings);
+
     let held = validation::hold_out(events, Task::NextBasket(policy), seed);
     if held.cases.len() < MIN_CASES {
         return Ok(Judgement { blend, measured: None });
     }
+
     let repeat = match policy {
         RepeatPolicy::ExcludePurchased => policy,
         _ => RepeatPolicy::Allow,
@@ -80,6 +82,7 @@ pub fn judge(
     let ordered = held.ordered;
     let context = TrialContext { repeat, cases: &cases, ordered, seed, control };
     let trimmed = trim::trim(&held.log);
+
     let data = TrainingData::new(trimmed.as_ref().unwrap_or(&held.log));
     let sources = settings.blend.sources();
     let sources: Vec<Source> =
@@ -91,14 +94,17 @@ pub fn judge(
     let mut bench = Bench::new(&data, settings, &sources, context)?;
     step("sources are trained without what is held out");
     bench.put_beside(&active.parts.second_stage, &active.parts.pushed);
+
     let before = mean(&bench.ndcg_of_lists(&settings, &cases));
     bench.put_beside(&active.parts.second_stage, pushed);
     let mut at =
         |blend: BlendSettings| bench.ndcg_of_lists(&Settings { blend, ..settings }, &cases);
-    let (blend, with) = match unseen {
-        true => fit(&settings.blend, pushed, false, &mut at),
-        false => (blend, mean(&at(blend))),
+    let (blend, with) = if unseen {
+        fit(&settings.blend, pushed, false, &mut at)
+    } else {
+        (blend, mean(&at(blend)))
     };
+
     step("lists are made");
     let measured = Some(Measured { with, before, cases: cases.len(), unseen });
     Ok(Judgement { blend, measured })
@@ -125,11 +131,13 @@ pub(super) fn fit(
                 (weight, ndcg(blend))
             })
             .collect();
+
         let cases = tried.first().map_or(0, |(_, scores)| scores.len());
         let best = |from: usize, to: usize| {
             let of = |tried: &&(f32, Vec<f64>)| mean(&tried.1[from..to]);
             tried.iter().max_by(|a, b| of(a).total_cmp(&of(b)))
         };
+
         // Each half is scored with the weight that is best for the other.
         let half = cases / 2;
         let first = best(half, cases).map_or(0.0, |t| t.1[..half].iter().sum());
@@ -146,10 +154,7 @@ pub(super) fn later_than(held: &Held, until_ms: i64) -> (Vec<Case>, bool) {
     let asked = held.cases.iter().zip(&held.asked_ms);
     let later = asked.filter(|&(_, &asked_ms)| held.ordered && asked_ms > until_ms);
     let later: Vec<Case> = later.map(|(case, _)| case.clone()).collect();
-    match later.len() >= MIN_CASES {
-        true => (later, true),
-        false => (held.cases.clone(), false),
-    }
+    if later.len() >= MIN_CASES { (later, true) } else { (held.cases.clone(), false) }
 }
 
 #[cfg(test)]
@@ -165,6 +170,7 @@ mod tests {
             priors: Ranking::new([1.0]),
             ..Pushed::default()
         };
+
         // Lists are best with neighbours at .5 and, of the rest, the less the better.
         let mut ndcg = |blend: BlendSettings| {
             vec![
@@ -172,6 +178,7 @@ mod tests {
                 40
             ]
         };
+
         let start = BlendSettings { pushed_users: 1.0, ..BlendSettings::default() };
         let (kept, reached) = fit(&start, &pushed, false, &mut ndcg);
         assert_eq!((kept.pushed_items, kept.pushed_prior, kept.pushed_users), (0.5, 0.1, 0.0));

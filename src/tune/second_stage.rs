@@ -61,6 +61,7 @@ pub fn fit(cases: &[StageCase], seed: u64) -> Option<(SecondStage, Vec<f64>)> {
             trees(&seen.map(|(_, case)| case).collect::<Vec<_>>(), seed)
         })
         .collect();
+
     let mut grown = grown?;
     let stage = grown.pop()?;
     let scores = cases.par_iter().enumerate().map(|(at, case)| case.ndcg(&grown[at % FOLDS]));
@@ -80,9 +81,11 @@ fn trees(cases: &[&StageCase], seed: u64) -> Option<SecondStage> {
             }
         }
     }
+
     if !labels.contains(&1.0) || !labels.contains(&0.0) {
         return None;
     }
+
     let columns: Vec<f64> =
         (0..FEATURES).flat_map(|f| rows.iter().map(move |row| f64::from(row[f]))).collect();
     let mut booster = GradientBooster::default()
@@ -96,6 +99,7 @@ fn trees(cases: &[&StageCase], seed: u64) -> Option<SecondStage> {
         .set_colsample_bytree(SAMPLE_FEATURES)
         .set_seed(seed)
         .set_parallel(false);
+
     let data = Matrix::new(&columns, rows.len(), FEATURES);
     booster.fit_unweighted(&data, &labels, None).ok()?;
     flatten(&booster.json_dump().ok()?)
@@ -126,10 +130,12 @@ fn flatten(json: &str) -> Option<SecondStage> {
     let dump: Dump = serde_json::from_str(json).ok()?;
     let mut stage = SecondStage::default();
     for tree in dump.trees {
-        stage.push((0..).zip(tree.nodes).map(|(at, node)| match node.is_leaf {
-            true => (0, node.weight_value, at, at),
-            false => {
-                let (left, right) = (node.left_child as u32, node.right_child as u32);
+        stage.push((0..).zip(tree.nodes).map(|(at, node)| {
+            if node.is_leaf {
+                (0, node.weight_value, at, at)
+            } else {
+                let left = node.left_child as u32;
+                let right = node.right_child as u32;
                 (node.split_feature as u32, node.split_value as f32, left, right)
             }
         }));
@@ -158,6 +164,7 @@ mod tests {
                 StageCase { candidates, truth: Truth::new(vec![wanted], 0) }
             })
             .collect();
+
         let scores = fit(&cases, 1).map(|(_, scores)| mean(&scores)).unwrap_or_default();
         assert!(scores > 0.95, "{scores}");
     }

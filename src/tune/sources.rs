@@ -117,18 +117,22 @@ impl<'a> Bench<'a> {
             settings,
             ..Manifest::default()
         };
+
         let snapshot = Snapshot { manifest, parts: Parts::default() };
         context.control.begin(Stage::Tune)?;
         let mut bench = Self { data, snapshot, sources, context };
         bench.rebuild(Source::Popular, settings)?;
+
         for &source in sources {
             bench.rebuild(source, settings)?;
         }
+
         if !sources.contains(&Source::UserCf) {
             // Says which items are known at all.
             let matrix = data.matrix(settings.user_cf.weighting());
             bench.snapshot.parts.user_cf = Arc::new(user_cf::train(&matrix, &settings.user_cf));
         }
+
         bench.snapshot.parts.habits = Arc::new(habits::train(data.events()));
         let sessions = sessions::train(data.events(), &settings.session);
         bench.snapshot.parts.sessions = Arc::new(sessions);
@@ -157,11 +161,13 @@ impl<'a> Bench<'a> {
             if source == Source::Ease && retrain {
                 self.resize_ease(EASE_TRIAL_ITEMS)?;
             }
+
             let mut best = (self.ndcg(source), self.snapshot.clone());
             if let Some(borrow) = search_space::shared_weighting(source).filter(|_| retrain) {
                 let trial = Trial { source, name: "weighting", retrains: true, min_gain: 0.0 };
                 self.try_change(trial, borrow, &mut best, budget)?;
             }
+
             for parameter in search_space::of(source)
                 .into_iter()
                 .filter(|parameter| retrain || !parameter.retrains)
@@ -171,6 +177,7 @@ impl<'a> Bench<'a> {
                 if idle || !(parameter.applies)(&best.1.manifest.settings) {
                     continue;
                 }
+
                 let from = parameter.grid_index(&best.1.manifest.settings);
                 let up: Vec<usize> = (from + 1..parameter.grid.len()).collect();
                 let down: Vec<usize> = (0..from).rev().collect();
@@ -193,6 +200,7 @@ impl<'a> Bench<'a> {
                     }
                 }
             }
+
             self.snapshot = best.1;
             if source == Source::Ease && retrain {
                 self.resize_ease(ease_items)?;
@@ -231,15 +239,19 @@ impl<'a> Bench<'a> {
         if settings == best.1.manifest.settings || !budget.take() {
             return Ok(false);
         }
+
         self.snapshot = best.1.clone();
         if retrains {
             self.rebuild(source, settings)?;
         }
+
         self.snapshot.manifest.settings = settings;
         let ndcg = self.ndcg(source);
-        let (now, before) = (mean(&ndcg), mean(&best.0));
+        let now = mean(&ndcg);
+        let before = mean(&best.0);
         let better = is_better(&ndcg, &best.0) && now >= before * (1.0 + min_gain);
         tracing::debug!(source = source.name(), name, ndcg = now, best = before, better, "trial");
+
         if better {
             *best = (ndcg, self.snapshot.clone());
         }
@@ -292,6 +304,7 @@ impl<'a> Bench<'a> {
             | Source::Content
             | Source::Category => {}
         }
+
         self.snapshot.manifest.settings = settings;
         Ok(())
     }

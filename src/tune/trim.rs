@@ -42,6 +42,7 @@ pub fn trim(events: &UserEvents) -> Option<UserEvents> {
         items.iter().for_each(|&item| buyers[item as usize] += 1);
         of_users.push(items);
     }
+
     let mut by_rank: Vec<u32> = (0..events.items() as u32).collect();
     by_rank.sort_by_key(|&item| (std::cmp::Reverse(buyers[item as usize]), item));
     let mut rank = vec![0u32; events.items()];
@@ -53,15 +54,19 @@ pub fn trim(events: &UserEvents) -> Option<UserEvents> {
         };
         of_users.iter().map(of_user).sum()
     };
+
     let all = events.items() as u32;
     if pairs(all) <= MAX_PAIRS {
         return None;
     }
-    let (mut fits, mut exceeds) = (0, all);
+
+    let mut fits = 0;
+    let mut exceeds = all;
     while exceeds - fits > 1 {
         let middle = fits + (exceeds - fits) / 2;
         if pairs(middle) <= MAX_PAIRS { fits = middle } else { exceeds = middle }
     }
+
     let kept = |e: &&HistoryEvent| rank[e.item as usize] < fits;
     let log = (0..events.users())
         .flat_map(|user| events.of(user).iter().filter(kept).map(move |&e| (user as u32, e)));

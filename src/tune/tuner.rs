@@ -80,10 +80,12 @@ impl Tuner<'_> {
             tuned.quality.insert(WITH.to_owned(), with);
             tuned.quality.insert(WITHOUT.to_owned(), without);
         }
+
         let Task::NextBasket(policy) = task else { return Ok(tuned) };
         if tuned.tuning.is_none() {
             return Ok(tuned);
         }
+
         let repeat = match policy.resolved(&tuned.settings) {
             RepeatPolicy::ExcludePurchased => RepeatPolicy::ExcludePurchased,
             _ => RepeatPolicy::Allow,
@@ -108,6 +110,7 @@ impl Tuner<'_> {
         if let Some(before) = before {
             search_space::copy_serving_settings(&mut start, before);
         }
+
         let tuner = Tuner { start, served: before.is_some(), pushed: self.pushed.clone(), ..*self };
         let found = tuner.fit(Task::Session, &mut budget)?;
         if found.tuning.is_some() {
@@ -132,14 +135,18 @@ impl Tuner<'_> {
         if cases.len() < validation::MIN_CASES {
             return Ok(Tuned::untuned(self.start));
         }
+
         let repeat = match task {
             Task::NextBasket(RepeatPolicy::ExcludePurchased) => RepeatPolicy::ExcludePurchased,
             Task::NextBasket(_) | Task::NextItem | Task::Session => RepeatPolicy::Allow,
         };
-        let (began, ordered) = (Instant::now(), *ordered);
+        let began = Instant::now();
+        let ordered = *ordered;
         let context =
             TrialContext { repeat, cases, ordered, seed: self.seed, control: self.control };
-        let (all, start) = (tuned_sources(repeat, ordered), self.start_of(ordered));
+        let all = tuned_sources(repeat, ordered);
+
+        let start = self.start_of(ordered);
 
         let full = TrainingData::new(inner);
         let trimmed = trim::trim(inner);
@@ -158,6 +165,7 @@ impl Tuner<'_> {
                 settings = start;
             }
         }
+
         if trimmed.is_some() || settings != bench.settings() {
             bench = Bench::new(&full, settings, &all, context)?;
         }
@@ -170,6 +178,7 @@ impl Tuner<'_> {
         quality.insert(BLEND.to_owned(), mean(&blended));
         quality.extend(ablation(&proposals, &settings.blend));
         self.log(began, "the blend is fitted");
+
         if task == Task::NextBasket(RepeatPolicy::Auto) {
             let without = without_seen(&proposals, cases, &settings.blend);
             quality.insert(WITHOUT.to_owned(), without);
@@ -177,9 +186,10 @@ impl Tuner<'_> {
         drop(proposals);
 
         self.weigh_pushed(&mut bench, &held, &mut settings);
-        let second_stage = match ordered {
-            true => self.second_stage(&mut bench, &settings, &blended, &mut quality),
-            false => None,
+        let second_stage = if ordered {
+            self.second_stage(&mut bench, &settings, &blended, &mut quality)
+        } else {
+            None
         };
         self.log(began, "trees are grown");
 
@@ -339,6 +349,7 @@ mod tests {
         let mut tuned = Tuned::untuned(before);
         tuner.tune_sessions(&mut tuned, None, Budget::new(20, None)).unwrap();
         let (settings, _) = tuned.sessions.as_ref().unwrap();
+
         // A visit holds an item and the next one: what shoppers repeat says nothing.
         assert_eq!(settings.blend.repeat, 0.0);
         assert!(tuned.quality["session_validation_ndcg@10_blend"] > 0.9, "{:?}", tuned.quality);

@@ -112,7 +112,9 @@ fn held(
     if ordered {
         cuts.sort_by_key(|cut| std::cmp::Reverse(cut.asked.last().map(|e| e.time_ms)));
     }
-    let (mut cases, mut wanted) = (Vec::new(), 0);
+
+    let mut cases = Vec::new();
+    let mut wanted = 0;
     let mut kept_of: Vec<Option<Vec<HistoryEvent>>> = vec![None; events.users()];
     for cut in cuts {
         if cases.len() == MAX_CASES || (cases.len() >= TARGET_CASES && wanted >= TARGET_WANTED) {
@@ -170,6 +172,7 @@ fn sessions(events: &UserEvents, rng: &mut StdRng) -> Held {
         let (cases, asked_ms) = Default::default();
         return Held { log: events.clone(), cases, asked_ms, ordered: false };
     }
+
     let all = (0..events.users()).flat_map(|user| {
         visits(events.of(user)).map(move |visit| (visit[visit.len() - 1].time_ms, user, visit))
     });
@@ -181,6 +184,7 @@ fn sessions(events: &UserEvents, rng: &mut StdRng) -> Held {
         let end_ms = *end_ms;
         prefixes(visit).into_iter().map(move |case| (case, end_ms))
     };
+
     let mut cases: Vec<(Case, i64)> = newest.iter().flat_map(asked).collect();
     cases.shuffle(rng);
     cases.truncate(2 * TARGET_CASES);
@@ -245,6 +249,7 @@ mod tests {
     fn a_log_without_order_gives_a_random_tenth_of_the_items() {
         // One time, and a basket a row: neither says what came last.
         let timeless = log(|user, n| (1 + user * 10 + n, 7));
+
         let a_time_each = log(|user, n| (1 + user * 10 + n, i64::from(user)));
         for log in [&timeless, &a_time_each] {
             let held = held(log);

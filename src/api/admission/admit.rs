@@ -99,10 +99,12 @@ impl Admission {
             let late = Status::deadline_exceeded("the deadline passed in the queue");
             return Ok(late.into_http());
         }
+
         let answer = asked.await?;
         if answers_in_stream {
             return Ok(answer::stream(answer, open));
         }
+
         let whole = answer::whole(answer, held, open).await;
         Ok(whole.unwrap_or_else(|full| full.into_http()))
     }
@@ -157,6 +159,7 @@ where
 
         // The one that is ready goes with the request.
         let next = self.service.clone();
+
         let mut service = std::mem::replace(&mut self.service, next);
         let admission = self.admission.clone();
         let path = request.uri().path();
@@ -191,6 +194,7 @@ fn timeout<B>(request: &Request<B>) -> Option<Duration> {
     if digits.is_empty() || digits.len() > DIGITS || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
+
     let count: u64 = digits.parse().ok()?;
     match unit {
         "H" => Some(Duration::from_secs(count * 3_600)),
@@ -282,6 +286,7 @@ mod tests {
         assert_eq!(code(admitted.call(request(Some("0m"))).await).as_deref(), Some("4"));
         let far = request(Some("9223372036854775807S"));
         assert_eq!(code(admitted.call(far).await), None);
+
         // The one too many and the late one, each by its reason.
         assert_eq!(refusals.take().into_values().collect::<Vec<_>>(), [1, 1]);
     }

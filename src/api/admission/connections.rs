@@ -164,10 +164,12 @@ impl Places {
         if taken.all >= self.bounds.max {
             return Err("there are too many (serve.max_connections)");
         }
+
         let of_address = taken.by_address.entry(address).or_default();
         if of_address.connections >= self.bounds.per_address {
             return Err("there are too many from one address (serve.max_connections_per_address)");
         }
+
         of_address.connections += 1;
         let held = of_address.held.clone();
         taken.all += 1;
@@ -224,7 +226,10 @@ impl Connection {
         let bounds = place.places.bounds;
         let look = Box::pin(tokio::time::sleep(bounds.handshake));
         let peer = Peer::new(place.held.clone());
-        let (said, requests, taken, asked) = (0, 0, None, Instant::now());
+        let said = 0;
+        let requests = 0;
+        let taken = None;
+        let asked = Instant::now();
         Self { stream, bounds, look, said, peer, requests, taken, asked, _place: place }
     }
 
@@ -236,6 +241,7 @@ impl Connection {
             if open || requests > self.requests {
                 self.asked = Instant::now();
             }
+
             let taken = self.peer.taken();
             let takes_nothing = taken.is_some() && taken == self.taken;
             let asks_nothing = self.asked.elapsed() >= self.bounds.idle;
@@ -273,6 +279,7 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+
         let came = (buffer.filled().len() - before) as u64;
         if self.said < PREFACE_BYTES {
             self.said += came;
@@ -281,6 +288,7 @@ impl AsyncRead for Connection {
                 self.look.as_mut().reset(tokio::time::Instant::now() + every);
             }
         }
+
         if read.is_pending() && self.is_silent(context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -340,10 +348,12 @@ mod tests {
         let mut connections = accept(listener, Bounds { per_address: 2, ..BOUNDS });
         let _clients =
             [TcpStream::connect(server).await.unwrap(), TcpStream::connect(server).await.unwrap()];
+
         let mut held = Vec::new();
         for _ in 0..2 {
             held.push(connections.next().await.unwrap().unwrap());
         }
+
         let mut refused = TcpStream::connect(server).await.unwrap();
         assert_eq!(refused.read(&mut [0; 1]).await.unwrap_or(0), 0, "it is closed");
         held.pop();
@@ -386,6 +396,7 @@ mod tests {
             (served.read_to_end(&mut bytes).await.unwrap_err().kind(), bytes.len())
         });
         client.write_all(&[1; 2_400]).await.unwrap();
+
         let open = peer.begin();
         tokio::time::sleep(Duration::from_millis(700)).await;
         assert!(!reading.is_finished(), "a request is open");

@@ -70,6 +70,7 @@ impl Held {
         if own > max / SHARE {
             return Err(full("requests from this address", max / SHARE));
         }
+
         if all > max { Err(full("requests", max)) } else { Ok(()) }
     }
 
@@ -119,7 +120,8 @@ impl Intake {
         B::Error: Into<tonic::codegen::StdError>,
     {
         let mut held = self.hold(peer);
-        let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+        let mut first = Bytes::new();
+        let mut all = BytesMut::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Status::from_error(error.into()))?;
             let Ok(data) = frame.into_data() else { continue };
@@ -132,6 +134,7 @@ impl Intake {
                 all.extend_from_slice(&std::mem::take(&mut first));
                 all.extend_from_slice(&data);
             }
+
             if first.len() + all.len() > self.largest + HEADER_BYTES {
                 // More than any message: the decoder refuses it by what is announced.
                 break;
@@ -215,6 +218,7 @@ where
             if let Some(message) = this.next() {
                 return Poll::Ready(Some(Ok(Frame::data(message))));
             }
+
             if this.ended {
                 let rest = std::mem::take(&mut this.begun).freeze();
                 let rest = Some(rest).filter(|rest| !rest.is_empty());
@@ -232,6 +236,7 @@ where
                 let message = format!("a message did not come within {} s", patience.as_secs_f32());
                 return Poll::Ready(Some(Err(Status::deadline_exceeded(message))));
             };
+
             match frame {
                 None => this.ended = true,
                 Some(Err(error)) => {
@@ -303,6 +308,7 @@ mod tests {
         let short =
             intake.whole(&Peer::default(), pieces(&[&[0, 0, 0, 0, 9, 1]], true)).await.unwrap_err();
         assert!(short.message().contains("announces 9 bytes, and 1 came"), "{short:?}");
+
         // Too large: for the decoder to refuse.
         assert!(intake.whole(&Peer::default(), pieces(&[&[0, 9, 9, 9, 9]], true)).await.is_ok());
         let full = intake.whole(&Peer::default(), pieces(&[&[0; 61]], true)).await.unwrap_err();
@@ -310,7 +316,8 @@ mod tests {
         assert_eq!(intake.room.held.load(Ordering::Relaxed), 0);
 
         // One address has a quarter of the room; others have theirs.
-        let (one, other) = (Peer::default(), Peer::default());
+        let one = Peer::default();
+        let other = Peer::default();
         let max = intake.whole(&one, pieces(&[&[0; 59]], true)).await.unwrap();
         let full = intake.whole(&one, pieces(&[&[0; 2]], true)).await.unwrap_err();
         assert!(full.message().contains("this address"), "{full:?}");
@@ -332,6 +339,7 @@ mod tests {
         let mut silent = intake.messages(&Peer::default(), pieces(&[&[0, 0, 0, 0, 2, 7]], false));
         let late = silent.frame().await.unwrap().unwrap_err();
         assert_eq!(late.code(), tonic::Code::DeadlineExceeded);
+
         // Between messages a stream may be silent.
         let mut idle = intake.messages(&Peer::default(), pieces(&[&[0, 0, 0, 0, 0]], false));
         idle.frame().await.unwrap().unwrap();

@@ -35,6 +35,7 @@ impl CatalogApi {
                 .map(|(id, item)| (id, Mask::change(mask.as_ref(), item)))
                 .map_err(|v| Error::Invalid(v.within(&format!("items[{i}]"))))
         });
+
         let receipt = self.engine.writer().change_items(changes.collect::<Result<_>>()?).await?;
         Ok(pb::UpsertItemsResponse { upserted: receipt.recorded as i32, offset: receipt.offset })
     }
@@ -52,6 +53,7 @@ impl CatalogApi {
             0 => return Err(unsaid().into()),
             said => available(said)?,
         };
+
         let all = request.item_ids.into_iter();
         let (known, unknown): (Vec<_>, Vec<_>) =
             all.partition(|id| self.engine.directory().knows_item(id));
@@ -60,6 +62,7 @@ impl CatalogApi {
             unknown_item_ids: unknown,
             offset: self.engine.live().offset(),
         };
+
         if !known.is_empty() {
             let receipt = self.engine.writer().set_availability(known, available).await?;
             answer.updated = receipt.recorded as i32;
@@ -100,12 +103,14 @@ struct Mask {
 impl Mask {
     fn new(mask: prost_types::FieldMask) -> Result<Self, Violation> {
         limits::count("update_mask.paths", mask.paths.len(), 1, limits::MAX_PATHS)?;
-        let (mut fields, mut attributes) = (Vec::new(), Vec::new());
+        let mut fields = Vec::new();
+        let mut attributes = Vec::new();
         for (i, path) in mask.paths.into_iter().enumerate() {
             if let Some(field) = ItemField::ALL.into_iter().find(|field| field.name() == path) {
                 fields.push(field);
                 continue;
             }
+
             let attribute = path.strip_prefix("attributes.").filter(|name| !name.is_empty());
             let attribute = attribute.ok_or_else(|| {
                 let known = ItemField::ALL.map(ItemField::name).join(", ");
@@ -153,6 +158,7 @@ fn item(given: pb::Item) -> Result<(String, Item), Violation> {
             until_ms: moment("valid_until", given.valid_until)?,
         },
     };
+
     item.validate()?;
     Ok((given.item_id, item))
 }
@@ -162,10 +168,8 @@ fn moment(field: &str, time: Option<prost_types::Timestamp>) -> Result<Option<i6
 }
 
 fn proto(item_id: String, item: Item) -> pb::Item {
-    let availability = match item.available {
-        true => pb::Availability::Available,
-        false => pb::Availability::Unavailable,
-    };
+    let availability =
+        if item.available { pb::Availability::Available } else { pb::Availability::Unavailable };
     pb::Item {
         item_id,
         title: item.title,

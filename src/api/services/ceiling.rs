@@ -84,6 +84,7 @@ pub async fn serve(listener: TcpListener, length: usize) -> Result<(), ServeErro
         score: 1.0 / (1 + i) as f64,
         source: pb::Source::ItemCf.into(),
     };
+
     let answer = pb::RecommendResponse {
         recommendation_id: "01a20065-73ec-74df-b499-ef7bfeac1583".to_owned(),
         generation: 1,
@@ -94,6 +95,7 @@ pub async fn serve(listener: TcpListener, length: usize) -> Result<(), ServeErro
         repeat_policy: pb::RepeatPolicy::ExcludePurchased.into(),
         repeat_reason: pb::RepeatReason::Default.into(),
     };
+
     Server::builder()
         .add_service(RecommendationServiceServer::new(Ceiling(answer)))
         .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))

@@ -33,16 +33,19 @@ impl EventApi {
     async fn record(&self, given: Vec<pb::Event>) -> Result<Recorded> {
         limits::count("events", given.len(), 1, limits::MAX_BATCH)?;
         let now_ms = now_ms();
-        let (mut events, mut errors) = (Vec::with_capacity(given.len()), Vec::new());
+        let mut events = Vec::with_capacity(given.len());
+        let mut errors = Vec::new();
         for (index, given) in given.into_iter().enumerate() {
             match event(given, now_ms) {
                 Ok(event) => events.push(event),
                 Err(violation) => errors.push((index, violation)),
             }
         }
-        let receipt = match events.is_empty() {
-            true => Receipt { recorded: 0, duplicates: 0, offset: self.engine.live().offset() },
-            false => self.engine.writer().record(events).await?,
+
+        let receipt = if events.is_empty() {
+            Receipt { recorded: 0, duplicates: 0, offset: self.engine.live().offset() }
+        } else {
+            self.engine.writer().record(events).await?
         };
         Ok(Recorded { receipt, errors })
     }
@@ -55,6 +58,7 @@ impl EventApi {
             let (index, violation) = errors.swap_remove(0);
             return Err(violation.within(&format!("events[{index}]")).into());
         }
+
         Ok(pb::WriteEventsResponse {
             recorded: receipt.recorded as i32,
             duplicates: receipt.duplicates as i32,
@@ -109,6 +113,7 @@ fn event(given: pb::Event, now_ms: i64) -> Result<Event, Violation> {
         channel: given.channel,
         rating: given.rating,
     };
+
     event.validate(now_ms)?;
     Ok(event)
 }
@@ -145,7 +150,8 @@ impl EventService for EventApi {
         request: Request<Streaming<pb::StreamEventsRequest>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         let (sender, answers) = mpsc::channel(1);
-        let (api, mut requests) = (self.clone(), request.into_inner());
+        let api = self.clone();
+        let mut requests = request.into_inner();
         tokio::spawn(async move {
             let mut batches = 0;
             // One batch is read when the one before is answered, so a stream holds no more.
@@ -158,6 +164,7 @@ impl EventService for EventApi {
                     }
                     Err(status) => Err(status),
                 };
+
                 let ends = answer.is_err();
                 let answer = answer.map(|recorded| stream_answer(batches, recorded));
                 if sender.send(answer).await.is_err() || ends {

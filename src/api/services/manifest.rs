@@ -17,6 +17,7 @@ pub(super) fn model(engine: &Engine, manifest: Manifest) -> pb::Model {
         Role::Active => (pb::ModelRole::Active, 0.0),
         Role::Retired => (pb::ModelRole::Retired, 0.0),
     };
+
     pb::Model {
         generation: manifest.generation,
         active: role == pb::ModelRole::Active,

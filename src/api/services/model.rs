@@ -89,6 +89,7 @@ impl ModelApi {
                 return Err(Violation::new("users", message).into());
             }
         };
+
         let one = self.or_active(request.generation);
         let other = self.or_active(request.other_generation);
         self.wait_for(move |engine| {
@@ -102,6 +103,7 @@ impl ModelApi {
                 value_json,
                 other_value_json,
             };
+
             Ok(pb::CompareModelsResponse {
                 model: described(one)?,
                 other: described(other)?,
@@ -125,6 +127,7 @@ impl ModelApi {
             Some(id) => *id == status.id,
             None => !status.has_ended(),
         });
+
         if let Some(id) = &wanted
             && of_latest.is_none()
             && pending.as_ref() != Some(id)
@@ -148,6 +151,7 @@ impl ModelApi {
                     }
                     ticks.reset();
                 }
+
                 tokio::select! {
                     () = sender.closed() => return,
                     _ = ticks.tick(), if sent.is_some() => {
@@ -156,6 +160,7 @@ impl ModelApi {
                             return;
                         }
                     }
+
                     change = changes.recv() => match change {
                         Ok(status) => next = Some(status),
                         Err(RecvError::Lagged(_)) => {}
@@ -182,6 +187,7 @@ fn progress(status: TrainingStatus) -> pb::WatchTrainingResponse {
         previous_quality,
         ..Default::default()
     };
+
     match status.state {
         TrainingState::Running(stage) => {
             message.state = pb::TrainingState::Running.into();

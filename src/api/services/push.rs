@@ -38,6 +38,7 @@ pub(super) async fn receive(
         let incoming = engine.pushes().begin(&request)?;
         Ok(Push { engine, request, incoming })
     });
+
     let mut push = begun.await.map_err(from_error)?;
     loop {
         let Some(message) = next(&mut stream).await? else {
@@ -110,10 +111,12 @@ pub(super) fn role(field: &str, value: i32, share_field: &str, share: f64) -> Re
             return Err(Violation::new(field, message).into());
         }
     };
+
     let fits = match role {
         Role::Shadow(_) | Role::Canary(_) => share > 0.0 && share <= 1.0,
         Role::Staged | Role::Active | Role::Retired => share == 0.0,
     };
+
     if !fits {
         let message =
             format!("must be above 0 and up to 1 of a SHADOW or CANARY, else 0, was {share}");

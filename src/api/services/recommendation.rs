@@ -71,6 +71,7 @@ impl RecommendationApi {
             score: f64::from(user.score),
             source: pb::Source::UserCf.into(),
         };
+
         Ok(pb::SimilarUsersResponse {
             recommendation_id: answer.recommendation_id,
             generation: answer.generation,
@@ -97,7 +98,8 @@ impl RecommendationApi {
     fn rank(&self, request: pb::RankRequest) -> Result<pb::RankResponse> {
         convert::user(&request.user_id, &request.session_item_ids, false)?;
         convert::ids("item_ids", &request.item_ids, 1, limits::MAX_RANKED)?;
-        let (user, session) = (request.user_id, request.session_item_ids);
+        let user = request.user_id;
+        let session = request.session_item_ids;
         let answer = self.engine.recommender().rank(user, session, request.item_ids)?;
         Ok(pb::RankResponse {
             recommendation_id: answer.recommendation_id,
@@ -169,7 +171,8 @@ fn reason(reason: RepeatReason) -> pb::RepeatReason {
 }
 
 fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, Violation> {
-    let (user_id, attributes) = (&request.user_id, &request.attributes);
+    let user_id = &request.user_id;
+    let attributes = &request.attributes;
     convert::user(user_id, &request.session_item_ids, !attributes.is_empty())?;
     convert::ids("exclude_item_ids", &request.exclude_item_ids, 0, limits::MAX_EXCLUDED)?;
     let attributes = request.attributes.into_iter().collect();
@@ -219,6 +222,7 @@ fn repeat_policy(value: i32, days: i32) -> Result<Option<RepeatPolicy>, Violatio
         pb::RepeatPolicy::ExcludePurchased => Some(RepeatPolicy::ExcludePurchased),
         pb::RepeatPolicy::WhenDue => Some(RepeatPolicy::WhenDue),
     };
+
     match (policy, u32::try_from(days)) {
         (policy, Ok(0)) => Ok(policy),
         (Some(RepeatPolicy::ExcludePurchased), Ok(days)) if days <= limits::MAX_DAYS => {

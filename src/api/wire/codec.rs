@@ -79,11 +79,9 @@ fn violation(message: &str) -> Violation {
         }
         rest = tail;
     }
+
     let field = if path.is_empty() { "request".to_owned() } else { path.join(".") };
-    let what = match rest.contains("not UTF-8") {
-        true => "must be UTF-8, is not",
-        false => rest,
-    };
+    let what = if rest.contains("not UTF-8") { "must be UTF-8, is not" } else { rest };
     Violation::new(field, what)
 }
 

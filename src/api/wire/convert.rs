@@ -40,6 +40,7 @@ pub fn page(size: i32, token: &str) -> Result<(usize, Page), Violation> {
             return Err(Violation::new("page_size", message));
         }
     };
+
     let from = match token {
         "" => 0,
         token => token.parse::<u32>().map_err(|_| {

@@ -127,6 +127,7 @@ impl SearchState {
             inner: field.message.filter(|&inner| is_limited(&MESSAGES[inner], 0)),
             count: 0,
         };
+
         let mut fields: Vec<Counted> = shape.fields.iter().map(known).collect();
         while rest.has_remaining() {
             // What does not decode is for the decoder to refuse.
@@ -138,6 +139,7 @@ impl SearchState {
                     Err(_) => return Ok(()),
                 }
             };
+
             let length = decode_varint(&mut rest).ok().and_then(|n| usize::try_from(n).ok());
             let Some((value, after)) = length.and_then(|n| rest.split_at_checked(n)) else {
                 return Ok(());
@@ -148,10 +150,12 @@ impl SearchState {
             counted.count += 1;
             let here = Place { above, field: counted.field.name, at };
             counted.check(&here)?;
+
             if shape.name == "Conditions" {
                 self.conditions += 1;
                 limits::count("filter.condition", self.conditions, 1, limits::MAX_CONDITIONS)?;
             }
+
             if let Some(inner) = counted.inner {
                 self.message(inner, value, Some(&here), deep + 1)?;
             }
@@ -179,6 +183,7 @@ impl Counted {
             let message = format!("must have {min} to {max} entries, has more");
             return Err(Violation::new(whole.path(), message));
         }
+
         if self.field.message.is_some() && !self.field.repeated && self.count > 1 {
             // The wire would merge them, list onto list.
             return Err(Violation::new(whole.path(), "must be given once, is given again"));
@@ -203,6 +208,7 @@ mod tests {
         let mut open: Vec<usize> =
             (0..MESSAGES.len()).filter(|&at| MESSAGES[at].name.ends_with("Request")).collect();
         assert!(open.len() > 20, "{open:?}");
+
         let mut seen = Vec::new();
         while let Some(at) = open.pop() {
             if seen.contains(&at) {
@@ -215,6 +221,7 @@ mod tests {
                 open.extend(field.message);
             }
         }
+
         for (message, field, ..) in &LIMITS {
             let known = MESSAGES.iter().find(|shape| shape.name == *message).unwrap();
             assert!(known.fields.iter().any(|f| f.name == *field), "{message}.{field}");
@@ -234,6 +241,7 @@ mod tests {
             refused(&pb::UpsertItemsRequest { items, update_mask: None }).unwrap(),
             "items[1].tags: must have 0 to 64 entries, has more"
         );
+
         let item_ids = vec![String::new(); 1_001];
         let rank = pb::RankRequest { item_ids, ..Default::default() };
         assert!(refused(&rank).unwrap().starts_with("item_ids: must have 1 to 1000"));
@@ -243,6 +251,7 @@ mod tests {
                 conditions: vec![pb::Condition::default(); 60],
             })),
         };
+
         let all = pb::Conditions { conditions: vec![condition.clone(), condition] };
         let kind = Some(pb::condition::Kind::AnyOf(all));
         let filter = pb::Filter { condition: Some(pb::Condition { kind }), ..Default::default() };
@@ -256,6 +265,7 @@ mod tests {
                 kind: Some(pb::condition::Kind::AllOf(pb::Conditions { conditions })),
             };
         }
+
         let filter = pb::Filter { condition: Some(deep), ..Default::default() };
         let request = pb::PopularRequest { filter: Some(filter), ..Default::default() };
         assert!(refused(&request).unwrap().contains("messages deep"));

@@ -12,6 +12,7 @@ pub fn filter(given: Option<pb::Filter>) -> Result<Filter, Violation> {
     for (i, category) in categories.iter().enumerate() {
         limits::id(&format!("filter.categories[{i}]"), category)?;
     }
+
     let categories = categories.into_iter().map(Condition::Category).collect::<Vec<_>>();
     let categories = (!categories.is_empty()).then_some(Condition::Any(categories));
     let mut checked = Checked { count: 0 };
@@ -39,6 +40,7 @@ impl Checked {
         if depth > max {
             return Err(Violation::new(field, format!("must stand at most {max} deep")));
         }
+
         self.count += 1;
         limits::count("filter.condition", self.count, 1, limits::MAX_CONDITIONS)?;
         let word = |name: &str, value: String| -> Result<String, Violation> {
@@ -85,7 +87,8 @@ fn price(field: &str, range: pb::PriceRange) -> Result<Condition, Violation> {
     if range.min.is_none() && range.max.is_none() {
         return Err(Violation::new(field, "must have min, max or both, has neither"));
     }
-    let (min, max) = (range.min.unwrap_or(0.0), range.max.unwrap_or(limits::MAX_PRICE));
+    let min = range.min.unwrap_or(0.0);
+    let max = range.max.unwrap_or(limits::MAX_PRICE);
     limits::number(&format!("{field}.min"), min, 0.0, limits::MAX_PRICE)?;
     limits::number(&format!("{field}.max"), max, min, limits::MAX_PRICE)?;
     Ok(Condition::Price(min, max))
@@ -116,6 +119,7 @@ mod tests {
             refusal(within),
             "filter.condition.all_of[0].brand: must hold 1 to 256 bytes, is empty"
         );
+
         let range = pb::PriceRange { min: Some(3.0), max: Some(2.0) };
         assert!(refusal(leaf(Kind::Price(range))).starts_with("filter.condition.price.max: must"));
         assert!(refusal(leaf(Kind::Price(pb::PriceRange::default()))).ends_with("has neither"));
@@ -125,6 +129,7 @@ mod tests {
             refusal(leaf(Kind::AnyOf(group(many)))),
             "filter.condition: must have 1 to 100 entries, has 101"
         );
+
         let deep = (0..8).fold(tag(), |part, _| leaf(Kind::NoneOf(group(vec![part]))));
         assert!(refusal(deep).ends_with("must stand at most 8 deep"));
     }

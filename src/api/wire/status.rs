@@ -26,6 +26,7 @@ pub fn from_error(error: Error) -> Status {
         Error::Training(_) => (Code::Internal, "TRAINING"),
         Error::Refused(_) => (Code::FailedPrecondition, "MODEL_REFUSED"),
     };
+
     let mut details = ErrorDetails::new();
     let mut metadata = HashMap::new();
     if let Error::Refused(checks) = &error {
@@ -35,6 +36,7 @@ pub fn from_error(error: Error) -> Status {
             details.add_precondition_failure_violation("CHECK", &check.name, check.to_string());
         }
     }
+
     details.set_error_info(reason, DOMAIN, metadata);
     if let Error::Invalid(violation) = &error {
         details.add_bad_request_violation(&violation.field, &violation.message);

@@ -29,9 +29,11 @@ pub(super) fn measure(config: &Config, duration: Duration, limit: i32) -> Result
     super::prepare(folder.path(), &data, SIZE)?;
     let asked = Asked::of(&data, config)?;
     let address = free_address()?;
-    let (listen, data) = (address.to_string(), data.display().to_string());
+    let listen = address.to_string();
+    let data = data.display().to_string();
     let _server = Server::start(address, &["serve", "--listen", &listen, "--data", &data])?;
     let (_, lists) = asked.calls(limit).swap_remove(1);
+
     let steady = Pace { duration, concurrency: CONCURRENCY, rate: Some(STEADY) };
     let ask = || load::run(&listen, &lists, steady);
     ask()?;
@@ -46,6 +48,7 @@ pub(super) fn measure(config: &Config, duration: Duration, limit: i32) -> Result
         let written = writing.join().map_err(|_| "the writer panicked")??;
         Ok((measured.0, measured.1, written))
     })?;
+
     report(" while events are taken in", &effects, &lists, Some(&written));
     Ok(())
 }
@@ -69,7 +72,8 @@ fn effects(address: &str, run: &str) -> Result<[Outcome; 2], Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let backend = Backend::connect(address).await?;
-        let (mut own, mut others) = (Outcome::default(), Outcome::default());
+        let mut own = Outcome::default();
+        let mut others = Outcome::default();
         for round in 0..ROUNDS {
             let user = format!("{run} {round}");
             let item = format!("new {run} {round}");
@@ -98,6 +102,7 @@ fn effects(address: &str, run: &str) -> Result<[Outcome; 2], Failure> {
             .await?;
             others.micros.push(sent.elapsed().as_micros() as u32);
         }
+
         own.micros.sort_unstable();
         others.micros.sort_unstable();
         Ok([own, others])

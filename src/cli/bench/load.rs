@@ -92,6 +92,7 @@ async fn drive(address: &str, calls: &Calls, pace: Pace) -> Result<Outcome, Fail
         });
         connections.push(client);
     }
+
     let shared = Rc::new(Shared {
         calls: calls.clone(),
         pace,
@@ -100,15 +101,18 @@ async fn drive(address: &str, calls: &Calls, pace: Pace) -> Result<Outcome, Fail
         sent: Cell::new(0),
         outcome: RefCell::default(),
     });
+
     let workers: Vec<_> = (0..pace.concurrency)
         .map(|at| {
             let client = connections[at % CONNECTIONS].clone();
             tokio::task::spawn_local(work(shared.clone(), client))
         })
         .collect();
+
     for worker in workers {
         worker.await??;
     }
+
     let mut outcome = shared.outcome.take();
     outcome.seconds = shared.started.elapsed().as_secs_f64();
     outcome.micros.sort_unstable();
@@ -127,16 +131,20 @@ async fn work(shared: Rc<Shared>, mut client: SendRequest<Bytes>) -> Result<(), 
         if due.duration_since(shared.started) >= pace.duration {
             return Ok(());
         }
+
         if pace.rate.is_some() {
             tokio::time::sleep_until(due.into()).await;
         }
+
         let frame = calls.frames[at % calls.frames.len()].clone();
         let (answered, next) = ask(client, &shared.uri, frame).await?;
         client = next;
+
         let mut outcome = shared.outcome.borrow_mut();
-        match answered {
-            true => outcome.micros.push(due.elapsed().as_micros() as u32),
-            false => outcome.refused += 1,
+        if answered {
+            outcome.micros.push(due.elapsed().as_micros() as u32)
+        } else {
+            outcome.refused += 1
         }
     }
 }
@@ -154,10 +162,12 @@ async fn ask(
         .body(())?;
     let (response, mut stream) = client.send_request(request, false)?;
     stream.send_data(frame, true)?;
+
     let mut body = response.await?.into_body();
     while let Some(chunk) = body.data().await {
         body.flow_control().release_capacity(chunk?.len())?;
     }
+
     let trailers = body.trailers().await?;
     let status = trailers.as_ref().and_then(|trailers| trailers.get("grpc-status"));
     Ok((status.is_some_and(|status| status == "0"), client))

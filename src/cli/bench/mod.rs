@@ -87,6 +87,7 @@ impl Bench {
         if let Some(folder) = &temporary {
             prepare(folder.path(), &data, [self.users, self.items, self.events])?;
         }
+
         let asked = Asked::of(&data, config)?;
         let limit = ["--limit".to_owned(), self.limit.to_string()];
         let address = free_address()?;
@@ -95,7 +96,9 @@ impl Bench {
             &[&["bench", "--ceiling", &address.to_string()][..], &[&limit[0], &limit[1]]].concat(),
         )?;
         let address = free_address()?;
-        let (listen, folder) = (address.to_string(), data.display().to_string());
+        let listen = address.to_string();
+
+        let folder = data.display().to_string();
         let server = Server::start(address, &["serve", "--listen", &listen, "--data", &folder])?;
 
         println!("{}; lists are blended of {}\n", asked.store, names(&asked.blended));
@@ -106,6 +109,7 @@ impl Bench {
         println!(
             "memory of the server: {serving} MiB while it serves, {peak} MiB beside the training"
         );
+
         // The training goes on in the server.
         drop((server, ceiling));
         let duration = Duration::from_secs(self.seconds);
@@ -133,7 +137,9 @@ impl Bench {
         let look = || -> Result<f64, Failure> {
             Ok(load::run(&ceiling.address.to_string(), &calls[0].1, half)?.rate())
         };
-        let (mut rows, mut before) = (Vec::new(), look()?);
+
+        let mut rows = Vec::new();
+        let mut before = look()?;
         for (name, calls) in &calls {
             let server = if name == CEILING { ceiling } else { server };
             let address = server.address.to_string();
@@ -145,6 +151,7 @@ impl Bench {
             rows.push(row(name, &outcome, cpu, (before + after) / 2.0));
             before = after;
         }
+
         let header = [
             "method",
             "requests/s",
@@ -155,6 +162,7 @@ impl Bench {
             "CPU µs",
             "refused",
         ];
+
         println!("{CONCURRENCY} requests at once, lists of {}:\n", self.limit);
         println!("{}", output::table(&header, &header[1..], rows));
         Ok(())
@@ -163,7 +171,8 @@ impl Bench {
     /// At a rate that the machine has room for, alone and beside a training.
     fn steadily(&self, asked: &Asked, server: &Server) -> Result<(), Failure> {
         let (_, calls) = asked.calls(self.limit).swap_remove(1);
-        let (address, steady) = (server.address.to_string(), self.pace(Some(STEADY)));
+        let address = server.address.to_string();
+        let steady = self.pace(Some(STEADY));
         let quiet = load::run(&address, &calls, steady)?;
         let [p50, p99] = [0.5, 0.99].map(|share| quiet.quantile(share));
         println!("\nRecommend at {STEADY} requests/s: p50 {p50:.2} ms, p99 {p99:.2} ms");
@@ -172,6 +181,7 @@ impl Bench {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
+
         let busy = load::run(&address, &calls, Pace { duration: BESIDE, ..steady });
         let ended = training.try_wait()?.is_some();
         training.kill()?;
@@ -208,9 +218,11 @@ fn row(name: &str, outcome: &Outcome, cpu: Option<f64>, ceiling: f64) -> Vec<Str
 /// Makes a synthetic store of so many shoppers, products and events, imports it and trains.
 fn prepare(folder: &Path, data: &Path, size: [u64; 3]) -> Result<(), Failure> {
     let log: PathBuf = folder.join("store.csv");
-    let (log, data) = (log.display().to_string(), data.display().to_string());
+    let log = log.display().to_string();
+    let data = data.display().to_string();
     let numbers = size.map(|n| n.to_string());
     let [users, items, events] = &numbers;
+
     let synth = ["synth", "--users", users, "--items", items, "--events", events, &log];
     for arguments in [&synth[..], &["import", &log, "--data", &data], &["train", "--data", &data]] {
         let started = Instant::now();
@@ -249,9 +261,11 @@ impl Asked {
         let engine = Engine::open(data, options)?;
         let spread = |len: usize| (0..len).step_by(len.div_ceil(ASKED).max(1));
         let live = engine.live();
-        let (users, items) = (live.users.read(), live.items.read());
+        let users = live.users.read();
+        let items = live.items.read();
         let of = |idx: usize, names: &crate::live::Vocabulary| names.id(idx as u32).to_owned();
         let model = engine.models().active();
+
         let Some(model) = model else {
             return Err(format!("{} holds no model; train one first", data.display()).into());
         };
@@ -282,17 +296,17 @@ impl Asked {
             };
             users.iter().map(|user| codec::frame(&ask(user)).into()).collect()
         };
+
         let plain = pb::RecommendRequest::default();
         let one = |source| pb::RecommendRequest { strategy: source, ..plain.clone() };
         // Lists made ahead hold for one policy only: the other one asks for the blend anew.
-        let other = match self.repeats {
-            true => pb::RepeatPolicy::ExcludePurchased,
-            false => pb::RepeatPolicy::Allow,
-        };
+        let other =
+            if self.repeats { pb::RepeatPolicy::ExcludePurchased } else { pb::RepeatPolicy::Allow };
         let anew = pb::RecommendRequest { repeat_policy: other.into(), ..plain.clone() };
         let of_items = |frame: &dyn Fn(String) -> Vec<u8>| {
             self.items.iter().map(|item| frame(item.clone()).into()).collect()
         };
+
         let hot = &self.users[..self.users.len().min(HOT)];
         let similar =
             |item_id| codec::frame(&pb::SimilarItemsRequest { item_id, limit, filter: None });
@@ -302,18 +316,21 @@ impl Asked {
         let alike = |user: &String| pb::SimilarUsersRequest { user_id: user.clone(), limit };
         let window = pb::Window::AllTime.into();
         let popular = codec::frame(&pb::PopularRequest { window, limit, filter: None });
+
         let mut all = vec![
             (CEILING.to_owned(), "Recommend", recommend(hot, &plain)),
             ("Recommend".to_owned(), "Recommend", recommend(&self.users, &plain)),
             ("Recommend, hot users".to_owned(), "Recommend", recommend(hot, &plain)),
             ("Recommend, blended anew".to_owned(), "Recommend", recommend(&self.users, &anew)),
         ];
+
         let always = [Source::ItemCf, Source::UserCf, Source::Embedding];
         let others = self.blended.iter().filter(|source| !always.contains(source));
         for &source in always.iter().chain(others) {
             let frames = recommend(&self.users, &one(convert::source(source).into()));
             all.push((format!("Recommend, {}", source.name()), "Recommend", frames));
         }
+
         let alike = self.users.iter().map(|user| codec::frame(&alike(user)).into()).collect();
         all.extend([
             ("SimilarItems".to_owned(), "SimilarItems", of_items(&similar)),
@@ -321,6 +338,7 @@ impl Asked {
             ("SimilarUsers".to_owned(), "SimilarUsers", alike),
             ("Popular".to_owned(), "Popular", vec![popular.into()]),
         ]);
+
         let path = |method| format!("/qianmian.v1.RecommendationService/{method}");
         let calls = all
             .into_iter()
@@ -343,6 +361,7 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
+
         let mut server = Self { address, process };
         let started = Instant::now();
         while std::net::TcpStream::connect(address).is_err() {

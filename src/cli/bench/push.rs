@@ -44,15 +44,19 @@ pub(super) fn measure(data: &Path, asked: &Asked, pace: Pace, limit: i32) -> Res
         force: true,
         ..pb::PushHeader::default()
     };
+
     let sha256 = hex(&Sha256::digest(&bytes));
     let address = free_address()?;
-    let (listen, data) = (address.to_string(), data.display().to_string());
+    let listen = address.to_string();
+    let data = data.display().to_string();
     let server = Server::start(address, &["serve", "--listen", &listen, "--data", &data])?;
     let (_, lists) = asked.calls(limit).swap_remove(1);
     let steady = Pace { rate: Some(STEADY), concurrency: CONCURRENCY, ..pace };
     load::run(&listen, &lists, steady)?;
     let quiet = load::run(&listen, &lists, steady)?;
-    let (before, started) = (server.cpu_seconds(), Instant::now());
+
+    let before = server.cpu_seconds();
+    let started = Instant::now();
     let (busy, seconds) = std::thread::scope(|scope| -> Result<_, Failure> {
         let pushing = scope.spawn(|| {
             let file = File::open(&path).map_err(|e| e.to_string())?;
@@ -63,12 +67,14 @@ pub(super) fn measure(data: &Path, asked: &Asked, pace: Pace, limit: i32) -> Res
         let seconds = pushing.join().map_err(|_| "the pusher panicked")??;
         Ok((busy, seconds))
     })?;
+
     let cpu = server.cpu_seconds().zip(before).map_or(0.0, |(after, before)| after - before);
     let count = items.len();
     println!(
         "\n{count} embeddings of {DIMENSIONS} dimensions, from the first byte to active: \
          {seconds:.1} s, {cpu:.1} s of processor time with the lists asked for meanwhile"
     );
+
     for (when, outcome) in [("before", quiet), ("meanwhile", busy)] {
         let [p50, p99] = [0.5, 0.99].map(|share| outcome.quantile(share));
         println!("Recommend at {STEADY} requests/s {when}: p50 {p50:.2} ms, p99 {p99:.2} ms");
@@ -112,8 +118,10 @@ fn vectors(count: usize) -> Vec<f32> {
     let mut rng = StdRng::seed_from_u64(1);
     let mut draw =
         |len: usize| -> Vec<f32> { (0..len).map(|_| rng.random_range(-1.0..1.0)).collect() };
-    let (turn, latent, noise) =
-        (draw(LATENT * DIMENSIONS), draw(LATENT * count), draw(DIMENSIONS * count));
+    let turn = draw(LATENT * DIMENSIONS);
+    let latent = draw(LATENT * count);
+    let noise = draw(DIMENSIONS * count);
+
     let mut vectors = noise;
     for (row, latent) in vectors.chunks_exact_mut(DIMENSIONS).zip(latent.chunks_exact(LATENT)) {
         row.iter_mut().for_each(|x| *x *= NOISE);

@@ -26,11 +26,13 @@ const ITEMS: usize = 20_000;
 pub(super) fn measure(duration: Duration) -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let address = free_address()?;
-    let (listen, data) = (address.to_string(), folder.path().display().to_string());
+    let listen = address.to_string();
+    let data = folder.path().display().to_string();
     let _server = Server::start(address, &["serve", "--listen", &listen, "--data", &data])?;
     let write = |size, concurrency| -> Result<Outcome, Failure> {
         load::run(&listen, &calls(size), Pace { duration, concurrency, rate: None })
     };
+
     for (size, concurrency) in [(BATCH, WRITERS), (1, SINGLES)] {
         let outcome = write(size, concurrency)?;
         println!(
@@ -57,6 +59,7 @@ pub(super) fn calls(size: usize) -> Calls {
         basket_id: format!("b{}", at / 5),
         ..pb::Event::default()
     };
+
     let request = |number: usize| {
         let events = (0..size).map(|at| event(number * size + at)).collect();
         codec::frame(&pb::WriteEventsRequest { events }).into()

@@ -33,10 +33,12 @@ impl<'e> CatalogueImport<'e> {
         report.notices.extend(notice::of_unread(&reader.unread()));
         let mut row = Row::default();
         let mut chunk: Vec<(String, ItemChange)> = Vec::new();
+
         // Items of the rows before, and whether one of them can be bought.
         let mut met: HashMap<String, bool> = HashMap::new();
         // What the items of the chunk are after it.
         let mut pending: HashMap<String, Item> = HashMap::new();
+
         while let Some(read) = self.context.next_row(reader, &mut row)? {
             report.rows += 1;
             let item = read.and_then(|()| convert::item(&row, dialect));
@@ -50,11 +52,13 @@ impl<'e> CatalogueImport<'e> {
                     continue;
                 }
             };
+
             add_to_variants(&mut met, &id, &mut change);
             if whole && !row.is_in_file(Column::Available) {
                 // What the catalogue names is offered, where it has no column that says otherwise.
                 change.add(ItemField::Available);
             }
+
             if chunk.len() == CHUNK {
                 pending.clear();
                 self.write_items(&mut chunk, report)?;
@@ -70,6 +74,7 @@ impl<'e> CatalogueImport<'e> {
                 change.remove(ItemField::ValidUntil);
                 after = change.applied(before);
             }
+
             if let Err(violation) = change.check(&after) {
                 report.refuse(&row, breaks_a_limit(violation), on_refusal);
             } else if before == Some(&after) {
@@ -108,6 +113,7 @@ impl<'e> CatalogueImport<'e> {
                     continue;
                 }
             };
+
             if chunk.len() == CHUNK {
                 self.write_users(&mut chunk)?;
             }
@@ -141,13 +147,15 @@ impl<'e> CatalogueImport<'e> {
                            What it names is taken in; nothing else was changed";
             return Err(Error::Import(message.to_owned()));
         }
+
         let gone: Vec<String> = {
-            let (names, catalogue) =
-                (self.context.state.live.items.read(), self.context.state.live.catalogue.read());
+            let names = self.context.state.live.items.read();
+            let catalogue = self.context.state.live.catalogue.read();
             let all = (0..names.len() as ItemIdx).collect::<RoaringBitmap>() - &report.named;
             let offered = all.iter().filter(|&idx| catalogue.may_be_offered(idx));
             offered.map(|idx| names.id(idx).to_owned()).filter(|id| !id.is_empty()).collect()
         };
+
         report.delisted += gone.len() as u64;
         for ids in gone.chunks(CHUNK) {
             self.context

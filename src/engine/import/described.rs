@@ -63,6 +63,7 @@ impl Described {
             self.last.0.clone_from(&event.user_id);
             self.last.1.clone_from(&event.basket_id);
         }
+
         match self.items.get_mut(&event.item_id) {
             Some(item) => item.note(row),
             None => {
@@ -99,12 +100,14 @@ impl OfItem {
             }
             EventKind::Refund | EventKind::Rating | EventKind::Impression => {}
         }
+
         if let Some(title) = row.title {
             match self.titles.get_mut(title) {
                 Some(count) => *count += 1,
                 None => drop(self.titles.insert(title.to_owned(), 1)),
             }
         }
+
         event.price.into_iter().for_each(|price| self.prices.add(price));
         if let Some(price) = event.price
             && self.price.is_none_or(|(time_ms, _)| event.time_ms >= time_ms)
@@ -116,6 +119,7 @@ impl OfItem {
         {
             self.category = Some(category.to_owned());
         }
+
         if !row.brand.is_empty() && self.brand.as_ref() != Some(&row.brand) {
             self.brand = Some(row.brand.clone());
         }

@@ -51,6 +51,7 @@ impl<'a> EventImport<'a> {
             self.report.notices.extend(notice::of_header(reader.header()));
             self.report.notices.extend(notice::of_unread(&reader.unread()));
         }
+
         let mut row = Row::default();
         let mut bytes = Vec::new();
         let now_ms = now_ms();
@@ -64,6 +65,7 @@ impl<'a> EventImport<'a> {
                 self.write_chunk()?;
             }
         }
+
         self.write_chunk()?;
         self.settle()?;
         self.describe_items()
@@ -88,6 +90,7 @@ impl<'a> EventImport<'a> {
         if Fields::new(row, &self.plan.dialect).is_empty(Column::UserId) {
             self.report.without_user += 1;
         }
+
         let mut converted = match self.plan.event(row, now_ms) {
             Ok(converted) => converted,
             Err(NoEvent::Skipped(reason)) => return self.report.skip(&reason, 1),
@@ -95,6 +98,7 @@ impl<'a> EventImport<'a> {
                 return self.report.refuse(row, refusal, on_refusal);
             }
         };
+
         self.report.note_ids(&converted.value.event);
         let user = self.context.state.pseudonyms.of(&converted.value.event.user_id).into_owned();
         converted.value.event.user_id = user;
@@ -105,10 +109,12 @@ impl<'a> EventImport<'a> {
         if *occurrence > 1 && self.plan.drops_duplicates() {
             return self.report.skip("exact duplicate of another line", 1);
         }
+
         let occurrence = *occurrence;
         self.report.note(&converted.value.event);
         self.described.note(&converted.value);
-        let (event, dropped) = (converted.value.event, converted.dropped);
+        let event = converted.value.event;
+        let dropped = converted.dropped;
         self.report.drop_fields(row, dropped, on_refusal);
         self.chunk.push((event, content, occurrence));
     }
@@ -117,6 +123,7 @@ impl<'a> EventImport<'a> {
         if self.chunk.is_empty() {
             return Ok(());
         }
+
         let rows = std::mem::take(&mut self.chunk);
         let identity: Vec<u8> = rows
             .iter()
@@ -124,12 +131,14 @@ impl<'a> EventImport<'a> {
                 content.to_le_bytes().into_iter().chain(occurrence.to_le_bytes())
             })
             .collect();
+
         let digest = xxh3_128(&identity);
         let total = rows.len() as u64;
         if self.context.state.live.imported.read().contains(&digest) {
             self.report.know("already imported", total);
             return Ok(());
         }
+
         let stored = self.stored()?;
         let fresh: Vec<Event> = rows
             .into_iter()
@@ -138,6 +147,7 @@ impl<'a> EventImport<'a> {
             })
             .map(|(event, ..)| event)
             .collect();
+
         self.report.know("already imported", total - fresh.len() as u64);
         self.settle()?;
         self.pending = Some(self.context.writer.submit_blocking(Write::Imported(digest, fresh))?);
@@ -198,6 +208,7 @@ impl<'a> EventImport<'a> {
         if plan.preset.is_none() {
             report.notices.extend(described.notices());
         }
+
         let live = &context.state.live;
         let mut new = Vec::new();
         for (id, item, dropped) in described.into_items() {
@@ -205,15 +216,18 @@ impl<'a> EventImport<'a> {
             if known {
                 continue;
             }
+
             for field in dropped {
                 *report.dropped.entry((field.reason, field.help)).or_default() += 1;
             }
+
             // Whether it can be bought may have been said before.
             let mut change = ItemChange::of(item);
             let said = ItemField::ALL.into_iter().filter(|field| *field != ItemField::Available);
             said.for_each(|field| change.add(field));
             new.push((id, change));
         }
+
         report.described += new.len() as u64;
         CatalogueImport::new(context).write_items(&mut new, report)
     }

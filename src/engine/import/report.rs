@@ -65,15 +65,18 @@ impl Report {
             (&mut self.delisted, delisted),
             (&mut self.without_user, without_user),
         ];
+
         sums.into_iter().for_each(|(sum, more)| *sum += more);
         let reasons = [
             (&mut self.skipped, other.skipped),
             (&mut self.refused, other.refused),
             (&mut self.dropped, other.dropped),
         ];
+
         for (sums, more) in reasons {
             more.into_iter().for_each(|(reason, n)| *sums.entry(reason).or_default() += n);
         }
+
         other
             .suspicious
             .into_iter()
@@ -83,6 +86,7 @@ impl Report {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (one, other) => one.or(other),
         };
+
         let new = other.notices.into_iter().filter(|notice| !self.notices.contains(notice));
         let new: Vec<String> = new.collect();
         self.notices.extend(new);

@@ -77,12 +77,14 @@ fn each_row<R: Read + Seek>(
     defects: &mut DefectCounts,
     mut take: impl FnMut(usize, &[f32], f32),
 ) -> Result<(), PushError> {
-    let (mut row, mut at) = (Vec::with_capacity(width), 0);
+    let mut row = Vec::with_capacity(width);
+    let mut at = 0;
     file.floats(name, |value| {
         row.push(value);
         if row.len() < width {
             return Ok(());
         }
+
         let norm = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt() as f32;
         if row.iter().any(|x| !x.is_finite()) {
             defects.not_finite += 1;
@@ -93,6 +95,7 @@ fn each_row<R: Read + Seek>(
         } else {
             take(at, &row, norm);
         }
+
         row.clear();
         at += 1;
         Ok(())
@@ -113,8 +116,10 @@ pub(super) fn user_vectors<R: Read + Seek>(
             values.extend_from_slice(row);
         }
     })?;
+
     found.sort_unstable();
     found.dedup_by_key(|(user, _)| *user);
+
     let mut sorted = UserVectors::default();
     for (user, start) in found {
         sorted.users.push(user);
@@ -139,10 +144,12 @@ pub(super) fn neighbours<R: Read + Seek>(
         targets.push(target.flatten().copied().flatten());
         Ok(())
     })?;
+
     let mut rows: Vec<Vec<(u32, f32)>> = vec![Vec::new(); count];
     let mut at = 0;
     file.floats(&format!("{name}.scores"), |score| {
-        let (own, target) = (mapping[at / width], targets[at]);
+        let own = mapping[at / width];
+        let target = targets[at];
         at += 1;
         if defects.accepts(score)
             && let (Some(own), Some(target)) = (own, target)
@@ -153,6 +160,7 @@ pub(super) fn neighbours<R: Read + Seek>(
         }
         Ok(())
     })?;
+
     for row in &mut rows {
         row.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let mut listed = HashSet::with_capacity(row.len());
@@ -170,7 +178,9 @@ pub(super) fn priors<R: Read + Seek>(
     if !file.has("item_priors") {
         return Ok(Ranking::default());
     }
-    let (mut scores, mut at) = (vec![0.0; count], 0);
+
+    let mut scores = vec![0.0; count];
+    let mut at = 0;
     file.floats("item_priors", |score| {
         let place = mapping[at];
         at += 1;

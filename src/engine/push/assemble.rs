@@ -76,17 +76,21 @@ pub(super) fn publish(
     });
     let prepared = prepared.transpose().map_err(|e| Error::Training(e.to_string()))?;
     let _assembling = state.assembling.lock();
+
     // Users may have been erased, or another model published, in the meantime.
     let now = base(state)?;
+
     let mut snapshot = pushed.assemble(&now, without_gone(state, &pushed.model));
     if now.manifest.generation == active.manifest.generation {
         snapshot.parts.prepared = Arc::new(prepared.unwrap_or_default());
     }
+
     let generation = state.models.next_generation()?;
     snapshot.manifest.generation = generation;
     if let Some(lineage) = &mut snapshot.manifest.pushed {
         lineage.generation = generation;
     }
+
     let manifest = state.models.publish(snapshot, role)?;
     tracing::info!(generation, ?role, "a pushed model is published");
     Ok(manifest)
@@ -114,6 +118,7 @@ pub(super) fn renew(
         quality: quality.map(|(name, value)| (name.clone(), *value)).collect(),
         seconds: old.manifest.train_seconds,
     };
+
     let manifest = publish(state, pushed, role, ahead)?;
     state.models.delete(generation)?;
     Ok(manifest)
@@ -134,6 +139,7 @@ pub(in crate::engine) fn renew_waiting(
         if !matches!(role, Role::Staged | Role::Shadow(_) | Role::Canary(_)) {
             continue;
         }
+
         if let Err(error) = renew(state, generation, role, None) {
             // A damaged model can never be renewed; any other error may pass.
             if state.models.is_whole(generation)? {
@@ -166,14 +172,17 @@ pub(in crate::engine) fn without_gone(state: &State, pushed: &Arc<Pushed>) -> Ar
     let mut named: Vec<UserIdx> = pushed.users_named().collect();
     named.sort_unstable();
     named.dedup();
+
     let mut gone = state.live.profiles.read().objecting();
     for some in named.chunks(NAMES_AT_ONCE) {
         let names = state.live.users.read();
         gone.extend(some.iter().filter(|&&user| names.id(user).is_empty()));
     }
-    match named.iter().any(|user| gone.contains(user)) {
-        true => Arc::new(pushed.without_users(|user| gone.contains(&user))),
-        false => pushed.clone(),
+
+    if named.iter().any(|user| gone.contains(user)) {
+        Arc::new(pushed.without_users(|user| gone.contains(&user)))
+    } else {
+        pushed.clone()
     }
 }
 

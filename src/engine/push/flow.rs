@@ -122,9 +122,11 @@ impl Pushes {
         if self.state.closing.has_begun() {
             return Err(Error::ShuttingDown);
         }
+
         let mut file = PushReader::open(upload.into_file(), bytes)?;
         let facts = file.facts()?;
         let pushed_ms = now_ms();
+
         // Names in the file are looked up in a log of at least this length.
         let offset = self.state.live.offset();
         check_facts(&facts, offset, pushed_ms)?;
@@ -158,6 +160,7 @@ impl Pushes {
     pub fn assign(&self, generation: Generation, role: Role) -> Result<Manifest> {
         let models = &self.state.models;
         let manifest = models.find(generation)?;
+
         let is_outdated =
             models.active().is_some_and(|active| active.manifest.offset > manifest.offset);
         let serves = matches!(role, Role::Shadow(_) | Role::Canary(_) | Role::Active);
@@ -251,6 +254,7 @@ impl Pushes {
                 && lineage.sha256.eq_ignore_ascii_case(sha256)
                 && lineage.pushed_ms >= since
         };
+
         let published = models.list()?.into_iter().find(|manifest| {
             manifest.pushed.as_ref().is_some_and(|lineage| is_same(manifest, lineage))
                 && models.role(manifest.generation) == role

@@ -54,14 +54,15 @@ impl Gate<'_> {
         let mut defects = DefectCounts::default();
         let items = self.id_mapping(file, Kind::Item, &mut defects)?;
         let users = self.id_mapping(file, Kind::User, &mut defects)?;
-        let (item_count, user_count) =
-            (self.state.live.items.read().len(), self.state.live.users.read().len());
+        let item_count = self.state.live.items.read().len();
+        let user_count = self.state.live.users.read().len();
         let (vectors, norms) =
             arrays::matrix(file, "item_embeddings", &items, item_count, &mut defects)?;
         let embeddings = match file.columns("item_embeddings") {
             Some(d) => train::pushed::embeddings(vectors, d, facts.metric, facts.fold_in),
             None => Embeddings::default(),
         };
+
         let mut pushed = Pushed {
             user_vectors: arrays::user_vectors(file, &users, &mut defects)?,
             items: arrays::neighbours(file, "item_neighbours", &items, item_count, &mut defects)?,
@@ -70,16 +71,19 @@ impl Gate<'_> {
             embeddings,
             trained_until_ms: facts.trained_until_ms.unwrap_or(pushed_ms),
         };
+
         if pushed.embeddings.items() == 0 {
             // No item that they could be near is known.
             pushed.user_vectors = UserVectors::default();
         }
+
         self.check_defects(&defects);
         self.check_unknown(&items, &users);
         if let Some(longest) = arrays::norm_ratio(norms) {
             let limit = format!("longest vector over the median, at most {MAX_NORM_RATIO}");
             self.check("norms", longest, limit, longest <= MAX_NORM_RATIO);
         }
+
         self.check_coverage(&pushed, item_count);
         self.ensure_none_failed()?;
         Ok(pushed)
@@ -91,9 +95,10 @@ impl Gate<'_> {
 
     /// Refuses, if any check has failed.
     pub(super) fn ensure_none_failed(&self) -> Result<()> {
-        match self.checks.iter().any(|check| check.verdict == Verdict::Failed) {
-            true => Err(Error::Refused(self.checks.clone())),
-            false => Ok(()),
+        if self.checks.iter().any(|check| check.verdict == Verdict::Failed) {
+            Err(Error::Refused(self.checks.clone()))
+        } else {
+            Ok(())
         }
     }
 
@@ -102,9 +107,11 @@ impl Gate<'_> {
         let items = self.state.live.items.read().len() as u64;
         let users = self.state.live.users.read().len() as u64;
         let links = self.active.manifest.settings.embedding.links as u64;
-        let (n, m) = (file.ids_of(Kind::Item) as u64, file.ids_of(Kind::User) as u64);
+        let n = file.ids_of(Kind::Item) as u64;
+        let m = file.ids_of(Kind::User) as u64;
         let columns = |name| file.columns(name).unwrap_or(0) as u64;
         let d = columns("item_embeddings");
+
         // Vectors, once more by direction while the graph is built, codes, the graph twice.
         let vectors = if d > 0 { items * (d * (4 + 4 + 1) + links * 4 * 4 + 100) } else { 0 };
         // As they come, and in order.
@@ -114,6 +121,7 @@ impl Gate<'_> {
         let ids = (n + m) * ID_BYTES + 3 * file.id_bytes();
         let bytes = vectors + user_vectors + neighbours * 40 + rows + ids;
         let max = self.options.memory_mib;
+
         let limit = format!("MiB, at most {max}");
         self.check("memory", bytes as f64 / MIB as f64, limit, bytes <= max * MIB);
         self.ensure_none_failed()
@@ -128,6 +136,7 @@ impl Gate<'_> {
         let ids = file.ids(kind)?;
         let mut seen = HashSet::with_capacity(ids.len());
         defects.duplicate += ids.iter().filter(|id| !seen.insert(id.as_str())).count();
+
         let mut places = IdMapping::with_capacity(ids.len());
         for some in ids.chunks(NAMES_AT_ONCE) {
             match kind {
@@ -158,9 +167,11 @@ impl Gate<'_> {
             ("negative_scores", defects.negative),
             ("places_out_of_range", defects.out_of_range),
         ];
+
         for (name, count) in counted {
             self.check(name, count as f64, "none", count == 0);
         }
+
         let limit = "lengths outside of 1e-6 to 1e6, scores above 1e6: none";
         self.check("out_of_scale", defects.too_large as f64, limit, defects.too_large == 0);
     }
@@ -187,6 +198,7 @@ impl Gate<'_> {
             // They speak of whatever their neighbours have.
             return;
         }
+
         let mut offered = ItemMask::default();
         let catalogue = self.state.live.catalogue.read();
         catalogue.mask(&Filter::default(), items, now_ms(), &mut offered);
@@ -196,12 +208,15 @@ impl Gate<'_> {
         let min = self.options.min_catalogue;
         let limit = format!("share of the items that can be bought, at least {min}");
         self.check("catalogue_coverage", share, limit, share >= min);
+
         let sold = self.active.parts.popularity.days7.iter();
-        let (mut all, mut known) = (0.0, 0.0);
+        let mut all = 0.0;
+        let mut known = 0.0;
         for sale in sold {
             all += f64::from(sale.score);
             known += if speaks(sale.idx) { f64::from(sale.score) } else { 0.0 };
         }
+
         let share = if all > 0.0 { known / all } else { 1.0 };
         let min = self.options.min_sales;
         let limit = format!("share of the last week's sales, at least {min}");
@@ -216,6 +231,7 @@ impl Gate<'_> {
         if pushed.embeddings.quantized.is_empty() {
             return Ok(());
         }
+
         let settings = self.active.manifest.settings.embedding;
         // Somebody waits: fewer candidates find neighbours nearly as good, which is checked.
         let settings =
@@ -242,6 +258,7 @@ impl Gate<'_> {
             self.checks.push(Check { name: "quality".into(), figure: 0.0, limit, verdict });
             return Ok(());
         };
+
         let Measured { with, before, cases, unseen } = measured;
         let seen = if unseen { "" } else { " that it may have been trained on" };
         let limit = format!(
@@ -255,6 +272,7 @@ impl Gate<'_> {
             (false, _, true) => Verdict::Overridden,
             (false, _, false) => Verdict::Failed,
         };
+
         self.checks.push(Check { name: "quality".into(), figure, limit, verdict });
         self.ensure_none_failed()
     }

@@ -84,6 +84,7 @@ impl Uploads {
             let message = format!("must be 1 to {max} (push.max_mib), was {bytes}");
             return Err(Violation::new("header.size_bytes", message).into());
         }
+
         self.expire();
         // Its file is closed without the lock.
         let _evicted;
@@ -104,6 +105,7 @@ impl Uploads {
                 (Arc::new(Mutex::new(Some(upload))), other.map_or(0, |(_, stream, ..)| stream + 1))
             }
         };
+
         let came = Instant::now();
         let push = Open { upload: upload.clone(), bytes, stream, stage: Stage::Coming, came };
         open.insert(id.to_owned(), push);
@@ -123,11 +125,13 @@ impl Uploads {
         if open.len() < MAX_OPEN {
             return Ok(None);
         }
+
         let waiting = open.iter().filter_map(|(id, push)| match push.stage {
             Stage::Waiting(since) => Some((since, id.clone())),
             Stage::Coming if push.came.elapsed() >= PAUSED => Some((push.came, id.clone())),
             Stage::Coming | Stage::Checking => None,
         });
+
         let longest = waiting.min().map(|(_, id)| id);
         let full =
             || Error::Overloaded(format!("{MAX_OPEN} pushes are under way; try again later"));
@@ -168,12 +172,14 @@ impl Incoming {
             let message = format!("must be at most {received}, what came so far, was {offset}");
             return Err(Violation::new("chunk.offset", message).into());
         }
+
         let new = bytes.get((received - offset) as usize..).unwrap_or(&[]);
         if new.len() as u64 > upload.declared() - received {
             let declared = upload.declared();
             let message = format!("must not go beyond header.size_bytes, {declared}");
             return Err(Violation::new("chunk.data", message).into());
         }
+
         upload.append(new).map_err(|error| {
             *shared = None;
             storage(error)
@@ -200,6 +206,7 @@ impl Incoming {
     pub(super) fn finish(&mut self, bytes: u64, sha256: &str) -> Result<(Upload, String)> {
         self.is_mine()?;
         let mut shared = self.upload.lock();
+
         let (received, declared) =
             shared.as_ref().map_or((0, 0), |upload| (upload.received(), upload.declared()));
         if bytes != declared || received != declared {
@@ -208,12 +215,15 @@ impl Incoming {
             );
             return Err(Violation::new("commit.size_bytes", message).into());
         }
+
         let upload = shared.take();
         drop(shared);
         let upload = upload.ok_or_else(|| Error::Storage("the push was lost".to_owned()))?;
+
         if let Some(push) = self.uploads.open.lock().get_mut(&self.id) {
             push.stage = Stage::Checking;
         }
+
         let came = upload.sha256();
         if !came.eq_ignore_ascii_case(sha256) {
             let message = format!("must be that of what came, {came}, was {}", quoted(sha256));
@@ -234,11 +244,13 @@ impl Drop for Incoming {
             open.remove(&self.id);
             return;
         }
+
         push.stage = Stage::Waiting(Instant::now());
         drop(open);
         // Not to lie around until the next push comes by.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (uploads, patience) = (Arc::downgrade(&self.uploads), self.uploads.patience);
+            let uploads = Arc::downgrade(&self.uploads);
+            let patience = self.uploads.patience;
             runtime.spawn(async move {
                 tokio::time::sleep(patience).await;
                 if let Some(uploads) = uploads.upgrade() {

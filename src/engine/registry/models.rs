@@ -47,7 +47,9 @@ impl Models {
             let Some(Part { generation, share }) = part else { return Ok(None) };
             Ok(whole(generation)?.map(|snapshot| (snapshot, share)))
         };
-        let (canary, shadow) = (part(roles.canary)?, part(roles.shadow)?);
+        let canary = part(roles.canary)?;
+        let shadow = part(roles.shadow)?;
+
         let noted = roles.active.map(whole).transpose()?.flatten();
         let ordinary = |generation| roles.of(generation, 0) == Role::Retired;
         let active = match noted {
@@ -93,10 +95,12 @@ impl Models {
         accept_loss: bool,
     ) -> Result<()> {
         for manifest in disk::list(folder).map_err(storage)? {
-            let (generation, known) = (manifest.generation, manifest.known_offset());
+            let generation = manifest.generation;
+            let known = manifest.known_offset();
             if known <= end {
                 continue;
             }
+
             if !accept_loss {
                 let what = format!(
                     "the log ends at offset {end}, and model {generation} was made of records up \
@@ -106,6 +110,7 @@ impl Models {
                 );
                 return Err(Error::Storage(what));
             }
+
             disk::set_aside(folder, generation).map_err(storage)?;
             tracing::warn!(generation, "setting aside a model of records that the log has lost");
         }
@@ -213,12 +218,14 @@ impl Models {
     pub(in crate::engine) fn remove_idle(&self, concerns: impl Fn(Offset) -> bool) -> Result<()> {
         let _changing = self.changing.lock();
         let active = self.generation();
+
         let mut published = Published::clone(&self.published.load());
         let gone = |s: &Arc<Snapshot>| concerns(s.manifest.offset);
         let parts = [&mut published.canary, &mut published.shadow];
         for part in parts.into_iter().filter(|p| p.as_ref().is_some_and(|(s, _)| gone(s))) {
             published.roles.forget(part.take().map_or(0, |(s, _)| s.manifest.generation));
         }
+
         published.standby = published.standby.take().filter(|s| !gone(s));
         self.serve_anyway(published);
 
@@ -227,6 +234,7 @@ impl Models {
             manifest.is_none_or(|m| m.generation != active && concerns(m.offset))
         };
         disk::remove_where(&self.folder, superfluous).map_err(storage)?;
+
         // They may know anybody.
         disk::remove_set_aside(&self.folder).map_err(storage)?;
 
@@ -349,10 +357,12 @@ impl Models {
             Role::Shadow(_) => "is the shadow",
             Role::Staged | Role::Retired => "",
         };
+
         if !does.is_empty() {
             let message = format!("generation {generation} {does}; give it another role first");
             return Err(Error::NotReady(message));
         }
+
         self.note_highest()?;
         let mut published = Published::clone(&self.published.load());
         published.roles.forget(generation);
@@ -403,8 +413,10 @@ impl Models {
         let before = published.roles.answered.last().copied();
         let mut bytes = 0;
         let mut dropped: Vec<Generation> = Vec::new();
-        let (mut waiting, mut retired) = (0, 0);
+        let mut waiting = 0;
+        let mut retired = 0;
         let mut all = self.list()?;
+
         // Those that stay whatever they take come first, then those that wait.
         let rank = |generation| match self.role(generation) {
             _ if generation == newest || Some(generation) == before => 0,
@@ -412,6 +424,7 @@ impl Models {
             Role::Staged => 1,
             Role::Retired => 2,
         };
+
         all.sort_by_key(|m| (rank(m.generation), std::cmp::Reverse(m.generation)));
         for manifest in all {
             bytes += manifest.bytes;
@@ -422,12 +435,14 @@ impl Models {
                 Role::Active | Role::Canary(_) | Role::Shadow(_) => &mut 0,
             };
             *count += 1;
+
             let stays = rank(manifest.generation) == 0 || (room && *count <= self.options.keep);
             if !stays {
                 bytes -= manifest.bytes;
                 dropped.push(manifest.generation);
             }
         }
+
         if dropped.is_empty() {
             return Ok(());
         }

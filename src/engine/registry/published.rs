@@ -33,6 +33,7 @@ impl Published {
         let other = |s: &Arc<Snapshot>| s.manifest.generation != snapshot.manifest.generation;
         self.canary = self.canary.take().filter(|(s, _)| other(s));
         self.shadow = self.shadow.take().filter(|(s, _)| other(s));
+
         match role {
             Role::Active => {
                 let before = self.active.replace(snapshot.clone());

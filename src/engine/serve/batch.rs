@@ -69,6 +69,7 @@ impl Batches {
                 if recommender.state.closing.has_begun() {
                     return;
                 }
+
                 let later = rest.split_off(rest.len().min(CHUNK));
                 let chunk = std::mem::replace(&mut rest, later);
                 let Some(answered) = answer_all(&recommender, &background, chunk).await else {

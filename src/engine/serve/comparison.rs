@@ -56,7 +56,9 @@ pub(super) fn differences(one: &Settings, other: &Settings) -> Vec<Difference> {
         flatten("", &serde_json::from_str(&text).unwrap_or_default(), &mut leaves);
         leaves
     };
-    let (one, mut other) = (leaves(one), leaves(other));
+
+    let one = leaves(one);
+    let mut other = leaves(other);
     let mut found: Vec<Difference> = one
         .into_iter()
         .map(|(path, value)| {
@@ -64,6 +66,7 @@ pub(super) fn differences(one: &Settings, other: &Settings) -> Vec<Difference> {
             (path, value, others)
         })
         .collect();
+
     found.extend(other.into_iter().map(|(path, value)| (path, String::new(), value)));
     found.retain(|(_, one, other)| one != other);
     found.sort();

@@ -148,6 +148,7 @@ impl Recommender {
             repeat: Some(RepeatPolicy::Allow),
             ..RecommendRequest::default()
         };
+
         let mut answer = self.recommend(&request)?;
 
         let mut listed: HashSet<String> =

@@ -70,6 +70,7 @@ impl Shadow {
                 let seconds = started.elapsed().as_secs_f64();
                 tally.note(snapshot.manifest.generation, &answer, &shown, seconds);
             };
+
             // No caller waits who would see a panic.
             if catch_unwind(AssertUnwindSafe(compare)).is_err() {
                 let generation = snapshot.manifest.generation;

@@ -51,6 +51,7 @@ impl Trainer {
             repeat: options.recommend.repeat_policy,
             keep_pushed_days: options.push.keep_days,
         };
+
         let worker = Worker::new(runner, queue.clone(), pool);
         let thread = std::thread::Builder::new()
             .name("trainer".into())
@@ -111,6 +112,7 @@ impl Drop for Trainer {
     fn drop(&mut self) {
         self.close();
         let Some(thread) = self.thread.take() else { return };
+
         let until = Instant::now() + PATIENCE;
         while !thread.is_finished() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(10));

@@ -56,6 +56,7 @@ impl Runner {
             seed: self.options.seed,
             ..Manifest::default()
         };
+
         let mut snapshot = tuned.snapshot(trained, manifest);
         carried.add_to(&mut snapshot);
 
@@ -96,6 +97,7 @@ impl Runner {
             seed: self.options.seed,
             control,
         };
+
         let mut tuned = tuner.tune(Task::NextBasket(self.repeat), self.options.budget())?;
         let sessions = served.as_ref().and_then(|s| s.manifest.session_settings.as_ref());
         tuner.tune_sessions(&mut tuned, sessions, self.options.budget())?;
@@ -135,6 +137,7 @@ impl Runner {
         let assembling = self.state.assembling.lock();
         // A model pushed in the meantime has taken the next number.
         snapshot.manifest.generation = self.state.models.next_generation()?;
+
         let now = CarriedPush::of_active(&self.state, self.keep_pushed_days);
         if now.generation() == carried.generation() {
             snapshot.parts.pushed = now.pushed;
@@ -143,6 +146,7 @@ impl Runner {
             assemble::put(&mut snapshot, &now.pushed, |source| now.blend.weight(source));
             snapshot.manifest.pushed = now.lineage;
         }
+
         let manifest = self.state.models.publish(snapshot, Role::Active)?;
         drop(assembling);
 

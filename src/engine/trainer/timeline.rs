@@ -94,6 +94,7 @@ mod tests {
         assert_eq!(later.as_secs_f64(), 10.0);
         assert_eq!(timeline.expected(&running(Stage::Tune)), None);
         assert_eq!(timeline.stages().len(), 2);
+
         let tuned = Timeline::new(Instant::now(), Some(&before), 200, false);
         assert_eq!(tuned.expected(&running(Stage::ItemCf)), None);
     }

@@ -57,6 +57,7 @@ impl Committer {
             budget: MemoryBudget::new(state.limits.memory_mib),
             state,
         };
+
         let thread = std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || worker.run(requests))
@@ -75,10 +76,12 @@ impl Committer {
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             Error::Overloaded(format!("{what} are waiting to be written already; try again later"))
         };
+
         let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         if waiting > 0 && waiting + bytes > QUEUE_BYTES {
             return Err(overloaded(format!("{waiting} bytes")));
         }
+
         let (reply, receipt) = oneshot::channel();
         self.queue()?.try_send(Request { write, bytes, arrived: Instant::now(), reply }).map_err(
             |e| match e {
@@ -146,8 +149,10 @@ impl Worker {
     fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut latency = WriteLatency::default();
         while let Some(first) = requests.blocking_recv() {
-            let (mut records, mut bytes) = (first.write.len(), first.bytes);
+            let mut records = first.write.len();
+            let mut bytes = first.bytes;
             let mut group = vec![first];
+
             // What follows an erasure may bring the same name again, for another idx.
             let ends = |group: &[Request]| matches!(group.last(), Some(r) if r.write.ends_group());
             while records < GROUP_RECORDS && bytes < GROUP_BYTES && !ends(&group) {
@@ -160,6 +165,7 @@ impl Worker {
             let outcome = self.commit(&group);
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.report(&outcome);
+
             if outcome.is_ok() {
                 group.iter().for_each(|request| latency.note(request.arrived));
             }
@@ -173,6 +179,7 @@ impl Worker {
         if failing == self.failing {
             return;
         }
+
         match (&failing, self.log.poison()) {
             (None, _) => tracing::info!("writes are taken again"),
             // What follows says that an earlier write failed: this one.
@@ -184,6 +191,7 @@ impl Worker {
                 tracing::error!(error, "writes fail; nothing of them is in force");
             }
         }
+
         self.takes_writes.send_if_modified(|takes| {
             std::mem::replace(takes, self.log.poison().is_none()) != *takes
         });
@@ -207,6 +215,7 @@ impl Worker {
         for request in group {
             staged.add(&request.write, dedup, log.next_offset());
         }
+
         if staged.records.is_empty() {
             return Ok(staged.receipts);
         }

@@ -59,6 +59,7 @@ impl<'g> Edits<'g> {
             bytes += item.bytes();
             items.push(Cow::Owned(item));
         }
+
         if bytes > BATCH_BYTES {
             let message =
                 format!("must take at most {BATCH_BYTES} bytes after the change, take {bytes}");

@@ -122,8 +122,10 @@ impl<'g> Staged<'g> {
         }
         let Limits { max_users, max_items, .. } = self.limits;
         let (mut users, mut items): (HashSet<&str>, HashSet<&str>) = Default::default();
+
         // Most writes are far from any limit, and are not looked at.
-        let (users_left, items_left) = (self.users.left(*max_users), self.items.left(*max_items));
+        let users_left = self.users.left(*max_users);
+        let items_left = self.items.left(*max_items);
         if users_left.min(items_left) >= write.len() {
             return Ok(());
         }
@@ -141,12 +143,14 @@ impl<'g> Staged<'g> {
             | Write::Seal
             | Write::Flush => {}
         }
+
         users.retain(|id| self.users.get(id).is_none());
         items.retain(|id| self.items.get(id).is_none());
         let checks = [
             ("users", "limits.max_users", max_users, users.len(), users_left),
             ("items", "limits.max_items", max_items, items.len(), items_left),
         ];
+
         for (what, setting, max, new, left) in checks {
             if new > left {
                 return Err(Error::Full(format!(

@@ -13,7 +13,8 @@ fn row(values: &[(Column, &str)]) -> Row {
 }
 
 fn event_of(values: &[(Column, &str)]) -> (Event, Vec<String>) {
-    let (row, dialect) = (row(values), Dialect::default());
+    let row = row(values);
+    let dialect = Dialect::default();
     let converted = event(&row, &dialect, NOW).unwrap();
     let dropped = converted.dropped.into_iter().map(|refusal| refusal.reason).collect();
     (converted.value.event, dropped)
@@ -66,12 +67,14 @@ fn a_negative_quantity_is_a_refund_unless_the_event_is_named() {
 #[test]
 fn refusals_name_the_column_and_what_helps() {
     let refused = |values: &[(Column, &str)]| {
-        let (row, dialect) = (row(values), Dialect::default());
+        let row = row(values);
+        let dialect = Dialect::default();
         match event(&row, &dialect, NOW).unwrap_err() {
             NoEvent::Refused(refusal) => (refusal.reason, refusal.help),
             NoEvent::Skipped(reason) => panic!("skipped: {reason}"),
         }
     };
+
     let (reason, help) = refused(&[(Column::Timestamp, "soon")]);
     assert_eq!(reason, "timestamp cannot be read");
     assert!(help.contains("--time-format"));
@@ -82,12 +85,15 @@ fn refusals_name_the_column_and_what_helps() {
         refused(&[(Column::ItemId, &"x".repeat(300))]).0,
         "item_id breaks a limit: it must hold at most 256 bytes"
     );
+
     let (reason, help) = refused(&[(Column::Event, "dance")]);
     assert_eq!(reason, "event is of no known kind");
     assert!(help.contains("--event-map"));
+
     // A sign that is lost would make a purchase of a return.
     assert_eq!(refused(&[(Column::Quantity, "(2)")]).0, "quantity is below 0 and cannot be read");
     assert_eq!(refused(&[(Column::Event, "")]).0, "event is empty");
+
     // A time before 1970 that a spelling can say.
     assert_eq!(
         refused(&[(Column::Timestamp, "1960-01-01")]).0,
@@ -122,6 +128,7 @@ fn items_take_what_the_row_says_and_nothing_else() {
         (Column::ValidFrom, "2020-01-01"),
         (Column::Brand, ""),
     ]);
+
     assert!(dropped.is_empty(), "{dropped:?}");
     let before = Item { brand: "Old".into(), price: Some(3.0), ..Item::default() };
     let after = change.applied(Some(&before));
@@ -144,6 +151,7 @@ fn an_item_loses_a_bad_field_and_not_the_others() {
         (Column::ValidFrom, "2021-01-01"),
         (Column::ValidUntil, "2020-01-01"),
     ]);
+
     let before =
         Item { brand: "Old".into(), price: Some(3.0), available: false, ..Item::default() };
     let after = change.applied(Some(&before));
@@ -172,11 +180,13 @@ fn availability_in_the_words_of_feeds() {
         let (change, _) = item_of(&[(Column::Available, text)]);
         assert_eq!(change.applied(None).available, available, "{text}");
     }
+
     // What cannot be read is no stock, and an empty cell is no word on it.
     let refused = item(&row(&[(Column::Available, "perhaps")]), &Dialect::default()).unwrap_err();
     assert_eq!(refused.reason, "available is neither true nor false");
     let (change, _) = item_of(&[(Column::Available, "")]);
     assert!(!change.says(ItemField::Available));
+
     // A word that stands for an empty cell elsewhere is a stock here.
     let dialect = Dialect { absent: vec!["0".into()], ..Dialect::default() };
     let change = item(&row(&[(Column::Available, "0")]), &dialect).unwrap().value.1;

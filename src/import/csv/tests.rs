@@ -12,7 +12,8 @@ fn open_with(dialect: &Dialect, text: &[u8]) -> Result<Box<dyn Reader>, String> 
 }
 
 fn read_all(mut reader: Box<dyn Reader>) -> Vec<(u64, Result<Row, Refusal>)> {
-    let (mut row, mut rows) = (Row::default(), Vec::new());
+    let mut row = Row::default();
+    let mut rows = Vec::new();
     while let Some(result) = reader.next(&mut row).unwrap() {
         rows.push((row.line, result.map(|()| row.clone())));
     }
@@ -69,12 +70,14 @@ fn two_stray_quotes_swallow_nothing_between_them() {
     let values = |text: &str| -> Vec<Result<String, String>> {
         read(format!("{HEADER}{text}").as_bytes()).into_iter().map(|(_, row)| row).collect()
     };
+
     // The second quote is no end of the first: text follows it.
     assert_eq!(
         values("u,i,1,\"5 pipe\nu,i,1,\"6 pipe\nu,i,1,t\n"),
         [bad.clone(), bad.clone(), row("t")]
     );
     assert_eq!(values("u,i,1,\"5 pipe\nu,i,1,\"a, b\"\n"), [bad.clone(), row("a, b")]);
+
     // It may be one, but stands in a row of its own.
     assert_eq!(
         values("u,i,1,\"The Wall (LP)\nu,i,1,TV 15\"\nu,i,1,c\n"),
@@ -84,17 +87,20 @@ fn two_stray_quotes_swallow_nothing_between_them() {
         values("u,i,1,\"5 pipe\nu,i,1,a\nu,i,1,b\nu,i,1,6\"\n"),
         [bad, row("a"), row("b"), row("6\"")]
     );
+
     // A long text is one cell, however many lines it has.
     let long: String = (0..200).map(|n| format!("line {n}, and more\n")).collect();
     let rows = values(&format!("u,i,1,\"{long}\"\nu,i,1,t\n"));
     assert!(rows.len() == 2 && rows[0].as_ref().unwrap().contains("line 199"), "{}", rows.len());
     assert_eq!(rows[1], row("t"));
+
     // Lines within a cell may look like rows, as long as the last one does not.
     let rows = values("u,i,1,\"Sizes:\na, b, c, d\nCotton\"\nu,i,1,t\n");
     assert!(rows.len() == 2 && rows[0].as_ref().unwrap().contains("Cotton"), "{rows:?}");
     let escaped = values("u,i,1,\"5\\\" x, 3\\\" y\"\n");
     assert_eq!(escaped, [Err("a backslash stands before a quote".to_owned())]);
     assert_eq!(values("u,i,1,t\n,,,\n , ,,\n"), [row("t")], "empty rows are none");
+
     // A megabyte of quotes that never end is read in one go; what is put back are empty rows.
     let quotes = format!("u,i,1,\"{}\n", "\"\"\n".repeat(300_000));
     assert_eq!(values(&quotes), [Err("a quote is never closed".to_owned())]);
@@ -108,6 +114,7 @@ fn headers_of_several_lines_and_with_quoted_separators() {
         let text = format!("{line}\nuser_id;item_id;timestamp;title\nu;i;1;a,b\n");
         assert_eq!(read(text.as_bytes()), [(3, row("a,b"))], "{line:?}");
     }
+
     // A quote within a name is text.
     assert_eq!(read(b"user_id,item_id,timestamp,size (\")\nu,i,1,5\"\nu,i,1,6\n").len(), 2);
     // What ends lines is seen at the header, whatever comes before it.
@@ -116,6 +123,7 @@ fn headers_of_several_lines_and_with_quoted_separators() {
         let rows: Vec<_> = read(text.as_bytes()).into_iter().map(|(_, row)| row).collect();
         assert_eq!(rows, [row("a"), row("b")], "{before:?}");
     }
+
     // A header that a quote leaves open at the end of the file.
     assert!(open_with(&Dialect::default(), b"user_id,\"item_id\n").is_err());
     let twice = open_with(&Dialect::default(), b"user_id,user_id,item_id,timestamp\n");
@@ -147,6 +155,7 @@ fn a_carriage_return_is_text_or_a_line_end_and_loses_nothing() {
         read(format!("{HEADER}u,i,1,\"Old\rlamp\"\r\n").as_bytes()),
         [(2, row("Old\rlamp"))]
     );
+
     // Where the header ends with one, all lines do.
     for end in ["\r\n", "\r", "\r\r\n"] {
         let text = format!("{HEADER}u,i,1,a\nu,i,1,b\n").replace('\n', end);
@@ -174,6 +183,7 @@ fn encodings_by_their_mark_by_name_or_with_a_hint() {
     {
         assert_eq!(read(&bytes), [(2, row("茶é"))]);
     }
+
     let unmarked = open_with(&Dialect::default(), &utf_16(u16::to_le_bytes)[2..]);
     assert!(unmarked.err().unwrap().contains("--encoding utf-16le"));
 
@@ -216,7 +226,9 @@ fn a_file_cut_short_is_broken_and_gives_nothing_half() {
     let cut: &'static [u8] = whole[..whole.len() / 2].to_vec().leak();
     let mut reader =
         from_stream("a.csv.gz", Box::new(cut), &Dialect::default(), &REQUIRED).unwrap();
-    let (mut row, mut last) = (Row::default(), 0);
+    let mut row = Row::default();
+    let mut last = 0;
+
     let broken = loop {
         match reader.next(&mut row) {
             Ok(Some(Ok(()))) => last += 1,

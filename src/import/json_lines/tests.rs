@@ -9,7 +9,8 @@ fn read(text: &[u8]) -> Vec<(u64, Result<Row, Refusal>)> {
     let text: &'static [u8] = text.to_vec().leak();
     let mut reader =
         from_stream("a.jsonl", Box::new(text), &Dialect::default(), &REQUIRED).unwrap();
-    let (mut row, mut rows) = (Row::default(), Vec::new());
+    let mut row = Row::default();
+    let mut rows = Vec::new();
     while let Some(result) = reader.next(&mut row).unwrap() {
         rows.push((row.line, result.map(|()| row.clone())));
     }
@@ -27,6 +28,7 @@ fn numbers_nulls_and_nonsense() {
           {\"user_id\": [1], \"item_id\": \"i\", \"timestamp\": 1}\n\
           {\"user_id\": 1, \"item_id\": \"i\", \"timestamp\": 1, \"user_id\": 2}\n",
     );
+
     let text = |at: usize| rows[at].1.as_ref().unwrap().text();
     let reason = |at: usize| rows[at].1.as_ref().unwrap_err().reason.as_str();
     assert_eq!((rows[0].0, text(0)), (1, "user_id=\"7\" item_id=\"i\" timestamp=\"1.5\"".into()));
@@ -59,6 +61,7 @@ fn lists_and_attributes() {
             .replace('\n', "")
             .as_str(),
     );
+
     assert_eq!(row.get(Column::UserId), Some("A"));
     assert_eq!(row.get(Column::Category), Some("a/b|c"));
     assert_eq!(row.get(Column::Tags), Some("x||2"));

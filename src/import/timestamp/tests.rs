@@ -69,11 +69,13 @@ fn every_spelling() {
     for text in SPELLINGS_OF_TEN {
         assert_eq!(read(text), Ok(TEN), "{text}");
     }
+
     let midnight =
         ["2023-05-01", "20230501", "20230501.0", "2023年5月1日", "2023/5/1", "1 May 2023", "45047"];
     for text in midnight {
         assert_eq!(read(text), Ok(MIDNIGHT), "{text}");
     }
+
     assert_eq!(read("2023-05-01 12:30 AM"), Ok(MIDNIGHT + HOUR / 2));
     assert_eq!(read("2023-05-01 00:30 AM"), Ok(MIDNIGHT + HOUR / 2));
     assert_eq!(read("2023-05-01 12:30 PM"), Ok(MIDNIGHT + 12 * HOUR + HOUR / 2));
@@ -82,10 +84,12 @@ fn every_spelling() {
     assert_eq!(read("1291191960.5"), Ok(1_291_191_960_500));
     assert_eq!(read("1.68289921E9"), Ok(1_682_899_210_000));
     assert_eq!(read("2023-05-01 12:00:00 CEST"), Ok(TEN));
+
     // The same moment is the same however it is written.
     for text in ["1612069510766593", "2021-01-31T05:05:10.766593Z", "1612069510.766593"] {
         assert_eq!(read(text), Ok(1_612_069_510_766), "{text}");
     }
+
     // The last year that older files of films hold, in seconds.
     assert_eq!(read("874724710"), Ok(874_724_710_000));
 }
@@ -150,6 +154,7 @@ fn day_or_month_is_read_as_proven_or_where_it_can_be_one() {
     assert_eq!(as_said("day-first", "1/5/2023 10:00"), Ok(TEN));
     assert_eq!(as_said("month-first", "05-01-2023 10:00"), Ok(TEN));
     assert_eq!(as_said("month-first", "13/5/2023"), Err(Unread::NoTime));
+
     // Years without a century, as spreadsheets write them, are read where the order is known.
     assert_eq!(read("5/1/23 10:00"), Err(Unread::DayOrMonth));
     assert_eq!(read("13/5/23"), Err(Unread::DayOrMonth));
@@ -167,6 +172,7 @@ fn day_or_month_is_read_as_proven_or_where_it_can_be_one() {
     assert_eq!(evidence("99/01/2023"), None, "what is no date proves nothing");
     let unseen = TimeFormat::default().ordered(DateOrder::Unseen);
     assert_eq!(parse("13/5/2023", &unseen), Err(Unread::DayOrMonth));
+
     for text in ["2023-05-13", "1682935200", "13 May 2023", ""] {
         assert_eq!(evidence(text), None, "{text}");
     }

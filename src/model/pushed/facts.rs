@@ -62,11 +62,13 @@ impl Facts {
                 return Err(Violation::new("metric", message));
             }
         };
+
         let number = |key: &str, default: f32| match metadata(key).map(str::parse::<f32>) {
             None => Ok(default),
             Some(Ok(value)) if (1e-6..=1e6).contains(&value) => Ok(value),
             Some(_) => Err(Violation::new(key, "must be a number from 1e-6 to 1e6")),
         };
+
         let min_squares = FoldIn::LeastSquares {
             unobserved_weight: number("unobserved_weight", 1.0)?,
             regularisation: number("regularisation", 0.01)?,
@@ -79,6 +81,7 @@ impl Facts {
                 return Err(Violation::new("fold_in", message));
             }
         };
+
         let trained_until_ms = metadata("trained_until").map(moment).transpose()?;
         let offset = |text: &str| {
             text.parse().map_err(|_| Violation::new("log_offset", "must be a whole number"))

@@ -81,6 +81,7 @@ impl Pushed {
             let vector = self.user_vectors.of(user, dimensions);
             user_vectors.values.extend_from_slice(vector.unwrap_or(&[]));
         }
+
         let mut users = Csr::new(self.users.width);
         for row in 0..self.users.rows() {
             let kept = !gone(row as UserIdx);

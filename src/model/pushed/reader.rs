@@ -142,8 +142,10 @@ impl<R: Read + Seek> PushReader<R> {
         if length + 8 > bytes {
             return Err(broken(format!("is cut short: a header of {length} bytes in {bytes}")));
         }
+
         let mut text = vec![0; length as usize];
         source.read_exact(&mut text)?;
+
         let header: Metadata = serde_json::from_slice(&text)
             .map_err(|e| broken(format!("is no safetensors file: {e}")))?;
         let data = 8 + length;
@@ -154,6 +156,7 @@ impl<R: Read + Seek> PushReader<R> {
                 bytes - data
             )));
         }
+
         let mut file = Self { source, data, header, counts: [0; 2] };
         file.check_names()?;
         file.counts = [file.count(Kind::Item)?, file.count(Kind::User)?];
@@ -244,6 +247,7 @@ impl<R: Read + Seek> PushReader<R> {
             let message = format!("must have the dimensions of item_embeddings, has {dims}");
             return invalid("user_embeddings", message);
         }
+
         for (name, count) in [("item_neighbours", items), ("user_neighbours", users)] {
             let scores = format!("{name}.scores");
             let places = self.rows_of(name, &INTEGERS, count, MAX_NEIGHBOURS)?;
@@ -252,6 +256,7 @@ impl<R: Read + Seek> PushReader<R> {
                 return invalid(name, message);
             }
         }
+
         match self.shape("item_priors", &FLOATS, 1)? {
             Some(&[len]) if len != items => {
                 let message = format!("must have a score for each of {items} items, has {len}");
@@ -344,6 +349,7 @@ impl<R: Read + Seek> PushReader<R> {
         if !self.has(&utf8) {
             return Ok(Vec::new());
         }
+
         let mut ends = Vec::with_capacity(self.ids_of(kind) + 1);
         self.integers(&offsets, |value| {
             ends.push(value);
@@ -354,6 +360,7 @@ impl<R: Read + Seek> PushReader<R> {
             bytes.extend_from_slice(piece);
             Ok(())
         })?;
+
         let id = |(at, ends): (usize, &[i64])| {
             let range = usize::try_from(ends[0]).ok().zip(usize::try_from(ends[1]).ok());
             let held = range.and_then(|(from, to)| bytes.get(from..to));
@@ -376,6 +383,7 @@ impl<R: Read + Seek> PushReader<R> {
         let Some(info) = self.info(name) else { return Ok(()) };
         let (from, to) = info.data_offsets;
         self.source.seek(SeekFrom::Start(self.data + from as u64))?;
+
         let mut buffer = vec![0; (PIECE * width).min(to - from)];
         let mut left = to - from;
         while left > 0 {

@@ -93,10 +93,12 @@ impl Embeddings {
             }
             add_outer(out, &items, &weights, &self.vectors, x);
         };
+
         let mut residual = query.to_vec();
         let mut direction = query.to_vec();
         let mut product = vec![0.0; query.len()];
         query.fill(0.0);
+
         let mut before = dot(&residual, &residual);
         let enough = before * SOLVED * SOLVED;
         for _ in 0..STEPS {
@@ -183,6 +185,7 @@ impl Embeddings {
             graph::best_first(&scorer, base, start, ef, search);
             graph::look_beside(&scorer, side, ef, search);
         }
+
         let mut found = search.best.clone();
         self.score_exactly(query, &mut found);
         keep_top(&mut found, k);
@@ -221,6 +224,7 @@ mod tests {
             fold_in: vec![1.0, 0.0, 0.5],
             ..Embeddings::default()
         };
+
         let found = embeddings.scan(&[0.0, 1.0], 0..9, 5);
         assert_eq!(found.iter().map(|s| s.idx).collect::<Vec<_>>(), [2, 0]);
         let mut query = [0.0; 2];
@@ -239,6 +243,7 @@ mod tests {
             fold_in: vec![1.0; items],
             ..Embeddings::default()
         };
+
         embeddings.encode();
         assert!(!embeddings.quantized.is_empty());
         for item in 0..20 {

@@ -156,7 +156,8 @@ impl SearchState {
 /// The best `k` nodes of `nodes`, best first.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn best_of<S: Score>(scorer: &S, nodes: impl Iterator<Item = u32>, k: usize) -> Vec<Scored> {
-    let (mut threshold, mut best) = (Threshold::new(k), Vec::new());
+    let mut threshold = Threshold::new(k);
+    let mut best = Vec::new();
     for idx in nodes {
         threshold.push(&mut best, Scored { idx, score: scorer.score(idx) });
     }
@@ -200,15 +201,18 @@ pub fn best_first<'w, S: Score, L: Links>(
     search.begin(scorer.nodes());
     search.mark(start);
     search.offer(Scored { idx: start, score: scorer.score(start) }, ef);
+
     let mut at = 0;
     while at < search.best.len() {
         if std::mem::replace(&mut search.done[at], true) {
             at += 1;
             continue;
         }
+
         let mut fresh = std::mem::take(&mut search.fresh);
         fresh.clear();
         fresh.extend(layer.links(search.best[at].idx).iter().filter(|&&node| search.mark(node)));
+
         // What lies before the first newcomer has been looked behind.
         let mut first = at + 1;
         for &idx in &fresh {
@@ -217,6 +221,7 @@ pub fn best_first<'w, S: Score, L: Links>(
                 first = first.min(place);
             }
         }
+
         search.fresh = fresh;
         at = first;
     }

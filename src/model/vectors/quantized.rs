@@ -20,7 +20,8 @@ pub struct QuantizedVectors {
 impl QuantizedVectors {
     /// The codes of all vectors.
     pub fn new(vectors: Vectors<'_>) -> Self {
-        let (mut values, mut scales) = (Vec::with_capacity(vectors.values.len()), Vec::new());
+        let mut values = Vec::with_capacity(vectors.values.len());
+        let mut scales = Vec::new();
         for row in vectors.values.chunks_exact(vectors.dimensions) {
             let scale = scale(row, CODES);
             values.extend(row.iter().map(|x| (x / scale).round() as i8));

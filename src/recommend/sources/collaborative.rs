@@ -64,6 +64,7 @@ pub(in crate::recommend) fn similar_users(
     let Scratch { profile, users, candidates, .. } = scratch;
     users.reserve(model.by_user.rows());
     model.newest_by_item.fetch(profile.iter().map(|cell| cell.item));
+
     let mut squares = 0.0;
     for cell in profile.iter() {
         let Some(&norm) = model.item_norm.get(cell.item as usize) else { continue };
@@ -73,6 +74,7 @@ pub(in crate::recommend) fn similar_users(
             users.add(user, weight * x);
         }
     }
+
     users.drain_top(k, |user| Some(user) != query.user, candidates);
     let own_norm = if squares > 0.0 { 1.0 / squares.sqrt() } else { 0.0 };
     candidates.iter_mut().for_each(|c| c.score = (c.score * own_norm).min(1.0));
@@ -105,6 +107,7 @@ pub(in crate::recommend) fn nearest(
     } else {
         model.search(vector, k + forbidden, 0, search)
     };
+
     found.retain(|s| s.score > 0.0 && mask.allows(s.idx));
     found.truncate(k);
     found

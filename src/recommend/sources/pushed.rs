@@ -28,6 +28,7 @@ fn embedding(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scr
     let Scratch { profile, mask, candidates, query: vector, search, .. } = scratch;
     let newest_ms = query.history.last().map_or(0, |event| event.time_ms);
     let nothing_since = query.session.is_empty() && newest_ms <= pushed.trained_until_ms;
+
     let own = query.user.filter(|_| nothing_since);
     match own.and_then(|user| pushed.user_vectors.of(user, model.dimensions)) {
         Some(own) => {

@@ -27,6 +27,7 @@ pub(super) fn repeat(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: 
     let bought = query.history.iter().filter(|e| e.kind == EventKind::Purchase);
     let mut weight = 1.0;
     let mut later: Option<(u32, i64)> = None;
+
     // From the newest basket back; an item counts once a basket.
     let mut held: Vec<u32> = Vec::new();
     for event in bought.rev().filter(|e| (e.item as usize) < trend.len()) {
@@ -35,20 +36,24 @@ pub(super) fn repeat(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: 
             weight *= settings.rho;
             held.clear();
         }
+
         later = Some(key);
         if settings.due > 0.0 {
             last_ms.entry(event.item).or_insert(event.time_ms);
         }
+
         if !held.contains(&event.item) {
             held.push(event.item);
             items.add(event.item, weight);
         }
     }
+
     items.drain_top(usize::MAX, |item| mask.allows(item), candidates);
     if query.history.iter().any(|e| e.kind == EventKind::Refund) {
         let of = |item| query.history.iter().filter(move |e| e.item == item);
         candidates.retain(|s| !is_refunded(of(s.idx)));
     }
+
     let habits = &snapshot.parts.habits;
     for candidate in candidates.iter_mut() {
         let item = candidate.idx as usize;
@@ -57,6 +62,7 @@ pub(super) fn repeat(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: 
         let again = habits.again.get(item).map_or(LEAST, |share| share.max(LEAST));
         candidate.score *= again.powf(settings.again);
     }
+
     if settings.due > 0.0 {
         for candidate in candidates.iter_mut() {
             let since_ms = query.shelf.now_ms - last_ms.get(&candidate.idx).copied().unwrap_or(0);

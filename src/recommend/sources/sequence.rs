@@ -26,12 +26,14 @@ pub(super) fn session(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch:
     items.reserve(model.items.width);
     let len = newest.len() as f32;
     model.newest.fetch(newest.iter().copied());
+
     for (back, &item) in newest.iter().enumerate() {
         let weight = (len - back as f32) / len;
         for (session, _) in model.newest.pairs(item as usize) {
             sessions.add(session, weight);
         }
     }
+
     sessions.drain_top(settings.neighbours, |_| true, candidates);
     model.items.fetch(candidates.iter().map(|neighbour| neighbour.idx));
     for neighbour in candidates.drain(..) {
@@ -55,9 +57,11 @@ pub(super) fn transition(snapshot: &Snapshot, query: &Query<'_>, k: usize, scrat
     items.reserve(table.width);
     let mut weight = 1.0;
     events.retain(|e| kind_weight(e.kind) > 0.0);
+
     // Items of the running session come one by one.
     let mut steps =
         events.chunk_by(|a, b| a.moment() == b.moment() && b.time_ms != query.shelf.now_ms);
+
     for _ in 0..STEPS_BACK {
         let Some(basket) = steps.next_back() else { break };
         for event in basket {

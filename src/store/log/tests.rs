@@ -77,6 +77,7 @@ fn everything_comes_back_in_order_and_writing_goes_on() {
     block.push(&Record::Imported(999));
     assert_eq!(log.append(&block).unwrap(), 80);
     log.commit().unwrap();
+
     let mut until_80 = 0;
     replay(dir.path(), 80, &mut |e| until_80 += i32::from(matches!(e, Entry::Record(..)))).unwrap();
     assert_eq!(until_80, 80);
@@ -106,9 +107,11 @@ fn a_flipped_byte_anywhere_is_an_error_and_never_silence() {
 fn a_torn_tail_is_cut_to_the_last_whole_batch() {
     let dir = tempfile::tempdir().unwrap();
     written(dir.path());
+
     let path = last_file(dir.path());
     let good = std::fs::read(&path).unwrap();
-    let (mut torn, mut refused) = (0, 0);
+    let mut torn = 0;
+    let mut refused = 0;
     for len in 0..good.len() {
         std::fs::write(&path, &good[..len]).unwrap();
         before_the_last(dir.path());
@@ -136,6 +139,7 @@ fn a_torn_tail_is_cut_to_the_last_whole_batch() {
 fn zeros_that_power_loss_leaves_are_a_torn_tail() {
     let dir = tempfile::tempdir().unwrap();
     let wide = Opening { segment_bytes: 1 << 20, ..first() };
+
     let mut log = Log::open(dir.path(), wide, &mut |_| {}).unwrap();
     let begins = |log: &Log| log.open.bytes as usize;
     let mut last_begins = 0;
@@ -151,6 +155,7 @@ fn zeros_that_power_loss_leaves_are_a_torn_tail() {
         log.append(&block).unwrap();
         log.commit().unwrap();
     }
+
     drop(log);
     let path = last_file(dir.path());
     let good = std::fs::read(&path).unwrap();
@@ -162,9 +167,11 @@ fn zeros_that_power_loss_leaves_are_a_torn_tail() {
         let hole = (sector * 512).max(last_begins)..((sector + 1) * 512).min(good.len());
         bad[hole].fill(0);
         std::fs::write(&path, &bad).unwrap();
+
         // What was acknowledged is damaged, and said to be.
         let error = open_as(dir.path(), again()).map(drop).unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }), "{sector}: {error}");
+
         // What was not is torn.
         before_the_last(dir.path());
         assert_eq!(open_as(dir.path(), again()).unwrap().1, all()[..78], "{sector}");
@@ -199,6 +206,7 @@ fn a_tail_of_zeros_beyond_the_mark_is_cut() {
 fn a_log_that_lost_a_file_says_so() {
     let dir = tempfile::tempdir().unwrap();
     written(dir.path());
+
     let files: Vec<PathBuf> =
         segment::list(dir.path()).unwrap().into_iter().map(|(_, path)| path).collect();
     let names = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -233,6 +241,7 @@ fn going_on_without_a_lost_file_keeps_every_idx_and_offset() {
             let log = Log::open(dir.path(), opening, &mut |e| entries.push(format!("{e:?}")));
             log.map(|log| (log.next_offset(), entries))
         };
+
         let (_, before) = entries(again()).unwrap();
         let mut files = segment::list(dir.path()).unwrap();
         let (base, path) = files.remove(lost.min(files.len() - 1));
@@ -242,10 +251,12 @@ fn going_on_without_a_lost_file_keeps_every_idx_and_offset() {
         let (end, after) = entries(Opening { accept_loss: true, ..again() }).unwrap();
         assert_eq!(end, if lost == usize::MAX { base } else { 2 * ROUNDS as Offset });
         assert_eq!(after.len(), before.len() - 3 * (2 * ROUNDS as usize - end as usize) / 2);
+
         for (before, after) in before.iter().zip(&after) {
             let gone = after.contains("Gone") || after.contains("User(\"\")");
             assert!(before == after || gone, "{before} {after}");
         }
+
         // It is whole from now on.
         assert_eq!(entries(again()).unwrap(), (end, after));
     }
@@ -291,6 +302,7 @@ fn a_segment_that_cannot_begin_leaves_the_open_one_to_go_on_in() {
         block.push(&Record::Imported(n));
         block
     };
+
     log.append(&block(1)).unwrap();
     let folder = std::mem::replace(&mut log.folder, dir.path().join("not there"));
     assert!(log.roll().is_err());
@@ -312,6 +324,7 @@ fn a_write_that_cannot_be_taken_back_stops_all_later_ones() {
     block.push(&Record::Imported(1));
     log.append(&block).unwrap();
     log.commit().unwrap();
+
     // A handle that can be neither written nor truncated stands in for the disk.
     let read_only = File::open(&log.open.path).unwrap();
     let real = std::mem::replace(&mut log.open.file, read_only);
@@ -326,18 +339,21 @@ fn a_write_that_cannot_be_taken_back_stops_all_later_ones() {
 /// A copy taken while the log is written to: first what lists and marks it, then its files.
 #[test]
 fn a_copy_taken_in_order_beside_the_writer_opens() {
-    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let copy = tempfile::tempdir().unwrap();
     written(dir.path());
     let (mut log, _) = open(dir.path()).unwrap();
     let take = |path: PathBuf| std::fs::copy(&path, copy.path().join(path.file_name().unwrap()));
     take(ledger::path(dir.path())).unwrap();
     take(mark::path(dir.path())).unwrap();
+
     for round in 0..30 {
         let mut block = BlockBuilder::default();
         block.push(&Record::Imported(900 + round));
         log.append(&block).unwrap();
         log.commit().unwrap();
     }
+
     for (_, path) in segment::list(dir.path()).unwrap() {
         take(path).unwrap();
     }

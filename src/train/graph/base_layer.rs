@@ -82,18 +82,21 @@ pub fn link(
                 choose(vectors, near, options.links)
             })
             .collect();
+
         let mut back: Vec<(u32, u32)> = Vec::new();
         for (&node, links) in new.iter().zip(&chosen) {
             base.set(node, links);
             back.extend(links.iter().map(|&target| (target, node)));
         }
+
         back.par_sort_unstable();
         let targets: Vec<&[(u32, u32)]> = back.chunk_by(|a, b| a.0 == b.0).collect();
         let relinked: Vec<Vec<u32>> = targets
             .par_iter()
             .map(|of_target| {
                 let target = of_target[0].0;
-                let (old, more) = (base.links(target), of_target.iter().map(|pair| pair.1));
+                let old = base.links(target);
+                let more = of_target.iter().map(|pair| pair.1);
                 let mut links: Vec<u32> = old.iter().copied().chain(more).collect();
                 if links.len() > max {
                     let mut near = scored(vectors, target, &links);
@@ -146,14 +149,17 @@ mod tests {
             .flat_map(|angle| [angle.cos(), angle.sin()])
             .collect();
         let vectors = Vectors { dimensions: 2, values: &values };
+
         // In a mixed order, since a circle laid point by point has no way across.
         let nodes: Vec<u32> = (0..around).map(|at| at * 77 % around).collect();
         let cancel = AtomicBool::new(false);
         let options = LinkOptions { links: 8, candidates: 32 };
         let control = Control::new(&|_| {}, &cancel);
+
         let layer = link(vectors, &nodes, |_| nodes[0], options, &control).unwrap();
         for node in 0..around {
-            let (before, after) = ((node + around - 1) % around, (node + 1) % around);
+            let before = (node + around - 1) % around;
+            let after = (node + 1) % around;
             let links = layer.links(node);
             assert!(links.contains(&before) && links.contains(&after), "{node}: {links:?}");
             assert!(links.len() <= 2 * options.links && !links.contains(&node));

@@ -71,6 +71,7 @@ fn keep_if_found(embeddings: &mut Embeddings, recall: f64) {
 pub fn check(embeddings: &mut Embeddings, seed: u64) -> f64 {
     embeddings.ann.ef = LOOK_UP_DEPTH;
     embeddings.ann.side = missed(embeddings);
+
     let queries = queries(embeddings, seed);
     let mut reached = 0.0;
     for ef in DEPTHS {
@@ -104,17 +105,23 @@ pub fn graph(
     let mut nodes = nodes(embeddings);
     nodes.shuffle(&mut StdRng::seed_from_u64(seed));
     let sample = nodes.len().div_ceil(UPPER_LAYER_SHARE);
+
     let (layers, entry) = upper_layers::build(vectors, &nodes[..sample], options);
     if let Some(first) = nodes.iter().position(|&node| node == entry) {
         nodes.swap(0, first);
     }
+
     // The sample is linked first, by searches from the entry; what navigation then
     // leads to is linked already.
     let sampled: HashSet<u32> = nodes[..sample].iter().copied().collect();
-    let start = |node: u32| match sampled.contains(&node) {
-        true => entry,
-        false => graph::descend(vectors, vectors.row(node), &layers, entry),
+    let start = |node: u32| {
+        if sampled.contains(&node) {
+            entry
+        } else {
+            graph::descend(vectors, vectors.row(node), &layers, entry)
+        }
     };
+
     let base = base_layer::link(vectors, &nodes, start, options, control)?;
     let layers = std::iter::once(base).chain(layers).collect();
     Ok(Ann { entry, layers, ..Ann::default() })
@@ -158,6 +165,7 @@ fn reached(ann: &Ann, items: usize) -> Vec<bool> {
     let Some(base) = ann.layers.first() else { return reached };
     let mut open = vec![ann.entry];
     reached[ann.entry as usize] = true;
+
     while let Some(node) = open.pop() {
         for &link in base.links(node) {
             if !std::mem::replace(&mut reached[link as usize], true) {
@@ -177,6 +185,7 @@ fn queries(embeddings: &Embeddings, seed: u64) -> Vec<Check> {
     if nodes.is_empty() {
         return Vec::new();
     }
+
     let mut rng = StdRng::seed_from_u64(seed);
     let items: Vec<u32> = (0..CHECKS).map(|_| nodes[rng.random_range(0..nodes.len())]).collect();
     let question = |&item: &u32| {
@@ -242,6 +251,7 @@ mod tests {
         fold_in[1] = 0.0;
         let (mut embeddings, recall) = built(vectors, fold_in, 16);
         assert!(recall >= WANTED_RECALL, "{recall}");
+
         // By codes, as large catalogues are searched.
         embeddings.quantized = QuantizedVectors::new(embeddings.vectors());
         let recall = check(&mut embeddings, 3);
@@ -262,6 +272,7 @@ mod tests {
                 .collect();
             *layer = Layer::new(kept);
         }
+
         embeddings.ann.entry = embeddings.ann.layers[0].links(7)[0];
         embeddings.ann.layers.truncate(1);
         embeddings.ann.side.clear();

@@ -34,6 +34,7 @@ pub fn build(vectors: Vectors<'_>, sample: &[u32], options: LinkOptions) -> (Vec
         options.candidates,
         InnerProduct,
     );
+
     let points: Vec<(&[f32], usize)> =
         sample.iter().map(|&n| (vectors.row(n), n as usize)).collect();
     graph.parallel_insert_slice(&points);
