@@ -11,7 +11,7 @@ log=$(mktemp)
 config=$(mktemp --suffix .json)
 "$target/release/qianmian" serve --demo --listen 127.0.0.1:50061 >"$log" 2>/dev/null &
 demo=$!
-"$target/release/qianmian" bench --ceiling 127.0.0.1:50062 >/dev/null &
+"$target/release/qianmian-bench" ceiling 127.0.0.1:50062 >/dev/null &
 ceiling=$!
 trap 'kill $demo $ceiling 2>/dev/null || true; rm -f "$log" "$config"' EXIT
 for _ in $(seq 300); do grep -q '^Serving' "$log" && break; sleep 0.1; done

@@ -2,16 +2,14 @@
 //! are printed.
 //!
 //! - [`serve`], [`demo`], [`import`], [`export`]: work on a data folder
-//! - [`evaluate`], [`plot`], [`synth`], [`sheet`]: work on files alone
+//! - [`evaluate`], [`plot`]: work on files alone
 //! - [`train`], [`recommend`], [`similar`], [`models`], [`push`]: work on a data folder or,
 //!   with `--server`, on a running server
-//! - [`bench`]: starts servers and loads them
 //! - [`backend`]: both of these behind one face; the gRPC client
 //! - [`dialect`]: how files are to be read
 //! - [`output`]: tables for people, JSON for programs
 
 pub mod backend;
-pub mod bench;
 pub mod demo;
 mod dialect;
 pub mod evaluate;
@@ -23,9 +21,7 @@ pub mod plot;
 pub mod push;
 pub mod recommend;
 pub mod serve;
-mod sheet;
 pub mod similar;
-pub mod synth;
 pub mod train;
 
 use std::path::PathBuf;
@@ -75,8 +71,6 @@ enum Verb {
     Train(train::Train),
     Recommend(recommend::Recommend),
     Similar(similar::Similar),
-    Synth(synth::Synth),
-    Bench(bench::Bench),
     Models(models::Models),
     Push(push::Push),
     Export(export::Export),
@@ -126,8 +120,6 @@ impl Cli {
             Verb::Models(verb) => verb.run(config).await,
             Verb::Push(verb) => verb.run(config).await,
             Verb::Export(verb) => tokio::task::block_in_place(|| verb.run(&config)),
-            Verb::Bench(verb) => verb.run(&config, self.common.data.is_some()).await,
-            Verb::Synth(verb) => tokio::task::block_in_place(|| verb.run()),
             Verb::Evaluate(verb) => tokio::task::block_in_place(|| verb.run(&config)),
         }
     }

@@ -10,7 +10,6 @@ pub mod dataset;
 pub mod harness;
 pub mod metrics;
 pub mod split;
-pub mod synth;
 
 pub use dataset::Dataset;
 pub use harness::{Case, Method, Row};

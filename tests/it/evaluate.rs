@@ -1,6 +1,6 @@
 //! `qianmian evaluate` on logs small enough to compute by hand.
 
-use crate::support::run;
+use crate::support::{self, run};
 
 fn evaluate(folder: &std::path::Path, more: &[&str]) -> serde_json::Value {
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
@@ -132,8 +132,7 @@ fn a_made_up_store_is_the_same_in_every_format() {
         .map(|name| {
             let path = folder.path().join(name).to_str().unwrap().to_owned();
             let numbers = ["--users", "50", "--items", "80", "--events", "900", "--seed", "3"];
-            let (ok, _, error) = run(&[&["synth", &path][..], &numbers].concat());
-            assert!(ok, "{error}");
+            support::synth(&[&[&path[..]][..], &numbers].concat());
             let arguments = ["--data", &path, "--holdout", "last-basket", "--seen", "allow"];
             evaluate(
                 folder.path(),

@@ -10,13 +10,18 @@ use std::sync::atomic::AtomicBool;
 use qianmian::domain::history::basket_number;
 use qianmian::domain::progress::Control;
 use qianmian::domain::{EventKind, HistoryEvent, Price};
-use qianmian::evaluate::synth::Synth;
 use qianmian::live::{Catalogue, Filter};
 use qianmian::matrix::UserEvents;
 use qianmian::model::settings::EmbeddingTrainer;
 use qianmian::model::{Manifest, Settings, Snapshot, Source};
 use qianmian::recommend::{Query, RepeatPolicy, Scratch, Shelf, recommend};
 use qianmian::train::{TrainingData, train};
+
+#[path = "../../src/bin/qianmian-bench/store.rs"]
+#[expect(dead_code, reason = "the test takes purchases alone")]
+mod store;
+
+use store::Synth;
 
 const USERS: usize = 300;
 const ITEMS: usize = 400;

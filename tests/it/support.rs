@@ -137,7 +137,18 @@ pub fn online_retail(folder: &TempDir, lines: usize) -> PathBuf {
 
 /// Runs the binary to its end; its output as text.
 pub fn run(arguments: &[&str]) -> (bool, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_qianmian"));
+    run_program(env!("CARGO_BIN_EXE_qianmian"), arguments)
+}
+
+/// Writes a synthetic log by `qianmian-bench synth`.
+pub fn synth(arguments: &[&str]) {
+    let bench = env!("CARGO_BIN_EXE_qianmian-bench");
+    let (ok, _, error) = run_program(bench, &[&["synth"], arguments].concat());
+    assert!(ok, "{error}");
+}
+
+fn run_program(program: &str, arguments: &[&str]) -> (bool, String, String) {
+    let mut command = Command::new(program);
     let output = command.args(arguments).env("QIANMIAN_TRAIN__TUNE", "false").output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.success(), text(output.stdout), text(output.stderr))

@@ -2,10 +2,8 @@
 //!
 //! - [`recommendation`], [`event`], [`catalog`], [`user`], [`model`]: one service each
 //! - `push`: the stream by which a model arrives; `manifest`: models as the protocol has them
-//! - [`ceiling`]: the empty method that load tests compare with
 
 pub mod catalog;
-pub mod ceiling;
 pub mod event;
 mod manifest;
 pub mod model;

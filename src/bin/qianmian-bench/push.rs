@@ -10,12 +10,15 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sha2::{Digest, Sha256};
 
-use super::load::{self, Calls, Outcome, Pace};
-use super::{Asked, CONCURRENCY, Failure, STEADY, Server, free_address};
-use crate::api::wire::pb;
-use crate::cli::backend::Backend;
-use crate::domain::hex;
-use crate::export::model::embeddings;
+use crate::asked::Asked;
+use crate::load::{self, Calls, Outcome, Pace};
+use crate::load::{CONCURRENCY, STEADY};
+use crate::server::{Server, free_address};
+use qianmian::api::wire::pb;
+use qianmian::cli::Failure;
+use qianmian::cli::backend::Backend;
+use qianmian::domain::hex;
+use qianmian::export::model::embeddings;
 
 /// Vectors at the most, and how long they are.
 const VECTORS: usize = 100_000;
@@ -31,7 +34,7 @@ const LOOK: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Where the server does not start, a connection fails, or the push is refused.
-pub(super) fn measure(data: &Path, asked: &Asked, pace: Pace, limit: i32) -> Result<(), Failure> {
+pub(crate) fn measure(data: &Path, asked: &Asked, pace: Pace, limit: i32) -> Result<(), Failure> {
     let items = &asked.known_items[..asked.known_items.len().min(VECTORS)];
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("model.safetensors");
@@ -126,7 +129,7 @@ fn vectors(count: usize) -> Vec<f32> {
     for (row, latent) in vectors.chunks_exact_mut(DIMENSIONS).zip(latent.chunks_exact(LATENT)) {
         row.iter_mut().for_each(|x| *x *= NOISE);
         for (turn, z) in turn.chunks_exact(DIMENSIONS).zip(latent) {
-            crate::domain::kernels::add(row, *z, turn);
+            qianmian::domain::kernels::add(row, *z, turn);
         }
     }
     vectors

@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Poisson, Zipf};
 
-use crate::domain::DAY_MS;
+use qianmian::domain::DAY_MS;
 
 /// Days that the log covers.
 const DAYS: u64 = 365;

@@ -1,4 +1,4 @@
-//! `qianmian synth`
+//! `qianmian-bench synth`
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -8,15 +8,13 @@ use clap::Args;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::Failure;
-use super::sheet::Sheet;
-use crate::evaluate::synth::{Purchase, Synth as Store};
+use crate::sheet::Sheet;
+use crate::store::{Purchase, Synth as Store};
+use qianmian::cli::Failure;
 
 /// Make up the purchase log of a store of any size: Zipf popularity, clustered tastes, seasons,
 /// baskets, repeats
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  qianmian synth --users 100000 --items 20000 --events 2000000 \
-                        store.csv\n  qianmian import store.csv --data DIR")]
 pub struct Synth {
     /// Shoppers
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
@@ -36,7 +34,7 @@ pub struct Synth {
 }
 
 impl Synth {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(crate) fn run(self) -> Result<(), Failure> {
         self.write().map_err(|e| format!("{}: {e}", self.out.display()).into())
     }
 

@@ -11,8 +11,12 @@ use http::Request;
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
-use super::super::Failure;
+use qianmian::cli::Failure;
 
+/// Requests under way at once.
+pub(crate) const CONCURRENCY: usize = 32;
+/// Rate at which the time of an answer is taken, requests a second.
+pub(crate) const STEADY: f64 = 1_000.0;
 /// Connections to the server.
 const CONNECTIONS: usize = 4;
 

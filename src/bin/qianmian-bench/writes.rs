@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use super::load::{self, Calls, Outcome, Pace};
-use super::{Failure, Server, free_address};
-use crate::api::wire::{codec, pb};
+use crate::load::{self, Calls, Outcome, Pace};
+use crate::server::{Server, free_address};
+use qianmian::api::wire::{codec, pb};
+use qianmian::cli::Failure;
 
 /// Events of a large batch.
-pub(super) const BATCH: usize = 500;
+pub(crate) const BATCH: usize = 500;
 /// Large batches under way at once.
-pub(super) const WRITERS: usize = 8;
+pub(crate) const WRITERS: usize = 8;
 /// Single events under way at once.
 const SINGLES: usize = 64;
 /// Different requests, sent over and over; their events carry no id and so are new each time.
@@ -23,7 +24,7 @@ const ITEMS: usize = 20_000;
 ///
 /// # Errors
 /// Where the server does not start, or a connection fails.
-pub(super) fn measure(duration: Duration) -> Result<(), Failure> {
+pub(crate) fn measure(duration: Duration) -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let address = free_address()?;
     let listen = address.to_string();
@@ -48,7 +49,7 @@ pub(super) fn measure(duration: Duration) -> Result<(), Failure> {
 }
 
 /// Batches of so many purchases.
-pub(super) fn calls(size: usize) -> Calls {
+pub(crate) fn calls(size: usize) -> Calls {
     let event = |at: usize| pb::Event {
         kind: pb::EventKind::Purchase.into(),
         // Steps that share no factor with the counts spread over everyone and everything.

@@ -7,11 +7,32 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-use crate::api::server::ServeError;
-use crate::api::wire::pb;
-use crate::api::wire::pb::recommendation_service_server::{
+use clap::Args;
+use qianmian::api::wire::pb;
+use qianmian::api::wire::pb::recommendation_service_server::{
     RecommendationService, RecommendationServiceServer,
 };
+use qianmian::cli::Failure;
+
+/// Serve the ceiling alone: Recommend with its answer ready, for any load generator
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Address to listen on
+    #[arg(value_name = "ADDR")]
+    address: String,
+    /// Length of the lists, 1 to 500
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
+    limit: u16,
+}
+
+impl Serve {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let listener = TcpListener::bind(&self.address)
+            .await
+            .map_err(|e| format!("cannot listen on {}: {e}", self.address))?;
+        serve(listener, self.limit.into()).await
+    }
+}
 
 /// Answers `Recommend` with the same list, whatever is asked.
 struct Ceiling(pb::RecommendResponse);
@@ -75,10 +96,7 @@ impl RecommendationService for Ceiling {
 }
 
 /// Serves lists of `length` until the process ends.
-///
-/// # Errors
-/// Where the transport fails.
-pub async fn serve(listener: TcpListener, length: usize) -> Result<(), ServeError> {
+async fn serve(listener: TcpListener, length: usize) -> Result<(), Failure> {
     let item = |i: usize| pb::ScoredItem {
         item_id: format!("i{}", 20_000 + i),
         score: 1.0 / (1 + i) as f64,

@@ -10,7 +10,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
-use crate::evaluate::synth::Purchase;
+use crate::store::Purchase;
 
 /// Rows written together.
 const GROUP: usize = 500_000;
@@ -24,25 +24,25 @@ const SCHEMA: &str = "message purchases {
 }";
 
 /// A file that is being written.
-pub(super) struct Sheet<W: Write + Send> {
+pub(crate) struct Sheet<W: Write + Send> {
     writer: SerializedFileWriter<W>,
     rows: Vec<Purchase>,
 }
 
 impl<W: Write + Send> Sheet<W> {
-    pub(super) fn new(out: W) -> Result<Self, ParquetError> {
+    pub(crate) fn new(out: W) -> Result<Self, ParquetError> {
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
         let schema = Arc::new(parse_message_type(SCHEMA)?);
         let writer = SerializedFileWriter::new(out, schema, Arc::new(properties))?;
         Ok(Self { writer, rows: Vec::new() })
     }
 
-    pub(super) fn push(&mut self, purchase: &Purchase) -> Result<(), ParquetError> {
+    pub(crate) fn push(&mut self, purchase: &Purchase) -> Result<(), ParquetError> {
         self.rows.push(*purchase);
         if self.rows.len() < GROUP { Ok(()) } else { self.write_rows() }
     }
 
-    pub(super) fn finish(mut self) -> Result<(), ParquetError> {
+    pub(crate) fn finish(mut self) -> Result<(), ParquetError> {
         self.write_rows()?;
         self.writer.close()?;
         Ok(())

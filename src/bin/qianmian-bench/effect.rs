@@ -3,12 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::load::{self, Outcome, Pace};
-use super::writes::{self, BATCH, WRITERS};
-use super::{Asked, CONCURRENCY, Failure, STEADY, Server, free_address};
-use crate::api::wire::pb;
-use crate::cli::backend::Backend;
-use crate::config::Config;
+use crate::asked::Asked;
+use crate::load::{self, Outcome, Pace};
+use crate::load::{CONCURRENCY, STEADY};
+use crate::server::{self, Server, free_address};
+use crate::writes::{self, BATCH, WRITERS};
+use qianmian::api::wire::pb;
+use qianmian::cli::Failure;
+use qianmian::cli::backend::Backend;
+use qianmian::config::Config;
 
 /// Shoppers, products and events of the store.
 const SIZE: [u64; 3] = [5_000, 2_000, 100_000];
@@ -23,10 +26,10 @@ const MEANWHILE: f64 = 300_000.0;
 ///
 /// # Errors
 /// Where a server does not start, a connection fails, or an event has no effect.
-pub(super) fn measure(config: &Config, duration: Duration, limit: i32) -> Result<(), Failure> {
+pub(crate) fn measure(config: &Config, duration: Duration, limit: i32) -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
-    super::prepare(folder.path(), &data, SIZE)?;
+    server::prepare(folder.path(), &data, SIZE)?;
     let asked = Asked::of(&data, config)?;
     let address = free_address()?;
     let listen = address.to_string();
@@ -123,7 +126,7 @@ async fn bought(backend: &Backend, user: &str, item: &str) -> Result<(), Failure
 /// Asks until an answer shows it.
 async fn shown<F>(sent: Instant, mut ask: impl FnMut() -> F) -> Result<(), Failure>
 where
-    F: Future<Output = Result<bool, crate::cli::backend::Refused>>,
+    F: Future<Output = Result<bool, qianmian::cli::backend::Refused>>,
 {
     while !ask().await.map_err(|status| status.message().to_owned())? {
         if sent.elapsed() > LONGEST {

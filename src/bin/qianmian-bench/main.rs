@@ -1,0 +1,86 @@
+//! `qianmian-bench`: measures a server on this machine, and makes up stores to measure.
+//!
+//! - [`run`]: a server and its ceiling in processes of their own, loaded over real sockets in one
+//!   run; [`asked`]: its requests; [`server`]: its processes; [`load`]: the load generator
+//! - [`writes`]: the cost of taking in events; [`effect`]: the time until an event shows;
+//!   [`push`]: the time until a pushed model serves
+//! - [`ceiling`]: the service with its answer ready, which shows what gRPC itself allows
+//! - [`synth`]: a synthetic purchase log as a file; [`store`]: how its users behave; [`sheet`]:
+//!   its rows as Parquet
+
+mod asked;
+mod ceiling;
+mod effect;
+mod load;
+mod push;
+mod run;
+mod server;
+mod sheet;
+mod store;
+mod synth;
+mod writes;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use qianmian::cli::Failure;
+use qianmian::config::Config;
+
+// The same as the server's, so that both sides of a measurement allocate alike.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures a Qianmian server on this machine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "qianmian-bench",
+    version,
+    about = "Measures a Qianmian server on this machine, and makes up stores to measure",
+    after_help = "Examples:\n  qianmian-bench run                 a synthetic store, made, trained and \
+                  measured\n  qianmian-bench run --data DIR      the store in a data folder, with the \
+                  model it has\n  qianmian-bench synth store.csv     the log of a synthetic store\n  \
+                  qianmian-bench ceiling 127.0.0.1:50052"
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Configuration file (TOML) of the measured server
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data folder to measure [default: a synthetic store in a temporary folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Run),
+    Synth(synth::Synth),
+    Ceiling(ceiling::Serve),
+}
+
+fn main() -> ExitCode {
+    match execute(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<(), Failure> {
+    let mut config = Config::load(cli.config.as_deref())?;
+    let is_given = cli.data.is_some();
+    if let Some(data) = cli.data {
+        config.data = data;
+    }
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match cli.verb {
+        Verb::Run(verb) => verb.run(&config, is_given, &runtime),
+        Verb::Synth(verb) => verb.run(),
+        Verb::Ceiling(verb) => runtime.block_on(verb.run()),
+    }
+}
