@@ -42,6 +42,9 @@ pub struct Config {
     pub privacy: PrivacyOptions,
     /// How large the store may become.
     pub limits: LimitOptions,
+    /// Keys that were set under their old names, for a warning.
+    #[serde(skip)]
+    pub renamed: Vec<String>,
 }
 
 impl Default for Config {
@@ -57,6 +60,7 @@ impl Default for Config {
             push: PushOptions::default(),
             privacy: PrivacyOptions::default(),
             limits: LimitOptions::default(),
+            renamed: Vec::new(),
         }
     }
 }
@@ -94,18 +98,23 @@ impl Config {
     /// A sentence that names the key and where it was set.
     pub fn load(file: Option<&Path>) -> Result<Config, String> {
         let mut table = file.map_or_else(|| Ok(Table::new()), read_file)?;
+        let mut renamed = rename_old_keys(&mut table);
         let defaults = Table::try_from(Config::default()).map_err(|e| e.to_string())?;
         for (name, value) in std::env::vars_os() {
             let Some(name) = name.to_str().filter(|name| names_a_key(name)) else { continue };
             let text = value.to_str().ok_or_else(|| format!("{name} must be UTF-8, is not"))?;
             set_variable(&mut table, &defaults, name, text)?;
+            renamed.extend(new_name(&key_of(name)).map(|new| format!("{name} is now {new}")));
             let read = table.clone().try_into::<Config>();
             read.map_err(|error| format!("{name}: {}", without_value(&error)))?;
         }
 
+        if let Some(key) = unknown_key(&table, &defaults, "") {
+            return Err(format!("unknown field `{key}`: there is no such setting"));
+        }
         let config: Config = table.try_into().map_err(|error| without_value(&error))?;
         config.check()?;
-        Ok(config)
+        Ok(Config { renamed, ..config })
     }
 
     /// What the engine is opened with.
@@ -156,10 +165,10 @@ impl Config {
             ("push.max_mib", self.push.max_mib as f64, 1.0, 65_536.0),
             ("push.memory_mib", self.push.memory_mib as f64, 1.0, 1e6),
             ("push.resume_minutes", self.push.resume_minutes as f64, 0.0, 1_440.0),
-            ("push.least_catalogue", self.push.min_catalogue, 0.0, 1.0),
-            ("push.least_sales", self.push.min_sales, 0.0, 1.0),
-            ("push.most_unknown", self.push.max_unknown, 0.0, 1.0),
-            ("push.least_quality", self.push.min_quality, 0.0, 10.0),
+            ("push.min_catalogue", self.push.min_catalogue, 0.0, 1.0),
+            ("push.min_sales", self.push.min_sales, 0.0, 1.0),
+            ("push.max_unknown", self.push.max_unknown, 0.0, 1.0),
+            ("push.min_quality", self.push.min_quality, 0.0, 10.0),
         ];
 
         for (key, value, min, max) in ranges {
@@ -194,6 +203,65 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Keys with the names that they had in earlier versions.
+const OLD_KEYS: [(&str, &str); 7] = [
+    ("push.least_catalogue", "push.min_catalogue"),
+    ("push.least_sales", "push.min_sales"),
+    ("push.most_unknown", "push.max_unknown"),
+    ("push.least_quality", "push.min_quality"),
+    ("train.settings.item_cf.a", "train.settings.item_cf.source_exponent"),
+    ("train.settings.item_cf.b", "train.settings.item_cf.user_exponent"),
+    ("train.settings.item_cf.c", "train.settings.item_cf.target_exponent"),
+];
+
+/// The new name of a key, if it is an old one.
+fn new_name(key: &str) -> Option<&'static str> {
+    OLD_KEYS.iter().find(|(old, _)| *old == key).map(|(_, new)| *new)
+}
+
+/// The key that a variable of the environment names.
+fn key_of(variable: &str) -> String {
+    let key = variable.strip_prefix(PREFIX).unwrap_or(variable);
+    key.to_ascii_lowercase().replace("__", ".")
+}
+
+/// Gives keys with old names their new ones; returns what was renamed, in words.
+fn rename_old_keys(table: &mut Table) -> Vec<String> {
+    let mut renamed = Vec::new();
+    for (old, new) in OLD_KEYS {
+        let (Some((within, old_key)), Some((_, new_key))) =
+            (old.rsplit_once('.'), new.rsplit_once('.'))
+        else {
+            continue;
+        };
+        let found = within
+            .split('.')
+            .try_fold(&mut *table, |at, part| at.get_mut(part).and_then(Value::as_table_mut));
+        if let Some(found) = found
+            && let Some(value) = found.remove(old_key)
+        {
+            found.entry(new_key).or_insert(value);
+            renamed.push(format!("{old} is now {new}"));
+        }
+    }
+    renamed
+}
+
+/// A key that the defaults do not have, by its path.
+fn unknown_key(table: &Table, defaults: &Table, path: &str) -> Option<String> {
+    table.iter().find_map(|(key, value)| {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        if path == TABLE_OR_TEXT {
+            return None;
+        }
+        match (defaults.get(key), value) {
+            (None, _) => Some(path),
+            (Some(Value::Table(within)), Value::Table(given)) => unknown_key(given, within, &path),
+            _ => None,
+        }
+    })
 }
 
 /// What every variable of ours begins with.
@@ -256,8 +324,9 @@ fn names_a_key(name: &str) -> bool {
 
 /// Sets the key that a variable names; its default says what it is read as.
 fn set_variable(table: &mut Table, defaults: &Table, name: &str, text: &str) -> Result<(), String> {
-    let key = name.strip_prefix(PREFIX).unwrap_or(name).to_ascii_lowercase();
-    let path: Vec<&str> = key.split("__").collect();
+    let key = key_of(name);
+    let key = new_name(&key).unwrap_or(&key);
+    let path: Vec<&str> = key.split('.').collect();
     let known = path.iter().try_fold(None, |at: Option<&Value>, part| {
         let within = at.map_or(Some(defaults), Value::as_table)?;
         within.get(*part).map(Some)

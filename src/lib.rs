@@ -72,6 +72,7 @@ pub mod live;
 pub mod matrix;
 pub mod model;
 pub mod recommend;
+pub mod sources;
 pub mod store;
 pub mod train;
 pub mod tune;

@@ -36,6 +36,9 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let config = cli.config()?;
     start_logging(&config)?;
+    for renamed in &config.renamed {
+        tracing::warn!("configuration: {renamed}; the old name will go");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(cli.run(config));
     // A thread that is at a file for somebody does not hear that all is over.

@@ -20,7 +20,8 @@ use crate::evaluate::{Case, Dataset, Method, Metrics, Row, Truth};
 use crate::matrix::UserEvents;
 use crate::model::{Manifest, Snapshot, Source};
 use crate::recommend::RepeatPolicy;
-use crate::train::{TrainingData, train};
+use crate::sources::train;
+use crate::train::TrainingData;
 use crate::tune::{Task, Tuned, Tuner, validation};
 
 /// Measure the lists on held-out behaviour: train on one log, ask for another

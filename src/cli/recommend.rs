@@ -7,6 +7,7 @@ use super::backend::Target;
 use super::output::List;
 use crate::api::wire::pb;
 use crate::config::Config;
+use crate::model::Source;
 
 /// Print a personalised list for a shopper
 #[derive(Debug, Args)]
@@ -23,8 +24,8 @@ pub struct Recommend {
     #[arg(long, short = 'n', default_value_t = 10, value_parser = clap::value_parser!(i32).range(1..=500))]
     limit: i32,
     /// One source instead of the blend of all
-    #[arg(long, value_enum)]
-    strategy: Option<Strategy>,
+    #[arg(long, value_name = "SOURCE", value_parser = source)]
+    strategy: Option<Source>,
     /// Whether bought items may come back [default: the store's setting]
     #[arg(long, value_enum)]
     repeat: Option<Repeat>,
@@ -42,26 +43,15 @@ pub struct Recommend {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Strategy {
-    ItemCf,
-    UserCf,
-    Embedding,
-    Ease,
-    Repeat,
-    Session,
-    Transition,
-    Popular,
-    PushedEmbedding,
-    PushedItems,
-    PushedUsers,
-    PushedPrior,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
 enum Repeat {
     Allow,
     Exclude,
     Due,
+}
+
+fn source(name: &str) -> Result<Source, String> {
+    let names = || Source::BLENDED.map(|source| source.name().replace('_', "-")).join(", ");
+    Source::named(&name.replace('-', "_")).ok_or_else(|| format!("must be one of {}", names()))
 }
 
 fn attribute(given: &str) -> Result<(String, String), String> {
@@ -76,22 +66,7 @@ impl Recommend {
         }
 
         let backend = self.target.open(&config).await?;
-        let strategy = match self.strategy {
-            None => pb::Source::Unspecified,
-            Some(Strategy::ItemCf) => pb::Source::ItemCf,
-            Some(Strategy::UserCf) => pb::Source::UserCf,
-            Some(Strategy::Embedding) => pb::Source::Embedding,
-            Some(Strategy::Ease) => pb::Source::Ease,
-            Some(Strategy::Repeat) => pb::Source::Repeat,
-            Some(Strategy::Session) => pb::Source::Session,
-            Some(Strategy::Transition) => pb::Source::Transition,
-            Some(Strategy::Popular) => pb::Source::Popular,
-            Some(Strategy::PushedEmbedding) => pb::Source::PushedEmbedding,
-            Some(Strategy::PushedItems) => pb::Source::PushedItems,
-            Some(Strategy::PushedUsers) => pb::Source::PushedUsers,
-            Some(Strategy::PushedPrior) => pb::Source::PushedPrior,
-        };
-
+        let strategy = self.strategy.map_or(0, Source::number);
         let repeat_policy = match self.repeat {
             None => pb::RepeatPolicy::Unspecified,
             Some(Repeat::Allow) => pb::RepeatPolicy::Allow,
@@ -105,7 +80,7 @@ impl Recommend {
             limit: self.limit,
             filter: Some(pb::Filter { categories: self.categories, ..pb::Filter::default() }),
             exclude_item_ids: Vec::new(),
-            strategy: strategy.into(),
+            strategy,
             repeat_policy: repeat_policy.into(),
             exclude_purchased_days: 0,
             attributes: self.attributes.into_iter().collect(),

@@ -158,12 +158,16 @@ pub struct PushOptions {
     /// Minutes for which a broken push can be taken up again.
     pub resume_minutes: u64,
     /// Least share of the items that can be bought now which it must know.
+    #[serde(alias = "least_catalogue")]
     pub min_catalogue: f64,
     /// Least share of the last week's sales which it must know the items of.
+    #[serde(alias = "least_sales")]
     pub min_sales: f64,
     /// Largest share of its ids that the store may not know.
+    #[serde(alias = "most_unknown")]
     pub max_unknown: f64,
     /// What lists with it must reach of what they reach without.
+    #[serde(alias = "least_quality")]
     pub min_quality: f64,
     /// Days after which a training leaves it out.
     pub keep_days: u32,

@@ -28,6 +28,7 @@ pub mod tensors;
 pub mod user_cf;
 pub mod vectors;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use crate::model::pushed::lineage::Lineage;
@@ -85,6 +86,8 @@ pub struct Parts {
     pub session_stage: Arc<SecondStage>,
     /// Lists made ahead; empty where none were.
     pub prepared: Arc<Prepared>,
+    /// Tables of sources without a field of their own: items × items, best first.
+    pub tables: BTreeMap<Source, Arc<Csr>>,
     /// Item embeddings and their nearest-neighbour graph.
     pub embeddings: Arc<Embeddings>,
     /// What was trained elsewhere; empty where nothing was pushed.

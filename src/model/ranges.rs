@@ -19,22 +19,22 @@ impl Settings {
         let days = (0.0, MAX_DAYS);
 
         let figures: [(&str, f64, (f64, f64)); 46] = [
-            ("item_cf.half_life_days", item_cf.half_life_days, days),
-            ("item_cf.profile_half_life_days", item_cf.profile_half_life_days, days),
-            ("item_cf.counts", item_cf.counts.into(), exponent),
-            ("item_cf.a", item_cf.a.into(), exponent),
-            ("item_cf.b", item_cf.b.into(), exponent),
-            ("item_cf.c", item_cf.c.into(), exponent),
+            ("item_cf.half_life_days", item_cf.weighting.half_life_days, days),
+            ("item_cf.profile_half_life_days", item_cf.weighting.profile_half_life_days, days),
+            ("item_cf.counts", item_cf.weighting.counts.into(), exponent),
+            ("item_cf.source_exponent", item_cf.source_exponent.into(), exponent),
+            ("item_cf.user_exponent", item_cf.user_exponent.into(), exponent),
+            ("item_cf.target_exponent", item_cf.target_exponent.into(), exponent),
             ("item_cf.neighbours", item_cf.neighbours as f64, (1.0, 1e4)),
-            ("user_cf.half_life_days", user_cf.half_life_days, days),
-            ("user_cf.profile_half_life_days", user_cf.profile_half_life_days, days),
-            ("user_cf.counts", user_cf.counts.into(), exponent),
+            ("user_cf.half_life_days", user_cf.weighting.half_life_days, days),
+            ("user_cf.profile_half_life_days", user_cf.weighting.profile_half_life_days, days),
+            ("user_cf.counts", user_cf.weighting.counts.into(), exponent),
             ("user_cf.neighbours", user_cf.neighbours as f64, (1.0, 1e4)),
             ("user_cf.power", user_cf.power.into(), (0.0, 100.0)),
             ("user_cf.users_per_item", user_cf.users_per_item as f64, (1.0, 1e9)),
-            ("embedding.half_life_days", embedding.half_life_days, days),
-            ("embedding.profile_half_life_days", embedding.profile_half_life_days, days),
-            ("embedding.counts", embedding.counts.into(), exponent),
+            ("embedding.half_life_days", embedding.weighting.half_life_days, days),
+            ("embedding.profile_half_life_days", embedding.weighting.profile_half_life_days, days),
+            ("embedding.counts", embedding.weighting.counts.into(), exponent),
             ("embedding.dimensions", embedding.dimensions as f64, (8.0, 1_024.0)),
             ("embedding.power_iterations", embedding.power_iterations as f64, (0.0, 100.0)),
             ("embedding.sweeps", embedding.sweeps as f64, (0.0, 1_000.0)),
@@ -43,9 +43,9 @@ impl Settings {
             ("embedding.support", embedding.support as f64, (1.0, 1e6)),
             ("embedding.links", embedding.links as f64, (4.0, 64.0)),
             ("embedding.ef_construction", embedding.ef_construction as f64, (8.0, 4_096.0)),
-            ("ease.half_life_days", ease.half_life_days, days),
-            ("ease.profile_half_life_days", ease.profile_half_life_days, days),
-            ("ease.counts", ease.counts.into(), exponent),
+            ("ease.half_life_days", ease.weighting.half_life_days, days),
+            ("ease.profile_half_life_days", ease.weighting.profile_half_life_days, days),
+            ("ease.counts", ease.weighting.counts.into(), exponent),
             ("ease.lambda", ease.lambda.into(), (1e-3, 1e9)),
             ("ease.items", ease.items as f64, (1.0, 20_000.0)),
             ("ease.neighbours", ease.neighbours as f64, (1.0, 20_000.0)),
@@ -99,7 +99,7 @@ mod tests {
             settings.validate().unwrap_err()
         };
 
-        let said = with(|s| s.item_cf.half_life_days = -1e308);
+        let said = with(|s| s.item_cf.weighting.half_life_days = -1e308);
         assert!(said.starts_with("item_cf.half_life_days must be 0 to 36500, was -1"), "{said}");
         assert!(with(|s| s.blend.ease = f32::NAN).contains("blend"));
         assert!(with(|s| s.blend.ease = -1.0).contains("blend"));

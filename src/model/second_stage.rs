@@ -1,14 +1,16 @@
 //! The learned second stage's part of a snapshot: gradient-boosted trees in flat
 //! arrays. Empty where the blend is better without.
 
-use super::Source;
-
 /// Rows that go down a tree side by side, so that none waits for another's memory.
 const ABREAST: usize = 8;
 
-/// Number of features of a candidate: score and rank of each trained source, score and rank in
-/// the blend, eleven of the pair, eleven of the item, nine of the user.
-pub const FEATURES: usize = 2 * Source::TRAINED.len() + 2 + 11 + 11 + 9;
+/// Sources whose scores and ranks are features: the first of [`Source::BLENDED`]. Stored trees
+/// count on this number; of later sources, trees know what the blend says.
+pub const SOURCES: usize = 8;
+
+/// Number of features of a candidate: score and rank of each source, score and rank in the blend,
+/// eleven of the pair, eleven of the item, nine of the user.
+pub const FEATURES: usize = 2 * SOURCES + 2 + 11 + 11 + 9;
 
 /// A candidate's features.
 pub type Features = [f32; FEATURES];

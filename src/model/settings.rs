@@ -32,22 +32,54 @@ pub struct Settings {
     pub blend: BlendSettings,
 }
 
+/// How events become cells of the user-item matrix, for sources that read the user's row.
+///
+/// Flattened into the settings of each such source.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WeightingSettings {
+    /// Half-life of events in training.
+    pub half_life_days: f64,
+    /// Half-life of the user's own events in a request.
+    pub profile_half_life_days: f64,
+    /// How far repeated events of one item add up, 0 (not at all) to 1.
+    pub counts: f32,
+}
+
+impl WeightingSettings {
+    /// The weighting of the matrix that the source is trained on.
+    pub fn training(&self) -> Weighting {
+        Weighting { half_life_days: self.half_life_days, counts: self.counts }
+    }
+
+    /// The weighting of the user's row in a request.
+    pub fn profile(&self) -> Weighting {
+        Weighting { half_life_days: self.profile_half_life_days, counts: self.counts }
+    }
+}
+
+impl Default for WeightingSettings {
+    fn default() -> Self {
+        Self { half_life_days: 60.0, profile_half_life_days: 60.0, counts: 0.0 }
+    }
+}
+
 /// W = D_i^-a Xᵀ D_u^-b X D_i^-c, cut to the best `neighbours`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct ItemCfSettings {
-    /// Half-life of events when it is trained.
-    pub half_life_days: f64,
-    /// Half-life of the shopper's own events when a list is asked for.
-    pub profile_half_life_days: f64,
-    /// How far events of one item add up, 0 to 1.
-    pub counts: f32,
-    /// Exponent of the source item's degree.
-    pub a: f32,
-    /// Exponent of the user's degree.
-    pub b: f32,
-    /// Exponent of the target item's degree.
-    pub c: f32,
+    /// How events become cells of the matrix.
+    #[serde(flatten)]
+    pub weighting: WeightingSettings,
+    /// Exponent a of the source item's degree.
+    #[serde(alias = "a")]
+    pub source_exponent: f32,
+    /// Exponent b of the user's degree.
+    #[serde(alias = "b")]
+    pub user_exponent: f32,
+    /// Exponent c of the target item's degree.
+    #[serde(alias = "c")]
+    pub target_exponent: f32,
     /// Entries kept.
     pub neighbours: usize,
     /// Keep the best sources of each target, not the best targets of each source.
@@ -56,27 +88,13 @@ pub struct ItemCfSettings {
     pub scaled: bool,
 }
 
-impl ItemCfSettings {
-    /// How events become the cells it is trained on.
-    pub fn weighting(&self) -> Weighting {
-        Weighting { half_life_days: self.half_life_days, counts: self.counts }
-    }
-
-    /// How a shopper's own events become cells when a list is asked for.
-    pub fn profile(&self) -> Weighting {
-        Weighting { half_life_days: self.profile_half_life_days, counts: self.counts }
-    }
-}
-
 impl Default for ItemCfSettings {
     fn default() -> Self {
         Self {
-            half_life_days: 60.0,
-            profile_half_life_days: 60.0,
-            counts: 0.0,
-            a: 0.5,
-            b: 1.0,
-            c: 0.5,
+            weighting: WeightingSettings::default(),
+            source_exponent: 0.5,
+            user_exponent: 1.0,
+            target_exponent: 0.5,
             neighbours: 200,
             per_target: true,
             scaled: false,
@@ -86,14 +104,11 @@ impl Default for ItemCfSettings {
 
 /// Cosine of item-normalised rows, similarity^power.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct UserCfSettings {
-    /// Half-life of events when it is trained.
-    pub half_life_days: f64,
-    /// Half-life of the shopper's own events when a list is asked for.
-    pub profile_half_life_days: f64,
-    /// How far events of one item add up, 0 to 1.
-    pub counts: f32,
+    /// How events become cells of the matrix.
+    #[serde(flatten)]
+    pub weighting: WeightingSettings,
     /// Most similar shoppers asked.
     pub neighbours: usize,
     /// Exponent of the similarity.
@@ -102,24 +117,10 @@ pub struct UserCfSettings {
     pub users_per_item: usize,
 }
 
-impl UserCfSettings {
-    /// How events become the cells it is trained on.
-    pub fn weighting(&self) -> Weighting {
-        Weighting { half_life_days: self.half_life_days, counts: self.counts }
-    }
-
-    /// How a shopper's own events become cells when a list is asked for.
-    pub fn profile(&self) -> Weighting {
-        Weighting { half_life_days: self.profile_half_life_days, counts: self.counts }
-    }
-}
-
 impl Default for UserCfSettings {
     fn default() -> Self {
         Self {
-            half_life_days: 60.0,
-            profile_half_life_days: 60.0,
-            counts: 0.0,
+            weighting: WeightingSettings::default(),
             neighbours: 200,
             power: 1.5,
             users_per_item: 500,
@@ -139,14 +140,11 @@ pub enum EmbeddingTrainer {
 
 /// Embeddings and the graph over them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct EmbeddingSettings {
-    /// Half-life of events when it is trained.
-    pub half_life_days: f64,
-    /// Half-life of the shopper's own events when a list is asked for.
-    pub profile_half_life_days: f64,
-    /// How far events of one item add up, 0 to 1.
-    pub counts: f32,
+    /// How events become cells of the matrix.
+    #[serde(flatten)]
+    pub weighting: WeightingSettings,
     /// How they are trained.
     pub trainer: EmbeddingTrainer,
     /// Dimensions, 8 to 1,024.
@@ -168,24 +166,10 @@ pub struct EmbeddingSettings {
     pub ef_construction: usize,
 }
 
-impl EmbeddingSettings {
-    /// How events become the cells it is trained on.
-    pub fn weighting(&self) -> Weighting {
-        Weighting { half_life_days: self.half_life_days, counts: self.counts }
-    }
-
-    /// How a shopper's own events become cells when a list is asked for.
-    pub fn profile(&self) -> Weighting {
-        Weighting { half_life_days: self.profile_half_life_days, counts: self.counts }
-    }
-}
-
 impl Default for EmbeddingSettings {
     fn default() -> Self {
         Self {
-            half_life_days: 60.0,
-            profile_half_life_days: 60.0,
-            counts: 0.0,
+            weighting: WeightingSettings::default(),
             trainer: EmbeddingTrainer::Svd,
             dimensions: 64,
             power_iterations: 4,
@@ -201,14 +185,11 @@ impl Default for EmbeddingSettings {
 
 /// B_ij = −P_ij / P_jj with P = (XᵀX + λI)^-1, over the most-bought items.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct EaseSettings {
-    /// Half-life of events when it is trained.
-    pub half_life_days: f64,
-    /// Half-life of the shopper's own events when a list is asked for.
-    pub profile_half_life_days: f64,
-    /// How far events of one item add up, 0 to 1.
-    pub counts: f32,
+    /// How events become cells of the matrix.
+    #[serde(flatten)]
+    pub weighting: WeightingSettings,
     /// Regularisation λ.
     pub lambda: f32,
     /// Most-bought items taken in; cost grows with the cube, memory with the square.
@@ -217,24 +198,10 @@ pub struct EaseSettings {
     pub neighbours: usize,
 }
 
-impl EaseSettings {
-    /// How events become the cells it is trained on.
-    pub fn weighting(&self) -> Weighting {
-        Weighting { half_life_days: self.half_life_days, counts: self.counts }
-    }
-
-    /// How a shopper's own events become cells when a list is asked for.
-    pub fn profile(&self) -> Weighting {
-        Weighting { half_life_days: self.profile_half_life_days, counts: self.counts }
-    }
-}
-
 impl Default for EaseSettings {
     fn default() -> Self {
         Self {
-            half_life_days: 60.0,
-            profile_half_life_days: 60.0,
-            counts: 0.0,
+            weighting: WeightingSettings::default(),
             lambda: 100.0,
             items: 5_000,
             neighbours: 400,

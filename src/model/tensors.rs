@@ -2,13 +2,14 @@
 //! Sparse matrices are three tensors, `NAME.starts`, `.columns`, `.values`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use super::{
     Ann, Embeddings, Habits, Parts, Popularity, Prepared, Pushed, Ranking, SecondStage, Sessions,
-    UserCf,
+    Source, UserCf,
 };
 use crate::matrix::Csr;
 use crate::model::pushed::model::UserVectors;
@@ -48,6 +49,9 @@ pub fn encode(parts: &Parts) -> Vec<u8> {
     out.u32("prepared.items", &parts.prepared.items);
     out.f32("prepared.scores", &parts.prepared.scores);
     out.push("prepared.sources", Dtype::U8, &parts.prepared.sources);
+    for (source, table) in &parts.tables {
+        out.csr(&format!("{TABLES}{}", source.name()), table);
+    }
     out.embeddings("", &parts.embeddings);
 
     if !parts.pushed.is_empty() {
@@ -104,6 +108,7 @@ pub fn decode(bytes: &[u8]) -> Result<Parts, String> {
         sessions: Arc::new(sessions),
         transition: Arc::new(from.csr("transition")?),
         prepared: Arc::new(from.prepared()?),
+        tables: from.tables()?,
         embeddings: Arc::new(from.embeddings("")?),
         pushed: Arc::new(from.pushed()?),
     })
@@ -118,6 +123,8 @@ fn rankings(popularity: &Popularity) -> [(&'static str, &Ranking); 4] {
     ]
 }
 
+/// Prefix of the tensors of [`Parts::tables`].
+const TABLES: &str = "table.";
 /// What the names of a pushed model's tensors begin with.
 const PUSHED: &str = "pushed.";
 
@@ -211,6 +218,18 @@ impl<'a> Writer<'a> {
 struct Reader<'t, 'b>(&'t SafeTensors<'b>);
 
 impl Reader<'_, '_> {
+    /// The tables that the file holds, by source; those of sources unknown here are left.
+    fn tables(&self) -> Result<BTreeMap<Source, Arc<Csr>>, String> {
+        let mut tables = BTreeMap::new();
+        for source in Source::BLENDED {
+            let name = format!("{TABLES}{}", source.name());
+            if self.0.tensor(&format!("{name}.starts")).is_ok() {
+                tables.insert(source, Arc::new(self.csr(&name)?));
+            }
+        }
+        Ok(tables)
+    }
+
     fn values<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(
         &self,
         name: &str,

@@ -3,10 +3,12 @@
 //! gets that source's minimum, 0. Where the snapshot has a second stage, it
 //! orders the best few hundred anew.
 
-use super::{Query, Recommended, Scratch, features, sources};
+use super::features;
+use super::list::Recommended;
 use crate::domain::topk::{Scored, keep_top};
 use crate::model::second_stage::Features;
 use crate::model::{Snapshot, Source};
+use crate::sources::{self, Query, Scratch};
 
 /// Candidates that the second stage looks at.
 const STAGE_DEPTH: usize = 120;

@@ -3,12 +3,14 @@
 
 use roaring::RoaringBitmap;
 
-use super::{Query, Recommended, Scratch, Shelf, fill};
+use super::fill;
+use super::list::Recommended;
 use crate::domain::ItemIdx;
 use crate::domain::history::first_distinct;
 use crate::domain::topk::{Scored, keep_top};
 use crate::live::Trend;
 use crate::model::Snapshot;
+use crate::sources::{Query, Scratch, Shelf};
 
 /// Newest items of a shopper that are looked at.
 const NEWEST: usize = 5;

@@ -2,15 +2,11 @@
 //! what the shopper did with the item before, how popular it is, and what kind of
 //! shopper it is for. Computed alike when the stage is trained and when it serves.
 
-use super::{Query, Scratch};
 use crate::domain::topk::Scored;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent};
-use crate::model::second_stage::{FEATURES, Features};
-use crate::model::{Ranking, Snapshot, Source};
-
-/// Of pushed sources trees are told nothing but what the blend says: the held-out behaviour
-/// that trees learn from may be what a pushed model was trained on.
-const SOURCES: usize = Source::TRAINED.len();
+use crate::model::second_stage::{FEATURES, Features, SOURCES};
+use crate::model::{Ranking, Snapshot};
+use crate::sources::{Query, Scratch};
 
 const BLEND: usize = 2 * SOURCES;
 const PAIR: usize = BLEND + 2;

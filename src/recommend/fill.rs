@@ -1,7 +1,7 @@
 //! Where candidates run out: popular items, then the rest of the shelf in the
 //! catalogue's order. So a list is as long as the shelf allows.
 
-use super::Recommended;
+use super::list::Recommended;
 use crate::domain::ItemIdx;
 use crate::domain::topk::Scored;
 use crate::live::ItemMask;

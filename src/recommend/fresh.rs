@@ -1,7 +1,7 @@
 //! What was taken together since the model was trained finds its place in a list that the
 //! model made: its share of shoppers, against the best of the list.
 
-use super::Recommended;
+use super::list::Recommended;
 use crate::domain::topk::Scored;
 use crate::live::ItemMask;
 use crate::model::Source;

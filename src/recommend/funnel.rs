@@ -1,13 +1,15 @@
 //! The funnel: named stages, in order, from a query to a list.
 
 use super::list::{Basis, List, Recommended};
-use super::query::Query;
-use super::scratch::Scratch;
-use super::{blend, cold, fill, fresh, prepared, sources};
-use crate::domain::ItemIdx;
+use super::{blend, cold, fill, fresh, prepared};
 use crate::domain::topk::Scored;
+use crate::domain::{HistoryEvent, ItemIdx};
+use crate::matrix::weight::kind_weight;
 use crate::model::second_stage::Features;
 use crate::model::{Snapshot, Source};
+use crate::sources::Query;
+use crate::sources::Scratch;
+use crate::sources::{self};
 
 /// The best `k` candidates of one source, with its own scores, best first: what
 /// the tuner fits weights to.
@@ -52,7 +54,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     }
 
     query.exclude(snapshot, scratch);
-    let known = query.basis(snapshot, scratch);
+    let known = basis(snapshot, query, scratch);
     let mut items = match query.strategy {
         _ if known == Basis::Popular => Vec::new(),
         Some(source) => blend::single(snapshot, source, query, scratch),
@@ -70,7 +72,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
         fresh::merge(&mut items, query.fresh, query.limit, &mut scratch.mask);
     }
 
-    let mut basis = if items.is_empty() { known } else { query.own_basis(known) };
+    let mut basis = if items.is_empty() { known } else { own_basis(query, known) };
     let mut cohort = String::new();
     if basis == Basis::Popular {
         cohort = cold::taken_now(snapshot, query, &mut items, scratch);
@@ -87,4 +89,35 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     let blended = query.strategy.is_none() && known != Basis::Popular;
     let reduced = query.hurried && blended && !query.second_stage(snapshot).is_empty();
     List { items, basis, reduced, cohort }
+}
+
+/// The basis of a list: [`Basis::Popular`] where the snapshot knows neither the user nor any of
+/// their items.
+fn basis(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> Basis {
+    query.events(scratch);
+    let parts = &snapshot.parts;
+    let is_known = |item: ItemIdx| {
+        parts.user_cf.item_norm.get(item as usize).is_some_and(|&n| n > 0.0)
+            || parts.pushed.embeddings.has(item)
+            || parts.pushed.items.degree(item as usize) > 0
+    };
+    if query.user.is_some_and(|user| parts.pushed.knows(user)) {
+        return Basis::History;
+    }
+
+    let is_signal = |e: &HistoryEvent| kind_weight(e.kind) > 0.0 && is_known(e.item);
+    if scratch.events.iter().any(is_signal) {
+        own_basis(query, Basis::Popular)
+    } else {
+        Basis::Popular
+    }
+}
+
+/// The basis of a list from the user's own events; `otherwise` where there are none.
+fn own_basis(query: &Query<'_>, otherwise: Basis) -> Basis {
+    match (query.history.is_empty(), query.session.is_empty()) {
+        (false, _) => Basis::History,
+        (true, false) => Basis::Session,
+        (true, true) => otherwise,
+    }
 }

@@ -3,7 +3,8 @@
 
 use rayon::prelude::*;
 
-use super::{Query, Recommended, RepeatPolicy, Scratch, Shelf, blend};
+use super::blend;
+use super::list::Recommended;
 use crate::domain::UserIdx;
 use crate::domain::history::Past;
 use crate::domain::progress::{Cancelled, Control};
@@ -11,6 +12,7 @@ use crate::live::{Catalogue, Filter};
 use crate::matrix::UserEvents;
 use crate::model::prepared::stamp;
 use crate::model::{Prepared, Snapshot, Source};
+use crate::sources::{Query, RepeatPolicy, Scratch, Shelf};
 
 /// Length of a prepared list: enough for the usual request after what cannot be
 /// offered has gone.

@@ -1,11 +1,13 @@
 //! Lists about items, baskets and the store as a whole.
 
-use super::{Query, Recommended, Scratch, Shelf, cold, fill, fresh, sources};
+use super::list::Recommended;
+use super::{cold, fill, fresh};
 use crate::domain::ItemIdx;
 use crate::domain::topk::Scored;
 use crate::live::ItemMask;
 use crate::matrix::Csr;
 use crate::model::{Ranking, Snapshot, Source, Window};
+use crate::sources::{self, Query, Scratch, Shelf};
 
 /// The least cosine of two embeddings that counts as likeness: below it two items have hardly a
 /// direction in common, and what the catalogue says of them says more.
@@ -107,7 +109,7 @@ pub fn bought_together(
 
 /// The shoppers most similar to a history, best first; scores are cosines.
 pub fn similar_users(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> Vec<Scored> {
-    query.profile(query.settings(snapshot).user_cf.profile(), scratch);
+    query.profile(query.settings(snapshot).user_cf.weighting.profile(), scratch);
     sources::similar_users(snapshot, query, query.limit, scratch);
     scratch.candidates.clone()
 }

@@ -29,12 +29,17 @@ pub fn item_cf(
     control: &Control<'_>,
 ) -> Result<Csr, Cancelled> {
     let items = weighted_degrees(&matrix.by_item);
-    let users: Vec<f32> =
-        weighted_degrees(&matrix.by_user).iter().map(|&d| power(d, -settings.b)).collect();
+    let users: Vec<f32> = weighted_degrees(&matrix.by_user)
+        .iter()
+        .map(|&d| power(d, -settings.user_exponent))
+        .collect();
 
     // For the best sources of each target, build the transpose: the product is symmetric.
-    let (own, other) =
-        if settings.per_target { (settings.c, settings.a) } else { (settings.a, settings.c) };
+    let (own, other) = if settings.per_target {
+        (settings.target_exponent, settings.source_exponent)
+    } else {
+        (settings.source_exponent, settings.target_exponent)
+    };
     let own: Vec<f32> = items.iter().map(|&d| power(d, -own)).collect();
     let other: Vec<f32> = items.iter().map(|&d| power(d, -other)).collect();
     let score = |i: usize, j: usize, c: f32| own[i] * c * other[j];
@@ -165,9 +170,9 @@ mod tests {
     #[test]
     fn the_formula_holds_entry_by_entry() {
         let settings = ItemCfSettings {
-            a: 0.5,
-            b: 1.0,
-            c: 0.25,
+            source_exponent: 0.5,
+            user_exponent: 1.0,
+            target_exponent: 0.25,
             neighbours: 10,
             per_target: false,
             ..Default::default()

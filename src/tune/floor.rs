@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::compare::{is_better, mean};
-use super::sources::{Bench, TrialContext};
+use super::trials::{Bench, TrialContext};
 use super::validation::{self, Held, MIN_CASES};
-use super::{Task, Tuned, Tuner, search_space};
+use super::{Task, Tuned, Tuner, search};
 use crate::matrix::UserEvents;
 use crate::model::blend::BlendSettings;
 use crate::model::manifest::Floor;
@@ -135,7 +135,7 @@ impl Tuner<'_> {
         defaults.blend = with_pushed_of(defaults.blend, &tuned.settings.blend);
 
         if !ordered {
-            search_space::disable_fading(&mut defaults);
+            search::disable_fading(&mut defaults);
         }
 
         simpler("defaults".to_owned(), defaults);

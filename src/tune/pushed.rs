@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::compare::mean;
-use super::sources::{Bench, TrialContext};
+use super::trials::{Bench, TrialContext};
 use super::validation::{Held, MIN_CASES};
 use super::{Task, trim, validation};
 use crate::domain::progress::Control;

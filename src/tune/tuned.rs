@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::manifest::Tuning;
 use crate::model::{Manifest, SecondStage, Settings, Snapshot, Source};
-use crate::train::Trained;
+use crate::sources::Trained;
 
 /// What a tuning found.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use super::blend::{self, Proposals};
 use super::compare::{is_better, mean};
-use super::sources::{Bench, Budget, TrialContext};
 use super::task::Task;
+use super::trials::{Bench, Budget, TrialContext};
 use super::tuned::Tuned;
 use super::validation::{self, Held};
-use super::{pushed, search_space, second_stage, trim};
+use super::{pushed, search, second_stage, trim};
 use crate::domain::progress::Control;
 use crate::evaluate::Case;
 use crate::matrix::UserEvents;
@@ -18,23 +18,8 @@ use crate::model::blend::BlendSettings;
 use crate::model::manifest::Tuning;
 use crate::model::{Pushed, SecondStage, Settings, Source};
 use crate::recommend::RepeatPolicy;
+use crate::sources;
 use crate::train::{TrainError, TrainingData};
-
-/// Sources in the order in which they are tuned: the cheapest of those that read the
-/// shopper's row first, since the others begin with what it found.
-const TUNED: [Source; 8] = [
-    Source::UserCf,
-    Source::ItemCf,
-    Source::Ease,
-    Source::Embedding,
-    Source::Repeat,
-    Source::Session,
-    Source::Transition,
-    Source::Popular,
-];
-
-/// Sources that read in which order things happened: left out where nothing says it.
-const READ_ORDER: [Source; 3] = [Source::Repeat, Source::Session, Source::Transition];
 
 /// Names of what is measured.
 const BLEND: &str = "validation_ndcg@10_blend";
@@ -108,7 +93,7 @@ impl Tuner<'_> {
     ) -> Result<(), TrainError> {
         let mut start = tuned.settings;
         if let Some(before) = before {
-            search_space::copy_serving_settings(&mut start, before);
+            search::copy_serving_settings(&mut start, before);
         }
 
         let tuner = Tuner { start, served: before.is_some(), pushed: self.pushed.clone(), ..*self };
@@ -210,7 +195,7 @@ impl Tuner<'_> {
     fn start_of(&self, ordered: bool) -> Settings {
         let mut start = self.start;
         if !ordered {
-            search_space::disable_fading(&mut start);
+            search::disable_fading(&mut start);
         }
         start
     }
@@ -252,9 +237,9 @@ impl Tuner<'_> {
 fn tuned_sources(repeat: RepeatPolicy, ordered: bool) -> Vec<Source> {
     let asked = |source: &Source| {
         (*source != Source::Repeat || repeat == RepeatPolicy::Allow)
-            && (ordered || !READ_ORDER.contains(source))
+            && (ordered || !sources::of(*source).is_some_and(|s| s.reads_order()))
     };
-    TUNED.into_iter().filter(asked).collect()
+    search::in_tuning_order().into_iter().filter(asked).collect()
 }
 
 /// What the blend's weights reach, and what they reach without each of the sources.
@@ -353,7 +338,10 @@ mod tests {
         // A visit holds an item and the next one: what shoppers repeat says nothing.
         assert_eq!(settings.blend.repeat, 0.0);
         assert!(tuned.quality["session_validation_ndcg@10_blend"] > 0.9, "{:?}", tuned.quality);
-        assert_eq!(settings.item_cf.half_life_days, before.item_cf.half_life_days);
+        assert_eq!(
+            settings.item_cf.weighting.half_life_days,
+            before.item_cf.weighting.half_life_days
+        );
         assert!(tuned.sources().contains(&Source::Repeat), "shoppers' lists go on as they were");
     }
 }

@@ -15,10 +15,10 @@ use qianmian::matrix::UserEvents;
 use qianmian::model::settings::EmbeddingTrainer;
 use qianmian::model::{Manifest, Settings, Snapshot, Source};
 use qianmian::recommend::{Query, RepeatPolicy, Scratch, Shelf, recommend};
-use qianmian::train::{TrainingData, train};
+use qianmian::sources::train;
+use qianmian::train::TrainingData;
 
 #[path = "../../src/bin/qianmian-bench/store.rs"]
-#[expect(dead_code, reason = "the test takes purchases alone")]
 mod store;
 
 use store::Synth;

@@ -192,25 +192,14 @@ fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, 
 }
 
 fn strategy(value: i32) -> Result<Option<Source>, Violation> {
-    match pb::Source::try_from(value) {
-        Ok(pb::Source::Unspecified) => Ok(None),
-        Ok(pb::Source::ItemCf) => Ok(Some(Source::ItemCf)),
-        Ok(pb::Source::UserCf) => Ok(Some(Source::UserCf)),
-        Ok(pb::Source::Embedding) => Ok(Some(Source::Embedding)),
-        Ok(pb::Source::Ease) => Ok(Some(Source::Ease)),
-        Ok(pb::Source::Repeat) => Ok(Some(Source::Repeat)),
-        Ok(pb::Source::Session) => Ok(Some(Source::Session)),
-        Ok(pb::Source::Transition) => Ok(Some(Source::Transition)),
-        Ok(pb::Source::Popular) => Ok(Some(Source::Popular)),
-        Ok(pb::Source::PushedEmbedding) => Ok(Some(Source::PushedEmbedding)),
-        Ok(pb::Source::PushedItems) => Ok(Some(Source::PushedItems)),
-        Ok(pb::Source::PushedUsers) => Ok(Some(Source::PushedUsers)),
-        Ok(pb::Source::PushedPrior) => Ok(Some(Source::PushedPrior)),
-        _ => Err(Violation::new(
-            "strategy",
-            format!("must be 0 (the blend), ITEM_CF or another source of the blend, was {value}"),
-        )),
+    if value == i32::from(pb::Source::Unspecified) {
+        return Ok(None);
     }
+    Source::numbered(value).map(Some).ok_or_else(|| {
+        let message =
+            format!("must be 0 (the blend), ITEM_CF or another source of the blend, was {value}");
+        Violation::new("strategy", message)
+    })
 }
 
 /// The policy, and the days that one of them may have.

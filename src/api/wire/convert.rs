@@ -7,7 +7,6 @@ use crate::domain::quote::quoted;
 use crate::domain::{Violation, limits};
 use crate::engine::Page;
 use crate::engine::serve::ScoredItem;
-use crate::model::Source;
 
 /// Checks who is asked for: a shopper, or a session; neither where something `else_known`
 /// says who it is.
@@ -69,35 +68,12 @@ pub fn batch<'a>(
     Ok(())
 }
 
-/// A source as the protocol names it.
-pub fn source(source: Source) -> pb::Source {
-    match source {
-        Source::ItemCf => pb::Source::ItemCf,
-        Source::UserCf => pb::Source::UserCf,
-        Source::Embedding => pb::Source::Embedding,
-        Source::Popular => pb::Source::Popular,
-        Source::PushedEmbedding => pb::Source::PushedEmbedding,
-        Source::PushedItems => pb::Source::PushedItems,
-        Source::PushedUsers => pb::Source::PushedUsers,
-        Source::PushedPrior => pb::Source::PushedPrior,
-        Source::Catalog => pb::Source::Catalog,
-        Source::Ease => pb::Source::Ease,
-        Source::Repeat => pb::Source::Repeat,
-        Source::Session => pb::Source::Session,
-        Source::Transition => pb::Source::Transition,
-        Source::BoughtTogether => pb::Source::BoughtTogether,
-        Source::Fresh => pb::Source::Fresh,
-        Source::Content => pb::Source::Content,
-        Source::Category => pb::Source::Category,
-    }
-}
-
 /// A list as the protocol has it.
 pub fn scored_items(items: Vec<ScoredItem>) -> Vec<pb::ScoredItem> {
     let scored = |item: ScoredItem| pb::ScoredItem {
         item_id: item.item_id,
         score: f64::from(item.score),
-        source: source(item.source).into(),
+        source: item.source.number(),
     };
     items.into_iter().map(scored).collect()
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use qianmian::api::wire::{codec, convert, pb};
+use qianmian::api::wire::{codec, pb};
 use qianmian::cli::Failure;
 use qianmian::config::Config;
 use qianmian::engine::Engine;
@@ -107,7 +107,7 @@ impl Asked {
         let always = [Source::ItemCf, Source::UserCf, Source::Embedding];
         let others = self.blended.iter().filter(|source| !always.contains(source));
         for &source in always.iter().chain(others) {
-            let frames = recommend(&self.users, &one(convert::source(source).into()));
+            let frames = recommend(&self.users, &one(source.number()));
             all.push((format!("Recommend, {}", source.name()), "Recommend", frames));
         }
 

@@ -106,7 +106,7 @@ mod tests {
     fn different_settings_are_named() {
         let one = Settings::default();
         let mut other = one;
-        other.item_cf.counts = 0.5;
+        other.item_cf.weighting.counts = 0.5;
         other.blend.ease = 0.25;
         let difference = |path: &str, one: &str, other: &str| {
             (path.to_owned(), one.to_owned(), other.to_owned())

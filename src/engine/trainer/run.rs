@@ -16,7 +16,8 @@ use crate::engine::write::{Write, Writer};
 use crate::matrix::UserEvents;
 use crate::model::{Manifest, Role, Snapshot};
 use crate::recommend::RepeatPolicy;
-use crate::train::{TrainError, Trained, TrainingData, train};
+use crate::sources::{Trained, train};
+use crate::train::{TrainError, TrainingData};
 use crate::tune::{Task, Tuned, Tuner};
 
 /// Runs trainings of one store.

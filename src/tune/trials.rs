@@ -9,17 +9,15 @@ use rayon::prelude::*;
 
 use super::blend::Proposals;
 use super::compare::{is_better, mean};
-use super::search_space::{self, Hyperparameter};
 use super::second_stage::StageCase;
 use crate::domain::progress::{Control, Stage};
 use crate::evaluate::harness::Harness;
 use crate::evaluate::{Case, Method, metrics};
 use crate::model::{Manifest, Parts, Pushed, SecondStage, Settings, Snapshot, Source};
 use crate::recommend::{self, RepeatPolicy, Scratch};
-use crate::train::{
-    self, TrainError, TrainingData, cooccurrence, ease, habits, popularity, sessions, transition,
-    user_cf,
-};
+use crate::sources::search_space::Hyperparameter;
+use crate::sources::{self, CandidateSource, TrainingJob};
+use crate::train::{TrainError, TrainingData, habits};
 
 /// Length of the lists that trials are judged by.
 const K: usize = 10;
@@ -127,15 +125,13 @@ impl<'a> Bench<'a> {
             bench.rebuild(source, settings)?;
         }
 
-        if !sources.contains(&Source::UserCf) {
-            // Says which items are known at all.
-            let matrix = data.matrix(settings.user_cf.weighting());
-            bench.snapshot.parts.user_cf = Arc::new(user_cf::train(&matrix, &settings.user_cf));
+        // User CF knows which items have events at all.
+        for source in [Source::UserCf, Source::Session] {
+            if !sources.contains(&source) {
+                bench.rebuild(source, settings)?;
+            }
         }
-
         bench.snapshot.parts.habits = Arc::new(habits::train(data.events()));
-        let sessions = sessions::train(data.events(), &settings.session);
-        bench.snapshot.parts.sessions = Arc::new(sessions);
         Ok(bench)
     }
 
@@ -163,12 +159,16 @@ impl<'a> Bench<'a> {
             }
 
             let mut best = (self.ndcg(source), self.snapshot.clone());
-            if let Some(borrow) = search_space::shared_weighting(source).filter(|_| retrain) {
+            if let Some(borrow) =
+                sources::of(source).and_then(|s| s.copy_weighting()).filter(|_| retrain)
+            {
                 let trial = Trial { source, name: "weighting", retrains: true, min_gain: 0.0 };
                 self.try_change(trial, borrow, &mut best, budget)?;
             }
 
-            for parameter in search_space::of(source)
+            for parameter in sources::of(source)
+                .map(CandidateSource::search_space)
+                .unwrap_or_default()
                 .into_iter()
                 .filter(|parameter| retrain || !parameter.retrains)
             {
@@ -258,53 +258,13 @@ impl<'a> Bench<'a> {
         Ok(better)
     }
 
+    /// Trains a source with these settings, which become the snapshot's.
     fn rebuild(&mut self, source: Source, settings: Settings) -> Result<(), TrainError> {
-        let matrix = |weighting| self.data.matrix(weighting);
-        let parts = &mut self.snapshot.parts;
-        match source {
-            Source::ItemCf => {
-                let matrix = matrix(settings.item_cf.weighting());
-                let table =
-                    cooccurrence::item_cf(&matrix, &settings.item_cf, self.context.control)?;
-                parts.item_cf = Arc::new(table);
-            }
-            Source::UserCf => {
-                let matrix = matrix(settings.user_cf.weighting());
-                parts.user_cf = Arc::new(user_cf::train(&matrix, &settings.user_cf));
-            }
-            Source::Ease => {
-                let matrix = matrix(settings.ease.weighting());
-                parts.ease = Arc::new(ease::train(&matrix, &settings.ease, self.context.control)?);
-            }
-            Source::Embedding => {
-                let matrix = matrix(settings.embedding.weighting());
-                let TrialContext { seed, control, .. } = self.context;
-                // Without a graph, searches scan: exact, and for trials quicker to have.
-                let trained = train::embeddings(&matrix, &settings.embedding, seed, control)?;
-                parts.embeddings = Arc::new(trained);
-            }
-            Source::Transition => {
-                let events = self.data.events();
-                let table = transition::train(events, &settings.transition);
-                parts.transition = Arc::new(table);
-            }
-            // Their settings are read when a list is asked for.
-            Source::Repeat | Source::Session => {}
-            Source::Popular => {
-                let trained = popularity::train(self.data, &settings.popular);
-                parts.popularity = Arc::new(trained);
-            }
-            Source::PushedEmbedding
-            | Source::PushedItems
-            | Source::PushedUsers
-            | Source::PushedPrior
-            | Source::Catalog
-            | Source::BoughtTogether
-            | Source::Fresh
-            | Source::Content
-            | Source::Category => {}
+        let TrialContext { seed, control, .. } = self.context;
+        let job = TrainingJob { data: self.data, settings: &settings, seed, control };
+        if let Some(candidate) = sources::of(source) {
+            candidate.train(&job, &mut self.snapshot.parts)?;
         }
-
         self.snapshot.manifest.settings = settings;
         Ok(())
     }

@@ -17,30 +17,30 @@ pub struct Scratch {
     /// The shopper's row of the matrix.
     pub profile: Vec<Cell>,
     /// The shopper's events, in whatever order a step needs.
-    pub(super) events: Vec<HistoryEvent>,
+    pub(crate) events: Vec<HistoryEvent>,
     /// What the shopper bought, by item.
-    pub(super) bought: Vec<Bought>,
+    pub(crate) bought: Vec<Bought>,
     /// Scores of items.
-    pub(super) items: Accumulator,
+    pub(crate) items: Accumulator,
     /// Similarities of users.
-    pub(super) users: Accumulator,
+    pub(crate) users: Accumulator,
     /// Blended scores of items.
-    pub(super) blended: Accumulator,
+    pub(crate) blended: Accumulator,
     /// Per item: the largest contribution and its source.
-    pub(super) lead: Vec<(f32, Source)>,
+    pub(crate) lead: Vec<(f32, Source)>,
     /// Candidates of each source of the blend.
-    pub(super) lists: [Vec<Scored>; Source::BLENDED.len()],
+    pub(crate) lists: [Vec<Scored>; Source::BLENDED.len()],
     /// Per item: its place among the candidates of the second stage.
-    pub(super) slots: Vec<u32>,
+    pub(crate) slots: Vec<u32>,
     /// Features of the candidates of the second stage.
-    pub(super) rows: Vec<Features>,
+    pub(crate) rows: Vec<Features>,
     /// The shopper's embedding.
-    pub(super) query: Vec<f32>,
+    pub(crate) query: Vec<f32>,
     /// Candidates of one source.
-    pub(super) candidates: Vec<Scored>,
+    pub(crate) candidates: Vec<Scored>,
     /// Per item of the shopper's: when they last bought it.
-    pub(super) last_ms: ahash::AHashMap<u32, i64>,
-    pub(super) search: SearchState,
+    pub(crate) last_ms: ahash::AHashMap<u32, i64>,
+    pub(crate) search: SearchState,
 }
 
 /// Sums by dense id: adding is two array writes, and clearing costs only what

@@ -1,6 +1,6 @@
 //! What is asked for, and what may be offered.
 
-use super::{Basis, Scratch};
+use super::scratch::Scratch;
 use crate::domain::history::{Bought, all_bought};
 use crate::domain::topk::Scored;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx, UserIdx};
@@ -116,13 +116,13 @@ impl<'a> Query<'a> {
 
 impl Query<'_> {
     /// What the list is made with: a stranger's session may have settings of its own.
-    pub(super) fn settings<'s>(&self, snapshot: &'s Snapshot) -> &'s Settings {
+    pub(crate) fn settings<'s>(&self, snapshot: &'s Snapshot) -> &'s Settings {
         let own = snapshot.manifest.session_settings.as_ref();
         own.filter(|_| self.history.is_empty()).unwrap_or(&snapshot.manifest.settings)
     }
 
     /// The trees that order the list; empty for none.
-    pub(super) fn second_stage<'s>(&self, snapshot: &'s Snapshot) -> &'s SecondStage {
+    pub(crate) fn second_stage<'s>(&self, snapshot: &'s Snapshot) -> &'s SecondStage {
         if self.history.is_empty() && snapshot.manifest.session_settings.is_some() {
             &snapshot.parts.session_stage
         } else {
@@ -132,7 +132,7 @@ impl Query<'_> {
 
     /// Takes off the shelf what this shopper should not be offered: what they
     /// bought, if so asked, and the item they are looking at.
-    pub(super) fn exclude(&self, snapshot: &Snapshot, scratch: &mut Scratch) {
+    pub(crate) fn exclude(&self, snapshot: &Snapshot, scratch: &mut Scratch) {
         if let Some(&current) = self.session.last() {
             scratch.mask.forbid(current);
         }
@@ -162,7 +162,7 @@ impl Query<'_> {
     /// Only how events compare within the row matters to any source, so they
     /// fade from the newest of them and not from now: a shopper who comes back
     /// after a year finds their taste remembered, not rounded to nothing.
-    pub(super) fn profile(&self, weighting: Weighting, scratch: &mut Scratch) {
+    pub(crate) fn profile(&self, weighting: Weighting, scratch: &mut Scratch) {
         self.events(scratch);
         let events = &scratch.events;
         let speaking = events.iter().filter(|e| kind_weight(e.kind) > 0.0);
@@ -172,7 +172,7 @@ impl Query<'_> {
 
     /// Writes the shopper's events into `scratch.events`, oldest first, those of
     /// the running session behind those of the past.
-    pub(super) fn events(&self, scratch: &mut Scratch) {
+    pub(crate) fn events(&self, scratch: &mut Scratch) {
         let events = &mut scratch.events;
         events.clear();
         events.extend_from_slice(self.history);
@@ -181,37 +181,5 @@ impl Query<'_> {
                 .iter()
                 .map(|&item| HistoryEvent::new(EventKind::View, item, self.shelf.now_ms)),
         );
-    }
-
-    /// What a list can be built on: nothing, where the snapshot knows neither the shopper nor
-    /// any of their items.
-    pub(super) fn basis(&self, snapshot: &Snapshot, scratch: &mut Scratch) -> Basis {
-        self.events(scratch);
-        let parts = &snapshot.parts;
-        let known = |item: ItemIdx| {
-            parts.user_cf.item_norm.get(item as usize).is_some_and(|&n| n > 0.0)
-                || parts.pushed.embeddings.has(item)
-                || parts.pushed.items.degree(item as usize) > 0
-        };
-
-        if self.user.is_some_and(|user| parts.pushed.knows(user)) {
-            return Basis::History;
-        }
-
-        let speaks = |e: &HistoryEvent| kind_weight(e.kind) > 0.0 && known(e.item);
-        if scratch.events.iter().any(speaks) {
-            self.own_basis(Basis::Popular)
-        } else {
-            Basis::Popular
-        }
-    }
-
-    /// What a list of the shopper's own is built on; `else_basis` where they did nothing.
-    pub(super) fn own_basis(&self, else_basis: Basis) -> Basis {
-        match (self.history.is_empty(), self.session.is_empty()) {
-            (false, _) => Basis::History,
-            (true, false) => Basis::Session,
-            (true, true) => else_basis,
-        }
     }
 }

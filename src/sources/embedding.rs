@@ -1,0 +1,100 @@
+//! Embeddings: score_j = ⟨q, y_j⟩ with q folded in from the user's row.
+
+use std::sync::Arc;
+
+use super::candidate::{CandidateSource, TrainingJob};
+use super::nearest::nearest;
+use super::query::Query;
+use super::scratch::Scratch;
+use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, costly, parameter};
+use crate::domain::progress::Stage;
+use crate::model::settings::EmbeddingTrainer;
+use crate::model::vectors::embeddings::SCAN_UP_TO;
+use crate::model::{Parts, Settings, Snapshot};
+use crate::train::graph::build::{REQUIRED_RECALL, build};
+use crate::train::{self, TrainError};
+
+pub(super) struct Embedding;
+
+impl CandidateSource for Embedding {
+    fn train(&self, job: &TrainingJob<'_>, parts: &mut Parts) -> Result<(), TrainError> {
+        let settings = &job.settings.embedding;
+        let matrix = job.data.matrix(settings.weighting.training());
+        let trained = train::embeddings(&matrix, settings, job.seed, job.control)?;
+        parts.embeddings = Arc::new(trained);
+        Ok(())
+    }
+
+    /// The nearest-neighbour graph, where the vectors are too many to be scanned.
+    fn index(
+        &self,
+        job: &TrainingJob<'_>,
+        parts: &mut Parts,
+    ) -> Result<Option<(String, f64)>, TrainError> {
+        if parts.embeddings.items() <= SCAN_UP_TO {
+            return Ok(None);
+        }
+        job.control.begin(Stage::Ann)?;
+        let embeddings = Arc::make_mut(&mut parts.embeddings);
+        let recall = build(embeddings, &job.settings.embedding, job.seed, job.control)?;
+        Ok((recall >= REQUIRED_RECALL).then(|| ("ann_recall@10".to_owned(), recall)))
+    }
+
+    fn propose(&self, snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
+        let settings = query.settings(snapshot);
+        query.profile(settings.embedding.weighting.profile(), scratch);
+        let model = &snapshot.parts.embeddings;
+        let Scratch { profile, mask, candidates, query: vector, search, .. } = scratch;
+        model.user_vector(profile, vector);
+        *candidates = nearest(model, vector, k, query.shelf.items, mask, search);
+    }
+
+    fn search_space(&self) -> Vec<Hyperparameter> {
+        let is_ials = |s: &Settings| s.embedding.trainer == EmbeddingTrainer::Ials;
+        let trainer = Hyperparameter {
+            name: "embedding.trainer",
+            grid: &[0.0, 1.0],
+            retrains: true,
+            min_gain: 0.0,
+            applies: |_| true,
+            get: |s| f64::from(u8::from(s.embedding.trainer == EmbeddingTrainer::Ials)),
+            set: |s, ials| {
+                s.embedding.trainer =
+                    if ials == 1.0 { EmbeddingTrainer::Ials } else { EmbeddingTrainer::Svd };
+            },
+        };
+
+        vec![
+            trainer,
+            Hyperparameter {
+                applies: is_ials,
+                ..parameter!(true, embedding.unobserved, f32, [0.01, 0.03, 0.1, 0.3, 1.0])
+            },
+            Hyperparameter {
+                applies: is_ials,
+                ..parameter!(
+                    true,
+                    embedding.regularisation,
+                    f32,
+                    [0.0003, 0.001, 0.003, 0.01, 0.03]
+                )
+            },
+            parameter!(true, embedding.weighting.half_life_days, f64, HALF_LIVES),
+            parameter!(false, embedding.weighting.profile_half_life_days, f64, HALF_LIVES),
+            parameter!(true, embedding.weighting.counts, f32, COUNTS),
+            costly(parameter!(true, embedding.dimensions, usize, [64.0, 128.0, 256.0])),
+        ]
+    }
+
+    fn is_always_trained(&self) -> bool {
+        true
+    }
+
+    fn tuning_order(&self) -> u8 {
+        3
+    }
+
+    fn copy_weighting(&self) -> Option<fn(&mut Settings)> {
+        Some(|settings| settings.embedding.weighting = settings.user_cf.weighting)
+    }
+}
