@@ -1,10 +1,10 @@
-//! Nearest-neighbour search over given vectors: how long the graph takes to build, and
-//! how many queries a second one thread answers at which recall, depth by depth.
+//! Nearest-neighbour search over given vectors: how long the graph takes to build, and how many
+//! queries a second one thread answers at which recall, depth by depth.
 //!
 //! `cargo run --release --example ann -- VECTORS.f32 QUERIES.f32 DIMENSIONS`
 //!
-//! Files are raw little-endian f32, row after row, of norm 1 at the most; similarity is
-//! the inner product.
+//! Files are raw little-endian f32, row after row, of norm 1 at most; similarity is the inner
+//! product.
 
 use std::error::Error;
 use std::sync::atomic::AtomicBool;

@@ -1,5 +1,5 @@
-//! What a list costs, source by source: one thread, no server, every list another
-//! shopper's, none of them made ahead.
+//! What a list costs, source by source: one thread, no server, every list another user's, none of
+//! them prepared.
 //!
 //! `cargo run --release --example lists -- DATA [LISTS]`
 //!

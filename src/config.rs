@@ -1,9 +1,8 @@
-//! The configuration: defaults, then a TOML file, then `QIANMIAN_…` variables,
-//! then flags. Each module owns its table; here they are put together.
+//! The configuration: defaults, then a TOML file, then `QIANMIAN_…` variables, then flags. Each
+//! module owns its table; this file composes them.
 //!
-//! A variable names a key with `__` between table and key:
-//! `QIANMIAN_SERVE__LISTEN=0.0.0.0:50051`. Unknown keys are refused. No error repeats a value, which
-//! may be a secret.
+//! A variable names a key with `__` between table and key: `QIANMIAN_SERVE__LISTEN=0.0.0.0:50051`.
+//! Unknown keys are refused. No error repeats a value, which may be a secret.
 
 use std::path::{Path, PathBuf};
 
@@ -18,29 +17,29 @@ use crate::engine::{
     TrainOptions,
 };
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The data folder.
     pub data: PathBuf,
-    /// What is written to standard error.
+    /// Log lines on standard error.
     pub logging: LoggingOptions,
     /// The server.
     pub serve: ServeOptions,
-    /// The log.
+    /// The event log.
     pub log: LogOptions,
     /// Answers.
     pub recommend: RecommendOptions,
     /// Training.
     pub train: TrainOptions,
-    /// The models kept.
+    /// Models kept on disk.
     pub models: ModelOptions,
     /// Models that were trained elsewhere.
     pub push: PushOptions,
     /// Privacy.
     pub privacy: PrivacyOptions,
-    /// How large the store may become.
+    /// Limits on the size of the store.
     pub limits: LimitOptions,
     /// Keys that were set under their old names, for a warning.
     #[serde(skip)]
@@ -81,13 +80,13 @@ impl Default for LoggingOptions {
     }
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text.
     Text,
-    /// For programs, an object a line.
+    /// A JSON object per line.
     Json,
 }
 
@@ -117,7 +116,7 @@ impl Config {
         Ok(Config { renamed, ..config })
     }
 
-    /// What the engine is opened with.
+    /// The options of the engine.
     pub fn engine(&self) -> EngineOptions {
         EngineOptions {
             log: self.log.clone(),
@@ -205,7 +204,7 @@ impl Config {
     }
 }
 
-/// Keys with the names that they had in earlier versions.
+/// Keys that were renamed, with their new names.
 const OLD_KEYS: [(&str, &str); 7] = [
     ("push.least_catalogue", "push.min_catalogue"),
     ("push.least_sales", "push.min_sales"),
@@ -227,7 +226,7 @@ fn key_of(variable: &str) -> String {
     key.to_ascii_lowercase().replace("__", ".")
 }
 
-/// Gives keys with old names their new ones; returns what was renamed, in words.
+/// Renames keys with old names; returns a sentence for each.
 fn rename_old_keys(table: &mut Table) -> Vec<String> {
     let mut renamed = Vec::new();
     for (old, new) in OLD_KEYS {
@@ -249,7 +248,7 @@ fn rename_old_keys(table: &mut Table) -> Vec<String> {
     renamed
 }
 
-/// A key that the defaults do not have, by its path.
+/// The path of a key that the defaults do not have.
 fn unknown_key(table: &Table, defaults: &Table, path: &str) -> Option<String> {
     table.iter().find_map(|(key, value)| {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
@@ -264,9 +263,9 @@ fn unknown_key(table: &Table, defaults: &Table, path: &str) -> Option<String> {
     })
 }
 
-/// What every variable of ours begins with.
+/// Prefix of the environment variables.
 const PREFIX: &str = "QIANMIAN_";
-/// The one key whose value may be a table of its own.
+/// The one key whose value may be a table.
 const TABLE_OR_TEXT: &str = "recommend.repeat_policy";
 
 fn read_file(file: &Path) -> Result<Table, String> {
@@ -275,7 +274,7 @@ fn read_file(file: &Path) -> Result<Table, String> {
     }
 
     let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
-    // Read as what it is to become too: errors of types then have a line.
+    // The file is also read as the final type, so that type errors have a line number.
     let read = toml::from_str::<Table>(&text)
         .and_then(|table| toml::from_str::<Config>(&text).map(|_| table));
     read.map_err(|error| {
@@ -288,7 +287,7 @@ fn read_file(file: &Path) -> Result<Table, String> {
     })
 }
 
-/// What is wrong, without what was given, which may be a secret.
+/// The reason of an error without the value, which may be a secret.
 fn without_value(error: &toml::de::Error) -> String {
     let message = error.message();
     if message.starts_with("unknown field") || message.starts_with("a secret must") {
@@ -310,8 +309,8 @@ fn is_a_key(word: &str) -> bool {
     Table::try_from(Config::default()).is_ok_and(|defaults| names(&defaults, word))
 }
 
-/// Whether a variable of the environment is one of ours: not those that Kubernetes sets in every
-/// pod beside a Service called qianmian.
+/// Whether an environment variable is a setting. Kubernetes sets others in every pod beside a
+/// Service named qianmian.
 fn names_a_key(name: &str) -> bool {
     let ours = name.strip_prefix(PREFIX);
     ours.is_some_and(|key| {
@@ -322,7 +321,7 @@ fn names_a_key(name: &str) -> bool {
     })
 }
 
-/// Sets the key that a variable names; its default says what it is read as.
+/// Sets the key that a variable names; the type of its default decides how the text is read.
 fn set_variable(table: &mut Table, defaults: &Table, name: &str, text: &str) -> Result<(), String> {
     let key = key_of(name);
     let key = new_name(&key).unwrap_or(&key);
@@ -355,7 +354,7 @@ fn set_variable(table: &mut Table, defaults: &Table, name: &str, text: &str) -> 
     Ok(())
 }
 
-/// A text as a value of the same type as another.
+/// Parses a text as the type of another value.
 fn read_as(like: &Value, text: &str) -> Option<Value> {
     match like {
         Value::Float(_) => text.parse().ok().map(Value::Float),
@@ -365,7 +364,7 @@ fn read_as(like: &Value, text: &str) -> Option<Value> {
     }
 }
 
-/// A text as a value of a TOML file.
+/// Parses a text as a TOML value.
 fn inline(text: &str) -> Option<Value> {
     let mut table: Table = toml::from_str(&format!("value = {text}")).ok()?;
     table.remove("value")

@@ -63,7 +63,7 @@ fn start_logging(config: &Config) -> Result<(), Failure> {
 }
 
 /// Begins anew as the same process with the allocator's setting, which it reads before any code of
-/// ours runs; where that is refused, or it is set already, goes on.
+/// ours runs; where that is refused, or it is set already, continues.
 #[cfg(unix)]
 fn give_memory_back() {
     use std::os::unix::process::CommandExt;

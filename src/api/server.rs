@@ -34,18 +34,17 @@ use crate::engine::Engine;
 pub struct ServeOptions {
     /// Address to listen on; port 0: any free one.
     pub listen: String,
-    /// Largest message taken in, in MiB.
+    /// Maximum size of a request message, in MiB.
     pub max_message_mib: usize,
-    /// Requests at work at once on one connection; further ones wait.
+    /// Requests at once on one connection; further ones wait.
     pub max_requests_per_connection: usize,
-    /// Requests at work at once on all connections, more than on one; further ones are refused
-    /// at once.
+    /// Requests at once on all connections, more than on one; further ones are refused at once.
     pub max_requests: usize,
-    /// Memory in MiB for requests that are not answered yet, those that are still coming in among
-    /// them, and for answers that are not taken; one address may take a quarter of it. What is
-    /// beyond is refused.
+    /// Memory in MiB for requests that are not answered yet, including those that are still
+    /// arriving, and for answers that clients have not taken; one address may use a quarter of it.
+    /// Requests beyond it are refused.
     pub max_incoming_mib: usize,
-    /// Seconds within which a request must come in whole, and each message of a stream.
+    /// Seconds within which a request, or each message of a stream, must arrive completely.
     pub request_seconds: u64,
     /// Connections at once; further ones are closed.
     pub max_connections: usize,
@@ -53,11 +52,11 @@ pub struct ServeOptions {
     pub max_connections_per_address: usize,
     /// Seconds within which a connection must begin to speak HTTP/2.
     pub handshake_seconds: u64,
-    /// Seconds after which a connection ends on which nothing is asked or answered.
+    /// Seconds after which a connection without requests is closed.
     pub idle_seconds: u64,
     /// Seconds for which a client may take nothing of the answers that wait for it.
     pub send_seconds: u64,
-    /// How long requests under way may take to end when the server stops.
+    /// Seconds that running requests get to finish when the server stops.
     pub drain_seconds: u64,
 }
 
@@ -81,13 +80,13 @@ impl Default for ServeOptions {
 }
 
 impl ServeOptions {
-    /// What may come in of requests.
+    /// The limits on incoming requests.
     fn intake(&self) -> Intake {
         let patience = Duration::from_secs(self.request_seconds);
         Intake::new(self.max_message_mib << 20, patience, self.max_incoming_mib << 20)
     }
 
-    /// Who may connect.
+    /// The limits on connections.
     fn bounds(&self) -> Bounds {
         Bounds {
             max: self.max_connections,
@@ -99,17 +98,17 @@ impl ServeOptions {
     }
 }
 
-/// Most bytes of a request's headers, which are kept as long as it is open.
+/// Maximum size of a request's headers in bytes, which are kept while it is open.
 const MAX_HEADERS: u32 = 8 << 10;
-/// How often the server looks whether a client is still there, and how long it waits for its word.
+/// Interval of keep-alive pings, and the time that a client has to answer one.
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PING_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Why a server ended that was not told to.
+/// Why a server ended unexpectedly.
 pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Serves until `shutdown` completes, then drains: requests under way may end
-/// within the set time, new ones are refused.
+/// Serves until `shutdown` completes, then drains: running requests may finish within the
+/// configured time, new ones are refused.
 ///
 /// # Errors
 /// Where the transport fails.
@@ -181,7 +180,7 @@ pub async fn serve(
     Ok(result?)
 }
 
-/// What the server says of its protocol, the details of errors included.
+/// The reflection service, which describes the protocol and the error details.
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
@@ -198,7 +197,7 @@ async fn drained_too_long(stopped: oneshot::Receiver<()>, seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
-/// The log is open: everything that needs no model serves.
+/// Marks as SERVING the services that need no model: the log is open.
 async fn announce(health: &HealthReporter) {
     health.set_service_status("", ServingStatus::Serving).await;
     health.set_serving::<EventServiceServer<EventApi>>().await;
@@ -208,10 +207,10 @@ async fn announce(health: &HealthReporter) {
     health.set_not_serving::<RecommendationServiceServer<RecommendationApi>>().await;
 }
 
-/// What writes serves while writes are taken.
+/// Keeps the services that write SERVING while writes are accepted.
 async fn announce_writes(health: HealthReporter, engine: Arc<Engine>) {
     let mut writes = engine.writer().watch();
-    // The engine stays to be closed once the server ends.
+    // The engine must be dropped for the store to close once the server ends.
     drop(engine);
 
     loop {
@@ -232,7 +231,7 @@ async fn announce_writes(health: HealthReporter, engine: Arc<Engine>) {
     }
 }
 
-/// Recommendations serve while a model is published.
+/// Keeps recommendations SERVING while a model is published.
 async fn announce_models(health: HealthReporter, engine: Arc<Engine>) {
     let mut generation = engine.models().watch();
     loop {

@@ -1,5 +1,5 @@
-//! One face for a data folder and a running server: both speak the protocol's
-//! messages, so a verb is written once.
+//! One interface to a data folder and to a running server. Both use the protocol's messages, so
+//! each verb is written once.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -30,7 +30,7 @@ use crate::api::wire::pb::recommendation_service_server::RecommendationService;
 use crate::config::Config;
 use crate::engine::Engine;
 
-/// Where to ask.
+/// Where a verb runs.
 #[derive(Debug, Args)]
 pub struct Target {
     /// Ask a running server instead of the data folder, e.g. 127.0.0.1:50051
@@ -38,18 +38,18 @@ pub struct Target {
     server: Option<String>,
 }
 
-/// A service's refusal, for callers that need not know what carries it.
+/// A service's error status, re-exported for callers that need not name tonic.
 pub use tonic::Status as Refused;
 
 /// A data folder, or a server.
 pub enum Backend {
     /// Opened by this process.
     Local(Arc<Engine>),
-    /// Asked over gRPC.
+    /// Called over gRPC.
     Remote(Channel),
 }
 
-/// Asks a method of either: of the service in this process, or of the server's.
+/// Calls a method of either backend.
 macro_rules! ask {
     ($backend:expr, $api:ident as $service:ident, $client:ident, $method:ident, $request:expr) => {
         match $backend {
@@ -144,7 +144,7 @@ impl Backend {
         )
     }
 
-    /// An item's title; empty where it has none.
+    /// An item's title; empty without one.
     pub async fn title(&self, item_id: &str) -> String {
         let request = pb::GetItemRequest { item_id: item_id.to_owned() };
         let response =
@@ -163,8 +163,8 @@ impl Backend {
         Ok(response?.models)
     }
 
-    /// Lets another model answer: the one named or, without a name, the one before; returns
-    /// the generations that answer now and answered before.
+    /// Activates a model: the named one or, without a name, the one before. Returns the active
+    /// generation and the one before.
     ///
     /// # Errors
     /// The service's status.
@@ -206,7 +206,7 @@ impl Backend {
         Ok(())
     }
 
-    /// Gives a model another role.
+    /// Gives a model a role.
     ///
     /// # Errors
     /// The service's status.
@@ -227,8 +227,7 @@ impl Backend {
         ask!(self, ModelApi as ModelService, ModelServiceClient, compare_models, request)
     }
 
-    /// Pushes a file that `header` describes; where a push of the same name broke, it goes on
-    /// there.
+    /// Pushes a file that `header` describes; resumes a push with the same id.
     ///
     /// # Errors
     /// The service's status.
@@ -264,7 +263,7 @@ impl Backend {
         Err(Refused::unavailable("the server cannot be reached"))
     }
 
-    /// Trains, handing every message of progress to `report`, the last included.
+    /// Trains, passing every status message to `report`, including the last.
     ///
     /// # Errors
     /// The service's status; a training that fails is a message, not a status.
@@ -296,10 +295,11 @@ impl Backend {
     }
 }
 
-/// The address of a server as a URL: HOST:PORT, or http://HOST:PORT.
+/// The address of a server as a URL: HOST:PORT or http://HOST:PORT.
 ///
 /// # Errors
-/// For any other scheme: what is meant to be encrypted must not be sent in plain text.
+/// For any other scheme: a connection that is meant to be encrypted must not fall back to plain
+/// text.
 fn plain_address(address: &str) -> Result<String, Failure> {
     match address.split_once("://") {
         None => Ok(format!("http://{address}")),
@@ -312,7 +312,7 @@ fn plain_address(address: &str) -> Result<String, Failure> {
     }
 }
 
-/// All that the gate looked at, where that is why a model was refused.
+/// The gate's checks, where they are why a model was refused.
 pub fn checks(refused: &Refused) -> Vec<String> {
     let details = refused.get_error_details();
     let told = details.error_info().filter(|info| info.reason == "MODEL_REFUSED");
@@ -324,11 +324,11 @@ pub fn checks(refused: &Refused) -> Vec<String> {
 
 /// Bytes of a pushed file in one message.
 const CHUNK: usize = 512 << 10;
-/// How often a push is taken up where the connection breaks.
+/// Number of times that a push is resumed after the connection breaks.
 const ATTEMPTS: u64 = 5;
 
-/// The messages by which a file is pushed from `from` on. A file that cannot be read to its
-/// end ends them, with a warning; the server sees it by its size.
+/// The messages of a push, from byte `from` on. A read error ends them with a warning; the server
+/// notices by the size.
 fn parts(
     header: pb::PushHeader,
     sha256: String,

@@ -1,5 +1,5 @@
-//! The demo: the bundled Online Retail log, imported and trained beside the
-//! running server, and what to try next.
+//! The demo: imports the bundled Online Retail log, trains beside the running server, and prints
+//! what to try next.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::import::{Plan, Preset};
 const LOG: &[u8] = include_bytes!("../../data/online_retail.csv.gz");
 const NAME: &str = "online_retail.csv.gz";
 
-/// Imports, trains where that added something, and prints what to try.
+/// Imports, trains if that added events, and prints what to try.
 pub(super) fn run(engine: &Engine, address: SocketAddr) -> Result<(), Failure> {
     let started = Instant::now();
     let plan = Plan::preset(Preset::OnlineRetail);

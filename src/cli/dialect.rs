@@ -1,4 +1,4 @@
-//! The options that say how a file is to be read, for every verb that reads one.
+//! The options that describe how a file is read, for every verb that reads one.
 
 use clap::Args;
 
@@ -8,7 +8,7 @@ use crate::import::event_names::EventNames;
 use crate::import::time_format::TimeFormat;
 use crate::import::{ColumnMap, Dialect, Plan, Preset};
 
-/// How files are to be read.
+/// How files are read.
 #[derive(Debug, Args)]
 pub struct DialectArgs {
     /// Names of columns, where they differ: user_id=CustomerID,item_id=StockCode; "a+b" joins two
@@ -44,10 +44,10 @@ pub struct DialectArgs {
 }
 
 impl DialectArgs {
-    /// How a log is read.
+    /// The plan for reading a log.
     ///
     /// # Errors
-    /// Where the time zone is not known.
+    /// Where the time zone is unknown.
     pub fn plan(&self) -> Result<Plan, Failure> {
         let mut times = self.time_format.clone().unwrap_or_default();
         if let Some(zone) = &self.time_zone {

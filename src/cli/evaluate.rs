@@ -24,7 +24,7 @@ use crate::sources::train;
 use crate::train::TrainingData;
 use crate::tune::{Task, Tuned, Tuner, validation};
 
-/// Measure the lists on held-out behaviour: train on one log, ask for another
+/// Measure the lists on held-out behaviour: train on one log, ask for lists, compare with another
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Trains on TRAIN alone, settings and blend weights included, then asks for the list of every \
@@ -41,7 +41,7 @@ pub struct Evaluate {
     /// Log to train on
     #[arg(long, value_name = "FILE", requires = "test", required_unless_present = "holdout")]
     train: Option<PathBuf>,
-    /// Log to ask for
+    /// Log with the held-out behaviour
     #[arg(long, value_name = "FILE", requires = "train")]
     test: Option<PathBuf>,
     /// Instead of two logs: how to cut the one named by --data: last-basket,
@@ -50,8 +50,8 @@ pub struct Evaluate {
     holdout: Option<Holdout>,
     #[command(flatten)]
     dialect: DialectArgs,
-    /// Items of the user's past: competing like any other, or neither ranked nor
-    /// counted, or as the tuner decides (all counted)
+    /// Items of the user's past: allow ranks them like any other, mask neither ranks nor counts
+    /// them, auto leaves it to the tuner (all counted)
     #[arg(long, value_enum, default_value_t = Seen::Auto)]
     seen: Seen,
     /// Lengths of lists, 1 to 500
@@ -128,7 +128,7 @@ impl Evaluate {
             log = read(&mut data, train)?;
         }
 
-        // What the held-out part alone knows comes after everything trained on.
+        // Idx of users known only to the held-out part follow all others.
         let known_users = data.users.len();
         let known_items = data.items.len();
         let train = data.events(log);
@@ -207,8 +207,8 @@ impl Evaluate {
             tuner.tune(task, config.train.budget())?
         };
 
-        // Rows of single sources need what the blend does without; embeddings are
-        // scanned then, which needs no graph.
+        // Rows of single sources need parts that the blend omits. Their embeddings are scanned,
+        // which needs no graph.
         let asked = tuned.sources();
         let mut sources = Source::TRAINED.to_vec();
         sources.retain(|source| *source != Source::Embedding || asked.contains(source));
@@ -228,7 +228,7 @@ impl Evaluate {
         Ok((tuned.snapshot(trained, manifest), repeat))
     }
 
-    /// What is asked for; and how many of the test's users training knew nothing of.
+    /// The cases, and the number of test users unknown to the training part.
     fn cases(&self, logs: &Logs) -> (Vec<Case>, usize) {
         let users = logs.data.users.len();
         let test = UserEvents::new(users, logs.data.items.len(), logs.test.clone());

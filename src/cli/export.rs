@@ -26,11 +26,11 @@ pub struct Export {
 enum What {
     /// Every event that may be trained on, as Parquet or CSV; import reads it back
     Log(Rows),
-    /// A row for each user and item that have to do with each other, as Parquet or CSV
+    /// The user-item matrix, a row for each cell, as Parquet or CSV
     Matrix(Rows),
     /// A model's embeddings, item neighbours and popularity, in the layout of a push
     Model {
-        /// Written, or overwritten
+        /// Output file, overwritten if it exists
         file: PathBuf,
         /// Its generation [default: the newest]
         #[arg(long)]
@@ -40,10 +40,9 @@ enum What {
 
 #[derive(Debug, Args)]
 struct Rows {
-    /// Written, or overwritten: NAME.parquet or NAME.csv
+    /// Output file, overwritten if it exists: NAME.parquet or NAME.csv
     file: PathBuf,
-    /// Leave out the last days, by which a model trained on the rest is judged when it is
-    /// pushed
+    /// Omit the newest days, by which a pushed model is judged
     #[arg(long, value_name = "DAYS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=36_500))]
     hold_out: u32,
 }

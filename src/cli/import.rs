@@ -63,7 +63,7 @@ pub struct Import {
     /// Every row is an item of the catalogue
     #[arg(long, conflicts_with_all = ["preset", "exclude_items", "event_map"])]
     items: bool,
-    /// The files hold the whole catalogue: items that none of them names are offered no longer
+    /// The files hold the whole catalogue: items that no file names become unavailable
     #[arg(long, requires = "items")]
     complete: bool,
     /// Every row is a user
@@ -78,7 +78,7 @@ impl Import {
     pub(super) fn run(self, config: &Config) -> Result<(), Failure> {
         let content = self.content();
         let plan = self.dialect.plan()?;
-        // Every file is looked at before any is imported: a wrong name costs nothing then.
+        // All files are checked before any is imported, so that a wrong name costs nothing.
         let plans: Result<Vec<Plan>, _> =
             self.files.iter().map(|path| plan.proven(path, content.required())).collect();
         let plans = plans?;
@@ -179,7 +179,7 @@ fn import(
     }
 }
 
-/// Whether two names are of one file.
+/// Whether two paths name one file.
 fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
@@ -194,7 +194,7 @@ fn write_reject(
     writeln!(out, "{}:{}\t{reason}\t{detail}\t{}", path.display(), row.line, row.text())
 }
 
-/// The table at the end of an import.
+/// Prints the table at the end of an import.
 pub fn print_report(report: &Report, content: Content) {
     let what = format!("{} taken", content.name());
     let mut rows = vec![("rows read".to_owned(), report.rows), (what, report.taken)];
@@ -239,7 +239,7 @@ pub fn print_report(report: &Report, content: Content) {
     }
 }
 
-/// Reasons with what helps and how often, the most frequent first.
+/// Reasons with the option that helps and their count, most frequent first.
 fn reasons(reasons: &Reasons) -> impl Iterator<Item = (&str, &'static str, u64)> {
     let mut all: Vec<_> =
         reasons.iter().map(|((why, help), n)| (why.as_str(), *help, *n)).collect();
@@ -247,7 +247,7 @@ fn reasons(reasons: &Reasons) -> impl Iterator<Item = (&str, &'static str, u64)>
     all.into_iter()
 }
 
-/// A bar over the bytes of all files, with rate and remaining time.
+/// A progress bar over the bytes of all files, with rate and remaining time.
 fn progress_bar(files: &[PathBuf], consumed: Arc<AtomicU64>) -> Bar {
     let total = files.iter().filter_map(|path| path.metadata().ok()).map(|m| m.len()).sum();
     let bar = ProgressBar::new(total);
@@ -269,7 +269,7 @@ fn progress_bar(files: &[PathBuf], consumed: Arc<AtomicU64>) -> Bar {
     Bar { done, thread: Some(thread) }
 }
 
-/// Moves the bar until it is dropped.
+/// Updates the bar until it is dropped.
 struct Bar {
     done: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,

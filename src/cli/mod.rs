@@ -1,12 +1,11 @@
-//! The command line: one file a verb, the backend they share, and how answers
-//! are printed.
+//! The command line: one file a verb, the backend that verbs share, and the output.
 //!
 //! - [`serve`], [`demo`], [`import`], [`export`]: work on a data folder
 //! - [`evaluate`], [`plot`]: work on files alone
-//! - [`train`], [`recommend`], [`similar`], [`models`], [`push`]: work on a data folder or,
-//!   with `--server`, on a running server
-//! - [`backend`]: both of these behind one face; the gRPC client
-//! - [`dialect`]: how files are to be read
+//! - [`train`], [`recommend`], [`similar`], [`models`], [`push`]: work on a data folder or, with
+//!   `--server`, on a running server
+//! - [`backend`]: the data folder or the server behind one interface; the gRPC client
+//! - [`dialect`]: options for reading files
 //! - [`output`]: tables for people, JSON for programs
 
 pub mod backend;
@@ -30,7 +29,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
 
-/// What a verb can fail with: a sentence for the terminal.
+/// Why a verb failed: a sentence for the terminal.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The command line.
@@ -58,8 +57,8 @@ struct Common {
     /// Data folder [default: qianmian-data]
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Go on, once, without what lost files of the log held: their events are gone, and models
-    /// that were made of later ones are set aside
+    /// Start once without the lost files of the log: their events are gone, and models trained on
+    /// later events are set aside
     #[arg(long, global = true)]
     accept_log_loss: bool,
 }
@@ -92,7 +91,7 @@ impl Cli {
         if let Verb::Serve(serve) = &self.verb {
             serve.configure(&mut config);
         } else {
-            // Only a server trains unasked, and tables need no log lines around them.
+            // Only a server trains by itself, and tables need no log lines around them.
             config.train.automatic = false;
             if config.logging.level == "info" {
                 config.logging.level = "warn".to_owned();
@@ -101,7 +100,7 @@ impl Cli {
         Ok(config)
     }
 
-    /// Whether the verb is a server, which lives long.
+    /// Whether the verb is a server, which runs until it is stopped.
     pub fn serves(&self) -> bool {
         matches!(self.verb, Verb::Serve(_))
     }

@@ -11,11 +11,11 @@ use super::{Failure, output};
 use crate::api::wire::pb;
 use crate::config::Config;
 
-/// Measures that the table has room for.
+/// Measures that fit into the table.
 pub(super) const SHOWN: [&str; 4] =
     ["ann_recall@10", "validation_ndcg@10_blend", "validation_ndcg@10_stage", "pushed_ndcg@10"];
 
-/// List the models kept, newest first; or let another answer
+/// List the kept models, newest first; or change their roles
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  qianmian models --data DIR                 the models in a data folder\n  \
@@ -34,21 +34,21 @@ pub struct Models {
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum Action {
-    /// Let a kept model answer, until a training publishes the next
+    /// Make a kept model active, until a training publishes the next
     Activate {
         /// Its generation
         generation: u64,
     },
-    /// Let the kept model answer that did before
+    /// Make the model active that was active before
     Rollback,
     /// Give a kept model another role
     Assign {
         /// Its generation
         generation: u64,
-        /// What it is to be for
+        /// The new role
         #[arg(value_enum)]
         role: Role,
-        /// Share of the requests of a shadow, of the shoppers of a canary
+        /// Share of the requests of a shadow, or of the users of a canary
         #[arg(long, default_value_t = 0.0)]
         share: f64,
     },
@@ -87,7 +87,7 @@ struct Model {
     shadow: Option<Shadow>,
 }
 
-/// How a shadow's lists compare with those that were shown.
+/// Compares a shadow's lists with those that were shown.
 #[derive(Debug, Serialize)]
 struct Shadow {
     lists: u64,
@@ -103,7 +103,7 @@ impl From<&pb::ShadowComparison> for Shadow {
     }
 }
 
-/// Where a model's pushed part came from.
+/// The lineage of a model's pushed part.
 #[derive(Debug, Serialize)]
 struct Lineage {
     generation: u64,
@@ -186,13 +186,13 @@ async fn act(backend: &Backend, action: Action) -> Result<(), Refused> {
     Ok(())
 }
 
-/// A moment, to the second.
+/// A time, to the second.
 fn moment(seconds: Option<i64>) -> String {
     let seconds = seconds.unwrap_or(0);
     jiff::Timestamp::new(seconds, 0).unwrap_or_default().to_string()
 }
 
-/// A model's role, with the share that it may have and how a shadow compares.
+/// A model's role, with its share and the shadow's comparison.
 fn role_of(model: &pb::Model) -> String {
     let mut role = output::name(model.role().as_str_name(), "MODEL_ROLE_");
     if model.share > 0.0 {
@@ -251,7 +251,7 @@ impl Models {
         }
 
         let rows = models.iter().map(|m| {
-            // What a tuner measured of single sources is in the JSON.
+            // The tuner's measurements of single sources are in the JSON.
             let of_all = |name: &str| SHOWN.contains(&name);
             let shown = m.quality.iter().filter(|(name, _)| of_all(name));
             let quality: Vec<String> =

@@ -8,8 +8,8 @@ use super::backend::Backend;
 use crate::api::wire::pb;
 use crate::domain::quote::printable;
 
-/// A table without ornaments; columns named in `right` are aligned right. What would steer a
-/// terminal is not printed: titles and ids come from outside.
+/// A plain table; columns named in `right` are right-aligned. Control characters are replaced:
+/// titles and ids come from outside.
 pub fn table(header: &[&str], right: &[&str], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -36,17 +36,17 @@ pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A list as programs read it.
+/// A list in JSON.
 #[derive(Debug, Serialize)]
 pub struct List {
-    /// Names the answer.
+    /// The answer's id.
     pub recommendation_id: String,
     /// Generation of the model.
     pub generation: u64,
-    /// What it was built on, where that is said.
+    /// What it is based on, where the answer states it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub basis: Option<String>,
-    /// Whether what the shopper bought could come back, and why, where that is said.
+    /// Whether bought items could come back, and why, where the answer states it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repeats: Option<String>,
     /// Best first.
@@ -62,7 +62,7 @@ pub struct ListItem {
     pub title: String,
     /// Its score.
     pub score: f64,
-    /// Where it came from.
+    /// The source that contributed most.
     pub source: String,
 }
 
@@ -88,7 +88,7 @@ impl List {
         Self { recommendation_id, generation, basis, repeats: None, items: listed }
     }
 
-    /// The same with a word on what the shopper bought.
+    /// Adds the repeat policy and its reason.
     pub fn with_repeats(self, repeats: String) -> Self {
         Self { repeats: Some(repeats), ..self }
     }

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use crate::evaluate::{Metrics, Row};
 
-/// Width of the longest bar, and height of one, in pixels.
+/// Width of the longest bar, and height of a bar, in pixels.
 const BAR: (f64, f64) = (420.0, 16.0);
-/// Which of [`Metrics::NAMES`] are drawn.
+/// The drawn metrics of [`Metrics::NAMES`].
 const DRAWN: [usize; 2] = [1, 3];
 
-/// A panel for recall and one for NDCG at every k, a bar a method with its 95 %
+/// A panel for recall and one for NDCG at every k, with a bar for each method and its 95 %
 /// interval.
 pub fn bars(rows: &[Row]) -> String {
     let ks = rows.first().map_or(0, |row| row.at.len());

@@ -28,19 +28,19 @@ const PIECE: usize = 1 << 20;
 pub struct Push {
     /// The model
     file: PathBuf,
-    /// What it is to be for
+    /// The role it gets
     #[arg(long, value_enum, default_value_t = Role::Active)]
     role: Role,
-    /// Share of the requests of a shadow, of the shoppers of a canary
+    /// Share of the requests of a shadow, or of the users of a canary
     #[arg(long, default_value_t = 0.0)]
     share: f64,
-    /// Who pushes
+    /// The author of the model
     #[arg(long, default_value = "")]
     by: String,
-    /// Words about it
+    /// A comment
     #[arg(long, default_value = "")]
     note: String,
-    /// Let it in where lists are worse with it
+    /// Accept it even where lists are worse with it
     #[arg(long)]
     force: bool,
     /// Print JSON
@@ -50,14 +50,14 @@ pub struct Push {
     target: Target,
 }
 
-/// What a model is to be for.
+/// The role of a model.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Role {
     /// Kept
     Staged,
-    /// Compared on a share of the requests, shown to nobody
+    /// Compared on a share of the requests, not shown
     Shadow,
-    /// Answers a share of the shoppers
+    /// Answers a share of the users
     Canary,
     /// Answers
     Active,
@@ -83,7 +83,7 @@ struct Outcome {
     checks: Vec<Check>,
 }
 
-/// What the gate looked at.
+/// Prints the gate's checks.
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
     name: String,
@@ -99,7 +99,7 @@ impl Push {
         let (size_bytes, sha256) = tokio::task::block_in_place(|| digest(&mut file))?;
         let backend = self.target.open(&config).await?;
         let header = pb::PushHeader {
-            // The same file takes up again what broke.
+            // The id is derived from the file, so that pushing the file again resumes.
             push_id: format!("sha256:{sha256}"),
             size_bytes,
             pushed_by: self.by.clone(),
@@ -140,7 +140,7 @@ impl From<pb::ModelCheck> for Check {
     }
 }
 
-/// A refusal in words: where checks failed, all that was looked at.
+/// A refusal as a sentence: where checks failed, all of them.
 fn refusal(refused: &Refused) -> Failure {
     let mut words = refused.message().to_owned();
     for check in super::backend::checks(refused) {
@@ -149,7 +149,7 @@ fn refusal(refused: &Refused) -> Failure {
     words.into()
 }
 
-/// A file's size and SHA-256; it is read from its beginning again afterwards.
+/// Size and SHA-256 of a file, which is rewound afterwards.
 fn digest(file: &mut File) -> Result<(u64, String), Failure> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; PIECE];

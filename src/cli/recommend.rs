@@ -9,13 +9,13 @@ use crate::api::wire::pb;
 use crate::config::Config;
 use crate::model::Source;
 
-/// Print a personalised list for a shopper
+/// Print a personalised list for a user
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  qianmian recommend 17850 --data DIR\n  \
                         qianmian recommend 17850 --server 127.0.0.1:50051 --limit 5 --json\n  \
                         qianmian recommend --session 85123A,22423 --data DIR")]
 pub struct Recommend {
-    /// The shopper; leave out for an anonymous session
+    /// The user; omit for an anonymous session
     user: Option<String>,
     /// Items of the running session, oldest first
     #[arg(long, value_name = "ITEM,…", value_delimiter = ',')]
@@ -32,7 +32,7 @@ pub struct Recommend {
     /// Only items in this category, or below it; may be given several times
     #[arg(long = "category", value_name = "PATH")]
     categories: Vec<String>,
-    /// What is known of the shopper, e.g. country=SE; may be given several times
+    /// An attribute of the user, e.g. country=SE; may be given several times
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
     attributes: Vec<(String, String)>,
     /// Print JSON
@@ -95,7 +95,7 @@ impl Recommend {
     }
 }
 
-/// Whether what the shopper bought could come back, and why.
+/// Whether bought items could come back, and why.
 fn repeats(policy: pb::RepeatPolicy, reason: pb::RepeatReason) -> String {
     let what = match policy {
         pb::RepeatPolicy::Allow => "items bought before are offered",

@@ -32,18 +32,19 @@ impl Serve {
         if let Some(listen) = &self.listen {
             config.serve.listen.clone_from(listen);
         }
-        // The demo shows a small server; tuning, asked for by `train`, takes half as much again.
+        // The demo shows a small server; `train` runs a tuning, which takes half as much memory
+        // again.
         config.train.automatic &= !self.demo;
-        // A gift shop's home page shows what is new to its visitors, whatever a tuner finds.
+        // The home page of a gift shop shows what is new to its visitors, whatever the tuner finds.
         if self.demo && config.recommend.repeat_policy == RepeatPolicy::Auto {
             config.recommend.repeat_policy = RepeatPolicy::ExcludePurchased;
         }
     }
 
     pub(super) async fn run(self, mut config: Config, data_given: bool) -> Result<(), Failure> {
-        // Before anything that takes long: a signal may come at any time.
+        // Registered before anything that takes long: a signal may arrive at any time.
         let stop = StopSignal::new()?;
-        // Dropped last, and with it what it holds.
+        // Dropped last, with its content.
         let temporary = (self.demo && !data_given).then(tempfile::tempdir).transpose()?;
 
         if let Some(folder) = &temporary {
@@ -77,7 +78,7 @@ impl Serve {
     }
 }
 
-/// The signals by which the process is asked to end; SIGHUP is none of them.
+/// The signals that ask the process to end; SIGHUP is ignored.
 #[cfg(unix)]
 struct StopSignal {
     interrupt: Signal,
@@ -95,13 +96,13 @@ impl StopSignal {
         })
     }
 
-    /// Completes when one is given.
+    /// Completes when one arrives.
     async fn given(mut self) {
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => return,
                 _ = self.terminate.recv() => return,
-                // A terminal that closes, or an operator who asks to reload.
+                // SIGHUP: a terminal that closes, or an operator who asks for a reload.
                 _ = self.hang_up.recv() => {
                     tracing::info!("SIGHUP: the server goes on; new settings need a restart");
                 }
@@ -110,7 +111,7 @@ impl StopSignal {
     }
 }
 
-/// The signal by which the process is asked to end.
+/// The signal that asks the process to end.
 #[cfg(not(unix))]
 struct StopSignal;
 
@@ -120,7 +121,7 @@ impl StopSignal {
         Ok(Self)
     }
 
-    /// Completes when it is given.
+    /// Completes when it arrives.
     async fn given(self) {
         let _ = tokio::signal::ctrl_c().await;
     }

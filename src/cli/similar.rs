@@ -8,7 +8,7 @@ use super::output::List;
 use crate::api::wire::pb;
 use crate::config::Config;
 
-/// Print items like one item: what the same shoppers buy
+/// Print items similar to an item
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  qianmian similar 85123A --data DIR")]
 pub struct Similar {

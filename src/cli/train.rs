@@ -13,7 +13,7 @@ use super::{Failure, output};
 use crate::api::wire::pb;
 use crate::config::Config;
 
-/// Steps of the bar.
+/// Resolution of the progress bar.
 const STEPS: u64 = 1_000;
 
 /// Train a model from the whole log and publish it
@@ -39,7 +39,7 @@ impl Train {
     }
 }
 
-/// A bar on a terminal, elsewhere a line a stage.
+/// A progress bar on a terminal, otherwise a line for each stage.
 struct Display {
     bar: ProgressBar,
     stage: i32,
@@ -80,7 +80,7 @@ impl Display {
     }
 }
 
-/// Prints what was measured beside what was measured of the model before.
+/// Prints measured quality beside that of the model before.
 fn compare(quality: BTreeMap<String, f64>, before: BTreeMap<String, f64>) {
     let figure = |of: &BTreeMap<String, f64>, name: &str| {
         of.get(name).map_or_else(String::new, |figure| format!("{figure:.4}"))

@@ -1,11 +1,11 @@
-//! What is said anew of an item or a user, the rest of which stays as it is.
+//! Changes of single fields of an item or a user; the other fields keep their values.
 
 use super::{Item, User, Violation, limits};
 
-/// A field of an item, by the name it has in the protocol.
+/// A field of an item, by its name in the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemField {
-    /// What shoppers read.
+    /// The title that users see.
     Title,
     /// Its categories, all of them.
     Categories,
@@ -15,13 +15,13 @@ pub enum ItemField {
     Price,
     /// Its tags, all of them.
     Tags,
-    /// Whether it can be bought.
+    /// Whether it is available.
     Available,
     /// Its attributes, all of them.
     Attributes,
-    /// From when on it can be bought.
+    /// The start of its validity.
     ValidFrom,
-    /// Until when it can be bought.
+    /// The end of its validity.
     ValidUntil,
 }
 
@@ -58,39 +58,39 @@ impl ItemField {
 /// The bits of all fields.
 const WHOLE: u16 = (1 << ItemField::ALL.len()) - 1;
 
-/// What is said anew of an item.
+/// A change of an item.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ItemChange {
-    /// Holds what is said; the rest of it counts for nothing.
+    /// The new values; fields without a bit are ignored.
     pub item: Item,
-    /// One bit a field that is said.
+    /// One bit for each changed field.
     fields: u16,
-    /// Attributes that are said one by one.
+    /// Attributes that change one by one.
     attributes: Vec<String>,
 }
 
 impl ItemChange {
-    /// All of an item is said.
+    /// A change of all fields.
     pub fn whole(item: Item) -> Self {
         Self { fields: WHOLE, ..Self::of(item) }
     }
 
-    /// Nothing is said yet of what `item` has.
+    /// A change of no field yet, with the values of `item`.
     pub fn of(item: Item) -> Self {
         Self { item, fields: 0, attributes: Vec::new() }
     }
 
-    /// Says a field, as `item` has it.
+    /// Adds a field, with its value in `item`.
     pub fn add(&mut self, field: ItemField) {
         self.fields |= 1 << (field as u16);
     }
 
-    /// Says a field no longer.
+    /// Removes a field from the change.
     pub fn remove(&mut self, field: ItemField) {
         self.fields &= !(1 << (field as u16));
     }
 
-    /// Says no longer what is empty: what was said before stays.
+    /// Removes fields whose new value is empty.
     pub fn remove_empty(&mut self) {
         let item = &self.item;
         let empty = [
@@ -107,23 +107,23 @@ impl ItemChange {
         self.attributes.retain(|name| self.item.attributes.contains_key(name));
     }
 
-    /// Says one attribute, as `item` has it or has not.
+    /// Adds one attribute, with its value in `item`, or none.
     pub fn add_attribute(&mut self, name: &str) {
         self.attributes.push(name.to_owned());
     }
 
-    /// Whether a field is said.
+    /// Whether the change has a field.
     pub fn says(&self, field: ItemField) -> bool {
         self.fields >> (field as u16) & 1 == 1
     }
 
-    /// Whether all of the item is said.
+    /// Whether the change has all fields.
     pub fn is_whole(&self) -> bool {
         self.fields == WHOLE
     }
 
-    /// The item after the change; one of which nothing was known before is available, and all
-    /// else of it is empty.
+    /// The item after the change. An item without an entry before is available, and all its other
+    /// fields are empty.
     pub fn applied(&self, before: Option<&Item>) -> Item {
         if self.is_whole() {
             return self.item.clone();
@@ -154,8 +154,8 @@ impl ItemChange {
         item
     }
 
-    /// Checks what is said of an item, and what must hold of all of it once it is `after`. What was
-    /// written when limits were wider, and is not said anew, stays.
+    /// Checks the changed fields, and the constraints on the whole item `after` the change.
+    /// Unchanged fields that were written under wider limits stay.
     ///
     /// # Errors
     /// The field and its limit.
@@ -165,18 +165,18 @@ impl ItemChange {
         after.validity.validate()
     }
 
-    /// About what it takes in memory.
+    /// Approximate bytes in memory.
     pub fn bytes(&self) -> usize {
         self.item.bytes() + self.attributes.iter().map(|name| name.len() + 24).sum::<usize>()
     }
 }
 
-/// What is said anew of a user.
+/// A change of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UserChange {
-    /// Whether their behaviour may be used, where that is said.
+    /// Consent to the use of their events, where it changes.
     pub consent: Option<bool>,
-    /// Attributes; without a value: it has none any more.
+    /// Changed attributes; none: the attribute is removed.
     pub attributes: Vec<(String, Option<String>)>,
 }
 
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(whole.applied(Some(&lamp())), Item::default());
         assert_eq!(ItemChange::of(Item::default()).applied(Some(&lamp())), lamp());
 
-        // What an older version wrote and nothing says anew is no reason to refuse.
+        // Fields that an older version wrote and that do not change are no reason to refuse.
         let old = Item { brand: " Lux".into(), ..lamp() };
         let mut price = ItemChange::of(Item { price: Some(1.0), ..Item::default() });
         price.add(ItemField::Price);

@@ -1,31 +1,31 @@
-//! What is looked at before something is let in, and what follows.
+//! Checks that decide whether something is accepted, and their verdicts.
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check {
-    /// What: "finite", "ann_recall", …
+    /// Its name: "finite", "ann_recall", …
     pub name: String,
-    /// What was measured.
+    /// The measured figure.
     pub figure: f64,
-    /// What is asked of it, in words.
+    /// The limit, in words.
     pub limit: String,
-    /// What follows.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// What a check comes to.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// As it should be.
+    /// Within the limit.
     Passed,
-    /// Not: refused.
+    /// Beyond the limit: refused.
     Failed,
-    /// Not, but forced in.
+    /// Beyond the limit, but accepted by force.
     Overridden,
-    /// It could not be measured, or not fairly, which refuses nothing.
+    /// Not measurable, or not fairly; refuses nothing.
     NotJudged,
 }
 
@@ -42,7 +42,7 @@ impl Verdict {
 }
 
 impl Check {
-    /// A check that passes where `passes`.
+    /// A check that passes if `passes`.
     pub fn new(name: &str, figure: f64, limit: impl Into<String>, passes: bool) -> Self {
         let verdict = if passes { Verdict::Passed } else { Verdict::Failed };
         Self { name: name.to_owned(), figure, limit: limit.into(), verdict }
@@ -52,7 +52,7 @@ impl Check {
 impl std::fmt::Display for Check {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, figure, limit, verdict } = self;
-        // Figures range from shares to counts: four decimals, without trailing noughts.
+        // Figures range from shares to counts: four decimals, without trailing zeros.
         let figure = format!("{figure:.4}");
         let figure = figure.trim_end_matches('0').trim_end_matches('.');
         write!(f, "{name} {figure} ({limit}): {}", verdict.name())

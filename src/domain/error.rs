@@ -1,12 +1,12 @@
-//! What can go wrong, in words a caller can act on. The api turns these into
-//! gRPC statuses, the cli into sentences.
+//! Errors, with messages that a caller can act on. The api maps them to gRPC statuses, the command
+//! line to sentences.
 
 use thiserror::Error;
 
 use super::quote::{clipped, quoted};
 use super::{Check, Verdict};
 
-/// Longest path of a field, and longest words about it, in bytes.
+/// Maximum length of a field's path and of its message, in bytes.
 const MAX_BYTES: usize = 600;
 
 /// A field that breaks a limit.
@@ -14,14 +14,14 @@ const MAX_BYTES: usize = 600;
 pub struct Violation {
     /// Path of the field, e.g. `events[3].user_id`.
     pub field: String,
-    /// The limit and what was given.
+    /// The limit and the given value.
     pub message: String,
 }
 
 impl Violation {
-    /// A violation of `field`; `message` names the limit and what was given.
+    /// A violation of `field`; `message` names the limit and the given value.
     ///
-    /// Both are cut where they are long: what is quoted of a request never makes an answer large.
+    /// Both are truncated: text quoted from a request never makes an answer large.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             field: clipped(field.into(), MAX_BYTES),
@@ -29,7 +29,7 @@ impl Violation {
         }
     }
 
-    /// The same violation, seen from the message that holds the field.
+    /// Prefixes the path with the message that holds the field.
     pub fn within(mut self, parent: &str) -> Self {
         self.field = format!("{parent}.{}", self.field);
         self
@@ -42,7 +42,7 @@ impl std::fmt::Display for Violation {
     }
 }
 
-/// Everything the engine can refuse.
+/// Every error of the engine.
 #[derive(Debug, Error)]
 pub enum Error {
     /// A request breaks a limit; nothing was changed.
@@ -56,25 +56,25 @@ pub enum Error {
         /// As the caller gave it.
         id: String,
     },
-    /// The store is not in a state to answer.
+    /// The store cannot answer in its current state.
     #[error("{0}")]
     NotReady(String),
-    /// More work is waiting than the bounded queues take; try again later.
+    /// A bounded queue is full; try again later.
     #[error("{0}")]
     Overloaded(String),
-    /// The store is as large as it may become.
+    /// A limit of the store is reached.
     #[error("{0}")]
     Full(String),
-    /// The store is closing; another server, or this one after its restart, can answer.
+    /// The store is closing.
     #[error("the store is shutting down")]
     ShuttingDown,
-    /// The data folder is in use, damaged, or from a newer version.
+    /// The data folder is in use, damaged, or written by a newer version.
     #[error("{0}")]
     Storage(String),
-    /// A file could not be read to its end.
+    /// A file cannot be read to its end.
     #[error("{0}")]
     Import(String),
-    /// A pushed model did not pass the gate; this is all that was looked at.
+    /// A pushed model did not pass the gate; these are all checks.
     #[error("the model is refused: {}", failed(.0))]
     Refused(Vec<Check>),
     /// A training ended without a model.

@@ -1,22 +1,22 @@
-//! A fact of the log: who did what with which item, when.
+//! An event: a fact of the log.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Violation, limits};
 
-/// What a shopper did with an item.
+/// What a user did with an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
-    /// Looked at its page.
+    /// Viewed its page.
     View,
-    /// Put it into the cart.
+    /// Added it to the cart.
     AddToCart,
     /// Marked it as a favourite.
     Favorite,
     /// Bought it.
     Purchase,
-    /// Gave it back: takes a purchase back.
+    /// Returned it, which cancels a purchase.
     Refund,
     /// Rated it.
     Rating,
@@ -53,7 +53,7 @@ impl EventKind {
         }
     }
 
-    /// Reads a name as logs spell it, the common synonyms included.
+    /// Parses a name as logs spell it, including common synonyms.
     pub fn parse(name: &str) -> Option<EventKind> {
         let name = name.trim().to_ascii_lowercase();
         Some(match name.as_str() {
@@ -70,37 +70,37 @@ impl EventKind {
     }
 }
 
-/// An event as it comes from outside, with external ids.
+/// An event with external ids.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Makes a retry harmless; may be empty.
+    /// Client's id, which makes a retry harmless; may be empty.
     pub event_id: String,
-    /// What happened.
+    /// The kind.
     pub kind: EventKind,
-    /// Who did it.
+    /// The user.
     pub user_id: String,
-    /// With which item.
+    /// The item.
     pub item_id: String,
     /// Milliseconds since 1970.
     pub time_ms: i64,
-    /// How many; greater than 0.
+    /// Number of items; greater than 0.
     pub quantity: f64,
     /// Price of one, in the store's currency.
     pub price: Option<f64>,
     /// Basket, order or invoice; may be empty.
     pub basket_id: String,
-    /// The visit; may be empty.
+    /// Visit; may be empty.
     pub session_id: String,
-    /// The answer that led to this; may be empty.
+    /// The answer that led to the event; may be empty.
     pub recommendation_id: String,
-    /// Where it happened; may be empty.
+    /// Channel; may be empty.
     pub channel: String,
     /// The rating given, for [`EventKind::Rating`].
     pub rating: Option<f64>,
 }
 
 impl Event {
-    /// An event with the required fields, one item, and nothing else known.
+    /// An event with the required fields, quantity 1, and no other field.
     pub fn new(kind: EventKind, user_id: &str, item_id: &str, time_ms: i64) -> Self {
         Self {
             event_id: String::new(),
@@ -118,7 +118,7 @@ impl Event {
         }
     }
 
-    /// About what it takes in memory.
+    /// Approximate bytes in memory.
     pub fn bytes(&self) -> usize {
         let texts = [
             &self.event_id,

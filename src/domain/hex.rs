@@ -1,4 +1,4 @@
-//! Bytes in words.
+//! Hexadecimal text.
 
 /// Bytes as hexadecimal digits, in lower case.
 pub fn hex(bytes: &[u8]) -> String {

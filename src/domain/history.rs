@@ -1,45 +1,45 @@
-//! A shopper's past as the methods read it: events with dense ids, without
-//! the strings that only the log needs.
+//! A user's past as the methods read it: events with dense ids, without the strings that only the
+//! log needs.
 
 use super::{DAY_MS, EventKind, ItemIdx, Price};
 
-/// One event of a shopper's history.
+/// One event of a user's history.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HistoryEvent {
     /// Milliseconds since 1970.
     pub time_ms: i64,
-    /// With which item.
+    /// The item.
     pub item: ItemIdx,
-    /// How many.
+    /// Number of items.
     pub quantity: f32,
     /// Hash of the basket's id; 0 where there is none.
     pub basket: u32,
-    /// What was paid for one.
+    /// Price of one.
     pub price: Price,
-    /// What was done.
+    /// The kind.
     pub kind: EventKind,
 }
 
 impl HistoryEvent {
-    /// One of an item, in no basket and without a price.
+    /// An event of one item, without a basket and a price.
     pub fn new(kind: EventKind, item: ItemIdx, time_ms: i64) -> Self {
         Self { time_ms, item, quantity: 1.0, basket: 0, price: Price::default(), kind }
     }
 
-    /// What it was bought with: its basket, or without one everything of its moment.
+    /// The key of its step in time: its basket, or without one its moment.
     pub fn moment(&self) -> (u32, i64) {
         if self.basket == 0 { (0, self.time_ms) } else { (self.basket, 0) }
     }
 
-    /// What it was bought together with: its basket, or without one everything of its day.
+    /// The key of what was bought together: its basket, or without one its day.
     pub fn together(&self) -> (u32, i64) {
         if self.basket == 0 { (0, self.time_ms / DAY_MS) } else { (self.basket, 0) }
     }
 }
 
-/// Adds an event at its place in time, behind those of the same moment. Where the history
-/// then holds more than `limit`, what says least leaves, and is returned: the oldest that is no
-/// trade, so that a flood of views does not wash away what somebody bought; else the oldest.
+/// Inserts an event by time, after those of the same moment. Beyond `limit`, the least informative
+/// event leaves and is returned: the oldest that is no purchase or refund, so that many views do
+/// not displace purchases; otherwise the oldest.
 pub fn remember(
     history: &mut Vec<HistoryEvent>,
     event: HistoryEvent,
@@ -55,20 +55,20 @@ pub fn remember(
     Some(history.remove(min))
 }
 
-/// What a shopper bought of an item, all purchases and refunds together.
+/// Purchases and refunds of one item by one user, summed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bought {
     /// The item.
     pub item: ItemIdx,
     /// The last purchase, in milliseconds since 1970; [`i64::MIN`] where only refunds are known.
     pub last_ms: i64,
-    /// How many were bought and not given back.
+    /// Number bought minus number returned.
     net: f64,
     refunded: bool,
 }
 
 impl Bought {
-    /// What one event says of it; none where it is no trade.
+    /// The contribution of one event; none for other kinds.
     pub fn of(event: &HistoryEvent) -> Option<Self> {
         let item = event.item;
         let quantity = f64::from(event.quantity);
@@ -83,25 +83,25 @@ impl Bought {
         }
     }
 
-    /// Adds what else is known of the same item.
+    /// Adds another contribution for the same item.
     pub fn add(&mut self, other: &Self) {
         self.last_ms = self.last_ms.max(other.last_ms);
         self.net += other.net;
         self.refunded |= other.refunded;
     }
 
-    /// Whether refunds gave back at least as many as purchases took.
+    /// Whether refunds returned at least as many as purchases bought.
     pub fn is_taken_back(&self) -> bool {
         self.refunded && self.net <= 0.0
     }
 
-    /// Whether the shopper has bought it and not given all of it back.
+    /// Whether the user bought it and has not returned all of it.
     pub fn stands(&self) -> bool {
         self.last_ms > i64::MIN && !self.is_taken_back()
     }
 }
 
-/// Writes into `bought` what a history and what `left` it before say was bought, by item.
+/// Writes into `bought` the purchases in a history and in events that `left` it, by item.
 pub fn all_bought(history: &[HistoryEvent], left: &[Bought], bought: &mut Vec<Bought>) {
     bought.clear();
     bought.extend(history.iter().filter_map(Bought::of));
@@ -116,25 +116,24 @@ pub fn all_bought(history: &[HistoryEvent], left: &[Bought], bought: &mut Vec<Bo
     });
 }
 
-/// The items that a shopper has bought and not given back, ascending.
+/// The items that a user bought and has not returned, ascending.
 pub fn standing(history: &[HistoryEvent]) -> Vec<ItemIdx> {
     let mut bought = Vec::new();
     all_bought(history, &[], &mut bought);
     bought.iter().filter(|bought| bought.stands()).map(|bought| bought.item).collect()
 }
 
-/// A shopper's past as live state keeps it: the newest events, and of those that left what was
-/// bought.
+/// A user's past as live state keeps it: the newest events, and the purchases of those that left.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Past {
     /// The newest events, oldest first.
     pub events: Vec<HistoryEvent>,
-    /// What was bought by events that left, by item.
+    /// Purchases in events that left, by item.
     pub bought: Vec<Bought>,
 }
 
 impl Past {
-    /// Of events in their order, of which `limit` are kept.
+    /// The past of events in their order, of which `limit` are kept.
     pub fn of(events: &[HistoryEvent], limit: usize) -> Self {
         if events.len() <= limit {
             return Self { events: events.to_vec(), bought: Vec::new() };
@@ -151,7 +150,7 @@ impl Past {
     }
 }
 
-/// Notes what an event that left a history says was bought; `bought` is in order of items.
+/// Adds the purchase in an event that left a history; `bought` is ordered by item.
 pub fn note_left(bought: &mut Vec<Bought>, left: &HistoryEvent) {
     let Some(trade) = Bought::of(left) else { return };
     match bought.binary_search_by_key(&trade.item, |bought| bought.item) {
@@ -160,7 +159,7 @@ pub fn note_left(bought: &mut Vec<Bought>, left: &HistoryEvent) {
     }
 }
 
-/// The first `most` items that differ, in their order.
+/// The first `max` distinct items, in their order.
 pub fn first_distinct(items: impl Iterator<Item = ItemIdx>, max: usize) -> Vec<ItemIdx> {
     let mut distinct = Vec::with_capacity(max);
     for item in items {
@@ -174,7 +173,7 @@ pub fn first_distinct(items: impl Iterator<Item = ItemIdx>, max: usize) -> Vec<I
     distinct
 }
 
-/// The basket's number for [`HistoryEvent::basket`].
+/// The number of a basket for [`HistoryEvent::basket`].
 pub fn basket_number(basket_id: &str) -> u32 {
     if basket_id.is_empty() {
         0
@@ -209,7 +208,7 @@ mod tests {
     }
 
     proptest! {
-        /// However little is kept of a history, what was bought stays bought.
+        /// However short the kept history is, purchases stay known.
         #[test]
         fn a_limit_forgets_no_purchase(
             log in prop::collection::vec((0u32..9, 0usize..8, 0i64..50, 1u8..4), 0..60),

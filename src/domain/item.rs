@@ -1,4 +1,4 @@
-//! What the store knows of an item.
+//! Items of the catalogue.
 
 use std::collections::BTreeMap;
 
@@ -10,35 +10,35 @@ use super::{Violation, limits};
 /// An item of the catalogue; its id lives in the vocabulary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Item {
-    /// What shoppers read.
+    /// The title that users see.
     pub title: String,
-    /// Paths from the general to the special, parts joined by `/`.
+    /// Paths from the general to the specific, parts separated by `/`.
     pub categories: Vec<String>,
     /// Maker or label; may be empty.
     pub brand: String,
     /// In the store's currency.
     pub price: Option<f64>,
-    /// Free words to filter by.
+    /// Words to filter by.
     pub tags: Vec<String>,
-    /// Whether it can be bought now.
+    /// Whether it is available now.
     pub available: bool,
-    /// Anything else, returned as given; short values can be filtered by.
+    /// Other attributes, returned as given; short values can be filtered by.
     pub attributes: BTreeMap<String, String>,
-    /// When it can be bought.
+    /// The time in which it may be offered.
     pub validity: Validity,
 }
 
 /// A span of time, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Validity {
-    /// From this moment on; none: always has been.
+    /// Inclusive start; none: no start.
     pub from_ms: Option<i64>,
-    /// Until just before this moment; none: for good.
+    /// Exclusive end; none: no end.
     pub until_ms: Option<i64>,
 }
 
 impl Default for Item {
-    /// An item of which nothing is known: available, all else empty.
+    /// An item without data: available, all other fields empty.
     fn default() -> Self {
         Self {
             title: String::new(),
@@ -73,7 +73,7 @@ impl Validity {
 }
 
 impl Item {
-    /// About what it takes in memory.
+    /// Approximate bytes in memory.
     pub fn bytes(&self) -> usize {
         let lists = self.categories.iter().chain(&self.tags).map(|text| text.len() + 8);
         let attributes = self.attributes.iter().map(|(key, value)| key.len() + value.len() + 16);

@@ -1,11 +1,10 @@
-//! Loops over dense vectors, compiled for several generations of processors and
-//! chosen between when they run. All of them add in the same order, so that every
-//! machine computes the same.
+//! Loops over dense vectors, compiled for several processor generations and dispatched at run
+//! time. All versions add in the same order, so that every machine computes the same result.
 
 use multiversion::multiversion;
 
-/// Running sums that a dot product keeps: independent of each other, they fill whole
-/// registers and hide the time that one addition takes.
+/// Independent partial sums of a dot product: they fill whole registers and hide the latency of an
+/// addition.
 const LANES: usize = 32;
 
 /// Inner product of two vectors of equal length.
@@ -20,9 +19,9 @@ pub fn add(sums: &mut [f32], weight: f32, x: &[f32]) {
     dispatched_add(sums, weight, x);
 }
 
-/// Adds `Σ weight · ⟨y, x⟩ · y` to `sums`, `y` being the rows of `vectors`, each as long as
-/// `x`, that `rows` name: what the cells of a row of interactions put into the system of a
-/// least-squares fit, applied to `x`, which is not spelled out.
+/// Adds `Σ weight · ⟨y, x⟩ · y` to `sums`, where `y` are the rows of `vectors` named by `rows`,
+/// each as long as `x`: the product of a least-squares system's matrix, which is never built, with
+/// `x`.
 #[inline]
 pub fn add_outer(sums: &mut [f32], rows: &[u32], weights: &[f32], vectors: &[f32], x: &[f32]) {
     dispatched_add_outer(sums, rows, weights, vectors, x);
@@ -57,8 +56,8 @@ fn add_here(sums: &mut [f32], weight: f32, x: &[f32]) {
     sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += weight * x);
 }
 
-/// [`dot`], compiled for whatever the calling function is compiled for: for loops that
-/// choose once and not at every product.
+/// [`dot`], inlined into a caller that is itself dispatched: for loops that dispatch once, not at
+/// every product.
 #[inline(always)]
 pub fn dot_here(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
@@ -80,8 +79,8 @@ pub fn dot_here(a: &[f32], b: &[f32]) -> f32 {
     a_rest.iter().zip(b_rest).fold(sums[0], |sum, (x, y)| sum + x * y)
 }
 
-/// Inner product of codes, compiled for whatever the calling function is compiled for.
-/// With codes below 2^7 and 2^12, vectors of up to 4,096 dimensions do not overflow.
+/// Inner product of quantized vectors, inlined into a caller that is itself dispatched. With codes
+/// below 2^7 and 2^12, up to 4,096 dimensions do not overflow.
 #[inline(always)]
 pub fn dot_quantized_here(a: &[i8], b: &[i16]) -> i32 {
     a.iter().zip(b).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum()

@@ -1,51 +1,52 @@
-//! Every limit on what comes from outside, and the checks that name them.
-//! The api and the importer use the same checks, so a limit has one value.
+//! Limits on the fields of requests and imports, and the checks that name them. The api and the
+//! importer use the same checks, so a limit has one value. Limits of other inputs are beside their
+//! readers: pushed files in `model/pushed/reader.rs`, settings in `model/ranges.rs`, connections
+//! in `api/admission`, lines of files in `import/lines.rs`.
 
 use super::Violation;
 use super::clock::DAY_MS;
 use super::quote::quoted;
 
-/// Longest external id in bytes.
+/// Maximum length of an external id in bytes.
 pub const MAX_ID_BYTES: usize = 256;
-/// Longest title in bytes.
+/// Maximum length of a title in bytes.
 pub const MAX_TITLE_BYTES: usize = 1_024;
-/// Longest attribute value in bytes.
+/// Maximum length of an attribute's value in bytes.
 pub const MAX_ATTRIBUTE_BYTES: usize = 4_096;
-/// Most categories of an item, and of a filter.
+/// Maximum number of categories of an item, and of a filter.
 pub const MAX_CATEGORIES: usize = 32;
-/// Most conditions of a filter, those that hold others counted.
+/// Maximum number of conditions of a filter, nested ones included.
 pub const MAX_CONDITIONS: usize = 100;
-/// How deep conditions may stand within each other.
+/// Maximum depth of nested conditions.
 pub const MAX_CONDITION_DEPTH: usize = 8;
-/// Most tags, and most attributes, of an item.
+/// Maximum number of tags, and of attributes, of an item.
 pub const MAX_TAGS: usize = 64;
-/// Most paths of an update mask.
+/// Maximum number of paths of an update mask.
 pub const MAX_PATHS: usize = 80;
-/// Most events, and most items, in one batch.
+/// Maximum number of events, or items, in one batch.
 pub const MAX_BATCH: usize = 10_000;
-/// Longest list.
+/// Maximum length of a list.
 pub const MAX_LIMIT: usize = 500;
-/// Length of a list where none is asked for.
+/// Default length of a list.
 pub const DEFAULT_LIMIT: usize = 20;
-/// Most items of a session, and of a basket.
+/// Maximum number of items of a session, and of a basket.
 pub const MAX_SESSION_ITEMS: usize = 100;
-/// Most items to exclude by id.
+/// Maximum number of items to exclude by id.
 pub const MAX_EXCLUDED: usize = 1_000;
-/// Candidates of one ranking.
+/// Maximum number of candidates to rank.
 pub const MAX_RANKED: usize = 1_000;
-/// Most days that a request may speak of: a century.
+/// Maximum number of days in a request: a century.
 pub const MAX_DAYS: u32 = 36_500;
-/// The last moment that a validity may name: the end of the year 9999.
+/// The last valid end of a validity: the end of the year 9999.
 pub const MAX_VALID_MS: i64 = 253_402_300_799_999;
-/// Largest quantity of one event.
+/// Maximum quantity of an event.
 pub const MAX_QUANTITY: f64 = 1e9;
-/// Highest price.
+/// Maximum price.
 pub const MAX_PRICE: f64 = 1e12;
 /// How far ahead of the clock an event's time may be.
 pub const MAX_AHEAD_MS: i64 = DAY_MS;
 
-/// Checks that an id that something is looked up by holds 1 to [`MAX_ID_BYTES`] bytes and no
-/// control character.
+/// Checks that an id holds 1 to [`MAX_ID_BYTES`] bytes and no control character.
 pub fn id(field: &str, value: &str) -> Result<(), Violation> {
     if value.is_empty() {
         return Err(Violation::new(field, "must hold 1 to 256 bytes, is empty"));
@@ -58,8 +59,8 @@ pub fn id(field: &str, value: &str) -> Result<(), Violation> {
     Ok(())
 }
 
-/// The same of an id that is to be stored, which has no white space at its ends either: two ids
-/// that look the same are the same. What earlier versions stored can still be looked up.
+/// Checks an id that will be stored: as [`id`], without white space at its ends, so that two ids
+/// that look the same are the same. Ids stored by earlier versions can still be looked up.
 pub fn new_id(field: &str, value: &str) -> Result<(), Violation> {
     id(field, value)?;
     if value.trim().len() != value.len() {
@@ -69,12 +70,12 @@ pub fn new_id(field: &str, value: &str) -> Result<(), Violation> {
     Ok(())
 }
 
-/// The same of an id that may be left out.
+/// Checks an id that may be empty.
 pub fn optional_id(field: &str, value: &str) -> Result<(), Violation> {
     if value.is_empty() { Ok(()) } else { new_id(field, value) }
 }
 
-/// Checks that a text holds at most `max` bytes.
+/// Checks that a text has at most `max` bytes.
 pub fn text(field: &str, value: &str, max: usize) -> Result<(), Violation> {
     if value.len() > max {
         return Err(Violation::new(
@@ -102,7 +103,7 @@ pub fn number(field: &str, value: f64, min: f64, max: f64) -> Result<(), Violati
     Ok(())
 }
 
-/// A number in few digits, whatever its size.
+/// A number with few digits, whatever its magnitude.
 pub fn figure(value: f64) -> String {
     if value == 0.0 || (1e-6..1e15).contains(&value.abs()) || !value.is_finite() {
         value.to_string()

@@ -1,24 +1,24 @@
-//! A price in two bytes, so that every event of every history can hold one.
+//! Prices in two bytes, so that every event of every history can hold one.
 
-/// What was paid for one, to within a thirtieth of a percent; or unknown.
+/// The price of one, to within a thirtieth of a percent; or unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Price(u16);
 
-/// Natural logarithm of the smallest price that is told apart.
+/// Natural logarithm of the smallest price that can be represented.
 const MIN_LN: f64 = -10.0;
-/// QuantizedVectors from one price to e times it.
+/// Steps from one price to e times that price.
 const STEPS: f64 = 1_750.0;
 
 impl Price {
-    /// The price of one, in the store's currency. What was free, or has no price, is
-    /// unknown; what costs more than can be written is taken for the most, about 8e11.
+    /// The price of one, in the store's currency. A price of 0, or none, is unknown; prices beyond
+    /// the largest, about 8e11, become the largest.
     pub fn new(price: Option<f64>) -> Self {
         let Some(price) = price.filter(|&price| price > 0.0) else { return Self(0) };
         let code = ((price.ln() - MIN_LN) * STEPS).round() + 1.0;
         Self(code.clamp(1.0, f64::from(u16::MAX)) as u16)
     }
 
-    /// Its natural logarithm; none where it is unknown.
+    /// Its natural logarithm; none for an unknown price.
     pub fn ln(self) -> Option<f32> {
         (self.0 > 0).then(|| ((f64::from(self.0) - 1.0) / STEPS + MIN_LN) as f32)
     }

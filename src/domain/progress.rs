@@ -1,4 +1,4 @@
-//! How long work tells how far it is, and hears that it should stop.
+//! Progress reports of long work, and its cancellation.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,13 +19,13 @@ pub enum Stage {
     UserCf,
     /// Item weights in closed form.
     Ease,
-    /// Sessions and what follows what.
+    /// Sessions and transitions.
     Sequences,
     /// Embeddings by singular value decomposition.
     Embeddings,
     /// The nearest-neighbour graph over the embeddings.
     Ann,
-    /// Making lists ahead.
+    /// Preparing lists.
     Lists,
     /// Writing the snapshot.
     Persist,
@@ -48,7 +48,7 @@ impl Stage {
         Stage::Persist,
     ];
 
-    /// The stage's name for people.
+    /// Display name.
     pub fn name(self) -> &'static str {
         match self {
             Stage::ReadLog => "read log",
@@ -66,37 +66,37 @@ impl Stage {
         }
     }
 
-    /// The stage's place, from 1.
+    /// Its position, from 1.
     pub fn number(self) -> usize {
         self as usize + 1
     }
 }
 
-/// Handed to a trainer: where it reports stages and asks whether to stop.
+/// Reports the stages of a training and cancels it.
 pub struct Control<'a> {
     report: &'a (dyn Fn(Stage) + Sync),
     cancel: &'a AtomicBool,
 }
 
-/// Training was told to stop.
+/// The training was cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the training was cancelled")]
 pub struct Cancelled;
 
 impl<'a> Control<'a> {
-    /// Reports to `report` and stops once `cancel` is set.
+    /// Reports to `report`, and is cancelled once `cancel` is set.
     pub fn new(report: &'a (dyn Fn(Stage) + Sync), cancel: &'a AtomicBool) -> Self {
         Self { report, cancel }
     }
 
-    /// Begins a stage, unless the work was cancelled.
+    /// Begins a stage, unless the work is cancelled.
     pub fn begin(&self, stage: Stage) -> Result<(), Cancelled> {
         self.check()?;
         (self.report)(stage);
         Ok(())
     }
 
-    /// Fails once the work was cancelled; cheap enough for inner loops.
+    /// Fails once the work is cancelled; cheap enough for inner loops.
     pub fn check(&self) -> Result<(), Cancelled> {
         if self.cancel.load(Ordering::Relaxed) { Err(Cancelled) } else { Ok(()) }
     }

@@ -1,10 +1,10 @@
-//! Text from outside as it may be quoted: in messages short and escaped, on a terminal without
-//! what would steer it.
+//! Text from outside, made safe to quote: truncated and escaped in messages, without control
+//! sequences on a terminal.
 
-/// Characters that are quoted of a text.
+/// Maximum number of quoted characters.
 const QUOTED: usize = 100;
 
-/// A text in quotation marks, its control characters escaped, cut after 100 characters.
+/// A text in quotation marks, control characters escaped, truncated after 100 characters.
 pub fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED) {
         None => format!("{text:?}"),
@@ -12,7 +12,7 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// The first `most` bytes of a message, or a little less, so that no character is cut.
+/// The first `max` bytes of a message, cut at a character's boundary.
 pub fn clipped(mut text: String, max: usize) -> String {
     if text.len() > max {
         let end = (0..=max).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
@@ -22,8 +22,7 @@ pub fn clipped(mut text: String, max: usize) -> String {
     text
 }
 
-/// A text as one line for a terminal: control characters, and those that turn the direction of
-/// writing, become U+FFFD.
+/// A text as one line for a terminal: control characters and bidirectional overrides become U+FFFD.
 pub fn printable(text: &str) -> String {
     let harmless = |c: char| {
         let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -1,19 +1,19 @@
-//! What must not be shown to whoever reads a log, an error or a configuration that is printed.
+//! Secrets, which must not appear in logs, errors or printed configurations.
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A text that is never printed, and never taken for a number.
+/// A text that is never printed, and never parsed as a number.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps a text.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text, for whoever needs it.
+    /// The text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -26,7 +26,7 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Serialize for Secret {
-    /// Says only whether there is one.
+    /// Serializes whether there is a secret.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(if self.0.is_empty() { "" } else { "(secret)" })
     }
@@ -38,7 +38,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Takes text, and says of all else what it must be without saying what it was.
+/// Accepts text only; the error for other types does not contain the value.
 struct OnlyText;
 
 impl Visitor<'_> for OnlyText {

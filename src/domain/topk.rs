@@ -1,9 +1,9 @@
-//! The best k of many scored things, ties broken by the lower id, so that the
-//! same scores always give the same list.
+//! The best k of many scored ids. Ties go to the lower id, so that the same scores always give the
+//! same list.
 
 use std::cmp::Ordering;
 
-/// A thing's dense id and its score.
+/// A dense id and its score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scored {
     /// Dense id of an item or a user.
@@ -13,20 +13,20 @@ pub struct Scored {
 }
 
 impl Scored {
-    /// Best first: by score descending, then by id ascending.
+    /// Order by score descending, then by id ascending.
     pub fn best_first(a: &Scored, b: &Scored) -> Ordering {
         b.score.total_cmp(&a.score).then(a.idx.cmp(&b.idx))
     }
 }
 
-/// Cuts `scored` to its best `k`, best first. Selects before it sorts: the
-/// cost is one pass over all and a sort of k.
+/// Truncates `scored` to its best `k`, best first. Selects before it sorts: one pass over all and a
+/// sort of k.
 pub fn keep_top(scored: &mut Vec<Scored>, k: usize) {
     select_top(scored, k);
     scored.sort_unstable_by(Scored::best_first);
 }
 
-/// Cuts `scored` to its best `k`, in no particular order.
+/// Truncates `scored` to its best `k`, in no particular order.
 pub fn select_top(scored: &mut Vec<Scored>, k: usize) {
     if k == 0 {
         scored.clear();
@@ -36,8 +36,8 @@ pub fn select_top(scored: &mut Vec<Scored>, k: usize) {
     }
 }
 
-/// Adds to `best`, which is to be cut to `k` in the end, what may still be among them:
-/// most of many candidates then cost one comparison.
+/// Collects into `best` the candidates that may be among the best `k`, at the cost of one
+/// comparison for most of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Threshold {
     k: usize,
@@ -45,12 +45,12 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// For the best `k`, 1 at the least.
+    /// A threshold for the best `k`, at least 1.
     pub fn new(k: usize) -> Self {
         Self { k: k.max(1), min: f32::NEG_INFINITY }
     }
 
-    /// Adds a candidate, unless `k` better ones are there.
+    /// Adds a candidate, unless `k` better ones are known.
     #[inline]
     pub fn push(&mut self, best: &mut Vec<Scored>, candidate: Scored) {
         if candidate.score < self.min {
@@ -59,7 +59,7 @@ impl Threshold {
         best.push(candidate);
         if best.len() >= 2 * self.k + 64 {
             select_top(best, self.k);
-            // The selection leaves the worst of those kept in the last place.
+            // The selection leaves the worst of the kept ones in the last place.
             self.min = best.last().map_or(self.min, |s| s.score);
         }
     }

@@ -1,4 +1,4 @@
-//! What the store knows of a shopper, besides what they did.
+//! Users: attributes and consent.
 
 use std::collections::BTreeMap;
 
@@ -7,24 +7,24 @@ use serde::{Deserialize, Serialize};
 use super::quote::quoted;
 use super::{Violation, limits};
 
-/// A shopper; their id lives in the vocabulary.
+/// A user; their id is in the vocabulary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct User {
-    /// Country, device, segment and whatever else is known.
+    /// Country, device, segment and other attributes.
     pub attributes: BTreeMap<String, String>,
-    /// Whether their behaviour may be used for lists, theirs and others'.
+    /// Whether their events may be used for lists, their own and others'.
     pub consent: bool,
 }
 
 impl Default for User {
-    /// A shopper of whom nothing is known, and who has not objected.
+    /// A user without attributes who consents.
     fn default() -> Self {
         Self { attributes: BTreeMap::new(), consent: true }
     }
 }
 
 impl User {
-    /// About what it takes in memory.
+    /// Approximate bytes in memory.
     pub fn bytes(&self) -> usize {
         let attributes = self.attributes.iter().map(|(name, value)| name.len() + value.len() + 16);
         size_of::<User>() + attributes.sum::<usize>()
@@ -36,7 +36,7 @@ impl User {
     }
 }
 
-/// Checks what is said of a shopper.
+/// Checks the attributes of a user.
 pub fn attributes(given: &BTreeMap<String, String>) -> Result<(), Violation> {
     limits::count("attributes", given.len(), 0, limits::MAX_TAGS)?;
     for (name, value) in given {

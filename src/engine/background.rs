@@ -1,18 +1,17 @@
-//! The threads of work that can wait: training and batches. Requests go before them.
+//! The background threads, for training and batches, below requests in priority.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::domain::{Error, Result};
 
-/// How much lower than a request's the priority of background threads is, on a scale of
-/// 19 (nice values).
+/// The niceness of background threads, relative to request threads.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 15;
 
-/// A pool of `threads` threads, 0 for one per core.
+/// Creates a pool of `threads` threads, 0 for one per core.
 ///
 /// # Errors
-/// [`Error::Training`] where the system gives no threads.
+/// [`Error::Training`] where the system creates no threads.
 pub(super) fn pool(threads: usize) -> Result<ThreadPool> {
     ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -22,7 +21,7 @@ pub(super) fn pool(threads: usize) -> Result<ThreadPool> {
         .map_err(|e| Error::Training(format!("the background threads do not start: {e}")))
 }
 
-/// Lowers the priority of the calling thread, where the system knows such a thing.
+/// Lowers the priority of the calling thread, where the system supports it.
 fn step_back() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {

@@ -15,29 +15,30 @@ use crate::tune::Budget;
 pub struct EngineOptions {
     /// The log.
     pub log: LogOptions,
-    /// The trainer.
+    /// Training.
     pub train: TrainOptions,
-    /// The models kept.
+    /// Models kept on disk.
     pub models: ModelOptions,
     /// Models that were trained elsewhere.
     pub push: PushOptions,
-    /// Serving.
+    /// Lists.
     pub recommend: RecommendOptions,
     /// Privacy.
     pub privacy: PrivacyOptions,
-    /// How large the store may become.
+    /// Limits on the size of the store.
     pub limits: LimitOptions,
 }
 
-/// `[limits]`: how large a store may become; what would exceed a limit is refused
+/// `[limits]`: the size of the store; writes beyond a limit are refused
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitOptions {
-    /// Most users that are ever named, erased ones included.
+    /// Maximum number of users ever named, erased ones included.
     pub max_users: usize,
-    /// Most items that are ever named.
+    /// Maximum number of items ever named.
     pub max_items: usize,
-    /// Memory in MiB that the process may hold for more to be written; 0: 85 % of what there is.
+    /// Memory of the process in MiB beyond which writes that grow the store are refused; 0: 85 % of
+    /// the machine's.
     pub memory_mib: u64,
 }
 
@@ -55,8 +56,8 @@ pub struct LogOptions {
     pub durability: Durability,
     /// Size at which a new file of the log begins, in MiB.
     pub segment_mib: u64,
-    /// Whether to go on without what a lost file of the log held. Asked for once, by a flag:
-    /// what goes on by itself is never noticed.
+    /// Whether to start without lost files of the log. Set once, by a flag: a setting would hide
+    /// later losses.
     #[serde(skip)]
     pub accept_loss: bool,
 }
@@ -71,37 +72,36 @@ impl Default for LogOptions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainOptions {
-    /// Train without being asked: at start where there is no model, by
-    /// schedule, and by number of new events.
+    /// Train automatically: at start without a model, by schedule, and by number of new events.
     pub automatic: bool,
-    /// Train when the newest model is this old and the log has grown; 0: never.
+    /// Train when the newest model is this old, in minutes, and the log has grown; 0: never.
     pub every_minutes: u64,
     /// Train when the log has grown by this many records; 0: never.
     pub new_events: u64,
     /// Threads of the trainer; 0: one per core.
     pub threads: usize,
-    /// Seed of its random numbers.
+    /// Seed of random numbers.
     pub seed: u64,
-    /// Fit settings and blend weights to the store at every training but the very
-    /// first, which is published at once and followed by a tuned one.
+    /// Fit settings and blend weights to the store in every training but the very first, which is
+    /// published at once and followed by a tuned one.
     pub tune: bool,
-    /// Values of settings that a tuning tries at the most.
+    /// Maximum number of values that a tuning tries.
     pub tune_trials: usize,
-    /// Minutes after which a tuning tries no more; 0: no such limit.
+    /// Maximum duration of a tuning in minutes; 0: no limit.
     pub tune_minutes: u64,
-    /// Lists made ahead by a training that is not the very first, of the shoppers who were
-    /// there last: they are answered at once until the shopper does something. Each takes
-    /// about 400 bytes.
+    /// Maximum number of prepared lists of a training, for the most recent users: they are served
+    /// at once until their user does something. About 400 bytes each. The very first training
+    /// prepares none.
     pub prepared_lists: usize,
-    /// Seconds after which no more lists are made ahead.
+    /// Maximum duration of preparing lists, in seconds.
     pub prepare_seconds: u64,
-    /// How models are trained and their sources blended, where the tuner is off or
-    /// has nothing to go by; where the first tuning starts.
+    /// Settings of training and blending, where the tuner is off or has no data; where the first
+    /// tuning starts.
     pub settings: Settings,
 }
 
 impl TrainOptions {
-    /// What a tuning may spend.
+    /// The budget of a tuning.
     pub fn budget(&self) -> Budget {
         let minutes = self.tune_minutes;
         Budget::new(self.tune_trials, (minutes > 0).then(|| Duration::from_secs(minutes * 60)))
@@ -126,17 +126,17 @@ impl Default for TrainOptions {
     }
 }
 
-/// `[models]`: which are kept
+/// `[models]`: models kept on disk
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelOptions {
-    /// Models kept on disk of those that answered once, and of those that wait; those that take
-    /// part in serving, and the one that going back leads to, are kept besides.
+    /// Number of retired and of staged models kept on disk; models with a role in serving, and the
+    /// target of a rollback, are kept in addition.
     pub keep: usize,
-    /// Room on disk, in MiB, beyond which of these the oldest go; 0: any.
+    /// Size in MiB beyond which the oldest of these are removed; 0: no limit.
     pub keep_mib: u64,
-    /// The model that answered before stays in memory up to this size in MiB, so that going
-    /// back to it takes no reading.
+    /// The model before the active one stays in memory up to this size in MiB, for an instant
+    /// rollback.
     pub standby_mib: u64,
 }
 
@@ -150,26 +150,26 @@ impl Default for ModelOptions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PushOptions {
-    /// Largest file, in MiB.
+    /// Maximum size of a file, in MiB.
     pub max_mib: u64,
-    /// Most memory that reading, indexing and serving one may take, in MiB; judging its lists
-    /// takes as much as a tuning besides.
+    /// Maximum memory for reading, indexing and serving a pushed model, in MiB; judging its lists
+    /// takes as much as a tuning in addition.
     pub memory_mib: u64,
-    /// Minutes for which a broken push can be taken up again.
+    /// Minutes for which a broken push can be resumed.
     pub resume_minutes: u64,
-    /// Least share of the items that can be bought now which it must know.
+    /// Minimum share of the available items that it must know.
     #[serde(alias = "least_catalogue")]
     pub min_catalogue: f64,
-    /// Least share of the last week's sales which it must know the items of.
+    /// Minimum share of the last week's sales whose items it must know.
     #[serde(alias = "least_sales")]
     pub min_sales: f64,
-    /// Largest share of its ids that the store may not know.
+    /// Maximum share of its ids that the store does not know.
     #[serde(alias = "most_unknown")]
     pub max_unknown: f64,
-    /// What lists with it must reach of what they reach without.
+    /// Minimum quality of lists with it, relative to lists without.
     #[serde(alias = "least_quality")]
     pub min_quality: f64,
-    /// Days after which a training leaves it out.
+    /// Days after which trainings no longer carry it on.
     pub keep_days: u32,
 }
 
@@ -192,16 +192,14 @@ impl Default for PushOptions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RecommendOptions {
-    /// Whether bought items come back where a request does not say:
-    /// "auto" (as the tuner finds best), "exclude-purchased", "when-due",
-    /// `{ exclude-within = 30 }` or "allow". Lists are made ahead where it comes to all of
-    /// them or none.
+    /// Whether bought items come back where a request does not say: "auto" (as the tuner finds
+    /// best), "exclude-purchased", "when-due", `{ exclude-within = 30 }` or "allow". Lists are
+    /// prepared for "allow" and "exclude-purchased", and for "auto", which becomes one of them.
     pub repeat_policy: RepeatPolicy,
-    /// Newest events kept in memory of each shopper.
+    /// Newest events kept in memory of each user.
     pub history_limit: usize,
-    /// Attributes by which a shopper who has done nothing yet is like others, the one to
-    /// give up last first: with all of them, lists come from those alike in all, then in
-    /// all but the last, and so on.
+    /// Attributes that define cohorts of users without events, the one dropped first last: lists
+    /// come from users alike in all of them, then in all but the last, and so on.
     pub cohorts: Vec<String>,
 }
 
@@ -216,8 +214,8 @@ impl Default for RecommendOptions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrivacyOptions {
-    /// Secret by which users are stored under pseudonyms, at least 16 bytes; empty: under
-    /// their ids. A data folder keeps to what it was begun with. Best given by the variable
+    /// Secret by which users are stored under pseudonyms, at least 16 bytes; empty: under their
+    /// ids. A data folder keeps the key it was created with. Best set by the variable
     /// QIANMIAN_PRIVACY__PSEUDONYM_KEY.
     pub pseudonym_key: Secret,
 }

@@ -1,15 +1,16 @@
-//! Pages of listings: cut by number and by bytes, so that any client can take one in.
+//! Pages of listings, limited by number and by bytes, so that any client can receive them.
 
-/// Most bytes of a page, by estimate: gRPC clients take messages of 4 MiB unless told otherwise.
+/// Maximum size of a page in bytes, approximately: gRPC clients accept messages of 4 MiB by
+/// default.
 const MAX_BYTES: usize = 3 << 20;
 
-/// How many entries a page may have.
+/// Maximum number of entries of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page(pub usize);
 
 impl Page {
     /// The entries from idx `from` on, up to `end`; and where the next page begins, if there is
-    /// one. `entry` gives each with its bytes; none for an idx that is left out.
+    /// one. `entry` returns each with its bytes; none for an idx to omit.
     pub(super) fn of<T>(
         self,
         from: usize,
@@ -23,7 +24,7 @@ impl Page {
                 return (listed, Some(at));
             }
             let Some((found, bytes)) = entry(at as u32) else { continue };
-            // An entry larger than a page has one to itself.
+            // An entry larger than a page has a page of its own.
             if !listed.is_empty() && taken + bytes > MAX_BYTES {
                 return (listed, Some(at));
             }

@@ -1,4 +1,4 @@
-//! Logs in memory, with their vocabularies: evaluation needs no store.
+//! Logs in memory with their vocabularies: evaluation needs no store.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::import::{self, Column, Plan, Row, identity};
 use crate::live::Vocabulary;
 use crate::matrix::UserEvents;
 
-/// Columns that a log must have.
+/// Required columns of a log.
 const REQUIRED: [Column; 3] = [Column::UserId, Column::ItemId, Column::Timestamp];
 
 /// The events of one log or several.
@@ -23,12 +23,12 @@ pub struct Dataset {
     pub items: Vocabulary,
 }
 
-/// A log that was read.
+/// One log.
 #[derive(Debug, Default)]
 pub struct Log {
     /// Its events, in its order.
     pub events: Vec<(UserIdx, HistoryEvent)>,
-    /// Rows that came to no event, by the reason.
+    /// Rows without an event, by reason.
     pub left_out: BTreeMap<String, u64>,
 }
 
@@ -81,7 +81,7 @@ impl Dataset {
         Ok(log)
     }
 
-    /// The log by users, as trainers read it, with the vocabularies as they are now.
+    /// The log grouped by user, as trainers read it, with the current vocabularies.
     pub fn events(&self, log: Vec<(UserIdx, HistoryEvent)>) -> UserEvents {
         UserEvents::new(self.users.len(), self.items.len(), log)
     }

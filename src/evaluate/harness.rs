@@ -1,4 +1,4 @@
-//! Asks for every list and scores it: one case a user and, for sessions, one a prefix.
+//! Asks for every list and scores it: one case for each user, or for each prefix of a session.
 
 use std::time::Instant;
 
@@ -12,32 +12,31 @@ use crate::matrix::UserEvents;
 use crate::model::{Ranking, Snapshot, Source, Window};
 use crate::recommend::{self, Query, RepeatPolicy, Scratch, Shelf, related};
 
-/// A list to ask for, and what it should hold.
+/// A list to ask for, and its ground truth.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// The shopper, who is never their own neighbour; none: anonymous.
+    /// The user, who is never their own neighbour; none: anonymous.
     pub user: Option<UserIdx>,
-    /// What the shopper did so far, oldest first.
+    /// The user's events so far, oldest first.
     pub history: Vec<HistoryEvent>,
     /// Items of the session so far, oldest first.
     pub session: Vec<ItemIdx>,
-    /// What the list should hold.
+    /// The ground truth.
     pub truth: Truth,
-    /// The one item that comes next, which MRR and hit rate are about; none:
-    /// they are about the truth.
+    /// The next item, for MRR and hit rate; none: these use the ground truth.
     pub next: Option<Truth>,
 }
 
-/// A way to make lists.
+/// A method that makes lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Distinct users of all time.
     Popularity,
     /// Distinct users of the last 30 days.
     Popularity30d,
-    /// What the user bought most often, then popularity.
+    /// The user's most frequent purchases, then popularity.
     PersonalFrequency,
-    /// One source of the snapshot's.
+    /// One candidate source.
     Source(Source),
     /// The engine's own list.
     Blend,
@@ -56,18 +55,18 @@ impl Method {
     }
 }
 
-/// What a method reached at each k.
+/// The metrics of a method at each k.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// The method.
     pub method: Method,
-    /// What it reached at each k.
+    /// Its metrics at each k.
     pub at: Vec<AtK>,
-    /// Median time of one list, on one thread beside others, in microseconds.
+    /// Median time of a list in microseconds, on one thread while others run.
     pub micros_per_list_p50: f64,
 }
 
-/// What a method reached with lists of one length.
+/// The metrics of a method for one length of lists.
 #[derive(Debug, Clone)]
 pub struct AtK {
     /// The length.
@@ -76,27 +75,27 @@ pub struct AtK {
     pub means: [f64; 7],
     /// 95 % intervals of the means.
     pub intervals: [(f64, f64); 7],
-    /// The system's description.
+    /// Metrics of the method as a whole.
     pub system: System,
 }
 
-/// The world that lists are asked in.
+/// The setting in which lists are asked for.
 #[derive(Debug)]
 pub struct Harness<'a> {
-    /// What was trained on.
+    /// The training part of the log.
     pub events: &'a UserEvents,
-    /// What was trained.
+    /// The trained snapshot.
     pub snapshot: &'a Snapshot,
     /// Whether items of the user's past are offered.
     pub repeat: RepeatPolicy,
-    /// How many events of a user's past live state keeps.
+    /// Events that live state keeps of a user.
     pub history_limit: usize,
     /// Seed of the intervals.
     pub seed: u64,
 }
 
 impl Harness<'_> {
-    /// Asks for the list of every case; `tick` is told of each that is done.
+    /// Asks for the list of every case; calls `tick` after each.
     pub fn lists(
         &self,
         method: Method,
@@ -150,7 +149,7 @@ impl Harness<'_> {
             _ => None,
         };
         self.ask(case, strategy, k, |query| {
-            // Lists from rankings alone offer what the engine's own may.
+            // Lists from rankings alone offer the same items as the engine's lists.
             let mut excluded = match self.repeat {
                 RepeatPolicy::Allow => Vec::new(),
                 _ => standing(&case.history),
@@ -179,7 +178,7 @@ impl Harness<'_> {
         })
     }
 
-    /// Puts the case's question.
+    /// Asks for the list of one case.
     pub fn ask<T>(
         &self,
         case: &Case,
@@ -230,8 +229,8 @@ impl Harness<'_> {
     }
 }
 
-/// The metrics of a case: of the truth, but MRR and hit rate of the next item
-/// where one is named.
+/// The metrics of a case: of the ground truth, but MRR and hit rate of the next item where there is
+/// one.
 pub fn score(list: &[ItemIdx], case: &Case, k: usize) -> Metrics {
     let of_truth = metrics::score(list, &case.truth, k);
     match &case.next {
@@ -243,7 +242,7 @@ pub fn score(list: &[ItemIdx], case: &Case, k: usize) -> Metrics {
     }
 }
 
-/// How often a user bought each item.
+/// Number of purchases of each item by a user.
 fn frequency(history: &[HistoryEvent], items: usize) -> Ranking {
     let mut counts = vec![0.0f32; items];
     for event in history.iter().filter(|e| e.kind != EventKind::Refund) {

@@ -1,11 +1,10 @@
-//! Ranking metrics with binary gains, and what describes a system as a whole.
+//! Ranking metrics with binary gains, and metrics of a system as a whole.
 //!
-//! For a list L cut at k and a truth T (which may hold items that nobody could
-//! have recommended): precision = hits / k; recall = hits / |T|; F1 their
-//! harmonic mean; NDCG = Σ over hits at rank r of 1 / log2(r + 1), over the same
-//! sum for min(k, |T|) hits at the top; MAP = Σ over hits of the precision at
-//! their rank, over min(k, |T|); MRR = 1 / rank of the first hit; hit rate = 1
-//! where there is one. Järvelin and Kekäläinen 2002 for NDCG.
+//! For a list L cut at k and a ground truth T (which may contain items unknown to the catalogue):
+//! precision = hits / k; recall = hits / |T|; F1 their harmonic mean; NDCG = Σ over hits at rank r
+//! of 1 / log2(r + 1), over the same sum for min(k, |T|) hits at the top; MAP = Σ over hits of the
+//! precision at their rank, over min(k, |T|); MRR = 1 / rank of the first hit; hit rate = 1 if
+//! there is a hit. Järvelin and Kekäläinen 2002 for NDCG.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -27,7 +26,7 @@ pub struct Metrics {
     pub map: f64,
     /// 1 / rank of the first hit.
     pub mrr: f64,
-    /// Whether there is a hit.
+    /// Whether there is a hit: 0 or 1.
     pub hit_rate: f64,
 }
 
@@ -42,31 +41,31 @@ impl Metrics {
     }
 }
 
-/// What a list should have held.
+/// The ground truth of a list.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Truth {
-    /// The items that are known to the catalogue, ascending.
+    /// The items known to the catalogue, ascending.
     pub items: Vec<ItemIdx>,
-    /// How many there are, those unknown to the catalogue included.
+    /// Their number, unknown items included.
     pub len: usize,
 }
 
 impl Truth {
-    /// A truth of known items, given in any order and as often as they please,
-    /// and of `unknown` further ones.
+    /// A ground truth of known items, in any order and with duplicates, and of `unknown` further
+    /// ones.
     pub fn new(mut items: Vec<ItemIdx>, unknown: usize) -> Self {
         items.sort_unstable();
         items.dedup();
         Self { len: items.len() + unknown, items }
     }
 
-    /// Whether an item is in it.
+    /// Whether it contains an item.
     pub fn holds(&self, item: ItemIdx) -> bool {
         self.items.binary_search(&item).is_ok()
     }
 }
 
-/// The metrics of one list at k, which a list shorter than k does not change.
+/// The metrics of one list at k; a shorter list is not scored as if k were smaller.
 pub fn score(list: &[ItemIdx], truth: &Truth, k: usize) -> Metrics {
     let mut hits = 0.0;
     let mut gain = 0.0;
@@ -138,25 +137,26 @@ pub fn bootstrap(lists: &[Metrics], seed: u64) -> [(f64, f64); 7] {
     })
 }
 
-/// What describes a system and not a list.
+/// Metrics of a system, not of a single list.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct System {
-    /// Share of the catalogue that is recommended to anybody.
+    /// Share of the catalogue that is recommended at least once.
     pub coverage: f64,
     /// Mean of −log2 (share of users who have the item) over recommended items.
     pub novelty: f64,
-    /// Gini coefficient of how often each item is recommended: 0 all alike, 1 one for all.
+    /// Gini coefficient of how often each item is recommended: 0: all equally often; 1: one item
+    /// only.
     pub gini: f64,
 }
 
-/// Describes the lists cut at k; `buyers[i]` users of `users` have item i.
+/// Metrics of the lists cut at k; `buyers[i]` of `users` users have item i.
 pub fn system(lists: &[Vec<ItemIdx>], k: usize, buyers: &[u32], users: usize) -> System {
     let mut shown = vec![0u64; buyers.len()];
     let mut surprise = 0.0;
     let mut total = 0u64;
     for item in lists.iter().flat_map(|list| list.iter().take(k)) {
         shown[*item as usize] += 1;
-        // An item that nobody has surprises as much as one that a single user has.
+        // An item without users counts as one with a single user.
         surprise -= (f64::from(buyers[*item as usize].max(1)) / users.max(1) as f64).log2();
         total += 1;
     }
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        // Hits at ranks 2 and 5 of 5; the truth holds three items, one of them unknown.
+        // Hits at ranks 2 and 5 of 5; the ground truth has three items, one of them unknown.
         let truth = Truth::new(vec![40, 20, 20], 1);
         let m = score(&[10, 20, 30, 50, 40, 60], &truth, 5);
         close(m.precision, 2.0 / 5.0);

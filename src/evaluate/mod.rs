@@ -1,9 +1,9 @@
-//! The judge: how good the lists are, measured through the same `recommend` that
-//! serves, over the whole catalogue.
+//! Evaluation: the quality of lists, measured through the same `recommend` that serves, over the
+//! whole catalogue.
 //!
-//! - [`metrics`]: ranking metrics, intervals, coverage and its kin
-//! - [`dataset`]: logs in memory, with their vocabularies
-//! - [`split`]: what is held out
+//! - [`metrics`]: ranking metrics, intervals, coverage and related metrics
+//! - [`dataset`]: logs in memory with their vocabularies
+//! - [`split`]: splits a log into training and test
 //! - [`harness`]: asks for every list and scores it
 
 pub mod dataset;

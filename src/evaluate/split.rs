@@ -1,4 +1,4 @@
-//! What is held out: cuts a log into what is trained on and what is asked for.
+//! Splits a log into a training part and a test part.
 
 use crate::import::time_format::TimeFormat;
 use crate::import::timestamp;
@@ -6,14 +6,14 @@ use std::collections::HashMap;
 
 use crate::domain::{HistoryEvent, UserIdx};
 
-/// How a log is cut.
+/// A split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holdout {
     /// The last basket of every user with at least three.
     LastBasket,
     /// The last event of every user with at least three.
     LastItem,
-    /// Everything after a moment, in milliseconds since 1970.
+    /// Everything after a time, in milliseconds since 1970.
     After(i64),
 }
 
@@ -36,7 +36,7 @@ impl std::str::FromStr for Holdout {
 /// A log in two parts.
 pub type Parts = (Vec<(UserIdx, HistoryEvent)>, Vec<(UserIdx, HistoryEvent)>);
 
-/// Cuts a log: what is trained on, and what is held out.
+/// Splits a log: the training part, and the test part.
 pub fn cut(log: Vec<(UserIdx, HistoryEvent)>, holdout: Holdout) -> Parts {
     match holdout {
         Holdout::After(moment) => log.into_iter().partition(|(_, e)| e.time_ms <= moment),
@@ -45,7 +45,7 @@ pub fn cut(log: Vec<(UserIdx, HistoryEvent)>, holdout: Holdout) -> Parts {
             log.into_iter().partition(|(user, e)| last.get(user) != Some(&e.moment()))
         }
         Holdout::LastItem => {
-            // Events have no id: their place in the log is one.
+            // Events have no id; their index in the log serves as one.
             let numbered = log.iter().enumerate();
 
             let keys: Vec<(UserIdx, (i64, usize))> =

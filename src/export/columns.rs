@@ -1,4 +1,4 @@
-//! Rows as Parquet, a row group at a time, or as CSV.
+//! Writes rows as Parquet, one row group at a time, or as CSV.
 
 use std::fs::File;
 use std::path::Path;
@@ -15,16 +15,16 @@ use parquet::schema::parser::parse_message_type;
 
 use super::error::ExportError;
 
-/// Rows of a row group: what is in memory at a time.
+/// Rows of a row group: the rows in memory at a time.
 const GROUP: usize = 1 << 17;
 
-/// Values of one column in the row group that is being filled.
+/// Values of one column in the current row group.
 pub(super) enum Column {
-    /// Words; empty ones are written as they are.
+    /// Text; empty text is written as it is.
     Text(Vec<ByteArray>),
-    /// Milliseconds since 1970.
+    /// Times in milliseconds since 1970.
     Moment(Vec<i64>),
-    /// Numbers, some of them missing: which are there, and those.
+    /// Numbers, some of them missing: a presence flag for each row, and the values.
     Number(Vec<i16>, Vec<f64>),
 }
 
@@ -80,20 +80,20 @@ impl Column {
     }
 }
 
-/// What a table is written as.
+/// The format of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Parquet, compressed with Snappy.
     Parquet,
-    /// CSV in UTF-8, with a header; times in RFC 3339, missing numbers empty.
+    /// CSV in UTF-8 with a header; times in RFC 3339, missing numbers empty.
     Csv,
 }
 
 impl Format {
-    /// By the ending of a file's name.
+    /// The format by the ending of a file's name.
     ///
     /// # Errors
-    /// A sentence, for any other ending than `.parquet` and `.csv`.
+    /// For any other ending than `.parquet` and `.csv`.
     pub fn of(path: &Path) -> Result<Self, ExportError> {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         match ending.to_ascii_lowercase().as_str() {
@@ -107,7 +107,7 @@ impl Format {
     }
 }
 
-/// A file in the making.
+/// A file that is being written.
 pub(super) struct Table<const N: usize> {
     writer: Writer,
     columns: [Column; N],
@@ -122,7 +122,7 @@ enum Writer {
 }
 
 impl<const N: usize> Table<N> {
-    /// A file with these columns, and facts about it in its metadata, where it can have any.
+    /// Creates a file with these columns, and with metadata where the format has any.
     pub(super) fn create(
         file: File,
         format: Format,
@@ -142,18 +142,18 @@ impl<const N: usize> Table<N> {
         Ok(Self { writer, columns, pending: 0, rows: 0 })
     }
 
-    /// The columns, to each of which a row adds a value.
+    /// The columns, to each of which a row adds one value.
     pub(super) fn columns(&mut self) -> &mut [Column; N] {
         &mut self.columns
     }
 
-    /// A row has its values.
+    /// Ends a row.
     pub(super) fn end_row(&mut self) -> Result<(), ExportError> {
         self.pending += 1;
         if self.pending == GROUP { self.write_group() } else { Ok(()) }
     }
 
-    /// Writes what is left; the number of rows.
+    /// Writes the rest; returns the number of rows.
     pub(super) fn finish(mut self) -> Result<u64, ExportError> {
         self.write_group()?;
         match self.writer {
@@ -232,7 +232,7 @@ fn write_records(
     columns: &[Column],
     rows: usize,
 ) -> Result<(), csv::Error> {
-    // Where each column's next number stands: missing ones take no place.
+    // The position of each column's next number: missing numbers take none.
     let mut numbers = vec![0; columns.len()];
     for row in 0..rows {
         for (column, next) in columns.iter().zip(&mut numbers) {

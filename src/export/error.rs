@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::model::disk;
 use crate::store::StoreError;
 
-/// Why an export ended early.
+/// Why an export fails.
 #[derive(Debug, Error)]
 pub enum ExportError {
     /// The log cannot be read.

@@ -1,5 +1,5 @@
-//! A snapshot's parts in the layout of [`crate::model::pushed::reader`]: what a job begins with
-//! that goes on from the server's own model, or another server is given.
+//! Writes a snapshot's parts in the layout of [`crate::model::pushed::reader`], for a job that
+//! continues from the server's model, or for another server.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,10 +12,10 @@ use crate::live::Vocabulary;
 use crate::matrix::Csr;
 use crate::model::Snapshot;
 
-/// Neighbours written of each item.
+/// Neighbours written for each item.
 const NEIGHBOURS: usize = 50;
 
-/// A tensor to be written.
+/// A tensor to write.
 struct Tensor {
     name: &'static str,
     dtype: Dtype,
@@ -34,8 +34,8 @@ impl Tensor {
     }
 }
 
-/// Writes the embeddings, item neighbours and popularity of a snapshot: of the items that have
-/// a vector or, where none has, of all that were bought.
+/// Writes the embeddings, item neighbours and popularity of a snapshot, for the items with a vector
+/// or, where none has one, for all items with purchases.
 pub(super) fn write(
     snapshot: &Snapshot,
     names: &Vocabulary,
@@ -61,7 +61,7 @@ pub(super) fn write(
 /// A file of item embeddings alone, `vectors` row by row.
 ///
 /// # Errors
-/// [`ExportError::Write`] where they are not `dimensions` values an id.
+/// [`ExportError::Write`] where they are not `dimensions` values for each id.
 pub fn embeddings(
     ids: &[String],
     dimensions: usize,
@@ -100,7 +100,7 @@ fn metadata(snapshot: &Snapshot) -> HashMap<String, String> {
     metadata
 }
 
-/// Ids and, where there are any, their vectors.
+/// Ids and, if there are any, their vectors.
 fn vectors_of(ids: &[&str], dimensions: usize, vectors: &[f32]) -> Vec<Tensor> {
     let mut utf8 = Vec::new();
     let mut offsets = vec![0u32];
@@ -121,7 +121,7 @@ fn vectors_of(ids: &[&str], dimensions: usize, vectors: &[f32]) -> Vec<Tensor> {
     tensors
 }
 
-/// The best neighbours of each item, by their places among `items`.
+/// The best neighbours of each item, as indices into `items`.
 fn neighbours(items: &[u32], table: &Csr) -> [Tensor; 2] {
     let places: HashMap<u32, i32> = items.iter().copied().zip(0..).collect();
     let mut targets = Vec::new();

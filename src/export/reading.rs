@@ -12,22 +12,22 @@ use crate::matrix::{Interactions, UserEvents, Weighting};
 use crate::model::{Snapshot, disk};
 use crate::store::{Entry, Record, StoreFolder, StoredEvent, replay, replay_beside};
 
-/// A store as of the moment when it was opened for reading: without shoppers who were
-/// erased, and without what those did who object to its use.
+/// A store as of the moment it was opened for reading, without erased users and without the events
+/// of users who withdrew their consent.
 #[derive(Debug)]
 pub struct Reading {
     folder: StoreFolder,
     live: Live,
 }
 
-/// What was written.
+/// The outcome of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
     /// Rows.
     pub rows: u64,
-    /// Where the log ended.
+    /// The end of the log.
     pub log_offset: u64,
-    /// What happened until then was written, in milliseconds since 1970.
+    /// Events up to this time were written, in milliseconds since 1970.
     pub until_ms: i64,
 }
 
@@ -38,14 +38,14 @@ impl Reading {
     /// [`ExportError::Store`] where the log is damaged or there is none.
     pub fn open(data: &Path, name: &str) -> Result<Self, ExportError> {
         let folder = StoreFolder::beside(data, name)?;
-        // Histories are not needed; the least that is kept of them.
+        // Histories are not needed; the minimum is kept of them.
         let live = Live::new(1, Vec::new());
         replay_beside(&folder.log(), folder.is_proven(), &mut |entry| live.replay(&entry))?;
         Ok(Self { folder, live })
     }
 
-    /// Writes the log's events, in log order, but those of the last `held_out_days` days. An import
-    /// takes them in again as they are.
+    /// Writes the log's events, in log order, without those of the last `held_out_days` days. An
+    /// import reads them back.
     ///
     /// # Errors
     /// See [`ExportError`].
@@ -101,8 +101,8 @@ impl Reading {
         Ok(Written { rows: table.finish()?, log_offset: self.live.offset(), until_ms })
     }
 
-    /// Writes the user-item matrix, a row a cell, without what happened in the last
-    /// `held_out_days` days. Weights are those that the server trains with unless tuned.
+    /// Writes the user-item matrix, a row for each cell, without the last `held_out_days` days,
+    /// with the weights of an untuned training.
     ///
     /// # Errors
     /// See [`ExportError`].
@@ -143,8 +143,8 @@ impl Reading {
         Ok(Written { rows: table.finish()?, log_offset: self.live.offset(), until_ms })
     }
 
-    /// Writes a kept snapshot's embeddings, neighbours and popularity in the layout of a
-    /// pushed model: that of a generation, or of the newest. Returns its generation.
+    /// Writes a kept snapshot's embeddings, neighbours and popularity in the layout of a pushed
+    /// model: of a generation, or of the newest. Returns its generation.
     ///
     /// # Errors
     /// See [`ExportError`].
@@ -164,7 +164,7 @@ impl Reading {
         self.live.newest_ms() - i64::from(held_out_days) * DAY_MS
     }
 
-    /// What a model that is trained on the export says of itself when it is pushed.
+    /// Metadata for a model that is trained on the export and pushed.
     fn facts(&self, until_ms: i64) -> [(&'static str, String); 2] {
         [("log_offset", self.live.offset().to_string()), ("trained_until", until_ms.to_string())]
     }

@@ -1,28 +1,28 @@
-//! The canonical columns, and how a file's columns are mapped to them.
+//! The canonical columns, and the mapping of a file's columns to them.
 
 use std::str::FromStr;
 
-/// What an import knows to read.
+/// A canonical column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
-    /// Who; required for events and users.
+    /// The user; required for events and users.
     UserId,
-    /// With which item; required for events and items.
+    /// The item; required for events and items.
     ItemId,
-    /// When; required for events.
+    /// The time; required for events.
     Timestamp,
-    /// What was done; without the column every row is a purchase, or a refund where its quantity
-    /// is negative.
+    /// The kind of the event; without the column every row is a purchase, or a refund where its
+    /// quantity is negative.
     Event,
-    /// How many.
+    /// Number of items.
     Quantity,
     /// Price of one.
     Price,
     /// Basket, order or invoice.
     BasketId,
-    /// The visit.
+    /// Visit.
     SessionId,
-    /// The event's own id.
+    /// The client's id of the event.
     EventId,
     /// The rating given.
     Rating,
@@ -32,25 +32,25 @@ pub enum Column {
     RecommendationId,
     /// The item's title.
     Title,
-    /// The item's category, parts joined by "/"; several are parted by "|".
+    /// The item's category, parts separated by "/", several by "|".
     Category,
     /// The item's brand.
     Brand,
-    /// Whether the item can be bought: true, false, 1, 0, yes, no.
+    /// Whether the item is available: true, false, 1, 0, yes, no.
     Available,
-    /// The item's tags, parted by "|".
+    /// The item's tags, separated by "|".
     Tags,
-    /// From when on the item can be bought.
+    /// The start of the item's validity.
     ValidFrom,
-    /// Until when the item can be bought.
+    /// The end of the item's validity.
     ValidUntil,
-    /// Whether the user's behaviour may be used: true, false, 1, 0, yes, no.
+    /// Whether the user consents: true, false, 1, 0, yes, no.
     Consent,
 }
 
 /// Number of canonical columns.
 const COLUMNS: usize = Column::ALL.len();
-/// What begins the names of columns that hold an attribute: `attributes.colour`.
+/// Prefix of the names of attribute columns: `attributes.colour`.
 const ATTRIBUTES: &str = "attributes.";
 
 impl Column {
@@ -107,40 +107,39 @@ impl Column {
         }
     }
 
-    /// What is put between the parts of a column that is joined from several.
+    /// The separator between the parts of a joined column.
     pub fn joined_by(self) -> char {
         if Self::TIMES.contains(&self) { ' ' } else { '/' }
     }
 
-    /// Whether a cell may hold several values, as a list does in JSON.
+    /// Whether a cell may hold several values, as a JSON list does.
     pub fn holds_several(self) -> bool {
         matches!(self, Column::Category | Column::Tags)
     }
 }
 
-/// Which columns of a file hold which canonical column. Starts with every
-/// column under its own name; `user_id=CustomerID` renames one,
-/// `category=department+aisle` joins several with "/", and
+/// The mapping of a file's columns. By default every column has its canonical name;
+/// `user_id=CustomerID` renames one, `category=department+aisle` joins several with "/", and
 /// `attributes.colour=Color` names an attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnMap {
     names: [Vec<String>; COLUMNS],
     attributes: Vec<(String, Vec<String>)>,
-    /// Columns that were named by hand: a file must have them.
+    /// Columns that were mapped explicitly: a file must have them.
     by_hand: Vec<Column>,
 }
 
-/// Where a file has the canonical columns.
+/// The positions of the canonical columns in a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places {
-    /// For each canonical column, the places of its parts.
+    /// For each canonical column, the positions of its parts.
     pub columns: [Vec<usize>; COLUMNS],
-    /// For each attribute, its name and the places of its parts.
+    /// For each attribute, its name and the positions of its parts.
     pub attributes: Vec<(String, Vec<usize>)>,
 }
 
 impl Places {
-    /// Whether any of the file's columns at this place is read.
+    /// Whether the column at this position is read.
     pub fn reads(&self, place: usize) -> bool {
         self.all().any(|places| places.contains(&place))
     }
@@ -151,7 +150,7 @@ impl Places {
         unread.map(|(_, name)| name.trim()).filter(|name| !name.is_empty()).collect()
     }
 
-    /// The same with every place moved by `by`; those that it does not know are left out.
+    /// Shifts every position by `by`; drops unmapped ones.
     pub fn moved(&self, by: impl Fn(usize) -> Option<usize>) -> Self {
         let moved = |places: &Vec<usize>| places.iter().filter_map(|&place| by(place)).collect();
         let attributes = self.attributes.iter();
@@ -201,7 +200,7 @@ impl FromStr for ColumnMap {
     }
 }
 
-/// The names of columns that are joined.
+/// The names of a joined column's parts.
 fn parts(names: &str) -> Vec<String> {
     names.split('+').map(|name| name.trim().to_owned()).collect()
 }
@@ -212,17 +211,16 @@ impl ColumnMap {
         self.names[column as usize] = parts(names);
     }
 
-    /// The columns that were named by hand.
+    /// The columns that were mapped explicitly.
     pub fn by_hand(&self) -> &[Column] {
         &self.by_hand
     }
 
-    /// Where a file with this header has the canonical columns; a column that lacks a part has
-    /// no place.
+    /// The positions in a file with this header; a column that lacks a part has no position.
     ///
     /// # Errors
-    /// A sentence, where one of `required`, or one that was named by hand, is missing, or one that
-    /// is read stands twice.
+    /// Where one of `required`, or an explicitly mapped column, is missing, or one that is read
+    /// occurs twice.
     pub fn of_file<S: AsRef<str>>(
         &self,
         header: &[S],
@@ -250,10 +248,10 @@ impl ColumnMap {
         }
     }
 
-    /// The same for a row that has columns of its own.
+    /// The positions in a row with columns of its own.
     ///
     /// # Errors
-    /// A sentence, where one of `required` is missing.
+    /// Where one of `required` is missing.
     pub fn of_row<S: AsRef<str>>(
         &self,
         header: &[S],
@@ -322,7 +320,7 @@ mod tests {
     fn a_missing_column_is_named_with_what_there_is() {
         let error = ColumnMap::default().of_file(&["a", "b"], &[Column::ItemId]).unwrap_err();
         assert!(error.contains("no column \"item_id\"") && error.contains("a, b"), "{error}");
-        // One that was named by hand and is not there is a slip of the pen.
+        // An explicitly mapped column that is missing is a typing error.
         let map: ColumnMap = "event=EventType".parse().unwrap();
         let error = map.of_file(&["item_id", "event_type"], &[Column::ItemId]).unwrap_err();
         assert!(error.contains("no column \"EventType\" for event"), "{error}");

@@ -1,4 +1,4 @@
-//! A row becomes an event, an item or a user, or is refused with a reason.
+//! Converts a row to an event, an item or a user, or refuses it with a reason.
 
 use super::event_names::Named;
 use super::fields::{Fields, breaks_a_limit};
@@ -8,34 +8,34 @@ use crate::domain::{
     Event, EventKind, Item, ItemChange, ItemField, UserChange, Validity, Violation, limits,
 };
 
-/// What a row came to, and what of it was dropped.
+/// A converted row, and the fields that were dropped.
 #[derive(Debug)]
 pub struct Converted<T> {
-    /// What it came to.
+    /// The result.
     pub value: T,
     /// Optional fields that could not be read.
     pub dropped: Vec<Refusal>,
 }
 
-/// An event, and what its row says of its item.
+/// An event, and the row's data on its item.
 #[derive(Debug)]
 pub struct EventRow<'a> {
     /// The event.
     pub event: Event,
-    /// The item's title, if the row gives one.
+    /// The item's title, if the row has one.
     pub title: Option<&'a str>,
-    /// The item's category, the same.
+    /// The item's category, if the row has one.
     pub category: Option<&'a str>,
-    /// The item's brand; empty where the row gives none.
+    /// The item's brand; empty without one.
     pub brand: String,
 }
 
-/// Why a row comes to no event.
+/// Why a row has no event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoEvent {
     /// It cannot be read.
     Refused(Refusal),
-    /// Nothing is wrong with it, but it is to be left out: why.
+    /// It is valid but left out, for this reason.
     Skipped(String),
 }
 
@@ -45,11 +45,12 @@ impl From<Refusal> for NoEvent {
     }
 }
 
-/// An event from a row. In a file without a column for events it is a purchase, or a refund where
-/// the quantity is negative. A quantity that says nothing (absent, 0) counts as one.
+/// Converts a row to an event. In a file without a column for events it is a purchase, or a refund
+/// where the quantity is negative. A quantity that is absent or 0 counts as 1.
 ///
 /// # Errors
-/// Which required column cannot be read, or breaks a limit; or that the event is left out.
+/// The required column that cannot be read or breaks a limit; or the reason why the event is left
+/// out.
 pub fn event<'a>(
     row: &'a Row,
     dialect: &'a Dialect,
@@ -104,7 +105,7 @@ pub fn event<'a>(
     Ok(Converted { value, dropped: fields.into_dropped() })
 }
 
-/// The kind that a row names; none where its file has no column for it.
+/// The kind in a row; none where its file has no column for it.
 fn kind(fields: &Fields<'_>, row: &Row, dialect: &Dialect) -> Result<Option<EventKind>, NoEvent> {
     if !row.is_in_file(Column::Event) {
         return Ok(None);
@@ -122,11 +123,11 @@ fn kind(fields: &Fields<'_>, row: &Row, dialect: &Dialect) -> Result<Option<Even
     }
 }
 
-/// An item from a row: its id, and what the row says of it. What it has no column for, or
-/// nothing that can be read, is left as it is.
+/// Converts a row to an item: its id, and the fields that the row sets. Fields without a column, or
+/// without a readable value, keep their values.
 ///
 /// # Errors
-/// That the id cannot be read, or breaks a limit.
+/// Where the id cannot be read or breaks a limit.
 pub fn item(row: &Row, dialect: &Dialect) -> Result<Converted<(String, ItemChange)>, Refusal> {
     let mut fields = Fields::new(row, dialect);
     let id = fields.required(Column::ItemId)?;
@@ -157,8 +158,8 @@ pub fn item(row: &Row, dialect: &Dialect) -> Result<Converted<(String, ItemChang
 
     let mut said = ItemChange::of(item);
     for (column, field, read) in columns {
-        // An empty cell says that there is nothing; one that cannot be read says nothing.
-        // That nothing is said of its stock is no word that there is any.
+        // An empty cell clears a field; an unreadable one keeps it. An empty stock does not mean
+        // that the item is available.
         let cleared = column != Column::Available && row.has(column) && fields.is_empty(column);
         if read || cleared {
             said.add(field);
@@ -172,7 +173,7 @@ pub fn item(row: &Row, dialect: &Dialect) -> Result<Converted<(String, ItemChang
     Ok(Converted { value: (id.to_owned(), said), dropped: fields.into_dropped() })
 }
 
-/// From when and until when; of two that contradict each other neither.
+/// Start and end of the validity; neither where they contradict each other.
 fn validity(fields: &mut Fields<'_>) -> Validity {
     let from_ms = fields.moment(Column::ValidFrom);
     let until_ms = fields.moment(Column::ValidUntil);
@@ -186,16 +187,17 @@ fn validity(fields: &mut Fields<'_>) -> Validity {
     }
 }
 
-/// A user from a row: their id, and what the row says of them; the rest is left as it is.
+/// Converts a row to a user: their id, and the fields that the row sets; the others keep their
+/// values.
 ///
 /// # Errors
-/// That the id or the consent cannot be read, or breaks a limit.
+/// Where the id or the consent cannot be read or breaks a limit.
 pub fn user(row: &Row, dialect: &Dialect) -> Result<Converted<(String, UserChange)>, Refusal> {
     let mut fields = Fields::new(row, dialect);
     let id = fields.required(Column::UserId)?;
     limits::new_id("user_id", id).map_err(breaks_a_limit)?;
 
-    // A dropped objection would let the user's behaviour be used.
+    // Dropping an objection would allow the use of the user's events.
     let given = !fields.is_empty(Column::Consent);
 
     let consent = fields.flag(Column::Consent);

@@ -1,7 +1,7 @@
 //! Rows from CSV with any of the usual separators.
 //!
-//! It goes line by line, so that one bad line costs that line. A record may run over several
-//! lines inside quotes, but a quote that is never closed, or only by the next stray one, must not
+//! Reading goes line by line, so that one bad line costs only that line. A record may span several
+//! lines inside quotes; a quote that is never closed, or closed by a later stray quote, must not
 //! swallow the rest of a log.
 
 use std::borrow::Cow;
@@ -13,16 +13,16 @@ use super::encoding::Text;
 use super::lines::{Line, Lines, MAX_LINE_BYTES};
 use super::{Broken, Column, Dialect, Places, Reader, Refusal, Row};
 
-/// Most blank lines before a header.
+/// Maximum number of blank lines before a header.
 const MAX_BLANK_LINES: usize = 100;
-/// What spreadsheets write before the header to name the separator.
+/// The line with which spreadsheets name the separator, before the header.
 const SEPARATOR: &[u8] = b"sep=";
 
-/// Reads CSV: its separator is named in a first line (`sep=;`), or the one of tab, semicolon,
-/// comma and bar that the header holds most of.
+/// Opens CSV. The separator is named in a first line (`sep=;`); otherwise it is the most frequent
+/// of tab, semicolon, comma and bar in the header.
 ///
 /// # Errors
-/// A sentence, where a required column is missing.
+/// Where a required column is missing.
 pub fn open(text: Text, dialect: &Dialect, required: &[Column]) -> Result<Box<dyn Reader>, String> {
     let mut lines = Lines::new(text.input);
     let mut header = next_filled(&mut lines)?;
@@ -32,7 +32,7 @@ pub fn open(text: Text, dialect: &Dialect, required: &[Column]) -> Result<Box<dy
     }
 
     let separator = named.unwrap_or_else(|| most_frequent_separator(&header));
-    // A name may run over several lines.
+    // A column's name may span several lines.
     while Quoting::Field.after(&header, separator) == Quoting::Open {
         let line = lines.read(&mut header).map_err(|e| e.what)?;
         if line != Line::Whole || header.len() > MAX_LINE_BYTES {
@@ -40,7 +40,7 @@ pub fn open(text: Text, dialect: &Dialect, required: &[Column]) -> Result<Box<dy
         }
     }
 
-    // Any CR that is left is text.
+    // Any CR that remains is text.
     let core = ReaderBuilder::new().delimiter(separator).terminator(Terminator::Any(b'\n')).build();
     let next_line = lines.line + 1;
     let mut csv = Csv {
@@ -70,7 +70,7 @@ pub fn open(text: Text, dialect: &Dialect, required: &[Column]) -> Result<Box<dy
 fn named_separator(line: &[u8]) -> Option<u8> {
     let line: Vec<u8> = line.trim_ascii_end().iter().copied().filter(|&b| b != b'"').collect();
     let named = line.len() > SEPARATOR.len() && line[..4].eq_ignore_ascii_case(SEPARATOR);
-    // A tab is no more than white space at the end.
+    // A tab at the end is white space.
     let tab = line.len() == SEPARATOR.len() && line.eq_ignore_ascii_case(SEPARATOR);
     if tab { Some(b'\t') } else { named.then(|| line[4]) }
 }
@@ -87,7 +87,7 @@ fn most_frequent_separator(header: &[u8]) -> u8 {
     max.map_or(b',', |(separator, _)| separator)
 }
 
-/// The first line from here that is not blank.
+/// The next line that is not blank.
 fn next_filled(lines: &mut Lines) -> Result<Vec<u8>, String> {
     let mut line = Vec::new();
     for _ in 0..MAX_BLANK_LINES {
@@ -113,11 +113,11 @@ struct Csv {
     transcoded: bool,
     /// Lines read ahead of an unclosed quote, to be read again one by one.
     pending: VecDeque<Vec<u8>>,
-    /// Number of the line that comes next, the pending ones counted.
+    /// Number of the next line, pending ones included.
     next_line: u64,
     core: csv_core::Reader,
     separator: u8,
-    /// Whether rows bear a time, by which a line that is none is known.
+    /// Whether rows have a time, which tells rows from lines of text.
     is_log: bool,
     header: Vec<String>,
     places: Places,
@@ -126,7 +126,7 @@ struct Csv {
 }
 
 impl Csv {
-    /// Parses a record; the number of its fields, or none where it is not closed.
+    /// Parses a record; returns the number of its fields, or none where a quote is open.
     fn parse(&mut self, record: &[u8]) -> Option<usize> {
         self.core.reset();
         let mut read = 0;
@@ -154,7 +154,7 @@ impl Csv {
         &self.fields[start..self.ends[field]]
     }
 
-    /// The next line; none at the end. An empty one stands for a line that is too long.
+    /// The next line; none at the end. A line that is too long is returned empty.
     fn next_line(&mut self) -> Result<Option<Vec<u8>>, Broken> {
         if let Some(line) = self.pending.pop_front() {
             return Ok(Some(line));
@@ -167,9 +167,9 @@ impl Csv {
         })
     }
 
-    /// Reads on for the end of a record that its first line leaves open. Where there is none, or
-    /// where it looks as if the quote that ends it stood in a row of its own, nothing but the first
-    /// line is taken; of a catalogue, in which any line may look like a row, all of them are.
+    /// Reads on for the end of a record whose first line leaves a quote open. Where there is no
+    /// end, or where the quote that ends it seems to belong to a row of its own, only the first
+    /// line is taken; of a catalogue, in which any line may look like a row, all lines are.
     fn join(&mut self, first: &[u8]) -> Result<Option<usize>, Broken> {
         let mut record = first.to_vec();
         let mut taken: VecDeque<Vec<u8>> = VecDeque::new();
@@ -198,13 +198,13 @@ impl Csv {
         Ok(None)
     }
 
-    /// Whether a line by itself has as many fields as the header.
+    /// Whether a line alone has as many fields as the header.
     fn is_row(&self, line: Option<&Vec<u8>>) -> bool {
         let separators = |line: &Vec<u8>| line.iter().filter(|&&b| b == self.separator).count();
         line.is_some_and(|line| separators(line) + 1 >= self.header.len())
     }
 
-    /// Fills the row with the record's fields, none of which may belong to no column.
+    /// Fills the row with the record's fields; a field without a column is refused.
     fn fill(&self, count: usize, row: &mut Row) -> Result<(), Refusal> {
         let beyond =
             (self.header.len()..count).find(|&field| !self.field(field).trim_ascii().is_empty());
@@ -235,26 +235,25 @@ impl Csv {
     }
 }
 
-/// Where a record is that is read byte by byte, by RFC 4180; a quote within a field that begins with
-/// none is text.
+/// State of a record read byte by byte, by RFC 4180; a quote within an unquoted field is text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quoting {
-    /// A field begins.
+    /// At the start of a field.
     Field,
-    /// Within a field that is not quoted.
+    /// Within an unquoted field.
     Text,
     /// Within a quoted field.
     Open,
-    /// Behind a quote within a quoted field: its end, or half of a quote in it.
+    /// After a quote within a quoted field: its end, or the first half of an escaped quote.
     Quote,
     /// At the end, every quoted field closed.
     Closed,
-    /// Something follows the end of a quoted field.
+    /// Text follows the end of a quoted field.
     Broken,
 }
 
 impl Quoting {
-    /// Where a record is after these bytes.
+    /// The state after these bytes.
     fn after(self, bytes: &[u8], separator: u8) -> Self {
         bytes.iter().fold(self, |at, &byte| match (at, byte) {
             (Quoting::Broken, _) => Quoting::Broken,
@@ -305,7 +304,7 @@ impl Reader for Csv {
                 None => self.join(&line)?,
             };
 
-            // Spreadsheets write rows of which every cell is empty.
+            // Spreadsheets write rows of empty cells only.
             if count
                 .is_some_and(|count| (0..count).all(|at| self.field(at).trim_ascii().is_empty()))
             {

@@ -1,5 +1,5 @@
-//! Whether dates such as `1/2/2023` name the day first: one reading for a whole file, which its own
-//! rows prove.
+//! Determines whether dates such as `1/2/2023` have the day first: one order for a whole file,
+//! proven by its own rows.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,17 +7,18 @@ use std::sync::Arc;
 use super::time_format::DateOrder;
 use super::{Column, Dialect, ImportError, Row, open, timestamp};
 
-/// Rows at the beginning of a file among which such dates must show for it to be read through.
+/// Rows at the start of a file among which such a date must occur for the whole file to be read
+/// ahead.
 const LOOKED_AT: u64 = 100_000;
 
-/// The dialect with the order of day and month that the file's rows prove. Reads the file once,
+/// The dialect with the order of day and month that the file's rows prove. Reads the file ahead,
 /// where it has such dates and the order is not given.
 ///
 /// # Errors
 /// Where it cannot be opened, or lacks one of the `required` columns.
 pub fn proven(path: &Path, dialect: &Dialect, required: &[Column]) -> Result<Dialect, ImportError> {
     let mut dialect = dialect.clone();
-    // What is read once cannot be read through before.
+    // Standard input can be read only once.
     let read_twice = path.metadata().map_or(true, |file| file.is_file());
 
     if !read_twice {
@@ -39,7 +40,7 @@ pub fn proven(path: &Path, dialect: &Dialect, required: &[Column]) -> Result<Dia
     let mut rows = 0;
     let mut unseen = false;
 
-    // Where the file breaks off, the import will say so.
+    // Where the file breaks off, the import reports it.
     while let Ok(Some(_)) = reader.next(&mut row) {
         for text in Column::TIMES.into_iter().filter_map(|column| row.get(column)) {
             let evidence = timestamp::evidence(text);

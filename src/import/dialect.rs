@@ -1,35 +1,35 @@
-//! What a file's columns, bytes, times, numbers and words mean.
+//! The dialect of a file: its columns, encoding, times, numbers and words.
 
 use super::ColumnMap;
 use super::encoding::Encoding;
 use super::event_names::EventNames;
 use super::time_format::TimeFormat;
 
-/// How a file is to be read. By default: columns under their own names, UTF-8, times as
-/// [`TimeFormat`] knows them, decimal points.
+/// How a file is read. By default: canonical column names, UTF-8, times as in [`TimeFormat`],
+/// decimal points.
 #[derive(Debug, Clone, Default)]
 pub struct Dialect {
-    /// Which columns hold what.
+    /// The mapping of columns.
     pub columns: ColumnMap,
-    /// None: UTF-8, or what the file's first bytes say.
+    /// None: UTF-8, or as the byte order mark says.
     pub encoding: Option<Encoding>,
-    /// How times are written.
+    /// The format of times.
     pub times: TimeFormat,
-    /// What kinds of events are called, beside their own names.
+    /// Names of kinds of events, besides the canonical ones.
     pub events: EventNames,
-    /// Whether a comma parts the decimals: `1.234,50`.
+    /// Whether the decimal separator is a comma: `1.234,50`.
     pub decimal_comma: bool,
     /// Words that stand for an empty cell, in every column.
     pub absent: Vec<String>,
 }
 
 impl Dialect {
-    /// By the names of columns alone.
+    /// A dialect with a mapping of columns, and defaults otherwise.
     pub fn of_columns(columns: ColumnMap) -> Self {
         Self { columns, ..Self::default() }
     }
 
-    /// A number; none where the text is no finite one.
+    /// Parses a number; none for a text that is no finite number.
     pub fn number(&self, text: &str) -> Option<f64> {
         let number = if self.decimal_comma {
             with_decimal_point(text)?.parse::<f64>()
@@ -40,7 +40,8 @@ impl Dialect {
     }
 }
 
-/// A number with a decimal comma, digits perhaps grouped by three, as one with a point.
+/// Converts a number with a decimal comma, and digits perhaps grouped by three, to one with a
+/// point.
 fn with_decimal_point(text: &str) -> Option<String> {
     let (whole, decimals) = text.split_once(',').unwrap_or((text, ""));
     let sign = if whole.starts_with('-') { "-" } else { "" };

@@ -1,19 +1,19 @@
-//! Bytes as UTF-8, whatever encoding a file is written in.
+//! Converts a file's bytes to UTF-8.
 //!
-//! A file is UTF-8 unless it begins with the mark of UTF-16, or its encoding is named. What is
-//! UTF-8 already goes through as it is, so that one bad byte costs its field and no more.
+//! A file is UTF-8 unless it begins with a UTF-16 byte order mark or its encoding is given. UTF-8
+//! passes through unchanged, so that one bad byte costs only its field.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::str::FromStr;
 
 use encoding_rs_io::DecodeReaderBytesBuilder;
 
-/// Bytes that are read at once.
+/// Bytes read at a time.
 const BUFFER: usize = 1 << 18;
-/// What begins a file in UTF-16, little and big end first.
+/// The byte order marks of UTF-16, little and big endian.
 const UTF_16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
-/// A named encoding, by the labels of the WHATWG Encoding Standard.
+/// An encoding by its label in the WHATWG Encoding Standard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encoding(&'static encoding_rs::Encoding);
 
@@ -31,15 +31,15 @@ impl FromStr for Encoding {
     }
 }
 
-/// Text of a file.
+/// The text of a file.
 pub struct Text {
-    /// UTF-8, but for bad bytes of a file that is said to be UTF-8.
+    /// UTF-8, except for bad bytes of a file that claims to be UTF-8.
     pub input: Box<dyn BufRead>,
-    /// Whether it was another encoding: U+FFFD stands for what was none.
+    /// Whether it was converted: U+FFFD replaces invalid sequences.
     pub transcoded: bool,
 }
 
-/// Reads `input` as text in `encoding`, or in what its first bytes say; takes the mark off.
+/// Reads `input` as text in `encoding`, or as its byte order mark says; removes the mark.
 ///
 /// # Errors
 /// Where the first bytes cannot be read.

@@ -1,27 +1,27 @@
-//! What logs call the kinds of events: the names of known systems, and names that are given.
+//! Names of kinds of events: those of known systems, and given ones.
 
 use std::collections::HashMap;
 use std::str::FromStr;
 
 use crate::domain::EventKind;
 
-/// What a row is by the name of its event.
+/// The meaning of an event's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Named {
     /// An event of this kind.
     Kind(EventKind),
-    /// None of the kinds that are kept, and left out.
+    /// Not a kind that is kept: left out.
     Skipped,
 }
 
-/// Names of events and what they stand for, beside the names that [`EventKind::parse`] knows.
+/// Names of events and their meaning, besides those that [`EventKind::parse`] knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventNames(HashMap<String, Named>);
 
-/// What stands for [`Named::Skipped`].
+/// The word for [`Named::Skipped`].
 const SKIP: &str = "skip";
 
-/// The name that stands for all that are not known.
+/// The name that matches all unknown names.
 const ALL_OTHERS: &str = "*";
 
 type Names = &'static [(&'static str, &'static str)];
@@ -32,8 +32,8 @@ type Names = &'static [(&'static str, &'static str)];
 ///   (<https://developers.google.com/analytics/devguides/collection/ga4/reference/events>)
 /// - shopify: the standard events of Shopify's web pixels
 ///   (<https://shopify.dev/docs/api/web-pixels-api/standard-events>)
-/// - taobao: the words of Taobao's published logs and of its sellers' reports
-/// - youzan: the words of Youzan's (有赞) reports on shoppers and orders
+/// - taobao: the terms of Taobao's published logs and of its sellers' reports
+/// - youzan: the terms of Youzan's (有赞) reports on users and orders
 const SYSTEMS: [(&str, Names); 4] =
     [("ga4", GA4), ("shopify", SHOPIFY), ("taobao", TAOBAO), ("youzan", YOUZAN)];
 
@@ -164,7 +164,7 @@ impl EventNames {
         Ok(())
     }
 
-    /// What a row is by the name of its event; none where that is not known.
+    /// The meaning of an event's name; none for an unknown one.
     pub fn named(&self, name: &str) -> Option<Named> {
         let given = || self.0.get(&name.to_lowercase()).copied();
         let given = if self.0.is_empty() { None } else { given() };

@@ -1,5 +1,5 @@
-//! The fields of a row: what is required is read or refuses the row; what is not is read or
-//! dropped, and the row stays.
+//! The fields of a row: a required field is read or refuses the row; an optional one is read or
+//! dropped.
 
 use super::time_format::Unread;
 use super::timestamp;
@@ -7,7 +7,7 @@ use super::{Column, Dialect, Refusal, Row};
 use crate::domain::quote::quoted;
 use crate::domain::{Violation, limits};
 
-/// Whether a text is what databases and spreadsheets write where a field is empty.
+/// Whether a text is a word that databases and spreadsheets write for an empty field.
 fn stands_for_nothing(text: &str) -> bool {
     matches!(
         text,
@@ -32,7 +32,7 @@ fn stands_for_nothing(text: &str) -> bool {
     )
 }
 
-/// The same of an id, zero among them: one "user" who stands for many.
+/// Whether an id is such a word, or zero: one "user" that stands for many.
 pub fn is_no_id(id: &str) -> bool {
     stands_for_nothing(id) || matches!(id, "0" | "0.0" | "-1")
 }
@@ -45,20 +45,20 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of a row as its file writes them.
+    /// The fields of a row, in its file's dialect.
     pub fn new(row: &'a Row, dialect: &'a Dialect) -> Self {
         Self { row, dialect, dropped: Vec::new() }
     }
 
-    /// What was dropped.
+    /// The dropped fields.
     pub fn into_dropped(self) -> Vec<Refusal> {
         self.dropped
     }
 
-    /// What must be there.
+    /// A required text.
     ///
     /// # Errors
-    /// Where it is empty, or no text.
+    /// Where it is empty, or not text.
     pub fn required(&self, column: Column) -> Result<&'a str, Refusal> {
         if let Some(fault) = self.row.fault(column) {
             return Err(fault.clone());
@@ -67,20 +67,20 @@ impl<'a> Fields<'a> {
         value.ok_or_else(|| Refusal::new(format!("{} is empty", column.name()), ""))
     }
 
-    /// The same as a time in milliseconds since 1970.
+    /// A required time in milliseconds since 1970.
     ///
     /// # Errors
-    /// Where it is none.
+    /// Where it is not a time.
     pub fn required_time(&self, column: Column) -> Result<i64, Refusal> {
         self.time_of(column, self.required(column)?)
     }
 
-    /// Whether there is nothing in a column.
+    /// Whether a column is empty.
     pub fn is_empty(&self, column: Column) -> bool {
         self.present(column).is_none() && self.row.fault(column).is_none()
     }
 
-    /// A text that may be missing.
+    /// An optional text.
     pub fn text(&mut self, column: Column) -> Option<&'a str> {
         if let Some(fault) = self.row.fault(column) {
             self.dropped.push(fault.clone());
@@ -95,7 +95,7 @@ impl<'a> Fields<'a> {
         Some(text)
     }
 
-    /// A text that is cut where it is longer than `most` bytes.
+    /// An optional text, truncated to `max` bytes.
     pub fn text_within(&mut self, column: Column, max: usize) -> Option<&'a str> {
         let text = self.text(column)?;
         let ends = (0..=max.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
@@ -107,7 +107,7 @@ impl<'a> Fields<'a> {
         Some(cut)
     }
 
-    /// An id that may be missing; empty then.
+    /// An optional id; empty where it is missing.
     pub fn id(&mut self, column: Column) -> String {
         let id = self.text(column).unwrap_or_default();
         match limits::optional_id(column.name(), id) {
@@ -119,7 +119,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Words parted by "|", at most `most`.
+    /// Optional words separated by "|", at most `max`.
     pub fn words(&mut self, column: Column, max: usize) -> Vec<String> {
         let Some(text) = self.text(column) else { return Vec::new() };
         let (words, dropped) = words(column, text, max);
@@ -127,7 +127,7 @@ impl<'a> Fields<'a> {
         words
     }
 
-    /// A number from `least` to `most` that may be missing.
+    /// An optional number from `min` to `max`.
     pub fn number(&mut self, column: Column, min: f64, max: f64) -> Option<f64> {
         let text = self.text(column)?;
         let Some(number) = self.number_of(column, text) else {
@@ -146,7 +146,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A moment of a validity in milliseconds since 1970, which may be missing.
+    /// An optional start or end of a validity, in milliseconds since 1970.
     pub fn moment(&mut self, column: Column) -> Option<i64> {
         let text = self.text(column)?;
         let within = |ms: i64| {
@@ -159,7 +159,7 @@ impl<'a> Fields<'a> {
         read.map_err(|refusal| self.drop(refusal)).ok()
     }
 
-    /// True or false; none where it is neither.
+    /// An optional flag.
     pub fn flag(&mut self, column: Column) -> Option<bool> {
         let text = self.text(column)?;
         let flag = flag(text);
@@ -170,11 +170,11 @@ impl<'a> Fields<'a> {
         flag
     }
 
-    /// Whether an item can be bought: true or false, in the words of feeds, or how many are in
-    /// stock; none where nothing is said.
+    /// Whether an item is available: true or false, a term of product feeds, or the number in
+    /// stock; none for an empty cell.
     ///
     /// # Errors
-    /// Where it cannot be read: what may be sold out must not be offered as if it were not.
+    /// Where it cannot be read: an item that may be sold out must not be offered.
     pub fn available(&self) -> Result<Option<bool>, Refusal> {
         if let Some(fault) = self.row.fault(Column::Available) {
             return Err(fault.clone());
@@ -194,8 +194,8 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Attributes with their values, each of which `check` must let pass; an empty value says that
-    /// there is none.
+    /// Attributes with their values, each of which must pass `check`; an empty value removes the
+    /// attribute.
     pub fn attributes(
         &mut self,
         check: impl Fn(&str, &str) -> Result<(), Violation>,
@@ -214,7 +214,7 @@ impl<'a> Fields<'a> {
                 _ if empty => attributes.push((name.to_owned(), None)),
                 Ok(()) => attributes.push((name.to_owned(), Some(value.to_owned()))),
                 Err(violation) => {
-                    // Names come from the file, and there may be any number of them.
+                    // Names come from the file, in any number, so reasons do not contain them.
                     let field = "an attribute".to_owned();
                     let detail = violation.to_string();
                     let refusal = breaks_a_limit(Violation { field, ..violation });
@@ -225,14 +225,14 @@ impl<'a> Fields<'a> {
         attributes
     }
 
-    /// Counts something of the row that is left out.
+    /// Counts a dropped field of the row.
     pub fn drop(&mut self, refusal: Refusal) {
         self.dropped.push(refusal);
     }
 
     fn present(&self, column: Column) -> Option<&'a str> {
         let text = self.row.get(column)?;
-        // A 0 is a word on the stock, or an objection, whatever it stands for elsewhere.
+        // A 0 is a stock, or an objection, even where it stands for an empty cell elsewhere.
         let stands = match column {
             Column::Available => availability(text).is_some(),
             Column::Consent => flag(text).is_some(),
@@ -242,7 +242,7 @@ impl<'a> Fields<'a> {
     }
 
     fn number_of(&self, column: Column, text: &str) -> Option<f64> {
-        // What the file has as a number has no comma.
+        // A number in the file's own type has no comma.
         if self.row.is_number(column) {
             return text.parse().ok().filter(|number: &f64| number.is_finite());
         }
@@ -279,7 +279,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Whether an item can be bought, by the words of shops and feeds, those of schema.org among them.
+/// Availability by the terms of shops and feeds, including schema.org.
 fn availability(text: &str) -> Option<bool> {
     if let Ok(stock) = text.parse::<f64>() {
         return Some(stock > 0.0);
@@ -324,7 +324,7 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
-/// The words of a field, parted by "|", at most `most`; and what is dropped of them.
+/// The words of a field separated by "|", at most `max`; and those that are dropped.
 pub fn words(column: Column, text: &str, max: usize) -> (Vec<String>, Vec<Refusal>) {
     let mut words = Vec::new();
     let mut dropped = Vec::new();
@@ -341,7 +341,7 @@ pub fn words(column: Column, text: &str, max: usize) -> (Vec<String>, Vec<Refusa
     (words, dropped)
 }
 
-/// A value that breaks one of the limits; the reason names the rule, without what was given.
+/// A value that breaks a limit; the reason names the limit, without the value.
 pub fn breaks_a_limit(violation: Violation) -> Refusal {
     let rule = violation.message.split(", ").next().unwrap_or_default();
     Refusal::new(format!("{} breaks a limit: it {rule}", violation.field), violation.message)

@@ -1,11 +1,11 @@
-//! What makes two rows of a log the same.
+//! The identity of a log's rows.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::Event;
 
-/// A hash of everything that makes an event what it is. Sixty-four bits: among
-/// twenty million rows, two share one with a chance of 1 in 100,000. `bytes` is memory to reuse.
+/// A hash of all fields of an event. Sixty-four bits: among twenty million rows, two share one with
+/// a chance of 1 in 100,000. `bytes` is memory to reuse.
 pub fn hash(event: &Event, bytes: &mut Vec<u8>) -> u64 {
     bytes.clear();
     for text in
@@ -22,7 +22,7 @@ pub fn hash(event: &Event, bytes: &mut Vec<u8>) -> u64 {
         bytes.extend_from_slice(&number.unwrap_or(f64::NAN).to_le_bytes());
     }
 
-    // Events that were imported when files gave neither keep their hash.
+    // Events imported before these fields existed keep their hash.
     for (tag, text) in [(1, &event.channel), (2, &event.recommendation_id)] {
         if !text.is_empty() {
             bytes.push(tag);

@@ -1,5 +1,5 @@
-//! Rows from JSON Lines: an object a line. Numbers are the digits as they stand, so that no id
-//! goes through a float.
+//! Rows from JSON Lines: an object per line. Numbers keep their digits as written, so that no id
+//! passes through a float.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -12,10 +12,10 @@ use super::encoding::Text;
 use super::lines::{Line, Lines};
 use super::{Broken, Column, Dialect, Places, Reader, Refusal, Row, csv};
 
-/// What parts the values of a list in one cell.
+/// Separator of a list's values in one cell.
 const PARTED_BY: &str = "|";
 
-/// Most keys of an object.
+/// Maximum number of keys of an object.
 const MAX_KEYS: usize = 1_000;
 
 /// JSON Lines.
@@ -25,12 +25,11 @@ pub struct JsonLines {
     dialect: Dialect,
     required: Vec<Column>,
     text: Vec<u8>,
-    /// Columns that were named by hand, or that an earlier row has: writers leave out keys without
-    /// a value.
+    /// Columns mapped explicitly, or seen in an earlier row: writers omit keys without a value.
     seen: Vec<Column>,
 }
 
-/// An object's keys and values, in its order, each value as it stands.
+/// An object's keys and values, in order, each value as written.
 struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Object<'de> {
@@ -61,12 +60,12 @@ impl<'de> Deserialize<'de> for Object<'de> {
     }
 }
 
-/// A key, borrowed where it holds no escape.
+/// A key, borrowed where it has no escape.
 #[derive(serde::Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl JsonLines {
-    /// Reads rows with the columns that each line's object has.
+    /// Reads rows with the columns of each line's object.
     pub fn new(text: Text, dialect: &Dialect, required: &[Column]) -> Self {
         Self {
             lines: Lines::new(text.input),
@@ -120,7 +119,7 @@ impl JsonLines {
     }
 }
 
-/// Refuses an object in which a key stands twice.
+/// Refuses an object with a duplicate key.
 fn only_once(object: &Object<'_>) -> Result<(), Refusal> {
     let mut seen = HashSet::with_capacity(object.0.len());
     match object.0.iter().find(|(name, _)| !seen.insert(name.as_ref())) {
@@ -129,7 +128,7 @@ fn only_once(object: &Object<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// A line in which the numbers that some writers make and JSON does not know are words.
+/// Quotes the numbers that some writers emit and JSON does not allow.
 fn with_plain_numbers(text: &str) -> Cow<'_, str> {
     const NO_NUMBERS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
 
@@ -159,7 +158,7 @@ fn with_plain_numbers(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// Takes in the pairs of an object that is named `attributes`.
+/// Adds the pairs of an object named `attributes`.
 fn fill_attributes(object: &Object<'_>, row: &mut Row) -> Result<(), Refusal> {
     let given = object.0.iter().find(|(name, value)| name == "attributes" && value.get() != "null");
     let Some((_, attributes)) = given else { return Ok(()) };

@@ -1,29 +1,29 @@
-//! Lines of a text, counted from 1. No byte of a file belongs to no line.
+//! Lines of a text, counted from 1. Every byte of a file belongs to a line.
 
 use std::io::{BufRead, Cursor, Read};
 
 use super::Broken;
 
-/// Longest line of text that is read; a longer one is no row of a log.
+/// Maximum length of a line; a longer one is no row of a log.
 pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// What ends a line.
+/// The line end of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LineEnd {
-    /// LF, with a CR before it or not; any other CR is text.
+    /// LF, with or without a CR before it; any other CR is text.
     LineFeed,
-    /// CR, LF, or CR and LF, as in files of the classic Mac OS.
+    /// CR, LF, or CR LF, as in files of the classic Mac OS.
     CarriageReturn,
 }
 
-/// A line that was read.
+/// A line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line {
-    /// Whole, with LF at its end, whatever the file has there.
+    /// Complete, with LF at its end, whatever the file has there.
     Whole,
-    /// Longer than [`MAX_LINE_BYTES`]: its rest was passed over.
+    /// Longer than [`MAX_LINE_BYTES`]: its rest was skipped.
     TooLong,
-    /// The file is at its end.
+    /// The end of the file.
     End,
 }
 
@@ -86,7 +86,7 @@ impl Lines {
         Ok(Line::Whole)
     }
 
-    /// Appends bytes up to the end of the line, its end left out; whether it has one.
+    /// Appends bytes up to the end of the line, without its end; returns whether it has one.
     fn read_line(&mut self, text: &mut Vec<u8>) -> std::io::Result<bool> {
         let before = text.len();
         let ended = match self.end {
@@ -130,7 +130,7 @@ impl Lines {
         Ok(false)
     }
 
-    /// Passes over the rest of a line that is too long.
+    /// Skips the rest of a line that is too long.
     fn pass_over(&mut self) -> std::io::Result<()> {
         let mut rest = Vec::new();
         loop {

@@ -1,18 +1,17 @@
-//! Purchase logs, catalogues and users from files: CSV (also TSV, `.gz`, `.zst`), JSON
-//! Lines, Parquet → events, items and users. Reads and cleans; writes nothing: the
-//! engine does that.
+//! Imports of purchase logs, catalogues and users from CSV (also TSV, `.gz`, `.zst`), JSON Lines
+//! and Parquet: rows become events, items and users. Reads and cleans; the engine writes.
 //!
-//! - [`dialect`]: what a file's columns, bytes, times, numbers and words mean
-//! - [`columns`]: the canonical columns, and how a file's are mapped to them; [`row`]: their values
-//! - [`reader`]: opening a file, whatever its format; [`encoding`]: bytes as UTF-8; [`csv`],
-//!   [`json_lines`], [`parquet`]: the formats; [`lines`]: lines of text
-//! - [`convert`]: a row becomes an event, an item or a user, or is refused with a reason;
-//!   [`fields`]: what is required, and what is dropped
-//! - [`timestamp`]: the spellings of time, [`time_text`]: those that are text; [`time_format`]: the one that is given; [`date_order`]:
-//!   whether the day or the month comes first
-//! - [`event_names`]: what logs call the kinds of events
-//! - [`plan`]: all that together; [`identity`]: what makes two rows the same
-//! - [`preset`]: cleaning for logs with known dirt; [`notice`]: logs that look as if they had some
+//! - [`open`]: opens a file by its name; [`reader`]: reads it row by row; [`encoding`]: bytes as
+//!   UTF-8; [`csv`], [`json_lines`], [`parquet`]: the formats; `lines`: lines of text
+//! - [`columns`]: the canonical columns and their mapping; [`row`]: their values
+//! - [`dialect`]: the columns, encoding, times, numbers and words of a file; [`plan`]: a dialect
+//!   with cleaning; [`preset`]: cleaning for known logs; [`notice`]: hints for logs that seem to
+//!   need some
+//! - [`convert`]: a row becomes an event, an item or a user, or is refused; [`fields`]: which
+//!   fields are required and which are dropped; [`refusal`]: the reasons
+//! - [`timestamp`]: the spellings of times, `time_text`: those that are text; [`time_format`]: a
+//!   given format; [`date_order`]: whether the day or the month comes first
+//! - [`event_names`]: names of kinds of events; [`identity`]: what makes two rows the same
 
 pub mod columns;
 pub mod convert;

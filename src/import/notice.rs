@@ -1,8 +1,8 @@
-//! Logs that look as if they held dirt: what is said of them, and the option that helps.
+//! Hints for logs that seem to contain fees or need options, with the option that helps.
 
 use super::Preset;
 
-/// Words in the names of what is charged and no goods.
+/// Words in the names of charges that are no goods.
 const FEES: [&str; 32] = [
     "postage",
     "shipping",
@@ -37,37 +37,37 @@ const FEES: [&str; 32] = [
     "服务费",
     "礼品卡",
 ];
-/// Most words of such a name: a "delivery van toy" is a toy.
+/// Maximum number of words of such a name: a "delivery van toy" is a toy.
 const MAX_WORDS: usize = 2;
-/// Purchases from which on it can be seen how an item is bought.
+/// Purchases from which on an item's pattern is visible.
 const ENOUGH: u32 = 20;
 /// Share of all baskets beyond which an item is bought with everything.
 const EVERYWHERE: f64 = 1.0 / 3.0;
-/// Spread of prices beyond which it is no goods' price.
+/// Relative spread of prices beyond which a price is not that of goods.
 const SPREAD: f64 = 1.0;
-/// Baskets from which on it can be seen what is in most of them.
+/// Baskets from which on shares of baskets are meaningful.
 const TARGET_BASKETS: u64 = 100;
-/// Items that are named in one notice.
+/// Items named in one notice.
 const NAMED: usize = 10;
 
-/// How an item was met in a log.
+/// An item's occurrences in a log.
 #[derive(Debug, Clone, Copy)]
 pub struct Met<'a> {
     /// Its id.
     pub id: &'a str,
-    /// Its title; empty where none is known.
+    /// Its title; empty without one.
     pub title: &'a str,
-    /// How often it was bought.
+    /// Number of purchases.
     pub purchases: u32,
-    /// How often it was looked at, clicked, or put into a cart.
+    /// Number of views, clicks and additions to a cart.
     pub looks: u32,
-    /// Whether any row gave it a price above 0.
+    /// Whether a row gave it a price above 0.
     pub is_priced: bool,
     /// Standard deviation of its prices as a share of their mean.
     pub price_spread: f64,
 }
 
-/// What a header says of its log.
+/// Hints from a header.
 pub fn of_header(header: &[String]) -> Option<String> {
     let preset = Preset::of_header(header)?;
     Some(format!(
@@ -76,7 +76,7 @@ pub fn of_header(header: &[String]) -> Option<String> {
     ))
 }
 
-/// What is said of columns that are not read.
+/// The hint on columns that are not read.
 pub fn of_unread(columns: &[&str]) -> Option<String> {
     if columns.is_empty() {
         return None;
@@ -87,7 +87,7 @@ pub fn of_unread(columns: &[&str]) -> Option<String> {
     Some(format!("columns that are not read: {named}{more}; --map takes one in"))
 }
 
-/// Notices on items that look like fees, in a log with this number of baskets.
+/// Hints on items that look like fees, in a log with this number of baskets.
 pub fn of_items(items: &[Met<'_>], baskets: u64) -> Vec<String> {
     let purchases: u64 = items.iter().map(|met| u64::from(met.purchases)).sum();
     let looks: u64 = items.iter().map(|met| u64::from(met.looks)).sum();
@@ -123,7 +123,7 @@ pub fn of_items(items: &[Met<'_>], baskets: u64) -> Vec<String> {
     filled.map(notice).collect()
 }
 
-/// The ids of the items of which something holds, the most bought first.
+/// The ids of the items for which a predicate holds, most purchases first.
 fn pick<'a>(items: &[Met<'a>], holds: impl Fn(&Met<'a>) -> bool) -> Vec<&'a str> {
     let mut found: Vec<&Met<'a>> = items.iter().filter(|met| holds(met)).collect();
     found.sort_by(|a, b| b.purchases.cmp(&a.purchases).then(a.id.cmp(b.id)));

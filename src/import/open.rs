@@ -1,4 +1,4 @@
-//! Opens a file to import, whatever its format and compression.
+//! Opens a file to import, in any format and compression.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -35,10 +35,10 @@ pub fn open(
         .map_err(failed)
 }
 
-/// Reads a stream of text whose format and compression `name` tells by its ending.
+/// Reads a stream of text; the ending of `name` gives its format and compression.
 ///
 /// # Errors
-/// A sentence, where the format is not known or a required column is missing.
+/// Where the format is unknown or a required column is missing.
 pub fn from_stream(
     name: &str,
     input: Box<dyn Read>,

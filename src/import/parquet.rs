@@ -18,7 +18,7 @@ use super::{Broken, Column, Dialect, Places, Reader, Refusal, Row};
 /// Opens a Parquet file.
 ///
 /// # Errors
-/// A sentence, where it is none or lacks a required column.
+/// Where it is not Parquet or lacks a required column.
 pub fn open(
     file: File,
     dialect: &Dialect,
@@ -33,7 +33,7 @@ pub fn open(
     let header: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
     let wanted = dialect.columns.of_file(&header, required)?;
 
-    // Only columns that are asked for are decoded.
+    // Only the columns that are read are decoded.
     let kept: Vec<usize> = (0..fields.len()).filter(|&f| wanted.reads(f)).collect();
     let places = wanted.moved(|place| kept.iter().position(|&k| k == place));
     let meanings = kept.iter().map(|&f| Meaning::of(&fields[f])).collect();
@@ -47,23 +47,23 @@ pub fn open(
     Ok(Box::new(Parquet { iter, header, kept, places, meanings, consumed, bytes, rows, at: 0 }))
 }
 
-/// What the library comes to, which panics over some files that are damaged.
+/// The result of a call of the library, which panics over some damaged files.
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work))
         .map_err(|_| "its pages are not what its header says".to_owned())
 }
 
-/// What a column's values are, where their field type does not say it.
+/// The meaning of a column's values, where their field type does not state it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
-    /// What the field type says.
+    /// That of the field type.
     Plain,
-    /// Nanoseconds have no field type of their own: they come as plain integers.
+    /// Nanoseconds have no field type: they are stored as plain integers.
     Nanoseconds {
-        /// Whether they are counted by the clock of some place, and not by that of UTC.
+        /// Whether they count local time and not UTC.
         local: bool,
     },
-    /// The time of some place.
+    /// A local time.
     Local,
     /// Nanoseconds since midnight.
     TimeOfDay,
@@ -89,7 +89,7 @@ impl Meaning {
         matches!(self, Meaning::Local | Meaning::Nanoseconds { local: true })
     }
 
-    /// A time that the file has as such, in milliseconds since 1970.
+    /// A time in the file's own type, in milliseconds since 1970.
     fn milliseconds(self, field: &Field) -> Option<i64> {
         match field {
             Field::Long(n) if matches!(self, Meaning::Nanoseconds { .. }) => {
@@ -106,7 +106,7 @@ impl Meaning {
 struct Parquet {
     iter: RowIter<'static>,
     header: Vec<String>,
-    /// Places in the header of the decoded columns.
+    /// Positions in the header of the decoded columns.
     kept: Vec<usize>,
     places: Places,
     meanings: Vec<Meaning>,
@@ -146,7 +146,7 @@ impl Reader for Parquet {
 }
 
 impl Parquet {
-    /// Bytes that so many rows stand for.
+    /// Bytes of the file that a number of rows stands for.
     fn share(&self, rows: u64) -> u64 {
         (u128::from(self.bytes) * u128::from(rows.min(self.rows)) / u128::from(self.rows)) as u64
     }
@@ -160,13 +160,13 @@ impl Parquet {
             Some(text(field, meaning(place), several).map(Cow::Owned).ok_or_else(|| {
                 let name = column.map_or("an attribute", Column::name);
                 let reason = format!("{name} is neither text nor number nor time");
-                // Its own words for a time panic where there is no such time.
+                // The library's formatting panics for times out of range.
                 Refusal::new(reason, format!("{field:?}"))
             }))
         });
 
         for (column, places) in Column::ALL.into_iter().zip(&self.places.columns) {
-            // What is joined with something else is read as text.
+            // A part of a joined column is read as text.
             let [place] = places[..] else { continue };
             let Some(field) = fields.get(place) else { continue };
             if let Some(ms) = meaning(place).milliseconds(field) {
@@ -178,8 +178,8 @@ impl Parquet {
     }
 }
 
-/// A field as the text that a CSV file would hold; a list, where there may be several, parted by
-/// "|".
+/// A field as the text that a CSV file would hold; a list, where several values are allowed,
+/// separated by "|".
 fn text(field: &Field, meaning: Meaning, several: bool) -> Option<String> {
     Some(match field {
         Field::Null => String::new(),
@@ -212,7 +212,7 @@ fn text(field: &Field, meaning: Meaning, several: bool) -> Option<String> {
         Field::Float16(n) => n.to_string(),
         Field::Float(n) => n.to_string(),
         Field::Double(n) => n.to_string(),
-        // As it stands, its decimals included; one without any ends with a point.
+        // As stored, with its decimals; without any it ends with a point.
         Field::Decimal(_) => field.to_string().trim_end_matches('.').to_owned(),
         Field::ListInternal(list) if several => {
             let parts = list.elements().iter();
@@ -224,7 +224,7 @@ fn text(field: &Field, meaning: Meaning, several: bool) -> Option<String> {
     })
 }
 
-/// Nanoseconds since midnight as the time that a clock shows.
+/// Nanoseconds since midnight as a time of day.
 fn time_of_day(ns: i64) -> Option<String> {
     let since = jiff::SignedDuration::from_nanos(ns);
     let time = jiff::civil::Time::midnight().checked_add(since).ok()?;

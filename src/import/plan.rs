@@ -1,4 +1,4 @@
-//! How a log is read: its dialect, cleaning for known dirt, and what is left out of it.
+//! The plan for reading a log: its dialect, cleaning, and excluded items.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -7,25 +7,25 @@ use super::convert::{self, Converted, EventRow, NoEvent};
 use super::preset::Verdict;
 use super::{Column, Dialect, ImportError, Preset, Row, date_order};
 
-/// How a log is read.
+/// The plan.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
-    /// What its columns, times, numbers and words mean.
+    /// The dialect.
     pub dialect: Dialect,
-    /// Cleaning for known dirt.
+    /// Cleaning for a known log.
     pub preset: Option<Preset>,
     /// Items of which no row is taken.
     pub excluded_items: HashSet<String>,
 }
 
 impl Plan {
-    /// For a log that is known, with its columns and its cleaning.
+    /// The plan for a known log, with its columns and its cleaning.
     pub fn preset(preset: Preset) -> Self {
         let dialect = Dialect::of_columns(preset.columns());
         Self { dialect, preset: Some(preset), excluded_items: HashSet::new() }
     }
 
-    /// The same with the order of day and month that a file's rows prove.
+    /// The plan with the order of day and month that a file's rows prove.
     ///
     /// # Errors
     /// Where the file cannot be opened, or lacks one of the `required` columns.
@@ -34,10 +34,10 @@ impl Plan {
         Ok(Self { dialect, ..self.clone() })
     }
 
-    /// The event of a row, which is cleaned first.
+    /// Cleans a row and converts it to an event.
     ///
     /// # Errors
-    /// Why it comes to none.
+    /// Why there is none.
     pub fn event<'a>(
         &'a self,
         row: &'a mut Row,

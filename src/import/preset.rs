@@ -1,34 +1,34 @@
-//! Cleaning for logs with known dirt: a mapping of columns and a rule for rows.
+//! Cleaning for known logs: a mapping of columns and a rule for rows.
 
 use super::{Column, ColumnMap, Dialect, Row};
 
-/// A named way to read a known log.
+/// A preset for a known log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
     /// UCI Online Retail: every invoice line of a UK gift shop, 2010 to 2011.
     OnlineRetail,
-    /// UCI Online Retail II: the same shop, 2009 to 2011, with other names of columns.
+    /// UCI Online Retail II: the same shop, 2009 to 2011, with other column names.
     OnlineRetailTwo,
 }
 
-/// What becomes of a row.
+/// The outcome of cleaning a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on, as cleaned.
+    /// Kept, as cleaned.
     Keep,
-    /// It says nothing about taste; this is why.
+    /// Skipped as no signal of taste, for this reason.
     Skip(&'static str),
 }
 
-/// QuantizedVectors that stand for postage, fees, samples and corrections, not for goods.
+/// Codes of postage, fees, samples and corrections, not of goods.
 const NOT_PRODUCTS: [&str; 11] =
     ["POST", "DOT", "M", "D", "S", "C2", "B", "PADS", "CRUK", "BANK CHARGES", "AMAZONFEE"];
 
 impl Preset {
-    /// The preset of a name.
+    /// The preset with this name.
     ///
     /// # Errors
-    /// A sentence with the names there are.
+    /// A sentence with the known names.
     pub fn named(name: &str) -> Result<Preset, String> {
         match name {
             "online-retail" => Ok(Preset::OnlineRetail),
@@ -37,7 +37,7 @@ impl Preset {
         }
     }
 
-    /// How the log names its columns.
+    /// The log's mapping of columns.
     pub fn columns(self) -> ColumnMap {
         let [user, price, invoice] = match self {
             Preset::OnlineRetail => ["CustomerID", "UnitPrice", "InvoiceNo"],
@@ -87,13 +87,13 @@ fn online_retail(row: &mut Row, dialect: &Dialect) -> Verdict {
         return Verdict::Skip("no product (postage, fee, sample, voucher)");
     }
 
-    // "17850.0": the id went through a spreadsheet's float.
+    // "17850.0": the id passed through a spreadsheet's float.
     let customer = row.get(Column::UserId).map(|id| id.strip_suffix(".0").unwrap_or(id).to_owned());
     let Some(customer) = customer else {
         return Verdict::Skip("no customer");
     };
 
-    // The same code comes as 85123A and 85123a.
+    // The same code occurs as 85123A and 85123a.
     row.set(Column::ItemId, &code);
     row.set(Column::UserId, &customer);
     let number = |column| row.get(column).and_then(|text| dialect.number(text));

@@ -11,40 +11,39 @@ use thiserror::Error;
 pub struct ImportError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong, and what to do.
+    /// The reason, and what to do.
     pub what: String,
 }
 
-/// Why one row is refused: `reason` groups rows in the report, `detail` is for
-/// the rejects file.
+/// Why a row is refused: `reason` groups rows in the report, `detail` goes to the rejects file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// A few words, the same for all rows of a kind.
     pub reason: String,
-    /// What was given.
+    /// The given value.
     pub detail: String,
-    /// What helps, an option perhaps; may be empty.
+    /// An option or action that helps; may be empty.
     pub help: &'static str,
 }
 
-/// Why reading a file stopped before its end; what came before is good.
+/// Why reading a file stopped before its end; rows before are valid.
 #[derive(Debug, Error)]
 #[error("the file is damaged or cut short after row {row}: {what}")]
 pub struct Broken {
-    /// The last row that was read, by its number.
+    /// Number of the last row that was read.
     pub row: u64,
-    /// What happened.
+    /// The reason.
     pub what: String,
 }
 
 impl fmt::Display for Refusal {
-    /// The reason, and what helps.
+    /// The reason and what helps.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", explained("refused", &self.reason, self.help))
     }
 }
 
-/// What became of a row, with the reason and what helps.
+/// The outcome of a row, with the reason and what helps.
 pub fn explained(verdict: &str, reason: &str, help: &str) -> String {
     if help.is_empty() {
         format!("{verdict}: {reason}")
@@ -54,12 +53,12 @@ pub fn explained(verdict: &str, reason: &str, help: &str) -> String {
 }
 
 impl Refusal {
-    /// A refusal with its reason and what was given.
+    /// A refusal with its reason and the given value.
     pub fn new(reason: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { reason: reason.into(), detail: detail.into(), help: "" }
     }
 
-    /// The same with what helps.
+    /// Adds an option or action that helps.
     pub fn with_help(self, help: &'static str) -> Self {
         Self { help, ..self }
     }

@@ -1,4 +1,4 @@
-//! A row as it was read: text by canonical column, and what of it could not be read.
+//! A row: text by canonical column, and the values that could not be read.
 
 use std::borrow::Cow;
 
@@ -13,30 +13,30 @@ pub struct Row {
     values: [String; Column::ALL.len()],
     /// Attributes by name.
     attributes: Vec<(String, String)>,
-    /// One bit a column: whether the row has it, be it empty.
+    /// One bit per column: whether the row has it, even if empty.
     present: u32,
-    /// One bit a column: whether the file has it, though this row may be too short for it.
+    /// One bit per column: whether the file has it, even if this row is too short for it.
     in_file: u32,
-    /// One bit a column: whether the file has it as a number, and not as text.
+    /// One bit per column: whether the file stores it as a number, not as text.
     numbers: u32,
     faults: Vec<Fault>,
     times: Vec<TypedTime>,
 }
 
-/// A time that the file has as such.
+/// A time in the file's own type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TypedTime {
     column: Column,
     /// Milliseconds since 1970.
     pub ms: i64,
-    /// Whether they are counted by a clock that names no zone.
+    /// Whether they count local time without a zone.
     pub local: bool,
 }
 
 /// A value that could not be read as text.
 #[derive(Debug, Clone)]
 struct Fault {
-    /// None: an attribute.
+    /// The column; none: an attribute.
     column: Option<Column>,
     refusal: Refusal,
 }
@@ -47,8 +47,8 @@ impl Row {
         Some(self.values[column as usize].trim()).filter(|v| !v.is_empty())
     }
 
-    /// Fills the row from places of its file, which `value` reads: for a canonical column, or for
-    /// an attribute.
+    /// Fills the row from the positions of its file, which `value` reads: for a canonical column,
+    /// or for an attribute.
     pub fn fill<'a>(
         &mut self,
         places: &Places,
@@ -79,17 +79,17 @@ impl Row {
         }
     }
 
-    /// Whether the file has a column as a number, and not as text.
+    /// Whether the file stores a column as a number, not as text.
     pub fn is_number(&self, column: Column) -> bool {
         self.numbers & bit(column) != 0
     }
 
-    /// Says that the file has a column as a number.
+    /// Marks a column as stored as a number.
     pub fn mark_number(&mut self, column: Column) {
         self.numbers |= bit(column);
     }
 
-    /// Whether the row has the column, be it empty.
+    /// Whether the row has the column, even if empty.
     pub fn has(&self, column: Column) -> bool {
         self.present & bit(column) != 0
     }
@@ -111,23 +111,23 @@ impl Row {
         of_attributes.map(|fault| &fault.refusal)
     }
 
-    /// The time of a column that the file has as such: its text needs no reading.
+    /// The time in a column that the file stores as a time: its text needs no parsing.
     pub fn time(&self, column: Column) -> Option<TypedTime> {
         self.times.iter().copied().find(|time| time.column == column)
     }
 
-    /// Says that a column holds a time, in milliseconds since 1970, beside what it shows; `local`:
-    /// of a clock that names no zone.
+    /// Marks a column as a time, in milliseconds since 1970, besides its text; `local`: local time
+    /// without a zone.
     pub fn mark_time(&mut self, column: Column, ms: i64, local: bool) {
         self.times.push(TypedTime { column, ms, local });
     }
 
-    /// Whether the file has the column, though this row may not.
+    /// Whether the file has the column, even if this row does not.
     pub fn is_in_file(&self, column: Column) -> bool {
         (self.in_file | self.present) & bit(column) != 0
     }
 
-    /// Says that the file has a column, though this row may not.
+    /// Marks a column as one of the file's, even if this row does not have it.
     pub fn mark_in_file(&mut self, column: Column) {
         self.in_file |= bit(column);
     }
@@ -148,7 +148,7 @@ impl Row {
         }
     }
 
-    /// The value of an attribute cannot be read as text.
+    /// Marks the value of an attribute as unreadable text.
     pub fn mark_unreadable(&mut self, refusal: Refusal) {
         self.faults.push(Fault { column: None, refusal });
     }

@@ -1,4 +1,4 @@
-//! How a file writes its times, where it is said: `--time-format` and `--time-zone`.
+//! The format of a file's times, where it is given: `--time-format` and `--time-zone`.
 
 use std::str::FromStr;
 
@@ -7,45 +7,45 @@ use jiff::civil::DateTime;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
 
-/// How times are written. By default all spellings of [`super::timestamp`]; times without a zone
-/// are UTC.
+/// The format of times. By default all spellings of [`super::timestamp`]; times without a zone are
+/// UTC.
 #[derive(Debug, Clone)]
 pub struct TimeFormat {
     pub(super) form: Form,
-    /// The zone of times that name none.
+    /// The zone of times without one.
     pub(super) zone: TimeZone,
 }
 
-/// What a time looks like.
+/// The form of a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Form {
     /// Any spelling; dates as `1/2/2023` in this order.
     Any(DateOrder),
     /// A number.
     Number(Unit),
-    /// As `strftime` would write it.
+    /// A `strftime` pattern.
     Pattern(String),
 }
 
-/// What the first number of dates such as `1/2/2023` is.
+/// The meaning of the first number of dates such as `1/2/2023`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DateOrder {
-    /// Not known: only dates that can be read in one way are read.
+    /// Unknown: only unambiguous dates are read.
     Unproven,
     /// The day.
     DayFirst,
     /// The month.
     MonthFirst,
-    /// Rows of the file prove both: none is read.
+    /// Rows of the file prove both orders: none is read.
     Contradicted,
-    /// The file was not read through for want of such dates at its beginning: none is read.
+    /// The file was not read ahead, as no such date occurs at its start: none is read.
     Unseen,
 }
 
-/// More than a float of seconds is off, in milliseconds.
+/// Maximum rounding error of a float of seconds, in milliseconds.
 const FLOAT_ERROR: f64 = 1e-3;
 
-/// What a number counts.
+/// The unit of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
     /// Seconds since 1970.
@@ -60,7 +60,7 @@ pub(super) enum Unit {
     ExcelDays,
 }
 
-/// Days from 1899-12-30, where spreadsheets begin to count, to 1970-01-01.
+/// Days from 1899-12-30, the epoch of spreadsheets, to 1970-01-01.
 const EXCEL_DAYS: f64 = 25_569.0;
 
 impl Default for TimeFormat {
@@ -95,10 +95,10 @@ impl FromStr for TimeFormat {
 }
 
 impl TimeFormat {
-    /// The same with the zone, by its name in the IANA database, of times that name none.
+    /// Sets the zone, by its name in the IANA database, of times without one.
     ///
     /// # Errors
-    /// A sentence, where there is no such zone.
+    /// Where there is no such zone.
     pub fn in_zone(self, name: &str) -> Result<Self, String> {
         let zone = TimeZone::get(name);
         let zone = zone.map_err(|_| format!("no time zone {name:?}; a name is Asia/Shanghai"))?;
@@ -113,7 +113,7 @@ impl TimeFormat {
         }
     }
 
-    /// The same with an order of day and month that was proven.
+    /// Sets a proven order of day and month.
     pub fn ordered(self, order: DateOrder) -> Self {
         Self { form: Form::Any(order), ..self }
     }
@@ -123,17 +123,16 @@ impl TimeFormat {
         in_zone(civil, &self.zone)
     }
 
-    /// A time that a clock without a zone shows, in milliseconds since 1970 as that clock counts
-    /// them.
+    /// A local time, in milliseconds since 1970 as local clocks count them.
     pub(super) fn local(&self, ms: i64) -> Option<i64> {
         let shown = Timestamp::from_millisecond(ms).ok()?;
         self.at(TimeZone::UTC.to_datetime(shown))
     }
 
-    /// A number of units as milliseconds since 1970; none where that is out of all range.
+    /// A number of units as milliseconds since 1970; none where it is out of range.
     pub(super) fn counted(&self, number: f64, unit: Unit) -> Option<i64> {
         let ms = match unit {
-            // What is less than a millisecond is cut, as it is of times that are text.
+            // Fractions of a millisecond are truncated, as in times that are text.
             Unit::Seconds => (number * 1e3 + FLOAT_ERROR).floor(),
             Unit::Milliseconds => number.floor(),
             Unit::Microseconds => (number / 1e3).floor(),
@@ -144,7 +143,7 @@ impl TimeFormat {
         // Exact in a float, and far beyond any time.
         let ms = Some(ms).filter(|ms| ms.abs() < 9e15)? as i64;
         match unit {
-            // What a spreadsheet shows is a time of its place.
+            // A spreadsheet shows local time.
             Unit::ExcelDays => self.local(ms),
             _ => Some(ms),
         }
@@ -165,8 +164,7 @@ impl TimeFormat {
     }
 }
 
-/// A time of a zone as milliseconds since 1970; in the hour that a clock skips or repeats, as RFC
-/// 5545 has it.
+/// A local time of a zone as milliseconds since 1970; in a skipped or repeated hour, by RFC 5545.
 pub(super) fn in_zone(civil: DateTime, zone: &TimeZone) -> Option<i64> {
     let zoned = zone.to_ambiguous_timestamp(civil).compatible();
     Some(zoned.ok()?.as_millisecond())
@@ -175,12 +173,12 @@ pub(super) fn in_zone(civil: DateTime, zone: &TimeZone) -> Option<i64> {
 /// Why a text is no time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unread {
-    /// It has no spelling that is known.
+    /// Its spelling is unknown.
     NoTime,
-    /// It is a number that comes to no plausible time.
+    /// It is a number that gives no plausible time.
     Implausible,
-    /// It may name the day first, or the month.
+    /// The day or the month may come first.
     DayOrMonth,
-    /// The same, and other rows of its file prove both.
+    /// The same, and other rows of the file prove both orders.
     Contradicted,
 }

@@ -1,11 +1,11 @@
-//! Times as text, read from left to right: a date, a time of day, a zone.
+//! Times as text, parsed from left to right: a date, a time of day, a zone.
 
 use jiff::civil::{Date, Time};
 use jiff::tz::{Offset, TimeZone};
 
 use super::time_format::{DateOrder, Unread};
 
-/// A date as it is written.
+/// A date as written.
 pub(super) enum Written {
     Date(Date),
     /// Two numbers of which one is the day, and the year.
@@ -16,30 +16,30 @@ pub(super) enum Written {
     },
 }
 
-/// A year as it is written.
+/// A year as written.
 #[derive(Clone, Copy)]
 pub(super) enum Year {
     Whole(i16),
-    /// Without its century.
+    /// Without the century.
     Short(i16),
 }
 
 impl Written {
-    /// The date, where its numbers stand in this order.
+    /// The date, with its numbers in this order.
     pub(super) fn in_order(self, order: DateOrder) -> Result<Date, Unread> {
         let (first, second, year) = match self {
             Written::Date(date) => return Ok(date),
             Written::Numbers { first, second, year } => (first, second, year),
         };
 
-        // Which of three numbers of two digits is the year is for the order that is given to say.
+        // Which of three two-digit numbers is the year, only a given order can say.
         let year = match (year, order) {
             (_, DateOrder::Unseen) => return Err(Unread::DayOrMonth),
             (Year::Whole(year), _) => year,
             (Year::Short(_), DateOrder::Unproven | DateOrder::Contradicted) => {
                 return Err(Unread::DayOrMonth);
             }
-            // As POSIX has it.
+            // The century by POSIX.
             (Year::Short(year @ 69..), _) => 1900 + year,
             (Year::Short(year), _) => 2000 + year,
         };
@@ -59,7 +59,7 @@ impl Written {
     }
 }
 
-/// Reads a text from its beginning.
+/// Parses a text from its start.
 pub(super) struct Cursor<'a> {
     rest: &'a str,
 }
@@ -69,7 +69,7 @@ impl<'a> Cursor<'a> {
         Self { rest: text }
     }
 
-    /// A date; what follows it is left.
+    /// A date; the rest is left.
     pub(super) fn date(&mut self) -> Option<Written> {
         self.weekday();
         let whole = self.rest;
@@ -102,7 +102,7 @@ impl<'a> Cursor<'a> {
             None => i8::try_from(self.number(2)?.0).ok()?,
         };
 
-        // A day and a month by its name may be parted by blanks, numbers not.
+        // A day and a month's name may be separated by blanks, numbers may not.
         let same = self.separators("-/. ,");
         if named.is_none() && (separator != same || separator.contains([' ', ','])) {
             return None;
@@ -122,7 +122,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Passes over a weekday before the date.
+    /// Skips a weekday before the date.
     fn weekday(&mut self) {
         let before = self.rest;
         if self.word().is_some_and(is_weekday) {
@@ -132,14 +132,14 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The time of day; midnight where none is left.
+    /// The time of day; midnight at the end of the text.
     pub(super) fn time(&mut self) -> Option<Time> {
         self.rest = self.rest.strip_prefix('T').unwrap_or(self.rest);
         self.separators(" ,");
 
         let before = self.meridiem();
         if !self.rest.starts_with(|c: char| c.is_ascii_digit()) {
-            // A sign after a date alone is no offset.
+            // A sign after a date alone is not an offset.
             let ends = !self.rest.starts_with(['+', '-']);
             return (before.is_none() && ends).then_some(Time::midnight());
         }
@@ -174,7 +174,7 @@ impl<'a> Cursor<'a> {
         Time::new(hour as i8, minute as i8, second as i8, nanosecond).ok()
     }
 
-    /// The zone that is named, if one is, up to the end of the text.
+    /// The zone, if there is one, up to the end of the text.
     pub(super) fn zone(&mut self) -> Option<Option<TimeZone>> {
         let rest = self.rest.trim();
         let (rest, bracketed) = match rest.split_once('[') {
@@ -195,7 +195,7 @@ impl<'a> Cursor<'a> {
             return offset_zone(offset).map(Some);
         }
 
-        // Summer times, which the database knows by their places alone.
+        // Summer times, which the database knows by place only.
         let summer =
             [("CEST", "+02"), ("EEST", "+03"), ("WEST", "+01"), ("EDT", "-04"), ("PDT", "-07")];
         let winter = [("PST", "-08")];
@@ -207,7 +207,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A number of at most `most` digits, and how many it has.
+    /// A number of at most `max` digits, and the number of its digits.
     fn number(&mut self, max: usize) -> Option<(i16, usize)> {
         let digits = self.rest.bytes().take_while(u8::is_ascii_digit).count();
         if digits == 0 || digits > max {
@@ -215,7 +215,7 @@ impl<'a> Cursor<'a> {
         }
         let (number, rest) = self.rest.split_at(digits);
         self.rest = rest;
-        // Eight digits are read again by the caller.
+        // Eight digits are parsed again by the caller.
         Some((number[..digits.min(4)].parse().ok()?, digits))
     }
 
@@ -257,7 +257,7 @@ impl<'a> Cursor<'a> {
         Some(afternoon)
     }
 
-    /// All of these characters that are next.
+    /// Skips any of these characters.
     fn separators(&mut self, of: &str) -> &'a str {
         let rest = self.rest.trim_start_matches(|c| of.contains(c));
         let (separators, _) = self.rest.split_at(self.rest.len() - rest.len());
@@ -289,7 +289,7 @@ fn offset_zone(text: &str) -> Option<TimeZone> {
     (minutes < 60).then(|| TimeZone::fixed(offset))
 }
 
-/// A month by its English name, or the first letters of it.
+/// A month by its English name or an abbreviation.
 fn month(word: &str) -> Option<i8> {
     const MONTHS: [&str; 12] = [
         "january",

@@ -1,8 +1,8 @@
-//! The spellings of time. Numbers: epoch seconds, milliseconds, microseconds or nanoseconds, days
-//! of a spreadsheet, or digits as `20230501`, `202305011000`, `20230501100000`; each only where it
-//! comes to a time from 1990 to 2100. Text: RFC 3339 and 9557, RFC 2822, year first with `-`, `/` or
-//! `.`, `1/2/2023` in an order that is proven or given, months by their English names, Chinese dates;
-//! each with a time or not, of 24 or of 12 hours, and a zone or not.
+//! The spellings of times. Numbers: epoch seconds, milliseconds, microseconds or nanoseconds,
+//! spreadsheet days, or digits as `20230501`, `202305011000`, `20230501100000`; each only where it
+//! gives a time from 1990 to 2100. Text: RFC 3339 and 9557, RFC 2822, year first with `-`, `/` or
+//! `.`, `1/2/2023` in a proven or given order, English month names, Chinese dates; each with or
+//! without a time, of 24 or of 12 hours, and with or without a zone.
 
 use std::borrow::Cow;
 
@@ -12,14 +12,14 @@ use jiff::civil::{Date, DateTime, Time};
 use super::time_format::{DateOrder, Form, TimeFormat, Unit, Unread, in_zone};
 use super::time_text::{Cursor, Written, Year};
 
-/// The least and the greatest number that is taken for a time unasked: 1990 and 2100.
+/// The range in which a number is taken for a time: 1990 to 2100.
 const PLAUSIBLE_MS: std::ops::Range<i64> = 631_152_000_000..4_102_444_800_000;
 
-/// The least time that micro- and nanoseconds are taken for: before 2000 they were not written, and
-/// other systems' counts (the ticks of .NET) would fall there.
+/// The first time that micro- and nanoseconds are taken for: before 2000 they were not written, and
+/// counts of other systems (the ticks of .NET) would fall there.
 const FINE_FROM_MS: i64 = 946_684_800_000;
 
-/// Reads a time as milliseconds since 1970.
+/// Parses a time as milliseconds since 1970.
 ///
 /// # Errors
 /// Why it is none.
@@ -35,12 +35,11 @@ pub fn parse(text: &str, format: &TimeFormat) -> Result<i64, Unread> {
     }
 }
 
-/// The order of day and month that a time such as `13/2/2023` proves; none where it has not this
-/// form.
+/// The order of day and month that a time such as `13/2/2023` proves; none for another form.
 pub fn evidence(text: &str) -> Option<DateOrder> {
     let parsed = Cursor::new(&normalised(text)).date()?;
     let Written::Numbers { first, second, year: Year::Whole(year) } = parsed else { return None };
-    // What is no date in an order is no proof of it.
+    // An order in which it is no date is disproven, which alone proves nothing.
     let day_first = Date::new(year, second, first).is_ok();
     let month_first = Date::new(year, first, second).is_ok();
     match (day_first, month_first) {
@@ -58,7 +57,7 @@ fn any(text: &str, order: DateOrder, format: &TimeFormat) -> Result<i64, Unread>
         return number(text, value, format);
     }
 
-    // What most files hold. The attempt costs something, and fails where no year comes first.
+    // The most common form. The attempt has a cost, and fails where the year is not first.
     if text.as_bytes().get(4).is_some_and(|b| *b == b'-' || b.is_ascii_digit())
         && let Ok(timestamp) = text.parse::<Timestamp>()
     {
@@ -74,7 +73,7 @@ fn any(text: &str, order: DateOrder, format: &TimeFormat) -> Result<i64, Unread>
     in_zone(civil, zone.as_ref().unwrap_or(&format.zone)).ok_or(Unread::NoTime)
 }
 
-/// A number, by what it can plausibly be.
+/// A number, in the unit that gives a plausible time.
 fn number(text: &str, value: f64, format: &TimeFormat) -> Result<i64, Unread> {
     if has_lost_digits(text) {
         return Err(Unread::Implausible);
@@ -99,19 +98,18 @@ fn number(text: &str, value: f64, format: &TimeFormat) -> Result<i64, Unread> {
     read.ok_or(Unread::Implausible)
 }
 
-/// Whether a number is written with fewer digits than it has, as spreadsheets show long ones:
-/// `1.68294E+12`.
+/// Whether a number has lost digits, as spreadsheets show long ones: `1.68294E+12`.
 fn has_lost_digits(text: &str) -> bool {
     let Some((digits, exponent)) = text.split_once(['e', 'E']) else { return false };
     let written = digits.bytes().filter(u8::is_ascii_digit).count();
-    // Spreadsheets show six digits; programs print all but the zeros at the end.
+    // Spreadsheets show six digits; programs print all but trailing zeros.
     let shown = exponent.starts_with('+') || written <= 6;
     shown && exponent.parse::<i32>().map_or(true, |exponent| exponent >= written as i32)
 }
 
 /// Digits as `20230501`, with hour and minute, or with seconds too.
 fn digits(text: &str, format: &TimeFormat) -> Option<i64> {
-    // As a column of floats has it.
+    // As a float column prints it.
     let text = text.strip_suffix(".0").unwrap_or(text);
     let at = |from: usize, to: usize| text.get(from..to).map_or(Some(0), |part| part.parse().ok());
     if !matches!(text.len(), 8 | 12 | 14) || !text.bytes().all(|b| b.is_ascii_digit()) {
@@ -122,8 +120,8 @@ fn digits(text: &str, format: &TimeFormat) -> Option<i64> {
     format.at(DateTime::from_parts(date, time))
 }
 
-/// A text with what dates in Chinese write between their numbers as other dates have it, and
-/// without an explanation of the zone in parentheses.
+/// Replaces the separators of Chinese dates by those of other dates, and removes an explanation of
+/// the zone in parentheses.
 fn normalised(text: &str) -> Cow<'_, str> {
     let text = without_explanation(text.trim());
     if text.is_ascii() {
@@ -142,7 +140,7 @@ fn normalised(text: &str) -> Cow<'_, str> {
     }
 
     let plain = plain.replace("上午", " AM ").replace("下午", " PM ");
-    // "10时5分" ends with what parts hours and minutes, "10时" with it too.
+    // "10时5分" ends with the separator of hours and minutes, and so does "10时".
     let plain = plain.trim_end();
 
     // "10时" is ten o'clock.
@@ -150,7 +148,7 @@ fn normalised(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{plain}{ends}"))
 }
 
-/// A text without what explains its offset at its end: `+0800 (China Standard Time)`.
+/// Removes an explanation of the offset at the end: `+0800 (China Standard Time)`.
 fn without_explanation(text: &str) -> &str {
     let parted = text.strip_suffix(')').and_then(|text| text.rsplit_once(" ("));
     let Some((before, _)) = parted else { return text };

@@ -1,5 +1,5 @@
-//! What the store knows of its items, and the mask of those that may be offered, made
-//! once a request.
+//! Items of the catalogue, and the mask of those that may be offered, computed once for each
+//! request.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -17,16 +17,16 @@ use crate::domain::{Item, ItemIdx, Validity};
 pub struct Catalogue {
     items: Vec<Option<Box<Item>>>,
     unavailable: RoaringBitmap,
-    /// Items whose names are lost.
+    /// Items whose names were lost.
     buried: RoaringBitmap,
-    /// Items that were deleted, until they are written again.
+    /// Items that were deleted, until they are upserted.
     deleted: RoaringBitmap,
     validity: ByTime,
     facets: Facets,
 }
 
-/// Items by when their validity begins and ends, so that a request meets only those that
-/// are not valid.
+/// Items by the start and the end of their validity, so that a request looks only at those outside
+/// of it.
 #[derive(Debug, Default)]
 struct ByTime {
     from: BTreeSet<(i64, ItemIdx)>,
@@ -44,7 +44,7 @@ impl ByTime {
         validity.until_ms.map(|ms| self.until.remove(&(ms, idx)));
     }
 
-    /// Items that are not valid yet, or no longer.
+    /// Items outside of their validity.
     fn invalid(&self, now_ms: i64) -> impl Iterator<Item = ItemIdx> + '_ {
         let now = (now_ms, ItemIdx::MAX);
         let yet = self.from.range((Bound::Excluded(now), Bound::Unbounded));
@@ -67,8 +67,7 @@ impl Catalogue {
         self.set_available(idx, item.available);
     }
 
-    /// Takes an item out: nothing is known of it, and it is never offered, until it is written
-    /// again.
+    /// Deletes an item: it has no data and is not offered, until it is upserted.
     pub fn delete(&mut self, idx: ItemIdx) {
         self.forget(idx);
         self.unavailable.remove(idx);
@@ -82,7 +81,7 @@ impl Catalogue {
         }
     }
 
-    /// Says whether an item can be bought, and nothing else.
+    /// Sets whether an item is available, and nothing else.
     pub fn set_available(&mut self, idx: ItemIdx, available: bool) {
         if available {
             self.unavailable.remove(idx);
@@ -94,7 +93,7 @@ impl Catalogue {
         }
     }
 
-    /// What is known of an item, and be it only that it cannot be bought.
+    /// The entry of an item, even if it only says that the item is unavailable.
     pub fn item(&self, idx: ItemIdx) -> Option<Cow<'_, Item>> {
         let sold_out = || Item { available: false, ..Item::default() };
         match self.get(idx) {
@@ -103,7 +102,7 @@ impl Catalogue {
         }
     }
 
-    /// Whether an item was deleted, and not written since.
+    /// Whether an item was deleted and not upserted since.
     pub fn is_deleted(&self, idx: ItemIdx) -> bool {
         self.deleted.contains(idx)
     }
@@ -113,38 +112,38 @@ impl Catalogue {
         self.deleted.len() as usize
     }
 
-    /// Whether it was ever said what an item is, or that it is none any more.
+    /// Whether an item has an entry, or was deleted.
     pub fn knows(&self, idx: ItemIdx) -> bool {
         self.is_deleted(idx) || self.get(idx).is_some()
     }
 
-    /// Whether an item may be offered at some time: it is neither sold out nor deleted.
+    /// Whether an item may be offered at some time: it is neither unavailable nor deleted.
     pub fn may_be_offered(&self, idx: ItemIdx) -> bool {
         !self.unavailable.contains(idx) && !self.is_deleted(idx)
     }
 
-    /// An item without a name is never offered: a lost file of the log held it.
+    /// Marks an item without a name, lost with a file of the log, as never offered.
     pub fn bury(&mut self, idx: ItemIdx) {
         self.buried.insert(idx);
     }
 
-    /// An item, if one was ever written.
+    /// The entry of an item, if it was ever written.
     pub fn get(&self, idx: ItemIdx) -> Option<&Item> {
         self.items.get(idx as usize)?.as_deref()
     }
 
-    /// The items most alike to one in what is said of them, among the first `items`, best
-    /// first, at most `k`, with scores from 0 to 1.
+    /// The items most similar to one by their attributes, among the first `items`, best first, at
+    /// most `k`, with scores from 0 to 1.
     pub fn alike(&self, idx: ItemIdx, items: usize, k: usize) -> Vec<Scored> {
         self.get(idx).map_or_else(Vec::new, |item| self.facets.alike(idx, item, items, k))
     }
 
-    /// The items of the categories that an item is in.
+    /// The items of the categories of an item.
     pub fn of_categories(&self, idx: ItemIdx) -> RoaringBitmap {
         self.get(idx).map_or_else(RoaringBitmap::new, |item| self.facets.of_categories(item))
     }
 
-    /// Writes into `mask` which of the first `items` items pass the filter at a moment.
+    /// Writes into `mask` which of the first `items` items pass the filter at a time.
     pub fn mask(&self, filter: &Filter, items: usize, now_ms: i64, mask: &mut ItemMask) {
         match &filter.condition {
             None => mask.allow_first(items),
@@ -163,7 +162,7 @@ impl Catalogue {
     }
 }
 
-/// A set of items as bits; items past its end are not in it.
+/// A set of items as a bitmap; items past its end are not in it.
 #[derive(Debug, Default, Clone)]
 pub struct ItemMask {
     words: Vec<u64>,
@@ -171,7 +170,7 @@ pub struct ItemMask {
 }
 
 impl ItemMask {
-    /// Takes everything off but `kept`.
+    /// Keeps only the items of `kept`.
     pub fn keep(&mut self, kept: &[ItemIdx]) {
         let allowed: Vec<ItemIdx> = kept.iter().copied().filter(|&idx| self.allows(idx)).collect();
         self.words.fill(0);
@@ -184,7 +183,7 @@ impl ItemMask {
         self.len = len;
     }
 
-    /// The first `len` items and no other.
+    /// Allows the first `len` items and no other.
     pub fn allow_first(&mut self, len: usize) {
         self.words.clear();
         self.words.resize(len.div_ceil(64), u64::MAX);
@@ -196,14 +195,14 @@ impl ItemMask {
         }
     }
 
-    /// Lets an item in.
+    /// Allows an item.
     pub fn allow(&mut self, idx: ItemIdx) {
         if (idx as usize) < self.len {
             self.words[idx as usize / 64] |= 1 << (idx % 64);
         }
     }
 
-    /// Leaves an item out.
+    /// Forbids an item.
     pub fn forbid(&mut self, idx: ItemIdx) {
         if (idx as usize) < self.len {
             self.words[idx as usize / 64] &= !(1 << (idx % 64));

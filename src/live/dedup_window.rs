@@ -1,5 +1,5 @@
-//! The ids of the newest events, so that a retry adds nothing. Rebuilt from the log at
-//! start; read and written by the committer alone.
+//! The deduplication window: ids of the newest events, so that a retry adds nothing. Rebuilt from
+//! the log at start; used by the committer alone.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -7,11 +7,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::store::{Entry, Record};
 
-/// How many event ids are remembered. An id among the newest million is a
-/// duplicate; 48 bytes each, 48 MB at most.
+/// Number of event ids in the window; 48 bytes each, 48 MB at most.
 pub const EVENT_ID_WINDOW: usize = 1_000_000;
 
-/// Remembers event ids, as 128-bit hashes.
+/// Event ids, as 128-bit hashes.
 #[derive(Debug, Default)]
 pub struct DedupWindow {
     ids: HashSet<u128>,
@@ -20,15 +19,14 @@ pub struct DedupWindow {
 }
 
 impl DedupWindow {
-    /// Takes in an entry of the log.
+    /// Applies an entry of the log.
     pub fn replay(&mut self, entry: &Entry<'_>) {
         if let Entry::Record(_, Record::Event(event)) = entry {
             self.remember(event.event_id);
         }
     }
 
-    /// Remembers an event's id; false where it is known already. Events
-    /// without an id are always new.
+    /// Adds an event's id; false for a duplicate. Events without an id are never duplicates.
     pub fn remember(&mut self, event_id: &str) -> bool {
         if event_id.is_empty() {
             return true;
@@ -49,13 +47,13 @@ impl DedupWindow {
         true
     }
 
-    /// How many ids were ever remembered last: a mark for [`DedupWindow::forget_since`].
+    /// The number of ids added so far: a mark for [`DedupWindow::forget_since`].
     pub fn mark(&self) -> usize {
         self.remembered
     }
 
-    /// Forgets the ids remembered since a mark, whose write failed. (What they
-    /// pushed out of the window stays forgotten.)
+    /// Removes the ids added since a mark, whose write failed. (Ids that they displaced from the
+    /// window stay removed.)
     pub fn forget_since(&mut self, mark: usize) {
         while self.remembered > mark {
             self.remembered -= 1;

@@ -1,11 +1,11 @@
-//! Who was erased, and how much of it is still to do: the log's files tell of a shopper
-//! until they are rewritten, and models until one is trained on what is left.
+//! Erased users, and what remains to do for them: the log's files contain them until they are
+//! rewritten, and models until one is trained on what is left.
 
 use std::collections::HashSet;
 
 use crate::domain::{Offset, UserIdx};
 
-/// Erasures of shoppers.
+/// Erasures.
 #[derive(Debug, Default)]
 pub struct Erasures {
     in_files: HashSet<UserIdx>,
@@ -14,7 +14,8 @@ pub struct Erasures {
 }
 
 impl Erasures {
-    /// A shopper was erased by the record at `offset`; `in_files`: the log still names them.
+    /// Notes that a user was erased by the record at `offset`; `in_files`: the log still contains
+    /// them.
     pub fn note(&mut self, user: UserIdx, offset: Offset, in_files: bool) {
         if in_files {
             self.in_files.insert(user);
@@ -22,33 +23,33 @@ impl Erasures {
         self.newest = Some(offset);
     }
 
-    /// Of whom the log's files still tell.
+    /// The users that the log's files still contain.
     pub fn in_files(&self) -> HashSet<UserIdx> {
         self.in_files.clone()
     }
 
-    /// Whether there is anyone of whom they do.
+    /// Whether there are any.
     pub fn has_in_files(&self) -> bool {
         !self.in_files.is_empty()
     }
 
-    /// Notes whether models are left that may know a shopper, since the disk refused.
+    /// Notes whether models remain that may know an erased user, because the disk failed.
     pub fn note_in_models(&mut self, left: bool) {
         self.in_models = left;
     }
 
-    /// Whether there are.
+    /// Whether such models remain.
     pub fn may_be_in_models(&self) -> bool {
         self.in_models
     }
 
-    /// The log's files have been rewritten without these shoppers.
+    /// Notes that the log's files were rewritten without these users.
     pub fn rewritten(&mut self, without: &HashSet<UserIdx>) {
         self.in_files.retain(|user| !without.contains(user));
     }
 
-    /// The offset of the newest erasure's record: a model trained on the log before an offset
-    /// up to it may know someone who was erased since.
+    /// The offset of the newest erasure's record: a model trained on the log up to it may know a
+    /// user who was erased since.
     pub fn newest(&self) -> Option<Offset> {
         self.newest
     }

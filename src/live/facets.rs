@@ -1,5 +1,5 @@
-//! Items by what the catalogue says of them: a bitmap for each category, brand, tag and
-//! attribute, and the prices. A [`Condition`] is answered by and, or, not of these.
+//! Items by facet: a bitmap for each category, brand, tag and attribute, and the prices. A
+//! [`Condition`] is answered by set operations on these.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,22 +11,22 @@ use super::filter::Condition;
 use crate::domain::topk::{Scored, keep_top};
 use crate::domain::{Item, ItemIdx, limits};
 
-/// Items that are looked at, those of the rarest words first: what more share says little of
-/// any two of them, and costs much to go through.
+/// Maximum number of items that are compared, those of the rarest facets first: common facets carry
+/// little information and cost much.
 const LOOKED_AT: u64 = 10_000;
 
-/// What conditions ask about.
+/// The facets of all items.
 #[derive(Debug, Default)]
 pub struct Facets {
     categories: Members,
     brands: Members,
     tags: Members,
     attributes: HashMap<String, Members>,
-    /// Per item; NaN where it has none.
+    /// Price by item; NaN without one.
     prices: Vec<f64>,
 }
 
-/// Items by one word.
+/// Items by one facet.
 #[derive(Debug, Default)]
 struct Members(HashMap<String, RoaringBitmap>);
 
@@ -52,7 +52,7 @@ impl Members {
 }
 
 impl Facets {
-    /// Takes an item in.
+    /// Adds an item.
     pub fn add(&mut self, idx: ItemIdx, item: &Item) {
         paths(item).for_each(|path| self.categories.add(path, idx));
         item.tags.iter().for_each(|tag| self.tags.add(tag, idx));
@@ -71,7 +71,7 @@ impl Facets {
         self.prices[at] = item.price.unwrap_or(f64::NAN);
     }
 
-    /// Takes an item out, of which the same was said when it was taken in.
+    /// Removes an item, given the entry with which it was added.
     pub fn remove(&mut self, idx: ItemIdx, item: &Item) {
         paths(item).for_each(|path| self.categories.remove(path, idx));
         item.tags.iter().for_each(|tag| self.tags.remove(tag, idx));
@@ -90,9 +90,9 @@ impl Facets {
         }
     }
 
-    /// Items alike in what is said of them, best first, at most `k`: those that share
-    /// words, each counting ln(1 + items / its items), as a share of what all words of the
-    /// item count together. The rarest words are looked at, as long as it is not too much.
+    /// Items with similar facets, best first, at most `k`: each shared facet counts ln(1 + items /
+    /// its items), as a share of the sum over all facets of the item. The rarest facets are looked
+    /// at, up to [`LOOKED_AT`] items.
     pub fn alike(&self, idx: ItemIdx, item: &Item, items: usize, k: usize) -> Vec<Scored> {
         let mut shared: AHashMap<ItemIdx, f32> = AHashMap::new();
         let mut all = 0.0;
@@ -116,7 +116,7 @@ impl Facets {
         alike
     }
 
-    /// The items by every word that is said of an item.
+    /// The items of every facet of an item.
     fn members_of<'a>(&'a self, item: &'a Item) -> impl Iterator<Item = &'a RoaringBitmap> {
         let categories = paths(item).filter_map(|path| self.categories.0.get(path));
         let tags = item.tags.iter().filter_map(|tag| self.tags.0.get(tag));
@@ -125,13 +125,13 @@ impl Facets {
         categories.chain(self.brands.0.get(&item.brand)).chain(tags).chain(attributes)
     }
 
-    /// Items of the categories that an item is in itself.
+    /// Items of an item's own categories.
     pub fn of_categories(&self, item: &Item) -> RoaringBitmap {
         let own = item.categories.iter().map(|path| self.categories.of(path.trim_matches('/')));
         own.fold(RoaringBitmap::new(), |all, members| all | &*members)
     }
 
-    /// Those of the first `items` items of which the condition holds.
+    /// Those of the first `items` items for which the condition holds.
     pub fn matching(&self, condition: &Condition, items: usize) -> Cow<'_, RoaringBitmap> {
         match condition {
             Condition::Category(path) => self.categories.of(path.trim_matches('/')),
@@ -166,14 +166,13 @@ fn everything(items: usize) -> RoaringBitmap {
     all
 }
 
-/// Attributes that can be asked for: long values, descriptions and the like, are not kept
-/// twice.
+/// Attributes that can be filtered by: long values such as descriptions are not indexed.
 fn words(item: &Item) -> impl Iterator<Item = (&str, &str)> {
     let all = item.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     all.filter(|(_, value)| value.len() <= limits::MAX_ID_BYTES)
 }
 
-/// The categories an item is in: each path and all that it lies below.
+/// The categories of an item: each path and all its prefixes.
 fn paths(item: &Item) -> impl Iterator<Item = &str> {
     item.categories.iter().flat_map(|path| {
         let path = path.trim_matches('/');

@@ -1,19 +1,18 @@
-//! Which items a list may offer, as a request asks: a tree of conditions.
+//! The filter of a request: a tree of conditions.
 
-/// Which items a list may offer.
+/// A filter.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
-    /// What must hold of an item; none: nothing need hold.
+    /// The condition on an item; none: every item passes.
     pub condition: Option<Condition>,
-    /// Also items that cannot be bought now: marked so, or outside their validity.
+    /// Also items that are unavailable or outside of their validity.
     pub include_unavailable: bool,
 }
 
-/// What must hold of an item. Of an item that the catalogue knows nothing of, only
-/// [`Condition::Not`] ever holds.
+/// A condition. For an item without an entry, only [`Condition::Not`] can hold.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
-    /// It is in this category, or below it.
+    /// It is in this category, or in one below.
     Category(String),
     /// It is of this brand.
     Brand(String),
@@ -21,7 +20,7 @@ pub enum Condition {
     Tag(String),
     /// It has an attribute of this name with this value.
     Attribute(String, String),
-    /// It has a price, from the first to the second, both included.
+    /// It has a price within these bounds, both inclusive.
     Price(f64, f64),
     /// All of these hold.
     All(Vec<Condition>),

@@ -1,7 +1,6 @@
-//! Each shopper's newest events, in time order. Events and not aggregates: a
-//! half-life, which every snapshot chooses for itself, cannot be undone.
-//! Impressions are not kept: they say nothing of taste. What was bought stays known when its
-//! events leave.
+//! Each user's newest events, in time order. Events and not aggregates: every snapshot chooses its
+//! own half-life, which cannot be applied afterwards. Impressions are not kept: they are no signal
+//! of taste. Purchases stay known when their events leave.
 
 use ahash::AHashMap;
 use parking_lot::RwLock;
@@ -9,37 +8,37 @@ use parking_lot::RwLock;
 use crate::domain::history::{Bought, Past, note_left, remember};
 use crate::domain::{EventKind, HistoryEvent, ItemIdx, UserIdx};
 
-/// Users share this many locks, so that a write holds up few readers.
+/// Number of locks that users share, so that a write delays few readers.
 const SHARDS: usize = 64;
 
-/// The histories of all shoppers.
+/// The histories of all users.
 #[derive(Debug)]
 pub struct Histories {
     shards: Vec<RwLock<Shard>>,
     limit: usize,
 }
 
-/// The histories of some.
+/// The histories of one shard.
 #[derive(Debug, Default)]
 struct Shard {
     events: Vec<Vec<HistoryEvent>>,
-    /// Of the few from whose history events left: what those say was bought.
+    /// Purchases in events that left, for the few users with such events.
     bought: AHashMap<usize, Vec<Bought>>,
 }
 
 impl Histories {
-    /// How many events of a shopper are kept.
+    /// Maximum number of events kept of a user.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Keeps the newest `limit` events of each shopper.
+    /// Keeps the newest `limit` events of each user.
     pub fn new(limit: usize) -> Self {
         Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), limit }
     }
 
-    /// Adds an event at its place in time, behind those of the same moment.
-    /// Says whether it is the first that speaks for this item.
+    /// Inserts an event by time, after those of the same moment. Returns whether it is the first
+    /// signal for its item.
     pub fn record(&self, user: UserIdx, event: HistoryEvent) -> bool {
         if event.kind == EventKind::Impression {
             return false;
@@ -67,7 +66,7 @@ impl Histories {
         first
     }
 
-    /// Forgets what a shopper did; returns the items that it spoke for.
+    /// Erases a user's events; returns the items that they were a signal for.
     pub fn erase(&self, user: UserIdx) -> Vec<ItemIdx> {
         let (shard, slot) = place(user);
         let mut shard = self.shards[shard].write();
@@ -81,13 +80,13 @@ impl Histories {
         items
     }
 
-    /// What `ask` says of a shopper's events, oldest first.
+    /// Calls `ask` with a user's events, oldest first.
     pub fn of<T>(&self, user: UserIdx, ask: impl FnOnce(&[HistoryEvent]) -> T) -> T {
         let (shard, slot) = place(user);
         ask(self.shards[shard].read().events.get(slot).map_or(&[], Vec::as_slice))
     }
 
-    /// Copies a shopper's past.
+    /// Copies a user's past.
     pub fn read(&self, user: UserIdx) -> Past {
         let (shard, slot) = place(user);
         let shard = self.shards[shard].read();

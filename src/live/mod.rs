@@ -1,15 +1,15 @@
-//! What every event changes: a fold over the log, held in memory.
+//! Live state: a fold over the log, held in memory, which every event changes.
 //!
 //! - [`vocabulary`]: external ids and their dense idx
-//! - [`histories`]: each shopper's newest events
+//! - [`histories`]: each user's newest events
 //! - [`catalogue`]: items, and the mask of those that may be offered
 //! - [`filter`], [`facets`]: conditions on items, and the bitmaps that answer them
-//! - [`profiles`]: what is known of shoppers; [`erasures`]: who was erased
-//! - [`trends`], [`overlay`]: what is taken now, and with what, before a model knows
-//! - [`dedup_window`]: what was recorded before, so that a retry adds nothing
+//! - [`profiles`]: attributes and consent of users; [`erasures`]: erased users
+//! - [`trends`], [`overlay`]: what is taken now, and together with what, before a model knows
+//! - [`dedup_window`]: ids of the newest events, so that a retry adds nothing
 //!
-//! One thread writes (the engine's committer, or the replay at start); any
-//! number read. Locks are held for short; where two are, in the order of the fields.
+//! One thread writes (the engine's committer, or the replay at start); any number read. Locks are
+//! held for short; a thread that needs two takes them in the order of the fields.
 
 pub mod catalogue;
 pub mod dedup_window;
@@ -43,7 +43,7 @@ use crate::domain::{EventKind, HistoryEvent, ItemIdx, Offset, Price, UserIdx, no
 use crate::matrix::weight::kind_weight;
 use crate::store::{Entry, Record, StoredEvent};
 
-/// What an event must at least say for its item to be taken: more than that it was seen.
+/// Minimum weight of an event's kind for its item to count as taken: more than a view.
 const TAKEN: f32 = 0.4;
 
 /// The live state of one store.
@@ -53,21 +53,21 @@ pub struct Live {
     pub users: RwLock<Vocabulary>,
     /// Items' ids.
     pub items: RwLock<Vocabulary>,
-    /// What each shopper did.
+    /// The events of each user.
     pub histories: Histories,
-    /// What the store knows of its items.
+    /// The items.
     pub catalogue: RwLock<Catalogue>,
-    /// What the store knows of its shoppers.
+    /// Attributes and consent of users.
     pub profiles: RwLock<Profiles>,
-    /// Who was erased, and of whom the log's files still tell.
+    /// Erased users.
     pub erasures: RwLock<Erasures>,
     /// What is taken now.
     pub trends: RwLock<Trends>,
-    /// What is taken with what since the model was trained.
+    /// What is taken together since the model was trained.
     pub overlay: RwLock<Overlay>,
-    /// The attributes of shoppers that make cohorts.
+    /// The user attributes that define cohorts.
     cohorts: Vec<String>,
-    /// Digests of the chunks of imports that are on disk whole.
+    /// Digests of the import chunks that are on disk.
     pub imported: RwLock<HashSet<u128>>,
     buyers: RwLock<Vec<u32>>,
     offset: AtomicU64,
@@ -77,8 +77,8 @@ pub struct Live {
 }
 
 impl Live {
-    /// An empty store that keeps `history_limit` events of each shopper; `cohorts`: the
-    /// attributes by which shoppers are alike, the one to give up last first.
+    /// An empty store that keeps `history_limit` events of each user; `cohorts`: the attributes
+    /// that define cohorts, the one dropped first last.
     pub fn new(history_limit: usize, cohorts: Vec<String>) -> Self {
         Self {
             users: RwLock::default(),
@@ -99,7 +99,7 @@ impl Live {
         }
     }
 
-    /// Takes in an entry of the log, names included; for the replay at start.
+    /// Applies an entry of the log, names included; for the replay at start.
     pub fn replay(&self, entry: &Entry<'_>) {
         match entry {
             Entry::User("") => self.users.write().bury(),
@@ -118,7 +118,7 @@ impl Live {
         }
     }
 
-    /// Takes in a record whose names are known; for every write that is durable.
+    /// Applies a record whose names are known; for every durable write.
     pub fn apply(&self, offset: Offset, record: &Record<'_>) {
         match record {
             Record::Event(event) => self.apply_event(event),
@@ -159,17 +159,17 @@ impl Live {
             buyers[item] += 1;
         }
 
-        // However often a shopper looks at it.
+        // Repeated views of one item count once.
         let weight = kind_weight(event.kind);
         if weight > 0.0 && (first || event.kind == EventKind::Purchase) {
             self.trends.write().note(event.user, event.item, weight, time_ms, &cohorts);
         }
     }
 
-    /// The time of an event as it counts: what a clock that was ahead wrote down counts as of
-    /// now, and is remembered.
+    /// The time of an event, at most now: events of a clock that was ahead count as of now, and how
+    /// far it was ahead is remembered.
     fn no_later_than_now(&self, time_ms: i64) -> i64 {
-        // Most events are no later than one that was looked at.
+        // Most events are not later than the latest one so far, so the clock is rarely read.
         if time_ms <= self.newest_ms.load(Ordering::Relaxed) {
             return time_ms;
         }
@@ -180,18 +180,17 @@ impl Live {
         time_ms.min(now_ms)
     }
 
-    /// How far ahead of the clock the latest event is that was taken in, in milliseconds; 0 where
-    /// none is.
+    /// How far ahead of the clock the latest event is, in milliseconds; 0 where none is.
     pub fn ahead_ms(&self) -> i64 {
         self.ahead_ms.load(Ordering::Relaxed)
     }
 
-    /// The cohorts of shoppers with these attributes, the narrowest first.
+    /// The cohorts of users with these attributes, narrowest first.
     pub fn cohorts(&self, attributes: &BTreeMap<String, String>) -> Vec<String> {
         trends::cohorts(attributes, &self.cohorts)
     }
 
-    /// Takes into the overlay what an event that was applied says of pairs.
+    /// Adds the pairs of an applied event to the overlay.
     pub fn note_pairs(&self, offset: Offset, event: &StoredEvent<'_>) {
         if kind_weight(event.kind) < TAKEN || !self.profiles.read().consents(event.user) {
             return;
@@ -200,7 +199,7 @@ impl Live {
         let taken = |e: &&HistoryEvent| kind_weight(e.kind) >= TAKEN;
         let others = self.histories.of(event.user, |history| {
             let before = history.iter().filter(|e| e.item == event.item).filter(taken).count();
-            // Who took it before has made its pairs.
+            // A user who took the item before has its pairs already.
             let others = history.iter().rev().filter(taken).filter(|_| before == 1);
             let others = others.map(|e| e.item).filter(|&item| item != event.item);
             first_distinct(others, overlay::PARTNERS)
@@ -211,17 +210,17 @@ impl Live {
         }
     }
 
-    /// Items taken with any of `items` since the model was trained, by at least `least`
-    /// shoppers, best first, with scores from 0 to 1.
+    /// Items taken with any of `items` since the model was trained, by at least `min` users, best
+    /// first, with scores from 0 to 1.
     pub fn beside(&self, items: &[ItemIdx], min: u32) -> Vec<Scored> {
         self.overlay.read().beside(items, min, &self.buyers.read())
     }
 
-    /// Forgets a shopper: their name, what is known of them, what they did.
+    /// Erases a user: name, profile, events.
     fn erase(&self, user: UserIdx, offset: Offset) {
         let was_known = self.users.write().erase(user);
         let items = self.histories.erase(user);
-        // After the history, which it may say is not to be used.
+        // After the history, whose use the consent decides.
         self.profiles.write().erase(user);
         self.overlay.write().forget_user(user);
 
@@ -239,33 +238,33 @@ impl Live {
         self.offset.load(Ordering::Acquire)
     }
 
-    /// Number of events taken in.
+    /// Number of events applied.
     pub fn events(&self) -> u64 {
         self.events.load(Ordering::Relaxed)
     }
 
-    /// Time of the newest event, no later than now; 0 where there is none.
+    /// Time of the newest event, at most now; 0 without events.
     pub fn newest_ms(&self) -> i64 {
         self.newest_ms.load(Ordering::Relaxed)
     }
 
-    /// Number of distinct users with an event, per item.
+    /// Number of distinct users with an event, by item.
     pub fn buyers(&self) -> Vec<u32> {
         self.buyers.read().clone()
     }
 
-    /// A user's idx, if the store has heard of them.
+    /// A user's idx, if the store knows the id.
     pub fn user(&self, id: &str) -> Option<UserIdx> {
         self.users.read().get(id)
     }
 
-    /// An item's idx, if the store has heard of it.
+    /// An item's idx, if the store knows the id.
     pub fn item(&self, id: &str) -> Option<ItemIdx> {
         self.items.read().get(id)
     }
 }
 
-/// What a history keeps of a stored event.
+/// The part of a stored event that a history keeps.
 pub fn history_event(event: &StoredEvent<'_>) -> HistoryEvent {
     HistoryEvent {
         quantity: event.quantity as f32,

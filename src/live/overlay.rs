@@ -1,11 +1,10 @@
-//! What is taken with what since the model was trained: pairs of items that the same
-//! shoppers took, counted as they happen. So a new item has neighbours, and what a new
-//! shopper buys says something to others, in the moment it happens; the next training
-//! takes it all over.
+//! Pairs of items that the same users took since the model was trained, counted as they happen. So
+//! a new item has neighbours, and a new user's purchases help others, at once; the next training
+//! takes over all of it.
 //!
-//! Of those who have item j, the share that took i beside it: conf(i → j) =
-//! c_ij / (n_j + 3), with c_ij the shoppers since the training and n_j all who have j: near
-//! 0 for what many have had for long, which the model knows better.
+//! Of the users with item j, the share that took i beside it: conf(i → j) = c_ij / (n_j + 3), with
+//! c_ij the users since the training and n_j all users with j: near 0 for an item that many have
+//! had for long, which the model knows better.
 
 use std::collections::VecDeque;
 
@@ -14,22 +13,22 @@ use ahash::AHashMap;
 use crate::domain::topk::{Scored, keep_top};
 use crate::domain::{ItemIdx, Offset, UserIdx};
 
-/// Pairs that are remembered; the oldest leave. By estimate 100 bytes each.
+/// Maximum number of pairs; the oldest leave. About 100 bytes each.
 const PAIRS: usize = 500_000;
-/// Of a shopper's items, the newest so many make pairs with the one they take.
+/// Newest items of a user that form pairs with an item they take.
 pub const PARTNERS: usize = 8;
-/// Shoppers who have an item by which a share is held to be no better than it is.
+/// Pseudo-count of users, which shrinks shares with little support.
 const PRIOR: f32 = 3.0;
-/// Most items that are proposed.
+/// Maximum number of proposed items.
 const PROPOSED: usize = 100;
 
-/// Shoppers by item and by what they took beside it.
+/// Users by item and by the item they took beside it.
 type Counts = AHashMap<ItemIdx, AHashMap<ItemIdx, u32>>;
 
-/// A shopper took two items.
+/// A user took two items.
 #[derive(Debug, Clone, Copy)]
 struct Pair {
-    /// When they took the second.
+    /// Offset of the second event.
     offset: Offset,
     user: UserIdx,
     items: (ItemIdx, ItemIdx),
@@ -43,7 +42,7 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// The shopper `user` took `item`, by the record at `offset`, who took `others` before.
+    /// Notes that `user` took `item`, by the record at `offset`, after `others`.
     pub fn note(&mut self, offset: Offset, user: UserIdx, item: ItemIdx, others: &[ItemIdx]) {
         for &other in others {
             *self.counts.entry(item).or_default().entry(other).or_default() += 1;
@@ -55,14 +54,14 @@ impl Overlay {
         }
     }
 
-    /// A model knows the log before `offset`: what was counted up to there goes.
+    /// Removes the pairs up to `offset`, which a model knows.
     pub fn forget_before(&mut self, offset: Offset) {
         while self.pairs.front().is_some_and(|pair| pair.offset < offset) {
             self.forget_oldest();
         }
     }
 
-    /// Forgets what a shopper took.
+    /// Erases a user's pairs.
     pub fn forget_user(&mut self, user: UserIdx) {
         let Self { counts, pairs } = self;
         pairs.retain(|pair| {
@@ -79,8 +78,8 @@ impl Overlay {
         }
     }
 
-    /// Items taken with any of `items` by at least `least` shoppers, best first, with scores
-    /// from 0 to 1; `buyers[j]`: how many have item j.
+    /// Items taken with any of `items` by at least `min` users, best first, with scores from 0 to
+    /// 1; `buyers[j]`: the number of users with item j.
     pub fn beside(&self, items: &[ItemIdx], min: u32, buyers: &[u32]) -> Vec<Scored> {
         let mut sums: AHashMap<ItemIdx, f32> = AHashMap::new();
         for others in items.iter().filter_map(|item| self.counts.get(item)) {

@@ -1,17 +1,17 @@
-//! What the store knows of its shoppers besides what they did.
+//! Profiles of users: attributes and consent.
 
 use std::collections::HashSet;
 
 use crate::domain::{User, UserIdx};
 
-/// Shoppers' attributes and consent.
+/// All profiles.
 #[derive(Debug, Default)]
 pub struct Profiles {
     users: Vec<Option<Box<User>>>,
 }
 
 impl Profiles {
-    /// Describes a shopper, or describes them anew.
+    /// Creates or replaces a profile.
     pub fn upsert(&mut self, idx: UserIdx, user: &User) {
         let slot = idx as usize;
         if slot >= self.users.len() {
@@ -20,25 +20,25 @@ impl Profiles {
         self.users[slot] = Some(Box::new(user.clone()));
     }
 
-    /// Forgets a shopper.
+    /// Erases a profile.
     pub fn erase(&mut self, idx: UserIdx) {
         if let Some(user) = self.users.get_mut(idx as usize) {
             *user = None;
         }
     }
 
-    /// What is known of a shopper, if they were ever described.
+    /// The profile of a user, if one was written.
     pub fn get(&self, idx: UserIdx) -> Option<&User> {
         self.users.get(idx as usize)?.as_deref()
     }
 
-    /// Those whose behaviour may not be used.
+    /// The users without consent.
     pub fn objecting(&self) -> HashSet<UserIdx> {
         let users = (0..).zip(&self.users);
         users.filter(|(_, user)| user.as_ref().is_some_and(|u| !u.consent)).map(|u| u.0).collect()
     }
 
-    /// Whether a shopper's behaviour may be used: unless they said otherwise.
+    /// Whether a user consents, which is the default.
     pub fn consents(&self, idx: UserIdx) -> bool {
         self.get(idx).is_none_or(|user| user.consent)
     }

@@ -1,14 +1,13 @@
-//! What is taken now, by everyone and by shoppers alike in what is known of them: sums over
-//! events that fade with a half-life of a week.
+//! What is taken now, by everyone and by cohorts: sums over events that fade with a half-life of a
+//! week.
 //!
-//! One shopper's events never decide what everyone is shown: how much is to be given on what is
-//! taken now is the share of enough distinct shoppers who were there lately ([`Trend::support`]);
-//! the rest is the model's to say. However often a shopper looks at an item, it counts once.
+//! One user's events never decide what everyone is shown: the weight of a trend is the share of
+//! enough distinct recent users ([`Trend::support`]); the rest of the weight is the model's.
+//! Repeated views of an item by one user count once.
 //!
-//! A cohort is what shoppers share of the attributes that count, in their order: of
-//! (segment, country, device), all three, the first two, the first. A list for a shopper who
-//! has done nothing goes from the narrowest cohort that has enough behind it to the wider
-//! ones (back-off), and to everyone.
+//! A cohort is a set of attribute values, from all configured attributes to fewer: of (segment,
+//! country, device), all three, the first two, the first. A list for a user without events goes
+//! from the narrowest cohort with enough support to wider ones (back-off), and to everyone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,23 +18,22 @@ use parking_lot::Mutex;
 use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::domain::{DAY_MS, ItemIdx, UserIdx};
 
-/// Days after which an event counts half.
+/// Half-life of events in days.
 const HALF_LIFE_DAYS: f64 = 7.0;
-/// Events that a cohort must have for its taste to be more than chance, and how much of its
-/// support must be there.
+/// Events that a cohort needs for its taste to be more than chance, and the support that it needs.
 const COHORT_EVENTS: u64 = 20;
 const COHORT_SUPPORT: f32 = 0.5;
-/// Distinct shoppers, each faded since their last event, whose taste is everyone's.
+/// Distinct recent users, each faded since their last event, whose support is 1.
 const ENOUGH: f64 = 10.0;
-/// Newest distinct shoppers that are remembered for that.
+/// Newest distinct users that are remembered for the support.
 const REMEMBERED: usize = 20;
-/// Cohorts that are kept: those that came first.
+/// Maximum number of cohorts; the first ones are kept.
 const COHORTS: usize = 10_000;
-/// Half-lives after which sums are rewritten, since an f64 holds some thousand.
+/// Half-lives after which sums are rescaled, since an f64 holds some thousand.
 const MAX_HALF_LIVES: f64 = 500.0;
 /// Items of a ranking.
 const RANKED: usize = 1_000;
-/// How long a ranking is good for, in milliseconds.
+/// Time for which a ranking is reused, in milliseconds.
 const GOOD_MS: i64 = 1_000;
 
 /// What is taken now.
@@ -43,8 +41,7 @@ const GOOD_MS: i64 = 1_000;
 pub struct Trends {
     everyone: Counts<Vec<f64>>,
     cohorts: AHashMap<String, Counts<AHashMap<ItemIdx, f64>>>,
-    /// A moment: events count by how long after it they were, so that what is summed need
-    /// not fade.
+    /// Reference time: events count by how long after it they were, so that sums need not fade.
     base_ms: Option<i64>,
 }
 
@@ -53,9 +50,9 @@ pub struct Trends {
 pub struct Trend {
     /// The cohort, as "segment=new, country=SE"; empty: everyone.
     pub cohort: String,
-    /// Items, with their shares of what the best is taken.
+    /// Items, with scores as a share of the best one's.
     pub items: Arc<Vec<Scored>>,
-    /// How much is to be given on it: 0, it is one shopper's or old, to 1.
+    /// The weight it deserves: 0, one user's events or old ones, to 1.
     pub support: f32,
 }
 
@@ -67,7 +64,7 @@ struct Counts<T> {
     ranking: Mutex<Cached>,
 }
 
-/// The newest distinct shoppers, with the time of the last event of each.
+/// The newest distinct users, with the time of the last event of each.
 #[derive(Debug, Default)]
 struct Newest(Vec<(UserIdx, i64)>);
 
@@ -89,7 +86,7 @@ impl Newest {
         }
     }
 
-    /// What they come to against enough of them, 0 to 1, as of the newest.
+    /// Their number as a share of enough, 0 to 1, as of the newest event.
     fn support(&self) -> f32 {
         let newest_ms = self.0.iter().map(|(_, last_ms)| *last_ms).max().unwrap_or(0);
         let faded = |(_, last_ms): &(UserIdx, i64)| (-half_lives(newest_ms - last_ms)).exp2();
@@ -102,7 +99,7 @@ fn half_lives(ms: i64) -> f64 {
     ms as f64 / (HALF_LIFE_DAYS * DAY_MS as f64)
 }
 
-/// A ranking, and when of how many events it was made.
+/// A ranking, with the time and the number of events that it was computed from.
 #[derive(Debug, Default)]
 struct Cached {
     items: Arc<Vec<Scored>>,
@@ -111,7 +108,7 @@ struct Cached {
 }
 
 impl<T> Counts<T> {
-    /// The best items of these `sums`, as they were a moment ago.
+    /// The best items of these `sums`, at most a moment old.
     fn ranking(
         &self,
         now_ms: i64,
@@ -120,14 +117,14 @@ impl<T> Counts<T> {
         let mut cached = self.ranking.lock();
         let young = (now_ms - cached.made_ms).abs() < GOOD_MS;
         if cached.events != self.events && !young {
-            // Writers wait meanwhile: nothing is copied but what may be among the best.
+            // Writers wait meanwhile: only candidates for the best are copied.
             let max = sums.clone().map(|(_, sum)| sum).fold(0.0, f64::max);
 
             let mut items = Vec::new();
             let mut best = Threshold::new(RANKED);
             for (idx, sum) in sums.filter(|(_, sum)| *sum > 0.0) {
-                // Shares of the best: the sums themselves may be beyond what an f32 holds. What
-                // is too old to have a share is for the model to rank.
+                // Shares of the best: the sums may be beyond the range of f32. Items too old to
+                // have a share are left to the model.
                 let score = (sum / max) as f32;
                 if score > 0.0 {
                     best.push(&mut items, Scored { idx, score });
@@ -142,7 +139,7 @@ impl<T> Counts<T> {
 }
 
 impl Trends {
-    /// A shopper of these cohorts took an item; `weight` is what the event's kind says.
+    /// Notes that a user of these cohorts took an item; `weight` is that of the event's kind.
     pub fn note(
         &mut self,
         user: UserIdx,
@@ -182,7 +179,7 @@ impl Trends {
         }
     }
 
-    /// Counts from another moment on; what was summed is worth this share then.
+    /// Moves the reference time; sums are multiplied by this share.
     fn rebase(&mut self, base_ms: i64, share: f64) {
         self.base_ms = Some(base_ms);
         self.everyone.sums.iter_mut().for_each(|sum| *sum *= share);
@@ -190,7 +187,7 @@ impl Trends {
         cohorts.for_each(|counts| counts.sums.values_mut().for_each(|sum| *sum *= share));
     }
 
-    /// What these cohorts take, the narrowest first, and everyone.
+    /// What these cohorts take, narrowest first, and everyone.
     pub fn of(&self, cohorts: &[String], now_ms: i64) -> Vec<Trend> {
         let known = cohorts.iter().filter_map(|name| Some((name, self.cohorts.get(name)?)));
         let supported = known.filter(|(_, counts)| {
@@ -211,8 +208,8 @@ impl Trends {
     }
 }
 
-/// The cohorts of a shopper with these attributes, the narrowest first; `counting`: the
-/// attributes that count, the one to give up last first.
+/// The cohorts of a user with these attributes, narrowest first; `counting`: the attributes that
+/// define cohorts, the one dropped first last.
 pub fn cohorts(attributes: &BTreeMap<String, String>, counting: &[String]) -> Vec<String> {
     let mut cohorts = Vec::new();
     let mut name = String::new();
@@ -270,14 +267,14 @@ mod tests {
         assert_eq!(of(&trends, &se, 5_000), [("country=SE".into(), vec![1]), everyone.clone()]);
         assert_eq!(of(&trends, &no, 5_000), std::slice::from_ref(&everyone), "one is chance");
 
-        // A fortnight later one event counts as much as four of then.
+        // A fortnight later one event counts as much as four of that time.
         for n in 0..12 {
             trends.note(n, 3, 1.0, 14 * DAY_MS, &[]);
         }
 
         assert_eq!(of(&trends, &[], 5_500), [everyone], "a ranking is good for a second");
         assert_eq!(of(&trends, &[], 6_000)[0].1, [3, 2, 1]);
-        // However far apart events are, the newer count more.
+        // However far apart events are, newer ones count more.
         trends.note(0, 4, 1.0, 4_000 * 7 * DAY_MS, &[]);
         trends.note(0, 5, 1.0, 4_001 * 7 * DAY_MS, &[]);
         trends.note(0, 6, 1.0, 0, &[]);
@@ -298,7 +295,7 @@ mod tests {
         }
 
         assert_eq!(support(&trends), 1.0);
-        // Years later one event, and then those of others.
+        // Years later one event, and then those of other users.
         let years = 1_500 * DAY_MS;
         trends.note(99, 5, 1.0, years, &[]);
         assert!((support(&trends) - 0.1).abs() < 0.01);
@@ -308,7 +305,7 @@ mod tests {
         }
 
         assert_eq!(support(&trends), 1.0);
-        // A late one of long ago takes nothing away.
+        // A late event with an old time removes nothing.
         trends.note(500, 5, 1.0, 0, &[]);
         assert_eq!(support(&trends), 1.0);
     }

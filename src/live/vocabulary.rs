@@ -1,5 +1,5 @@
-//! External ids and their dense idx, assigned in log order and never reused: where an id
-//! is erased, its idx stays behind without one.
+//! External ids and their dense idx, assigned in log order and never reused: an erased id leaves
+//! its idx behind without a name.
 
 use compact_str::CompactString;
 use indexmap::IndexSet;
@@ -7,13 +7,13 @@ use indexmap::IndexSet;
 /// A two-way map of ids; idx are 0, 1, 2, … in the order of [`Vocabulary::intern`].
 #[derive(Debug, Default)]
 pub struct Vocabulary {
-    // Ids come from outside, so the hash is keyed at random. Those of up to 24 bytes stand in
-    // the table itself: naming the items of a list waits for memory once an item, not twice.
-    // An idx without an id holds its place by what no id can be: a control character.
+    // Ids come from outside, so the hash has a random key. Ids of up to 24 bytes are stored inline:
+    // naming the items of a list waits for memory once for each item, not twice. An idx without an
+    // id holds a place that starts with a control character, which no id contains.
     ids: IndexSet<CompactString, ahash::RandomState>,
 }
 
-/// What begins the place of an idx without an id.
+/// First character of the place of an idx without an id.
 const BURIED: char = '\0';
 
 impl Vocabulary {
@@ -22,18 +22,18 @@ impl Vocabulary {
         self.ids.get_index_of(id).map(|idx| idx as u32)
     }
 
-    /// The id behind an idx; empty for an idx never assigned, or whose id was erased.
+    /// The id of an idx; empty for an idx that was never assigned, or whose id was erased.
     pub fn id(&self, idx: u32) -> &str {
         let id = self.ids.get_index(idx as usize).filter(|id| !id.starts_with(BURIED));
         id.map_or("", |id| id)
     }
 
-    /// Assigns the next idx to an id that was erased.
+    /// Assigns the next idx to an erased id.
     pub fn bury(&mut self) {
         self.ids.insert(buried(self.ids.len()));
     }
 
-    /// Takes the id away from an idx; false where it has none.
+    /// Removes the id of an idx; false where it has none.
     pub fn erase(&mut self, idx: u32) -> bool {
         if self.id(idx).is_empty() {
             return false;
@@ -41,7 +41,7 @@ impl Vocabulary {
         self.ids.replace_index(idx as usize, buried(idx as usize)).is_ok()
     }
 
-    /// The idx of an id, assigned if it is new, and whether it is.
+    /// The idx of an id, assigned if it is new, and whether it is new.
     pub fn intern(&mut self, id: &str) -> (u32, bool) {
         match self.get(id) {
             Some(idx) => (idx, false),
@@ -49,7 +49,7 @@ impl Vocabulary {
         }
     }
 
-    /// Number of idx assigned.
+    /// Number of assigned idx.
     pub fn len(&self) -> usize {
         self.ids.len()
     }

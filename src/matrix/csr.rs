@@ -1,6 +1,6 @@
 //! A sparse matrix in compressed rows (CSR).
 
-/// Entries of a row, columns or values, that one line of the processor's cache holds.
+/// Entries of a row, columns or values, in one cache line.
 const LINE: usize = 16;
 
 /// A sparse matrix of f32 values, row by row.
@@ -57,8 +57,8 @@ impl Csr {
         self.row(row).0.len()
     }
 
-    /// Columns and values of a row; empty for a row past the end, since ids
-    /// may be newer than the matrix.
+    /// Columns and values of a row; empty for a row past the end, since ids may be newer than the
+    /// matrix.
     #[inline]
     pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
         if row >= self.rows() {
@@ -75,10 +75,9 @@ impl Csr {
         columns.iter().copied().zip(values.iter().copied())
     }
 
-    /// Brings rows that lie far apart into the processor's cache. Read one after the other,
-    /// the beginning of each would be waited for alone; here all are asked for at once.
+    /// Prefetches rows that lie far apart in memory: their latencies overlap instead of adding up.
     pub fn fetch(&self, rows: impl Iterator<Item = u32> + Clone) {
-        // Where the rows lie comes first, since nothing waits for it either.
+        // The row bounds come first: reading them is the first latency.
         let starts = rows.clone().map(|row| self.starts.get(row as usize).copied().unwrap_or(0));
         let starts = starts.fold(0, |all, start| all ^ start);
         let lines = rows.map(|row| {
@@ -87,7 +86,7 @@ impl Csr {
             let values = values.iter().step_by(LINE).chain(values.last()).map(|v| v.to_bits());
             columns.chain(values).fold(0, |all, read| all ^ read)
         });
-        // Reading is all that is wanted; what was read is not to be optimised away.
+        // The read is only for the cache; black_box keeps the compiler from removing it.
         std::hint::black_box((starts, lines.fold(0, |all, read| all ^ read)));
     }
 
@@ -125,7 +124,7 @@ impl Csr {
         degrees
     }
 
-    /// Whether the arrays fit together; asked of matrices that come from disk.
+    /// Whether the arrays fit together; checked for matrices from disk.
     pub fn is_consistent(&self) -> bool {
         if self.starts.is_empty() {
             return self.columns.is_empty() && self.values.is_empty();

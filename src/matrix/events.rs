@@ -1,16 +1,16 @@
-//! The log's events grouped by user, each user's in time order: what every
-//! trainer starts from.
+//! The log's events grouped by user, each user's in time order: the input of every trainer.
 
 use rayon::slice::ParallelSliceMut;
 
 use crate::domain::{DAY_MS, HistoryEvent, ItemIdx, UserIdx};
 
-/// Users, or a tenth of all where that is less, who say what time it is in a log.
+/// Users, or a tenth of all if that is fewer, whose events decide the time as of which a log is
+/// looked at.
 const TARGET_USERS: usize = 20;
-/// How long it must have been quiet before the newest event for that to be asked.
+/// Length of the quiet period before the newest event from which on that is decided.
 const QUIET_MS: i64 = 7 * DAY_MS;
 
-/// Share of events followed by one of the same item above which a log was sorted by item.
+/// Share of events followed by one of the same item above which a log counts as sorted by item.
 const SORTED: f64 = 0.5;
 
 /// Events by user.
@@ -22,8 +22,8 @@ pub struct UserEvents {
 }
 
 impl UserEvents {
-    /// Groups events given in log order; events of the same moment keep it.
-    /// `users` and `items` are the sizes of the vocabularies.
+    /// Groups events given in log order; events of the same moment keep it. `users` and `items` are
+    /// the sizes of the vocabularies.
     pub fn new(users: usize, items: usize, mut log: Vec<(UserIdx, HistoryEvent)>) -> Self {
         log.par_sort_by_key(|(user, event)| (*user, event.time_ms));
         let mut starts = vec![0; users + 1];
@@ -57,16 +57,16 @@ impl UserEvents {
         &self.events
     }
 
-    /// Whether times say in which order things happened. They do not where all events bear the
-    /// same, nor where the log was sorted by item when it got its times: then events of different
-    /// users that follow each other are of the same item far more often than chance would have it.
+    /// Whether times order the events. They do not where all are equal, nor where the log was
+    /// sorted by item when it got its times: then consecutive events of different users have the
+    /// same item far more often than by chance.
     pub fn is_ordered(&self) -> bool {
         let of_user = |user| self.of(user).iter().map(move |e| (e.time_ms, e.item, user));
         let mut by_time: Vec<(i64, ItemIdx, usize)> = (0..self.users()).flat_map(of_user).collect();
         by_time.par_sort_by_key(|&(time_ms, ..)| time_ms);
         let differ = by_time.windows(2).any(|pair| pair[0].0 != pair[1].0);
 
-        // A user who looks at an item, and takes it, follows themselves.
+        // A user who views and then buys an item follows themselves.
         let others = by_time.windows(2).filter(|pair| pair[0].2 != pair[1].2);
         let (pairs, same) = others.fold((0u64, 0u64), |(pairs, same), pair| {
             (pairs + 1, same + u64::from(pair[0].1 == pair[1].1))
@@ -80,9 +80,9 @@ impl UserEvents {
         differ && !(share > SORTED && share > 3.0 * chance)
     }
 
-    /// The moment that the events are looked at from: the time of the newest; 0 where there is
-    /// none. Where hardly a user did anything in the week before it, the time by which enough
-    /// users had been there: one event long after all others must not make them all old.
+    /// The time as of which the events are looked at: that of the newest event; 0 without events.
+    /// Where hardly any user was active in the week before it, the time by which enough users were:
+    /// a single late event must not make all others old.
     pub fn as_of_ms(&self) -> i64 {
         let last = |user| self.of(user).last().map(|e| e.time_ms);
         let mut last_ms: Vec<i64> = (0..self.users()).filter_map(last).collect();

@@ -38,13 +38,13 @@ impl Interactions {
         Self { by_user, by_item, last_seconds }
     }
 
-    /// The same cells with every weight 1: who has what, faded by nothing.
+    /// The same cells with every weight 1.
     pub fn binary(&self) -> (Csr, Csr) {
         let ones = |m: &Csr| Csr { values: vec![1.0; m.entries()], ..m.clone() };
         (ones(&self.by_user), ones(&self.by_item))
     }
 
-    /// The same without the cells of items that fewer than `users` have.
+    /// The matrix without the cells of items that fewer than `users` users have.
     pub fn of_items_with(&self, users: usize) -> Self {
         let kept = |item: u32| self.by_item.degree(item as usize) >= users;
         let mut by_user = Csr::new(self.by_user.width);
@@ -69,8 +69,8 @@ impl Interactions {
     }
 }
 
-/// The basket-item matrix with ones: a row for every basket of two items or
-/// more. Without basket ids, what a user bought within a day is a basket.
+/// The basket-item matrix of ones: a row for every basket of at least two items. Without basket
+/// ids, the purchases of a user within a day are a basket.
 pub fn baskets(events: &UserEvents) -> Csr {
     let rows: Vec<Vec<Vec<ItemIdx>>> =
         (0..events.users()).into_par_iter().map(|user| user_baskets(events.of(user))).collect();

@@ -1,8 +1,7 @@
 //! The user-item matrix, made from events.
 //!
 //! - [`csr`]: sparse matrices by rows
-//! - [`weight`]: what a shopper's history says of an item, as one number; the
-//!   same at training time and when a list is asked for
+//! - [`weight`]: the weight of a cell, computed alike in training and in a request
 //! - [`events`]: the log's events by user, as training reads them
 //! - [`interactions`]: the matrix and its transpose, and baskets
 

@@ -1,19 +1,18 @@
-//! What a shopper's history says of each item, as one number: the cell of the
-//! user-item matrix.
+//! The weight of a cell of the user-item matrix: a user's events with an item as one number.
 //!
 //! ```text
 //! x_ui = max · (Σ / max)^counts   over events of  weight(kind) · 2^(−age / half-life)
 //! ```
-//! Purchases that refunds have taken back whole do not count. With counts 0, the
-//! maximum, habits do not drown taste; with counts 1, the sum, what is bought every
-//! week says more than what was bought once. Which is better differs by store.
+//! Purchases that refunds have cancelled do not count. With counts 0, the maximum, habits do not
+//! dominate taste; with counts 1, the sum, weekly purchases count more than single ones. Which is
+//! better differs by store.
 
 use crate::domain::history::Bought;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
 
-/// The least that age leaves of an event: twelve half-lives. One event years after all others
-/// makes these as faint as can be, and products of four of them must stay above the smallest
-/// numbers that processors are quick with.
+/// Minimum factor of an event's age: twelve half-lives. A single event years after all others fades
+/// the rest to this, and products of four such factors must stay above subnormal numbers, which
+/// processors are slow with.
 const FAINTEST: f64 = 1.0 / (1u64 << 12) as f64;
 
 /// How events become cells.
@@ -21,11 +20,11 @@ const FAINTEST: f64 = 1.0 / (1u64 << 12) as f64;
 pub struct Weighting {
     /// Days after which an event counts half; 0: events never fade.
     pub half_life_days: f64,
-    /// How far events of one item add up: 0, the strongest alone counts, to 1, all do.
+    /// How far events of one item add up: 0: only the strongest counts; 1: all do.
     pub counts: f32,
 }
 
-/// A cell of one shopper's row.
+/// A cell of a user's row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cell {
     /// The item.
@@ -36,7 +35,7 @@ pub struct Cell {
     pub last_ms: i64,
 }
 
-/// How much an event of a kind says, against a purchase.
+/// The weight of an event's kind, relative to a purchase.
 pub fn kind_weight(kind: EventKind) -> f32 {
     match kind {
         EventKind::Purchase => 1.0,
@@ -49,18 +48,18 @@ pub fn kind_weight(kind: EventKind) -> f32 {
 }
 
 impl Weighting {
-    /// How much an event counts at `now_ms`, for its age alone: 0 to 1.
+    /// The weight of an event's age at `now_ms`: 0 to 1.
     pub fn fade(&self, time_ms: i64, now_ms: i64) -> f32 {
         if self.half_life_days == 0.0 {
             return 1.0;
         }
         let age_days = (now_ms - time_ms).max(0) as f64 / DAY_MS as f64;
-        // Not to nothing: products of what is left must stay above f32's smallest.
+        // Bounded below: products of several factors must stay above f32's smallest.
         (-age_days / self.half_life_days).exp2().max(FAINTEST) as f32
     }
 
-    /// Writes a shopper's cells into `cells`, ordered by item. `events` may
-    /// come in any order; those later than `now_ms` count as of now.
+    /// Writes a user's cells into `cells`, ordered by item. `events` may come in any order; those
+    /// later than `now_ms` count as of now.
     pub fn cells(&self, events: &[HistoryEvent], now_ms: i64, cells: &mut Vec<Cell>) {
         cells.clear();
         let mut by_item: Vec<u32> = (0..events.len() as u32).collect();
@@ -94,7 +93,7 @@ impl Weighting {
     }
 }
 
-/// Whether refunds give back at least as many as purchases took, of events of one item.
+/// Whether refunds return at least as many as purchases bought, of events of one item.
 pub fn is_refunded<'a>(events: impl Iterator<Item = &'a HistoryEvent>) -> bool {
     let bought = events.filter_map(Bought::of).reduce(|mut all, next| {
         all.add(&next);

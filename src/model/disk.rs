@@ -1,7 +1,7 @@
-//! Snapshots on disk: `snapshots/<generation>/{manifest.json, model.safetensors}`.
-//! Written aside, flushed, renamed: a folder that bears a generation's name is
-//! whole. Loading checks sizes and checksums all the same. What cannot be read is an error and
-//! never taken for absent; only what was read is ever found superfluous.
+//! Snapshots on disk: `snapshots/<generation>/{manifest.json, model.safetensors}`. Written to a
+//! temporary folder, flushed, renamed: a folder with a generation's name is complete. Loading
+//! checks sizes and checksums all the same. A read error is an error, never absence; only what was
+//! read is ever removed as superfluous.
 
 use std::fs;
 use std::io;
@@ -16,25 +16,25 @@ use crate::store::{files, sealed};
 
 const MANIFEST: &str = "manifest.json";
 const ARRAYS: &str = "model.safetensors";
-/// Holds the highest generation given out, where its snapshot is gone.
+/// File with the highest generation given out, where its snapshot is gone.
 const HIGHEST: &str = "HIGHEST";
-/// Holds what each generation is for, as [`Roles`].
+/// File with the roles of generations, as [`Roles`].
 const ROLES: &str = "ROLES";
-/// Ending of a snapshot's folder that was trained on more than the log holds.
+/// Ending of the folder of a snapshot that was trained on more than the log holds.
 const BEYOND: &str = "beyond-the-log";
 
 /// Why a snapshot could not be saved or loaded.
 #[derive(Debug, Error)]
 pub enum SnapshotError {
-    /// The disk refuses.
+    /// The disk fails.
     #[error("snapshot {}: {source}", path.display())]
     Io {
         /// The snapshot's folder or file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is not what was written.
+    /// Its bytes are not what was written.
     #[error("snapshot {}: {what}", path.display())]
     Damaged {
         /// The snapshot's folder or file.
@@ -65,7 +65,7 @@ fn damaged<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> SnapshotError
 /// Writes a snapshot, durably; fills in its size and checksum.
 ///
 /// # Errors
-/// Where the disk refuses; nothing is left behind then.
+/// Where the disk fails; nothing is left behind then.
 pub fn save(folder: &Path, snapshot: &mut Snapshot) -> Result<()> {
     let arrays = tensors::encode(&snapshot.parts);
     snapshot.manifest.bytes = arrays.len() as u64;
@@ -85,7 +85,7 @@ pub fn save(folder: &Path, snapshot: &mut Snapshot) -> Result<()> {
     let aside = aside.keep();
     let renamed = fs::rename(&aside, &place).and_then(|()| files::sync_folder(folder));
     renamed.map_err(|error| {
-        // Wherever it got to: nothing bears the generation's name.
+        // However far it got, nothing has the generation's name.
         for left in [&aside, &place] {
             if let Err(error) = remove(left) {
                 tracing::warn!(%error, "half a snapshot stays on disk until the next start");
@@ -121,7 +121,7 @@ pub fn load(folder: &Path, generation: Generation) -> Result<Snapshot> {
 /// Reads a snapshot; none, with a warning, where it is damaged or incomplete.
 ///
 /// # Errors
-/// Where the disk refuses.
+/// Where the disk fails.
 pub fn load_whole(folder: &Path, generation: Generation) -> Result<Option<Snapshot>> {
     match load(folder, generation) {
         Ok(snapshot) => Ok(Some(snapshot)),
@@ -137,11 +137,10 @@ pub fn load_whole(folder: &Path, generation: Generation) -> Result<Option<Snapsh
     }
 }
 
-/// Reads the newest whole snapshot that `may` be read; what is passed over for its state is
-/// warned of.
+/// Reads the newest complete snapshot for which `may` holds; warns of damaged ones.
 ///
 /// # Errors
-/// Where the disk refuses.
+/// Where the disk fails.
 pub fn load_newest(folder: &Path, may: impl Fn(Generation) -> bool) -> Result<Option<Snapshot>> {
     let newest_first = generations(folder)?.into_iter().rev();
     for generation in newest_first.filter(|&generation| may(generation)) {
@@ -155,7 +154,7 @@ pub fn load_newest(folder: &Path, may: impl Fn(Generation) -> bool) -> Result<Op
 /// Manifests of all snapshots, newest first; damaged ones are left out, with a warning.
 ///
 /// # Errors
-/// Where the disk refuses.
+/// Where the disk fails.
 pub fn list(folder: &Path) -> Result<Vec<Manifest>> {
     let mut manifests = Vec::new();
     for (_, found) in manifests_in(folder)?.into_iter().rev() {
@@ -167,7 +166,7 @@ pub fn list(folder: &Path) -> Result<Vec<Manifest>> {
 /// The manifest of a snapshot; none where it is not kept, or damaged.
 ///
 /// # Errors
-/// Where the disk refuses.
+/// Where the disk fails.
 pub fn find(folder: &Path, generation: Generation) -> Result<Option<Manifest>> {
     match read_manifest(&place(folder, generation)) {
         Ok(manifest) => Ok(Some(manifest)),
@@ -201,10 +200,10 @@ fn exists(path: &Path) -> Result<bool> {
     path.try_exists().map_err(refused(path))
 }
 
-/// The highest generation known to have been given out; 0 for none.
+/// The highest generation that was ever given out; 0 for none.
 ///
 /// # Errors
-/// Where the disk refuses, what was noted cannot be read, or no generation could follow.
+/// Where the disk fails, the file cannot be read, or no generation could follow.
 pub fn newest_generation(folder: &Path) -> Result<Generation> {
     let path = folder.join(HIGHEST);
     let noted = match files::read_if_there(&path).map_err(refused(&path))? {
@@ -222,10 +221,10 @@ pub fn newest_generation(folder: &Path) -> Result<Generation> {
     Ok(newest)
 }
 
-/// No generation reaches this: programs that count in signed numbers must be able to say it.
+/// Upper bound of generations: programs with signed integers must be able to represent them.
 const LAST: Generation = i64::MAX as Generation;
 
-/// Removes what crashes left half-written; nothing may be writing.
+/// Removes what crashes left incomplete; nothing may be writing.
 ///
 /// # Errors
 /// Where the folder cannot be listed.
@@ -239,15 +238,15 @@ pub fn sweep(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the snapshots that are `superfluous`; a damaged one has no manifest to tell by. One that
-/// cannot be read stays.
+/// Removes the snapshots that are `superfluous`; a damaged one has no manifest to decide by. One
+/// that cannot be read stays.
 ///
 /// # Errors
-/// Where the disk refuses to list or read them, and nothing is removed then; or to remove one.
+/// Where the disk fails to list or read them, and nothing is removed then; or to remove one.
 pub fn remove_where(folder: &Path, superfluous: impl Fn(Option<&Manifest>) -> bool) -> Result<()> {
     let found = manifests_in(folder)?;
     let superfluous = found.iter().filter(|(_, manifest)| superfluous(manifest.as_ref()));
-    // All are tried, whatever becomes of one.
+    // All are tried, even if one fails.
     let removed: Vec<Result<()>> = superfluous.map(|(place, _)| remove(place)).collect();
     removed.into_iter().collect()
 }
@@ -255,7 +254,7 @@ pub fn remove_where(folder: &Path, superfluous: impl Fn(Option<&Manifest>) -> bo
 /// Removes the snapshots that were set aside.
 ///
 /// # Errors
-/// Where the disk refuses.
+/// Where the disk fails.
 pub fn remove_set_aside(folder: &Path) -> Result<()> {
     let names = files::names(folder).map_err(refused(folder))?;
     let aside = names.iter().map(|name| folder.join(name));
@@ -264,11 +263,11 @@ pub fn remove_set_aside(folder: &Path) -> Result<()> {
     removed.into_iter().collect()
 }
 
-/// Takes a snapshot off the list, and leaves its files beside it under another name: it speaks of
-/// users and items of whom the log no longer does.
+/// Takes a snapshot off the list, and keeps its files under another name: it refers to users and
+/// items that the log no longer has.
 ///
 /// # Errors
-/// Where the disk refuses.
+/// Where the disk fails.
 pub fn set_aside(folder: &Path, generation: Generation) -> Result<()> {
     note_generation(folder, newest_generation(folder)?)?;
     let place = place(folder, generation);
@@ -276,21 +275,21 @@ pub fn set_aside(folder: &Path, generation: Generation) -> Result<()> {
     files::sync_folder(folder).map_err(refused(folder))
 }
 
-/// Keeps a generation's number from being given out again when it is gone from disk.
+/// Records a generation, so that its number is not given out again.
 ///
 /// # Errors
-/// Where the disk refuses: it must not be removed then.
+/// Where the disk fails: the snapshot must not be removed then.
 pub fn note_generation(folder: &Path, generation: Generation) -> Result<()> {
     let path = folder.join(HIGHEST);
     let bytes = sealed::seal(&generation).map_err(damaged(&path))?;
     files::replace(&path, &bytes).map_err(refused(&path))
 }
 
-/// What each generation is for. Of a folder that does not tell, or whose word is damaged, the
-/// newest answers that was trained here.
+/// The roles of generations. Without a file, or where it is damaged, the newest snapshot that was
+/// trained here is active.
 ///
 /// # Errors
-/// Where the disk refuses.
+/// Where the disk fails.
 pub fn roles(folder: &Path) -> Result<Roles> {
     let path = folder.join(ROLES);
     if let Some(bytes) = files::read_if_there(&path).map_err(refused(&path))? {
@@ -304,7 +303,7 @@ pub fn roles(folder: &Path) -> Result<Roles> {
         }
     }
 
-    // One that was pushed may never have been meant to answer.
+    // A pushed one may never have been meant to be active.
     let (pushed, trained): (Vec<Manifest>, Vec<Manifest>) =
         list(folder)?.into_iter().rev().partition(Manifest::is_pushed);
     let mut trained: Vec<Generation> = trained.iter().map(|m| m.generation).collect();
@@ -316,18 +315,18 @@ pub fn roles(folder: &Path) -> Result<Roles> {
     })
 }
 
-/// Notes what each generation is for.
+/// Records the roles of generations.
 ///
 /// # Errors
-/// Where the disk refuses; what was noted before holds then.
+/// Where the disk fails; the roles before stay in force then.
 pub fn set_roles(folder: &Path, roles: &Roles) -> Result<()> {
     let path = folder.join(ROLES);
     let bytes = sealed::seal(roles).map_err(damaged(&path))?;
     files::replace(&path, &bytes).map_err(refused(&path))
 }
 
-/// Removes a snapshot, or what else lies there. It loses its name first: what is left where that
-/// is cut short is swept away at the next start.
+/// Removes a snapshot, or what else lies there. It is renamed first: what remains of an interrupted
+/// removal is swept at the next start.
 fn remove(place: &Path) -> Result<()> {
     let named = place.file_name().and_then(|name| name.to_str()).unwrap_or("gone");
     let aside = place.with_file_name(format!(".writing-gone-{named}"));
@@ -357,7 +356,7 @@ fn read_manifest(place: &Path) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// The generations of which there is a folder, ascending.
+/// The generations with a folder, ascending.
 fn generations(folder: &Path) -> Result<Vec<Generation>> {
     let names = files::names(folder).map_err(refused(folder))?;
     let mut found: Vec<Generation> = names.iter().filter_map(|name| name.parse().ok()).collect();

@@ -1,34 +1,32 @@
-//! How items are bought: again, by how many of those who tried them, and how soon;
-//! since when, until when, and for what price.
+//! Repurchase statistics of items: by how many of their buyers, how soon, since when, until when,
+//! and for what price.
 
 use crate::domain::ItemIdx;
 
-/// An item for which fewer of its buyers come back than this share is one that lasts.
+/// Minimum share of an item's buyers who return for it; below, the item is durable.
 const AGAIN: f32 = 0.1;
-/// An item is due after this share of the usual time: the mean is drawn out by those who
-/// stayed away for long.
+/// Share of the usual time after which an item is due: long absences raise the mean.
 const DUE: f32 = 0.75;
 
 /// Purchases by item.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Habits {
-    /// Share of an item's buyers who came back for it, 0 to 1, drawn towards the
-    /// store's mean where few bought it.
+    /// Share of an item's buyers who returned for it, 0 to 1, shrunk towards the store's mean.
     pub again: Vec<f32>,
-    /// Usual days between two purchases by one shopper, drawn towards the store's
-    /// mean likewise; 0 where the store knows no repeat purchase.
+    /// Mean days between two purchases by one user, shrunk towards the store's mean; 0 where the
+    /// store has no repeat purchase.
     pub gap_days: Vec<f32>,
     /// Days from an item's first event to the newest of the log.
     pub age_days: Vec<f32>,
     /// Days from an item's newest event to the newest of the log.
     pub idle_days: Vec<f32>,
-    /// What one of it usually costs, in the store's currency; 0 where unknown.
+    /// Typical price of one, in the store's currency; 0 where unknown.
     pub price: Vec<f32>,
 }
 
 impl Habits {
-    /// Whether an item bought `days` ago may be wanted again: shoppers come back for it, and
-    /// three quarters of the usual time have passed.
+    /// Whether an item bought `days` ago may be due again: its buyers return for it, and three
+    /// quarters of the usual time have passed.
     pub fn is_due(&self, item: ItemIdx, days: f32) -> bool {
         let of = |values: &[f32]| values.get(item as usize).copied().unwrap_or(0.0);
         of(&self.again) >= AGAIN && days >= DUE * of(&self.gap_days)

@@ -1,4 +1,4 @@
-//! What is known of a snapshot without reading its arrays.
+//! The manifest of a snapshot: what is known without reading its arrays.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ pub struct Manifest {
     pub generation: Generation,
     /// It was trained on the log before this offset.
     pub offset: Offset,
-    /// The moment that its events were looked at from, in milliseconds since 1970: the newest
-    /// of them, unless that stands alone; the end of its windows of popularity.
+    /// The time as of which its events were looked at, in milliseconds since 1970: the newest
+    /// event's, unless that stands alone; the end of its popularity windows.
     pub newest_ms: i64,
     /// Seed of its random numbers.
     pub seed: u64,
-    /// How it was trained and is served.
+    /// The settings it was trained and is served with.
     pub settings: Settings,
     /// Users with at least one interaction.
     pub users: u64,
@@ -27,8 +27,8 @@ pub struct Manifest {
     pub items: u64,
     /// Cells of the user-item matrix.
     pub interactions: u64,
-    /// How lists of anonymous sessions are made, where that is tuned apart: settings that
-    /// differ from `settings` only in what needs no other training.
+    /// Settings for anonymous sessions, where they were tuned: they differ from `settings` only
+    /// where that needs no other training.
     #[serde(default)]
     pub session_settings: Option<Settings>,
     /// End of its training, in milliseconds since 1970.
@@ -40,10 +40,10 @@ pub struct Manifest {
     /// How its settings were found; none where they were given.
     #[serde(default)]
     pub tuning: Option<Tuning>,
-    /// Where its pushed part came from; none where it has none.
+    /// Lineage of its pushed part; none without one.
     #[serde(default)]
     pub pushed: Option<Lineage>,
-    /// Seconds that its training spent on each stage, in order.
+    /// Seconds of each stage of its training, in order.
     #[serde(default)]
     pub stages: Vec<(String, f64)>,
     /// Bytes of the arrays' file; 0 until it is saved.
@@ -53,10 +53,10 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Checks that its figures are such as a training gives.
+    /// Checks that its figures are plausible.
     ///
     /// # Errors
-    /// The first that is not, in words.
+    /// The first that is not.
     pub fn validate(&self) -> Result<(), String> {
         self.settings.validate()?;
         self.session_settings.as_ref().map_or(Ok(()), Settings::validate)?;
@@ -76,43 +76,43 @@ impl Manifest {
         Ok(())
     }
 
-    /// Whether it came by a push; later ones carry pushed parts on.
+    /// Whether it was pushed; later generations carry pushed parts on.
     pub fn is_pushed(&self) -> bool {
         self.pushed.as_ref().is_some_and(|pushed| pushed.generation == self.generation)
     }
 
-    /// The least length of a log whose ids its arrays may hold.
+    /// The minimum length of a log that has all ids of its arrays.
     pub fn known_offset(&self) -> Offset {
         self.offset.max(self.pushed.as_ref().map_or(0, |pushed| pushed.known_offset))
     }
 }
 
-/// How settings were found: what was tried, and against what.
+/// A tuning: what was tried, and against what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tuning {
     /// Held-out questions that settings were judged by.
     pub cases: usize,
     /// Values of settings tried.
     pub trials: usize,
-    /// How long it took.
+    /// Seconds that it took.
     pub seconds: f64,
-    /// Whether the clock cut it short; it cannot be repeated exactly then.
+    /// Whether the time limit ended it; it cannot be repeated exactly then.
     pub capped: bool,
-    /// The settings that served before, with which it began.
+    /// The settings that were served before, with which it began.
     pub previous: Option<Settings>,
-    /// NDCG at 10 of the blend that they reach on the same questions.
+    /// NDCG at 10 of the blend with these on the same cases.
     pub previous_ndcg: Option<f64>,
-    /// What was compared at last; none where nothing could be held out for that.
+    /// The final comparison; none where nothing could be held out for it.
     #[serde(default)]
     pub floor: Option<Floor>,
 }
 
-/// What came of comparing what was tuned with what is simpler, on behaviour held out in another
-/// way; the figures are in the manifest's quality, as `floor_…`.
+/// The comparison of the tuned settings with simpler ones, on behaviour held out in another way;
+/// the figures are in the manifest's quality, as `floor_…`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Floor {
-    /// What is published: "tuned", "without_trees", "defaults", or a source's name.
+    /// What was published: "tuned", "without_trees", "defaults", or a source's name.
     pub chosen: String,
-    /// Whether held-out items of no order prefer another.
+    /// Whether randomly held-out items prefer another candidate.
     pub disagree: bool,
 }

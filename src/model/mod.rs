@@ -1,15 +1,13 @@
-//! What training makes and serving reads: immutable once published.
+//! Snapshots: what training makes and serving reads; immutable once published.
 //!
-//! - [`settings`], [`blend`]: how a snapshot was trained and how its sources are blended;
-//!   `ranges`: what they may be
-//! - [`popularity`], [`habits`], [`user_cf`], [`embeddings`], [`ann`], [`codes`], [`sessions`],
-//!   [`second_stage`], [`prepared`], [`pushed`]: the parts;
-//!   the others are plain [`Csr`] tables of neighbours
-//! - [`manifest`]: what is known of a snapshot without reading its arrays
-//! - [`lineage`], [`roles`]: where a pushed model came from, what generations are for
-//! - [`disk`]: saving, loading, listing, pruning
-//! - [`push_reader`], [`push_facts`]: the file in which a model is pushed; [`upload`]: while it comes
-//! - [`tensors`]: the arrays as safetensors
+//! - [`settings`], [`blend`]: how a snapshot is trained and its sources are blended; `ranges`:
+//!   valid values
+//! - [`source`]: the candidate sources, by name
+//! - [`popularity`], [`habits`], [`user_cf`], [`vectors`], [`sessions`], [`second_stage`],
+//!   [`prepared`], [`pushed`]: the parts; the others are plain [`Csr`] tables of neighbours
+//! - [`manifest`]: what is known of a snapshot without reading its arrays; [`roles`]: the roles of
+//!   generations
+//! - [`disk`]: saves, loads, lists and removes snapshots; [`tensors`]: the arrays as safetensors
 
 pub mod blend;
 pub mod disk;
@@ -48,8 +46,8 @@ pub use user_cf::UserCf;
 
 use crate::matrix::Csr;
 
-/// Everything trained at once, published at once. All ids in it are dense; ids
-/// newer than the snapshot may be asked for and find nothing.
+/// A trained snapshot. All ids in it are dense; ids newer than the snapshot may be asked for and
+/// are unknown to it.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// Generation, offset, seed, settings, quality.
@@ -63,33 +61,32 @@ pub struct Snapshot {
 pub struct Parts {
     /// Most bought items by window.
     pub popularity: Arc<Popularity>,
-    /// How items are bought again.
+    /// Repurchase statistics of items.
     pub habits: Arc<Habits>,
     /// Item CF: source items × target items, best first.
     pub item_cf: Arc<Csr>,
-    /// "Shoppers who bought this": items × items, best first.
+    /// Items bought by the same users: items × items, best first.
     pub similar: Arc<Csr>,
-    /// "Bought together": items × items, best first.
+    /// Items bought together: items × items, best first.
     pub together: Arc<Csr>,
-    /// User CF: who has what.
+    /// User CF: the user-item matrix in both directions.
     pub user_cf: Arc<UserCf>,
     /// EASE: source items × target items; empty where the blend does not ask it.
     pub ease: Arc<Csr>,
     /// Past sessions; empty where the blend does not ask them.
     pub sessions: Arc<Sessions>,
-    /// What follows what: items × items, best first; empty where the blend does
-    /// not ask it.
+    /// Transitions: items × items, best first; empty where the blend does not ask them.
     pub transition: Arc<Csr>,
     /// The learned second stage; empty where the blend is better without.
     pub second_stage: Arc<SecondStage>,
-    /// The same for anonymous sessions, where they have settings of their own.
+    /// The second stage for anonymous sessions, where they have settings of their own.
     pub session_stage: Arc<SecondStage>,
-    /// Lists made ahead; empty where none were.
+    /// Prepared lists; empty without any.
     pub prepared: Arc<Prepared>,
     /// Tables of sources without a field of their own: items × items, best first.
     pub tables: BTreeMap<Source, Arc<Csr>>,
     /// Item embeddings and their nearest-neighbour graph.
     pub embeddings: Arc<Embeddings>,
-    /// What was trained elsewhere; empty where nothing was pushed.
+    /// The pushed model; empty without one.
     pub pushed: Arc<Pushed>,
 }

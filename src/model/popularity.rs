@@ -1,4 +1,4 @@
-//! Most bought items: who bought what, counted in several windows of time.
+//! Popularity: items by distinct buyers in several windows of time.
 
 use crate::domain::ItemIdx;
 use crate::domain::topk::Scored;
@@ -28,7 +28,7 @@ impl Window {
 /// Items with a score above 0, best first, ties by the lower idx.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Ranking {
-    /// The items.
+    /// The ranked items.
     pub items: Vec<ItemIdx>,
     /// Their scores.
     pub scores: Vec<f32>,
@@ -69,7 +69,7 @@ pub struct Popularity {
     pub days30: Ranking,
     /// Distinct buyers ever.
     pub all_time: Ranking,
-    /// Sum of the faded cells: popular now, with a half-life.
+    /// Sum of the faded cells: trending, with a half-life.
     pub trending: Ranking,
 }
 

@@ -1,25 +1,25 @@
-//! Lists made when a snapshot was trained, for shoppers who do nothing until they are
-//! asked for: then a list costs no more than reading it.
+//! Prepared lists, for users who have done nothing since: serving one costs no more than reading
+//! it.
 
 use super::Source;
 use crate::domain::{HistoryEvent, ItemIdx, UserIdx};
 
-/// Blended lists by user. They hold for a history as it was, and for one repeat policy.
+/// Blended lists by user. They hold for one history, and for one repeat policy.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Prepared {
-    /// Whether they offer what the shopper bought.
+    /// Whether they offer items that the user bought.
     pub repeats: bool,
-    /// Per user: what their history was, see [`stamp`]; 0 where no list was made.
+    /// By user: the [`stamp`] of their history; 0 without a list.
     pub stamps: Vec<u64>,
     /// User u has `lengths[u]` entries from `starts[u]` on, best first.
     pub starts: Vec<u32>,
-    /// Number of entries of each user; 0 where no list was made.
+    /// By user: number of entries; 0 without a list.
     pub lengths: Vec<u8>,
     /// Items.
     pub items: Vec<ItemIdx>,
     /// Their scores.
     pub scores: Vec<f32>,
-    /// The source of each, as its place in [`Source::BLENDED`].
+    /// The source of each, as its index in [`Source::BLENDED`].
     pub sources: Vec<u8>,
 }
 
@@ -53,8 +53,8 @@ impl Prepared {
     }
 }
 
-/// Tells a history from what it was: a hash of all its events, since a late one may come
-/// into the middle while the oldest leaves.
+/// Identifies a history: a hash of all its events, since a late event may be inserted while the
+/// oldest leaves.
 pub fn stamp(history: &[HistoryEvent]) -> u64 {
     history.iter().fold(history.len() as u64, |hash, e| {
         let event = e.time_ms as u64 ^ (u64::from(e.item) << 32) ^ ((e.kind as u64) << 60);

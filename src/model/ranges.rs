@@ -1,5 +1,4 @@
-//! The ranges of the settings: what a configuration may ask for, and what a stored model can have
-//! been trained with.
+//! The valid ranges of settings, for configurations and for stored models.
 
 use super::{Settings, Source};
 
@@ -63,7 +62,7 @@ impl Settings {
             ("transition.decay", transition.decay.into(), (0.0, 1.0)),
             ("popular.half_life_days", popular.half_life_days, days),
             ("blend.candidates", blend.candidates as f64, (1.0, 1e5)),
-            // Least and most of all weights.
+            // Minimum and maximum of all weights.
             ("blend, its weights,", weight(self, f32::min), (0.0, 1e6)),
             ("blend, its weights,", weight(self, f32::max), (0.0, 1e6)),
         ];
@@ -77,7 +76,7 @@ impl Settings {
     }
 }
 
-/// The weight of the blend that `of` chooses; one that is no number above all.
+/// The weight that `of` chooses among all; NaN if one is NaN.
 fn weight(settings: &Settings, of: impl Fn(f32, f32) -> f32) -> f64 {
     let weights = Source::BLENDED.map(|source| settings.blend.weight(source));
     match weights.iter().find(|weight| weight.is_nan()) {

@@ -1,4 +1,4 @@
-//! What the kept generations are for.
+//! Roles of the kept generations.
 
 use std::collections::BTreeSet;
 
@@ -6,51 +6,51 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::Generation;
 
-/// What a generation is for.
+/// The role of a generation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Role {
-    /// Kept; it has not answered yet.
+    /// Kept; it has not been active yet.
     Staged,
     /// Computed and compared on a share of requests, not shown.
     Shadow(f64),
-    /// Answers a share of the shoppers, always the same ones.
+    /// Answers a share of the users, always the same ones.
     Canary(f64),
-    /// Answers.
+    /// Answers all other requests.
     Active,
-    /// It answered once.
+    /// Was active once.
     Retired,
 }
 
-/// The roles of all generations, but that the others are retired.
+/// The roles of all generations; those not named are retired.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct Roles {
-    /// The one that answers; none: the newest that is not named below.
+    /// The active one; none: the newest that is not named below.
     pub active: Option<Generation>,
     /// The canary.
     pub canary: Option<Part>,
     /// The shadow.
     pub shadow: Option<Part>,
-    /// Those that have not answered yet.
+    /// Those that have not been active yet.
     pub staged: BTreeSet<Generation>,
-    /// Those that answered everybody before, the latest last: where going back leads.
+    /// Those that were active before, the latest last: rollback returns to it.
     pub answered: Vec<Generation>,
 }
 
-/// A generation with a part of the traffic.
+/// A generation with a share of the traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Part {
-    /// Which.
+    /// The generation.
     pub generation: Generation,
-    /// How much of it, above 0 and up to 1.
+    /// Its share, above 0 and up to 1.
     pub share: f64,
 }
 
 impl Roles {
-    /// Checks that it says what can be.
+    /// Checks that the roles are possible.
     ///
     /// # Errors
-    /// What cannot be, in words.
+    /// What is not.
     pub fn validate(&self) -> Result<(), String> {
         for (name, part) in [("canary", self.canary), ("shadow", self.shadow)] {
             if let Some(Part { share, .. }) = part
@@ -62,7 +62,7 @@ impl Roles {
         Ok(())
     }
 
-    /// A generation's role; with `active` for the one that answers.
+    /// A generation's role, where `active` is the active one.
     pub fn of(&self, generation: Generation, active: Generation) -> Role {
         let part = |part: Option<Part>| part.filter(|p| p.generation == generation);
         match (part(self.canary), part(self.shadow)) {
@@ -74,8 +74,8 @@ impl Roles {
         }
     }
 
-    /// Gives a generation a role. Whoever had a role that only one can have, loses it; a
-    /// canary is retired then, for it has answered, a shadow staged.
+    /// Gives a generation a role. A generation that had a unique role loses it: a canary is retired
+    /// then, since it has answered, a shadow staged.
     pub fn assign(&mut self, generation: Generation, role: Role) {
         let active = self.active;
         let shadow_before = self.shadow.map(|shadow| shadow.generation);
@@ -98,7 +98,7 @@ impl Roles {
         }
     }
 
-    /// Takes every role from a generation.
+    /// Removes a generation from all roles.
     pub fn forget(&mut self, generation: Generation) {
         let other = |part: &Part| part.generation != generation;
         self.canary = self.canary.filter(other);
@@ -108,15 +108,15 @@ impl Roles {
         self.answered.retain(|&answered| answered != generation);
     }
 
-    /// Lets the generation answer that did before, if there is one; the one that does now is
-    /// not gone back to.
+    /// Makes the generation active that was active before, if there is one; the current one is not
+    /// returned to later.
     pub fn go_back(&mut self) -> Option<Generation> {
         let before = self.answered.pop()?;
         self.active = Some(before);
         Some(before)
     }
 
-    /// Forgets those of which `kept` does not say so.
+    /// Removes generations for which `kept` does not hold.
     pub fn retain(&mut self, kept: impl Fn(Generation) -> bool) {
         self.staged.retain(|&generation| kept(generation));
         self.answered.retain(|&generation| kept(generation));

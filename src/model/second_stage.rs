@@ -1,7 +1,7 @@
-//! The learned second stage's part of a snapshot: gradient-boosted trees in flat
-//! arrays. Empty where the blend is better without.
+//! The learned second stage: gradient-boosted trees in flat arrays. Empty where the blend is
+//! better without.
 
-/// Rows that go down a tree side by side, so that none waits for another's memory.
+/// Rows that descend a tree side by side, so that their memory latencies overlap.
 const ABREAST: usize = 8;
 
 /// Sources whose scores and ranks are features: the first of [`Source::BLENDED`]. Stored trees
@@ -15,32 +15,31 @@ pub const FEATURES: usize = 2 * SOURCES + 2 + 11 + 11 + 9;
 /// A candidate's features.
 pub type Features = [f32; FEATURES];
 
-/// Trees, one after the other, node by node. A leaf is its own child: every row takes as
-/// many steps as the tree is deep, and no step has to ask whether it is the last.
+/// Trees in flat arrays, node by node. A leaf is its own child: every row takes as many steps as
+/// the tree is deep, without a test for the end.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SecondStage {
     /// The root of each tree.
     pub roots: Vec<u32>,
     /// Steps from each root to its farthest leaf.
     pub depths: Vec<u32>,
-    /// Feature that each node asks.
+    /// Feature that each node compares.
     pub feature: Vec<u32>,
-    /// What it is compared with; of a leaf, what the tree says.
+    /// The threshold; of a leaf, the tree's output.
     pub value: Vec<f32>,
-    /// Next node where the feature is smaller; the one where it is not comes in
-    /// [`SecondStage::right`].
+    /// Next node where the feature is smaller; otherwise [`SecondStage::right`].
     pub left: Vec<u32>,
     /// Next node where the feature is not smaller.
     pub right: Vec<u32>,
 }
 
 impl SecondStage {
-    /// Whether there is nothing to ask.
+    /// Whether there are no trees.
     pub fn is_empty(&self) -> bool {
         self.roots.is_empty()
     }
 
-    /// Adds a tree, its nodes as [`SecondStage`] has them but numbered from 0, the root.
+    /// Adds a tree, its nodes as in [`SecondStage`] but numbered from 0, the root.
     pub fn push(&mut self, nodes: impl IntoIterator<Item = (u32, f32, u32, u32)>) {
         let root = self.feature.len() as u32;
         for (feature, value, left, right) in nodes {
@@ -66,8 +65,8 @@ impl SecondStage {
         depths
     }
 
-    /// What all trees say of each row of features, summed. Tree by tree, so that one tree
-    /// stays at hand for all rows.
+    /// The summed output of all trees for each row of features. Tree by tree, so that one tree
+    /// stays in the cache for all rows.
     pub fn scores<R: AsRef<[f32]>>(&self, rows: &[R]) -> Vec<f32> {
         let mut scores = vec![0.0; rows.len()];
         for (&root, &depth) in self.roots.iter().zip(&self.depths) {
@@ -88,13 +87,13 @@ impl SecondStage {
     fn step(&self, node: usize, features: &[f32]) -> usize {
         let left = self.left[node];
         let right = self.right[node];
-        // Both at hand, so that this is a choice of values and not a jump to be guessed.
+        // Loads both, so that the compiler selects without a branch to mispredict.
         let smaller = features[self.feature[node] as usize] < self.value[node];
         (if smaller { left } else { right }) as usize
     }
 
-    /// Whether every path ends at a leaf after no more steps than are taken, and asks only
-    /// the first `features`; asked of trees that come from disk.
+    /// Whether every path ends at a leaf within the stored depth, and compares only the first
+    /// `features`; checked for trees from disk.
     pub fn is_consistent(&self, features: usize) -> bool {
         let nodes = self.feature.len();
         let same =

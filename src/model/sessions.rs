@@ -1,5 +1,5 @@
-//! The session source's part of a snapshot: past sessions, and for each item
-//! the newest that held it.
+//! Past sessions, and for each item the newest that contain it: the session source's part of a
+//! snapshot.
 
 use crate::matrix::Csr;
 

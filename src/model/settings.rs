@@ -1,7 +1,7 @@
-//! How a snapshot is trained and how its sources are blended. Kept in its
-//! manifest, so that a snapshot always serves with what it was trained for.
+//! Settings of training and blending. Kept in a snapshot's manifest, so that it is always served
+//! with the settings it was trained for.
 //!
-//! Half-lives are in days: an event that old counts half; 0: events never fade.
+//! Half-lives are in days: an event of that age counts half; 0: events never fade.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,9 @@ use crate::matrix::Weighting;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Item CF.
+    /// Item-based collaborative filtering.
     pub item_cf: ItemCfSettings,
-    /// User CF.
+    /// User-based collaborative filtering.
     pub user_cf: UserCfSettings,
     /// Embeddings.
     pub embedding: EmbeddingSettings,
@@ -109,11 +109,11 @@ pub struct UserCfSettings {
     /// How events become cells of the matrix.
     #[serde(flatten)]
     pub weighting: WeightingSettings,
-    /// Most similar shoppers asked.
+    /// Most similar users asked.
     pub neighbours: usize,
     /// Exponent of the similarity.
     pub power: f32,
-    /// Newest shoppers kept per item when neighbours are sought.
+    /// Newest users kept per item for the search of neighbours.
     pub users_per_item: usize,
 }
 
@@ -153,16 +153,16 @@ pub struct EmbeddingSettings {
     pub power_iterations: usize,
     /// Sweeps of iALS over users and items.
     pub sweeps: usize,
-    /// What iALS counts a pair that was not seen, against one that was (α).
+    /// Weight of an unobserved pair in iALS, relative to an observed one (α).
     pub unobserved: f32,
     /// Regularisation of iALS (λ).
     pub regularisation: f32,
-    /// Fewest shoppers an item of a catalogue too large to be scanned whole needs for a
-    /// vector: with fewer, the vector says who bought it, which item CF says for less.
+    /// Minimum number of users of an item for a vector, in a catalogue too large to be scanned:
+    /// with fewer, the vector only says who bought it, which item CF says at less cost.
     pub support: usize,
-    /// Links of a node of the graph (M), up to 64.
+    /// Links of a node in the upper layers (M), up to 64; twice as many in the base layer.
     pub links: usize,
-    /// Candidates looked at when a node is inserted.
+    /// Candidates examined when a node is inserted.
     pub ef_construction: usize,
 }
 
@@ -192,7 +192,7 @@ pub struct EaseSettings {
     pub weighting: WeightingSettings,
     /// Regularisation λ.
     pub lambda: f32,
-    /// Most-bought items taken in; cost grows with the cube, memory with the square.
+    /// Most-bought items included; time grows with the cube, memory with the square.
     pub items: usize,
     /// Entries kept per source item, largest first by magnitude.
     pub neighbours: usize,
@@ -209,20 +209,20 @@ impl Default for EaseSettings {
     }
 }
 
-/// Σ over baskets of ρ^age, times (recent popularity)^exponent, times (share of its
-/// buyers who came back for it)^exponent, times how due it is.
+/// Σ over baskets of ρ^age, times (recent popularity)^exponent, times (share of returning
+/// buyers)^exponent, times how due it is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RepeatSettings {
-    /// What a basket counts against the one after it, 0 to 1.
+    /// Weight of a basket relative to the next one, 0 to 1.
     pub rho: f32,
     /// Exponent of the item's popularity.
     pub popularity: f32,
-    /// Exponent of the share of the item's buyers who came back for it.
+    /// Exponent of the share of the item's buyers who returned for it.
     pub again: f32,
     /// Exponent of how due it is: (days since / usual gap), at most 1.
     pub due: f32,
-    /// Whether lists offer bought items where the store leaves it to the tuner.
+    /// Whether lists offer bought items where the policy is left to the tuner.
     pub offered: bool,
 }
 
@@ -240,7 +240,7 @@ pub struct SessionSettings {
     pub sessions_per_item: usize,
     /// Most similar sessions asked (k).
     pub neighbours: usize,
-    /// Newest items of the running session that are looked at.
+    /// Newest items of the running session that are used.
     pub items: usize,
 }
 
@@ -250,19 +250,19 @@ impl Default for SessionSettings {
     }
 }
 
-/// What follows what, from basket to basket or, without baskets, item to item.
+/// Transitions, from basket to basket or, without baskets, from item to item.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransitionSettings {
-    /// How many steps ahead count, each by 1 / distance.
+    /// Steps ahead that count, each by 1 / distance.
     pub steps: usize,
     /// Targets kept of each item.
     pub neighbours: usize,
-    /// Exponent by which an item's own occurrences are held against what it says.
+    /// Exponent of the penalty on an item's own frequency.
     pub source_popularity: f32,
-    /// Exponent by which a target's popularity is held against it.
+    /// Exponent of the penalty on a target's popularity.
     pub target_popularity: f32,
-    /// What a basket, or an item on its own, counts against the one after it, 0 to 1.
+    /// Weight of a basket, or a single item, relative to the next one, 0 to 1.
     pub decay: f32,
 }
 

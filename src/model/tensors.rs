@@ -125,7 +125,7 @@ fn rankings(popularity: &Popularity) -> [(&'static str, &Ranking); 4] {
 
 /// Prefix of the tensors of [`Parts::tables`].
 const TABLES: &str = "table.";
-/// What the names of a pushed model's tensors begin with.
+/// Prefix of the tensors of a pushed model.
 const PUSHED: &str = "pushed.";
 
 #[derive(Default)]
@@ -147,7 +147,7 @@ impl<'a> Writer<'a> {
         self.push(name, Dtype::F32, values);
     }
 
-    /// A few numbers that are no array of the snapshot's.
+    /// A few numbers that are not an array of the snapshot.
     fn numbers(&mut self, name: &str, values: &[u64]) {
         let bytes = Cow::Owned(bytemuck::cast_slice(values).to_vec());
         self.tensors.push((name.to_owned(), Dtype::U64, values.len(), bytes));
@@ -210,7 +210,7 @@ impl<'a> Writer<'a> {
         let views = self.tensors.iter().filter_map(|(name, dtype, len, bytes)| {
             Some((name.as_str(), TensorView::new(*dtype, vec![*len], bytes).ok()?))
         });
-        // Only a shape that contradicts its bytes makes this fail, and both come from one slice.
+        // This fails only where a shape contradicts its bytes, and both come from one slice.
         serialize(views, None).unwrap_or_else(|e| unreachable!("tensors: {e}"))
     }
 }
@@ -298,14 +298,14 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// None with an SVD, which has none.
+    /// Absent with an SVD.
     fn ridge(&self, prefix: &str) -> Option<Ridge> {
         let all = |name: &str| self.f32(&format!("{prefix}embeddings.{name}")).ok();
         let one = |name: &str| all(name)?.first().copied();
         Some(Ridge { gram: all("gram")?, each: one("each")?, all: one("all")? })
     }
 
-    /// Empty in a snapshot with which nothing was pushed.
+    /// Absent without a pushed model.
     fn pushed(&self) -> Result<Pushed, String> {
         let Ok(trained_until) = self.numbers("pushed.trained_until_ms") else {
             return Ok(Pushed::default());
@@ -371,7 +371,7 @@ impl Reader<'_, '_> {
             return Err("the embeddings' arrays do not fit together".into());
         }
 
-        // Not worth the space on disk.
+        // Recomputed, since it is not worth the space on disk.
         embeddings.encode();
         Ok(embeddings)
     }

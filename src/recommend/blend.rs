@@ -1,7 +1,6 @@
-//! One score from several sources: each source's scores are scaled to a
-//! maximum of 1, weighted and summed; an item that a source does not propose
-//! gets that source's minimum, 0. Where the snapshot has a second stage, it
-//! orders the best few hundred anew.
+//! The blend: each source's scores are scaled to a maximum of 1, weighted and summed; an item that
+//! a source does not propose gets that source's minimum, 0. Where the snapshot has a second stage,
+//! it reorders the best [`STAGE_DEPTH`].
 
 use super::features;
 use super::list::Recommended;
@@ -10,7 +9,7 @@ use crate::model::second_stage::Features;
 use crate::model::{Snapshot, Source};
 use crate::sources::{self, Query, Scratch};
 
-/// Candidates that the second stage looks at.
+/// Candidates that the second stage reorders: 120.
 const STAGE_DEPTH: usize = 120;
 
 /// The best items of all sources together.
@@ -29,7 +28,7 @@ pub(super) fn blend(
             candidate.score = score;
         }
         keep_top(&mut best, query.limit);
-        // Trees speak in log-odds; lists hold scores above 0.
+        // Trees return log-odds; lists have scores above 0.
         best.iter_mut().for_each(|s| s.score = 1.0 / (1.0 + (-s.score).exp()));
     }
 
@@ -39,8 +38,8 @@ pub(super) fn blend(
         .collect()
 }
 
-/// What the second stage is asked: the candidates, best blended first, into
-/// `best`, and their features into `scratch.rows`.
+/// The second stage's input: the candidates, best blended first, into `best`, and their features
+/// into `scratch.rows`.
 pub(super) fn second_stage_rows<'s>(
     snapshot: &Snapshot,
     query: &Query<'_>,

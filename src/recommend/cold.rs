@@ -1,5 +1,4 @@
-//! Where the model knows nothing: items by what the catalogue says of them, and shoppers by
-//! what is taken now by those who are like them.
+//! Cold start: items by their attributes, and users by what similar users take now.
 
 use roaring::RoaringBitmap;
 
@@ -12,35 +11,35 @@ use crate::live::Trend;
 use crate::model::Snapshot;
 use crate::sources::{Query, Scratch, Shelf};
 
-/// Newest items of a shopper that are looked at.
+/// Newest items of a user that are used.
 const NEWEST: usize = 5;
-/// Items alike that are looked at of each; some may not be offered.
+/// Similar items looked up for each; some may not be offered.
 const ALIKE: usize = 500;
-/// Most bought items of a category that stand for an item of it.
+/// Most bought items of a category that represent it.
 const STANDING_IN: usize = 30;
 
-/// Writes into `scratch.candidates` the best `k` items alike to `items` that may be offered.
+/// Writes into `scratch.candidates` the best `k` items similar to `items` that may be offered.
 pub(super) fn alike(items: &[ItemIdx], k: usize, shelf: &Shelf<'_>, scratch: &mut Scratch) {
     let Scratch { items: sums, mask, candidates, .. } = scratch;
     sums.reserve(shelf.items);
     for &item in items {
         let found = shelf.catalogue.alike(item, shelf.items, ALIKE);
-        // Written between two looks at the catalogue, an item may be newer than the shelf.
+        // An item written after the shelf was computed may be newer than it.
         let known = found.iter().filter(|s| (s.idx as usize) < shelf.items);
         known.for_each(|s| sums.add(s.idx, s.score));
     }
     sums.drain_top(k, |item| mask.allows(item), candidates);
 }
 
-/// The same for a shopper of whom the model knows no item: alike to the newest of theirs.
+/// The same for a user whose items the model does not know: similar to their newest items.
 pub(super) fn alike_to_newest(query: &Query<'_>, scratch: &mut Scratch) {
     query.events(scratch);
     let newest = first_distinct(scratch.events.iter().rev().map(|e| e.item), NEWEST);
     alike(&newest, query.limit, &query.shelf, scratch);
 }
 
-/// Writes into `scratch.candidates` the best `k` items that go into the same baskets as the
-/// most bought items of the categories that `items` are in.
+/// Writes into `scratch.candidates` the best `k` items bought together with the most bought items
+/// of the categories of `items`.
 pub(super) fn of_categories(
     snapshot: &Snapshot,
     items: &[ItemIdx],
@@ -68,9 +67,9 @@ pub(super) fn of_categories(
     sums.drain_top(k, |item| mask.allows(item), candidates);
 }
 
-/// Fills the list of a shopper of whom nothing is known from what is taken now, the
-/// narrowest cohort first; returns the name of the first that had something to offer. What
-/// everyone takes is blended with the model's ranking as far as few shoppers are behind it.
+/// Fills the list of a user without data from what is taken now, narrowest cohort first; returns
+/// the name of the first cohort with an item to offer. What everyone takes is blended with the
+/// model's ranking, by its support.
 pub(super) fn taken_now(
     snapshot: &Snapshot,
     query: &Query<'_>,

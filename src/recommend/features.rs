@@ -1,6 +1,5 @@
-//! What the second stage is told of a candidate: every trained source's score and rank,
-//! what the shopper did with the item before, how popular it is, and what kind of
-//! shopper it is for. Computed alike when the stage is trained and when it serves.
+//! Features of a candidate for the second stage: every source's score and rank, the user's history
+//! with the item, the item's popularity, and the user. Computed alike in training and in serving.
 
 use crate::domain::topk::Scored;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent};
@@ -16,7 +15,7 @@ const PURSE: usize = USER + 7;
 
 /// No such event; larger than any number of days.
 const NEVER: f32 = 1e6;
-/// What a purchase counts against one a basket later.
+/// Weight of a purchase relative to one a basket later.
 const FADE: f32 = 0.9;
 
 /// Writes the features of `blended`, in its order, into `scratch.rows`; reads each
@@ -66,9 +65,9 @@ pub(super) fn rows(
     blended.iter().for_each(|s| slots[s.idx as usize] = u32::MAX);
 }
 
-/// Of shopper and item: times bought, days and baskets since, mean gap, how due it
-/// is (days since over the mean gap), other events, baskets since the first with it,
-/// purchases faded by baskets, how many were bought in all.
+/// Of user and item: times bought, days and baskets since, mean gap, how due it is (days since over
+/// the mean gap), other events, baskets since the first with it, purchases faded by baskets, total
+/// quantity.
 fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<u32>) {
     for row in rows.iter_mut() {
         row[PAIR + 1] = NEVER;
@@ -102,7 +101,7 @@ fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<
         }
 
         row[PAIR] += 1.0;
-        // From the newest purchase back to this one, so far the oldest.
+        // From the newest purchase back; this one is the oldest so far.
         row[PAIR + 3] = days - row[PAIR + 1];
         row[PAIR + 6] = baskets + 1.0;
         row[PAIR + 7] += faded;
@@ -117,8 +116,8 @@ fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<
     }
 }
 
-/// How due items are by what is usual of them, days since over the usual gap, and the
-/// share of the baskets since the first that held them.
+/// How due items are by their usual gap, and the share of the baskets since the first that
+/// contained them.
 fn due(snapshot: &Snapshot, blended: &[Scored], rows: &mut [Features]) {
     for (row, candidate) in rows.iter_mut().zip(blended).filter(|(row, _)| row[PAIR] > 0.0) {
         let usual = of(&snapshot.parts.habits.gap_days, candidate.idx);
@@ -127,10 +126,9 @@ fn due(snapshot: &Snapshot, blended: &[Scored], rows: &mut [Features]) {
     }
 }
 
-/// Of the item: popularity of all time, now, of 30 days, as shares of the most
-/// popular; how it moves; whether and how soon it is bought again; days since it was
-/// first and last bought by anybody; the logarithm of its price, and by how much that is
-/// above what the shopper is used to.
+/// Of the item: popularity of all time, trending, of 30 days, as shares of the most popular; its
+/// trend; whether and how soon it is bought again; days since its first and last event; the
+/// logarithm of its price, and its difference to the user's mean.
 fn item(snapshot: &Snapshot, item: u32, used_to: Option<f32>, features: &mut [f32]) {
     let popularity = &snapshot.parts.popularity;
     let rankings =
@@ -154,7 +152,7 @@ fn item(snapshot: &Snapshot, item: u32, used_to: Option<f32>, features: &mut [f3
     }
 }
 
-/// Of the shopper's purse: mean logarithm of the prices paid, mean worth of a basket.
+/// Of the user's spending: mean logarithm of the prices paid, mean value of a basket.
 fn purse(query: &Query<'_>, baskets: f32) -> (Option<f32>, f32) {
     let bought = query.history.iter().filter(|e| e.kind == EventKind::Purchase);
     let mut sum = 0.0;
@@ -173,8 +171,8 @@ fn of(by_item: &[f32], item: u32) -> f32 {
     by_item.get(item as usize).copied().unwrap_or(0.0)
 }
 
-/// Of the shopper: baskets, mean basket, distinct items, days since the last event,
-/// share of repeats, mean days between baskets, size of the last.
+/// Of the user: baskets, mean basket, distinct items, days since the last event, share of repeats,
+/// mean days between baskets, size of the last.
 fn user(query: &Query<'_>) -> [f32; 7] {
     let mut baskets = 0.0f32;
     let mut last_size = 0.0f32;

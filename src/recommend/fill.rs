@@ -1,4 +1,4 @@
-//! Where candidates run out: popular items, then the rest of the shelf in the
+//! Fills a list whose candidates run out: popular items, then the rest of the shelf in the
 //! catalogue's order. So a list is as long as the shelf allows.
 
 use super::list::Recommended;
@@ -7,9 +7,8 @@ use crate::domain::topk::Scored;
 use crate::live::ItemMask;
 use crate::model::{Ranking, Source};
 
-/// Fills `list` up to `limit` from `rankings`, one after the other, and then
-/// from what is left of `mask`; scores go on below those in the list. Takes
-/// what it offers out of the mask.
+/// Fills `list` up to `limit` from `rankings`, one after the other, and then from the rest of
+/// `mask`; scores continue below those in the list. Removes offered items from the mask.
 pub(super) fn fill<'a>(
     list: &mut Vec<Recommended>,
     limit: usize,
@@ -25,7 +24,7 @@ pub(super) fn fill<'a>(
     append(list, Source::Catalog, &rest, mask);
 }
 
-/// The same from one ranking, as far as it goes.
+/// Fills from one ranking, as far as it goes.
 pub(super) fn fill_from(
     list: &mut Vec<Recommended>,
     limit: usize,
@@ -45,7 +44,7 @@ fn append(
     mask: &mut ItemMask,
 ) {
     let best = found.first().map_or(1.0, |f| f.1.max(f32::MIN_POSITIVE));
-    // An empty list keeps the ranking's own scores; a list begun goes on below its last.
+    // An empty list keeps the ranking's own scores; otherwise scores continue below the last one.
     let scale = list.last().map_or(1.0, |last| last.score.max(0.0) * 0.5 / best);
     for &(item, score) in found {
         mask.forbid(item);

@@ -1,13 +1,13 @@
-//! What was taken together since the model was trained finds its place in a list that the
-//! model made: its share of shoppers, against the best of the list.
+//! Merges items taken together since the model was trained into the model's list: their share of
+//! users, relative to the best of the list.
 
 use super::list::Recommended;
 use crate::domain::topk::Scored;
 use crate::live::ItemMask;
 use crate::model::Source;
 
-/// Puts those of `fresh`, whose scores are 0 to 1, that may be offered and are better than
-/// what the list holds into it; the list stays at most `limit` long.
+/// Merges those of `fresh`, with scores from 0 to 1, that may be offered and score higher than the
+/// list's last; the list stays at most `limit` long.
 pub(super) fn merge(
     list: &mut Vec<Recommended>,
     fresh: &[Scored],

@@ -11,8 +11,8 @@ use crate::sources::Query;
 use crate::sources::Scratch;
 use crate::sources::{self};
 
-/// The best `k` candidates of one source, with its own scores, best first: what
-/// the tuner fits weights to.
+/// The best `k` candidates of one source, with its own scores, best first: the tuner fits weights
+/// to them.
 pub fn candidates(
     snapshot: &Snapshot,
     source: Source,
@@ -26,8 +26,7 @@ pub fn candidates(
     scratch.candidates.clone()
 }
 
-/// What the second stage is asked: the blend's best candidates and the features
-/// of each.
+/// The second stage's input: the blend's best candidates and their features.
 pub fn second_stage_rows(
     snapshot: &Snapshot,
     query: &Query<'_>,
@@ -40,8 +39,9 @@ pub fn second_stage_rows(
     best.iter().map(|s| s.idx).zip(rows.iter().copied()).collect()
 }
 
-/// The best list for a shopper: candidates of every source, blended, filtered
-/// before they are cut, and filled up to the limit while the shelf has items.
+/// The best list for a query: a prepared one if it still holds, otherwise the candidates of every
+/// source, blended, merged with fresh pairs, and filled up to the limit while the shelf has items.
+/// Filters apply before the list is cut.
 pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> List {
     let popularity = &snapshot.parts.popularity;
     query.shelf.mask(&mut scratch.mask);

@@ -14,16 +14,16 @@ pub struct Recommended {
     pub source: Source,
 }
 
-/// What a list was built on.
+/// What a list is based on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
-    /// The shopper's own history.
+    /// The user's own history.
     History,
     /// The items of an anonymous session.
     Session,
-    /// Nothing known: a popular list.
+    /// Popularity: nothing is known of the user.
     Popular,
-    /// Nothing known but attributes: what those take now who have the same.
+    /// Attributes: what users with the same attributes take now.
     Attributes,
 }
 
@@ -32,9 +32,9 @@ pub enum Basis {
 pub struct List {
     /// The items.
     pub items: Vec<Recommended>,
-    /// What they were chosen by.
+    /// What it is based on.
     pub basis: Basis,
-    /// Whether the second stage was left out for want of time.
+    /// Whether the second stage was left out because of the deadline.
     pub reduced: bool,
     /// With [`Basis::Attributes`]: the narrowest cohort that the list came from.
     pub cohort: String,

@@ -1,5 +1,5 @@
-//! Lists made ahead: the same blend, asked for every shopper when a snapshot has been
-//! trained, and answered from while the shopper has done nothing since.
+//! Prepared lists: the same blend, computed for many users when a snapshot is trained, and served
+//! while the user has done nothing since.
 
 use rayon::prelude::*;
 
@@ -14,28 +14,27 @@ use crate::model::prepared::stamp;
 use crate::model::{Prepared, Snapshot, Source};
 use crate::sources::{Query, RepeatPolicy, Scratch, Shelf};
 
-/// Length of a prepared list: enough for the usual request after what cannot be
-/// offered has gone.
+/// Length of a prepared list: enough for the usual request after unavailable items are removed.
 const LENGTH: usize = 40;
-/// Users between two looks at whether to stop.
+/// Users between two checks whether to stop.
 const CHUNK: usize = 5_000;
 
-/// Which lists are made.
+/// Which lists are prepared.
 #[derive(Debug, Clone, Copy)]
 pub struct PreparedListOptions {
-    /// What lists offer unless a request says otherwise.
+    /// The store's repeat policy.
     pub repeat: RepeatPolicy,
-    /// How many events of a shopper lists are made from; see [`Past`].
+    /// Events of a user that lists are made from; see [`Past`].
     pub history_limit: usize,
-    /// For how many shoppers.
+    /// Maximum number of users.
     pub max_users: usize,
 }
 
-/// Makes lists as of the newest event, for the shoppers who were there last, the newest
-/// first, as many as are wanted or until there are `enough`.
+/// Prepares lists as of the newest event, for the most recent users first, up to the maximum or
+/// until `enough` holds.
 ///
 /// # Errors
-/// [`Cancelled`] when told to stop.
+/// [`Cancelled`] when cancelled.
 pub fn prepare(
     snapshot: &Snapshot,
     events: &UserEvents,
@@ -46,7 +45,7 @@ pub fn prepare(
     let policy = options.repeat.resolved(&snapshot.manifest.settings);
     let repeats = policy == RepeatPolicy::Allow;
     if !(repeats || policy == RepeatPolicy::ExcludePurchased) {
-        // What may come back changes with the hour.
+        // With such a policy a list changes by the hour.
         return Ok(Prepared::default());
     }
 
@@ -108,8 +107,8 @@ pub fn prepare(
     Ok(prepared)
 }
 
-/// The list for a query, of what the shelf holds, if one was prepared for it and it is
-/// long enough. What this shopper should not be offered was left out when it was made.
+/// The prepared list of a query, of the items on the shelf, if there is one that still holds and is
+/// long enough. Items that the policy excludes for this user were left out when it was made.
 pub(super) fn answer(
     snapshot: &Snapshot,
     query: &Query<'_>,

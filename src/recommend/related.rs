@@ -1,4 +1,4 @@
-//! Lists about items, baskets and the store as a whole.
+//! Related lists: similar items, complements of a basket, similar users, popular items.
 
 use super::list::Recommended;
 use super::{cold, fill, fresh};
@@ -9,13 +9,12 @@ use crate::matrix::Csr;
 use crate::model::{Ranking, Snapshot, Source, Window};
 use crate::sources::{self, Query, Scratch, Shelf};
 
-/// The least cosine of two embeddings that counts as likeness: below it two items have hardly a
-/// direction in common, and what the catalogue says of them says more.
+/// Minimum cosine of similar items: below it the attributes of items are the better evidence.
 const MIN_LIKENESS: f32 = 0.05;
 
-/// Items like `item`: those that the same shoppers buy, of which some may be `fresh`, taken
-/// with it since the model was trained; where they run out, its neighbours by embedding;
-/// then those alike in what the catalogue says; then popular items.
+/// Items similar to `item`: bought by the same users, merged with `fresh` pairs since the model was
+/// trained; then its neighbours by embedding; then items with similar attributes; then popular
+/// items.
 pub fn similar_items(
     snapshot: &Snapshot,
     item: ItemIdx,
@@ -36,7 +35,8 @@ pub fn similar_items(
         let vector = parts.embeddings.vector(item);
         let Scratch { mask, search, candidates, .. } = &mut *scratch;
         *candidates = sources::nearest(&parts.embeddings, vector, limit, shelf.items, mask, search);
-        // Scores are inner products: short vectors are of items that few took, not of unlike ones.
+        // Scores are inner products: short vectors belong to items with few users, not to
+        // dissimilar ones.
         let min = |s: &Scored| {
             let both = length(vector) * length(parts.embeddings.vector(s.idx));
             s.score >= MIN_LIKENESS * both
@@ -54,8 +54,8 @@ pub fn similar_items(
     list
 }
 
-/// Items alike to `item` in what the catalogue says; then the rest of the catalogue: all there is
-/// before the first snapshot. Empty where no item is alike.
+/// Items with attributes similar to `item`; then the rest of the catalogue: all there is before the
+/// first snapshot. Empty where no item is similar.
 pub fn alike(
     item: ItemIdx,
     limit: usize,
@@ -77,9 +77,9 @@ fn length(vector: &[f32]) -> f32 {
     vector.iter().map(|x| x * x).sum::<f32>().sqrt()
 }
 
-/// Complements of a basket: what goes into the same baskets, some of it perhaps `fresh`,
-/// taken with the basket's items since the model was trained; where that runs out, what the
-/// same shoppers buy; then what goes with others of the categories; then popular items.
+/// Complements of a basket: bought in the same baskets, merged with `fresh` pairs since the model
+/// was trained; then items bought by the same users; then items bought with others of the
+/// categories; then popular items.
 pub fn bought_together(
     snapshot: &Snapshot,
     basket: &[ItemIdx],
@@ -107,14 +107,14 @@ pub fn bought_together(
     list
 }
 
-/// The shoppers most similar to a history, best first; scores are cosines.
+/// The users most similar to a history, best first; scores are cosines.
 pub fn similar_users(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> Vec<Scored> {
     query.profile(query.settings(snapshot).user_cf.weighting.profile(), scratch);
     sources::similar_users(snapshot, query, query.limit, scratch);
     scratch.candidates.clone()
 }
 
-/// The most bought items of a window; where it holds too few, those of all time.
+/// The most bought items of a window; then those of all time.
 pub fn popular(
     snapshot: &Snapshot,
     window: Window,
@@ -144,7 +144,7 @@ pub fn from_rankings<'a>(
 fn sum_rows(table: &Csr, rows: &[ItemIdx], k: usize, scratch: &mut Scratch) {
     let Scratch { items, mask, candidates, .. } = scratch;
     if let [row] = rows {
-        // Its neighbours are in order as they are.
+        // A single row is sorted already.
         let (columns, scores) = table.row(*row as usize);
         let all = columns.iter().zip(scores).map(|(&idx, &score)| Scored { idx, score });
         candidates.clear();
@@ -162,7 +162,7 @@ fn sum_rows(table: &Csr, rows: &[ItemIdx], k: usize, scratch: &mut Scratch) {
     items.drain_top(k, |item| mask.allows(item), candidates);
 }
 
-/// Moves candidates to the list, below what it holds, and off the shelf.
+/// Moves candidates to the list, below its entries, and off the shelf.
 fn take(list: &mut Vec<Recommended>, source: Source, limit: usize, scratch: &mut Scratch) {
     let missing = limit.saturating_sub(list.len());
     let Some(best) = scratch.candidates.first().map(|s| s.score) else { return };

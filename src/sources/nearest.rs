@@ -6,12 +6,11 @@ use crate::model::Embeddings;
 use crate::model::vectors::embeddings::SCAN_UP_TO;
 use crate::model::vectors::graph::SearchState;
 
-/// With more items forbidden than this, a search in the graph would mostly find
-/// what may not be offered.
+/// Forbidden items beyond which a search in the graph would mostly find forbidden ones.
 const FORBIDDEN_UP_TO: usize = 1_000;
 
-/// The best `k` items that may be offered by inner product with a vector, with
-/// scores above 0, best first. `items` is how many there are on the shelf.
+/// The best `k` allowed items by inner product with a vector, with scores above 0, best first.
+/// `items`: number of items on the shelf.
 pub fn nearest(
     model: &Embeddings,
     vector: &[f32],
@@ -22,7 +21,7 @@ pub fn nearest(
 ) -> Vec<Scored> {
     let allowed = mask.count();
     let forbidden = items.saturating_sub(allowed);
-    // A snapshot in the making has no graph yet, and one whose graph found too little none.
+    // A snapshot in training has no graph yet, and one whose graph had too little recall has none.
     let must_scan = model.ann.layers.is_empty();
     let mut found = if must_scan || allowed <= SCAN_UP_TO || forbidden > FORBIDDEN_UP_TO {
         model.scan_quantized(vector, mask.iter(), k)

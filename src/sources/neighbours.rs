@@ -5,7 +5,7 @@ use super::scratch::Scratch;
 use crate::matrix::Csr;
 use crate::model::Snapshot;
 
-/// score_j = Σ s_v · D_v^-½ · x_vj over the users v in `scratch.candidates`, with s_v
+/// Proposes items of the users v in `scratch.candidates`: score_j = Σ s_v · D_v^-½ · x_vj, with s_v
 /// their scores.
 pub(super) fn propose_of_neighbours(by_user: &Csr, k: usize, scratch: &mut Scratch) {
     let Scratch { items, mask, candidates, .. } = scratch;
@@ -21,8 +21,8 @@ pub(super) fn propose_of_neighbours(by_user: &Csr, k: usize, scratch: &mut Scrat
     items.drain_top(k, |item| mask.allows(item), candidates);
 }
 
-/// The `k` users most similar to the profile, by the cosine of item-normalised
-/// rows, best first; the shopper is not their own neighbour.
+/// The `k` users most similar to the profile, by the cosine of item-normalised rows, best first; a
+/// user is not their own neighbour.
 pub fn similar_users(snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {
     let model = &snapshot.parts.user_cf;
     let Scratch { profile, users, candidates, .. } = scratch;

@@ -1,4 +1,4 @@
-//! What is asked for, and what may be offered.
+//! What is asked for (the query), and what may be offered (the shelf).
 
 use super::scratch::Scratch;
 use crate::domain::history::{Bought, all_bought};
@@ -9,27 +9,27 @@ use crate::matrix::Weighting;
 use crate::matrix::weight::kind_weight;
 use crate::model::{SecondStage, Settings, Snapshot, Source};
 
-/// Whether bought items may be offered again.
+/// Whether items that the user bought may be offered again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RepeatPolicy {
-    /// They compete like any other.
+    /// They are offered like any other.
     Allow,
-    /// They are left out, unless they were given back.
+    /// They are excluded, unless they were returned.
     ExcludePurchased,
-    /// The same with those bought within so many days.
+    /// Those bought within this number of days are excluded.
     ExcludeWithin(u32),
-    /// They are left out until they are due again, see [`Habits::is_due`]: what is used up
-    /// comes back in its time, what lasts does not.
+    /// They are excluded until they are due again, see [`Habits::is_due`]: consumables return in
+    /// time, durables do not.
     ///
     /// [`Habits::is_due`]: crate::model::Habits::is_due
     WhenDue,
-    /// As the tuner found best for the store, all or none; none until it has run.
+    /// All or none, as the tuner found best for the store; none until it has run.
     Auto,
 }
 
 impl RepeatPolicy {
-    /// What the policy comes to with a snapshot of these settings; never `Auto`.
+    /// The policy with these settings; never `Auto`.
     pub fn resolved(self, settings: &Settings) -> Self {
         match self {
             RepeatPolicy::Auto if settings.repeat.offered => RepeatPolicy::Allow,
@@ -39,20 +39,20 @@ impl RepeatPolicy {
     }
 }
 
-/// What may be offered: the catalogue as it is now, a filter, exclusions.
+/// What may be offered: the current catalogue, a filter, exclusions.
 #[derive(Debug, Clone, Copy)]
 pub struct Shelf<'a> {
-    /// What is known of the items.
+    /// The items.
     pub catalogue: &'a Catalogue,
-    /// Number of items the store knows; all of them are on the shelf.
+    /// Number of items that the store knows.
     pub items: usize,
-    /// What passes.
+    /// The request's filter.
     pub filter: &'a Filter,
     /// Never offered.
     pub excluded: &'a [ItemIdx],
     /// Only these are offered; none: all that pass.
     pub only: Option<&'a [ItemIdx]>,
-    /// The moment, in milliseconds since 1970.
+    /// The time, in milliseconds since 1970.
     pub now_ms: i64,
 }
 
@@ -70,11 +70,11 @@ impl Shelf<'_> {
 /// A request for a personalised list.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<'a> {
-    /// The shopper, if the store knows them; never their own neighbour.
+    /// The user, if the store knows them; never their own neighbour.
     pub user: Option<UserIdx>,
     /// Their events, oldest first.
     pub history: &'a [HistoryEvent],
-    /// What they bought by events that their history no longer holds, by item.
+    /// Purchases in events that their history no longer holds, by item.
     pub bought: &'a [Bought],
     /// Items of the running session, oldest first.
     pub session: &'a [ItemIdx],
@@ -86,17 +86,17 @@ pub struct Query<'a> {
     pub strategy: Option<Source>,
     /// Whether bought items may come back.
     pub repeat: RepeatPolicy,
-    /// What the shopper's items were taken with since the model was trained, best first,
-    /// with scores from 0 to 1.
+    /// Items taken together with the user's since the model was trained, best first, with scores
+    /// from 0 to 1.
     pub fresh: &'a [Scored],
-    /// What is taken now, the narrowest cohort first: for a shopper who has done nothing.
+    /// What is taken now, narrowest cohort first: for a user without events.
     pub trends: &'a [Trend],
-    /// Whether a list now is worth more than a better one later: no second stage then.
+    /// Whether to skip the second stage, because the deadline is near.
     pub hurried: bool,
 }
 
 impl<'a> Query<'a> {
-    /// A query of an anonymous user without a session, for a list of no item, on a shelf.
+    /// A query of an anonymous user without a session, for an empty list, on a shelf.
     pub fn on(shelf: Shelf<'a>) -> Self {
         Self {
             user: None,
@@ -115,13 +115,13 @@ impl<'a> Query<'a> {
 }
 
 impl Query<'_> {
-    /// What the list is made with: a stranger's session may have settings of its own.
+    /// The settings of the list: anonymous sessions may have settings of their own.
     pub(crate) fn settings<'s>(&self, snapshot: &'s Snapshot) -> &'s Settings {
         let own = snapshot.manifest.session_settings.as_ref();
         own.filter(|_| self.history.is_empty()).unwrap_or(&snapshot.manifest.settings)
     }
 
-    /// The trees that order the list; empty for none.
+    /// The second stage of the list; empty for none.
     pub(crate) fn second_stage<'s>(&self, snapshot: &'s Snapshot) -> &'s SecondStage {
         if self.history.is_empty() && snapshot.manifest.session_settings.is_some() {
             &snapshot.parts.session_stage
@@ -130,8 +130,8 @@ impl Query<'_> {
         }
     }
 
-    /// Takes off the shelf what this shopper should not be offered: what they
-    /// bought, if so asked, and the item they are looking at.
+    /// Forbids what this user should not be offered: purchases, by the policy, and the item they
+    /// are viewing.
     pub(crate) fn exclude(&self, snapshot: &Snapshot, scratch: &mut Scratch) {
         if let Some(&current) = self.session.last() {
             scratch.mask.forbid(current);
@@ -157,11 +157,10 @@ impl Query<'_> {
         }
     }
 
-    /// Writes the shopper's row of the matrix with this weighting into `scratch.profile`.
+    /// Writes the user's row of the matrix with this weighting into `scratch.profile`.
     ///
-    /// Only how events compare within the row matters to any source, so they
-    /// fade from the newest of them and not from now: a shopper who comes back
-    /// after a year finds their taste remembered, not rounded to nothing.
+    /// Only ratios within the row matter to the sources, so events fade from the newest of them and
+    /// not from now: the taste of a user who returns after a year is not rounded to zero.
     pub(crate) fn profile(&self, weighting: Weighting, scratch: &mut Scratch) {
         self.events(scratch);
         let events = &scratch.events;
@@ -170,8 +169,8 @@ impl Query<'_> {
         weighting.cells(events, newest_ms, &mut scratch.profile);
     }
 
-    /// Writes the shopper's events into `scratch.events`, oldest first, those of
-    /// the running session behind those of the past.
+    /// Writes the user's events into `scratch.events`, oldest first, followed by those of the
+    /// running session.
     pub(crate) fn events(&self, scratch: &mut Scratch) {
         let events = &mut scratch.events;
         events.clear();

@@ -1,11 +1,10 @@
-//! What the shopper bought before and may need again.
+//! Repeat purchases: what the user bought before and may need again.
 //!
-//! score_i = Σ over baskets with i of ρ^age · (recent popularity of i)^π · (share of
-//! its buyers who came back for i)^α · min(1, days since / usual days between)^δ;
-//! age counts the baskets since, so that a weekly and a yearly shopper are treated
-//! alike. (Personal frequency with decay is the core
-//! of TIFU-KNN: Hu et al., arXiv 2006.00556. Multiplying by popularity and not
-//! adding it is what keeps a gift shop's one-offs down.)
+//! score_i = Σ over baskets with i of ρ^age · (recent popularity of i)^π · (share of its buyers
+//! who came back for i)^α · min(1, days since / usual days between)^δ; age counts the baskets
+//! since, so that weekly and yearly users are treated alike. Personal frequency with decay is the
+//! core of TIFU-KNN (Hu et al., arXiv 2006.00556); multiplying by popularity, not adding it, keeps
+//! one-off gifts down.
 
 use super::candidate::CandidateSource;
 use super::query::Query;
@@ -16,7 +15,7 @@ use crate::domain::{DAY_MS, EventKind};
 use crate::matrix::weight::is_refunded;
 use crate::model::Snapshot;
 
-/// Factors below this would drown everything else.
+/// Lower bound of each factor, so that none dominates the product.
 const LEAST: f32 = 1e-3;
 
 pub(super) struct Repeat;
@@ -33,7 +32,7 @@ impl CandidateSource for Repeat {
         let mut weight = 1.0;
         let mut later: Option<(u32, i64)> = None;
 
-        // From the newest basket back; an item counts once a basket.
+        // From the newest basket back; an item counts once per basket.
         let mut held: Vec<u32> = Vec::new();
         for event in bought.rev().filter(|e| (e.item as usize) < trend.len()) {
             let key = event.together();

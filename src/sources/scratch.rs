@@ -1,4 +1,4 @@
-//! Memory that requests reuse, so that a request allocates next to nothing.
+//! Working memory that requests reuse, so that a request allocates next to nothing.
 
 use crate::domain::HistoryEvent;
 use crate::domain::history::Bought;
@@ -9,16 +9,16 @@ use crate::model::Source;
 use crate::model::second_stage::Features;
 use crate::model::vectors::graph::SearchState;
 
-/// One request's working memory. Grows to the store's size and stays.
+/// The working memory of one request. Grows to the store's size and stays.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// What may be offered.
     pub mask: ItemMask,
-    /// The shopper's row of the matrix.
+    /// The user's row of the matrix.
     pub profile: Vec<Cell>,
-    /// The shopper's events, in whatever order a step needs.
+    /// The user's events, in whatever order a step needs.
     pub(crate) events: Vec<HistoryEvent>,
-    /// What the shopper bought, by item.
+    /// What the user bought, by item.
     pub(crate) bought: Vec<Bought>,
     /// Scores of items.
     pub(crate) items: Accumulator,
@@ -26,19 +26,19 @@ pub struct Scratch {
     pub(crate) users: Accumulator,
     /// Blended scores of items.
     pub(crate) blended: Accumulator,
-    /// Per item: the largest contribution and its source.
+    /// By item: the largest contribution and its source.
     pub(crate) lead: Vec<(f32, Source)>,
     /// Candidates of each source of the blend.
     pub(crate) lists: [Vec<Scored>; Source::BLENDED.len()],
-    /// Per item: its place among the candidates of the second stage.
+    /// By item: its position among the candidates of the second stage.
     pub(crate) slots: Vec<u32>,
     /// Features of the candidates of the second stage.
     pub(crate) rows: Vec<Features>,
-    /// The shopper's embedding.
+    /// The user's embedding.
     pub(crate) query: Vec<f32>,
     /// Candidates of one source.
     pub(crate) candidates: Vec<Scored>,
-    /// Per item of the shopper's: when they last bought it.
+    /// By item of the user's: when they last bought it.
     pub(crate) last_ms: ahash::AHashMap<u32, i64>,
     pub(crate) search: SearchState,
 }
@@ -48,9 +48,9 @@ pub struct Scratch {
 #[derive(Debug, Default)]
 pub struct Accumulator {
     sums: Vec<f32>,
-    /// Ids whose sums may not be 0 come first.
+    /// Ids that may have sums other than 0, first `len` entries.
     touched: Vec<u32>,
-    /// How many of `touched` count.
+    /// Number of valid entries of `touched`.
     len: usize,
 }
 
@@ -62,8 +62,8 @@ impl Accumulator {
         }
     }
 
-    /// Adds a positive value to an id below the reserved length. Without asking
-    /// whether the id is new: that cannot be guessed, and a wrong guess would wait for memory.
+    /// Adds a positive value to an id below the reserved length, without a branch on whether the id
+    /// is new: it would be mispredicted, and stall on memory.
     #[inline]
     pub fn add(&mut self, idx: u32, value: f32) {
         if self.len == self.touched.len() {

@@ -1,5 +1,5 @@
-//! Rewrites files of the log without what they tell of erased shoppers. Their names become
-//! empty and their records [`Record::Gone`], so that every idx and every offset stays.
+//! Rewrites files of the log without the data of erased users. Their names become empty and their
+//! records [`Record::Gone`], so that every idx and every offset stays.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,10 +12,10 @@ use super::record::{self, BlockBuilder, Entry, Record};
 use super::{StoreError, files, frame, segment};
 use crate::domain::{Offset, UserIdx};
 
-/// Ending of a file that is being written to take another's place.
+/// Ending of a temporary file that will replace another.
 const ASIDE: &str = "rewriting";
 
-/// Files that are no longer written to are on disk to their last byte.
+/// Closed files are on disk to their last byte.
 const WHOLE: Acknowledged = Acknowledged { offset: Offset::MAX, ordered: true };
 
 /// A file to rewrite.
@@ -26,14 +26,14 @@ struct Task {
     users_before: UserIdx,
 }
 
-/// Rewrites the files of the log that tell of `erased` shoppers, all but the one that is
-/// written to; returns how many were. Each is replaced whole, the newest first: what a
-/// crash leaves still names everyone of whom there is something left. `stop` is asked
-/// before every file.
+/// Rewrites the log's files with data of `erased` users, except the open one; returns their number.
+/// Each is replaced as a whole, the newest first: what a crash leaves still names every user with
+/// remaining data. `stop` is called before every file.
 ///
 /// # Errors
-/// [`StoreError::Stopped`] where it says so, [`StoreError::Io`] where the disk refuses; what
-/// is rewritten by then is, and the log is whole. [`StoreError::Damaged`] where bytes are not what was written.
+/// [`StoreError::Stopped`] where `stop` says so, [`StoreError::Io`] where the disk fails; files
+/// rewritten by then stay so, and the log is whole. [`StoreError::Damaged`] where bytes are not
+/// what was written.
 pub fn compact(
     folder: &Path,
     erased: &HashSet<UserIdx>,
@@ -79,7 +79,7 @@ pub fn compact(
     Ok(tasks.len())
 }
 
-/// Removes what a crash left of rewriting.
+/// Removes temporary files that a crash left.
 ///
 /// # Errors
 /// [`StoreError::Io`] where the folder cannot be listed.
@@ -124,7 +124,7 @@ fn rewrite(
         .map_err(StoreError::io("replace", &task.path))
 }
 
-/// A block without the erased shoppers; `users` counts the names so far.
+/// A block without the erased users; `users` counts the names so far.
 fn without(
     header: &Header,
     payload: &[u8],
@@ -175,7 +175,7 @@ mod tests {
         all
     }
 
-    /// Twenty records of three shoppers in turn, in several files.
+    /// Twenty records of three users in turn, in several files.
     fn written(folder: &Path) {
         let mut log = open(folder);
         for round in 0..20 {
@@ -220,7 +220,7 @@ mod tests {
         }
 
         assert_eq!(compact(dir.path(), &ben, || false).unwrap(), 0, "nothing is left to do");
-        // Writing goes on where it was.
+        // Writing continues where it was.
         assert_eq!(open(dir.path()).next_offset(), 20);
     }
 

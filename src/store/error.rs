@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// What durable state can refuse; each says what to do.
+/// Why durable state fails; each message says what to do.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// A file operation failed.
     #[error("{action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// Bytes on disk are not what was written.
@@ -27,14 +27,14 @@ pub enum StoreError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Where in the file the damaged block begins.
+        /// Position of the damaged block in the file.
         position: u64,
         /// Offset that the damaged block should begin with.
         offset: u64,
         /// What is wrong with it.
         what: String,
     },
-    /// Something that must be there is not, or not whole.
+    /// Something is missing or incomplete that must exist.
     #[error(
         "the store has lost {}: {what}. Restore it from a backup; or start once with \
          --accept-log-loss, which goes on without what is lost where the rest is whole",
@@ -46,7 +46,7 @@ pub enum StoreError {
         /// How that is known.
         what: String,
     },
-    /// A file that is written to was removed, moved or replaced.
+    /// An open file was removed, moved or replaced.
     #[error(
         "{} was removed or replaced while it was written to; a restart would not find what is \
          written to it",
@@ -93,7 +93,7 @@ pub enum StoreError {
         /// The newest format known here.
         known: u32,
     },
-    /// The folder's users go by the pseudonyms of another key, or by none.
+    /// The folder's users have the pseudonyms of another key, or of none.
     #[error(
         "the store {} was written {written} for pseudonyms and cannot be opened {opened}: set \
          privacy.pseudonym_key as it was, or import into another folder",
@@ -102,15 +102,15 @@ pub enum StoreError {
     OtherKey {
         /// The store's folder.
         path: PathBuf,
-        /// With which key it was written.
+        /// The key it was written with.
         written: &'static str,
-        /// With which it was to be opened.
+        /// The key it was to be opened with.
         opened: &'static str,
     },
-    /// Told to stop before it was done.
+    /// Cancelled before it was done.
     #[error("stopped before the log's files were rewritten; the next training goes on")]
     Stopped,
-    /// A write is larger than could be read back.
+    /// A write is larger than can be read back.
     #[error(
         "the batch takes {bytes} bytes in the log, over the limit of {limit}; send it in parts"
     )]
@@ -120,7 +120,7 @@ pub enum StoreError {
         /// The limit.
         limit: usize,
     },
-    /// An earlier write or flush failed half-way, so what is on disk is not known.
+    /// An earlier write or flush failed in the middle, so what is on disk is unknown.
     #[error(
         "an earlier write to the log failed ({0}); the store takes no more writes until a restart \
          has read back what is on disk"
@@ -129,7 +129,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Something that must be there, and how that is known.
+    /// A missing or incomplete part, and how that is known.
     pub fn lost(path: &Path, what: impl ToString) -> Self {
         StoreError::Lost { path: path.to_owned(), what: what.to_string() }
     }

@@ -1,14 +1,15 @@
-//! File operations that durable state shares. What is made here only its owner may read; what is
-//! replaced is there whole or not at all; what cannot be listed is an error, never an empty list.
+//! File operations that durable state shares. New files are readable by their owner only; a
+//! replaced file is complete or unchanged; a folder that cannot be listed is an error, never
+//! empty.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-/// Makes a folder and those above it that are missing, readable by the owner alone (0700).
+/// Creates a folder and its missing parents, readable by the owner only (0700).
 ///
 /// # Errors
-/// Where the disk refuses.
+/// Where the disk fails.
 pub fn create_folder(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -19,10 +20,10 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Takes a folder's permissions from everyone but its owner, where others have any.
+/// Removes the permissions of everyone but the owner from a folder.
 ///
 /// # Errors
-/// Where the disk refuses, or the folder belongs to somebody else.
+/// Where the disk fails, or the folder belongs to another user.
 pub fn make_private(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -36,11 +37,11 @@ pub fn make_private(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a file for writing, made where it is missing and left as it is where it is not; readable
-/// by the owner alone (0600).
+/// Opens a file for writing, without truncating it; creates it where it is missing, readable by the
+/// owner only (0600).
 ///
 /// # Errors
-/// Where the disk refuses.
+/// Where the disk fails.
 pub fn open_or_create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -51,45 +52,45 @@ pub fn open_or_create(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// An empty file of this name, readable by the owner alone (0600).
+/// Creates an empty file, readable by the owner only (0600).
 ///
 /// # Errors
-/// Where the disk refuses.
+/// Where the disk fails.
 pub fn create(path: &Path) -> io::Result<File> {
     let file = open_or_create(path)?;
     file.set_len(0)?;
     Ok(file)
 }
 
-/// Writes a new file whole and flushes it; its name is flushed with its folder.
+/// Writes a new file completely and flushes it; its name is flushed with its folder.
 ///
 /// # Errors
-/// Where the disk refuses.
+/// Where the disk fails.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-/// Gives a file this content, whole or not at all, and flushes it and its name.
+/// Replaces a file's content atomically, and flushes it and its name.
 ///
 /// # Errors
-/// Where the disk refuses; what the file held before, it holds then.
+/// Where the disk fails; the content before stays then.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let aside = path.with_extension("writing");
     let replaced = write(&aside, bytes).and_then(|()| fs::rename(&aside, path));
 
     if replaced.is_err() {
-        // Half a file that never had the name; the next attempt writes it anew.
+        // A partial temporary file; the next attempt overwrites it.
         let _ = fs::remove_file(&aside);
     }
     replaced.and_then(|()| path.parent().map_or(Ok(()), sync_folder))
 }
 
-/// What a file holds; none where there is no such file.
+/// The content of a file; none where there is no such file.
 ///
 /// # Errors
-/// Where it is there and cannot be read.
+/// Where it exists and cannot be read.
 pub fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -98,8 +99,8 @@ pub fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The names in a folder, in no order; those that are no UTF-8 are left out, since none of ours
-/// is without.
+/// The names in a folder, in no order; names that are not UTF-8 are omitted, since the store writes
+/// none.
 ///
 /// # Errors
 /// Where the folder, or any entry of it, cannot be read.
@@ -114,7 +115,7 @@ pub fn names(folder: &Path) -> io::Result<Vec<String>> {
 /// Flushes the names in a folder.
 ///
 /// # Errors
-/// Where the disk refuses.
+/// Where the disk fails.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -1,5 +1,5 @@
-//! The data folder: `DIR/stores/<name>/` with the log and the snapshots, a
-//! format number, and a lock that one process holds. Only its owner may read it.
+//! The data folder: `DIR/stores/<name>/` with the log and the snapshots, a format number, and a
+//! lock that one process holds. Readable by its owner only.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -8,24 +8,24 @@ use std::path::{Path, PathBuf};
 use super::witness::Witness;
 use super::{StoreError, files, mark, segment};
 
-/// Format of the data folder that this version writes; it reads those before, and marks
-/// them as its own: 1 knew no users beside their events, and no validity of items; 2 had no list
-/// of the log's files, no mark of what is on disk, and no checksums in its small files; 3 knew no
-/// items that were deleted, or sold out with nothing else said of them.
+/// Format of the data folder that this version writes. It reads earlier ones and upgrades them: 1
+/// has no users beside their events, and no validity of items; 2 has no list of the log's files, no
+/// mark of what is on disk, and no checksums in small files; 3 has no deletion of items, and no
+/// availability alone.
 pub const FORMAT: u32 = 4;
-/// The first format in which the log's files are listed, and marked as far as they are on disk.
+/// The first format with a list of the log's files and a mark of what is on disk.
 const PROVEN: u32 = 3;
-/// What [`StoreFolder::hold_to_key`] notes of a store without a key.
+/// The fingerprint of a store without a key, see [`StoreFolder::hold_to_key`].
 const NO_KEY: &str = "none";
 
-/// An open, locked folder of one store. The lock goes with the value, and with
-/// the process however it ends.
+/// An open, locked folder of one store. The lock ends with the value, and with the process however
+/// that ends.
 #[derive(Debug)]
 pub struct StoreFolder {
     root: PathBuf,
-    /// The format that it was found in; none where it is new.
+    /// The format in which it was found; none where it is new.
     format: Option<u32>,
-    /// None of a folder that is only read.
+    /// None for a folder that is only read.
     lock: Option<File>,
 }
 
@@ -61,11 +61,11 @@ impl StoreFolder {
         Ok(folder)
     }
 
-    /// The same folder to be read beside the process that has it open, if any.
+    /// Opens the folder for reading, beside a process that may have it open.
     ///
     /// # Errors
-    /// [`StoreError::Io`] where there is none, [`StoreError::Newer`] where a newer version
-    /// wrote it.
+    /// [`StoreError::Io`] where there is none, [`StoreError::Newer`] where a newer version wrote
+    /// it.
     pub fn beside(data: &Path, name: &str) -> Result<Self, StoreError> {
         let root = data.join("stores").join(name);
         let path = root.join("FORMAT");
@@ -75,15 +75,15 @@ impl StoreFolder {
         Ok(Self { root, format: Some(format), lock: None })
     }
 
-    /// Whether the log must come with the list of its files, and the mark of what is on disk.
+    /// Whether the log must have the list of its files and the mark of what is on disk.
     pub fn is_proven(&self) -> bool {
         self.format.is_some_and(|format| format >= PROVEN)
     }
 
-    /// Marks the folder as one of this version, once all is there that such a folder has.
+    /// Marks the folder as one of this version, once it has everything that such a folder has.
     ///
     /// # Errors
-    /// [`StoreError::Io`] where the disk refuses.
+    /// [`StoreError::Io`] where the disk fails.
     pub fn mark_format(&mut self) -> Result<(), StoreError> {
         if self.format == Some(FORMAT) {
             return Ok(());
@@ -91,7 +91,7 @@ impl StoreFolder {
 
         let path = self.root.join("FORMAT");
         let written = files::replace(&path, format!("{FORMAT}\n").as_bytes());
-        // The new folders' names too, before any event can be acknowledged.
+        // The names of new folders too, before any event can be acknowledged.
         let mut above = path.ancestors().skip(2).take(3).map(|folder| match folder.as_os_str() {
             here if here.is_empty() => Path::new("."),
             _ => folder,
@@ -103,11 +103,10 @@ impl StoreFolder {
         Ok(())
     }
 
-    /// Tells whether the lock's file is where it was: without it another process could open the
-    /// folder.
+    /// A witness of the lock's file: without the file another process could open the folder.
     ///
     /// # Errors
-    /// [`StoreError::Io`] where the system refuses.
+    /// [`StoreError::Io`] where the system fails.
     pub fn lock_witness(&self) -> Result<Option<Witness>, StoreError> {
         let path = self.root.join("LOCK");
         let held = self.lock.as_ref().map(File::try_clone).transpose();
@@ -115,13 +114,13 @@ impl StoreFolder {
         Ok(held.map(|file| Witness::new(path, file)))
     }
 
-    /// Holds the log to one key of pseudonyms, known by its fingerprint, or to none, from its
-    /// first record on. What says so lies beside the log's files, to be copied with them.
+    /// Binds the log to one key of pseudonyms, by its fingerprint, or to none, from its first
+    /// record on. The fingerprint is stored beside the log's files, to be copied with them.
     ///
     /// # Errors
-    /// [`StoreError::OtherKey`] where its records were written with another, or without one;
-    /// [`StoreError::Lost`] where it should be known which and is not, unless `accept_loss` takes
-    /// the given for the right one.
+    /// [`StoreError::OtherKey`] where its records were written with another key, or without one;
+    /// [`StoreError::Lost`] where the fingerprint is missing, unless `accept_loss` accepts the
+    /// given key.
     pub fn hold_to_key(
         &self,
         fingerprint: Option<&str>,

@@ -1,9 +1,9 @@
-//! The list of the log's files: which there must be, and how many names are defined before each.
-//! Without it a log whose first file is lost would give that file's names, and so its events, to
-//! other users; one whose last is lost would only be shorter.
+//! The list of the log's files, with the number of names defined before each. Without it, a log
+//! whose first file is lost would assign that file's names, and so its events, to other users; one
+//! whose last file is lost would merely be shorter.
 //!
-//! `SEGMENTS` is written whenever a file is begun, before anything is written to that file: one
-//! that is listed has been there. The newest may be there and not be listed yet; it holds nothing.
+//! `SEGMENTS` is written whenever a file is begun, before anything is written to that file: a
+//! listed file has existed. The newest file may exist and not be listed yet; it is empty.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,30 +16,30 @@ use crate::domain::Offset;
 
 /// Its file in the log's folder.
 const NAME: &str = "SEGMENTS";
-/// Records of one block that stands for lost ones, and names.
+/// Records of one block that replaces lost ones, and names.
 const FILL: u64 = 1_000_000;
 
-/// Where a file of the log begins.
+/// The start of a file of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Begins {
     /// Offset of its first record.
     pub base: Offset,
-    /// Users that are named in the files before it.
+    /// Users named in the files before it.
     pub users: u64,
-    /// Items that are named in the files before it.
+    /// Items named in the files before it.
     pub items: u64,
 }
 
-/// The files of a log, in order; the last is the one that is written to.
+/// The files of a log, in order; the last is the open one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub struct Ledger {
-    /// Where each begins.
+    /// The start of each.
     pub segments: Vec<Begins>,
 }
 
-/// Where the list of a log lies.
+/// The path of a log's list.
 pub fn path(folder: &Path) -> PathBuf {
     folder.join(NAME)
 }
@@ -48,8 +48,7 @@ impl Ledger {
     /// Reads the list of `folder`; none where the file is missing.
     ///
     /// # Errors
-    /// [`StoreError::Io`] where it cannot be read, [`StoreError::Lost`] where it is not what was
-    /// written.
+    /// [`StoreError::Io`] where it cannot be read, [`StoreError::Lost`] where it is damaged.
     pub fn read(folder: &Path) -> Result<Option<Self>, StoreError> {
         let path = path(folder);
         let Some(bytes) = files::read_if_there(&path).map_err(StoreError::io("read", &path))?
@@ -70,15 +69,15 @@ impl Ledger {
     /// Writes the list, durably.
     ///
     /// # Errors
-    /// Where the disk refuses; the list before holds then.
+    /// Where the disk fails; the list before stays then.
     pub fn write(&self, folder: &Path) -> Result<(), StoreError> {
         let path = path(folder);
         let bytes = sealed::seal(self).map_err(|e| StoreError::lost(&path, e))?;
         files::replace(&path, &bytes).map_err(StoreError::io("write", &path))
     }
 
-    /// The first listed file that `folder` does not hold, or holds empty, with the place of the next, if there
-    /// is one.
+    /// The first listed file that `folder` lacks, or that is empty, with the start of the next, if
+    /// there is one.
     ///
     /// # Errors
     /// [`StoreError::Io`] where the folder cannot be listed.
@@ -86,7 +85,7 @@ impl Ledger {
         let last = self.segments.last().map(|last| last.base);
         let mut found = Vec::new();
         for (base, path) in segment::list(folder)? {
-            // An emptied file is none; of the last, the mark knows how much there must be.
+            // An emptied file counts as missing; the mark knows how long the last file must be.
             let metadata = fs::metadata(&path).map_err(StoreError::io("stat", &path))?;
             if metadata.len() > 0 || Some(base) == last {
                 found.push(base);
@@ -96,10 +95,10 @@ impl Ledger {
         Ok(at.map(|at| (self.segments[at], self.segments.get(at + 1).copied())))
     }
 
-    /// Checks that every listed file is there.
+    /// Checks that every listed file exists.
     ///
     /// # Errors
-    /// [`StoreError::Lost`] with the first that is not.
+    /// [`StoreError::Lost`] with the first that does not.
     pub fn check(&self, folder: &Path) -> Result<(), StoreError> {
         let Some((lost, _)) = self.missing(folder)? else { return Ok(()) };
         let path = folder.join(segment::file_name(lost.base));
@@ -107,11 +106,11 @@ impl Ledger {
         Err(StoreError::lost(&path, what))
     }
 
-    /// Puts files in the place of lost ones: they keep every idx and offset, and hold no name and
-    /// no event. A last file that is lost is taken off the list.
+    /// Replaces lost files by placeholders that keep every idx and offset, and hold no name and no
+    /// event. A lost last file is removed from the list.
     ///
     /// # Errors
-    /// Where the disk refuses.
+    /// Where the disk fails.
     pub fn go_on_without(&mut self, folder: &Path) -> Result<(), StoreError> {
         while let Some((lost, next)) = self.missing(folder)? {
             let path = folder.join(segment::file_name(lost.base));
@@ -129,7 +128,7 @@ impl Ledger {
     }
 }
 
-/// Writes a file of nameless names and empty records for what stood between two places.
+/// Writes a placeholder with empty names and records for what lay between two starts.
 fn fill(path: &Path, lost: Begins, next: Begins) -> std::io::Result<()> {
     let mut bytes = segment::header(lost.base).to_vec();
     let mut users = next.users - lost.users;

@@ -14,7 +14,7 @@ use super::witness::Witness;
 use super::{StoreError, compact, files, frame, segment, witness};
 use crate::domain::Offset;
 
-/// Writer of a log; there is one per store, owned by one thread.
+/// The writer of a log; there is one per store, owned by one thread.
 #[derive(Debug)]
 pub struct Log {
     folder: PathBuf,
@@ -24,7 +24,7 @@ pub struct Log {
     mark: Mark,
     names: Names,
     next_offset: Offset,
-    /// What must lie where it was opened for a write to be found again.
+    /// Files that must lie where they were opened, for a write to be found again.
     watched: Vec<Witness>,
     poison: Option<String>,
 }
@@ -83,7 +83,7 @@ impl Log {
             poison: None,
         };
 
-        // What was read may have been in the system's memory alone.
+        // What was read may have been in the page cache only.
         log.flush()?;
         log.set_mark().map_err(StoreError::io("write to", &mark_path))?;
         log.mark.sync().map_err(StoreError::io("flush", &mark_path))?;
@@ -96,23 +96,22 @@ impl Log {
         self.next_offset
     }
 
-    /// Takes no more writes once this file is not where it was.
+    /// Refuses writes once this file has been moved or removed.
     pub fn watch(&mut self, witness: Witness) {
         self.watched.push(witness);
     }
 
-    /// Why no write is taken until a restart; none while they are.
+    /// Why writes are refused until a restart; none while they are accepted.
     pub fn poison(&self) -> Option<&str> {
         self.poison.as_deref()
     }
 
-    /// Appends a block and returns the offset of its first record. It is
-    /// durable after the next [`Log::commit`].
+    /// Appends a block and returns the offset of its first record. It is durable after the next
+    /// [`Log::commit`].
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`] for a block over the limit; [`StoreError::Io`]
-    /// where the write failed and was taken back whole;
-    /// [`StoreError::Poisoned`] where it could not be taken back.
+    /// [`StoreError::TooLarge`] for a block over the limit; [`StoreError::Io`] where the write
+    /// failed and was undone; [`StoreError::Poisoned`] where it could not be undone.
     pub fn append(&mut self, block: &BlockBuilder) -> Result<Offset, StoreError> {
         self.check_poison()?;
         if self.open.bytes >= self.opening.segment_bytes {
@@ -144,12 +143,13 @@ impl Log {
         Ok(first)
     }
 
-    /// Makes everything appended survive what [`Durability`] promises, and checks that a restart
-    /// will find it. After a failed flush it is unknown what is on disk, so the log refuses writes.
+    /// Makes all appended blocks survive what [`Durability`] promises, and checks that a restart
+    /// will find them. After a failed flush the state of the disk is unknown, so the log refuses
+    /// writes.
     ///
     /// # Errors
-    /// Where the flush failed, now or before; [`StoreError::Removed`] where the log's file, or
-    /// what else is watched, is not where it was.
+    /// Where the flush failed, now or before; [`StoreError::Removed`] where a watched file was
+    /// moved or removed.
     pub fn commit(&mut self) -> Result<(), StoreError> {
         self.check_poison()?;
         if self.opening.durability == Durability::PowerLoss {
@@ -163,7 +163,7 @@ impl Log {
         })
     }
 
-    /// Flushes everything appended, whatever the durability, and marks it as on disk.
+    /// Flushes all appended blocks, whatever the durability, and marks them as on disk.
     ///
     /// # Errors
     /// Where the flush failed, now or before.
@@ -175,7 +175,7 @@ impl Log {
         })?;
 
         if let Err(error) = self.set_mark() {
-            // The mark before is true, and proves a little less.
+            // The mark before is still true, and proves a little less.
             tracing::warn!(%error, "how far the log is on disk could not be marked");
         }
         Ok(())
@@ -186,11 +186,10 @@ impl Log {
         self.mark.set(Acknowledged { offset: self.next_offset, ordered })
     }
 
-    /// Ends the open segment, so that everything before is in files that are no longer
-    /// written to, and begins another; not where the open one holds nothing.
+    /// Closes the open segment and begins another; nothing where the open one is empty.
     ///
     /// # Errors
-    /// Where the disk refuses.
+    /// Where the disk fails.
     pub fn roll(&mut self) -> Result<(), StoreError> {
         self.check_poison()?;
         if self.open.bytes <= segment::SEGMENT_HEADER_BYTES as u64 {
@@ -212,7 +211,7 @@ impl Log {
         Ok(())
     }
 
-    /// Makes the next segment, and lists it before anything is written to it.
+    /// Creates the next segment, and lists it before anything is written to it.
     fn begin_next(&mut self) -> Result<OpenSegment, StoreError> {
         let open = OpenSegment::begin(&self.folder, self.next_offset)?;
         let Names { users, items } = self.names;
@@ -221,8 +220,8 @@ impl Log {
         Ok(open)
     }
 
-    /// What is appended after all goes on in the open segment: one that begins in its middle must
-    /// be neither there nor listed.
+    /// Undoes the next segment: appending continues in the open one, and a segment that begins in
+    /// its middle must neither exist nor be listed.
     fn take_back_next(&mut self) -> Result<(), StoreError> {
         let listed = self.ledger.segments.pop_if(|listed| listed.base == self.next_offset);
         if listed.is_some() {
@@ -248,7 +247,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // An orderly end leaves nothing to the relaxed level's gap.
+        // An orderly close leaves nothing unflushed.
         if self.flush().is_ok() {
             let _ = self.mark.sync();
         }

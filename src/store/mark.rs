@@ -1,17 +1,17 @@
-//! How far the log is known to be on disk: the durable mark.
+//! The durable mark: up to where the log is known to be on disk.
 //!
-//! `DURABLE` holds an offset. Every record before it was flushed to disk before the mark was
-//! written, so whatever is missing or unreadable before it is damage. What lies beyond it may
-//! have been on its way when the power went.
+//! `DURABLE` contains an offset. Every record before it was flushed to disk before the mark was
+//! written, so whatever is missing or unreadable before it is damage. Records beyond it may have
+//! been in flight at a power loss.
 //!
-//! - **How it is written**: in place, 40 bytes into one of two slots of 512 bytes in turn, after
-//!   every flush of the log; a slot that power loss tears leaves the other, older one.
-//! - **What it costs**: one small write a commit, and no flush of its own but when a file of the
-//!   log is full and when the store closes. The system writes it out within its usual time.
-//! - **What it proves**: after the end of the process, exactly what was acknowledged; where
-//!   acknowledgements do not wait for a flush, what was when the last file was full, a training
-//!   ended, or the store closed. After power loss it may be some seconds old, and proves less; never
-//!   more.
+//! - **Writing**: in place, 40 bytes into one of two slots of 512 bytes in turn, after every flush
+//!   of the log; a slot torn by power loss leaves the other, older one.
+//! - **Cost**: one small write per commit, and a flush only when a file of the log is full and
+//!   when the store closes. The system writes it out within its usual time.
+//! - **Proof**: after the end of the process, exactly what was acknowledged; where
+//!   acknowledgements do not wait for a flush, the state when the last file was full, a training
+//!   ended, or the store closed. After power loss it may be some seconds old, and proves less;
+//!   never more.
 //!
 //! ```text
 //!  0  magic "QMMARK\0\x01"   24  1 where each block was flushed before the next was written
@@ -32,7 +32,7 @@ const MAGIC: [u8; 8] = *b"QMMARK\0\x01";
 const SLOT_BYTES: usize = 512;
 const MARK_BYTES: usize = 40;
 
-/// What a mark says.
+/// The content of a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Acknowledged {
     /// Records before this offset are on disk.
@@ -41,14 +41,14 @@ pub struct Acknowledged {
     pub ordered: bool,
 }
 
-/// The mark of a log that is written to.
+/// The mark of an open log.
 #[derive(Debug)]
 pub struct Mark {
     file: File,
     count: u64,
 }
 
-/// Where the mark of a log lies.
+/// The path of a log's mark.
 pub fn path(folder: &Path) -> PathBuf {
     folder.join(NAME)
 }
@@ -69,10 +69,10 @@ pub fn read(folder: &Path) -> Result<Option<Acknowledged>, StoreError> {
 }
 
 impl Mark {
-    /// Opens the mark of `folder`, made where it is missing.
+    /// Opens the mark of `folder`, created where it is missing.
     ///
     /// # Errors
-    /// Where the disk refuses.
+    /// Where the disk fails.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let path = path(folder);
         let count = files::read_if_there(&path)?.and_then(|bytes| newest(&bytes));
@@ -80,10 +80,10 @@ impl Mark {
         Ok(Self { file: files::open_or_create(&path)?, count })
     }
 
-    /// Notes what is on disk now.
+    /// Records what is on disk now.
     ///
     /// # Errors
-    /// Where the disk refuses; the mark before holds then, and is true.
+    /// Where the disk fails; the mark before stays then, and is true.
     pub fn set(&mut self, acknowledged: Acknowledged) -> io::Result<()> {
         let count = self.count + 1;
         let slot = (count % 2) * SLOT_BYTES as u64;
@@ -98,7 +98,7 @@ impl Mark {
     /// Flushes it.
     ///
     /// # Errors
-    /// Where the disk refuses.
+    /// Where the disk fails.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }

@@ -1,15 +1,15 @@
-//! How much memory the process holds, and how much it may: as the system says.
+//! Memory of the process, and of the machine, as the system reports it.
 
 use std::fs;
 
-/// Resident memory of this process in bytes; none where the system does not say.
+/// Resident memory of this process in bytes; none where the system does not report it.
 pub fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     kib_of(&status, "VmRSS:")
 }
 
-/// Memory that there is for this process in bytes: the machine's, or its control group's where
-/// that is less; none where the system does not say.
+/// Memory available to this process in bytes: the machine's, or its control group's if that is
+/// less; none where the system does not report it.
 pub fn available() -> Option<u64> {
     let machine = kib_of(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
     // "max" where there is no limit.
@@ -18,7 +18,7 @@ pub fn available() -> Option<u64> {
     Some(group.map_or(machine, |group: u64| machine.min(group)))
 }
 
-/// The figure behind a name in a table of the kernel's, in bytes.
+/// The value of a name in a table of the kernel, in bytes.
 fn kib_of(table: &str, name: &str) -> Option<u64> {
     let line = table.lines().find(|line| line.starts_with(name))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;

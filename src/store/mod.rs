@@ -1,18 +1,17 @@
-//! Durable state: one append-only log per store holds every event, every
-//! catalogue write and the names behind the dense ids, in the order in which
-//! they were acknowledged. Live state is a fold over it, so there is no second
-//! store to keep in step.
+//! Durable state: one append-only log per store contains every event, every catalogue write and
+//! the names of the dense ids, in the order in which they were acknowledged. Live state is a fold
+//! over it, so no second store must be kept in step.
 //!
-//! - [`folder`]: where things lie, who may open them
-//! - [`record`]: what a record is, as bytes
-//! - [`frame`]: checksummed, length-framed blocks of records
+//! - [`folder`]: the data folder and its lock
+//! - [`record`]: records as bytes; [`frame`]: checksummed, length-framed blocks of records
 //! - [`segment`]: one file of blocks; tells a torn tail from damage
-//! - [`ledger`]: which files there must be; [`mark`]: how far they are on disk
-//! - [`compact`]: files rewritten without erased shoppers
-//! - [`log`]: the writer, to its `open_segment`, once there is `proof` of what it must hold;
-//!   [`replay`]: the reader, from which everything else starts
-//! - [`files`], [`sealed`], [`witness`]: file operations, small files with a checksum, and
-//!   whether an open file is where it was; [`memory`]: what the process holds
+//! - [`ledger`]: the list of the log's files; [`mark`]: up to where they are on disk; `proof`:
+//!   both, checked before the log is read
+//! - [`log`]: the writer, to its `open_segment`; [`replay`]: the reader
+//! - [`compact`]: rewrites files without erased users
+//! - [`files`], [`sealed`], [`witness`]: file operations, small files with a checksum, and whether
+//!   an open file is still in place; [`memory`]: memory of the process
+//! - `options`: how a log is opened; [`error`]: why it fails
 
 pub mod compact;
 pub mod error;

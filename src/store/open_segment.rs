@@ -1,4 +1,4 @@
-//! The segment of the log that is written to.
+//! The open segment of the log.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{StoreError, files, segment};
 use crate::domain::Offset;
 
-/// The segment that is written to; locked, so that no other process writes to it.
+/// The open segment; locked, so that no other process writes to it.
 #[derive(Debug)]
 pub(super) struct OpenSegment {
     pub(super) path: PathBuf,
@@ -17,7 +17,7 @@ pub(super) struct OpenSegment {
 }
 
 impl OpenSegment {
-    /// Goes on in a segment that was read, without its torn tail.
+    /// Continues a segment that was read, without its torn tail.
     pub(super) fn continued(path: PathBuf, extent: &segment::Extent) -> Result<Self, StoreError> {
         let file = files::open_or_create(&path).map_err(StoreError::io("open", &path))?;
         let mut segment = Self { path, file, bytes: extent.whole_bytes };
@@ -62,7 +62,7 @@ impl OpenSegment {
         }
     }
 
-    /// Takes what a failed write left off its end.
+    /// Removes a failed write from its end.
     pub(super) fn take_back(&mut self) -> io::Result<()> {
         self.file.set_len(self.bytes)?;
         self.rewind()

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Durability {
     /// Power loss: the disk has flushed (fsync) before the acknowledgement.
     PowerLoss,
-    /// The end of the process only: the operating system has it. Power loss
-    /// can lose every write since the system's last flush, tens of seconds.
+    /// The end of the process only: the operating system has the write. Power loss can lose every
+    /// write since the system's last flush, tens of seconds.
     ProcessCrash,
 }
 
@@ -20,10 +20,10 @@ pub struct Opening {
     pub durability: Durability,
     /// A new segment begins once one holds this many bytes.
     pub segment_bytes: u64,
-    /// Whether the folder must hold the list of its files and the mark of what is on disk; those
-    /// that earlier versions wrote get them now.
+    /// Whether the folder must have the list of its files and the mark of what is on disk; folders
+    /// of earlier versions get them now.
     pub proven: bool,
-    /// Whether to go on where files, or acknowledged records, are lost.
+    /// Whether to continue where files, or acknowledged records, are lost.
     pub accept_loss: bool,
 }
 

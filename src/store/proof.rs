@@ -1,4 +1,4 @@
-//! What a log must hold, before it is read.
+//! What a log must contain, known before it is read.
 
 use std::path::{Path, PathBuf};
 
@@ -7,24 +7,24 @@ use super::ledger::{self, Ledger};
 use super::mark::{self, Acknowledged};
 use super::options::Opening;
 
-/// What is known of a log before it is read.
+/// What a log must contain.
 #[derive(Debug)]
 pub(super) struct Proof {
-    /// The files that there are.
+    /// The listed files.
     pub(super) listed: Ledger,
-    /// What is on disk.
+    /// Up to where it is on disk.
     pub(super) acknowledged: Acknowledged,
 }
 
 impl Proof {
-    /// Nothing is known to be there; but a whole block proves those before it.
+    /// Nothing is known, but a whole block proves those before it.
     fn nothing() -> Self {
         let acknowledged = Acknowledged { offset: 0, ordered: true };
         Self { listed: Ledger::default(), acknowledged }
     }
 
-    /// Of the log in `folder`, whose listed files are all there then. Of one that an earlier
-    /// version wrote nothing is known; nor where that is accepted.
+    /// The proof of the log in `folder`, whose listed files all exist then. None for a log of an
+    /// earlier version, nor where loss is accepted.
     pub(super) fn of(folder: &Path, opening: Opening) -> Result<Self, StoreError> {
         if !opening.proven {
             return Ok(Self::nothing());

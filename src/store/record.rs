@@ -11,32 +11,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{EventKind, Item, ItemIdx, User, UserIdx, Validity};
 
-/// An entry of the log.
+/// A record of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Record<'a> {
-    /// A shopper did something.
+    /// A user's event.
     #[serde(borrow)]
     Event(StoredEvent<'a>),
-    /// An item as it was written before items had a validity; only ever read.
+    /// An item as it was written before items had a validity; read only.
     ItemBefore(ItemIdx, ItemBefore),
-    /// A chunk of an import is complete: everything it holds lies before this.
+    /// A complete chunk of an import: all its events lie before this record.
     Imported(u128),
     /// An item was created or replaced.
     Item(ItemIdx, Cow<'a, Item>),
-    /// A shopper was described, or described anew.
+    /// A user was created or replaced.
     User(UserIdx, Cow<'a, User>),
-    /// A shopper was erased, at this time in milliseconds since 1970: all that stays.
+    /// A user was erased, at this time in milliseconds since 1970: all that remains of them.
     Erased(UserIdx, i64),
-    /// Told of a shopper who has been erased since. Holds the place, so that every other
-    /// record keeps its offset.
+    /// The placeholder of an erased user's record, so that every other record keeps its offset.
     Gone,
-    /// An item was taken out of the catalogue.
+    /// An item was deleted from the catalogue.
     ItemDeleted(ItemIdx),
-    /// Whether an item can be bought, and nothing else, was said anew.
+    /// An item's availability changed, and nothing else.
     ItemAvailable(ItemIdx, bool),
 }
 
-/// The fields of an item before there was a validity.
+/// The fields of an item before it had a validity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ItemBefore {
     title: String,
@@ -57,7 +56,7 @@ impl From<ItemBefore> for Item {
 }
 
 impl Record<'_> {
-    /// The shopper it tells of, if it tells of one and not of their erasure.
+    /// The user of the record, if it has one and is not their erasure.
     pub fn user(&self) -> Option<UserIdx> {
         match self {
             Record::Event(event) => Some(event.user),
@@ -66,7 +65,7 @@ impl Record<'_> {
         }
     }
 
-    /// The user and the item that it names, where it names one.
+    /// The user and the item of the record, if it has them.
     pub fn names(&self) -> (Option<UserIdx>, Option<ItemIdx>) {
         match self {
             Record::Event(event) => (Some(event.user), Some(event.item)),
@@ -83,11 +82,11 @@ impl Record<'_> {
 /// An event with dense ids, as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StoredEvent<'a> {
-    /// Who.
+    /// The user.
     pub user: UserIdx,
-    /// With what.
+    /// The item.
     pub item: ItemIdx,
-    /// Did what.
+    /// The kind.
     pub kind: EventKind,
     /// Milliseconds since 1970.
     pub time_ms: i64,
@@ -109,18 +108,18 @@ pub struct StoredEvent<'a> {
     pub channel: &'a str,
 }
 
-/// What a replay hands out, in order.
+/// An entry of a replay, in order.
 #[derive(Debug, PartialEq)]
 pub enum Entry<'a> {
-    /// The next user idx belongs to this name; empty: to a shopper who was erased.
+    /// The name of the next user idx; empty: a user who was erased.
     User(&'a str),
-    /// The next item idx belongs to this name.
+    /// The name of the next item idx.
     Item(&'a str),
     /// The record at this offset.
     Record(u64, Record<'a>),
 }
 
-/// The names that a block defines.
+/// Names that a block defines.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Preamble<'a> {
     #[serde(borrow)]
@@ -129,8 +128,8 @@ struct Preamble<'a> {
     items: Vec<&'a str>,
 }
 
-/// Collects records into a block's payload. One batch goes into one block, so
-/// that it is on disk whole or not at all.
+/// Collects records into a block's payload. One batch goes into one block, so that it is on disk
+/// completely or not at all.
 #[derive(Debug, Default)]
 pub struct BlockBuilder {
     users: Vec<String>,
@@ -152,7 +151,7 @@ impl BlockBuilder {
 
     /// Adds a record.
     pub fn push(&mut self, record: &Record<'_>) {
-        // Extending a Vec does not fail, and every field type here is one postcard knows.
+        // Extending a Vec cannot fail, and postcard supports every field type here.
         self.records = postcard::to_extend(record, std::mem::take(&mut self.records))
             .unwrap_or_else(|e| unreachable!("postcard into a Vec: {e}"));
         self.count += 1;
@@ -168,7 +167,7 @@ impl BlockBuilder {
         self.count == 0
     }
 
-    /// How many users and items it defines.
+    /// Number of users and items it defines.
     pub fn defined(&self) -> (u64, u64) {
         (self.users.len() as u64, self.items.len() as u64)
     }
@@ -191,10 +190,10 @@ impl BlockBuilder {
     }
 }
 
-/// Reads a payload of `count` records that begin at `first_offset`.
+/// Decodes a payload of `count` records that begin at `first_offset`.
 ///
 /// # Errors
-/// What is malformed, in words.
+/// What is malformed.
 pub fn decode(
     payload: &[u8],
     first_offset: u64,
@@ -287,7 +286,7 @@ mod tests {
             attributes: BTreeMap::new(),
         };
 
-        // The second kind of record, an item of idx 3, as the first format wrote it.
+        // The second kind of record, an item with idx 3, as the first format wrote it.
         let bytes = postcard::to_allocvec(&(1u8, 3u32, &before)).unwrap();
         let (record, rest) = postcard::take_from_bytes::<Record<'_>>(&bytes).unwrap();
         assert_eq!((record, rest.len()), (Record::ItemBefore(3, before.clone()), 0));

@@ -1,5 +1,5 @@
-//! Reads a log from its first record on: the replay that live state and every training begin with.
-//! Every record must speak of users and items that were named before it.
+//! Replays a log from its first record: the start of live state and of every training. Every
+//! record must refer to users and items that were named before it.
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,12 @@ use super::record::{self, Entry};
 use super::{StoreError, segment};
 use crate::domain::Offset;
 
-/// Hands out everything in the log before the offset `until`, which must have been appended
-/// already; with [`Offset::MAX`] everything that is there.
+/// Passes everything in the log before the offset `until` to `visit`, which must have been appended
+/// already; with [`Offset::MAX`] everything.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] where bytes are not what was written, [`StoreError::Lost`] where the
-/// log ends before.
+/// [`StoreError::Damaged`] where bytes are not what was written, [`StoreError::Lost`] where the log
+/// ends before.
 pub fn replay(
     folder: &Path,
     until: Offset,
@@ -29,8 +29,8 @@ pub fn replay(
     Ok(())
 }
 
-/// Hands out everything in a log that another process may be writing to; `proven`: whether the
-/// folder says which files there must be, and how far they are on disk.
+/// Passes everything in a log that another process may be writing to; `proven`: whether the folder
+/// has the list of its files and the mark.
 ///
 /// # Errors
 /// As [`replay`], and [`StoreError::Lost`] where there is less than there must be.
@@ -40,7 +40,7 @@ pub fn replay_beside(
     visit: &mut dyn FnMut(Entry<'_>),
 ) -> Result<(), StoreError> {
     let opening = Opening { proven, ..Opening::default() };
-    // Looked at before the files, which only grow.
+    // Read before the files, which only grow.
     let Proof { acknowledged, .. } = Proof::of(folder, opening)?;
     let read = read_all(folder, acknowledged, Offset::MAX, visit)?;
     if read.end < acknowledged.offset {
@@ -49,20 +49,20 @@ pub fn replay_beside(
     Ok(())
 }
 
-/// What a log holds.
+/// The content of a log.
 #[derive(Debug)]
 pub(super) struct Read {
     /// Offset just past the last record.
     pub(super) end: Offset,
-    /// Where its files begin.
+    /// The start of each file.
     pub(super) segments: Vec<Begins>,
-    /// The last file, and how far it could be read.
+    /// The last file, and up to where it could be read.
     pub(super) last: Option<(PathBuf, segment::Extent)>,
-    /// Users and items that are named.
+    /// Number of users and items named.
     pub(super) names: Names,
 }
 
-/// Reads all files of a log. What of the last lies beyond the `acknowledged` may be torn.
+/// Reads all files of a log. The last may be torn beyond the `acknowledged`.
 pub(super) fn read_all(
     folder: &Path,
     acknowledged: Acknowledged,
@@ -88,7 +88,7 @@ pub(super) fn read_all(
         let Names { users, items } = read.names;
         read.segments.push(Begins { base: *base, users, items });
 
-        // Files that are no longer written to were flushed before the next began.
+        // Closed files were flushed before the next began.
         let is_last = i + 1 == files.len();
         let whole = Acknowledged { offset: Offset::MAX, ordered: true };
         let acknowledged = if is_last { acknowledged } else { whole };
@@ -113,7 +113,7 @@ pub(super) fn read_all(
     Ok(read)
 }
 
-/// How many names there are so far.
+/// Number of names so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Names {
     pub(super) users: u64,
@@ -121,7 +121,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Counts the names, and refuses records that speak of others.
+    /// Counts the names, and refuses records that refer to others.
     fn check(&mut self, entry: &Entry<'_>) -> Result<(), String> {
         match entry {
             Entry::User(_) => self.users += 1,

@@ -1,10 +1,10 @@
-//! Small JSON files with a checksum in them, so that a flipped bit is noticed where JSON alone
-//! would take it for another value:
+//! Small JSON files with a checksum, so that a flipped bit is noticed where JSON alone would read
+//! another value:
 //!
 //! ```text
 //! {"xxh3_128": "<hex>", "content": …}
 //! ```
-//! The checksum is of the content's text as it stands. Files of earlier versions hold the content
+//! The checksum is of the content's text as written. Files of earlier versions are the content
 //! alone; they are read too.
 
 use serde::de::DeserializeOwned;
@@ -29,10 +29,10 @@ fn checksum(text: &str) -> String {
     format!("{:032x}", xxh3_128(text.as_bytes()))
 }
 
-/// The file for a value.
+/// The file of a value.
 ///
 /// # Errors
-/// Where JSON cannot say it.
+/// Where JSON cannot represent it.
 pub fn seal(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     let content = RawValue::from_string(serde_json::to_string_pretty(value)?)?;
     serde_json::to_vec(&Written { xxh3_128: checksum(content.get()), content: &content })
@@ -41,7 +41,7 @@ pub fn seal(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
 /// The value in a file.
 ///
 /// # Errors
-/// What is wrong with its bytes, in words.
+/// What is wrong with its bytes.
 pub fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let Ok(found) = serde_json::from_slice::<Found<'_>>(bytes) else {
         return serde_json::from_slice(bytes).map_err(|e| e.to_string());

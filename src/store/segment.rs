@@ -1,6 +1,5 @@
-//! One file of the log: a 16-byte header (magic, offset of its first record),
-//! then blocks. Reading tells a torn tail, which a crash may leave at the very
-//! end, from damage, which nothing legitimate causes.
+//! One file of the log: a 16-byte header (magic, offset of its first record), then blocks. Reading
+//! tells a torn tail, which a crash may leave at the very end, from damage.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -14,14 +13,13 @@ use super::{StoreError, files, frame::decode_header};
 pub const SEGMENT_HEADER_BYTES: usize = 16;
 
 const MAGIC: [u8; 8] = *b"QMLOG\0\0\x01";
-/// A disk writes sectors: pages that power loss kept from it read as zeros
-/// from a multiple of this on.
+/// Size of a disk's sector: pages lost in a power failure read as zeros from a multiple of it on.
 const SECTOR_BYTES: u64 = 512;
 
-/// Most bytes that are looked at behind a block that is not whole: several of the largest blocks.
+/// Bytes searched after an incomplete block: several of the largest blocks.
 const MAX_TORN: u64 = 1 << 30;
 
-/// How far a segment could be read.
+/// Up to where a segment could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
     /// Offset just past the last whole record.
@@ -59,15 +57,14 @@ pub fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
     Ok(segments)
 }
 
-/// Given a block's header and payload; says what is wrong with it.
+/// Receives a block's header and payload; returns what is wrong with it.
 pub type OnBlock<'a> = &'a mut dyn FnMut(&Header, &[u8]) -> Result<(), String>;
 
-/// Reads the blocks of a segment in order, up to the offset `until`, each with its header and its
-/// payload. Blocks past `until` may be half-written and are not looked at. What `visit` finds
-/// wrong with a block is damage.
+/// Reads the blocks of a segment in order, up to the offset `until`. Blocks past `until` may be
+/// incomplete and are not read. An error of `visit` is damage.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] with the place, for everything but a torn tail beyond what is
+/// [`StoreError::Damaged`] with the position, for everything but a torn tail beyond what is
 /// `acknowledged`.
 pub fn read_blocks(
     path: &Path,
@@ -166,7 +163,7 @@ impl Blocks<'_> {
         self.file.read_exact(bytes).map_err(StoreError::io("read", self.path))
     }
 
-    /// A file that ends within a block: torn, unless what is missing was acknowledged.
+    /// A file that ends within a block: torn, unless the missing part was acknowledged.
     fn cut_short<T>(&self, at: &Extent) -> Result<Option<T>, StoreError> {
         if at.end_offset >= self.acknowledged.offset {
             Ok(None)
@@ -175,8 +172,8 @@ impl Blocks<'_> {
         }
     }
 
-    /// A block that is not what was written, of which `begun` was read: torn, if nothing of it
-    /// was acknowledged and any of its sectors never reached the disk.
+    /// An invalid block, of which `begun` was read: torn, if none of it was acknowledged and any of
+    /// its sectors never reached the disk.
     fn torn_or_damaged<T>(
         &mut self,
         at: &Extent,
@@ -191,8 +188,8 @@ impl Blocks<'_> {
         let read = (&mut self.file).take(MAX_TORN).read_to_end(&mut rest);
         read.map_err(StoreError::io("read", self.path))?;
 
-        // Where each block is flushed before the next is written, one after it proves that it
-        // was whole once.
+        // Where each block is flushed before the next is written, a later block proves that this
+        // one was whole once.
         let proved = self.acknowledged.ordered && holds_block(&rest[1..]);
 
         if has_empty_sector(&rest, at.whole_bytes) && !proved {
@@ -212,9 +209,9 @@ impl Blocks<'_> {
     }
 }
 
-/// Whether all bytes of any sector are zero that `bytes`, which begin at `begin` in the file, have
-/// a part in: what power loss leaves of pages that did not reach the disk, in whatever order they
-/// were to. Compressed data does not look so. (etcd's log tells torn records by the same rule.)
+/// Whether all bytes of any sector are zero that `bytes`, which begin at `begin` in the file,
+/// overlap: the trace of pages that did not reach the disk, in any order. Compressed data has no
+/// such runs. (etcd's log recognises torn records by the same rule.)
 fn has_empty_sector(bytes: &[u8], begin: u64) -> bool {
     let first = (SECTOR_BYTES - begin % SECTOR_BYTES) as usize;
     let (head, rest) = bytes.split_at(first.min(bytes.len()));
@@ -222,13 +219,13 @@ fn has_empty_sector(bytes: &[u8], begin: u64) -> bool {
     sectors.any(|sector| !sector.is_empty() && sector.iter().all(|&byte| byte == 0))
 }
 
-/// Whether a block's header is anywhere in `bytes`.
+/// Whether `bytes` contain a block's header anywhere.
 fn holds_block(bytes: &[u8]) -> bool {
     let headers = bytes.windows(HEADER_BYTES).filter_map(|window| window.first_chunk());
     headers.filter(|window| window.starts_with(&frame::MAGIC)).any(|h| decode_header(h).is_ok())
 }
 
-/// A log that ends at `end` and held records up to `held`.
+/// The error for a log that ends at `end` and had records up to `held`.
 pub(super) fn shorter(folder: &Path, end: u64, held: u64) -> StoreError {
     let last = list(folder).ok().and_then(|mut files| files.pop());
     let path = last.map_or_else(|| folder.to_owned(), |(_, path)| path);

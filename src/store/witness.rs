@@ -1,12 +1,12 @@
-//! Whether a file that is open still lies where it was opened: a folder that is deleted, moved or
-//! put back from a backup under a running server takes writes that no restart would find.
+//! Checks that an open file is still where it was opened: a folder that is deleted, moved or
+//! restored under a running server would take writes that no restart finds.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
 
-/// An open file, and the path at which it must be found.
+/// An open file, and its path.
 #[derive(Debug)]
 pub struct Witness {
     path: PathBuf,
@@ -14,12 +14,12 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Watches over `file`, which was opened at `path`.
+    /// Watches `file`, which was opened at `path`.
     pub fn new(path: PathBuf, file: File) -> Self {
         Self { path, file }
     }
 
-    /// Checks that the file is where it was.
+    /// Checks that the file is still at its path.
     ///
     /// # Errors
     /// As [`check`].
@@ -32,7 +32,7 @@ impl Witness {
 ///
 /// # Errors
 /// [`StoreError::Removed`] where another file, or none, is there; [`StoreError::Io`] where that
-/// cannot be told.
+/// cannot be determined.
 #[cfg(unix)]
 pub fn check(path: &Path, file: &File) -> Result<(), StoreError> {
     use std::io::ErrorKind;
@@ -52,7 +52,7 @@ pub fn check(path: &Path, file: &File) -> Result<(), StoreError> {
     if same { Ok(()) } else { Err(removed()) }
 }
 
-/// Elsewhere a file that is open cannot be removed.
+/// On other systems an open file cannot be removed.
 ///
 /// # Errors
 /// None.

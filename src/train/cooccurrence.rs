@@ -1,9 +1,9 @@
-//! What occurs together: item CF, similar items and baskets are one sparse
-//! product, C = Xᵀ diag(r) X, with different weights before and after.
+//! Co-occurrence: item CF, similar items and baskets are one sparse product, C = Xᵀ diag(r) X,
+//! with different weights before and after.
 //!
-//! Gustavson's algorithm, row by row: for each item, the rows of all who have
-//! it are added into a dense accumulator, one per thread, of which only the
-//! best entries are kept. Cost: Σ over users of (items of the user)².
+//! Gustavson's algorithm, row by row: for each item, the rows of all its users are added into a
+//! dense accumulator, one per thread, of which the best entries are kept. Cost: Σ over users of
+//! (items of the user)².
 
 use rayon::prelude::*;
 
@@ -12,17 +12,18 @@ use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::matrix::{Csr, Interactions};
 use crate::model::settings::ItemCfSettings;
 
-/// Shrinkage of the cosine: with few shoppers in common, likeness is chance. In
-/// units of what shoppers say: those of a typical shop, with 50 to 100 items, say
-/// about 0.2 each, so that this stands for 20 of them.
+/// Shrinkage of the cosine: with few common users, similarity is chance. In units of user weights:
+/// a user of a typical shop, with 50 to 100 items, weighs about 0.2, so that this equals 20 of
+/// them.
 const SHRINKAGE: f32 = 4.0;
 /// Neighbours kept of an item for "similar items" and "bought together".
 const RELATED: usize = 200;
 
-/// W = D_i^-a Xᵀ D_u^-b X D_i^-c, diagonal 0, the best kept, rows scaled if asked.
+/// Item CF: W = D_i^-a Xᵀ D_u^-b X D_i^-c, diagonal 0, the best kept, rows scaled if the settings
+/// say so.
 ///
 /// # Errors
-/// [`Cancelled`] when told to stop.
+/// [`Cancelled`] when cancelled.
 pub fn item_cf(
     matrix: &Interactions,
     settings: &ItemCfSettings,
@@ -34,7 +35,7 @@ pub fn item_cf(
         .map(|&d| power(d, -settings.user_exponent))
         .collect();
 
-    // For the best sources of each target, build the transpose: the product is symmetric.
+    // The best sources of each target are rows of the transpose, and the product is symmetric.
     let (own, other) = if settings.per_target {
         (settings.target_exponent, settings.source_exponent)
     } else {
@@ -53,21 +54,20 @@ pub fn item_cf(
     Ok(table)
 }
 
-/// "Shoppers who bought this": c_ij / (√(n_i n_j) + s) on ones, each shopper
-/// counting 1 / ln(e + items bought), so that a wholesaler who buys everything
-/// says little about what goes with what.
+/// Similar items: c_ij / (√(n_i n_j) + s) on ones, each user weighing 1 / ln(e + items bought), so
+/// that a wholesaler who buys everything has little weight.
 ///
 /// # Errors
-/// [`Cancelled`] when told to stop.
+/// [`Cancelled`] when cancelled.
 pub fn similar(matrix: &Interactions, control: &Control<'_>) -> Result<Csr, Cancelled> {
     let (by_user, by_item) = matrix.binary();
     shrunk_cosine(&by_user, &by_item, control)
 }
 
-/// "Bought together": the same measure on baskets.
+/// Items bought together: the same measure on baskets.
 ///
 /// # Errors
-/// [`Cancelled`] when told to stop.
+/// [`Cancelled`] when cancelled.
 pub fn together(baskets: &Csr, control: &Control<'_>) -> Result<Csr, Cancelled> {
     shrunk_cosine(baskets, &baskets.transpose(), control)
 }

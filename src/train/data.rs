@@ -1,5 +1,5 @@
-//! What trainers work from: the events as of a moment, and the matrices made
-//! from them, one for each weighting that is asked for.
+//! Training data: the events as of a time, and the matrices made from them, one for each
+//! weighting.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub struct TrainingData<'e> {
 }
 
 impl<'e> TrainingData<'e> {
-    /// Works from `events`, as of the newest of them; see [`UserEvents::as_of_ms`].
+    /// Training data of `events`, as of the newest of them; see [`UserEvents::as_of_ms`].
     pub fn new(events: &'e UserEvents) -> Self {
         Self { events, now_ms: events.as_of_ms(), matrices: Mutex::default() }
     }
@@ -29,12 +29,12 @@ impl<'e> TrainingData<'e> {
         self.events
     }
 
-    /// The moment that the events are looked at from, in milliseconds since 1970.
+    /// The time as of which the events are looked at, in milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
         self.now_ms
     }
 
-    /// The matrix with this weighting, made once while few others are asked for.
+    /// The matrix with this weighting, cached while few others are asked for.
     pub fn matrix(&self, weighting: Weighting) -> Arc<Interactions> {
         let mut matrices = self.matrices.lock();
         if let Some((_, made)) = matrices.iter().find(|(of, _)| *of == weighting) {

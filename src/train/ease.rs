@@ -61,8 +61,8 @@ fn most_bought(matrix: &Interactions, keep: usize) -> Vec<u32> {
     items
 }
 
-/// The lower half of XᵀX + λ over the chosen items, column by column, written in place: a
-/// second copy would double the largest thing that a training holds.
+/// The lower half of XᵀX + λ over the chosen items, column by column, in place: a copy would double
+/// the largest allocation of a training.
 fn gram(matrix: &Interactions, items: &[u32], place: &[usize], lambda: f32) -> Vec<f32> {
     let mut gram = vec![0.0; items.len() * items.len()];
     let columns = gram.par_chunks_mut(items.len().max(1)).zip(items).enumerate();
@@ -80,8 +80,8 @@ fn gram(matrix: &Interactions, items: &[u32], place: &[usize], lambda: f32) -> V
     gram
 }
 
-/// The largest weights of an item's row; the inverse is symmetric, and its columns are
-/// quicker to read.
+/// The largest weights of an item's row, read from its column: the inverse is symmetric, and
+/// columns are contiguous.
 fn row(
     inverse: &Mat<f32>,
     diagonal: &[f32],

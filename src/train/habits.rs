@@ -1,16 +1,16 @@
-//! Repeat purchases by item: who came back for it, and how soon.
+//! Repurchase statistics of items: who returned for them, and how soon.
 
 use crate::domain::{DAY_MS, EventKind};
 use crate::matrix::UserEvents;
 use crate::matrix::weight::kind_weight;
 use crate::model::Habits;
 
-/// Buyers, and gaps, that the store's mean counts as.
+/// Pseudo-count of buyers, and of gaps, with the store's mean.
 const PRIOR: f64 = 5.0;
-/// Purchases closer than this are one.
+/// Purchases closer than this, in days, count as one.
 const SAME_DAYS: f64 = 0.5;
 
-/// Counts an item's buyers, those who bought it on another day again, and the days between.
+/// Counts an item's buyers, those who bought it again on another day, and the days between.
 pub fn train(events: &UserEvents) -> Habits {
     let items = events.items();
     let mut buyers = vec![0.0f64; items];
@@ -61,8 +61,7 @@ pub fn train(events: &UserEvents) -> Habits {
     }
 }
 
-/// The geometric mean of what was paid for one of each item, which one mistyped price
-/// does not move far.
+/// The geometric mean of the prices paid for each item, which one wrong price does not move far.
 fn prices(events: &UserEvents) -> Vec<f32> {
     let mut paid = vec![(0.0f64, 0u32); events.items()];
     for event in events.all() {
@@ -80,7 +79,7 @@ fn prices(events: &UserEvents) -> Vec<f32> {
     paid.into_iter().map(mean).collect()
 }
 
-/// `part / whole` by item, each with [`PRIOR`] of the store's own.
+/// `part / whole` by item, with [`PRIOR`] pseudo-counts of the store's own share.
 fn shares(part: &[f64], whole: &[f64]) -> Vec<f32> {
     let mean = part.iter().sum::<f64>() / whole.iter().sum::<f64>().max(1.0);
     let pairs = part.iter().zip(whole);
@@ -105,7 +104,7 @@ mod tests {
         ];
 
         let habits = train(&UserEvents::new(2, 3, log));
-        // Of three pairs two came back: 2/3; gaps of 30 and 10 days.
+        // Of three pairs two returned: 2/3; gaps of 30 and 10 days.
         let expected = [(1.0 + 5.0 * 2.0 / 3.0) / 7.0, (1.0 + 10.0 / 3.0) / 6.0, 2.0 / 3.0];
         habits.again.iter().zip(expected).for_each(|(a, b)| assert!((a - b).abs() < 1e-6));
         assert_eq!(habits.gap_days, [(30.0 + 100.0) / 6.0, (10.0 + 100.0) / 6.0, 20.0]);

@@ -24,9 +24,9 @@ use crate::model::vectors::embeddings::{Embeddings, Ridge};
 
 /// Rows that are solved together.
 const BLOCK: usize = 64;
-/// Steps of conjugate gradients a sweep.
+/// Steps of conjugate gradients per sweep.
 const STEPS: usize = 3;
-/// Standard deviation of a vector's first length.
+/// Standard deviation of the initial vectors.
 const START: f32 = 0.1;
 
 /// Trains vectors of all items, without a graph.
@@ -48,8 +48,8 @@ pub fn train(
     let mut rng = StdRng::seed_from_u64(seed);
     let mut y = Array2::from_shape_simple_fn((items, dimensions), || draw.sample(&mut rng));
 
-    // Nobody's items have no vector; left to shrink towards it, they would reach the
-    // numbers that processors are slow with.
+    // Items without users have no vector; shrunk towards zero, they would become subnormal numbers,
+    // which processors are slow with.
     for (item, row) in rows_mut(&mut y).enumerate() {
         if matrix.by_item.degree(item) == 0 {
             row.fill(0.0);
@@ -82,15 +82,15 @@ pub fn train(
     })
 }
 
-/// α YᵀY: what every row's system shares.
+/// α YᵀY: the shared part of every row's system.
 pub fn shared(y: ArrayView2<'_, f32>, unobserved: f32) -> Array2<f32> {
     let chunks = y.axis_chunks_iter(Axis(0), 4_096).into_par_iter();
     let parts: Vec<Array2<f32>> = chunks.map(|rows| rows.t().dot(&rows) * unobserved).collect();
-    // In their order, so that rounding is the same every time.
+    // Summed in order, so that rounding is the same every time.
     parts.iter().fold(Array2::zeros((y.ncols(), y.ncols())), |sum, part| sum + part)
 }
 
-/// Moves every row of `own` towards its solution for fixed `other`.
+/// Moves every row of `own` towards its solution for a fixed `other`.
 fn sweep(cells: &Csr, other: &Array2<f32>, own: &mut Array2<f32>, settings: &EmbeddingSettings) {
     let gram = shared(other.view(), settings.unobserved);
     let all = settings.unobserved * other.nrows() as f32;
@@ -167,7 +167,7 @@ impl System<'_> {
     }
 }
 
-/// The rows of a matrix that lies in memory row by row, as all here do.
+/// The rows of a row-major matrix.
 fn rows<S: Data<Elem = f32>>(matrix: &ArrayBase<S, Ix2>) -> impl Iterator<Item = &[f32]> {
     matrix.as_slice().unwrap_or_default().chunks_exact(matrix.ncols())
 }
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
     use crate::matrix::weight::Cell;
 
-    /// Twenty shoppers of two tastes; each left one item of their taste out.
+    /// Twenty users of two tastes, each with one item of their taste left out.
     fn trained() -> (Embeddings, Vec<Vec<(u32, f32)>>) {
         let rows: Vec<Vec<(u32, f32)>> = (0..20u32)
             .map(|u| {

@@ -1,16 +1,12 @@
-//! Trainers: from the log's events to the parts of a snapshot. No I/O: given
-//! events, settings, a seed and a [`Control`] to report to.
+//! Trainers: from the log's events to the parts of a snapshot. No I/O: given events, settings, a
+//! seed and a [`Control`].
 //!
-//! - [`material`]: the events, and the matrices made from them by half-life
-//! - [`popularity`]: who bought what, by window
-//! - [`habits`]: what is bought again, and how soon
+//! - [`data`]: the events, and the matrices made from them
+//! - [`popularity`], [`habits`]: purchases by window; repurchases
 //! - [`cooccurrence`]: the sparse product behind item CF, similar items and baskets
-//! - [`user_cf`]: inverted lists
-//! - [`ease`]: item weights in closed form
-//! - [`svd`], [`ials`]: the embeddings, in one of two ways
-//! - [`ann`]: the nearest-neighbour graph over them, built and checked: [`navigation`] by
-//!   hnsw_rs, [`ground`]
-//! - [`pushed`]: embeddings that were trained elsewhere, made ready
+//! - [`user_cf`]: inverted lists; [`ease`]: item weights in closed form
+//! - [`svd`], [`ials`]: embeddings; [`graph`]: the nearest-neighbour graph over them; [`pushed`]:
+//!   embeddings trained elsewhere, prepared for serving
 //! - [`sessions`], [`transition`]: what goes with what in order of time
 
 pub mod cooccurrence;
@@ -36,13 +32,13 @@ use crate::model::Embeddings;
 use crate::model::settings::{EmbeddingSettings, EmbeddingTrainer};
 use crate::model::vectors::embeddings::SCAN_UP_TO;
 
-/// Why a training ended without a model.
+/// Why a training failed.
 #[derive(Debug, Error)]
 pub enum TrainError {
-    /// It was told to stop.
+    /// It was cancelled.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
-    /// No event says that a shopper likes an item.
+    /// No event is a signal of taste.
     #[error("the log holds no interaction to train on")]
     Empty,
     /// A matrix could not be factorised.
@@ -50,9 +46,8 @@ pub enum TrainError {
     Factorisation(String),
 }
 
-/// Trains item vectors, without a graph: of a large catalogue those of items with enough
-/// shoppers, so that neither the factorisation nor searches are spent on items whose
-/// vectors lie where their one buyer's do.
+/// Trains item vectors, without a graph. In a large catalogue only items with enough users get one:
+/// the vectors of others coincide with those of their few buyers.
 ///
 /// # Errors
 /// [`TrainError::Cancelled`], or [`TrainError::Factorisation`].

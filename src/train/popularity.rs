@@ -26,8 +26,8 @@ pub fn train(data: &TrainingData<'_>, settings: &PopularSettings) -> Popularity 
     }
 }
 
-/// Distinct users per item who bought it within the window. Where the log
-/// knows no purchase, every kind that speaks for an item counts.
+/// Distinct buyers by item within the window. Where the log has no purchase, every positive signal
+/// counts.
 fn buyers(events: &UserEvents, window: Window, now_ms: i64) -> Vec<f32> {
     let has_purchases = events.all().iter().any(|e| e.kind == EventKind::Purchase);
     let speaks = |e: &&HistoryEvent| {

@@ -1,5 +1,5 @@
-//! Vectors that were trained elsewhere, made ready to be searched and folded into: at
-//! lengths of at most 1, with what shoppers' vectors are solved with.
+//! Prepares vectors that were trained elsewhere for search and fold-in: lengths of at most 1, and
+//! the shared part of users' systems.
 
 use ndarray::ArrayView2;
 
@@ -9,8 +9,8 @@ use crate::model::Embeddings;
 use crate::model::pushed::facts::{FoldIn, Metric};
 use crate::model::vectors::embeddings::Ridge;
 
-/// Item vectors, row by row, zeros for an item without; none of them needs to be of any
-/// length. Without a graph.
+/// Embeddings from item vectors, row by row, zeros for an item without one; any lengths. Without a
+/// graph.
 pub fn embeddings(
     mut vectors: Vec<f32>,
     dimensions: usize,
@@ -40,7 +40,7 @@ pub fn embeddings(
         FoldIn::Sum => None,
         FoldIn::LeastSquares { unobserved_weight, regularisation } => {
             let y = ArrayView2::from_shape((placed.len(), dimensions), &vectors).ok();
-            // λ as it is, and not times a shopper's events: `all` is so much more than those.
+            // λ itself, not times the weight of a user's events: `all` is much larger than that.
             let all = unobserved_weight * placed.iter().sum::<f32>();
             y.map(|y| Ridge {
                 gram: shared(y, unobserved_weight).into_raw_vec_and_offset().0,

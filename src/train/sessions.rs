@@ -1,5 +1,5 @@
-//! Sessions for VMIS-kNN (Kersbergen, Sprangers and Schelter, "Serenade", SIGMOD
-//! 2022): a shopper's events, cut where they paused for longer than a visit lasts.
+//! Sessions for VMIS-kNN (Kersbergen, Sprangers and Schelter, "Serenade", SIGMOD 2022): a user's
+//! events, cut at long pauses.
 
 use crate::domain::{HistoryEvent, ItemIdx};
 use crate::matrix::weight::kind_weight;
@@ -10,12 +10,12 @@ use crate::model::settings::SessionSettings;
 /// A pause longer than this begins a new session.
 const PAUSE_MS: i64 = 6 * 3_600 * 1_000;
 
-/// A shopper's events, oldest first, visit by visit.
+/// A user's events, oldest first, session by session.
 pub fn visits(history: &[HistoryEvent]) -> impl Iterator<Item = &[HistoryEvent]> {
     history.chunk_by(|a, b| b.time_ms - a.time_ms <= PAUSE_MS)
 }
 
-/// Collects sessions of two items and more, and each item's newest of them.
+/// Collects sessions of at least two items, and each item's newest of them.
 pub fn train(events: &UserEvents, settings: &SessionSettings) -> Sessions {
     let mut sessions: Vec<(i64, Vec<ItemIdx>)> = Vec::new();
     for user in 0..events.users() {

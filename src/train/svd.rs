@@ -19,7 +19,7 @@ use crate::matrix::{Csr, Interactions};
 use crate::model::Embeddings;
 use crate::model::settings::EmbeddingSettings;
 
-/// Columns drawn beyond those kept; they make the kept ones accurate.
+/// Columns drawn in addition to those kept, for accuracy.
 const OVERSAMPLING: usize = 10;
 
 /// Trains vectors of all items, without a graph.
@@ -124,8 +124,8 @@ fn orthonormal(matrix: &Array2<f32>) -> Array2<f32> {
     Array2::from_shape_fn((q.nrows(), q.ncols()), |(i, j)| q[(i, j)])
 }
 
-/// What turns the subspace of `q` into its singular vectors, largest first, with
-/// their singular values; zeros where there are fewer than `dimensions`.
+/// The rotation of the subspace `q` to its singular vectors, largest first, with their singular
+/// values; zeros where there are fewer than `dimensions`.
 fn rotation(
     to_large: &Csr,
     q: &Array2<f32>,
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn as_many_dimensions_as_rank_rebuild_the_matrix() {
-        // Two blocks of shoppers with unequal sizes: rank 2.
+        // Two blocks of users with unequal sizes: rank 2.
         let rows: Vec<Vec<(u32, f32)>> = (0..10)
             .map(|u| (0..6).filter(|i| (i / 3 == 0) == (u < 4)).map(|i| (i, 1.0)).collect())
             .collect();
@@ -175,7 +175,7 @@ mod tests {
 
         let control = Control::new(&|_| {}, &cancel);
         let Embeddings { vectors, fold_in, .. } = train(&matrix, &settings, 7, &control).unwrap();
-        // A shopper's scores: within the own block all alike, outside nothing.
+        // A user's scores: all equal within the own block, zero outside.
         for user in [0, 9] {
             let mut q = [0.0f32; 2];
             for &(i, x) in &rows[user] {

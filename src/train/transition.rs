@@ -1,9 +1,8 @@
-//! What follows what: for stores where order matters.
+//! Transitions: what follows what, for stores where order matters.
 //!
-//! T_ij = Σ over shoppers of 1 / d for every j that comes d steps after i, up to
-//! a few steps, / (m_i^σ n_j^γ): i occurs m_i times, and j is reached n_j times, so
-//! that what occurs all the time and what follows everything says little. A step is
-//! a basket or, without baskets, a moment; an item may follow itself.
+//! T_ij = Σ over users of 1 / d for every j that comes d steps after i, up to a few steps, /
+//! (m_i^σ n_j^γ), where i occurs m_i times and j is reached n_j times, so that frequent items have
+//! less weight. A step is a basket or, without baskets, a moment; an item may follow itself.
 
 use rayon::prelude::*;
 
@@ -20,8 +19,8 @@ type Basket = Vec<ItemIdx>;
 pub fn train(events: &UserEvents, settings: &TransitionSettings) -> Csr {
     let baskets: Vec<Vec<Basket>> =
         (0..events.users()).into_par_iter().map(|user| of_user(events, user)).collect();
-    // Where each item occurs, so that each row is summed on its own, in the same order
-    // every time.
+    // The occurrences of each item, so that each row is summed on its own, in the same order every
+    // time.
     let mut occurs: Vec<Vec<(u32, u32)>> = vec![Vec::new(); events.items()];
 
     let mut reached = vec![0.0f32; events.items()];
@@ -81,7 +80,7 @@ fn of_user(events: &UserEvents, user: usize) -> Vec<Basket> {
         let mut basket: Basket = of_basket.iter().map(|e| e.item).collect();
         basket.sort_unstable();
         basket.dedup();
-        // Looking at the same thing twice is no step.
+        // Viewing the same item twice is no step.
         if basket.len() > 1 || baskets.last() != Some(&basket) {
             baskets.push(basket);
         }

@@ -1,6 +1,6 @@
-//! User CF's inverted lists. Rows are item-normalised (x_ui / √n_i) before the
-//! cosine; each item's list of users is cut to its newest, since without the
-//! cut a search would cost Σ n_i over a shopper's items.
+//! User CF's inverted lists. Rows are item-normalised (x_ui / √n_i) before the cosine; each item's
+//! list of users is cut to its newest, since a search would otherwise cost Σ n_i over a user's
+//! items.
 
 use rayon::prelude::*;
 
@@ -35,7 +35,7 @@ pub fn train(matrix: &Interactions, settings: &UserCfSettings) -> UserCf {
 /// The transpose, each user's weights over the length of their row, each row cut to the
 /// users whose event with the item is newest.
 fn newest(matrix: &Interactions, user_norm: &[f32], keep: usize) -> Csr {
-    // A matrix with times in the values' place, so that both transposes align.
+    // A matrix with times instead of values, so that both transposes align.
     let times = Csr {
         values: matrix.last_seconds.iter().map(|&s| f32::from_bits(s)).collect(),
         ..matrix.by_user.clone()
@@ -75,7 +75,7 @@ mod tests {
         };
         let settings = UserCfSettings { users_per_item: 2, ..Default::default() };
         let model = train(&matrix, &settings);
-        // Rows have the lengths x · √¼: what is left of each weight is 2.
+        // Rows have the lengths x · √¼: each weight becomes 2.
         assert_eq!(model.newest_by_item.row(0), (&[0, 2][..], &[2.0, 2.0][..]));
         assert_eq!(model.item_norm, [0.25]);
     }

@@ -1,8 +1,8 @@
-//! The blend's weights, fitted to what the sources propose for held-out cases.
+//! Fits the blend's weights to the proposals of the sources for held-out cases.
 //!
-//! Each source's list is computed once; a weighting then costs one pass over the
-//! proposals. Coordinate search over mean NDCG at 10: every weight in turn is
-//! tried at a few multiples of itself, as long as something improves.
+//! Each source's list is computed once; evaluating weights then costs one pass over the proposals.
+//! Coordinate search over mean NDCG at 10: every weight in turn is tried at a few multiples by
+//! itself, as long as that improves.
 
 use rayon::prelude::*;
 
@@ -16,31 +16,31 @@ use crate::model::blend::BlendSettings;
 const SOURCES: usize = Source::TRAINED.len();
 /// Length of the lists that weights are judged by.
 const K: usize = 10;
-/// Rounds over all weights, at the most.
+/// Maximum number of rounds over all weights.
 const ROUNDS: usize = 5;
 /// An improvement below this is noise and ends the search.
 const MIN_GAIN: f64 = 1e-4;
-/// What a source must add to the rest to be kept: it costs every list its time.
+/// Minimum contribution of a source that is kept: every source costs every list time.
 const MIN_SHARE: f64 = 1.005;
-/// What a weight is multiplied by, one after the other.
+/// Multiples of a weight that are tried.
 const MULTIPLES: [f32; 5] = [0.0, 0.5, 0.75, 1.4, 2.5];
-/// What a weight of 0 is tried at, against the largest.
+/// Values tried for a weight of 0, relative to the largest weight.
 const FROM_NOTHING: [f32; 2] = [0.05, 0.3];
 
-/// What all sources propose for one case.
+/// The proposals of all sources for one case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proposals {
     /// Items with each source's score, scaled to a maximum of 1; 0 where it does
     /// not propose the item.
     pub items: Vec<(u32, [f32; SOURCES])>,
-    /// Which of them are wanted, in the order of `items`.
+    /// Which of them are in the ground truth, in the order of `items`.
     pub wanted: Vec<bool>,
-    /// Number of items wanted, proposed or not.
+    /// Size of the ground truth, proposed or not.
     pub truth: usize,
 }
 
 impl Proposals {
-    /// Puts the sources' lists together; lists are best first.
+    /// Merges the sources' lists, each best first.
     pub fn new(lists: &[Vec<Scored>; SOURCES], truth: &Truth) -> Self {
         let mut all: Vec<(u32, usize, f32)> = Vec::new();
         for (source, list) in lists.iter().enumerate() {
@@ -62,7 +62,7 @@ impl Proposals {
         Self { items, wanted, truth: truth.len }
     }
 
-    /// The same without some items, given in ascending order; they stay wanted.
+    /// The proposals without some items, given in ascending order; these stay in the ground truth.
     pub fn without(&self, items: &[u32]) -> Self {
         let kept = self.items.iter().zip(&self.wanted);
         let kept = kept.filter(|((item, _), _)| items.binary_search(item).is_err());
@@ -95,8 +95,7 @@ pub fn ndcg(cases: &[Proposals], weights: &BlendSettings) -> Vec<f64> {
     scores(cases, &Source::TRAINED.map(|source| weights.weight(source)))
 }
 
-/// NDCG at 10, case by case, with weights fitted to the other half of the cases: what
-/// the fit is worth on questions that it was not fitted to.
+/// NDCG at 10, case by case, with weights fitted to the other half of the cases.
 pub fn cross_validated(cases: &[Proposals], start: &BlendSettings) -> Vec<f64> {
     let (first, second) = cases.split_at(cases.len() / 2);
     let mut scores = ndcg(first, &fit(second, start));
@@ -108,12 +107,12 @@ fn scores(cases: &[Proposals], weights: &[f32; SOURCES]) -> Vec<f64> {
     cases.par_iter().map(|case| case.ndcg(weights)).collect()
 }
 
-/// Fits the weights, beginning with those of `start`; the largest is 1. A source whose
-/// loss would not show is left out: it would cost every list its time.
+/// Fits the weights, starting from `start`; the largest is 1. A source with too small a
+/// contribution is left out.
 pub fn fit(cases: &[Proposals], start: &BlendSettings) -> BlendSettings {
     let reached = |weights: &[f32; SOURCES]| mean(&scores(cases, weights));
     let mut starts = vec![Source::TRAINED.map(|source| start.weight(source))];
-    // From every source alone too: a bad start must not hide a good end.
+    // Also from every source alone: a bad start must not hide a good end.
     starts.extend((0..SOURCES).map(|only| std::array::from_fn(|i| f32::from(u8::from(i == only)))));
     let scored = starts.into_iter().map(|weights| (reached(&weights), weights));
     let Some((mut best, mut weights)) = scored.max_by(|a, b| a.0.total_cmp(&b.0)) else {

@@ -1,13 +1,12 @@
-//! Whether one way of making lists is better than another, asked the same questions.
+//! Compares two methods on the same cases.
 
-/// The mean of scores, one a question; 0 of none.
+/// The mean of scores, one for each case; 0 of none.
 pub fn mean(scores: &[f64]) -> f64 {
     scores.iter().sum::<f64>() / scores.len().max(1) as f64
 }
 
-/// Whether scores are higher than others of the same questions by more than the
-/// standard error of the difference: what is less may be chance, and many trials
-/// find chance.
+/// Whether scores are higher than others of the same cases by more than the standard error of the
+/// difference: less may be chance, and many trials find chance.
 pub fn is_better(scores: &[f64], than: &[f64]) -> bool {
     let n = scores.len().max(2) as f64;
     let gains: Vec<f64> = scores.iter().zip(than).map(|(a, b)| a - b).collect();

@@ -1,8 +1,8 @@
-//! The floor under every tuning: what is published is no worse than the default settings, nor than
-//! any source alone, on behaviour that was held out in another way than what the tuning
-//! was led by. Where time orders the log, the basket before the last decides, and a random part of
-//! the users' items is asked besides; where it does not, another random part decides. Where the two
-//! do not agree, the manifest and the log say it.
+//! The floor of every tuning: what is published is no worse than the default settings, nor than
+//! any single source, on behaviour held out in another way than in the tuning. Where times order
+//! the log, the basket before the last decides, and a random part of the users' items is evaluated
+//! too; otherwise another random part decides. Disagreements are recorded in the manifest and the
+//! log.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use crate::model::{SecondStage, Settings, Source};
 use crate::recommend::RepeatPolicy;
 use crate::train::{TrainError, TrainingData};
 
-/// Questions that are enough.
+/// Number of cases that is enough.
 const TARGET_CASES: usize = 2_000;
-/// What is added to the seed: another part of the users' items is drawn.
+/// Added to the seed, for another random part of the users' items.
 const OTHER_SEED: u64 = 0x5EED;
 
-/// Names of candidates: what was tuned, whole and without trees.
+/// Names of candidates: the tuned settings, with and without trees.
 const TUNED: &str = "tuned";
 const NO_TREES: &str = "without_trees";
 
@@ -34,15 +34,14 @@ struct Candidate {
     second_stage: Option<SecondStage>,
 }
 
-/// What the candidates reach, case by case, in their order.
+/// Scores of the candidates, case by case, in their order.
 type Scores = Vec<Vec<f64>>;
 
 impl Tuner<'_> {
-    /// What was tuned for lists that treat repeats so, or what is better than it; with what was
-    /// measured.
+    /// The tuned settings for a repeat policy, or better ones; with the measurements.
     ///
     /// # Errors
-    /// [`TrainError::Cancelled`] when told to stop, or a factorisation that failed.
+    /// [`TrainError::Cancelled`] when cancelled, or a factorisation that failed.
     pub(super) fn with_floor(
         &self,
         events: &UserEvents,
@@ -70,8 +69,8 @@ impl Tuner<'_> {
         let random = ask(&random)?;
         let Some(decides) = ordered.as_ref().or(random.as_ref()) else { return Ok(tuned) };
 
-        // Trees have won already on baskets that they had not seen: what is tuned goes without them
-        // only where it must give way to something simpler.
+        // Trees have won already on unseen baskets: tuned settings lose them only where they must
+        // give way to something simpler.
         let simple = |at: usize| candidates[at].name != TUNED && candidates[at].name != NO_TREES;
         let holds = (0..candidates.len())
             .filter(|&at| simple(at))
@@ -102,7 +101,7 @@ impl Tuner<'_> {
         Ok(tuned)
     }
 
-    /// What was tuned, and what is simpler.
+    /// The tuned settings, and simpler ones.
     fn candidates(&self, tuned: &Tuned, ordered: bool) -> Vec<Candidate> {
         let mut all = vec![Candidate {
             name: TUNED.to_owned(),
@@ -142,7 +141,7 @@ impl Tuner<'_> {
         all
     }
 
-    /// What the candidates reach on what is held out, with models that are trained on the rest.
+    /// Scores of the candidates on held-out cases, with models trained on the rest.
     fn scores(
         &self,
         held: &Held,
@@ -154,7 +153,7 @@ impl Tuner<'_> {
         let context = TrialContext { repeat, cases, ordered: held.ordered, seed, control };
         let data = TrainingData::new(&held.log);
 
-        // Candidates that differ in their blend alone share their models.
+        // Candidates that differ only in their blend share their models.
         let mut scores: Vec<Option<Vec<f64>>> = vec![None; candidates.len()];
         for at in 0..candidates.len() {
             if scores[at].is_some() {
@@ -204,19 +203,19 @@ impl Tuner<'_> {
     }
 }
 
-/// The candidate that reaches most; the first of those that reach as much.
+/// The candidate with the best mean; the first among equals.
 fn best(scores: &Scores) -> usize {
     let means = scores.iter().map(|scores| mean(scores)).enumerate();
     let best = means.reduce(|best, next| if next.1 > best.1 { next } else { best });
     best.map_or(0, |(at, _)| at)
 }
 
-/// Whether settings differ in their blend alone.
+/// Whether settings differ only in their blend.
 fn alike(one: &Settings, other: &Settings) -> bool {
     Settings { blend: one.blend, ..*other } == *one
 }
 
-/// A blend with another's weights of what was pushed.
+/// A blend with another's weights of pushed sources.
 fn with_pushed_of(mut blend: BlendSettings, other: &BlendSettings) -> BlendSettings {
     Source::PUSHED.into_iter().for_each(|source| blend.set_weight(source, other.weight(source)));
     blend
@@ -231,7 +230,7 @@ mod tests {
     use crate::domain::{EventKind, HistoryEvent};
     use crate::tune::Budget;
 
-    /// Two tastes, and a log that was sorted by item before it got its one time.
+    /// Two tastes, in a log that was sorted by item before all events got one time.
     #[test]
     fn a_log_whose_times_say_nothing_is_not_tuned_on_its_order() {
         let mut rows: Vec<(u32, u32)> = (0..80u32)

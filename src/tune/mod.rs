@@ -1,13 +1,12 @@
-//! Fits a snapshot's settings to the store: nobody should have to turn knobs.
+//! Tuning: fits a snapshot's settings to the store.
 //!
-//! Behaviour is held out of the log ([`validation`]), every source is trained on
-//! the rest ([`trials`]; where that is costly, on a trimmed log, [`trim`]) and its
-//! settings are turned while that helps ([`search`]). The blend's weights are fitted
-//! to what the sources then propose ([`blend`]), and over it a learned second stage,
-//! where it wins ([`second_stage`]). What comes of it is held against what is simpler ([`floor`]). A model that was pushed gets its weight beside them
-//! ([`pushed`]). What is measured goes through the `recommend`
-//! that serves. Budgets are counted in trials and everything is seeded, so that a
-//! tuning can be repeated.
+//! Behaviour is held out of the log ([`validation`]) and every source is trained on the rest,
+//! where that is costly on a trimmed log ([`trim`]). Its hyperparameters are searched ([`trials`],
+//! [`search`]); then the blend's weights are fitted to the sources' proposals ([`blend`]), and a
+//! second stage is trained, which is kept where it wins ([`second_stage`]). The result is compared
+//! with simpler settings ([`floor`]). A pushed model gets its weight beside the trained sources
+//! ([`pushed`]). All measurements go through the `recommend` that serves. Budgets are counted in
+//! trials and everything is seeded, so that a tuning can be repeated.
 
 pub mod blend;
 pub mod compare;

@@ -1,9 +1,7 @@
-//! How much a pushed model should say beside what the server trains, and whether lists
-//! are better with it.
+//! Judges a pushed model: the weights of its sources, and whether lists are better with it.
 //!
-//! Its weights are tried out on the lists themselves, on held-out behaviour that it cannot
-//! have been trained on. Where there is too little of that, it gets a modest weight: to
-//! questions whose answers it has seen it would seem to know everything.
+//! Weights are tried on lists of held-out behaviour that it cannot have been trained on. With too
+//! little of that, it gets a moderate weight: on cases it was trained on it would look perfect.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,19 +18,19 @@ use crate::model::{Pushed, Settings, Snapshot, Source};
 use crate::recommend::RepeatPolicy;
 use crate::train::{TrainError, TrainingData};
 
-/// Weights that are tried, the largest of the sources trained here being 1.
+/// Weights that are tried, relative to the largest weight of the trained sources.
 const LADDER: [f32; 5] = [0.1, 0.25, 0.5, 1.0, 2.0];
-/// Questions that are enough to judge by: somebody waits for the verdict.
+/// Number of cases that is enough for a verdict: the client waits.
 const TARGET_CASES: usize = 2_000;
-/// The weight of a source of which it cannot be said what it is worth.
+/// The weight of a source whose quality cannot be measured.
 pub const UNTRIED: f32 = 0.25;
 
-/// What a pushed model is worth.
+/// The judgement on a pushed model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Judgement {
-    /// The blend with it.
+    /// The blend with its sources.
     pub blend: BlendSettings,
-    /// What was measured; none where nothing can be held out.
+    /// The measurement; none where nothing can be held out.
     pub measured: Option<Measured>,
 }
 
@@ -41,19 +39,19 @@ pub struct Judgement {
 pub struct Measured {
     /// Of lists with the pushed model.
     pub with: f64,
-    /// Of lists of the model that answers, with what was pushed before.
+    /// Of lists of the active model, with what was pushed before.
     pub before: f64,
-    /// Questions asked.
+    /// Number of cases.
     pub cases: usize,
-    /// Whether all of them are about what happened after it was trained.
+    /// Whether all cases happened after it was trained.
     pub unseen: bool,
 }
 
-/// Judges a pushed model beside `active`, whose sources are trained anew without what is
+/// Judges a pushed model together with `active`, whose sources are trained again without what is
 /// held out of `events`.
 ///
 /// # Errors
-/// [`TrainError::Cancelled`] when told to stop, or a factorisation that failed.
+/// [`TrainError::Cancelled`] when cancelled, or a factorisation that failed.
 pub fn judge(
     events: &UserEvents,
     active: &Snapshot,
@@ -110,9 +108,9 @@ pub fn judge(
     Ok(Judgement { blend, measured })
 }
 
-/// The weights of pushed sources that give the best lists, one source after the other, and
-/// the NDCG that they reach on questions that they were not fitted to; `ndcg` says it case by
-/// case. A source gets a weight above 0 unless it `may_go`.
+/// The weights of pushed sources with the best lists, one source after the other, and the NDCG on
+/// cases that they were not fitted to, where `ndcg` returns it case by case. A source gets a weight
+/// above 0 unless it `may_go`.
 pub(super) fn fit(
     start: &BlendSettings,
     pushed: &Pushed,
@@ -148,8 +146,8 @@ pub(super) fn fit(
     (blend, reached)
 }
 
-/// The questions about what happened later than `until_ms`, and true; all of them, and
-/// false, where those are too few.
+/// The cases that happened after `until_ms`, and true; all cases, and false, where those are too
+/// few.
 pub(super) fn later_than(held: &Held, until_ms: i64) -> (Vec<Case>, bool) {
     let asked = held.cases.iter().zip(&held.asked_ms);
     let later = asked.filter(|&(_, &asked_ms)| held.ordered && asked_ms > until_ms);
@@ -171,7 +169,7 @@ mod tests {
             ..Pushed::default()
         };
 
-        // Lists are best with neighbours at .5 and, of the rest, the less the better.
+        // Lists are best with neighbours at .5, and with as little as possible of the others.
         let mut ndcg = |blend: BlendSettings| {
             vec![
                 0.9 - (blend.pushed_items - 0.5).abs() as f64 - 0.1 * f64::from(blend.pushed_prior);

@@ -1,6 +1,6 @@
-//! Trains the second stage: gradient-boosted trees (forust) on the candidates of
-//! the held-out cases, whose scores come from models that never saw the target.
-//! Kept only where it beats the plain blend on cases it was not trained on.
+//! Trains the second stage: gradient-boosted trees (forust) on the candidates of held-out cases,
+//! whose scores come from models that never saw the ground truth. Kept only where it beats the
+//! plain blend on unseen cases.
 
 use forust_ml::sampler::SampleMethod;
 use forust_ml::{GradientBooster, Matrix};
@@ -16,7 +16,7 @@ use crate::model::second_stage::{FEATURES, Features};
 
 /// Length of the lists that it is judged by.
 const K: usize = 10;
-/// Candidates that were not wanted, drawn for every case.
+/// Candidates outside of the ground truth, drawn for every case.
 const NEGATIVES: usize = 40;
 const TREES: usize = 100;
 const DEPTH: usize = 5;
@@ -26,12 +26,12 @@ const LEAF_WEIGHT: f32 = 20.0;
 const SAMPLE_ROWS: f32 = 0.6;
 const SAMPLE_FEATURES: f64 = 0.5;
 
-/// A case's candidates, best blended first, and what it wants.
+/// A case's candidates, best blended first, and its ground truth.
 #[derive(Debug, Clone)]
 pub struct StageCase {
     /// The candidates with their features.
     pub candidates: Vec<(u32, Features)>,
-    /// What is wanted.
+    /// The ground truth.
     pub truth: Truth,
 }
 
@@ -46,14 +46,14 @@ impl StageCase {
     }
 }
 
-/// Cases are parted so often to measure what trees do on those they have not seen.
+/// Number of folds of the cases, to measure trees on unseen ones.
 const FOLDS: usize = 4;
 
-/// Trains trees on `cases`; with them, the NDCG at 10 of each of `cases` by
-/// trees that were not trained on it. None where there is nothing to learn from.
+/// Trains trees on `cases`; returns them with the NDCG at 10 of each case by trees that were not
+/// trained on it. None where there is nothing to learn from.
 pub fn fit(cases: &[StageCase], seed: u64) -> Option<(SecondStage, Vec<f64>)> {
-    // Fold by fold without one, and last without none: each on a thread of its own,
-    // which wastes less than trees that are grown by several.
+    // One model per fold, and the last on all: each on a thread of its own, which wastes less than
+    // several threads for one.
     let grown: Option<Vec<SecondStage>> = (0..=FOLDS)
         .into_par_iter()
         .map(|left_out| {

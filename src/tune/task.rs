@@ -1,14 +1,14 @@
-//! What a tuning is for.
+//! The task of a tuning.
 
 use crate::recommend::RepeatPolicy;
 
-/// What lists are asked for, and so what is fitted.
+/// The lists that settings are fitted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
-    /// The next basket of known shoppers.
+    /// The next basket of known users.
     NextBasket(RepeatPolicy),
-    /// The next item of sessions of strangers.
+    /// The next item of anonymous sessions.
     NextItem,
-    /// The same, with models that are trained for something else.
+    /// The next item of anonymous sessions, with models trained for another task.
     Session,
 }

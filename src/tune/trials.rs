@@ -1,5 +1,5 @@
-//! A snapshot in the making, on which each source's few settings are tried one
-//! after the other on the held-out behaviour, the best kept.
+//! Trials: a snapshot on which each source's hyperparameters are tried one after the other on
+//! held-out cases, and the best kept.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use crate::train::{TrainError, TrainingData, habits};
 
 /// Length of the lists that trials are judged by.
 const K: usize = 10;
-/// Share of the cases, which come in random order, that a trial is judged by.
+/// A trial uses one case in this many; cases come in random order.
 const TRIAL_SHARE: usize = 2;
-/// EASE's cost grows with the cube of its items: a bench takes no more than these.
+/// Maximum number of items of EASE in a tuning: its cost grows with their cube.
 const EASE_ITEMS: usize = 4_000;
-/// And while its dials are turned no more than these.
+/// Maximum number of items of EASE while its hyperparameters are tried.
 const EASE_TRIAL_ITEMS: usize = 2_000;
 
-/// A snapshot in the making, and what it is judged by.
+/// A snapshot for trials, and the cases that it is judged by.
 pub struct Bench<'a> {
     data: &'a TrainingData<'a>,
     snapshot: Snapshot,
@@ -36,46 +36,46 @@ pub struct Bench<'a> {
     context: TrialContext<'a>,
 }
 
-/// What settings are judged by.
+/// What trials are judged by.
 #[derive(Clone, Copy)]
 pub struct TrialContext<'a> {
-    /// Whether items of the shopper's past are offered.
+    /// Whether items of the user's past are offered.
     pub repeat: RepeatPolicy,
-    /// The held-out questions, in random order.
+    /// The held-out cases, in random order.
     pub cases: &'a [Case],
-    /// Whether time says in which order things happened: half-lives mean nothing else.
+    /// Whether times order the events: otherwise half-lives mean nothing.
     pub ordered: bool,
     /// Seed of every draw.
     pub seed: u64,
-    /// Where progress is told and cancelling heard.
+    /// Reports progress and cancels.
     pub control: &'a Control<'a>,
 }
 
 /// A change of settings that is tried.
 struct Trial {
     source: Source,
-    /// What is turned, for log lines.
+    /// Its name, for log lines.
     name: &'static str,
     retrains: bool,
-    /// Share by which lists must be better at the least.
+    /// Minimum relative gain.
     min_gain: f64,
 }
 
-/// What a tuning may spend.
+/// The budget of a tuning.
 #[derive(Debug)]
 pub struct Budget {
     /// Trials left.
     left: usize,
     /// Trials made.
     pub tried: usize,
-    /// When it is over, done or not.
+    /// The time limit.
     until: Option<Instant>,
-    /// Whether it was cut short by the clock.
+    /// Whether the time limit ended it.
     pub capped: bool,
 }
 
 impl Budget {
-    /// So many trials, and no trial after so long.
+    /// A budget of trials, and of a duration.
     pub fn new(trials: usize, longest: Option<Duration>) -> Self {
         let until = longest.map(|longest| Instant::now() + longest);
         Self { left: trials, tried: 0, until, capped: false }
@@ -96,8 +96,7 @@ impl Budget {
 }
 
 impl<'a> Bench<'a> {
-    /// Trains `sources` with `start`: no more of a snapshot than trials and second
-    /// stages ask.
+    /// Trains `sources` with `start`: only the parts that trials and second stages need.
     ///
     /// # Errors
     /// [`TrainError::Cancelled`], or a factorisation that failed.
@@ -140,8 +139,8 @@ impl<'a> Bench<'a> {
         self.snapshot.manifest.settings
     }
 
-    /// Turns the dials of every source, climbing from where they stand, those that ask
-    /// for another training only if `retrain`; returns what each source reached alone.
+    /// Searches the hyperparameters of every source from their current values, those that retrain
+    /// only if `retrain`; returns the quality of each source alone.
     ///
     /// # Errors
     /// [`TrainError::Cancelled`], or a factorisation that failed.
@@ -172,7 +171,7 @@ impl<'a> Bench<'a> {
                 .into_iter()
                 .filter(|parameter| retrain || !parameter.retrains)
             {
-                // Visits of strangers are of now, all of them.
+                // Anonymous sessions have no age: half-lives do not apply.
                 let idle = (!ordered || !retrain) && parameter.is_half_life();
                 if idle || !(parameter.applies)(&best.1.manifest.settings) {
                     continue;
@@ -183,7 +182,7 @@ impl<'a> Bench<'a> {
                 let down: Vec<usize> = (0..from).rev().collect();
                 let mut climbed = false;
                 for way in [up, down] {
-                    // What rises on one side falls on the other.
+                    // A gain in one direction means a loss in the other.
                     if climbed {
                         break;
                     }
@@ -211,7 +210,7 @@ impl<'a> Bench<'a> {
         Ok(quality)
     }
 
-    /// Trains EASE over so many items, if they are others than now.
+    /// Trains EASE over this many items, if their number changes.
     fn resize_ease(&mut self, items: usize) -> Result<(), TrainError> {
         let mut settings = self.settings();
         let known = self.data.events().items();
@@ -224,7 +223,7 @@ impl<'a> Bench<'a> {
         self.rebuild(Source::Ease, settings)
     }
 
-    /// Whether a change of settings is better than the best so far, which it then is.
+    /// Tries a change of settings; keeps it and returns true if it is better than the best so far.
     fn try_change(
         &mut self,
         trial: Trial,
@@ -281,19 +280,19 @@ impl<'a> Bench<'a> {
         scored.map(|(list, case)| metrics::score(list, &case.truth, K).ndcg).collect()
     }
 
-    /// Puts trees and a pushed model beside what is trained here.
+    /// Adds trees and a pushed model to the snapshot.
     pub fn put_beside(&mut self, second_stage: &Arc<SecondStage>, pushed: &Arc<Pushed>) {
         self.snapshot.parts.second_stage = second_stage.clone();
         self.snapshot.parts.pushed = pushed.clone();
     }
 
-    /// NDCG at 10 of the lists that these settings make, case by case.
+    /// NDCG at 10 of the lists with these settings, case by case.
     pub fn ndcg_of_lists(&mut self, settings: &Settings, cases: &[Case]) -> Vec<f64> {
         self.snapshot.manifest.settings = *settings;
         self.ndcg_by(Method::Blend, cases)
     }
 
-    /// What every source proposes for every case.
+    /// The proposals of every source for every case.
     pub fn proposals(&self) -> Vec<Proposals> {
         let harness = self.harness();
         let k = self.snapshot.manifest.settings.blend.candidates;
@@ -314,7 +313,7 @@ impl<'a> Bench<'a> {
             .collect()
     }
 
-    /// What a second stage would be asked for every case, with these settings.
+    /// The second stage's input for every case, with these settings.
     pub fn stage_cases(&mut self, settings: &Settings) -> Vec<StageCase> {
         self.snapshot.manifest.settings = *settings;
         let harness = self.harness();

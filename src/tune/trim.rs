@@ -1,4 +1,4 @@
-//! A smaller log for tuning: what it costs must not grow with the store.
+//! Samples and trims the log for tuning, whose cost must not grow with the store.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -6,15 +6,15 @@ use rand::{RngExt, SeedableRng};
 use crate::domain::HistoryEvent;
 use crate::matrix::UserEvents;
 
-/// Most pairs of items bought by the same shopper, summed over shoppers: what a
-/// sparse product over the log costs.
+/// Maximum number of pairs of items bought by the same user, summed over users: the cost of a
+/// sparse product over the log.
 const MAX_PAIRS: u64 = 60_000_000;
 
-/// Most events that a tuning looks at.
+/// Maximum number of events in a tuning.
 const MAX_EVENTS: usize = 1_500_000;
 
-/// The log of a random part of its users, small enough to tune on; none where all of it
-/// is. Ids stay what they were.
+/// The log of a random sample of its users, small enough to tune on; none where all of it is. Ids
+/// stay.
 pub fn sample(events: &UserEvents, seed: u64) -> Option<UserEvents> {
     sample_of(events, MAX_EVENTS, seed)
 }
@@ -30,8 +30,8 @@ fn sample_of(events: &UserEvents, max: usize, seed: u64) -> Option<UserEvents> {
     Some(UserEvents::new(events.users(), events.items(), log.collect()))
 }
 
-/// The log with only its most-bought items, as many as keep a trial affordable;
-/// none where all of them do. Ids stay what they were.
+/// The log with its most-bought items only, as many as keep a trial affordable; none where all do.
+/// Ids stay.
 pub fn trim(events: &UserEvents) -> Option<UserEvents> {
     let mut of_users: Vec<Vec<u32>> = Vec::with_capacity(events.users());
     let mut buyers = vec![0u32; events.items()];
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_most_bought_items_stay_until_it_is_affordable() {
-        // One shopper with 10,000 items, of which half have another buyer each.
+        // One user with 10,000 items, of which half have another buyer each.
         let event = |item| HistoryEvent::new(EventKind::Purchase, item, 0);
         let mut log: Vec<_> = (0..10_000).map(|item| (0, event(item))).collect();
         assert!(trim(&UserEvents::new(5_001, 7_000, log[..7_000].to_vec())).is_none());

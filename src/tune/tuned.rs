@@ -1,4 +1,4 @@
-//! What a tuning found.
+//! The result of a tuning.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,36 +7,36 @@ use crate::model::manifest::Tuning;
 use crate::model::{Manifest, SecondStage, Settings, Snapshot, Source};
 use crate::sources::Trained;
 
-/// What a tuning found.
+/// The result of a tuning.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tuned {
     /// The settings to train with.
     pub settings: Settings,
     /// The second stage, where it wins.
     pub second_stage: Option<SecondStage>,
-    /// Settings and second stage for strangers' sessions, where they were fitted.
+    /// Settings and second stage for anonymous sessions, where they were fitted.
     pub sessions: Option<(Settings, Option<SecondStage>)>,
-    /// What was measured on the held-out behaviour, by name.
+    /// Measured quality on held-out cases, by name.
     pub quality: BTreeMap<String, f64>,
-    /// How it went; none where nothing was tuned.
+    /// The tuning itself; none where nothing was tuned.
     pub tuning: Option<Tuning>,
 }
 
 impl Tuned {
-    /// Settings as they are.
+    /// Untuned settings.
     pub fn untuned(settings: Settings) -> Self {
         let (second_stage, sessions, quality, tuning) = Default::default();
         Self { settings, second_stage, sessions, quality, tuning }
     }
 
-    /// The sources that lists ask; those that sessions ask too stand twice.
+    /// The sources that lists ask; those that sessions ask too occur twice.
     pub fn sources(&self) -> Vec<Source> {
         let sessions = self.sessions.iter().flat_map(|(settings, _)| settings.blend.sources());
         self.settings.blend.sources().into_iter().chain(sessions).collect()
     }
 
-    /// The snapshot that serves as was found, of what was trained with
-    /// [`Tuned::settings`]; what else `manifest` holds is the caller's to say.
+    /// The snapshot of parts trained with [`Tuned::settings`]; the other fields of `manifest` are
+    /// the caller's.
     pub fn snapshot(self, trained: Trained, manifest: Manifest) -> Snapshot {
         let mut parts = trained.parts;
         let (session_settings, session_stage) = self.sessions.unzip();

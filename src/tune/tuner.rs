@@ -21,28 +21,28 @@ use crate::recommend::RepeatPolicy;
 use crate::sources;
 use crate::train::{TrainError, TrainingData};
 
-/// Names of what is measured.
+/// Names of measurements.
 const BLEND: &str = "validation_ndcg@10_blend";
 const WITH: &str = "validation_ndcg@10_with_repeats";
 const WITHOUT: &str = "validation_ndcg@10_without_repeats";
 const FITTED: &str = "fitted_ndcg@10_blend";
 const STAGE: &str = "validation_ndcg@10_stage";
 
-/// A store's log, and how it is tuned.
+/// Tunes on a store's log.
 pub struct Tuner<'a> {
     /// The log.
     pub events: &'a UserEvents,
     /// Where the search begins.
     pub start: Settings,
-    /// Whether `start` served before: then nothing worse replaces it.
+    /// Whether `start` was served before: then nothing worse replaces it.
     pub served: bool,
-    /// What nothing that is published may be worse than.
+    /// The default settings, for the floor.
     pub defaults: Settings,
-    /// What was pushed, to be blended in; empty for nothing.
+    /// The pushed model to blend in; empty for none.
     pub pushed: Arc<Pushed>,
     /// Seed of every draw.
     pub seed: u64,
-    /// Where progress is told and cancelling heard.
+    /// Reports progress and cancels.
     pub control: &'a Control<'a>,
 }
 
@@ -50,13 +50,13 @@ impl Tuner<'_> {
     /// Fits settings for a task.
     ///
     /// # Errors
-    /// [`TrainError::Cancelled`] when told to stop; where nothing can be held out,
-    /// `start` comes back as it is.
+    /// [`TrainError::Cancelled`] when cancelled; where nothing can be held out, `start` is returned
+    /// unchanged.
     pub fn tune(&self, task: Task, mut budget: Budget) -> Result<Tuned, TrainError> {
         let mut tuned = self.fit(task, &mut budget)?;
         let reached = |name: &str| tuned.quality.get(name).copied();
         if let (Some(with), Some(without)) = (reached(BLEND), reached(WITHOUT)) {
-            // Where repeats help nobody, a list has better uses.
+            // Where repeats do not help, a list has better uses for its places.
             if without >= with {
                 let exclude = Task::NextBasket(RepeatPolicy::ExcludePurchased);
                 tuned = self.fit(exclude, &mut budget)?;
@@ -79,12 +79,11 @@ impl Tuner<'_> {
         self.with_floor(sampled.as_ref().unwrap_or(self.events), repeat, tuned)
     }
 
-    /// Fits settings for strangers' sessions to models that are trained as `tuned`
-    /// says, beginning with those that served `before`. Where nothing can be held
-    /// out, sessions are answered as shoppers are.
+    /// Fits settings for anonymous sessions to models trained as in `tuned`, starting from those
+    /// served `before`. Where nothing can be held out, sessions use the users' settings.
     ///
     /// # Errors
-    /// [`TrainError::Cancelled`] when told to stop.
+    /// [`TrainError::Cancelled`] when cancelled.
     pub fn tune_sessions(
         &self,
         tuned: &mut Tuned,
@@ -110,8 +109,8 @@ impl Tuner<'_> {
         tracing::debug!(seconds = began.elapsed().as_secs_f64(), "{what}");
     }
 
-    /// What was found; with [`RepeatPolicy::Auto`] repeats are offered, and what lists
-    /// would reach without them is measured besides.
+    /// Fits settings for a task; with [`RepeatPolicy::Auto`] repeats are offered, and the quality
+    /// of lists without them is measured too.
     fn fit(&self, task: Task, budget: &mut Budget) -> Result<Tuned, TrainError> {
         let sampled = trim::sample(self.events, self.seed);
         let events = sampled.as_ref().unwrap_or(self.events);
@@ -191,7 +190,7 @@ impl Tuner<'_> {
         Ok(Tuned { second_stage, quality, tuning: Some(tuning), ..Tuned::untuned(settings) })
     }
 
-    /// Where the search begins: where nothing says in which order things happened, nothing fades.
+    /// Where the search begins: where times do not order the events, nothing fades.
     fn start_of(&self, ordered: bool) -> Settings {
         let mut start = self.start;
         if !ordered {
@@ -200,8 +199,8 @@ impl Tuner<'_> {
         start
     }
 
-    /// Weights for what was pushed, where enough has happened since it was trained to say what
-    /// it is worth; else it keeps those that it has.
+    /// Fits the weights of the pushed model, where enough has happened since it was trained;
+    /// otherwise it keeps its weights.
     fn weigh_pushed(&self, bench: &mut Bench<'_>, held: &Held, settings: &mut Settings) {
         if self.pushed.is_empty() {
             return;
@@ -215,11 +214,11 @@ impl Tuner<'_> {
         }
     }
 
-    /// Trees, where they beat the blend by more than chance: they cost every list their
-    /// time. Only over the sources that the blend keeps: with all of them the trees do no
-    /// better, and every list would ask all of them. Only where order is known: what else
-    /// tells candidates apart is mostly time, and without it trees do well here and badly
-    /// on what comes (a split of check-ins).
+    /// Trains trees, and keeps them where they beat the blend by more than chance: they cost every
+    /// list time. Only over the sources that the blend keeps: with all of them trees are no better,
+    /// and every list would ask all. Only where times order the events: most other features are
+    /// times, and without them trees do well on the cases and badly on later events (a split of
+    /// check-ins).
     fn second_stage(
         &self,
         bench: &mut Bench<'_>,
@@ -233,7 +232,7 @@ impl Tuner<'_> {
     }
 }
 
-/// The sources that are tuned for lists that treat repeats so.
+/// The sources that are tuned for a repeat policy.
 fn tuned_sources(repeat: RepeatPolicy, ordered: bool) -> Vec<Source> {
     let asked = |source: &Source| {
         (*source != Source::Repeat || repeat == RepeatPolicy::Allow)
@@ -242,7 +241,7 @@ fn tuned_sources(repeat: RepeatPolicy, ordered: bool) -> Vec<Source> {
     search::in_tuning_order().into_iter().filter(asked).collect()
 }
 
-/// What the blend's weights reach, and what they reach without each of the sources.
+/// The quality of the blend, and of the blend without each of its sources.
 fn ablation(proposals: &[Proposals], blend: &BlendSettings) -> impl Iterator<Item = (String, f64)> {
     let asked = Source::TRAINED.into_iter().filter(|&source| blend.weight(source) > 0.0);
     let without = asked.map(|source| {
@@ -253,7 +252,7 @@ fn ablation(proposals: &[Proposals], blend: &BlendSettings) -> impl Iterator<Ite
     std::iter::once((FITTED.to_owned(), mean(&blend::ndcg(proposals, blend)))).chain(without)
 }
 
-/// What the blend reaches, fitted anew, where nothing that the shopper has is offered.
+/// The quality of the blend, fitted again, where no item of the user's past is offered.
 fn without_seen(proposals: &[Proposals], cases: &[Case], start: &BlendSettings) -> f64 {
     let unseen = |(proposals, case): (&Proposals, &Case)| {
         let mut seen: Vec<u32> = case.history.iter().map(|e| e.item).collect();
@@ -271,8 +270,8 @@ mod tests {
     use super::*;
     use crate::domain::{DAY_MS, EventKind, HistoryEvent};
 
-    /// Sixty shoppers with five baskets of two items each; `item` says what the
-    /// shopper's n-th basket begins with.
+    /// Sixty users with five baskets of two items each; `item` returns the first item of the user's
+    /// n-th basket.
     fn log(item: impl Fn(u32, u32) -> u32) -> UserEvents {
         let bought = |(user, basket, second): (u32, u32, u32)| {
             let event = HistoryEvent::new(
@@ -335,7 +334,7 @@ mod tests {
         tuner.tune_sessions(&mut tuned, None, Budget::new(20, None)).unwrap();
         let (settings, _) = tuned.sessions.as_ref().unwrap();
 
-        // A visit holds an item and the next one: what shoppers repeat says nothing.
+        // A session has an item and the next one: repeats of users do not apply.
         assert_eq!(settings.blend.repeat, 0.0);
         assert!(tuned.quality["session_validation_ndcg@10_blend"] > 0.9, "{:?}", tuned.quality);
         assert_eq!(

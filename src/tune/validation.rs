@@ -1,5 +1,4 @@
-//! What is held out of the log to tune on: the same kind of behaviour that lists
-//! will be asked for.
+//! Holds out cases of the log to tune on: the same kind of behaviour that lists will be asked for.
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -14,36 +13,36 @@ use crate::matrix::weight::kind_weight;
 use crate::recommend::RepeatPolicy;
 use crate::train::sessions::visits;
 
-/// With fewer cases than this, nothing can be told apart.
+/// Minimum number of cases: with fewer, differences are chance.
 pub const MIN_CASES: usize = 20;
-/// Cases are enough when there are so many, and so many items wanted in them: one item
-/// each tells little, and settings chosen by chance serve badly.
+/// Number of cases that is enough, together with [`TARGET_WANTED`]: with one item each, settings
+/// chosen by chance may win.
 const TARGET_CASES: usize = 2_000;
-/// Wanted items that are enough.
+/// Number of ground-truth items that is enough.
 const TARGET_WANTED: usize = 12_000;
-/// Cases at the most.
+/// Maximum number of cases.
 const MAX_CASES: usize = 8_000;
 /// Share of the sessions that is held out.
 const SESSIONS_HELD: f64 = 0.1;
-/// Share of a user's items that is held out where time does not order them.
+/// Share of a user's items that is held out where times do not order them.
 const RANDOM_HELD: f64 = 0.1;
-/// Share of the users of whom something can be held out that time must order: fewer are
-/// exceptions in a log whose times say nothing.
+/// Minimum share of users, of those with something to hold out, whose events times order: fewer are
+/// exceptions in a log with meaningless times.
 const ORDERED_USERS: f64 = 0.05;
 
-/// What is held out.
+/// A log split into a training part and cases.
 pub struct Held {
-    /// What to train on.
+    /// The training part.
     pub log: UserEvents,
-    /// What to ask for, in random order.
+    /// The cases, in random order.
     pub cases: Vec<Case>,
-    /// When what is asked for happened, in milliseconds since 1970, case by case.
+    /// The time of each case's ground truth, in milliseconds since 1970.
     pub asked_ms: Vec<i64>,
-    /// Whether it came later than what it is asked of.
+    /// Whether it is later than the case's history.
     pub ordered: bool,
 }
 
-/// Cuts the log.
+/// Splits the log.
 pub fn hold_out(events: &UserEvents, task: Task, seed: u64) -> Held {
     let mut rng = StdRng::seed_from_u64(seed);
     match task {
@@ -52,7 +51,7 @@ pub fn hold_out(events: &UserEvents, task: Task, seed: u64) -> Held {
     }
 }
 
-/// A user's events, in two parts.
+/// A user's events in two parts.
 struct Cut {
     user: usize,
     kept: Vec<HistoryEvent>,
@@ -60,7 +59,7 @@ struct Cut {
 }
 
 impl Cut {
-    /// What is asked; none where nothing is wanted.
+    /// The case; none where its ground truth is empty.
     fn case(&self, repeat: RepeatPolicy) -> Option<Case> {
         let seen = match repeat {
             RepeatPolicy::ExcludePurchased => standing(&self.kept),
@@ -74,8 +73,8 @@ impl Cut {
     }
 }
 
-/// The last baskets, or, where time orders nothing, a random part of the users' items: those tell
-/// of baskets' insides, not of what comes next.
+/// The last baskets or, where times do not order them, a random part of the users' items: baskets
+/// of one time tell what goes together, not what comes next.
 fn baskets(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> Held {
     let users = 0..events.users();
     if events.is_ordered() {
@@ -88,7 +87,7 @@ fn baskets(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> Held 
     random_parts(events, repeat, rng)
 }
 
-/// Holds out a random part of the items of every user.
+/// Holds out a random part of every user's items.
 pub fn random(events: &UserEvents, repeat: RepeatPolicy, seed: u64) -> Held {
     random_parts(events, repeat, &mut StdRng::seed_from_u64(seed))
 }
@@ -100,8 +99,8 @@ fn random_parts(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> 
     held(events, cuts, repeat, false, rng)
 }
 
-/// As many cuts as are enough, the newest first where they are in order: the newest baskets are
-/// most like those that will be asked for.
+/// As many splits as are enough, newest first where they are ordered: the newest baskets are most
+/// like future ones.
 fn held(
     events: &UserEvents,
     mut cuts: Vec<Cut>,
@@ -137,8 +136,8 @@ fn held(
     Held { log, cases, asked_ms, ordered }
 }
 
-/// A user's last basket, with whatever is of its time, and what came before; none where nothing
-/// did: baskets of one moment are in no order.
+/// A user's last basket, with everything of its time, and what came before; none where nothing did:
+/// baskets of one time have no order.
 fn last_basket(events: &UserEvents, user: usize) -> Option<Cut> {
     let history = events.of(user);
     let last = history.last()?.moment();
@@ -149,8 +148,8 @@ fn last_basket(events: &UserEvents, user: usize) -> Option<Cut> {
     (!kept.is_empty()).then_some(Cut { user, kept, asked })
 }
 
-/// A part of a user's items, drawn at random, with all that was done with them, and the rest;
-/// none of a user with one item.
+/// A random part of a user's items, with all events on them, and the rest; none of a user with one
+/// item.
 fn random_part(events: &UserEvents, user: usize, rng: &mut StdRng) -> Option<Cut> {
     let history = events.of(user);
     let mut items: Vec<u32> = history.iter().map(|e| e.item).collect();
@@ -166,7 +165,7 @@ fn random_part(events: &UserEvents, user: usize, rng: &mut StdRng) -> Option<Cut
     Some(Cut { user, kept, asked })
 }
 
-/// The newest sessions whole, each prefix a case; none where time orders nothing.
+/// The newest sessions as a whole, each prefix a case; none where times do not order the events.
 fn sessions(events: &UserEvents, rng: &mut StdRng) -> Held {
     if !events.is_ordered() {
         let (cases, asked_ms) = Default::default();
@@ -195,7 +194,7 @@ fn sessions(events: &UserEvents, rng: &mut StdRng) -> Held {
     Held { log, cases, asked_ms, ordered: true }
 }
 
-/// Every prefix of a session that something follows.
+/// Every prefix of a session that is followed by an item.
 pub fn prefixes(session: &[HistoryEvent]) -> Vec<Case> {
     let items: Vec<_> =
         session.iter().filter(|e| kind_weight(e.kind) > 0.0).map(|e| e.item).collect();
@@ -218,7 +217,7 @@ mod tests {
     use super::*;
     use crate::domain::{DAY_MS, EventKind};
 
-    /// Thirty users with eight items each; `at` says basket and time of the n-th.
+    /// Thirty users with eight items each; `at` returns basket and time of the n-th.
     fn log(at: impl Fn(u32, u32) -> (u32, i64)) -> UserEvents {
         let rows = (0..30).flat_map(|user| (0..8).map(move |n| (user, n)));
         let event = |(user, n): (u32, u32)| {
@@ -239,7 +238,7 @@ mod tests {
         let held = held(&ordered);
         assert!(held.ordered && held.cases.len() == 30);
         assert!(held.cases.iter().all(|case| case.truth.len == 2 && case.history.len() == 6));
-        // Two baskets of one moment are in no order: both are asked for.
+        // Two baskets of one time have no order: both are in the ground truth.
         let tied = log(|user, n| (1 + user * 10 + n / 2, i64::from(n / 4) * DAY_MS + 1));
         let held = hold_out(&tied, Task::NextBasket(RepeatPolicy::Allow), 1);
         assert!(held.ordered && held.cases.iter().all(|case| case.truth.len == 4));
@@ -247,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_log_without_order_gives_a_random_tenth_of_the_items() {
-        // One time, and a basket a row: neither says what came last.
+        // One time, and a basket per row: neither tells what came last.
         let timeless = log(|user, n| (1 + user * 10 + n, 7));
 
         let a_time_each = log(|user, n| (1 + user * 10 + n, i64::from(user)));

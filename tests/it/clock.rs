@@ -12,7 +12,7 @@ fn write(engine: &Engine, events: Vec<Event>) {
     engine.writer().submit_blocking(Write::Events(events)).unwrap().wait().unwrap();
 }
 
-/// Two hundred shoppers over sixty days; item n is bought by those whose number it divides, and by
+/// Two hundred users over sixty days; item n is bought by those whose number it divides, and by
 /// more of late the higher it is.
 fn log(ends_ms: i64) -> Vec<Event> {
     let mut events = Vec::new();
@@ -63,7 +63,7 @@ fn one_event_of_today_does_not_decide_everyones_list() {
         let window = engine.recommender().popular(Window::Days30, &Filter::default(), 3).unwrap();
         assert_eq!(window.entries[0].item_id, "item-1");
 
-        // Enough shoppers who do something today are heard at once.
+        // Enough users who do something today are heard at once.
         let now: Vec<Event> = (0..30)
             .map(|n| Event::new(EventKind::Purchase, &format!("new-{n}"), "item-7", now_ms()))
             .collect();

@@ -1,5 +1,5 @@
-//! One contract for every source that learns: on a checkerboard, where shoppers of
-//! even number have the items of even number, the withheld diagonal comes back.
+//! One contract for every source that learns: on a checkerboard, where users of even number have
+//! the items of even number, the withheld diagonal comes back.
 
 use qianmian::domain::{Event, EventKind};
 use qianmian::engine::options::EngineOptions;
@@ -138,7 +138,7 @@ fn a_prepared_list_is_the_one_made_when_asked_and_ends_with_the_next_event() {
     assert_eq!(engine.recommender().recommend(&ask(1, None)).unwrap().entries, made_when_asked[1]);
 }
 
-/// Every shopper buys milk weekly and a fridge once; the fridge comes first.
+/// Every user buys milk weekly and a fridge once; the fridge comes first.
 #[test]
 fn what_is_used_up_comes_back_when_it_is_due_and_what_lasts_does_not() {
     const DAY_MS: i64 = 86_400_000;

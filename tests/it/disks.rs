@@ -335,7 +335,7 @@ fn what_cannot_be_is_refused_by_name() {
     Engine::open(data, support::quiet()).unwrap();
 }
 
-/// A log that lost files beside models that know them: the start says so, and goes on where that
+/// A log that lost files beside models that know them: the start says so, and continues where that
 /// is asked for, without giving anybody another's events.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_lost_its_log_says_so() {

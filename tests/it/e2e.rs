@@ -129,7 +129,7 @@ async fn from_a_real_log_to_lists_and_through_a_restart() {
     assert_eq!(taken.split_whitespace().last(), Some("0"), "{report}");
 }
 
-/// Two tastes, each with a shopper who lacks the item the others have.
+/// Two tastes, each with a user who lacks the item the others have.
 fn two_tastes() -> Vec<(&'static str, &'static str, i64)> {
     let mut rows = Vec::new();
     for user in ["t1", "t2", "t3", "t4"] {

@@ -1,5 +1,5 @@
 //! Disks that refuse: what was acknowledged stays, what was not is said, and with room again
-//! writing goes on.
+//! writing continues.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -59,7 +59,7 @@ async fn a_full_disk_refuses_writes_and_loses_none() {
     assert!(acknowledged > 3, "{acknowledged}");
     assert_eq!(refused.code(), Code::Unavailable);
     assert!(refused.message().contains("write to"), "{refused:?}");
-    // It goes on answering, and refusing in the same words.
+    // It continues answering, and refusing in the same words.
     let again = events.write_events(batch(acknowledged)).await.unwrap_err();
     assert_eq!(again.message(), refused.message());
     let mut lists = RecommendationServiceClient::new(server.channel().await);

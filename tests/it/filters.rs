@@ -217,7 +217,7 @@ proptest! {
             check(&popular, &store.passing(filter), limit)?;
         }
         if store.events.iter().any(|e| e.2 == EventKind::Purchase) {
-            // Not the quick way, so that lists are made ahead too.
+            // Not the quick way, so that lists are prepared too.
             engine.trainer().train_blocking(false).unwrap();
             filters.iter().try_for_each(|filter| ask(&store, &engine, filter, limit))?;
             // A change holds from its acknowledgement on.

@@ -1,4 +1,4 @@
-//! What nobody was trained on: new items, new shoppers, and what happened a moment ago.
+//! What nobody was trained on: new items, new users, and what happened a moment ago.
 
 use qianmian::domain::{Event, EventKind, Item, ItemChange, User, now_ms};
 use qianmian::engine::{Answer, Engine, RecommendRequest, Write};
@@ -12,7 +12,7 @@ fn write(engine: &Engine, write: Write) {
     engine.writer().submit_blocking(write).unwrap().wait().unwrap();
 }
 
-/// Twenty shoppers who bought three of ten old items each.
+/// Twenty users who bought three of ten old items each.
 fn trained(folder: &tempfile::TempDir) -> Engine {
     let engine = Engine::open(folder.path(), support::quiet()).unwrap();
     let rows: Vec<(String, String)> = (0..20)
@@ -46,7 +46,7 @@ fn a_new_item_has_neighbours_with_its_first_buyers() {
     let alike =
         |item: &str| engine.recommender().similar_items(item, &Filter::default(), 5).unwrap();
     bought("u0", "new");
-    // One shopper's purchase: the item's neighbours are theirs, but nobody is shown it for it.
+    // One user's purchase: the item's neighbours are theirs, but nobody is shown it for it.
     let own = alike("new");
     assert!(
         place(&own, "old0").is_some_and(|(place, source)| place < 3 && source == Source::Fresh)
@@ -60,7 +60,7 @@ fn a_new_item_has_neighbours_with_its_first_buyers() {
     }
     let (at, source) = place(&alike("old0"), "new").unwrap();
     assert!(at < 5 && source == Source::Fresh, "{at} {source:?}");
-    // A shopper with the same items as those who took it.
+    // A user with the same items as those who took it.
     let (at, source) = place(&engine.recommender().recommend(&ask("u10")).unwrap(), "new").unwrap();
     assert!(at < 5 && source == Source::Fresh, "{at} {source:?}");
     let basket = ["new".to_owned()];

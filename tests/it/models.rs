@@ -151,7 +151,7 @@ async fn a_canary_answers_the_same_users_whoever_restarts() {
     assign(&server, 1, pb::ModelRole::Canary, 0.5).await;
     let more = generations_told(&server);
     assert!(told.iter().zip(&more).all(|(before, now)| *before == 2 || *now == 1));
-    // A training goes on beside it, and is rolled back past it.
+    // A training continues beside it, and is rolled back past it.
     assert_eq!(trained(&server.engine).await, 3);
     assert!(generations_told(&server).contains(&1));
     let back = server.models().rollback_model(pb::RollbackModelRequest {}).await.unwrap();

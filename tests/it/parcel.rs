@@ -16,8 +16,8 @@ use crate::support::{Server, purchases, trained};
 
 pub const ITEMS: usize = 12;
 
-/// Twelve items of two tastes, each shopper with three items of theirs: too little to hold
-/// anything out.
+/// Twelve items of two tastes, each user with three items of theirs: too little to hold anything
+/// out.
 pub async fn store(folder: &Path, options: EngineOptions) -> Server {
     let server = Server::start(folder, options).await;
     let rows: Vec<(String, String)> = (0..16)

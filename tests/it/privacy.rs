@@ -18,7 +18,7 @@ use crate::support::{self, Server, purchases};
 
 const USERS: usize = 12;
 
-/// Shoppers who share their items with their neighbours.
+/// Users who share their items with their neighbours.
 fn log() -> Vec<Event> {
     let rows: Vec<(String, String)> =
         (0..USERS).flat_map(|u| (u..u + 4).map(move |i| (user(u), format!("i{i}")))).collect();
@@ -105,7 +105,7 @@ async fn an_erased_user_is_gone_from_answers_at_once_and_from_every_file_soon() 
     let neighbours = engine.recommender().similar_users("u4", 9).unwrap();
     assert!(neighbours.entries.iter().all(|e| e.user_id != "Erika" && !e.user_id.is_empty()));
 
-    // The training begins of itself, though trainings are to be asked for.
+    // The training begins by itself, though trainings are to be asked for.
     wait_for_generation(&engine, 3).await;
     assert_eq!(generations(folder.path()), [3]);
     let snapshot = disk::load(&snapshots(folder.path()), 3).unwrap();

@@ -86,7 +86,7 @@ async fn every_kind_of_part_is_asked_as_a_source() {
     );
     assert_eq!(list(&server, "u4", Some(Source::PushedPrior))[0].0, "i11");
 
-    // What the shopper does now counts more than the vector that they came with.
+    // What the user does now counts more than the vector that they came with.
     let mut now = purchases(&[("u4", "i11", 1)]);
     now[0].time_ms = qianmian::domain::now_ms() + 1_000;
     server.engine.writer().record(now).await.unwrap();
@@ -103,8 +103,8 @@ async fn every_kind_of_part_is_asked_as_a_source() {
     server.stop().await;
 }
 
-/// Sixty shoppers of twenty tastes, whose next basket is always 40 items further on; a few
-/// are a basket ahead of the others, by which those lists know what comes.
+/// Sixty users of twenty tastes, whose next basket is always 40 items further on; a few are a
+/// basket ahead of the others, by which those lists know what comes.
 async fn habitual(folder: &Path) -> Server {
     let mut options = support::quiet();
     options.push.min_quality = 2.0;
@@ -188,7 +188,7 @@ async fn what_waits_is_renewed_beside_what_the_server_trains() {
     assert_eq!(canary.offset, 49, "beside what the third knows");
     assert_eq!(canary.lineage.unwrap().pushed_by, "the test");
 
-    // Whoever is erased leaves the canary, which goes on under another number.
+    // Whoever is erased leaves the canary, which continues under another number.
     server.engine.writer().erase_user("u3").await.unwrap();
     trained(&server.engine).await;
     let answer = server.engine.recommender().recommend(&RecommendRequest {

@@ -1,10 +1,11 @@
-//! Who gets in: no more requests than can be answered soon, and none that nobody waits
-//! for any more.
+//! Admission of requests: no more at once than can be answered soon, and none whose caller has
+//! stopped waiting.
 //!
-//! A unary request is counted once its message is there whole, until its answer: what is still to
-//! come takes no place from others. One too many is refused at once with RESOURCE_EXHAUSTED. One
-//! whose deadline (`grpc-timeout`) passed while it waited for a thread is dropped; one that has a
-//! deadline carries it as [`Deadline`], by which a service may choose to do less.
+//! A unary request is counted from the moment its message is complete until its answer: a message
+//! that is still arriving takes no place. One request too many is refused at once with
+//! RESOURCE_EXHAUSTED. A request whose deadline (`grpc-timeout`) passed while it waited for a
+//! thread is dropped. A request with a deadline carries it as [`Deadline`], so that a service may
+//! do less.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,7 +27,7 @@ use crate::api::admission::refusals::Refusals;
 use crate::api::wire::{entries, status};
 use crate::domain::Error;
 
-/// When the caller stops waiting; an extension of its request.
+/// The time when the caller stops waiting; an extension of its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline(Instant);
 
@@ -39,10 +40,10 @@ impl Deadline {
 
 /// A deadline closer than this is near.
 const NEAR: Duration = Duration::from_millis(2);
-/// The most digits of a deadline that gRPC allows.
+/// Maximum number of digits of a deadline in gRPC.
 const DIGITS: usize = 8;
 
-/// Admits at most so many requests at once.
+/// Admits a limited number of requests at once.
 #[derive(Debug, Clone)]
 pub struct Admission {
     max: usize,
@@ -52,7 +53,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// For at most `most` requests, which come in by `intake`; those refused are counted.
+    /// Admits at most `max` requests, which arrive through `intake`; refusals are counted.
     pub fn new(max: usize, intake: Intake, refusals: Refusals) -> Self {
         Self { max, intake, inside: Arc::default(), refusals }
     }
@@ -69,8 +70,7 @@ impl Admission {
 }
 
 impl Admission {
-    /// What a service answers to a request whose message is one and comes in whole, or why it is
-    /// refused.
+    /// The answer of a service to a unary request whose message is complete, or the refusal.
     async fn answered<S>(
         &self,
         mut service: S,
@@ -110,7 +110,7 @@ impl Admission {
     }
 }
 
-/// A request that was let in, until it is dropped.
+/// A request that was admitted, until it is dropped.
 struct Inside(Arc<AtomicUsize>);
 
 impl Drop for Inside {
@@ -157,7 +157,7 @@ where
         let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
         let open = peer.begin();
 
-        // The one that is ready goes with the request.
+        // The service that is ready goes with the request; its clone stays.
         let next = self.service.clone();
 
         let mut service = std::mem::replace(&mut self.service, next);
@@ -181,13 +181,13 @@ where
     }
 }
 
-/// Whether a method takes a stream of messages: ours that do, and all that are not ours.
+/// Whether a method takes a stream of messages: those of the protocol that do, and all methods of
+/// other packages.
 fn is_stream(path: &str) -> bool {
     !path.starts_with("/qianmian.") || entries::CLIENT_STREAMS.contains(&path)
 }
 
-/// How long the caller waits, where it is given: up to eight digits and a unit (gRPC over HTTP2,
-/// Timeout).
+/// The caller's timeout, if it sent one: up to eight digits and a unit (gRPC over HTTP2, Timeout).
 fn timeout<B>(request: &Request<B>) -> Option<Duration> {
     let value = request.headers().get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
@@ -246,8 +246,8 @@ mod tests {
         assert_eq!(timeout(&request(None)), None);
     }
 
-    /// Waits for the gate where the method is Popular, and says whether the caller is in a
-    /// hurry.
+    /// Waits for the gate where the method is Popular, and tells the caller whether its deadline is
+    /// near.
     async fn answer(request: Request<Body>, gate: Arc<tokio::sync::Notify>) -> Response<Body> {
         let deadline = request.extensions().get::<Deadline>();
         let hurried = deadline.is_some_and(|deadline| deadline.is_near());
@@ -287,7 +287,7 @@ mod tests {
         let far = request(Some("9223372036854775807S"));
         assert_eq!(code(admitted.call(far).await), None);
 
-        // The one too many and the late one, each by its reason.
+        // The refused request and the late one, each under its reason.
         assert_eq!(refusals.take().into_values().collect::<Vec<_>>(), [1, 1]);
     }
 }

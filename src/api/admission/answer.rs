@@ -1,5 +1,5 @@
-//! Answers on their way out: whole, and counted as held for their client until it has taken them.
-//! A client that takes nothing keeps no more than its share, and not for long: its connection ends.
+//! Outgoing answers: complete, and counted for their client until the client has taken them. A
+//! client that takes nothing holds no more than its share, and its connection ends soon.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,10 +14,10 @@ use tonic::body::Body;
 use crate::api::admission::intake::Held;
 use crate::api::admission::peer::{Open, Unsent};
 
-/// An answer that is no stream, made to its end, so that its size is known.
+/// A unary answer, collected to its end so that its size is known.
 ///
 /// # Errors
-/// RESOURCE_EXHAUSTED where the client's answers hold too much already.
+/// RESOURCE_EXHAUSTED where the client's pending answers are too large already.
 pub async fn whole(
     answer: Response<Body>,
     mut held: Held,
@@ -36,7 +36,7 @@ pub async fn whole(
     Ok(Response::from_parts(parts, Body::new(whole)))
 }
 
-/// An answer that is a stream; its request is open until its last message is taken.
+/// A streamed answer; its request is open until the last message is taken.
 pub fn stream(answer: Response<Body>, open: Open) -> Response<Body> {
     answer.map(|body| {
         Body::new(body.map_frame(move |frame| {
@@ -46,9 +46,9 @@ pub fn stream(answer: Response<Body>, open: Open) -> Response<Body> {
     })
 }
 
-/// A body that is there.
+/// A body that is in memory.
 struct Whole {
-    /// What is left of it, the next last.
+    /// Its remaining frames, the next one last.
     frames: Vec<Frame<Bytes>>,
     unsent: Unsent,
     _held: Held,

@@ -1,5 +1,5 @@
-//! Connections as they come in: no more than there are files for, no more from one address than
-//! leave room for others, and none that says nothing.
+//! Incoming connections: no more than there are file descriptors for, a limited number from one
+//! address, and none that stays silent.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -21,32 +21,32 @@ use tonic::transport::server::Connected;
 
 use crate::api::admission::peer::Peer;
 
-/// What a client of HTTP/2 says first.
+/// Length of the preface with which an HTTP/2 client begins.
 const PREFACE_BYTES: u64 = 24;
-/// How long the server waits after the system refused it another connection.
+/// Pause after the system has refused to accept a connection.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How often refusals are logged, at most.
+/// Minimum time between two log lines about refused connections.
 const SAY_EVERY: Duration = Duration::from_secs(10);
-/// Files that are left for the store, where there are enough.
+/// File descriptors reserved for the store, where there are enough.
 const FILES_OF_THE_STORE: u64 = 128;
 
-/// How many connections there may be.
+/// Limits on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// In all.
+    /// Maximum in all.
     pub max: usize,
-    /// From one address.
+    /// Maximum from one address.
     pub per_address: usize,
-    /// How long a client may take to say that it speaks HTTP/2.
+    /// Time within which a client must send the HTTP/2 preface.
     pub handshake: Duration,
-    /// After how long without a request a connection ends that has none open.
+    /// Time without a request after which an idle connection ends.
     pub idle: Duration,
-    /// For how long a client may take nothing of the answers that wait for it.
+    /// Time for which a client may take nothing of the answers that wait for it.
     pub sending: Duration,
 }
 
-/// Lets the process open as many files as the system allows, and keeps connections to what is
-/// left of them beside the store's.
+/// Raises the limit of open files as far as the system allows, and reduces the limits on
+/// connections to the descriptors that the store leaves.
 pub fn fit_open_files(bounds: Bounds) -> Bounds {
     let Some(files) = open_files() else { return bounds };
     let kept = FILES_OF_THE_STORE.min(files / 2);
@@ -55,7 +55,7 @@ pub fn fit_open_files(bounds: Bounds) -> Bounds {
         tracing::warn!(files, connections = max, "the limit of open files limits connections");
     }
     let max = bounds.max.min(max);
-    // No address may take all of them.
+    // One address may not take all connections.
     let per_address = bounds.per_address.min((max / 2).max(1));
     Bounds { max, per_address, ..bounds }
 }
@@ -81,7 +81,7 @@ fn open_files() -> Option<u64> {
     None
 }
 
-/// The connections that come in by `listener`, until the stream is dropped.
+/// Accepts connections from `listener` until the stream is dropped.
 pub fn accept(listener: TcpListener, bounds: Bounds) -> ReceiverStream<io::Result<Connection>> {
     let (sender, connections) = mpsc::channel(1);
     tokio::spawn(accept_all(listener, bounds, sender));
@@ -112,7 +112,8 @@ async fn accept_all(
                 Err(full) => full.to_owned(),
             },
             Err(error) => {
-                // Out of files, most likely: accepting again at once would only spin.
+                // Most likely there are no file descriptors left: accepting again at once would
+                // spin.
                 tokio::time::sleep(PAUSE).await;
                 error.to_string()
             }
@@ -126,7 +127,7 @@ async fn accept_all(
     }
 }
 
-/// The places that connections take.
+/// The connections in use.
 #[derive(Debug)]
 struct Places {
     bounds: Bounds,
@@ -139,7 +140,7 @@ struct Taken {
     by_address: HashMap<IpAddr, OfAddress>,
 }
 
-/// What connections from one address take.
+/// What the connections from one address use.
 #[derive(Debug, Default)]
 struct OfAddress {
     connections: usize,
@@ -147,7 +148,7 @@ struct OfAddress {
     held: Arc<AtomicUsize>,
 }
 
-/// Whom an address belongs to: of IPv6 the first half, since a host has the whole second.
+/// The network that an address belongs to: of IPv6 the first half, since one host owns the second.
 fn owner(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -177,7 +178,7 @@ impl Places {
     }
 }
 
-/// A connection's place, until it is dropped.
+/// A connection's place among the limits, until it is dropped.
 #[derive(Debug)]
 struct Place {
     places: Arc<Places>,
@@ -198,22 +199,21 @@ impl Drop for Place {
     }
 }
 
-/// A client's connection. It ends where the client does not begin to speak in time, and where
-/// nothing is asked or answered for long; whether the client is still there is for the server's
-/// pings to find out.
+/// A client's connection. It ends where the client does not send the preface in time, and where it
+/// is idle for too long. Whether the client is still there is for the server's pings to find out.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
     bounds: Bounds,
-    /// When what has moved is looked at next.
+    /// When activity is checked next.
     look: Pin<Box<Sleep>>,
-    /// What the client has said, in bytes, until that is a beginning.
+    /// Bytes received so far, until the preface is complete.
     said: u64,
     peer: Peer,
-    /// Requests that had begun, and parts of answers that were taken, at the last look.
+    /// Requests begun and answer frames taken at the last check.
     requests: u64,
     taken: Option<u64>,
-    /// When something was asked last, as far as was looked.
+    /// Time of the last activity that was seen.
     asked: Instant,
     _place: Place,
 }
@@ -233,8 +233,7 @@ impl Connection {
         Self { stream, bounds, look, said, peer, requests, taken, asked, _place: place }
     }
 
-    /// Whether the client has not begun to speak, asked nothing, or taken nothing of its answers,
-    /// for too long.
+    /// Whether the client has sent no preface, no request, or taken no answer for too long.
     fn is_silent(&mut self, context: &mut Context<'_>) -> bool {
         while self.look.as_mut().poll(context).is_ready() {
             let (requests, open) = self.peer.requests();
@@ -257,7 +256,7 @@ impl Connection {
 }
 
 impl Bounds {
-    /// How often a connection is looked at.
+    /// Time between two checks of a connection.
     fn every(&self) -> Duration {
         self.idle.min(self.sending)
     }

@@ -1,6 +1,6 @@
-//! Requests as they come in: handed on in whole messages, each within its time, and no more of them
-//! half there than memory is set aside for. What a message announces takes no memory; what came
-//! does.
+//! Incoming requests: passed on as complete messages, each within its time. Incomplete messages
+//! take no more memory than is reserved for them. The announced length of a message takes no
+//! memory; received bytes do.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,44 +19,44 @@ use crate::api::admission::peer::Peer;
 use crate::api::wire::status;
 use crate::domain::Error;
 
-/// A message's flag and length.
+/// Length of the prefix of a message: a flag and the message's length.
 const HEADER_BYTES: usize = 5;
 
-/// What may come in.
+/// The limits on incoming requests.
 #[derive(Debug, Clone)]
 pub struct Intake {
-    /// Largest message in bytes.
+    /// Maximum size of a message in bytes.
     pub largest: usize,
-    /// How long a message may take, from its first byte on; the message of a unary request from
-    /// the request's arrival on.
+    /// Time within which a message must be complete, from its first byte on; for a unary request,
+    /// from the request's arrival on.
     pub patience: Duration,
     room: Room,
 }
 
-/// The bytes that requests may hold which are not answered yet.
+/// The bytes that unanswered requests may hold.
 #[derive(Debug, Clone)]
 struct Room {
     max: usize,
     held: Arc<AtomicUsize>,
 }
 
-/// Of the room, the part that requests from one address may take.
+/// One address may hold this fraction of the memory: 1/4.
 const SHARE: usize = 4;
 
 /// Bytes that are held, until they are dropped.
 #[derive(Debug)]
 pub struct Held {
     room: Room,
-    /// What is held for the same address.
+    /// Bytes held for the same address.
     of_address: Arc<AtomicUsize>,
     bytes: usize,
 }
 
 impl Held {
-    /// Holds more.
+    /// Holds more bytes.
     ///
     /// # Errors
-    /// RESOURCE_EXHAUSTED where that is too much.
+    /// RESOURCE_EXHAUSTED beyond the limit.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Status> {
         let all = self.room.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let own = self.of_address.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -88,7 +88,7 @@ impl Drop for Held {
 }
 
 impl Intake {
-    /// For messages up to `largest` bytes, and `most` bytes of requests in all.
+    /// Accepts messages of up to `largest` bytes, and at most `max` bytes of requests in all.
     pub fn new(largest: usize, patience: Duration, max: usize) -> Self {
         Self { largest, patience, room: Room { max, held: Arc::default() } }
     }
@@ -97,12 +97,11 @@ impl Intake {
         Held { room: self.room.clone(), of_address: peer.held.clone(), bytes: 0 }
     }
 
-    /// The one message of a request, whole; it counts as held as long as what is returned with it
-    /// lives.
+    /// The single message of a request. Its bytes count as held while the returned guard lives.
     ///
     /// # Errors
-    /// DEADLINE_EXCEEDED where it did not come in time, RESOURCE_EXHAUSTED where too much is held
-    /// already, INVALID_ARGUMENT where less came than was announced.
+    /// DEADLINE_EXCEEDED where it was not complete in time, RESOURCE_EXHAUSTED where too much is
+    /// held already, INVALID_ARGUMENT where fewer bytes came than were announced.
     pub async fn whole<B>(&self, peer: &Peer, body: B) -> Result<(Bytes, Held), Status>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -127,7 +126,7 @@ impl Intake {
             let Ok(data) = frame.into_data() else { continue };
             held.grow(data.len())?;
 
-            // Most requests come in one piece, which is not copied.
+            // Most requests arrive in one piece, which needs no copy.
             if first.is_empty() && all.is_empty() {
                 first = data;
             } else {
@@ -136,7 +135,7 @@ impl Intake {
             }
 
             if first.len() + all.len() > self.largest + HEADER_BYTES {
-                // More than any message: the decoder refuses it by what is announced.
+                // Longer than any valid message: the decoder refuses it by its announced length.
                 break;
             }
         }
@@ -165,27 +164,27 @@ impl Intake {
     }
 }
 
-/// The length that a message announces, once that came.
+/// The announced length of a message, once its prefix has arrived.
 fn announced(bytes: &[u8]) -> Option<usize> {
     let length: [u8; 4] = bytes.get(1..HEADER_BYTES)?.try_into().ok()?;
     Some(u32::from_be_bytes(length) as usize)
 }
 
-/// A body that hands on whole messages alone.
+/// A body that passes on complete messages only.
 #[derive(Debug)]
 pub struct Messages<B> {
     body: B,
-    /// What came of the next message, and perhaps of those after it.
+    /// Bytes of the next message, and perhaps of those after it.
     begun: BytesMut,
     ended: bool,
-    /// When the message that has begun must be whole.
+    /// When the message that has begun must be complete.
     late: Option<Pin<Box<Sleep>>>,
     held: Held,
     intake: Intake,
 }
 
 impl<B> Messages<B> {
-    /// The next message, if it is whole; one that is too large goes on as it is, for the decoder
+    /// The next message, if it is complete. One that is too large passes as it is, for the decoder
     /// to refuse.
     fn next(&mut self) -> Option<Bytes> {
         let announced = announced(&self.begun)?;
@@ -261,7 +260,7 @@ mod tests {
 
     use super::*;
 
-    /// Pieces, and then silence or the end.
+    /// A body of these pieces, followed by silence or by the end.
     struct Pieces(VecDeque<Bytes>, bool);
 
     impl Body for Pieces {
@@ -309,13 +308,13 @@ mod tests {
             intake.whole(&Peer::default(), pieces(&[&[0, 0, 0, 0, 9, 1]], true)).await.unwrap_err();
         assert!(short.message().contains("announces 9 bytes, and 1 came"), "{short:?}");
 
-        // Too large: for the decoder to refuse.
+        // Too large: left for the decoder to refuse.
         assert!(intake.whole(&Peer::default(), pieces(&[&[0, 9, 9, 9, 9]], true)).await.is_ok());
         let full = intake.whole(&Peer::default(), pieces(&[&[0; 61]], true)).await.unwrap_err();
         assert_eq!(full.code(), tonic::Code::ResourceExhausted);
         assert_eq!(intake.room.held.load(Ordering::Relaxed), 0);
 
-        // One address has a quarter of the room; others have theirs.
+        // One address has a quarter of the memory; other addresses have their own.
         let one = Peer::default();
         let other = Peer::default();
         let max = intake.whole(&one, pieces(&[&[0; 59]], true)).await.unwrap();

@@ -1,5 +1,4 @@
-//! What is known of the client at the other end of a connection: what its address holds, and what
-//! the connection is at.
+//! The client of a connection: what its address holds, and what the connection is doing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -7,38 +6,38 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 /// A connection's client; an extension of its requests.
 #[derive(Debug, Clone, Default)]
 pub struct Peer {
-    /// Bytes of requests that are held for all connections from the same address.
+    /// Bytes held for all connections from the same address.
     pub held: Arc<AtomicUsize>,
     activity: Arc<Activity>,
 }
 
-/// What a connection is at.
+/// The activity of a connection.
 #[derive(Debug, Default)]
 struct Activity {
-    /// Requests that ever began.
+    /// Requests begun so far.
     requests: AtomicU64,
-    /// Requests that are not answered to their end.
+    /// Requests whose answers are not complete.
     open: AtomicUsize,
-    /// Answers that are made and not taken.
+    /// Answers that wait to be taken.
     unsent: AtomicUsize,
-    /// How often a part of an answer was taken.
+    /// Answer frames taken so far.
     taken: AtomicU64,
 }
 
 impl Peer {
-    /// A new connection's, from an address for which so much is held.
+    /// The client of a new connection; `held` counts the bytes of its address.
     pub fn new(held: Arc<AtomicUsize>) -> Self {
         Self { held, activity: Arc::default() }
     }
 
-    /// A request begins; it is open until what is returned is dropped.
+    /// Notes that a request begins; it is open until the returned guard is dropped.
     pub fn begin(&self) -> Open {
         self.activity.requests.fetch_add(1, Ordering::Relaxed);
         self.activity.open.fetch_add(1, Ordering::Relaxed);
         Open(self.activity.clone())
     }
 
-    /// How many requests ever began, and whether any is open.
+    /// The number of requests begun so far, and whether one is open.
     pub fn requests(&self) -> (u64, bool) {
         let Activity { requests, open, .. } = &*self.activity;
         (requests.load(Ordering::Relaxed), open.load(Ordering::Relaxed) > 0)
@@ -46,19 +45,19 @@ impl Peer {
 }
 
 impl Peer {
-    /// How often a part of an answer was taken; none while no answer waits for that.
+    /// The number of answer frames taken so far; none while no answer waits.
     pub fn taken(&self) -> Option<u64> {
         let waits = self.activity.unsent.load(Ordering::Relaxed) > 0;
         waits.then(|| self.activity.taken.load(Ordering::Relaxed))
     }
 }
 
-/// An answer that is made, until it is taken or dropped.
+/// An answer that waits, until it is taken or dropped.
 #[derive(Debug)]
 pub struct Unsent(Arc<Activity>);
 
 impl Unsent {
-    /// A part of it is taken.
+    /// Notes that a frame of it is taken.
     pub fn moves(&self) {
         self.0.taken.fetch_add(1, Ordering::Relaxed);
     }
@@ -71,14 +70,14 @@ impl Drop for Unsent {
 }
 
 impl Open {
-    /// Its answer is made.
+    /// Notes that its answer waits.
     pub fn unsent(&self) -> Unsent {
         self.0.unsent.fetch_add(1, Ordering::Relaxed);
         Unsent(self.0.clone())
     }
 }
 
-/// A request that is not answered to its end.
+/// An open request.
 #[derive(Debug)]
 pub struct Open(Arc<Activity>);
 

@@ -1,5 +1,5 @@
-//! Counts requests that are refused because the server is full or too slow, and logs the counts: an
-//! operator must learn of refusals while the server is healthy otherwise.
+//! Counts requests that are refused because the server is full or too slow, and logs the counts:
+//! an operator must learn of refusals while the server is otherwise healthy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use http::Response;
 use parking_lot::Mutex;
 use tonic::{Code, Status};
 
-/// How often it is said, at most.
+/// Minimum time between two log lines.
 const SAY_EVERY: Duration = Duration::from_secs(10);
-/// Most reasons that are counted separately between two log lines.
+/// Maximum number of reasons that are counted separately between two log lines.
 const REASONS: usize = 20;
-/// The reason of those beyond.
+/// The reason under which all further ones are counted.
 const OTHERS: &str = "for other reasons";
 
-/// Requests refused since they were last reported, by reason.
+/// Requests refused since the last log line, by reason.
 #[derive(Debug, Clone, Default)]
 pub struct Refusals(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -33,7 +33,7 @@ impl Refusals {
     }
 
     fn count(&self, reason: &str) {
-        // Figures differ from one refusal to the next, and make no reason of their own.
+        // Numbers differ between refusals of one kind, so they are cut out of the reason.
         let mut reason: String =
             reason.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
         while reason.contains("##") {
@@ -44,15 +44,14 @@ impl Refusals {
         *counts.entry(if known { reason } else { OTHERS.to_owned() }).or_default() += 1;
     }
 
-    /// What was refused since this was asked last, by reason.
+    /// The refusals since the last call, by reason.
     pub(super) fn take(&self) -> BTreeMap<String, u64> {
         std::mem::take(&mut *self.0.lock())
     }
 
-    /// Reports what was refused as soon as it is, and then once in a while, for as long as it is
-    /// polled.
+    /// Logs a first refusal soon, and later ones at intervals, as long as it is polled.
     pub async fn report(self) {
-        /// How soon a first refusal is reported.
+        /// Time until a first refusal is logged.
         const SOON: Duration = Duration::from_secs(1);
 
         loop {
@@ -63,7 +62,7 @@ impl Refusals {
         }
     }
 
-    /// Says what was refused since it was said last; false where nothing was.
+    /// Logs the refusals since the last log line; false where there are none.
     pub fn say(&self) -> bool {
         let refused = self.take();
         for (reason, count) in &refused {

@@ -11,14 +11,14 @@ use crate::domain::quote::quoted;
 use crate::domain::{Error, Item, ItemChange, ItemField, Result, Validity, Violation, limits};
 use crate::engine::Engine;
 
-/// Holds what the store knows of its items.
+/// Reads and writes the catalogue.
 #[derive(Debug, Clone)]
 pub struct CatalogApi {
     engine: Arc<Engine>,
 }
 
 impl CatalogApi {
-    /// Reads and writes an engine's catalogue.
+    /// Serves an engine's catalogue.
     pub fn new(engine: Arc<Engine>) -> Self {
         Self { engine }
     }
@@ -123,7 +123,7 @@ impl Mask {
         Ok(Self { fields, attributes })
     }
 
-    /// What is said of an item: all of it, where there is no mask.
+    /// The change that a request asks for: the whole item, where there is no mask.
     fn change(mask: Option<&Self>, item: Item) -> ItemChange {
         let Some(mask) = mask else { return ItemChange::whole(item) };
         let mut change = ItemChange::of(item);

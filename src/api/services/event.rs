@@ -13,11 +13,11 @@ use crate::domain::quote::clipped;
 use crate::domain::{Event, EventKind, Result, Violation, limits, now_ms};
 use crate::engine::{Engine, Receipt};
 
-/// Longest field and longest words of an event's error, in bytes: those of a whole batch must fit
-/// into an answer that every client takes.
+/// Maximum length of the field and of the message of an event's error, in bytes: the errors of a
+/// whole batch must fit into one answer.
 const MAX_OF_AN_ERROR: usize = 160;
 
-/// Takes behaviour in.
+/// Records events.
 #[derive(Debug, Clone)]
 pub struct EventApi {
     engine: Arc<Engine>,
@@ -29,7 +29,7 @@ impl EventApi {
         Self { engine }
     }
 
-    /// Records what can be recorded of a batch.
+    /// Records the valid events of a batch.
     async fn record(&self, given: Vec<pb::Event>) -> Result<Recorded> {
         limits::count("events", given.len(), 1, limits::MAX_BATCH)?;
         let now_ms = now_ms();
@@ -68,10 +68,10 @@ impl EventApi {
     }
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 struct Recorded {
     receipt: Receipt,
-    /// Events that break a limit, by their place.
+    /// Events that break a limit, by their index.
     errors: Vec<(usize, Violation)>,
 }
 
@@ -154,7 +154,7 @@ impl EventService for EventApi {
         let mut requests = request.into_inner();
         tokio::spawn(async move {
             let mut batches = 0;
-            // One batch is read when the one before is answered, so a stream holds no more.
+            // A batch is read once the one before is answered, so a stream holds one batch at most.
             while let Some(given) = api.engine.unless_closing(requests.message()).await {
                 let answer = match given {
                     Ok(None) => break,

@@ -1,4 +1,4 @@
-//! What is told of a model.
+//! Models as the protocol has them.
 
 use crate::api::wire::{convert, pb};
 use crate::domain::{Check, Verdict};

@@ -19,13 +19,13 @@ use crate::domain::{Error, Result, Violation};
 use crate::engine::{Engine, TrainingState, TrainingStatus};
 use crate::model::{Manifest, Role};
 
-/// How often a watcher hears of a training that stays at one stage.
+/// Interval of status messages while a training stays in one stage.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// Users whose lists are compared where the request does not say, and at the most.
+/// Default and maximum number of users whose lists are compared.
 const SAMPLE_USERS: i32 = 200;
 const MAX_SAMPLE_USERS: i32 = 10_000;
 
-/// Trains models and shows them.
+/// Trains and manages models.
 #[derive(Debug, Clone)]
 pub struct ModelApi {
     engine: Arc<Engine>,
@@ -46,8 +46,8 @@ impl ModelApi {
         if generation == 0 { self.engine.generation() } else { generation }
     }
 
-    /// Changes what answers, on a thread that may wait for the disk; the model that does
-    /// then, and the generation before.
+    /// Changes the active model on a thread that may block; returns its manifest and the generation
+    /// before.
     async fn switch(
         &self,
         change: impl FnOnce(&Engine) -> Result<Manifest> + Send + 'static,
@@ -65,7 +65,7 @@ impl ModelApi {
         push::wait_for(move || work(&engine)).await
     }
 
-    /// PushModel, whatever its messages come by.
+    /// Receives a push from any stream of messages.
     ///
     /// # Errors
     /// The service's status.
@@ -116,7 +116,7 @@ impl ModelApi {
         .await
     }
 
-    /// Forwards statuses of one training until it ends or the watcher leaves.
+    /// Forwards the status of one training until it ends or the watcher leaves.
     fn watch(
         &self,
         wanted: String,

@@ -13,18 +13,18 @@ use crate::domain::{Error, Result, Violation};
 use crate::engine::{Engine, Incoming, PushRequest};
 use crate::model::{Manifest, Role};
 
-/// How long a stream may pause.
+/// Maximum pause of a stream.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// A push as its stream goes on.
+/// A push while its stream runs.
 struct Push {
     engine: Arc<Engine>,
     request: PushRequest,
     incoming: Incoming,
 }
 
-/// Takes in a stream to its commit; what is known of the model then. Where the stream ends
-/// before, what came waits to be taken up again.
+/// Receives a stream up to its commit; returns the model. Where the stream ends before, what was
+/// received waits to be resumed.
 pub(super) async fn receive(
     engine: Arc<Engine>,
     mut stream: impl Stream<Item = Result<pb::PushModelRequest, Status>> + Unpin,
@@ -56,7 +56,7 @@ pub(super) async fn receive(
     }
 }
 
-/// The next message of a stream, which may not take for ever.
+/// The next message of a stream, within the maximum pause.
 async fn next(
     stream: &mut (impl Stream<Item = Result<pb::PushModelRequest, Status>> + Unpin),
 ) -> Result<Option<pb::PushModelRequest>, Status> {
@@ -67,7 +67,7 @@ async fn next(
 }
 
 impl Push {
-    /// Writes a chunk, on a thread that may wait for the disk.
+    /// Writes a chunk, on a thread that may block.
     async fn append(mut self, chunk: pb::PushChunk) -> Result<Self> {
         wait_for(move || {
             self.incoming.append(chunk.offset, &chunk.data)?;
@@ -85,7 +85,7 @@ impl Push {
     }
 }
 
-/// Runs work on a thread that may wait.
+/// Runs work on a thread that may block.
 pub(super) async fn wait_for<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -99,7 +99,7 @@ fn push_request(header: pb::PushHeader) -> Result<PushRequest> {
     Ok(PushRequest { id, bytes, pushed_by, note, role, force })
 }
 
-/// A role that may be asked for, with its share of the traffic.
+/// A role that a request may ask for, with its share of the traffic.
 pub(super) fn role(field: &str, value: i32, share_field: &str, share: f64) -> Result<Role> {
     let role = match pb::ModelRole::try_from(value) {
         Ok(pb::ModelRole::Staged) => Role::Staged,

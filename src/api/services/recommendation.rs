@@ -19,14 +19,14 @@ use crate::engine::serve::{Answer, RecommendRequest, RepeatReason, ScoredUser};
 use crate::model::{Source, Window};
 use crate::recommend::{Basis, RepeatPolicy};
 
-/// How long a reader may take nothing of a batch, unless it is said.
+/// Time for which a reader may take nothing of a batch, by default.
 const SENDING: Duration = Duration::from_secs(60);
 
 /// Answers storefronts.
 #[derive(Debug, Clone)]
 pub struct RecommendationApi {
     engine: Arc<Engine>,
-    /// How long a reader may take nothing of a batch.
+    /// Time for which a reader may take nothing of a batch.
     sending: Duration,
 }
 
@@ -36,7 +36,7 @@ impl RecommendationApi {
         Self { engine, sending: SENDING }
     }
 
-    /// The same with another patience with readers of batches.
+    /// Sets the time for which a reader may take nothing of a batch.
     pub fn sending_within(self, sending: Duration) -> Self {
         Self { sending, ..self }
     }
@@ -109,7 +109,7 @@ impl RecommendationApi {
         })
     }
 
-    /// What the batch asks for, one request a shopper.
+    /// The requests of a batch, one for each user.
     fn batch(request: pb::BatchRecommendRequest) -> Result<Vec<RecommendRequest>, Violation> {
         convert::ids("user_ids", &request.user_ids, 1, limits::MAX_BATCH)?;
         let limit = limits::list_length("limit", request.limit.into())?;
@@ -202,7 +202,7 @@ fn strategy(value: i32) -> Result<Option<Source>, Violation> {
     })
 }
 
-/// The policy, and the days that one of them may have.
+/// The policy, with the days of EXCLUDE_PURCHASED.
 fn repeat_policy(value: i32, days: i32) -> Result<Option<RepeatPolicy>, Violation> {
     let unknown = |_| Violation::new("repeat_policy", format!("must be 0 to 3, was {value}"));
     let policy = match pb::RepeatPolicy::try_from(value).map_err(unknown)? {
@@ -301,7 +301,7 @@ impl RecommendationService for RecommendationApi {
         let batch = self.engine.batches().begin(requests, self.sending).map_err(from_error)?;
         let answers = ReceiverStream::new(batch.answers).map(answered);
 
-        // A stream that only ended would look complete.
+        // A stream that merely ended would look complete.
         let cut_short = tokio_stream::once(batch.complete).filter_map(|complete| {
             let message = "the batch is cut short: nothing of it was read for too long, or the \
                            server stops";
@@ -311,7 +311,7 @@ impl RecommendationService for RecommendationApi {
     }
 }
 
-/// Lists of a batch.
+/// The lists of a batch.
 type BatchStream =
     Pin<Box<dyn Stream<Item = Result<pb::BatchRecommendResponse, Status>> + Send + 'static>>;
 

@@ -10,14 +10,14 @@ use crate::api::wire::{convert, pb};
 use crate::domain::{Error, Result, User, Violation, limits};
 use crate::engine::Engine;
 
-/// Holds what the store knows of its users.
+/// Reads, writes and erases users.
 #[derive(Debug, Clone)]
 pub struct UserApi {
     engine: Arc<Engine>,
 }
 
 impl UserApi {
-    /// Reads, writes and erases an engine's users.
+    /// Serves an engine's users.
     pub fn new(engine: Arc<Engine>) -> Self {
         Self { engine }
     }

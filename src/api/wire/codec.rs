@@ -1,6 +1,5 @@
-//! Protobuf on the wire. A message that does not decode is the caller's
-//! mistake, and the status says so and names the field; tonic's own codec would
-//! call it an internal error.
+//! Protobuf on the wire. A message that does not decode is the caller's mistake: the status names
+//! the field. tonic's own codec reports an internal error.
 
 use prost::bytes::Buf;
 use tonic::codec::{Codec, DecodeBuf, Decoder};
@@ -10,7 +9,7 @@ use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 use crate::api::wire::{entries, status};
 use crate::domain::{Error, Violation};
 
-/// A message as it travels: not compressed, its length, itself.
+/// A message as it travels: uncompressed, its length, its bytes.
 pub fn frame(message: &impl prost::Message) -> Vec<u8> {
     let mut frame = vec![0];
     frame.extend_from_slice(&(message.encoded_len() as u32).to_be_bytes());
@@ -56,7 +55,7 @@ impl<U: prost::Message + prost::Name + Default> Decoder for WireDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        // A message lies in one piece.
+        // A message is contiguous in memory.
         let few = entries::check(U::NAME, bytes.chunk());
         few.map_err(|violation| status::from_error(violation.into()))?;
 
@@ -67,7 +66,7 @@ impl<U: prost::Message + prost::Name + Default> Decoder for WireDecoder<U> {
     }
 }
 
-/// Reads prost's "…: Outer.field: Inner.field: what" as a path and a reason.
+/// Parses prost's "…: Outer.field: Inner.field: what" into a path and a reason.
 fn violation(message: &str) -> Violation {
     let message = message.strip_prefix("failed to decode Protobuf message: ").unwrap_or(message);
     let mut path = Vec::new();

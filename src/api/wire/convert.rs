@@ -1,4 +1,4 @@
-//! What several services convert between the protocol and the domain.
+//! Conversions between the protocol and the domain that several services need.
 
 use std::collections::HashSet;
 
@@ -8,8 +8,7 @@ use crate::domain::{Violation, limits};
 use crate::engine::Page;
 use crate::engine::serve::ScoredItem;
 
-/// Checks who is asked for: a shopper, or a session; neither where something `else_known`
-/// says who it is.
+/// Checks that a request names a user or a session; neither is needed where `else_known`.
 pub fn user(user_id: &str, session: &[String], else_known: bool) -> Result<(), Violation> {
     if !user_id.is_empty() {
         limits::id("user_id", user_id)?;
@@ -20,16 +19,16 @@ pub fn user(user_id: &str, session: &[String], else_known: bool) -> Result<(), V
     ids("session_item_ids", session, 0, limits::MAX_SESSION_ITEMS)
 }
 
-/// A list of ids, checked for number and each for its limits.
+/// Checks a list of ids: their number, and each of them.
 pub fn ids(field: &str, ids: &[String], min: usize, max: usize) -> Result<(), Violation> {
     limits::count(field, ids.len(), min, max)?;
     ids.iter().enumerate().try_for_each(|(i, id)| limits::id(&format!("{field}[{i}]"), id))
 }
 
-/// Largest and default page of a listing.
+/// Maximum and default length of a page.
 const PAGE: (usize, usize) = (1_000, 100);
 
-/// Where a page begins, and its largest size.
+/// The start of a page, and its maximum length.
 pub fn page(size: i32, token: &str) -> Result<(usize, Page), Violation> {
     let size = match usize::try_from(size) {
         Ok(0) => PAGE.1,
@@ -50,8 +49,8 @@ pub fn page(size: i32, token: &str) -> Result<(usize, Page), Violation> {
     Ok((from, Page(size)))
 }
 
-/// Checks the number of things to write, and that none is given twice; `path` is where
-/// the id of the i-th stands.
+/// Checks the number of entries of a write, and that no id occurs twice; `path` names the field of
+/// the i-th id.
 pub fn batch<'a>(
     field: &str,
     ids: impl ExactSizeIterator<Item = &'a str>,
@@ -78,7 +77,7 @@ pub fn scored_items(items: Vec<ScoredItem>) -> Vec<pb::ScoredItem> {
     items.into_iter().map(scored).collect()
 }
 
-/// Milliseconds since 1970 as the protocol's time.
+/// Milliseconds since 1970 as a protobuf timestamp.
 pub fn timestamp(ms: i64) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: ms.div_euclid(1_000),
@@ -86,12 +85,12 @@ pub fn timestamp(ms: i64) -> prost_types::Timestamp {
     }
 }
 
-/// The protocol's time as milliseconds since 1970.
+/// A protobuf timestamp as milliseconds since 1970.
 pub fn milliseconds(field: &str, time: &prost_types::Timestamp) -> Result<i64, Violation> {
     if !(0..1_000_000_000).contains(&time.nanos) {
         let message = format!("nanos must be 0 to 999999999, was {}", time.nanos);
         return Err(Violation::new(field, message));
     }
-    // Absurd seconds stay absurd, for the check of the range to refuse.
+    // Out-of-range seconds stay out of range, for the range check to refuse.
     Ok(time.seconds.saturating_mul(1_000).saturating_add(i64::from(time.nanos) / 1_000_000))
 }

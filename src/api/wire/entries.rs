@@ -1,18 +1,18 @@
-//! Counts what a message holds before it is built. An empty entry takes two bytes on the wire and
-//! hundreds in memory: the limits on entries must hold before the memory is taken.
+//! Counts the entries of a message before it is decoded. An empty entry takes two bytes on the
+//! wire and hundreds in memory, so limits must hold before memory is taken.
 //!
-//! The walk follows the protocol's own descriptors, which the build writes down as [`MESSAGES`];
-//! every field of requests that may stand more than once has its limit in [`LIMITS`].
+//! The walk follows the protocol's own descriptors, which the build script writes as [`MESSAGES`].
+//! Every repeated field of a request has its limit in [`LIMITS`].
 
 use prost::bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use crate::domain::{Violation, limits};
 
-/// A message as it may look on the wire.
+/// The shape of a message on the wire.
 #[derive(Debug)]
 pub struct Shape {
-    /// Its name in the package.
+    /// Its name within the package.
     pub name: &'static str,
     /// Its fields.
     pub fields: &'static [Field],
@@ -25,17 +25,16 @@ pub struct Field {
     pub number: u32,
     /// Its name.
     pub name: &'static str,
-    /// Whether it may stand more than once; maps' entries do.
+    /// Whether it is repeated; entries of maps are.
     pub repeated: bool,
-    /// The place in [`MESSAGES`] of what it holds; none where that is no message of the package.
+    /// The index in [`MESSAGES`] of its message type; none for other types.
     pub message: Option<usize>,
 }
 
 include!(concat!(env!("OUT_DIR"), "/shape.rs"));
 
-/// Fewest and most entries of the fields of requests that may stand more than once: in one message,
-/// but of conditions in all of a request, since they hold each other. Fewest are for the services
-/// to check.
+/// Minimum and maximum number of entries of repeated fields of requests: for each message, but for
+/// conditions in the whole request, since they nest. The services check the minimum.
 const LIMITS: [(&str, &str, usize, usize); 19] = [
     ("UpsertItemsRequest", "items", 1, limits::MAX_BATCH),
     ("google.protobuf.FieldMask", "paths", 1, limits::MAX_PATHS),
@@ -57,11 +56,11 @@ const LIMITS: [(&str, &str, usize, usize); 19] = [
     ("RankRequest", "session_item_ids", 0, limits::MAX_SESSION_ITEMS),
     ("RankRequest", "item_ids", 1, limits::MAX_RANKED),
 ];
-/// Most messages within each other: conditions take two each.
+/// Maximum depth of nested messages: a condition takes two.
 const MAX_DEEP: usize = 2 * limits::MAX_CONDITION_DEPTH + 8;
 
-/// Checks that a message of this name holds no more entries than the protocol allows; of what
-/// does not decode, the decoder will say more.
+/// Checks that a message with this name has no more entries than the protocol allows. A message
+/// that does not decode passes, for the decoder to refuse.
 ///
 /// # Errors
 /// The field and its limit.
@@ -70,14 +69,14 @@ pub fn check(name: &str, message: &[u8]) -> Result<(), Violation> {
     place.map_or(Ok(()), |place| SearchState { conditions: 0 }.message(place, message, None, 0))
 }
 
-/// The fewest and the most entries of a field.
+/// Minimum and maximum number of entries of a field.
 fn limit(shape: &Shape, field: &Field) -> Option<(usize, usize)> {
     let mut all = LIMITS.iter();
     let of = all.find(|(message, name, ..)| *message == shape.name && *name == field.name);
     of.map(|(_, _, min, max)| (*min, *max))
 }
 
-/// Whether anything within a message has a limit; else it need not be walked.
+/// Whether any field within a message has a limit; otherwise it need not be walked.
 fn is_limited(shape: &Shape, deep: usize) -> bool {
     shape.fields.iter().any(|field| {
         let within = |at: usize| deep < 4 && is_limited(&MESSAGES[at], deep + 1);
@@ -85,8 +84,8 @@ fn is_limited(shape: &Shape, deep: usize) -> bool {
     })
 }
 
-/// Where a message stands in another: its field, and its place where there may be several. Written
-/// out only where something is refused.
+/// The position of a nested message: its field, and its index in a repeated one. Formatted only
+/// where a message is refused.
 struct Place<'a> {
     above: Option<&'a Place<'a>>,
     field: &'static str,
@@ -120,7 +119,7 @@ impl SearchState {
             return Err(Violation::new(above.map_or_else(String::new, Place::path), message));
         }
 
-        // What is known of each field is looked up once.
+        // What is known of a field is looked up once.
         let known = |field: &'static Field| Counted {
             field,
             limit: limit(shape, field),
@@ -130,7 +129,7 @@ impl SearchState {
 
         let mut fields: Vec<Counted> = shape.fields.iter().map(known).collect();
         while rest.has_remaining() {
-            // What does not decode is for the decoder to refuse.
+            // A message that does not decode is for the decoder to refuse.
             let Ok((number, wire_type)) = decode_key(&mut rest) else { return Ok(()) };
             let counted = fields.iter_mut().find(|counted| counted.field.number == number);
             let (Some(counted), WireType::LengthDelimited) = (counted, wire_type) else {
@@ -164,17 +163,17 @@ impl SearchState {
     }
 }
 
-/// A field, and how often it stood so far.
+/// A field and the number of its entries so far.
 struct Counted {
     field: &'static Field,
     limit: Option<(usize, usize)>,
-    /// What it holds, if anything in that has a limit.
+    /// Its message type, if that has limited fields.
     inner: Option<usize>,
     count: usize,
 }
 
 impl Counted {
-    /// Refuses the first entry that is too many: how many follow does not matter.
+    /// Refuses the first entry beyond the limit; the total does not matter.
     fn check(&self, here: &Place<'_>) -> Result<(), Violation> {
         let whole = Place { at: None, ..*here };
         if let Some((min, max)) = self.limit
@@ -185,7 +184,7 @@ impl Counted {
         }
 
         if self.field.message.is_some() && !self.field.repeated && self.count > 1 {
-            // The wire would merge them, list onto list.
+            // The wire format would merge the two, list onto list.
             return Err(Violation::new(whole.path(), "must be given once, is given again"));
         }
         Ok(())
@@ -281,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_message_that_is_merged_is_refused() {
-        // filter, twice: field 3 of PopularRequest.
+        // The field filter twice: field 3 of PopularRequest.
         let filter =
             pb::PopularRequest { filter: Some(pb::Filter::default()), ..Default::default() };
         let twice = [filter.encode_to_vec(), filter.encode_to_vec()].concat();

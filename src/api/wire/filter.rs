@@ -1,11 +1,11 @@
-//! A request's filter, checked and converted.
+//! Checks and converts the filter of a request.
 
 use crate::api::wire::pb;
 use crate::api::wire::pb::condition::Kind;
 use crate::domain::{Violation, limits};
 use crate::live::{Condition, Filter};
 
-/// What a list may offer, as a request says.
+/// The filter of a request.
 pub fn filter(given: Option<pb::Filter>) -> Result<Filter, Violation> {
     let pb::Filter { categories, include_unavailable, condition } = given.unwrap_or_default();
     limits::count("filter.categories", categories.len(), 0, limits::MAX_CATEGORIES)?;
@@ -24,7 +24,7 @@ pub fn filter(given: Option<pb::Filter>) -> Result<Filter, Violation> {
     Ok(Filter { condition, include_unavailable })
 }
 
-/// What was checked so far.
+/// The conditions checked so far.
 struct Checked {
     count: usize,
 }

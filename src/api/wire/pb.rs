@@ -1,4 +1,4 @@
-//! The protocol as generated from `proto/`.
+//! The protocol, generated from `proto/`.
 
 #![allow(missing_docs, clippy::all, clippy::pedantic)]
 

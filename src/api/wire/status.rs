@@ -1,6 +1,5 @@
-//! The engine's errors as gRPC statuses, with `google.rpc` details: a
-//! BadRequest naming the field, and an ErrorInfo with a reason that programs
-//! can rely on; for a refused model all that was looked at, in its metadata.
+//! The engine's errors as gRPC statuses with `google.rpc` details: a BadRequest that names the
+//! field, and an ErrorInfo with a stable reason; for a refused model, all checks in its metadata.
 
 use std::collections::HashMap;
 

@@ -14,27 +14,27 @@ use crate::load::Calls;
 
 /// The name of the calls that go to the ceiling.
 pub(crate) const CEILING: &str = "ceiling";
-/// Shoppers and products that requests are made of, at the most.
+/// Maximum number of users and items that requests name.
 const ASKED: usize = 20_000;
-/// Shoppers that ask all the time, where hot ones are meant.
+/// Number of users with all requests, where hot ones are meant.
 const HOT: usize = 10;
 
-/// Who and what is asked for.
+/// The users and items of requests.
 pub(crate) struct Asked {
     /// The size of the store, in words.
     pub(crate) store: String,
     pub(crate) users: Vec<String>,
     pub(crate) items: Vec<String>,
-    /// Every product that the store knows.
+    /// All items that the store knows.
     pub(crate) known_items: Vec<String>,
-    /// What the model blends.
+    /// The sources that the model blends.
     pub(crate) blended: Vec<Source>,
-    /// Whether lists were made ahead with what shoppers have.
+    /// Whether prepared lists offer items that users have.
     pub(crate) repeats: bool,
 }
 
 impl Asked {
-    /// Shoppers and products spread over all that the store knows.
+    /// Users and items spread over all that the store knows.
     pub(crate) fn of(data: &Path, config: &Config) -> Result<Self, Failure> {
         let mut options = config.engine();
         options.train.automatic = false;
@@ -66,7 +66,7 @@ impl Asked {
         Ok(asked)
     }
 
-    /// What is measured, in order.
+    /// The measured calls, in order.
     pub(crate) fn calls(&self, limit: i32) -> Vec<(String, Calls)> {
         let recommend = |users: &[String], more: &pb::RecommendRequest| -> Vec<Bytes> {
             let ask = |user: &String| pb::RecommendRequest {
@@ -79,7 +79,7 @@ impl Asked {
 
         let plain = pb::RecommendRequest::default();
         let one = |source| pb::RecommendRequest { strategy: source, ..plain.clone() };
-        // Lists made ahead hold for one policy only: the other one asks for the blend anew.
+        // Prepared lists hold for one policy only: the other one needs the blend.
         let other =
             if self.repeats { pb::RepeatPolicy::ExcludePurchased } else { pb::RepeatPolicy::Allow };
         let anew = pb::RecommendRequest { repeat_policy: other.into(), ..plain.clone() };

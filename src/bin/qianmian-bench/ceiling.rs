@@ -1,6 +1,6 @@
-//! The ceiling of gRPC on a machine: the service with every answer ready beforehand.
-//! What a load test measures here is tonic, the kernel and the load generator; the
-//! difference to the real server is ours.
+//! The ceiling of gRPC on a machine: the service with every answer ready. A load test of it
+//! measures tonic, the kernel and the load generator; the difference to the real server is the
+//! server's.
 
 use tokio::net::TcpListener;
 use tonic::transport::Server;
@@ -34,7 +34,7 @@ impl Serve {
     }
 }
 
-/// Answers `Recommend` with the same list, whatever is asked.
+/// Answers `Recommend` with the same list, whatever the request.
 struct Ceiling(pb::RecommendResponse);
 
 fn refused() -> Status {

@@ -1,5 +1,5 @@
-//! How long it takes from an event that is sent to an answer that shows it, and what taking
-//! events in does to those who ask meanwhile: on a small store of its own with a model.
+//! Measures the time from an event to an answer that shows it, and the effect of writes on
+//! concurrent requests, on a small store of its own with a model.
 
 use std::time::{Duration, Instant};
 
@@ -13,16 +13,16 @@ use qianmian::cli::Failure;
 use qianmian::cli::backend::Backend;
 use qianmian::config::Config;
 
-/// Shoppers, products and events of the store.
+/// Users, items and events of the store.
 const SIZE: [u64; 3] = [5_000, 2_000, 100_000];
-/// Events whose effect is waited for.
+/// Events whose effect is measured.
 const ROUNDS: usize = 500;
-/// When an effect is given up.
+/// Time after which an effect is given up.
 const LONGEST: Duration = Duration::from_secs(10);
-/// Events a second that are taken in meanwhile.
+/// Events per second written meanwhile.
 const MEANWHILE: f64 = 300_000.0;
 
-/// Measures quietly, and while events are taken in.
+/// Measures without and with concurrent writes.
 ///
 /// # Errors
 /// Where a server does not start, a connection fails, or an event has no effect.
@@ -69,8 +69,8 @@ fn report(when: &str, effects: &[Outcome; 2], lists: &Outcome, written: Option<&
     println!("Recommend at {STEADY} requests/s{when}: p50 {p50:.2} ms, p99 {p99:.2} ms");
 }
 
-/// How long until a shopper's first purchase shows in their list, and until a new item has
-/// the neighbours that its buyers gave it.
+/// The time until a user's first purchase shows in their list, and until a new item has the
+/// neighbours that its buyers gave it.
 fn effects(address: &str, run: &str) -> Result<[Outcome; 2], Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -1,5 +1,5 @@
-//! Loads a gRPC server from one thread over a few HTTP/2 connections. Requests are ready
-//! frames and answers are not decoded, so that what is measured is the server's.
+//! Loads a gRPC server from one thread over a few HTTP/2 connections. Requests are prepared frames
+//! and answers are not decoded, so that the measured cost is the server's.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,52 +13,52 @@ use tokio::task::LocalSet;
 
 use qianmian::cli::Failure;
 
-/// Requests under way at once.
+/// Concurrent requests.
 pub(crate) const CONCURRENCY: usize = 32;
-/// Rate at which the time of an answer is taken, requests a second.
+/// Requests per second at which latency is measured.
 pub(crate) const STEADY: f64 = 1_000.0;
 /// Connections to the server.
 const CONNECTIONS: usize = 4;
 
-/// What is asked, over and over.
+/// Calls that are repeated.
 #[derive(Debug, Clone)]
 pub struct Calls {
     /// `/package.Service/Method`
     pub path: String,
-    /// Framed requests, asked in turn.
+    /// Framed requests, sent in turn.
     pub frames: Vec<Bytes>,
 }
 
-/// How it is asked.
+/// The pace of calls.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// How long.
+    /// Duration of the load.
     pub duration: Duration,
-    /// Requests under way at once.
+    /// Concurrent requests.
     pub concurrency: usize,
-    /// Requests a second; none: as many as are answered.
+    /// Requests per second; none: as many as are answered.
     pub rate: Option<f64>,
 }
 
-/// How it went.
+/// The outcome of a load.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// Time of each answered request in microseconds, ascending; with a rate, from when
-    /// it should have been sent.
+    /// Latency of each answered request in microseconds, ascending; with a rate, from the time it
+    /// should have been sent.
     pub micros: Vec<u32>,
     /// Requests that were refused.
     pub refused: usize,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
 impl Outcome {
-    /// Answers a second.
+    /// Answers per second.
     pub fn rate(&self) -> f64 {
         self.micros.len() as f64 / self.seconds
     }
 
-    /// The time within which this share of requests was answered, in milliseconds.
+    /// The latency quantile, in milliseconds.
     pub fn quantile(&self, share: f64) -> f64 {
         let at = (self.micros.len() as f64 * share) as usize;
         self.micros.get(at).or(self.micros.last()).map_or(0.0, |&us| f64::from(us) / 1e3)
@@ -123,7 +123,7 @@ async fn drive(address: &str, calls: &Calls, pace: Pace) -> Result<Outcome, Fail
     Ok(outcome)
 }
 
-/// Asks until the time is over.
+/// Sends requests until the time is over.
 async fn work(shared: Rc<Shared>, mut client: SendRequest<Bytes>) -> Result<(), Failure> {
     let Shared { calls, pace, .. } = &*shared;
     loop {
@@ -153,7 +153,7 @@ async fn work(shared: Rc<Shared>, mut client: SendRequest<Bytes>) -> Result<(), 
     }
 }
 
-/// One request; whether its status is OK.
+/// Sends one request; returns whether its status is OK.
 async fn ask(
     client: SendRequest<Bytes>,
     uri: &str,

@@ -1,5 +1,5 @@
-//! How long it takes from a file of embeddings to lists that use them, and what that does to
-//! those who ask meanwhile.
+//! Measures the time from a file of embeddings to lists that use them, and the effect on
+//! concurrent requests.
 
 use std::fs::File;
 use std::io::Write;
@@ -20,14 +20,14 @@ use qianmian::cli::backend::Backend;
 use qianmian::domain::hex;
 use qianmian::export::model::embeddings;
 
-/// Vectors at the most, and how long they are.
+/// Maximum number of vectors, and their dimensions.
 const VECTORS: usize = 100_000;
 const DIMENSIONS: usize = 128;
-/// What they come from: vectors of so many dimensions, turned into more, and noise. Models of
-/// behaviour have such a structure; without any, nobody has neighbours.
+/// Latent dimensions of the vectors, to which noise is added. Models of behaviour have such a
+/// structure; random vectors have no near neighbours.
 const LATENT: usize = 16;
 const NOISE: f32 = 0.05;
-/// How long one look at the answers' time takes while the push goes on.
+/// Duration of one latency measurement during the push.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Pushes vectors of the store's items to a server of its own on the data folder.
@@ -43,7 +43,7 @@ pub(crate) fn measure(data: &Path, asked: &Asked, pace: Pace, limit: i32) -> Res
     let header = pb::PushHeader {
         push_id: "bench".to_owned(),
         size_bytes: bytes.len() as u64,
-        // They know nothing of this store.
+        // The vectors are random with regard to this store.
         force: true,
         ..pb::PushHeader::default()
     };

@@ -15,17 +15,17 @@ use crate::load::{self, CONCURRENCY, Outcome, Pace, STEADY};
 use crate::server::{Server, free_address, prepare, server_program};
 use crate::{effect, push, writes};
 
-/// How long that goes on beside a training, which begins with reading the log.
+/// Duration of the load beside a training, which begins with reading the log.
 const BESIDE: Duration = Duration::from_secs(30);
 
 /// Measure a server: requests/s, latency and CPU of every method, against an empty gRPC method in
 /// the same run
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Shoppers of the synthetic store
+    /// Users of the synthetic store
     #[arg(long, default_value_t = 100_000)]
     users: u64,
-    /// Its products
+    /// Its items
     #[arg(long, default_value_t = 20_000)]
     items: u64,
     /// Its purchases
@@ -78,7 +78,7 @@ impl Run {
             "memory of the server: {serving} MiB while it serves, {peak} MiB beside the training"
         );
 
-        // The training goes on in the server.
+        // The training continues in the server.
         drop((server, ceiling));
         let duration = Duration::from_secs(self.seconds);
         push::measure(&data, &asked, self.pace(None), self.limit)?;
@@ -90,8 +90,8 @@ impl Run {
         Pace { duration: Duration::from_secs(self.seconds), concurrency: CONCURRENCY, rate }
     }
 
-    /// As fast as it goes. Each method is measured between two looks at the ceiling: what
-    /// others take of a shared machine changes by the second.
+    /// As fast as possible. Each method is measured between two measurements of the ceiling: on a
+    /// shared machine the load by others changes by the second.
     fn every_method(
         &self,
         asked: &Asked,
@@ -136,7 +136,7 @@ impl Run {
         Ok(())
     }
 
-    /// At a rate that the machine has room for, alone and beside a training.
+    /// At a rate that the machine can sustain, alone and beside a training.
     fn steadily(&self, asked: &Asked, server: &Server) -> Result<(), Failure> {
         let (_, calls) = asked.calls(self.limit).swap_remove(1);
         let address = server.address.to_string();

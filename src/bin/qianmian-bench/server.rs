@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use qianmian::cli::Failure;
 
-/// How long a server may take to start.
+/// Maximum time for a server to start.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Makes a synthetic store of so many shoppers, products and events, imports it and trains.
+/// Makes a synthetic store of `size` users, items and events, imports it and trains.
 pub(crate) fn prepare(folder: &Path, data: &Path, size: [u64; 3]) -> Result<(), Failure> {
     let log: PathBuf = folder.join("store.csv");
     let log = log.display().to_string();
@@ -38,7 +38,7 @@ pub(crate) fn prepare(folder: &Path, data: &Path, size: [u64; 3]) -> Result<(), 
     Ok(())
 }
 
-/// A process of this program that serves until it is dropped.
+/// A process that serves until it is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) process: Child,
@@ -74,17 +74,17 @@ impl Server {
         Ok(server)
     }
 
-    /// Processor time taken so far; none where the system does not say.
+    /// Processor time so far; none where the system does not report it.
     pub(crate) fn cpu_seconds(&self) -> Option<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).ok()?;
-        // Behind the name, which is in brackets: the 12th and 13th field, in hundredths.
+        // After the name in parentheses: the 12th and 13th field, in hundredths of a second.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
         let (user, system): (f64, f64) =
             (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
         Some((user + system) / 100.0)
     }
 
-    /// A line of what the system says of its memory; none where it says nothing.
+    /// A line of the system's report on its memory, in MiB; none where there is none.
     pub(crate) fn memory_mib(&self, line: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
         let line = status.lines().find(|l| l.starts_with(line))?;

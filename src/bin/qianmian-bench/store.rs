@@ -1,6 +1,6 @@
-//! A synthetic store of any size, of which it is known how its shoppers behave: some
-//! shop often and most seldom, a few products sell a lot, everyone has a few tastes,
-//! tastes have their season, and people buy again what they bought before.
+//! A synthetic store of any size with known behaviour: a few users buy often, a few items sell a
+//! lot, every user has a few tastes, tastes have their season, and users buy again what they
+//! bought before.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -14,26 +14,26 @@ const DAYS: u64 = 365;
 const FIRST_DAY: i64 = 19_723;
 /// Mean number of events in a basket.
 const BASKET: f64 = 4.0;
-/// Share of events that repeat one of the shopper's last purchases.
+/// Share of events that repeat one of the user's last purchases.
 const REPEATS: f64 = 0.25;
-/// Share of events outside the shopper's tastes.
+/// Share of events outside the user's tastes.
 const ELSEWHERE: f64 = 0.1;
-/// How unequal products and shoppers are: exponents of their Zipf distributions.
+/// Exponents of the Zipf distributions of items and users.
 const PRODUCTS_ZIPF: f64 = 0.9;
 const USERS_ZIPF: f64 = 0.6;
-/// How much a taste's season moves its sales, 0 to 1.
+/// Effect of a taste's season on its sales, 0 to 1.
 const SEASON: f64 = 0.7;
-/// Purchases remembered of each shopper.
+/// Purchases remembered of each user.
 const MEMORY: usize = 8;
-/// Tastes of a shopper, and how often each is followed.
+/// Cumulative probabilities of a user's tastes.
 const TASTES: [f64; 3] = [0.6, 0.85, 1.0];
 
-/// What to make up.
+/// The parameters of a store.
 #[derive(Debug, Clone, Copy)]
 pub struct Synth {
-    /// Shoppers.
+    /// Users.
     pub users: u64,
-    /// Products.
+    /// Items.
     pub items: u64,
     /// Purchases.
     pub events: u64,
@@ -44,27 +44,27 @@ pub struct Synth {
 /// A purchase.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Purchase {
-    /// The shopper, 0 to users − 1.
+    /// The user, 0 to users − 1.
     pub user: u64,
-    /// The product, 0 to items − 1.
+    /// The item, 0 to items − 1.
     pub item: u64,
     /// The basket, counted from 1.
     pub basket: u64,
-    /// When, in milliseconds since 1970.
+    /// Milliseconds since 1970.
     pub time_ms: i64,
     /// How many.
     pub quantity: u32,
-    /// Of one, in hundredths.
+    /// Price of one, in hundredths.
     pub price: u32,
 }
 
 impl Synth {
-    /// Groups of products that are bought together.
+    /// Number of groups of items that are bought together.
     fn tastes(&self) -> u64 {
         ((self.items as f64).sqrt() / 2.0).clamp(1.0, 2_000.0) as u64
     }
 
-    /// Makes the log up, in order of time; ends early where `take` fails.
+    /// Passes the purchases to `take`, in order of time; stops where it fails.
     ///
     /// # Errors
     /// What `take` returns.
@@ -84,7 +84,7 @@ impl Synth {
         let mut basket = 0;
         while written < self.events {
             basket += 1;
-            // Time passes evenly; within a day at a random hour would tear the order.
+            // Time passes evenly: random hours within a day would break the order.
             let time_ms = FIRST_DAY * DAY_MS
                 + (written as f64 / self.events as f64 * (DAYS * DAY_MS as u64) as f64) as i64;
 
@@ -111,8 +111,7 @@ impl Synth {
         Ok(())
     }
 
-    /// The group of products that a shopper turns to: mostly one of their own, more
-    /// often one that is in season.
+    /// The group of items that a user turns to: mostly one of their own, more often one in season.
     fn taste(&self, user: u64, season: f64, rng: &mut StdRng) -> u64 {
         let tastes = self.tastes();
         loop {
@@ -139,7 +138,7 @@ fn mixed(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// The shopper of a rank: frequent ones are spread over all ids.
+/// The user of a rank: frequent users are spread over all ids.
 fn scattered(rank: u64, users: u64) -> u64 {
     // A step without a common factor visits every id once.
     let mut step = (users as f64 * 0.618) as u64 | 1;

@@ -16,10 +16,10 @@ use qianmian::cli::Failure;
 /// baskets, repeats
 #[derive(Debug, Args)]
 pub struct Synth {
-    /// Shoppers
+    /// Users
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     users: u64,
-    /// Products
+    /// Items
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     items: u64,
     /// Purchases
@@ -28,8 +28,8 @@ pub struct Synth {
     /// The same numbers and seed give the same log
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where to write: Parquet if the name ends in .parquet, otherwise CSV, compressed if it
-    /// ends in .gz
+    /// Output file: Parquet if the name ends in .parquet, otherwise CSV, compressed if it ends in
+    /// .gz
     out: PathBuf,
 }
 

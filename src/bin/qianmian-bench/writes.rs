@@ -1,5 +1,4 @@
-//! What taking events in costs: a server with a store of its own, so that no store that is
-//! measured is written to.
+//! Measures the cost of writes, on a server with a store of its own.
 
 use std::time::Duration;
 
@@ -12,15 +11,15 @@ use qianmian::cli::Failure;
 pub(crate) const BATCH: usize = 500;
 /// Large batches under way at once.
 pub(crate) const WRITERS: usize = 8;
-/// Single events under way at once.
+/// Concurrent single events.
 const SINGLES: usize = 64;
-/// Different requests, sent over and over; their events carry no id and so are new each time.
+/// Distinct requests, sent over and over; their events have no id and so are new each time.
 const REQUESTS: usize = 500;
-/// Shoppers and products that events speak of.
+/// Users and items of events.
 const USERS: usize = 100_000;
 const ITEMS: usize = 20_000;
 
-/// Measures batches and single events, each durable before it is answered.
+/// Measures batches and single events, each durable before it is acknowledged.
 ///
 /// # Errors
 /// Where the server does not start, or a connection fails.
@@ -48,11 +47,11 @@ pub(crate) fn measure(duration: Duration) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Batches of so many purchases.
+/// Batches of `size` purchases.
 pub(crate) fn calls(size: usize) -> Calls {
     let event = |at: usize| pb::Event {
         kind: pb::EventKind::Purchase.into(),
-        // Steps that share no factor with the counts spread over everyone and everything.
+        // Steps without a common factor spread over all users and items.
         user_id: format!("u{}", at * 7_919 % USERS),
         item_id: format!("i{}", at * 104_729 % ITEMS),
         quantity: Some(1.0),

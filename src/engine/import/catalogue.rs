@@ -1,4 +1,4 @@
-//! Items and users from files: what a row says anew of one, the rest of which stays.
+//! Imports items and users: each row changes the fields it has, the others stay.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ impl<'e> CatalogueImport<'e> {
         Self { context }
     }
 
-    /// Imports items; `whole`: what the rows name is offered where no column says otherwise.
+    /// Imports items; `whole`: items in the file become available where no column says otherwise.
     pub(super) fn items(
         &self,
         reader: &mut dyn Reader,
@@ -34,9 +34,9 @@ impl<'e> CatalogueImport<'e> {
         let mut row = Row::default();
         let mut chunk: Vec<(String, ItemChange)> = Vec::new();
 
-        // Items of the rows before, and whether one of them can be bought.
+        // Items of earlier rows, and whether one of them is available.
         let mut met: HashMap<String, bool> = HashMap::new();
-        // What the items of the chunk are after it.
+        // The chunk's items after their changes.
         let mut pending: HashMap<String, Item> = HashMap::new();
 
         while let Some(read) = self.context.next_row(reader, &mut row)? {
@@ -55,7 +55,7 @@ impl<'e> CatalogueImport<'e> {
 
             add_to_variants(&mut met, &id, &mut change);
             if whole && !row.is_in_file(Column::Available) {
-                // What the catalogue names is offered, where it has no column that says otherwise.
+                // An item of the whole catalogue is available, where no column says otherwise.
                 change.add(ItemField::Available);
             }
 
@@ -68,7 +68,8 @@ impl<'e> CatalogueImport<'e> {
             let before = pending.get(&id).or(known.as_ref());
             let mut after = change.applied(before);
             if let Err(violation) = after.validity.validate() {
-                // With what is known of it, the item would never be valid; the rest stands.
+                // Together with its stored fields, the item would never be valid; the other fields
+                // are kept.
                 report.drop_fields(&row, vec![breaks_a_limit(violation)], on_refusal);
                 change.remove(ItemField::ValidFrom);
                 change.remove(ItemField::ValidUntil);
@@ -135,12 +136,12 @@ impl<'e> CatalogueImport<'e> {
         self.write_users(&mut chunk)
     }
 
-    /// Offers no longer what the rows of a catalogue did not name, if it is `whole`: if every file
-    /// of it had rows.
+    /// Marks as unavailable what the rows of a catalogue did not name, if it is `whole`: if every
+    /// file of it had rows.
     ///
     /// # Errors
-    /// [`Error::Import`] where rows were refused or none was read: they might have named it;
-    /// [`Error::Storage`] where the disk refuses.
+    /// [`Error::Import`] where rows were refused or none was read, since they might have named an
+    /// item; [`Error::Storage`] where the disk fails.
     pub(super) fn complete(&self, whole: bool, report: &mut Report) -> Result<()> {
         if !whole || report.refused_rows() > 0 || report.named.is_empty() {
             let message = "the catalogue is not complete: rows were refused, or a file has none. \
@@ -166,7 +167,7 @@ impl<'e> CatalogueImport<'e> {
         Ok(())
     }
 
-    /// An item's idx, if the store has heard of it, and what the catalogue says of it.
+    /// An item's idx, if the store knows it, and its catalogue entry.
     fn known_item(&self, id: &str) -> (Option<ItemIdx>, Option<Item>) {
         let idx = self.context.state.live.item(id);
         let item = idx
@@ -174,8 +175,8 @@ impl<'e> CatalogueImport<'e> {
         (idx, item)
     }
 
-    /// Writes items in the order of their ids, so that an import is repeatable; of one that stands
-    /// several times in that of its rows.
+    /// Writes items in the order of their ids, so that an import is repeatable; rows of one item
+    /// keep their order.
     pub(super) fn write_items(
         &self,
         chunk: &mut Vec<(String, ItemChange)>,
@@ -203,8 +204,8 @@ impl<'e> CatalogueImport<'e> {
     }
 }
 
-/// Several rows of one item are its variants: each adds to what those before it say, and one that can
-/// be bought is enough. `met`: the items of the rows before, and whether one of them can be bought.
+/// Merges the rows of one item, its variants: each adds to those before it, and one available
+/// variant is enough. `met`: items of earlier rows, and whether one of them is available.
 fn add_to_variants(met: &mut HashMap<String, bool>, id: &str, change: &mut ItemChange) {
     let can_be_bought = change.says(ItemField::Available) && change.item.available;
     let Some(earlier) = met.get_mut(id) else {

@@ -1,4 +1,4 @@
-//! What every import works with.
+//! What all imports share.
 
 use crate::domain::{Error, Result};
 use crate::engine::state::State;

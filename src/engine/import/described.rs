@@ -1,5 +1,5 @@
-//! What the rows of a log say of its items: titles, categories, brands and prices for the catalogue,
-//! and how they are bought, by which fees are noticed.
+//! Data on items in the rows of a log: titles, categories, brands and prices for the catalogue,
+//! and purchase patterns, which reveal fees.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use crate::import::convert::EventRow;
 use crate::import::notice::{self, Met};
 use crate::import::{Column, Refusal, fields};
 
-/// What was met of items, by id.
+/// Data on items, by id.
 #[derive(Debug, Default)]
 pub(super) struct Described {
     items: AHashMap<String, OfItem>,
     baskets: u64,
-    /// The user and the basket of the row before; lines of a basket follow each other.
+    /// The user and the basket of the previous row; lines of a basket are consecutive.
     last: (String, String),
 }
 
-/// What the rows of a log say of an item.
+/// Data on one item.
 #[derive(Debug, Default)]
 struct OfItem {
     titles: HashMap<String, u32>,
@@ -48,14 +48,14 @@ impl Spread {
         self.squares += from_mean * (value - self.mean);
     }
 
-    /// The standard deviation as a share of the mean; 0 where there is none.
+    /// The standard deviation as a share of the mean; 0 where the mean is 0.
     fn relative(&self) -> f64 {
         if self.mean > 0.0 { (self.squares / self.count).sqrt() / self.mean } else { 0.0 }
     }
 }
 
 impl Described {
-    /// Remembers what a row says of its item.
+    /// Adds a row's data on its item.
     pub(super) fn note(&mut self, row: &EventRow<'_>) {
         let event = &row.event;
         if self.last.0 != event.user_id || self.last.1 != event.basket_id {
@@ -74,13 +74,13 @@ impl Described {
         }
     }
 
-    /// What looks as if it were no goods.
+    /// Hints on items that look like fees.
     pub(super) fn notices(&self) -> Vec<String> {
         let met: Vec<Met<'_>> = self.items.iter().map(|(id, item)| item.met(id)).collect();
         notice::of_items(&met, self.baskets)
     }
 
-    /// The items of which something is said, and what of that was dropped.
+    /// The items with data, and the fields that were dropped.
     pub(super) fn into_items(self) -> impl Iterator<Item = (String, Item, Vec<Refusal>)> {
         let said = self.items.into_iter().filter(|(_, item)| item.says_something());
         said.map(|(id, item)| {
@@ -141,7 +141,7 @@ impl OfItem {
         }
     }
 
-    /// The title given most often; ties go to the alphabet, for repeatability.
+    /// The most frequent title; ties go to the first in order, for repeatability.
     fn title(&self) -> Option<&str> {
         let max = self.titles.iter().max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(a.0)));
         max.map(|(title, _)| title.as_str())

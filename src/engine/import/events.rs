@@ -1,9 +1,8 @@
-//! Logs: events in chunks, each written with a digest.
+//! Imports logs: events in chunks, each written with a digest.
 //!
-//! Importing a file again adds nothing. A row's identity is its content and its
-//! occurrence number in the file, so that two true purchases alike in every
-//! field survive, and a file that has grown adds only what is new. A chunk
-//! whose digest is known is skipped unread; otherwise, where the store held
+//! Importing a file again adds nothing. A row's identity is its content and its occurrence number
+//! in the file, so that two real purchases with equal fields survive, and a file that has grown
+//! adds only its new rows. A chunk with a known digest is skipped; otherwise, where the store had
 //! events before this file, its rows are counted against those.
 
 use ahash::AHashMap;
@@ -20,21 +19,21 @@ use crate::import::fields::Fields;
 use crate::import::{Column, Plan, Reader, Refusal, Row, identity, notice};
 use crate::store::{Entry, Record};
 
-/// How often each row came, by the hash of its content.
+/// Number of occurrences of each row, by the hash of its content.
 type Counts = AHashMap<u64, u32>;
 
 pub(super) struct EventImport<'a> {
     context: Context<'a>,
     plan: &'a Plan,
     report: &'a mut Report,
-    /// Where the log ended before this file.
+    /// The end of the log before this file.
     before: Offset,
-    /// How often each row stood in the log before this file; counted when first needed.
+    /// Occurrences in the log before this file; counted when first needed.
     stored: Option<Counts>,
-    /// How often each row came in this file so far.
+    /// Occurrences in this file so far.
     seen: Counts,
     chunk: Vec<(Event, u64, u32)>,
-    /// The chunk before, on its way to the disk while this one is read.
+    /// The previous chunk, which is written while this one is read.
     pending: Option<Pending>,
     described: Described,
 }
@@ -71,7 +70,7 @@ impl<'a> EventImport<'a> {
         self.describe_items()
     }
 
-    /// The next row; what was read before a file breaks off is written first.
+    /// The next row; earlier rows are written before an error is returned.
     fn next(
         &mut self,
         reader: &mut dyn Reader,
@@ -85,7 +84,7 @@ impl<'a> EventImport<'a> {
         next
     }
 
-    /// Takes a row's event into the chunk, or says why there is none.
+    /// Adds a row's event to the chunk, or counts why there is none.
     fn take(&mut self, row: &mut Row, now_ms: i64, bytes: &mut Vec<u8>, on_refusal: OnRefusal<'_>) {
         if Fields::new(row, &self.plan.dialect).is_empty(Column::UserId) {
             self.report.without_user += 1;
@@ -154,12 +153,12 @@ impl<'a> EventImport<'a> {
         Ok(())
     }
 
-    /// Waits for the chunk that is on its way.
+    /// Waits for the chunk that is being written.
     fn settle(&mut self) -> Result<()> {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let receipt = pending.wait()?;
         self.report.know("its event_id is known already", receipt.duplicates as u64);
-        // The record of the chunk itself is no event.
+        // The record of the chunk itself is not an event.
         self.report.taken += receipt.recorded as u64 - 1;
         Ok(())
     }
@@ -202,7 +201,7 @@ impl<'a> EventImport<'a> {
         })
     }
 
-    /// Tells the catalogue what the log says of items it does not know yet.
+    /// Adds items that the catalogue does not know yet, with the log's data on them.
     fn describe_items(self) -> Result<()> {
         let Self { context, plan, report, described, .. } = self;
         if plan.preset.is_none() {
@@ -221,7 +220,7 @@ impl<'a> EventImport<'a> {
                 *report.dropped.entry((field.reason, field.help)).or_default() += 1;
             }
 
-            // Whether it can be bought may have been said before.
+            // Its availability may have been set before.
             let mut change = ItemChange::of(item);
             let said = ItemField::ALL.into_iter().filter(|field| *field != ItemField::Available);
             said.for_each(|field| change.add(field));

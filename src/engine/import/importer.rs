@@ -10,21 +10,21 @@ use crate::engine::trainer::Trainer;
 use crate::engine::write::Writer;
 use crate::import::{Column, Plan, Reader};
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// A log: rows are events.
     Events,
     /// Rows are items.
     Items,
-    /// The whole catalogue: rows are items, and what none names is offered no longer.
+    /// The whole catalogue: rows are items, and other items become unavailable.
     Catalogue,
     /// Rows are users.
     Users,
 }
 
 impl Content {
-    /// Columns that such a file must have.
+    /// Required columns of such a file.
     pub fn required(self) -> &'static [Column] {
         match self {
             Content::Events => &[Column::UserId, Column::ItemId, Column::Timestamp],
@@ -33,7 +33,7 @@ impl Content {
         }
     }
 
-    /// What the rows become.
+    /// Name of what the rows become.
     pub fn name(self) -> &'static str {
         match self {
             Content::Events => "events",

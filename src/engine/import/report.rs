@@ -1,4 +1,4 @@
-//! What came of an import.
+//! The report of an import.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,26 +9,26 @@ use crate::domain::{Event, EventKind};
 use crate::import::fields::is_no_id;
 use crate::import::{Column, Refusal, Row};
 
-/// What is said of a field that is left out of a row.
+/// The verdict on a dropped field.
 pub const DROPPED: &str = "dropped, the rest kept";
 
-/// Rows by the reason why something of them was left out, and what helps.
+/// Number of rows by reason, and the option that helps.
 pub type Reasons = HashMap<(String, &'static str), u64>;
 
-/// What came of an import, in rows.
+/// The report of an import, in rows.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// Rows read.
     pub rows: u64,
     /// Events, items or users written.
     pub taken: u64,
-    /// Rows that say what the store knows already.
+    /// Rows that add nothing new.
     pub known: u64,
-    /// Items whose title or price the catalogue learnt from the log.
+    /// Items whose title or price the catalogue got from the log.
     pub described: u64,
-    /// Items that are offered no longer, since the whole catalogue does not name them.
+    /// Items that became unavailable, since the whole catalogue does not name them.
     pub delisted: u64,
-    /// Rows of a log that name no user.
+    /// Rows of a log without a user.
     pub without_user: u64,
     /// Rows by ids that look like words for nothing: the column and the id.
     pub suspicious: BTreeMap<(&'static str, String), u64>,
@@ -36,13 +36,13 @@ pub struct Report {
     pub kinds: [u64; EventKind::ALL.len()],
     /// The earliest and the latest time of events read, in milliseconds since 1970.
     pub span: Option<(i64, i64)>,
-    /// Rows left out, by reason: nothing is wrong with them.
+    /// Valid rows that were left out, by reason.
     pub skipped: Reasons,
     /// Rows that cannot be read.
     pub refused: Reasons,
-    /// Fields that cannot be read, of rows that were taken without them.
+    /// Unreadable fields of rows that were taken without them.
     pub dropped: Reasons,
-    /// What looks as if it needed another option.
+    /// Hints on options that seem to be needed.
     pub notices: Vec<String>,
     /// The items that rows of a catalogue named, by idx.
     pub(super) named: RoaringBitmap,
@@ -54,7 +54,7 @@ impl Report {
         self.rows > 0 && self.taken == 0 && self.known == 0
     }
 
-    /// Takes in the report of another file.
+    /// Adds the report of another file.
     pub fn add(&mut self, other: Report) {
         let Report { rows, taken, known, described, delisted, without_user, .. } = other;
         let sums = [
@@ -93,7 +93,7 @@ impl Report {
         self.named |= other.named;
     }
 
-    /// Rows that were refused, for whatever reason.
+    /// Number of refused rows.
     pub fn refused_rows(&self) -> u64 {
         self.refused.values().sum()
     }
@@ -127,14 +127,14 @@ impl Report {
         self.skip(reason, rows);
     }
 
-    /// Takes down what an event says of its file.
+    /// Counts an event's kind and time.
     pub(super) fn note(&mut self, event: &Event) {
         self.kinds[event.kind as usize] += 1;
         let (first, last) = self.span.unwrap_or((event.time_ms, event.time_ms));
         self.span = Some((first.min(event.time_ms), last.max(event.time_ms)));
     }
 
-    /// Takes down whether an event's ids look like words for nothing.
+    /// Counts ids that look like words for nothing.
     pub(super) fn note_ids(&mut self, event: &Event) {
         let ids = [(Column::UserId, &event.user_id), (Column::ItemId, &event.item_id)];
         for (column, id) in ids {

@@ -1,4 +1,4 @@
-//! A pushed file's arrays, put where the store has their ids and looked at on the way.
+//! Reads the arrays of a pushed file into the store's idx, and counts their defects.
 
 use std::collections::HashSet;
 use std::io::{Read, Seek};
@@ -9,14 +9,14 @@ use crate::model::Ranking;
 use crate::model::pushed::model::UserVectors;
 use crate::model::pushed::reader::{PushError, PushReader};
 
-/// Lengths of vectors, and scores, from one over this to this: sums of more or less are no
-/// numbers any more.
+/// Maximum length of vectors, and maximum score; the minimum length is its reciprocal. Sums beyond
+/// are not finite.
 const MAX_MAGNITUDE: f32 = 1e6;
 
-/// Ids of the file, in its order, as the store numbers them; none for one it does not know.
+/// The store's idx of the file's ids, in their order; none for an unknown id.
 pub(super) type IdMapping = Vec<Option<u32>>;
 
-/// What makes arrays unfit, counted over all of them.
+/// Defects of arrays, summed over all of them.
 #[derive(Default)]
 pub(super) struct DefectCounts {
     pub(super) not_finite: usize,
@@ -24,12 +24,12 @@ pub(super) struct DefectCounts {
     pub(super) negative: usize,
     pub(super) out_of_range: usize,
     pub(super) duplicate: usize,
-    /// Lengths and scores that sums would not bear.
+    /// Lengths and scores beyond [`MAX_MAGNITUDE`].
     pub(super) too_large: usize,
 }
 
 impl DefectCounts {
-    /// Whether a score can be summed; counted where it cannot.
+    /// Whether a score can be used; counts it as a defect otherwise.
     fn accepts(&mut self, score: f32) -> bool {
         let fault = match score {
             _ if !score.is_finite() => &mut self.not_finite,
@@ -42,14 +42,14 @@ impl DefectCounts {
     }
 }
 
-/// The longest length over the one in the middle.
+/// The longest length over the median.
 pub(super) fn norm_ratio(mut norms: Vec<f32>) -> Option<f64> {
     norms.sort_unstable_by(f32::total_cmp);
     let middle = *norms.get(norms.len() / 2)?;
     Some(f64::from(*norms.last()?) / f64::from(middle))
 }
 
-/// Rows of floats put where the store has their ids, `count` of them; and their lengths.
+/// Rows of floats in the store's idx order, `count` of them; and their lengths.
 pub(super) fn matrix<R: Read + Seek>(
     file: &mut PushReader<R>,
     name: &str,
@@ -69,7 +69,7 @@ pub(super) fn matrix<R: Read + Seek>(
     Ok((vectors, norms))
 }
 
-/// Hands out the rows of a tensor that are vectors, with their mapping and lengths.
+/// Passes the valid rows of a tensor, with their index and length.
 fn each_row<R: Read + Seek>(
     file: &mut PushReader<R>,
     name: &str,
@@ -128,7 +128,7 @@ pub(super) fn user_vectors<R: Read + Seek>(
     Ok(sorted)
 }
 
-/// Neighbours of items or users, best first; a score of 0 says none, as does a place below 0.
+/// Neighbours of items or users, best first; a score of 0, or an index below 0, means none.
 pub(super) fn neighbours<R: Read + Seek>(
     file: &mut PushReader<R>,
     name: &str,

@@ -1,5 +1,5 @@
-//! The gate: what a pushed file must be to serve. It reads the arrays into the store's own
-//! numbering ([`super::arrays`]); every check says a figure and a verdict.
+//! The gate: the checks that a pushed file must pass. It reads the arrays into the store's idx;
+//! every check has a figure and a verdict.
 
 use std::collections::HashSet;
 use std::io::{Read, Seek};
@@ -21,29 +21,28 @@ use crate::train::graph::build;
 use crate::train::graph::build::REQUIRED_RECALL;
 use crate::tune::pushed::{Judgement, Measured};
 
-/// No vector may be so many times as long as the one in the middle: by inner product it
-/// would be everybody's best.
+/// Maximum length of a vector over the median: by inner product a longer one would be the best of
+/// every list.
 const MAX_NORM_RATIO: f64 = 1_000.0;
-/// What an id takes, besides its bytes, while it is looked up.
+/// Memory of an id while it is looked up, besides its bytes.
 const ID_BYTES: u64 = 120;
 const MIB: u64 = 1 << 20;
 
-/// What was looked at so far, in a store and under its rules.
+/// The checks of one file.
 pub(super) struct Gate<'a> {
     pub(super) state: &'a State,
     pub(super) options: &'a PushOptions,
-    /// What answers now.
+    /// The active snapshot.
     pub(super) active: &'a Snapshot,
     /// All checks, in the order in which they were made.
     pub(super) checks: Vec<Check>,
 }
 
 impl Gate<'_> {
-    /// Reads a file into the store's numbering.
+    /// Reads a file into the store's idx.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where it is not laid out as it should be, [`Error::Refused`] where a
-    /// check fails.
+    /// [`Error::Invalid`] where its layout is wrong, [`Error::Refused`] where a check fails.
     pub(super) fn read<R: Read + Seek>(
         &mut self,
         file: &mut PushReader<R>,
@@ -73,7 +72,7 @@ impl Gate<'_> {
         };
 
         if pushed.embeddings.items() == 0 {
-            // No item that they could be near is known.
+            // User vectors are useless without item vectors.
             pushed.user_vectors = UserVectors::default();
         }
 
@@ -93,7 +92,7 @@ impl Gate<'_> {
         self.checks.push(Check::new(name, figure, limit, passes));
     }
 
-    /// Refuses, if any check has failed.
+    /// Refuses the model, if any check has failed.
     pub(super) fn ensure_none_failed(&self) -> Result<()> {
         if self.checks.iter().any(|check| check.verdict == Verdict::Failed) {
             Err(Error::Refused(self.checks.clone()))
@@ -102,7 +101,7 @@ impl Gate<'_> {
         }
     }
 
-    /// What the model will take while it is made ready, from shapes alone.
+    /// Memory for preparing the model, computed from shapes alone.
     fn check_memory<R: Read + Seek>(&mut self, file: &PushReader<R>) -> Result<()> {
         let items = self.state.live.items.read().len() as u64;
         let users = self.state.live.users.read().len() as u64;
@@ -112,9 +111,10 @@ impl Gate<'_> {
         let columns = |name| file.columns(name).unwrap_or(0) as u64;
         let d = columns("item_embeddings");
 
-        // Vectors, once more by direction while the graph is built, codes, the graph twice.
+        // Vectors, a copy by direction while the graph is built, quantized vectors, the graph
+        // twice.
         let vectors = if d > 0 { items * (d * (4 + 4 + 1) + links * 4 * 4 + 100) } else { 0 };
-        // As they come, and in order.
+        // As read, and sorted.
         let user_vectors = m * columns("user_embeddings") * 4 * 2;
         let neighbours = n * columns("item_neighbours") + m * columns("user_neighbours");
         let rows = if neighbours > 0 { (items + users) * 48 } else { 0 };
@@ -148,7 +148,7 @@ impl Gate<'_> {
                     let inside: Vec<_> =
                         some.iter().map(|id| self.state.pseudonyms.of(id)).collect();
                     let names = self.state.live.users.read();
-                    // What was exported holds the names inside already.
+                    // An exported file has the names in the store already.
                     let both = some.iter().zip(inside);
                     places.extend(
                         both.map(|(id, inside)| names.get(&inside).or_else(|| names.get(id))),
@@ -187,7 +187,7 @@ impl Gate<'_> {
         }
     }
 
-    /// How much of the catalogue, and of what was sold in the last week, it speaks of.
+    /// The share of the catalogue, and of last week's sales, that it knows.
     fn check_coverage(&mut self, pushed: &Pushed, items: usize) {
         let speaks = |item: ItemIdx| {
             let prior = pushed.priors.by_item.get(item as usize).is_some_and(|&prior| prior > 0.0);
@@ -195,7 +195,7 @@ impl Gate<'_> {
         };
         let users_alone = pushed.sources() == [Source::PushedUsers];
         if users_alone {
-            // They speak of whatever their neighbours have.
+            // Neighbours cover whatever their users have.
             return;
         }
 
@@ -226,14 +226,14 @@ impl Gate<'_> {
     /// Builds the nearest-neighbour graph, where vectors are too many to be scanned.
     ///
     /// # Errors
-    /// [`Error::Refused`] where it finds too little, [`Error::Training`] when told to stop.
+    /// [`Error::Refused`] below the required recall, [`Error::Training`] when cancelled.
     pub(super) fn index(&mut self, pushed: &mut Pushed, control: &Control<'_>) -> Result<()> {
         if pushed.embeddings.quantized.is_empty() {
             return Ok(());
         }
 
         let settings = self.active.manifest.settings.embedding;
-        // Somebody waits: fewer candidates find neighbours nearly as good, which is checked.
+        // The client waits: fewer candidates find neighbours nearly as good, which is checked.
         let settings =
             EmbeddingSettings { ef_construction: settings.ef_construction / 2, ..settings };
         let seed = self.active.manifest.seed;
@@ -244,9 +244,9 @@ impl Gate<'_> {
         self.ensure_none_failed()
     }
 
-    /// What lists are worth with it against those of the model that answers; `force` lets
-    /// worse ones pass. Where it may have seen what it is asked, worse ones fail and better ones
-    /// say nothing.
+    /// The quality of lists with it, relative to lists of the active model; `force` accepts worse
+    /// ones. Where it may have been trained on the cases, worse lists fail and better ones prove
+    /// nothing.
     ///
     /// # Errors
     /// [`Error::Refused`] where they are worse.

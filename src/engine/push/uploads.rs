@@ -1,6 +1,6 @@
-//! Pushes under way: each comes by one stream at a time, and waits for a while for the next
-//! where that breaks. The next may come before the server hears that the one before broke:
-//! it takes over.
+//! Uploads of pushes. Each is fed by one stream at a time, and waits for a while for the next
+//! stream where that breaks. The next stream may come before the server notices that the one
+//! before is broken: it takes over.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,12 +14,12 @@ use crate::domain::{Error, Result, Violation, limits};
 use crate::engine::options::PushOptions;
 use crate::model::pushed::upload::Upload;
 
-/// Most pushes under way, broken ones and those that are checked included.
+/// Maximum number of open uploads, broken and checked ones included.
 const MAX_OPEN: usize = 4;
-/// A push of which nothing came for so long gives way to another that finds no place.
+/// Time without data after which an upload gives way to another that finds no place.
 const PAUSED: Duration = Duration::from_secs(10);
 
-/// Where pushes come in.
+/// All open uploads.
 #[derive(Debug)]
 pub(super) struct Uploads {
     folder: PathBuf,
@@ -28,32 +28,32 @@ pub(super) struct Uploads {
     open: Mutex<HashMap<String, Open>>,
 }
 
-/// What came; none once it is lost or complete.
+/// The received bytes; none once they are lost or complete.
 type SharedUpload = Arc<Mutex<Option<Upload>>>;
 
-/// A push under way.
+/// An open upload.
 #[derive(Debug)]
 struct Open {
     upload: SharedUpload,
     bytes: u64,
-    /// Which of its streams it belongs to.
+    /// The number of its current stream.
     stream: u64,
     stage: Stage,
-    /// When something came last.
+    /// Time of the last data.
     came: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// A stream is at it.
+    /// A stream feeds it.
     Coming,
-    /// It came whole.
+    /// It is complete and is being checked.
     Checking,
-    /// Its stream broke, then.
+    /// Its stream broke at this time.
     Waiting(Instant),
 }
 
-/// A push that a stream is at. Dropping it leaves what came for the next stream.
+/// An upload that a stream feeds. Dropping it keeps the received bytes for the next stream.
 #[derive(Debug)]
 pub struct Incoming {
     uploads: Arc<Uploads>,
@@ -68,7 +68,7 @@ impl Uploads {
         Self { folder, max_bytes: options.max_mib << 20, patience, open: Mutex::default() }
     }
 
-    /// Bytes that came of a push; none where there is no such push.
+    /// Bytes received of an upload; none where there is no such upload.
     pub(super) fn received(&self, id: &str) -> Option<u64> {
         self.expire();
         let upload = self.open.lock().get(id)?.upload.clone();
@@ -76,7 +76,7 @@ impl Uploads {
         upload.as_ref().map(Upload::received)
     }
 
-    /// Begins a push of `bytes` bytes, or takes one up again.
+    /// Begins an upload of `bytes` bytes, or resumes one.
     pub(super) fn begin(self: &Arc<Self>, id: &str, bytes: u64) -> Result<Incoming> {
         limits::id("header.push_id", id)?;
         let max = self.max_bytes;
@@ -86,7 +86,7 @@ impl Uploads {
         }
 
         self.expire();
-        // Its file is closed without the lock.
+        // Its file is closed after the lock is released.
         let _evicted;
         let mut open = self.open.lock();
         let before =
@@ -112,8 +112,8 @@ impl Uploads {
         Ok(Incoming { uploads: self.clone(), id: id.to_owned(), upload, stream })
     }
 
-    /// Takes out the push of another size that goes by the same name, or else, where there
-    /// are too many, the one that has waited longest for its stream or, with one, for more.
+    /// Removes the upload of another size with the same id or else, where there are too many, the
+    /// one that has waited longest for its stream or for data.
     fn make_room(
         &self,
         open: &mut HashMap<String, Open>,
@@ -138,11 +138,11 @@ impl Uploads {
         Ok(open.remove(&longest.ok_or_else(full)?))
     }
 
-    /// Lets go of what waited too long.
+    /// Removes uploads that waited too long.
     fn expire(&self) {
         let late =
             |stage| matches!(stage, Stage::Waiting(since) if since.elapsed() >= self.patience);
-        // Files are closed without the lock.
+        // Files are closed after the lock is released.
         let _expired: Vec<Open> = {
             let mut open = self.open.lock();
             let ids: Vec<String> = open
@@ -156,12 +156,12 @@ impl Uploads {
 }
 
 impl Incoming {
-    /// Adds bytes that begin at `offset` of the file; those that came before are passed over.
+    /// Adds bytes that begin at `offset` of the file; bytes received before are skipped.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where they leave a gap or are too many; [`Error::Storage`] where the
-    /// disk refuses, and nothing of the push is left; [`Error::Overloaded`] where another
-    /// stream has taken over.
+    /// [`Error::Invalid`] where they leave a gap or exceed the declared size; [`Error::Storage`]
+    /// where the disk fails, and the upload is lost; [`Error::Overloaded`] where another stream has
+    /// taken over.
     pub fn append(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.is_mine()?;
         let mut shared = self.upload.lock();
@@ -197,12 +197,12 @@ impl Incoming {
         Ok(())
     }
 
-    /// The whole file and its SHA-256, if what came is what is told here. The push keeps its
-    /// place among those under way until this is dropped.
+    /// The complete file and its SHA-256, if both are as given. The upload keeps its place until
+    /// this is dropped.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where it is not: a push cut short can be taken up again, one with
-    /// other bytes is gone.
+    /// [`Error::Invalid`] where they are not: an incomplete upload can be resumed, one with other
+    /// bytes is removed.
     pub(super) fn finish(&mut self, bytes: u64, sha256: &str) -> Result<(Upload, String)> {
         self.is_mine()?;
         let mut shared = self.upload.lock();
@@ -247,7 +247,7 @@ impl Drop for Incoming {
 
         push.stage = Stage::Waiting(Instant::now());
         drop(open);
-        // Not to lie around until the next push comes by.
+        // Expires by itself, not only when the next push begins.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let uploads = Arc::downgrade(&self.uploads);
             let patience = self.uploads.patience;

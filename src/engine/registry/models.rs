@@ -1,6 +1,5 @@
-//! The registry: which snapshot answers whom now, and which are kept on disk. Whatever
-//! changes is noted on disk first, then answered from; requests under way end with the
-//! snapshot they began with.
+//! The registry's operations. Every change is recorded on disk before it is served; running
+//! requests keep the snapshot they began with.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,15 +25,15 @@ pub struct Models {
     generation: watch::Sender<Generation>,
     /// The highest generation given out.
     highest: AtomicU64,
-    /// Held while what answers, or what is kept, changes.
+    /// Held while the published set or the kept snapshots change.
     changing: Mutex<()>,
 }
 
 impl Models {
-    /// Serves from `folder` what is noted there, or else the newest whole snapshot.
+    /// Opens the registry of `folder`: serves the recorded roles, or the newest whole snapshot.
     ///
     /// # Errors
-    /// [`Error::Storage`] where the disk refuses: what cannot be read is not taken for gone.
+    /// [`Error::Storage`] where the disk fails: what cannot be read is not treated as absent.
     pub(in crate::engine) fn open(folder: PathBuf, options: ModelOptions) -> Result<Self> {
         disk::sweep(&folder).map_err(storage)?;
         let highest = disk::newest_generation(&folder).map_err(storage)?;
@@ -57,7 +56,7 @@ impl Models {
             None => disk::load_newest(&folder, ordinary).map_err(storage)?.map(Arc::new),
         };
 
-        // What is damaged has no part in serving.
+        // A damaged snapshot has no role.
         let generation = active.as_ref().map_or(0, |s| s.manifest.generation);
         roles.canary = roles.canary.filter(|_| canary.is_some());
         roles.shadow = roles.shadow.filter(|_| shadow.is_some());
@@ -74,21 +73,21 @@ impl Models {
         })
     }
 
-    /// Where the log ended for the newest snapshot in `folder`, whole or not.
+    /// The end of the log for the newest snapshot in `folder`, whole or not.
     ///
     /// # Errors
-    /// [`Error::Storage`] where the disk refuses.
+    /// [`Error::Storage`] where the disk fails.
     pub(in crate::engine) fn newest_offset(folder: &Path) -> Result<Option<Offset>> {
         let manifests = disk::list(folder).map_err(storage)?;
         Ok(manifests.iter().map(|manifest| manifest.offset).max())
     }
 
-    /// Checks that no snapshot in `folder` was trained on more than a log that ends at `end`
-    /// holds: its ids would be other users' and items'. Where the loss is accepted, such
-    /// snapshots are set aside.
+    /// Checks that no snapshot in `folder` was trained on more than a log that ends at `end` has:
+    /// its ids would be those of other users and items. Where loss is accepted, such snapshots are
+    /// set aside.
     ///
     /// # Errors
-    /// [`Error::Storage`] with the log's and the snapshot's end.
+    /// [`Error::Storage`] with the ends of the log and of the snapshot.
     pub(in crate::engine) fn check_within(
         folder: &Path,
         end: Offset,
@@ -117,13 +116,13 @@ impl Models {
         Ok(())
     }
 
-    /// The snapshot that answers now; a request asks once and keeps it.
+    /// The active snapshot; a request loads it once and keeps it.
     pub fn active(&self) -> Option<Arc<Snapshot>> {
         self.published.load().active.clone()
     }
 
-    /// The snapshot that answers a shopper now: the canary for its share of them, the same
-    /// ones as long as it is the canary. Strangers get the active one.
+    /// The snapshot that answers a user: the canary for its share of users, always the same ones;
+    /// otherwise, and for anonymous users, the active one.
     pub fn of_user(&self, user_id: &str) -> Option<Arc<Snapshot>> {
         let published = self.published.load();
         let canary = published.canary.as_ref().filter(|(canary, share)| {
@@ -133,47 +132,46 @@ impl Models {
         canary.map(|(canary, _)| canary).or(published.active.as_ref()).cloned()
     }
 
-    /// The snapshot to compare on a request that `draw` was drawn for, if it is among its
-    /// share.
+    /// The shadow, if the random number `draw` falls within its share of requests.
     pub(in crate::engine) fn shadow(&self, draw: u64) -> Option<Arc<Snapshot>> {
         let published = self.published.load();
         let shadow = published.shadow.as_ref().filter(|(_, share)| falls_within(*share, draw));
         shadow.map(|(shadow, _)| shadow.clone())
     }
 
-    /// Its generation; 0 before the first.
+    /// The active generation; 0 before the first.
     pub fn generation(&self) -> Generation {
         *self.generation.borrow()
     }
 
-    /// The generation that answers, and every change to come.
+    /// The active generation, and every change to come.
     pub fn watch(&self) -> watch::Receiver<Generation> {
         self.generation.subscribe()
     }
 
-    /// The models kept on disk, newest first.
+    /// The kept models, newest first.
     ///
     /// # Errors
-    /// [`Error::Storage`] where the disk refuses.
+    /// [`Error::Storage`] where the disk fails.
     pub fn list(&self) -> Result<Vec<Manifest>> {
         disk::list(&self.folder).map_err(storage)
     }
 
-    /// What a generation is for.
+    /// The role of a generation.
     pub fn role(&self, generation: Generation) -> Role {
         self.published.load().roles.of(generation, self.generation())
     }
 
-    /// A kept snapshot's manifest.
+    /// The manifest of a kept snapshot.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where it is not kept, [`Error::Storage`] where the disk refuses.
+    /// [`Error::NotFound`] where it is not kept, [`Error::Storage`] where the disk fails.
     pub fn find(&self, generation: Generation) -> Result<Manifest> {
         let found = disk::find(&self.folder, generation).map_err(storage)?;
         found.ok_or_else(|| Error::NotFound { kind: "model", id: generation.to_string() })
     }
 
-    /// A kept snapshot whole: from memory where it is there.
+    /// A kept snapshot, from memory if it is there.
     ///
     /// # Errors
     /// [`Error::NotFound`] where it is not kept, [`Error::Storage`] where it cannot be read.
@@ -186,16 +184,16 @@ impl Models {
         disk::load(&self.folder, generation).map(Arc::new).map_err(storage)
     }
 
-    /// Whether a kept snapshot is what was written, to its last byte.
+    /// Whether a kept snapshot's bytes are what was written.
     ///
     /// # Errors
-    /// [`Error::Storage`] where the disk refuses.
+    /// [`Error::Storage`] where the disk fails.
     pub(in crate::engine) fn is_whole(&self, generation: Generation) -> Result<bool> {
         let loaded = disk::load_whole(&self.folder, generation).map_err(storage)?;
         Ok(loaded.is_some())
     }
 
-    /// The next free generation: above all that were ever given out.
+    /// The next generation: above all that were ever given out.
     ///
     /// # Errors
     /// [`Error::Storage`] where there is none.
@@ -204,17 +202,16 @@ impl Models {
         next.ok_or_else(|| Error::Storage("no generation is left to give out".to_owned()))
     }
 
-    /// Notes on disk which generation is the highest, so that its number is not given out again
-    /// when it is gone.
+    /// Records the highest generation on disk, so that its number is not given out again.
     fn note_highest(&self) -> Result<()> {
         disk::note_generation(&self.folder, self.highest.load(Ordering::Relaxed)).map_err(storage)
     }
 
-    /// Removes the snapshots, but not the one that answers, of which `concerns` says so for
-    /// the records they were trained on, and damaged ones, which do not say.
+    /// Removes the snapshots, except the active one, for whose offset `concerns` holds, and damaged
+    /// ones, whose offset is unknown.
     ///
     /// # Errors
-    /// [`Error::Storage`] where the disk refuses; some may be left then.
+    /// [`Error::Storage`] where the disk fails; some may remain then.
     pub(in crate::engine) fn remove_idle(&self, concerns: impl Fn(Offset) -> bool) -> Result<()> {
         let _changing = self.changing.lock();
         let active = self.generation();
@@ -235,7 +232,7 @@ impl Models {
         };
         disk::remove_where(&self.folder, superfluous).map_err(storage)?;
 
-        // They may know anybody.
+        // Snapshots that were set aside may know any user.
         disk::remove_set_aside(&self.folder).map_err(storage)?;
 
         let kept: Vec<Generation> = self.list()?.iter().map(|m| m.generation).collect();
@@ -245,10 +242,10 @@ impl Models {
         Ok(())
     }
 
-    /// Removes the snapshot that answers: none does any more.
+    /// Removes the active snapshot: none is active any more.
     ///
     /// # Errors
-    /// [`Error::Storage`] where the disk refuses; it answers no more, and may be left on disk.
+    /// [`Error::Storage`] where the disk fails; it is not active then, but may remain on disk.
     pub(in crate::engine) fn remove_active(&self) -> Result<()> {
         let _changing = self.changing.lock();
         let active = self.generation();
@@ -263,17 +260,17 @@ impl Models {
         disk::remove_where(&self.folder, it).map_err(storage)
     }
 
-    /// Persists a snapshot, then gives it its role, then drops the oldest that are too many;
-    /// returns its manifest. One at a time: the number must be free.
+    /// Persists a snapshot, gives it its role, and removes the oldest beyond the limits; returns
+    /// its manifest. The generation must be free.
     ///
     /// # Errors
-    /// [`Error::Storage`] where the disk refuses; all goes on as before.
+    /// [`Error::Storage`] where the disk fails; nothing is changed then.
     pub(in crate::engine) fn publish(
         &self,
         mut snapshot: Snapshot,
         role: Role,
     ) -> Result<Manifest> {
-        // Without the lock, for a large one takes its time and going back must not wait.
+        // Without the lock: saving takes long, and a rollback must not wait.
         disk::save(&self.folder, &mut snapshot).map_err(storage)?;
         let _changing = self.changing.lock();
         let manifest = snapshot.manifest.clone();
@@ -290,8 +287,8 @@ impl Models {
         Ok(manifest)
     }
 
-    /// Lets the snapshot that answers do so from lists made ahead, if it is still this one. They
-    /// say what it would say, only sooner; they are not kept on disk.
+    /// Attaches prepared lists to the active snapshot, if it is still this generation. They are not
+    /// kept on disk.
     pub(in crate::engine) fn attach_lists(&self, generation: Generation, prepared: Arc<Prepared>) {
         let _changing = self.changing.lock();
         let mut published = Published::clone(&self.published.load());
@@ -304,12 +301,12 @@ impl Models {
         self.published.store(Arc::new(published));
     }
 
-    /// Gives a kept snapshot a role, from now on and after a restart; returns its manifest.
+    /// Gives a kept snapshot a role, also after a restart; returns its manifest.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where it is not kept; [`Error::NotReady`] where that would leave
-    /// nothing to answer; [`Error::Storage`] where it cannot be read or the role not be noted:
-    /// all goes on as before.
+    /// [`Error::NotFound`] where it is not kept; [`Error::NotReady`] where no snapshot would be
+    /// active; [`Error::Storage`] where it cannot be read or the role cannot be recorded: nothing
+    /// is changed then.
     pub(in crate::engine) fn assign(&self, generation: Generation, role: Role) -> Result<Manifest> {
         let snapshot = self.load(generation)?;
         let _changing = self.changing.lock();
@@ -323,7 +320,7 @@ impl Models {
         Ok(manifest)
     }
 
-    /// Lets the kept snapshot answer that did before.
+    /// Makes the kept snapshot active that was active before.
     ///
     /// # Errors
     /// [`Error::NotReady`] where there is none; as [`Models::assign`].
@@ -346,8 +343,8 @@ impl Models {
     /// Removes a kept snapshot.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where it is not kept, [`Error::NotReady`] for one that takes part
-    /// in serving, [`Error::Storage`] where that cannot be noted.
+    /// [`Error::NotFound`] where it is not kept, [`Error::NotReady`] for one with a role in
+    /// serving, [`Error::Storage`] where that cannot be recorded.
     pub fn delete(&self, generation: Generation) -> Result<()> {
         let _changing = self.changing.lock();
         self.find(generation)?;
@@ -379,7 +376,7 @@ impl Models {
         self.serve_active(published)
     }
 
-    /// Notes roles, serves by them, and tells if another answers then.
+    /// Records roles, serves by them, and notifies of a new active generation.
     fn serve_active(&self, mut published: Published) -> Result<()> {
         let fits = |s: &Arc<Snapshot>| s.manifest.bytes <= self.options.standby_mib << 20;
         published.standby = published.standby.filter(fits);
@@ -389,15 +386,15 @@ impl Models {
         Ok(())
     }
 
-    /// Notes roles, then serves by them.
+    /// Records roles, then serves by them.
     fn serve(&self, published: Published) -> Result<()> {
         disk::set_roles(&self.folder, &published.roles).map_err(storage)?;
         self.published.store(Arc::new(published));
         Ok(())
     }
 
-    /// The same where there is no way back: what the disk may then still say is looked for in
-    /// vain at the next start.
+    /// Serves by roles even if they cannot be recorded, where there is no way back: at the next
+    /// start the recorded snapshots are missing and ignored.
     fn serve_anyway(&self, published: Published) {
         if let Err(error) = disk::set_roles(&self.folder, &published.roles) {
             tracing::warn!(%error, "what models are for could not be noted");
@@ -405,9 +402,9 @@ impl Models {
         self.published.store(Arc::new(published));
     }
 
-    /// Removes the oldest snapshots that are too many or too large together, of those that
-    /// retired and of those that wait: not the `newest`, nor the one that going back leads to,
-    /// nor those that take part in serving. Only what was read is found superfluous.
+    /// Removes the oldest snapshots beyond the limits of number and size, among retired and staged
+    /// ones: not the `newest`, the target of a rollback, or one with a role in serving. Only
+    /// snapshots that were read are removed.
     fn drop_oldest(&self, newest: Generation) -> Result<()> {
         let mut published = Published::clone(&self.published.load());
         let before = published.roles.answered.last().copied();
@@ -417,7 +414,7 @@ impl Models {
         let mut retired = 0;
         let mut all = self.list()?;
 
-        // Those that stay whatever they take come first, then those that wait.
+        // Those that stay in any case come first, then staged ones.
         let rank = |generation| match self.role(generation) {
             _ if generation == newest || Some(generation) == before => 0,
             Role::Active | Role::Canary(_) | Role::Shadow(_) => 0,
@@ -458,7 +455,7 @@ impl Models {
     }
 }
 
-/// Whether a random number falls within a share of all.
+/// Whether a random number falls within a share.
 fn falls_within(share: f64, draw: u64) -> bool {
     (draw as f64) < share * 2f64.powi(64)
 }

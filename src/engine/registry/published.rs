@@ -1,4 +1,4 @@
-//! The snapshots that take part in serving.
+//! The snapshots with a role in serving.
 
 use std::sync::Arc;
 
@@ -6,18 +6,18 @@ use crate::domain::Generation;
 use crate::model::Snapshot;
 use crate::model::roles::{Role, Roles};
 
-/// The snapshots that take part in serving; replaced whole, never changed.
+/// The snapshots with a role in serving; replaced as a whole, never changed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Published {
-    /// The one that answers.
+    /// The active one.
     pub(super) active: Option<Arc<Snapshot>>,
-    /// The one that answers a share of the shoppers.
+    /// The canary, with its share of users.
     pub(super) canary: Option<(Arc<Snapshot>, f64)>,
-    /// The one that is compared on a share of the requests.
+    /// The shadow, with its share of requests.
     pub(super) shadow: Option<(Arc<Snapshot>, f64)>,
-    /// The one that answered before, in memory so that going back is a matter of an instant.
+    /// The one that was active before, in memory for an instant rollback.
     pub(super) standby: Option<Arc<Snapshot>>,
-    /// What is noted on disk of all that are kept.
+    /// The recorded roles of all kept snapshots.
     pub(super) roles: Roles,
 }
 
@@ -28,7 +28,7 @@ impl Published {
         held.find(|held| held.manifest.generation == generation).cloned()
     }
 
-    /// Gives a snapshot a role, and takes any other from it.
+    /// Gives a snapshot a role, and removes its other roles.
     pub(super) fn give(&mut self, snapshot: &Arc<Snapshot>, role: Role) {
         let other = |s: &Arc<Snapshot>| s.manifest.generation != snapshot.manifest.generation;
         self.canary = self.canary.take().filter(|(s, _)| other(s));

@@ -1,6 +1,6 @@
-//! The one thread that writes. It groups what is waiting into one block and
-//! one flush, then applies it to live state, then acknowledges. So the order
-//! of the log is the order of live state, and ids are assigned in log order.
+//! The one thread that writes. It groups waiting writes into one block and one flush, applies them
+//! to live state, then acknowledges. So the order of the log is the order of live state, and ids
+//! are assigned in log order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,11 +18,11 @@ use crate::engine::state::State;
 use crate::live::DedupWindow;
 use crate::store::{Log, Record};
 
-/// Batches that may wait; one more is refused.
+/// Maximum number of waiting batches; one more is refused.
 const QUEUE: usize = 256;
-/// Bytes that may wait; a batch that would take the queue beyond is refused.
+/// Maximum number of waiting bytes; a batch beyond is refused.
 const QUEUE_BYTES: usize = 256 << 20;
-/// A group takes in no further batch once it holds this many records, or bytes.
+/// A group accepts no further batch once it has this many records, or bytes.
 const GROUP_RECORDS: usize = 20_000;
 const GROUP_BYTES: usize = 8 << 20;
 
@@ -33,12 +33,12 @@ struct Request {
     reply: oneshot::Sender<Result<Receipt>>,
 }
 
-/// Handle of the thread; dropping it drains what waits and ends it.
+/// Handle of the thread; dropping it drains the queue and joins the thread.
 #[derive(Debug)]
 pub(super) struct Committer {
     queue: Option<mpsc::Sender<Request>>,
     waiting_bytes: Arc<AtomicUsize>,
-    /// Whether writes are taken.
+    /// Whether writes are accepted.
     takes_writes: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -65,7 +65,7 @@ impl Committer {
         Ok(Self { queue: Some(queue), waiting_bytes, takes_writes, thread: Some(thread) })
     }
 
-    /// Whether writes are taken, and every change to come.
+    /// Whether writes are accepted, and every change to come.
     pub(super) fn watch(&self) -> watch::Receiver<bool> {
         self.takes_writes.subscribe()
     }
@@ -118,7 +118,7 @@ impl Drop for Committer {
     }
 }
 
-/// The bytes of a batch.
+/// Checks the size of a batch; returns it in bytes.
 fn small_enough(write: &Write) -> Result<usize> {
     let bytes = write.bytes();
     if bytes > BATCH_BYTES {
@@ -140,7 +140,7 @@ struct Worker {
     state: Arc<State>,
     waiting_bytes: Arc<AtomicUsize>,
     takes_writes: watch::Sender<bool>,
-    /// Why the last group failed; none where it did not.
+    /// Why the last group failed; none where it succeeded.
     failing: Option<String>,
     budget: MemoryBudget,
 }
@@ -153,7 +153,7 @@ impl Worker {
             let mut bytes = first.bytes;
             let mut group = vec![first];
 
-            // What follows an erasure may bring the same name again, for another idx.
+            // A write after an erasure may use the same name again, for another idx.
             let ends = |group: &[Request]| matches!(group.last(), Some(r) if r.write.ends_group());
             while records < GROUP_RECORDS && bytes < GROUP_BYTES && !ends(&group) {
                 let Ok(next) = requests.try_recv() else { break };
@@ -173,7 +173,7 @@ impl Worker {
         }
     }
 
-    /// Says once when writes begin to fail, and once when they are taken again.
+    /// Logs once when writes begin to fail, and once when they succeed again.
     fn report(&mut self, outcome: &Result<Vec<Result<Receipt>>>) {
         let failing = outcome.as_ref().err().map(Error::to_string);
         if failing == self.failing {
@@ -182,7 +182,7 @@ impl Worker {
 
         match (&failing, self.log.poison()) {
             (None, _) => tracing::info!("writes are taken again"),
-            // What follows says that an earlier write failed: this one.
+            // The error repeats an earlier one, which was logged.
             (Some(_), Some(_)) if !*self.takes_writes.borrow() => {}
             (Some(error), Some(_)) => {
                 tracing::error!(error, "a write failed, and none is taken until a restart");
@@ -198,8 +198,8 @@ impl Worker {
         self.failing = failing;
     }
 
-    /// Log, then live state; the receipt of every request that was not refused for itself. On
-    /// failure nothing is changed.
+    /// Writes the log, then live state; returns a receipt for every request that was not refused by
+    /// itself. On failure nothing is changed.
     fn commit(&mut self, group: &[Request]) -> Result<Vec<Result<Receipt>>> {
         let Self { log, dedup, state, budget, .. } = self;
         for request in group {
@@ -225,7 +225,7 @@ impl Worker {
         staged.users.publish(&state.live.users);
         staged.items.publish(&state.live.items);
 
-        // Before the first model there is nothing that pairs could be newer than.
+        // Before the first model no pair is newer than the model.
         let trained = state.models.generation() > 0;
         for (offset, record) in (first..).zip(&staged.records) {
             state.live.apply(offset, record);
@@ -243,7 +243,7 @@ fn acknowledge(group: Vec<Request>, outcome: Result<Vec<Result<Receipt>>>) {
     match outcome {
         Ok(receipts) => {
             for (request, receipt) in group.into_iter().zip(receipts) {
-                // A caller that has gone away has its write all the same.
+                // The caller may have gone; its write is done all the same.
                 let _ = request.reply.send(receipt);
             }
         }

@@ -1,5 +1,4 @@
-//! What a group of writes says of items, on its way to the log: each change is put on what is known
-//! of its item by then.
+//! Changes of items within a group of writes: each is applied to the item as it is by then.
 
 use std::borrow::Cow;
 
@@ -11,12 +10,12 @@ use crate::domain::{Item, ItemChange, ItemIdx, Result, Violation};
 use crate::live::Catalogue;
 use crate::store::Record;
 
-/// What the group has said of items so far.
+/// The items that the group has changed so far.
 pub(super) struct Edits<'g> {
     catalogue: &'g RwLock<Catalogue>,
-    /// Places of the records that say what an item is.
+    /// Indices of the records with the items.
     written: AHashMap<ItemIdx, usize>,
-    /// Whether an item can be bought, where that was said after it was written.
+    /// Availability that changed after the item was written.
     available: AHashMap<ItemIdx, bool>,
 }
 
@@ -25,12 +24,11 @@ impl<'g> Edits<'g> {
         Self { catalogue, written: AHashMap::new(), available: AHashMap::new() }
     }
 
-    /// The items of a write after its changes; `idxs`: those that are known. An item may stand in
-    /// it several times.
+    /// The items of a write after its changes; `idxs`: those that are known. An item may occur
+    /// several times.
     ///
     /// # Errors
-    /// The first item that breaks a limit by what is said of it, or that all are too large
-    /// together.
+    /// The first item that breaks a limit after its change, or that all are too large together.
     pub(super) fn applied(
         &self,
         changes: &'g [(String, ItemChange)],
@@ -44,7 +42,7 @@ impl<'g> Edits<'g> {
         for (at, ((id, change), idx)) in changes.iter().zip(idxs).enumerate() {
             let earlier = places.insert(id, at);
             if change.is_whole() {
-                // Checked by who handed it over.
+                // A whole item was checked by the caller.
                 items.push(Cow::Borrowed(&change.item));
                 continue;
             }
@@ -68,7 +66,7 @@ impl<'g> Edits<'g> {
         Ok(items)
     }
 
-    /// What is known of an item after what was said so far.
+    /// An item after the group's changes so far.
     fn before<'a>(
         &self,
         catalogue: &'a Catalogue,
@@ -86,13 +84,13 @@ impl<'g> Edits<'g> {
         item
     }
 
-    /// Notes that the record at a place says what an item is.
+    /// Notes that the record at an index has the item.
     pub(super) fn write(&mut self, idx: ItemIdx, place: usize) {
         self.written.insert(idx, place);
         self.available.remove(&idx);
     }
 
-    /// Notes whether an item can be bought; false where there is none to say it of.
+    /// Notes an item's availability; false for an item that does not exist.
     pub(super) fn set_available(&mut self, idx: ItemIdx, available: bool) -> bool {
         let is_there = self.is_there(idx);
         if is_there {
@@ -101,7 +99,7 @@ impl<'g> Edits<'g> {
         is_there
     }
 
-    /// Whether an item is not deleted: a deletion ends its group, so that none is in this one.
+    /// Whether an item is not deleted: a deletion ends its group, so this one has none.
     pub(super) fn is_there(&self, idx: ItemIdx) -> bool {
         self.written.contains_key(&idx) || !self.catalogue.read().is_deleted(idx)
     }

@@ -1,5 +1,5 @@
-//! A group of writes on its way to the log: names get their idx, known events are left out, and
-//! what the store has no room for is refused.
+//! Stages a group of writes for the log: names get their idx, duplicates are dropped, and writes
+//! beyond the limits of the store are refused.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use crate::engine::state::State;
 use crate::live::{DedupWindow, Vocabulary};
 use crate::store::{BlockBuilder, Record, StoredEvent};
 
-/// A group on its way to the log.
+/// A group of writes as records.
 pub(super) struct Staged<'g> {
     pub(super) block: BlockBuilder,
     pub(super) records: Vec<Record<'g>>,
@@ -24,7 +24,7 @@ pub(super) struct Staged<'g> {
     pub(super) items: Names<'g>,
     edits: Edits<'g>,
     limits: &'g Limits,
-    /// Why nothing that grows the store is taken; none where it is.
+    /// Why writes that grow the store are refused; none where they are accepted.
     full: Option<String>,
 }
 
@@ -97,8 +97,8 @@ impl<'g> Staged<'g> {
         }));
     }
 
-    /// Whether a write would grow the store: not where it says anew what is known of users and
-    /// items, such as that they object or are sold out.
+    /// Whether a write would grow the store. Updates of known users and items, such as an objection
+    /// or a sold-out mark, do not.
     fn grows(&self, write: &Write) -> bool {
         match write {
             Write::Events(events) | Write::Imported(_, events) => !events.is_empty(),
@@ -112,8 +112,8 @@ impl<'g> Staged<'g> {
         }
     }
 
-    /// Refuses a write whose new names would be more than the store takes, and any that would
-    /// grow it where there is no memory left for that.
+    /// Refuses a write whose new names exceed the limits, and any that grows the store where memory
+    /// is short.
     fn check_room(&self, write: &Write) -> Result<()> {
         if let Some(full) = &self.full
             && self.grows(write)
@@ -123,7 +123,7 @@ impl<'g> Staged<'g> {
         let Limits { max_users, max_items, .. } = self.limits;
         let (mut users, mut items): (HashSet<&str>, HashSet<&str>) = Default::default();
 
-        // Most writes are far from any limit, and are not looked at.
+        // Most writes are far from any limit and need no count.
         let users_left = self.users.left(*max_users);
         let items_left = self.items.left(*max_items);
         if users_left.min(items_left) >= write.len() {
@@ -162,7 +162,7 @@ impl<'g> Staged<'g> {
         Ok(())
     }
 
-    /// Stages items after their changes, all or none.
+    /// Stages changed items, all or none.
     fn add_items(&mut self, changes: &'g [(String, ItemChange)]) -> Result<()> {
         let idxs: Vec<_> = changes.iter().map(|(id, _)| self.items.get(id)).collect();
         let items = self.edits.applied(changes, &idxs, &self.records)?;
@@ -174,7 +174,7 @@ impl<'g> Staged<'g> {
         Ok(())
     }
 
-    /// Stages events that are not known yet; returns how many are.
+    /// Stages events that are not duplicates; returns the number of duplicates.
     fn add_events(&mut self, events: &'g [Event], dedup: &mut DedupWindow) -> usize {
         let mut duplicates = 0;
         for event in events {
@@ -195,8 +195,8 @@ impl<'g> Staged<'g> {
     }
 }
 
-/// A vocabulary with the names that a group brings, which no other thread sees
-/// before they are durable. Only this thread adds to the vocabulary.
+/// A vocabulary with the names of a group, which are invisible to other threads until they are
+/// durable. Only this thread adds to the vocabulary.
 pub(super) struct Names<'g> {
     known: &'g RwLock<Vocabulary>,
     first_new: u32,
@@ -224,7 +224,7 @@ impl<'g> Names<'g> {
         self.known.read().get(id).or_else(new)
     }
 
-    /// How many more names there may be.
+    /// Number of further names up to `max`.
     fn left(&self, max: usize) -> usize {
         max.saturating_sub(self.first_new as usize + self.new.len())
     }

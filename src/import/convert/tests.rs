@@ -1,4 +1,4 @@
-//! Rows as they come, and what becomes of them.
+//! Rows as shops export them, and what they are converted to.
 
 use super::*;
 
@@ -90,11 +90,11 @@ fn refusals_name_the_column_and_what_helps() {
     assert_eq!(reason, "event is of no known kind");
     assert!(help.contains("--event-map"));
 
-    // A sign that is lost would make a purchase of a return.
+    // Losing the sign would turn a return into a purchase.
     assert_eq!(refused(&[(Column::Quantity, "(2)")]).0, "quantity is below 0 and cannot be read");
     assert_eq!(refused(&[(Column::Event, "")]).0, "event is empty");
 
-    // A time before 1970 that a spelling can say.
+    // A time before 1970 in a valid spelling.
     assert_eq!(
         refused(&[(Column::Timestamp, "1960-01-01")]).0,
         "time breaks a limit: it must not be before 1970"
@@ -181,7 +181,7 @@ fn availability_in_the_words_of_feeds() {
         assert_eq!(change.applied(None).available, available, "{text}");
     }
 
-    // What cannot be read is no stock, and an empty cell is no word on it.
+    // An unreadable stock is refused; an empty cell sets nothing.
     let refused = item(&row(&[(Column::Available, "perhaps")]), &Dialect::default()).unwrap_err();
     assert_eq!(refused.reason, "available is neither true nor false");
     let (change, _) = item_of(&[(Column::Available, "")]);

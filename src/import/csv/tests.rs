@@ -20,7 +20,7 @@ fn read_all(mut reader: Box<dyn Reader>) -> Vec<(u64, Result<Row, Refusal>)> {
     rows
 }
 
-/// The lines, and what the rows hold or why they are refused.
+/// The lines, with their values or why they are refused.
 fn read(text: &[u8]) -> Vec<(u64, Result<String, String>)> {
     let rows = read_all(open_with(&Dialect::default(), text).unwrap());
     let plain = |(line, row): (u64, Result<Row, Refusal>)| {
@@ -71,14 +71,14 @@ fn two_stray_quotes_swallow_nothing_between_them() {
         read(format!("{HEADER}{text}").as_bytes()).into_iter().map(|(_, row)| row).collect()
     };
 
-    // The second quote is no end of the first: text follows it.
+    // The second quote does not end the first: text follows it.
     assert_eq!(
         values("u,i,1,\"5 pipe\nu,i,1,\"6 pipe\nu,i,1,t\n"),
         [bad.clone(), bad.clone(), row("t")]
     );
     assert_eq!(values("u,i,1,\"5 pipe\nu,i,1,\"a, b\"\n"), [bad.clone(), row("a, b")]);
 
-    // It may be one, but stands in a row of its own.
+    // It may end the first, but belongs to a row of its own.
     assert_eq!(
         values("u,i,1,\"The Wall (LP)\nu,i,1,TV 15\"\nu,i,1,c\n"),
         [bad.clone(), row("TV 15\""), row("c")]
@@ -94,14 +94,15 @@ fn two_stray_quotes_swallow_nothing_between_them() {
     assert!(rows.len() == 2 && rows[0].as_ref().unwrap().contains("line 199"), "{}", rows.len());
     assert_eq!(rows[1], row("t"));
 
-    // Lines within a cell may look like rows, as long as the last one does not.
+    // Lines within a cell may look like rows, except the last one.
     let rows = values("u,i,1,\"Sizes:\na, b, c, d\nCotton\"\nu,i,1,t\n");
     assert!(rows.len() == 2 && rows[0].as_ref().unwrap().contains("Cotton"), "{rows:?}");
     let escaped = values("u,i,1,\"5\\\" x, 3\\\" y\"\n");
     assert_eq!(escaped, [Err("a backslash stands before a quote".to_owned())]);
     assert_eq!(values("u,i,1,t\n,,,\n , ,,\n"), [row("t")], "empty rows are none");
 
-    // A megabyte of quotes that never end is read in one go; what is put back are empty rows.
+    // A megabyte of unclosed quotes is read in one pass; the lines that are put back are empty
+    // rows.
     let quotes = format!("u,i,1,\"{}\n", "\"\"\n".repeat(300_000));
     assert_eq!(values(&quotes), [Err("a quote is never closed".to_owned())]);
 }
@@ -117,14 +118,14 @@ fn headers_of_several_lines_and_with_quoted_separators() {
 
     // A quote within a name is text.
     assert_eq!(read(b"user_id,item_id,timestamp,size (\")\nu,i,1,5\"\nu,i,1,6\n").len(), 2);
-    // What ends lines is seen at the header, whatever comes before it.
+    // The line end is determined at the header, whatever comes before it.
     for before in ["\n", "sep=,\n"] {
         let text = format!("{before}{}", format!("{HEADER}u,i,1,a\nu,i,1,b\n").replace('\n', "\r"));
         let rows: Vec<_> = read(text.as_bytes()).into_iter().map(|(_, row)| row).collect();
         assert_eq!(rows, [row("a"), row("b")], "{before:?}");
     }
 
-    // A header that a quote leaves open at the end of the file.
+    // A header whose quote is open at the end of the file.
     assert!(open_with(&Dialect::default(), b"user_id,\"item_id\n").is_err());
     let twice = open_with(&Dialect::default(), b"user_id,user_id,item_id,timestamp\n");
     assert!(twice.err().unwrap().contains("stands twice"));
@@ -143,7 +144,7 @@ fn the_last_line_is_read_as_any_other() {
 
 #[test]
 fn a_carriage_return_is_text_or_a_line_end_and_loses_nothing() {
-    // In a file of lines that end with LF it is text.
+    // In a file with LF line ends it is text.
     assert_eq!(read(format!("{HEADER}u,i\r,1,t\n").as_bytes()).len(), 1);
     let rows = read_all(
         open_with(&Dialect::default(), b"user_id,item_id,timestamp,event\nu,i,2\r,view\n").unwrap(),

@@ -89,7 +89,7 @@ fn what_is_no_json_but_is_written_costs_its_field_alone() {
     assert_eq!(row.get(Column::UserId), Some("NaN \\"));
     assert_eq!(row.get(Column::ItemId), Some("Infinity"));
     assert_eq!((row.get(Column::Price), row.get(Column::Quantity)), (Some("NaN"), Some("NaN")));
-    // A mark may stand before any line where files were put together.
+    // A mark may occur at any line where files were concatenated.
     let line = "\u{feff}{\"user_id\":\"u\",\"item_id\":\"i\",\"timestamp\":1}\n";
     assert!(read(line.repeat(2).as_bytes()).iter().all(|(_, row)| row.is_ok()));
 }

@@ -1,58 +1,57 @@
-//! What the metadata of a pushed file may say:
+//! Metadata of a pushed file:
 //!
 //! | key | value |
 //! |---|---|
-//! | `metric` | `inner_product` (unless said otherwise) or `cosine` |
-//! | `fold_in` | `least_squares` (unless said otherwise with inner products) or `sum` (with cosines) |
-//! | `unobserved_weight`, `regularisation` | of least squares: 1 and 0.01 unless said otherwise |
-//! | `trained_until` | RFC 3339, or milliseconds since 1970: events until then were trained on |
+//! | `metric` | `inner_product` (default) or `cosine` |
+//! | `fold_in` | `least_squares` (default with inner products) or `sum` (default with cosines) |
+//! | `unobserved_weight`, `regularisation` | of least squares: 1 and 0.01 by default |
+//! | `trained_until` | RFC 3339, or milliseconds since 1970: events up to then were trained on |
 //! | `log_offset` | where the log ended that was trained on |
 
 use crate::domain::Violation;
 use crate::domain::quote::quoted;
 
-/// How nearness is measured.
+/// The similarity of vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
-    /// Inner product: long vectors win.
+    /// Inner product: longer vectors score higher.
     InnerProduct,
     /// Cosine: vectors are scaled to length 1.
     Cosine,
 }
 
-/// How a history becomes a shopper's vector.
+/// How a history becomes a user's vector.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FoldIn {
     /// The weighted sum of its items' vectors.
     Sum,
-    /// The solution of the shopper's least squares, as in implicit ALS: with α for what was
-    /// not seen, and λ.
+    /// The solution of the user's least squares, as in implicit ALS, with α and λ.
     LeastSquares {
-        /// α: what an item counts that was not seen, against one that was.
+        /// α: the weight of an unobserved item, relative to an observed one.
         unobserved_weight: f32,
         /// λ.
         regularisation: f32,
     },
 }
 
-/// What a file says of itself beside its arrays.
+/// The metadata of a pushed file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
-    /// How nearness is measured.
+    /// The similarity of vectors.
     pub metric: Metric,
-    /// How shoppers fold in.
+    /// How users are folded in.
     pub fold_in: FoldIn,
-    /// Events until then were trained on, in milliseconds since 1970.
+    /// Events up to then were trained on, in milliseconds since 1970.
     pub trained_until_ms: Option<i64>,
     /// Where the log ended that was trained on.
     pub log_offset: Option<u64>,
 }
 
 impl Facts {
-    /// Reads the entries that `metadata` hands out by key.
+    /// Reads the entries that `metadata` returns by key.
     ///
     /// # Errors
-    /// An entry that is not what it should be.
+    /// An invalid entry.
     pub fn new<'m>(metadata: impl Fn(&str) -> Option<&'m str>) -> Result<Self, Violation> {
         let metric = match metadata("metric") {
             None | Some("inner_product") => Metric::InnerProduct,
@@ -91,7 +90,7 @@ impl Facts {
     }
 }
 
-/// A moment in milliseconds since 1970.
+/// A time in milliseconds since 1970.
 fn moment(text: &str) -> Result<i64, Violation> {
     let words = || "must be RFC 3339, or milliseconds since 1970, not before then".to_owned();
     let ms = match text.parse::<i64>() {

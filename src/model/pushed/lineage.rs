@@ -1,39 +1,39 @@
-//! Where a pushed model came from, and what the gate found before it was let in.
+//! The lineage of a pushed model: where it came from, and the gate's checks.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Check, Generation, Offset};
 
-/// A pushed model's history.
+/// A pushed model's lineage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(default)]
 pub struct Lineage {
-    /// The generation that it came as; later ones carry it on.
+    /// The generation as which it was published; later ones carry it on.
     pub generation: Generation,
-    /// The generation whose trained parts it was put beside then.
+    /// The generation whose trained parts it was assembled with.
     pub base: Generation,
-    /// What its push was called.
+    /// The id of its push.
     pub push_id: String,
-    /// Who pushed it, as they said.
+    /// Its author, as given.
     pub pushed_by: String,
-    /// What they said of it.
+    /// The comment.
     pub note: String,
     /// When, in milliseconds since 1970.
     pub pushed_ms: i64,
-    /// It may have been trained on what happened until then, in milliseconds since 1970.
+    /// It may have been trained on events up to then, in milliseconds since 1970.
     pub trained_until_ms: i64,
-    /// Where the log ended that it was trained on, where its file says so.
+    /// Where the log ended that it was trained on, if its file states it.
     pub log_offset: Option<Offset>,
-    /// Its ids are those of a log of at least so many records.
+    /// The minimum length of a log that has all its ids.
     pub known_offset: Offset,
-    /// What the file held, with its shapes.
+    /// The tensors of the file, with their shapes.
     pub contents: Vec<String>,
     /// Bytes of the file.
     pub bytes: u64,
     /// SHA-256 of the file, in hex.
     pub sha256: String,
-    /// Whether it was let in against the verdict on its quality.
+    /// Whether it was accepted against the verdict on its quality.
     pub forced: bool,
-    /// What the gate found.
+    /// The gate's checks.
     pub checks: Vec<Check>,
 }

@@ -1,24 +1,24 @@
-//! What was trained elsewhere and pushed: embeddings, neighbours, scores of items. It
-//! takes part in the blend beside what the server trains, and outlives its trainings.
+//! A pushed model: embeddings, neighbours, scores of items. It takes part in the blend with the
+//! server's own parts, and outlives its trainings.
 
 use crate::domain::UserIdx;
 use crate::matrix::Csr;
 use crate::model::{Embeddings, Ranking, Source};
 
-/// The parts of a pushed model; those that it lacks are empty.
+/// The parts of a pushed model; missing ones are empty.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Pushed {
     /// Item vectors and the graph over them.
     pub embeddings: Embeddings,
     /// User vectors of the same dimensions.
     pub user_vectors: UserVectors,
-    /// Items × items: how near, best first.
+    /// Items × items: similarities, best first.
     pub items: Csr,
-    /// Users × users: how alike, best first.
+    /// Users × users: similarities, best first.
     pub users: Csr,
     /// Scores of items.
     pub priors: Ranking,
-    /// What happened until then, in milliseconds since 1970, it may have been trained on.
+    /// It may have been trained on events up to then, in milliseconds since 1970.
     pub trained_until_ms: i64,
 }
 
@@ -32,7 +32,7 @@ pub struct UserVectors {
 }
 
 impl UserVectors {
-    /// A user's vector of so many dimensions.
+    /// A user's vector, of `dimensions` values.
     pub fn of(&self, user: UserIdx, dimensions: usize) -> Option<&[f32]> {
         let at = self.users.binary_search(&user).ok()?;
         self.values.get(at * dimensions..(at + 1) * dimensions)
@@ -40,12 +40,12 @@ impl UserVectors {
 }
 
 impl Pushed {
-    /// The sources that it can be asked as.
+    /// The candidate sources that it has parts for.
     pub fn sources(&self) -> Vec<Source> {
         Source::PUSHED.into_iter().filter(|&source| self.has(source)).collect()
     }
 
-    /// Whether nothing was pushed.
+    /// Whether it has no part.
     pub fn is_empty(&self) -> bool {
         self.sources().is_empty()
     }
@@ -60,19 +60,19 @@ impl Pushed {
         }
     }
 
-    /// Whether it says something of a user, whatever they did.
+    /// Whether it has data on a user, whatever they did.
     pub fn knows(&self, user: UserIdx) -> bool {
         self.users.degree(user as usize) > 0 || self.user_vectors.users.binary_search(&user).is_ok()
     }
 
-    /// The users that it names, some of them more than once.
+    /// The users that it contains, some of them more than once.
     pub fn users_named(&self) -> impl Iterator<Item = UserIdx> + '_ {
         let rows = (0..self.users.rows()).filter(|&row| self.users.degree(row) > 0);
         let neighbours = self.users.columns.iter().copied();
         self.user_vectors.users.iter().copied().chain(neighbours).chain(rows.map(|r| r as UserIdx))
     }
 
-    /// The same without the users of whom `gone` says so.
+    /// The model without the users for whom `gone` holds.
     pub fn without_users(&self, gone: impl Fn(UserIdx) -> bool) -> Self {
         let dimensions = self.embeddings.dimensions;
         let mut user_vectors = UserVectors::default();
@@ -90,7 +90,7 @@ impl Pushed {
         Self { user_vectors, users, ..self.clone() }
     }
 
-    /// Whether the arrays fit together; the embeddings say so themselves.
+    /// Whether the arrays fit together; the embeddings are checked apart.
     pub fn is_consistent(&self) -> bool {
         let users = &self.user_vectors.users;
         users.is_sorted_by(|a, b| a < b)

@@ -1,20 +1,19 @@
-//! The file in which a model is pushed: safetensors with these names.
+//! The file of a pushed model: safetensors with these names.
 //!
-//! | tensor | type and shape | what it holds |
+//! | tensor | type and shape | content |
 //! |---|---|---|
 //! | `item_ids.utf8`, `item_ids.offsets` | u8 `[bytes]`, integers `[n + 1]` | id i is `utf8[offsets[i]..offsets[i + 1]]` |
-//! | `item_embeddings` | f32 or f16 `[n, d]` | a vector an item, d from 1 to 1,024 |
+//! | `item_embeddings` | f32 or f16 `[n, d]` | a vector for each item, d from 1 to 1,024 |
 //! | `user_ids.utf8`, `user_ids.offsets` | as for items, `[m + 1]` | |
 //! | `user_embeddings` | f32 or f16 `[m, d]` | with item embeddings |
-//! | `item_neighbours`, `item_neighbours.scores` | integers `[n, k]`, f32 or f16 `[n, k]` | places in `item_ids`, below 0: none; scores above 0 |
+//! | `item_neighbours`, `item_neighbours.scores` | integers `[n, k]`, f32 or f16 `[n, k]` | indices into `item_ids`, below 0: none; scores above 0 |
 //! | `user_neighbours`, `user_neighbours.scores` | integers `[m, k]`, f32 or f16 `[m, k]` | the same of users |
-//! | `item_priors` | f32 or f16 `[n]` | a score an item, not below 0 |
+//! | `item_priors` | f32 or f16 `[n]` | a score for each item, not below 0 |
 //!
-//! Ids may stand in the metadata instead, as a JSON list of strings: `item_ids`,
-//! `user_ids`. What else the metadata may say is in [`crate::model::pushed::facts`].
+//! Ids may be in the metadata instead, as a JSON list of strings: `item_ids`, `user_ids`. The
+//! other metadata are in [`crate::model::pushed::facts`].
 //!
-//! Nothing is believed: a tensor is read piece by piece, and only when what it will take
-//! is known.
+//! The file is not trusted: a tensor is read piece by piece, and only once its memory is known.
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -25,13 +24,13 @@ use thiserror::Error;
 use crate::domain::{Violation, limits};
 use crate::model::pushed::facts::Facts;
 
-/// Largest header; lists of ids that do not fit belong into tensors.
+/// Maximum size of the header in bytes; longer lists of ids belong into tensors.
 pub const MAX_HEADER_BYTES: u64 = 8 << 20;
-/// Most dimensions of an embedding.
+/// Maximum number of dimensions of an embedding.
 pub const MAX_DIMENSIONS: usize = 1_024;
-/// Most neighbours of an item or a user.
+/// Maximum number of neighbours of an item or a user.
 pub const MAX_NEIGHBOURS: usize = 1_024;
-/// Most items, and most users.
+/// Maximum number of items, and of users.
 pub const MAX_IDS: usize = 10_000_000;
 /// Values read at a time.
 const PIECE: usize = 1 << 16;
@@ -53,7 +52,7 @@ const TENSORS: [&str; 11] = [
 const FLOATS: [Dtype; 2] = [Dtype::F32, Dtype::F16];
 const INTEGERS: [Dtype; 4] = [Dtype::I32, Dtype::I64, Dtype::U32, Dtype::U64];
 
-/// Whose ids.
+/// The kind of ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Items.
@@ -76,17 +75,17 @@ pub struct PushReader<R> {
     source: R,
     data: u64,
     header: Metadata,
-    /// Numbers of items and users.
+    /// Number of items and of users.
     counts: [usize; 2],
 }
 
-/// Why a pushed file is not read.
+/// Why a pushed file cannot be read.
 #[derive(Debug, Error)]
 pub enum PushError {
-    /// It is not what it must be.
+    /// Its content is invalid.
     #[error("{0}")]
     Invalid(Violation),
-    /// The disk on which it was kept refuses: whoever pushed it did nothing wrong.
+    /// The disk on which it was kept fails; the client did nothing wrong.
     #[error("a pushed file cannot be read: {0}")]
     Io(std::io::Error),
 }
@@ -169,7 +168,7 @@ impl<R: Read + Seek> PushReader<R> {
         match names.iter().find(|name| !TENSORS.contains(&name.as_str())) {
             Some(unknown) => {
                 let message = format!("is not a tensor of a pushed model; those are {TENSORS:?}");
-                // As long as it may be, it goes back in a header.
+                // The given name may be long; it is quoted in an error.
                 invalid(unknown.chars().take(100).collect::<String>(), message)
             }
             None if names.is_empty() => Err(broken("holds no tensor")),
@@ -185,7 +184,7 @@ impl<R: Read + Seek> PushReader<R> {
         self.header.metadata().as_ref()?.get(key).map(String::as_str)
     }
 
-    /// A tensor's shape, its type being one of `types`; none where the file lacks it.
+    /// A tensor's shape, whose type must be one of `types`; none where the file lacks it.
     fn shape(&self, name: &str, types: &[Dtype], ranks: usize) -> Checked<Option<&[usize]>> {
         let Some(info) = self.info(name) else { return Ok(None) };
         if !types.contains(&info.dtype) {
@@ -199,8 +198,8 @@ impl<R: Read + Seek> PushReader<R> {
         Ok(Some(&info.shape))
     }
 
-    /// Number of ids, from the shape of their offsets; those in the metadata are counted by
-    /// reading them.
+    /// Number of ids, from the shape of their offsets; ids in the metadata are counted as they are
+    /// read.
     fn count(&self, kind: Kind) -> Checked<usize> {
         let (utf8, offsets) = id_tensors(kind);
         let bytes = self.shape(&utf8, &[Dtype::U8], 1)?;
@@ -288,15 +287,15 @@ impl<R: Read + Seek> PushReader<R> {
         }
     }
 
-    /// What the metadata says of the model.
+    /// The metadata.
     ///
     /// # Errors
-    /// An entry that is not what it should be.
+    /// An invalid entry.
     pub fn facts(&self) -> Checked<Facts> {
         Ok(Facts::new(|key| self.metadata(key))?)
     }
 
-    /// What the file holds beside ids: names and shapes.
+    /// The tensors besides ids, with their shapes.
     pub fn contents(&self) -> Vec<String> {
         let told = TENSORS.iter().filter(|name| !name.contains('.'));
         let told = told.filter_map(|name| {
@@ -331,7 +330,7 @@ impl<R: Read + Seek> PushReader<R> {
     /// All ids of a kind, in order.
     ///
     /// # Errors
-    /// Offsets that do not fit, or an id that is no id.
+    /// Offsets that do not fit, or an invalid id.
     pub fn ids(&mut self, kind: Kind) -> Checked<Vec<String>> {
         let ids = match self.listed(kind)? {
             Some(listed) => listed,
@@ -373,7 +372,7 @@ impl<R: Read + Seek> PushReader<R> {
         Ok(ends.windows(2).enumerate().map(id).collect::<Result<_, Violation>>()?)
     }
 
-    /// Hands out a tensor's bytes in order, in pieces of whole values of so many bytes.
+    /// Passes a tensor's bytes in order, in pieces of whole values of `width` bytes.
     fn pieces(
         &mut self,
         name: &str,
@@ -395,7 +394,7 @@ impl<R: Read + Seek> PushReader<R> {
         Ok(())
     }
 
-    /// Hands out a tensor of floats, value by value, in order.
+    /// Passes a tensor of floats to `take`, value by value, in order.
     ///
     /// # Errors
     /// The first of `take`, or where the file cannot be read.
@@ -412,7 +411,7 @@ impl<R: Read + Seek> PushReader<R> {
         }
     }
 
-    /// Hands out a tensor of integers, value by value, in order; those too large for i64 as
+    /// Passes a tensor of integers to `take`, value by value, in order; those too large for i64 as
     /// the largest.
     ///
     /// # Errors

@@ -1,5 +1,4 @@
-//! A pushed file while it comes: in a file without a name, which goes with the process
-//! however that ends.
+//! A pushed file while it arrives: an unnamed file, which vanishes with the process.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::hex;
 
-/// What came so far.
+/// The bytes received so far.
 pub struct Upload {
     file: File,
     declared: u64,
@@ -25,29 +24,29 @@ impl std::fmt::Debug for Upload {
 }
 
 impl Upload {
-    /// For a file of `declared` bytes, kept in `folder`'s file system.
+    /// Begins a file of `declared` bytes in `folder`'s file system.
     ///
     /// # Errors
-    /// Where the disk refuses.
+    /// Where the disk fails.
     pub fn begin(folder: &Path, declared: u64) -> io::Result<Self> {
         let file = tempfile::tempfile_in(folder)?;
         Ok(Self { file, declared, received: 0, hash: Sha256::new() })
     }
 
-    /// Bytes that there will be.
+    /// Declared size in bytes.
     pub fn declared(&self) -> u64 {
         self.declared
     }
 
-    /// Bytes that came.
+    /// Bytes received.
     pub fn received(&self) -> u64 {
         self.received
     }
 
-    /// Adds bytes at the end; there must be room for them.
+    /// Appends bytes, which must fit into the declared size.
     ///
     /// # Errors
-    /// Where the disk refuses; nothing is to be added any more then.
+    /// Where the disk fails; nothing may be appended after that.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         debug_assert!(self.received + bytes.len() as u64 <= self.declared);
         self.file.write_all(bytes)?;
@@ -56,7 +55,7 @@ impl Upload {
         Ok(())
     }
 
-    /// SHA-256 of what came, in hex.
+    /// SHA-256 of the received bytes, in hex.
     pub fn sha256(&self) -> String {
         hex(&self.hash.clone().finalize())
     }

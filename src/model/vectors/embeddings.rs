@@ -1,12 +1,12 @@
-//! Item embeddings. A shopper has no stored vector: theirs is a sparse sum
-//! over their history, so the newest click counts at once.
+//! Item embeddings. A user has no stored vector: it is a sparse sum over their history, so the
+//! newest click counts at once.
 //!
-//! With A = D_u^-½ X D_i^-½ ≈ U S Vᵀ: item i is y_i = √n_i v_i, and a history x
-//! folds in as q = x D_i^-½ V = Σ_i x_i y_i / n_i; scores are ⟨q, y_i⟩. All y
-//! share one scale that makes the longest 1, which changes no order.
+//! With A = D_u^-½ X D_i^-½ ≈ U S Vᵀ: item i is y_i = √n_i v_i, and a history x folds in as q = x
+//! D_i^-½ V = Σ_i x_i y_i / n_i; scores are ⟨q, y_i⟩. All y share one scale that makes the longest
+//! 1, which changes no order.
 //!
-//! With iALS a history folds in as the solution of the shopper's own least squares:
-//! (α YᵀY + Σ_i x_i y_i y_iᵀ + λ) q = Σ_i x_i y_i.
+//! With iALS a history folds in as the solution of the user's own least squares: (α YᵀY + Σ_i x_i
+//! y_i y_iᵀ + λ) q = Σ_i x_i y_i.
 
 use crate::domain::ItemIdx;
 use crate::domain::kernels::{add, add_outer, dot};
@@ -16,14 +16,15 @@ use crate::model::Ann;
 use crate::model::vectors::graph::{self, ExactScore, SearchState, Vectors};
 use crate::model::vectors::quantized::QuantizedVectors;
 
-/// Embeddings of catalogues up to this size are scanned whole: exact, and for the
-/// hundreds of candidates that a blend wants no slower than a graph.
+/// Maximum size of a catalogue whose embeddings are scanned: exact, and for the hundreds of
+/// candidates of a blend no slower than a graph.
 pub const SCAN_UP_TO: usize = 8_000;
-/// Candidates by codes, besides half as many again as are asked for, that are scored exactly.
+/// Quantized candidates, in addition to one and a half times the number asked for, that are scored
+/// exactly.
 const SPARE: usize = 16;
-/// Steps of conjugate gradients by which a shopper's vector is solved.
+/// Steps of conjugate gradients for a user's vector.
 const STEPS: usize = 6;
-/// A residual shorter than this share of the first is as good as none.
+/// A residual shorter than this share of the first counts as converged.
 const SOLVED: f32 = 1e-6;
 
 /// Vectors of all items and the graph over them.
@@ -37,22 +38,22 @@ pub struct Embeddings {
     /// The factor by which an item folds in: 1 / n_i with an SVD, 1 with iALS; 0
     /// without a vector.
     pub fold_in: Vec<f32>,
-    /// What a shopper's vector is solved with; none with an SVD.
+    /// The shared part of a user's system; none with an SVD.
     pub ridge: Option<Ridge>,
-    /// The vectors again, quicker to read; none of a catalogue that is scanned whole.
+    /// The vectors quantized, quicker to read; empty for a catalogue that is scanned.
     pub quantized: QuantizedVectors,
     /// The nearest-neighbour graph.
     pub ann: Ann,
 }
 
-/// What the systems of all shoppers share.
+/// The shared part of all users' systems.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ridge {
     /// α YᵀY, dimensions × dimensions, row by row.
     pub gram: Vec<f32>,
     /// λ over the square of the vectors' scale.
     pub each: f32,
-    /// What everyone's regularisation counts besides their own cells: α |I|.
+    /// The shared part of every user's regularisation: α |I|.
     pub all: f32,
 }
 
@@ -69,7 +70,7 @@ impl Embeddings {
         self.vectors.get(start..start + self.dimensions).unwrap_or(&[])
     }
 
-    /// Writes a shopper's vector into `query`.
+    /// Writes a user's vector into `query`.
     pub fn user_vector(&self, profile: &[Cell], query: &mut Vec<f32>) {
         query.clear();
         query.resize(self.dimensions, 0.0);
@@ -81,7 +82,7 @@ impl Embeddings {
         }
     }
 
-    /// Replaces the right side of a shopper's system by its solution.
+    /// Replaces the right side of a user's system by its solution.
     fn solve(&self, ridge: &Ridge, profile: &[Cell], query: &mut [f32]) {
         let known = profile.iter().filter(|c| self.fold_in.get(c.item as usize).is_some());
         let (items, weights): (Vec<u32>, Vec<f32>) = known.map(|c| (c.item, c.weight)).unzip();
@@ -116,14 +117,13 @@ impl Embeddings {
         }
     }
 
-    /// Adds `weight` times an item to a shopper's vector of
-    /// [`Embeddings::dimensions`] values.
+    /// Adds `weight` times an item to a user's vector of [`Embeddings::dimensions`] values.
     pub fn fold_in(&self, item: ItemIdx, weight: f32, query: &mut [f32]) {
         let Some(&norm) = self.fold_in.get(item as usize) else { return };
         add(query, weight * norm, self.vector(item));
     }
 
-    /// Makes the codes, where the catalogue is large enough for them to be of use.
+    /// Quantizes the vectors, where the catalogue is large enough for it.
     pub fn encode(&mut self) {
         if self.items() > SCAN_UP_TO && self.dimensions > 0 {
             self.quantized = QuantizedVectors::new(self.vectors());
@@ -140,8 +140,8 @@ impl Embeddings {
         graph::best_of(&ExactScore { vectors: self.vectors(), query }, self.placed(items), k)
     }
 
-    /// Nearly the same in a fraction of the time: the best by their codes, of these the best
-    /// by their vectors. The same where there are no codes.
+    /// The best `k` by quantized vectors, rescored exactly: nearly the same as [`Embeddings::scan`]
+    /// in a fraction of the time.
     pub fn scan_quantized(
         &self,
         query: &[f32],
@@ -163,8 +163,8 @@ impl Embeddings {
         Vectors { dimensions: self.dimensions, values: &self.vectors }
     }
 
-    /// Nearly the best `k` items by inner product with `query`, best first.
-    /// `ef` candidates are kept on the way: at least k and [`Ann::ef`].
+    /// Approximately the best `k` items by inner product with `query`, best first. Keeps `ef`
+    /// candidates, at least k and [`Ann::ef`].
     pub fn search(
         &self,
         query: &[f32],
@@ -192,7 +192,7 @@ impl Embeddings {
         found
     }
 
-    /// Scores what was found by less than the vectors.
+    /// Replaces quantized scores by exact ones.
     pub(super) fn score_exactly(&self, query: &[f32], found: &mut [Scored]) {
         found.iter_mut().for_each(|s| s.score = dot(query, self.vector(s.idx)));
     }

@@ -1,32 +1,31 @@
-//! Searching a frozen nearest-neighbour graph (HNSW: Malkov and Yashunin,
-//! arXiv 1603.09320) for the largest inner products. The graph is built
-//! elsewhere; here it is flat arrays: no pointers, no hashing, no locks.
+//! Searches a frozen nearest-neighbour graph (HNSW: Malkov and Yashunin, arXiv 1603.09320) for the
+//! largest inner products. The graph is stored in flat arrays: no pointers, no hashing, no locks.
 
 use multiversion::multiversion;
 
 use crate::domain::kernels::{dot, dot_here};
 use crate::domain::topk::{Scored, Threshold, keep_top};
 
-/// A frozen graph over the items of [`Embeddings`].
+/// A frozen graph over the items of [`crate::model::Embeddings`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Ann {
-    /// Where every search begins, on the highest layer.
+    /// The entry point of every search, on the highest layer.
     pub entry: u32,
-    /// Layers from the lowest, which holds every node, to the highest.
+    /// Layers from the base layer, which has every node, to the highest.
     pub layers: Vec<Layer>,
-    /// Items that the graph does not lead to: always scanned besides.
+    /// Items that no path leads to: scanned by every search.
     pub side: Vec<u32>,
-    /// Candidates kept while searching, unless more are asked for.
+    /// Candidates kept during a search (ef), unless more are asked for.
     pub ef: usize,
 }
 
-/// Who links to whom on one layer of a graph.
+/// The links of one layer.
 pub trait Links {
-    /// Nodes that a node links to.
+    /// The nodes that a node links to.
     fn links(&self, node: u32) -> &[u32];
 }
 
-/// Links of one layer, node by node.
+/// The links of one layer, node by node.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Layer {
     /// Node n links to `links[starts[n]..starts[n + 1]]`.
@@ -36,7 +35,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// From the links of every node, in order.
+    /// A layer from the links of every node, in order.
     pub fn new(nodes: impl IntoIterator<Item = impl AsRef<[u32]>>) -> Self {
         let mut layer = Self { starts: vec![0], links: Vec::new() };
         for links in nodes {
@@ -58,14 +57,14 @@ impl Links for Layer {
 /// Vectors of equal length, row by row.
 #[derive(Debug, Clone, Copy)]
 pub struct Vectors<'a> {
-    /// Length of each.
+    /// Dimensions of a vector.
     pub dimensions: usize,
-    /// All of them.
+    /// All values.
     pub values: &'a [f32],
 }
 
 impl Vectors<'_> {
-    /// One of them.
+    /// A vector.
     #[inline(always)]
     pub fn row(&self, node: u32) -> &[f32] {
         let start = node as usize * self.dimensions;
@@ -73,7 +72,7 @@ impl Vectors<'_> {
     }
 }
 
-/// What says how near a node is to what is looked for.
+/// The similarity of a node to the query.
 pub trait Score {
     /// Number of nodes.
     fn nodes(&self) -> usize;
@@ -81,12 +80,12 @@ pub trait Score {
     fn score(&self, node: u32) -> f32;
 }
 
-/// A query against vectors as they are.
+/// A query against exact vectors.
 #[derive(Debug, Clone, Copy)]
 pub struct ExactScore<'a> {
     /// The vectors.
     pub vectors: Vectors<'a>,
-    /// What is looked for.
+    /// The query.
     pub query: &'a [f32],
 }
 
@@ -101,17 +100,17 @@ impl Score for ExactScore<'_> {
     }
 }
 
-/// Memory of searches, reused between them.
+/// Working memory of a search, reused between searches.
 #[derive(Debug, Default)]
 pub struct SearchState {
     /// Per node: the epoch of the search that visited it last.
     visited: Vec<u32>,
     epoch: u32,
-    /// The best nodes seen, best first.
+    /// The best nodes found, best first.
     pub(super) best: Vec<Scored>,
-    /// Which of `best` were looked behind.
+    /// Which of `best` were expanded.
     done: Vec<bool>,
-    /// Nodes just come upon.
+    /// Neighbours found by the current expansion.
     fresh: Vec<u32>,
 }
 
@@ -129,14 +128,14 @@ impl SearchState {
         self.done.clear();
     }
 
-    /// Marks a node; false where it was marked before.
+    /// Marks a node as visited; false if it was visited before.
     #[inline(always)]
     fn mark(&mut self, node: u32) -> bool {
         let visited = &mut self.visited[node as usize];
         std::mem::replace(visited, self.epoch) != self.epoch
     }
 
-    /// Puts a node in its place among the best `ef`; where that is, if it has one.
+    /// Inserts a node among the best `ef`; returns its position, if it has one.
     #[inline(always)]
     fn offer(&mut self, node: Scored, ef: usize) -> Option<usize> {
         if self.best.len() == ef {
@@ -165,7 +164,7 @@ pub fn best_of<S: Score>(scorer: &S, nodes: impl Iterator<Item = u32>, k: usize)
     best
 }
 
-/// Down the upper layers, from the highest, always to the best neighbour.
+/// Descends the upper layers greedily, from the highest; returns the entry of the base layer.
 pub fn descend(vectors: Vectors<'_>, query: &[f32], upper: &[Layer], entry: u32) -> u32 {
     let score = |node: u32| Scored { idx: node, score: dot(query, vectors.row(node)) };
     let mut nearest = score(entry);
@@ -179,7 +178,7 @@ pub fn descend(vectors: Vectors<'_>, query: &[f32], upper: &[Layer], entry: u32)
     nearest.idx
 }
 
-/// Offers to a finished search what no path leads to.
+/// Offers the items of the side list to a finished search.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 pub(super) fn look_beside<S: Score>(scorer: &S, side: &[u32], ef: usize, search: &mut SearchState) {
     for &idx in side {
@@ -213,7 +212,7 @@ pub fn best_first<'w, S: Score, L: Links>(
         fresh.clear();
         fresh.extend(layer.links(search.best[at].idx).iter().filter(|&&node| search.mark(node)));
 
-        // What lies before the first newcomer has been looked behind.
+        // Nodes before the first new one have been expanded.
         let mut first = at + 1;
         for &idx in &fresh {
             let score = scorer.score(idx);

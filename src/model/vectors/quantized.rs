@@ -1,15 +1,15 @@
-//! Vectors in eight bits a dimension: a quarter of the memory to read on every step
-//! of a search. What they find is scored again in full.
+//! Vectors quantized to eight bits per dimension: a quarter of the memory to read in each step of
+//! a search. What they find is rescored exactly.
 
 use crate::domain::kernels::dot_quantized_here;
 use crate::model::vectors::graph::{Score, Vectors};
 
-/// The largest code.
+/// Maximum code.
 const CODES: f32 = 127.0;
-/// The largest code of a query, which is not stored and may be finer.
+/// Maximum code of a query, which is not stored and may be finer.
 const QUERY_CODES: f32 = 4_095.0;
 
-/// All vectors: each dimension times the vector's scale.
+/// All vectors: a code per dimension, and a scale per vector.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct QuantizedVectors {
     dimensions: usize,
@@ -18,7 +18,7 @@ pub struct QuantizedVectors {
 }
 
 impl QuantizedVectors {
-    /// The codes of all vectors.
+    /// Quantizes all vectors.
     pub fn new(vectors: Vectors<'_>) -> Self {
         let mut values = Vec::with_capacity(vectors.values.len());
         let mut scales = Vec::new();
@@ -30,12 +30,12 @@ impl QuantizedVectors {
         Self { dimensions: vectors.dimensions, values, scales }
     }
 
-    /// Whether there are none.
+    /// Whether there are no vectors.
     pub fn is_empty(&self) -> bool {
         self.scales.is_empty()
     }
 
-    /// What scores items against a query.
+    /// A scorer of items against a query.
     pub fn scorer(&self, query: &[f32]) -> QuantizedScore<'_> {
         let scale = scale(query, QUERY_CODES);
         let query = query.iter().map(|x| (x / scale).round() as i16).collect();
@@ -43,12 +43,12 @@ impl QuantizedVectors {
     }
 }
 
-/// What one code stands for, with `most` for the largest value.
+/// The value of one code, where `max` stands for the largest value.
 fn scale(row: &[f32], max: f32) -> f32 {
     row.iter().fold(f32::MIN_POSITIVE * max, |largest, x| largest.max(x.abs())) / max
 }
 
-/// A query against codes.
+/// A query against quantized vectors.
 #[derive(Debug)]
 pub struct QuantizedScore<'a> {
     quantized: &'a QuantizedVectors,

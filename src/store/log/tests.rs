@@ -1,4 +1,4 @@
-//! The log as power loss, damage and lost files leave it.
+//! The log after power loss, damage and lost files.
 
 use super::*;
 use std::fs::File;
@@ -8,7 +8,7 @@ use crate::store::replay;
 
 const ROUNDS: u128 = 40;
 
-/// How a log without files is opened.
+/// Options of a log without files.
 fn first() -> Opening {
     Opening {
         durability: Durability::PowerLoss,
@@ -22,8 +22,7 @@ fn again() -> Opening {
     Opening { proven: true, ..first() }
 }
 
-/// Writes `ROUNDS` acknowledged batches of two records, in segments so
-/// small that several files come about.
+/// Writes `ROUNDS` acknowledged batches of two records, in segments small enough for several files.
 fn written(folder: &Path) {
     let mut log = Log::open(folder, first(), &mut |_| {}).unwrap();
     for round in 0..ROUNDS {
@@ -51,7 +50,7 @@ fn open_as(folder: &Path, opening: Opening) -> Result<(Log, Vec<u128>), StoreErr
     Ok((log, seen))
 }
 
-/// Sets the mark back to what was acknowledged before the last batch.
+/// Resets the mark to what was acknowledged before the last batch.
 fn before_the_last(folder: &Path) {
     let mut mark = Mark::open(folder).unwrap();
     let offset = 2 * ROUNDS as Offset - 2;
@@ -120,7 +119,7 @@ fn a_torn_tail_is_cut_to_the_last_whole_batch() {
                 drop(log);
                 torn += 1;
                 assert_eq!(seen, all()[..78], "at {len}");
-                // The log is whole again: a second look finds the same.
+                // The log is whole again: opening it a second time finds the same.
                 assert_eq!(open(dir.path()).unwrap().1, seen);
             }
             Err(error) => {
@@ -168,18 +167,18 @@ fn zeros_that_power_loss_leaves_are_a_torn_tail() {
         bad[hole].fill(0);
         std::fs::write(&path, &bad).unwrap();
 
-        // What was acknowledged is damaged, and said to be.
+        // Damage to acknowledged records is reported.
         let error = open_as(dir.path(), again()).map(drop).unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }), "{sector}: {error}");
 
-        // What was not is torn.
+        // Unacknowledged records are torn.
         before_the_last(dir.path());
         assert_eq!(open_as(dir.path(), again()).unwrap().1, all()[..78], "{sector}");
         std::fs::write(&path, &good).unwrap();
         drop(open_as(dir.path(), again()).unwrap());
     }
 
-    // A hole before a batch that is whole proves the one with the hole flushed.
+    // A hole before a whole batch proves that the one with the hole was flushed.
     let mut bad = good.clone();
     bad[1_024..1_536].fill(0);
     std::fs::write(&path, &bad).unwrap();
@@ -201,7 +200,7 @@ fn a_tail_of_zeros_beyond_the_mark_is_cut() {
     assert_eq!(open(dir.path()).unwrap().1, all());
 }
 
-/// Any file of the log: the first, one in the middle, the last, all of them, emptied or gone.
+/// Any file of the log: the first, one in the middle, the last, all; emptied or removed.
 #[test]
 fn a_log_that_lost_a_file_says_so() {
     let dir = tempfile::tempdir().unwrap();
@@ -230,7 +229,7 @@ fn a_log_that_lost_a_file_says_so() {
     assert_eq!(open_as(dir.path(), again()).unwrap().1, all());
 }
 
-/// Names that follow a lost file keep their idx: no user gets another's records.
+/// Names after a lost file keep their idx: no user gets another's records.
 #[test]
 fn going_on_without_a_lost_file_keeps_every_idx_and_offset() {
     for lost in [0, 1, usize::MAX] {
@@ -325,7 +324,7 @@ fn a_write_that_cannot_be_taken_back_stops_all_later_ones() {
     log.append(&block).unwrap();
     log.commit().unwrap();
 
-    // A handle that can be neither written nor truncated stands in for the disk.
+    // A read-only handle, which can be neither written nor truncated, stands in for the disk.
     let read_only = File::open(&log.open.path).unwrap();
     let real = std::mem::replace(&mut log.open.file, read_only);
     let refused = log.append(&block).unwrap_err();
@@ -336,7 +335,7 @@ fn a_write_that_cannot_be_taken_back_stops_all_later_ones() {
     assert_eq!(open(dir.path()).unwrap().1, [1]);
 }
 
-/// A copy taken while the log is written to: first what lists and marks it, then its files.
+/// A copy taken while the log is written to: first the list and the mark, then the files.
 #[test]
 fn a_copy_taken_in_order_beside_the_writer_opens() {
     let dir = tempfile::tempdir().unwrap();

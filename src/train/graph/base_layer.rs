@@ -1,12 +1,12 @@
-//! Links every item into the ground layer of the nearest-neighbour graph.
+//! Links every item into the base layer of the nearest-neighbour graph.
 //!
-//! Nodes come in batches: each is looked for in what was linked before, on all cores,
-//! links to the best it finds, and is linked back (batches that grow with the graph:
-//! Dobson et al., ParlayANN, arXiv 2305.04359). Nothing depends on which thread was
-//! faster, so the same vectors and seed give the same graph.
+//! Nodes come in batches: each is searched in what was linked before, on all cores, links to the
+//! best found, and is linked back (batches that grow with the graph: Dobson et al., ParlayANN,
+//! arXiv 2305.04359). The result does not depend on thread timing, so the same vectors and seed
+//! give the same graph.
 //!
-//! Neighbours are chosen as in HNSW (Malkov and Yashunin, arXiv 1603.09320): one that
-//! is nearer to a chosen neighbour than to the node is reached through that neighbour.
+//! Neighbours are selected as in HNSW (Malkov and Yashunin, arXiv 1603.09320): one that is nearer
+//! to a selected neighbour than to the node is reached through that neighbour.
 
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -16,21 +16,21 @@ use crate::domain::progress::{Cancelled, Control};
 use crate::domain::topk::Scored;
 use crate::model::vectors::graph::{ExactScore, Layer, Links, SearchState, Vectors, best_first};
 
-/// A batch is this part of what was linked before,
+/// A batch is this fraction of the nodes linked before,
 const GROWTH: usize = 16;
-/// and no larger than this.
+/// and at most this many.
 const MAX_AT_ONCE: usize = 4_096;
 
-/// How densely nodes are linked.
+/// Options of linking.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkOptions {
-    /// Links that a new node begins with; twice as many at the most later.
+    /// Links of a new node (M); at most twice that later.
     pub links: usize,
-    /// Candidates looked at when a node is linked.
+    /// Candidates examined when a node is linked (`ef_construction`).
     pub candidates: usize,
 }
 
-/// The layer while it grows: room for the same number of links at every node.
+/// The layer while it grows: the same capacity for links at every node.
 struct GrowingLayer {
     links: Vec<u32>,
     counts: Vec<u32>,
@@ -53,11 +53,11 @@ impl GrowingLayer {
     }
 }
 
-/// Links `nodes`, the first of which every search can begin at; `start` says where the
-/// search for a node begins, among those before it.
+/// Links `nodes`, the first of which is a valid entry for every search; `start` returns the entry
+/// for a node, among those before it.
 ///
 /// # Errors
-/// [`Cancelled`] when told to stop.
+/// [`Cancelled`] when cancelled.
 pub fn link(
     vectors: Vectors<'_>,
     nodes: &[u32],
@@ -117,8 +117,8 @@ fn scored(vectors: Vectors<'_>, of: u32, nodes: &[u32]) -> Vec<Scored> {
     nodes.iter().map(|&idx| Scored { idx, score: dot_here(row, vectors.row(idx)) }).collect()
 }
 
-/// At most `most` of the candidates, given best first, each nearer to the node that
-/// they are scored for than to any chosen before it.
+/// Selects at most `max` of the candidates, given best first, each nearer to their node than to any
+/// candidate selected before.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 fn choose(vectors: Vectors<'_>, near: &[Scored], max: usize) -> Vec<u32> {
     let mut chosen: Vec<u32> = Vec::with_capacity(max);
@@ -150,7 +150,7 @@ mod tests {
             .collect();
         let vectors = Vectors { dimensions: 2, values: &values };
 
-        // In a mixed order, since a circle laid point by point has no way across.
+        // In a mixed order, since a circle inserted point by point has no shortcuts.
         let nodes: Vec<u32> = (0..around).map(|at| at * 77 % around).collect();
         let cancel = AtomicBool::new(false);
         let options = LinkOptions { links: 8, candidates: 32 };

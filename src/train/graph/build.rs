@@ -1,10 +1,9 @@
-//! The nearest-neighbour graph: a ground layer that links all items ([`ground`]),
-//! layers above it that lead there ([`navigation`]), and the check that it finds what
-//! an exact scan finds.
+//! Builds the nearest-neighbour graph: a base layer that links all items, upper layers that lead
+//! there, and a check against an exact scan.
 //!
-//! Links are cut where a node has too many, which can leave nodes that no path leads
-//! to. So every item is looked up by its own vector afterwards, and the ground layer
-//! is walked whole; the misses go into a side list that every search scans.
+//! Links are pruned where a node has too many, which can leave nodes without a path. So every item
+//! is searched by its own vector afterwards, and the base layer is traversed; items that are not
+//! found go into a side list that every search scans.
 
 use std::collections::HashSet;
 
@@ -21,28 +20,27 @@ use crate::model::{Ann, Embeddings};
 use crate::train::graph::base_layer::{self, LinkOptions};
 use crate::train::graph::upper_layers;
 
-/// A graph below this recall at 10 is not used.
+/// Minimum recall at 10 of a graph that is used.
 pub const REQUIRED_RECALL: f64 = 0.95;
-/// Recall at 10 that the search depth is chosen for.
+/// Target recall at 10 of the search depth.
 const WANTED_RECALL: f64 = 0.99;
 /// Search depths tried, in order.
 const DEPTHS: [usize; 5] = [32, 64, 128, 256, 512];
-/// Depth at which every item is looked up by its own vector.
+/// Depth at which every item is searched by its own vector.
 const LOOK_UP_DEPTH: usize = 256;
 /// Queries compared with an exact scan.
 const CHECKS: usize = 500;
-/// Neighbours looked for in every check.
+/// Neighbours per query.
 const CHECK_K: usize = 10;
-/// One item in so many stands on the layers above the ground.
+/// Share of items in the upper layers: 1/32.
 const UPPER_LAYER_SHARE: usize = 32;
 
-/// Builds the graph over `embeddings` and chooses its search depth. Returns its
-/// recall at 10 against an exact scan. Where that is below [`REQUIRED_RECALL`] (of a million
-/// items bought once each, most lie where others do, and no links lead everywhere), there is
-/// no graph and the embeddings are scanned.
+/// Builds the graph over `embeddings` and chooses its search depth. Returns its recall at 10
+/// against an exact scan. Below [`REQUIRED_RECALL`], embeddings are scanned and have no graph: of a
+/// million items bought once each, most vectors coincide, and links cannot reach all of them.
 ///
 /// # Errors
-/// [`Cancelled`] when told to stop.
+/// [`Cancelled`] when cancelled.
 pub fn build(
     embeddings: &mut Embeddings,
     settings: &EmbeddingSettings,
@@ -66,8 +64,7 @@ fn keep_if_found(embeddings: &mut Embeddings, recall: f64) {
     }
 }
 
-/// Chooses the depth of searches and what is scanned besides; returns the recall at 10
-/// against an exact scan.
+/// Chooses the search depth and the side list; returns the recall at 10 against an exact scan.
 pub fn check(embeddings: &mut Embeddings, seed: u64) -> f64 {
     embeddings.ann.ef = LOOK_UP_DEPTH;
     embeddings.ann.side = missed(embeddings);
@@ -89,10 +86,10 @@ fn nodes(embeddings: &Embeddings) -> Vec<u32> {
     (0..embeddings.items() as u32).filter(|&i| embeddings.fold_in[i as usize] > 0.0).collect()
 }
 
-/// The graph alone, unchecked.
+/// Builds the graph without checking it.
 ///
 /// # Errors
-/// [`Cancelled`] when told to stop.
+/// [`Cancelled`] when cancelled.
 pub fn graph(
     embeddings: &Embeddings,
     settings: &EmbeddingSettings,
@@ -111,8 +108,8 @@ pub fn graph(
         nodes.swap(0, first);
     }
 
-    // The sample is linked first, by searches from the entry; what navigation then
-    // leads to is linked already.
+    // The sample is linked first, by searches from the entry; the upper layers then lead to linked
+    // nodes only.
     let sampled: HashSet<u32> = nodes[..sample].iter().copied().collect();
     let start = |node: u32| {
         if sampled.contains(&node) {
@@ -127,8 +124,8 @@ pub fn graph(
     Ok(Ann { entry, layers, ..Ann::default() })
 }
 
-/// All vectors at length 1. By inner product a few long vectors are everybody's nearest,
-/// and most items nobody's: linked by direction, all can be reached.
+/// All vectors scaled to length 1. By inner product a few long vectors are the nearest of all
+/// others, and most items of none; linked by direction, all can be reached.
 fn directions(embeddings: &Embeddings) -> Vec<f32> {
     let mut values = embeddings.vectors.clone();
     for row in values.chunks_exact_mut(embeddings.dimensions) {
@@ -140,9 +137,9 @@ fn directions(embeddings: &Embeddings) -> Vec<f32> {
     values
 }
 
-/// Items that no path leads to, and items that a search for their own vector
-/// should find among its best and does not. (By inner product an item need not
-/// be among the best for its own vector; such items only the walk can vouch for.)
+/// Items without a path, and items that a search for their own vector should find among its best
+/// and does not. (By inner product an item need not be among the best for its own vector; for such
+/// items only the traversal decides.)
 fn missed(embeddings: &Embeddings) -> Vec<u32> {
     let reached = reached(&embeddings.ann, embeddings.items());
     nodes(embeddings)
@@ -159,7 +156,7 @@ fn missed(embeddings: &Embeddings) -> Vec<u32> {
         .collect()
 }
 
-/// Which nodes a walk over the ground layer reaches from the entry.
+/// The nodes that a traversal of the base layer reaches from the entry.
 fn reached(ann: &Ann, items: usize) -> Vec<bool> {
     let mut reached = vec![false; items];
     let Some(base) = ann.layers.first() else { return reached };
@@ -176,10 +173,10 @@ fn reached(ann: &Ann, items: usize) -> Vec<bool> {
     reached
 }
 
-/// A question, and the score of the last that an exact scan finds for it.
+/// A query, and the last score of its exact result.
 type Check = (Vec<f32>, f32);
 
-/// Queries that mix an item and two that it links to, as shoppers do.
+/// Queries that mix an item and two that it links to, as users' vectors do.
 fn queries(embeddings: &Embeddings, seed: u64) -> Vec<Check> {
     let nodes = nodes(embeddings);
     if nodes.is_empty() {
@@ -200,8 +197,8 @@ fn queries(embeddings: &Embeddings, seed: u64) -> Vec<Check> {
     items.par_iter().map(question).collect()
 }
 
-/// Mean share of the exact best that the graph finds. By score and not by id, so that ties
-/// are no misses.
+/// Mean share of the exact results that the graph finds. By score and not by id, so that ties count
+/// as found.
 fn recall(embeddings: &Embeddings, queries: &[Check]) -> f64 {
     if queries.is_empty() {
         return 1.0;
@@ -252,7 +249,7 @@ mod tests {
         let (mut embeddings, recall) = built(vectors, fold_in, 16);
         assert!(recall >= WANTED_RECALL, "{recall}");
 
-        // By codes, as large catalogues are searched.
+        // Quantized, as large catalogues are searched.
         embeddings.quantized = QuantizedVectors::new(embeddings.vectors());
         let recall = check(&mut embeddings, 3);
         assert!(recall >= WANTED_RECALL, "{recall}");
@@ -265,7 +262,7 @@ mod tests {
     fn what_no_path_leads_to_is_found_by_the_side_list() {
         let (vectors, fold_in) = random(500, 8);
         let (mut embeddings, _) = built(vectors, fold_in, 8);
-        // Cut item 7 off: no node links to it any more.
+        // Cuts item 7 off: no node links to it any more.
         for layer in &mut embeddings.ann.layers {
             let kept: Vec<Vec<u32>> = (0..500)
                 .map(|n| layer.links(n).iter().copied().filter(|&l| l != 7).collect())

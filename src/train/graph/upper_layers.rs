@@ -1,7 +1,6 @@
-//! The layers above the ground of the nearest-neighbour graph, built by hnsw_rs over a
-//! sample of the items: they bring a search near its goal in a few steps. Its
-//! parallel build is not deterministic: two trainings with one seed can differ in
-//! these layers, never in the vectors.
+//! The upper layers of the nearest-neighbour graph, built by hnsw_rs over a sample of the items:
+//! they bring a search near its target in a few steps. Its parallel build is not deterministic:
+//! two trainings with one seed can differ in these layers, never in the vectors.
 
 use hnsw_rs::hnsw::Hnsw;
 use hnsw_rs::prelude::Distance;
@@ -19,12 +18,12 @@ struct InnerProduct;
 
 impl Distance<f32> for InnerProduct {
     fn eval(&self, a: &[f32], b: &[f32]) -> f32 {
-        // Rounding may take the product a hair past 1, and hnsw_rs asserts distances >= 0.
+        // Rounding may take the product slightly past 1, and hnsw_rs asserts distances >= 0.
         (1.0 - dot(a, b)).max(0.0)
     }
 }
 
-/// Layers over `sample`, the lowest first, and the node that searches begin with.
+/// Builds layers over `sample`, lowest first; returns them with the entry node.
 pub fn build(vectors: Vectors<'_>, sample: &[u32], options: LinkOptions) -> (Vec<Layer>, u32) {
     let all = vectors.values.len() / vectors.dimensions;
     let graph = Hnsw::<f32, InnerProduct>::new(
@@ -45,7 +44,7 @@ pub fn build(vectors: Vectors<'_>, sample: &[u32], options: LinkOptions) -> (Vec
     for level in 0..levels {
         for point in graph.get_point_indexation().get_layer_iterator(level) {
             let node = point.get_origin_id();
-            // The lowest id on the highest layer, so that the entry does not depend on order.
+            // The lowest id on the highest layer, so that the entry does not depend on timing.
             entry = match entry {
                 Some((highest, lowest)) if highest == level => Some((level, lowest.min(node))),
                 _ => Some((level, node)),
