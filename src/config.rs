@@ -101,7 +101,7 @@ impl Config {
         let defaults = Table::try_from(Config::default()).map_err(|e| e.to_string())?;
         for (name, value) in std::env::vars_os() {
             let Some(name) = name.to_str().filter(|name| names_a_key(name)) else { continue };
-            let text = value.to_str().ok_or_else(|| format!("{name} must be UTF-8, is not"))?;
+            let text = value.to_str().ok_or_else(|| format!("{name} must be UTF-8"))?;
             set_variable(&mut table, &defaults, name, text)?;
             renamed.extend(new_name(&key_of(name)).map(|new| format!("{name} is now {new}")));
             let read = table.clone().try_into::<Config>();
@@ -129,9 +129,9 @@ impl Config {
         }
     }
 
-    /// Checks ranges that types cannot express.
-    fn check(&self) -> Result<(), String> {
-        let ranges = [
+    /// Every range that its type cannot express: key, value, minimum, maximum.
+    fn ranges(&self) -> Vec<(&'static str, f64, f64, f64)> {
+        vec![
             ("serve.max_message_mib", self.serve.max_message_mib as f64, 1.0, 1_024.0),
             (
                 "serve.max_requests_per_connection",
@@ -168,9 +168,12 @@ impl Config {
             ("push.min_sales", self.push.min_sales, 0.0, 1.0),
             ("push.max_unknown", self.push.max_unknown, 0.0, 1.0),
             ("push.min_quality", self.push.min_quality, 0.0, 10.0),
-        ];
+        ]
+    }
 
-        for (key, value, min, max) in ranges {
+    /// Checks ranges that types cannot express.
+    fn check(&self) -> Result<(), String> {
+        for (key, value, min, max) in self.ranges() {
             if !(min..=max).contains(&value) {
                 return Err(format!("{key} must be {min} to {max}, was {value}"));
             }
@@ -181,7 +184,8 @@ impl Config {
         let each = self.serve.max_requests_per_connection;
         if each >= all {
             return Err(format!(
-                "serve.max_requests_per_connection must be below serve.max_requests, {all}, was {each}"
+                "serve.max_requests_per_connection must be below serve.max_requests, {all}, was \
+                 {each}"
             ));
         }
 
@@ -294,8 +298,8 @@ fn without_value(error: &toml::de::Error) -> String {
         return message.to_owned();
     }
     match message.split_once("expected ") {
-        Some((_, expected)) => format!("is not what it must be, expected {expected}"),
-        None => "is not as TOML has it".to_owned(),
+        Some((_, expected)) => format!("has the wrong type, expected {expected}"),
+        None => "is not valid TOML".to_owned(),
     }
 }
 
@@ -343,11 +347,11 @@ fn set_variable(table: &mut Table, defaults: &Table, name: &str, text: &str) -> 
             .ok_or_else(|| format!("{name} must be {}, is not", article(other.type_str())))?,
     };
 
-    let (last, above) = path.split_last().ok_or_else(|| format!("{name} names no setting"))?;
+    let (last, above) = path.split_last().ok_or_else(|| format!("{name} is no setting"))?;
     let mut at = table;
     for part in above {
         let within = at.entry(*part).or_insert_with(|| Value::Table(Table::new()));
-        at = within.as_table_mut().ok_or_else(|| format!("{name}: {part} is no table"))?;
+        at = within.as_table_mut().ok_or_else(|| format!("{name}: {part} is not a table"))?;
     }
 
     at.insert((*last).to_owned(), value);

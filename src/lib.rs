@@ -5,60 +5,100 @@
 //! # The flow
 //! ```text
 //! write:  api ── validate ──> log (durable) ──> live state ──> ack (offset)
-//! train:  log ── replay to offset ──> matrix ──> trainers ──> snapshot ──> persist ──> publish
-//! push:   api ── file ──> gate ──> snapshot beside the trained parts ──> persist ──> publish
+//! train:  log ── replay to offset ──> matrix ──> trainers ──> tune ──> snapshot ──> persist ──> publish
+//! push:   api ── file ──> gate ──> snapshot with the trained parts ──> persist ──> publish
 //! read:   api ──> one snapshot + history + catalogue + now ──> sources ──> blend ──> filter ──> top k
 //! ```
 //!
 //! # The house
-//! Imports point down this list only; `config` stands beside it.
+//! Imports point down this list only; `config` stands beside it. Files of a folder import each
+//! other in no circle, and a folder's `mod.rs` tells its story.
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`cli`] | the verbs of the command line, and the gRPC client they share |
-//! | [`api`] | the gRPC services: validate, convert, delegate |
-//! | [`engine`] | one store: the committer, the trainer's thread, imports, queries |
+//! | [`cli`] | the verbs of the command line, one file each; the gRPC client they share (`backend`) |
+//! | [`api`] | gRPC: `services` (one file a service), `admission` (connections, memory, number of requests, deadlines), `wire` (protocol, limits on entries, conversions, statuses) |
+//! | [`engine`] | one store: `serve`, `write`, `trainer`, `push`, `import` over a shared state and the `registry` of models |
 //! | [`export`] | the log, the matrix and models as files for jobs elsewhere |
-//! | [`tune`] | fits settings and blend weights to the store, on held-out behaviour |
+//! | [`tune`] | fits hyperparameters, blend weights and the second stage to the store, on held-out behaviour |
 //! | [`evaluate`] | splits, metrics, and the harness that asks for lists and scores them |
-//! | [`recommend`] | the funnel, pure: sources, blend, fill, related lists |
-//! | [`train`] | the trainers: popularity, item CF, baskets, user CF, embeddings, graph |
-//! | [`model`] | the snapshot and its parts, on disk and in memory |
+//! | [`recommend`] | the funnel, pure: prepared list, sources, blend, second stage, fill, related lists |
+//! | [`sources`] | candidate sources, one file each: training, proposal, search space; query, shelf, training of a snapshot's parts |
 //! | [`live`] | what every write changes: vocabulary, histories, catalogue, profiles, trends |
+//! | [`train`] | trainers, one algorithm a file; `graph` builds the nearest-neighbour graph |
+//! | [`model`] | the snapshot and its parts, settings, roles, on disk and in memory; `vectors` searches, `pushed` reads pushed files |
 //! | [`matrix`] | the user-item matrix: weighting, sparse rows, baskets |
-//! | [`import`] | files to events and items: formats, mapping, cleaning |
+//! | [`import`] | files to events, items and users: formats, mapping, cleaning |
 //! | [`store`] | the durable log and the data folder |
 //! | [`domain`] | plain types and small algorithms: events, items, limits, top-k |
 //!
+//! Where to look for a behaviour:
+//!
+//! | behaviour | file |
+//! |---|---|
+//! | the hot path of a request | `engine/serve/query.rs`, then `recommend/funnel.rs` |
+//! | how an event's age and kind become a weight (half-life) | `matrix/weight.rs` |
+//! | which items a filter and availability allow | `live/catalogue.rs`, conditions in `live/facets.rs` |
+//! | when a prepared list still holds | `recommend/prepared.rs`; the stamp of a history in `model/prepared.rs` |
+//! | what a user without consent, or an erased one, is to a request | `engine/serve/query.rs` |
+//! | limits on fields, batches and lists | `domain/limits.rs`; entries of a message before it is decoded: `api/wire/entries.rs` |
+//! | what a request near its deadline gets | `api/admission/admit.rs` decides, `recommend/blend.rs` leaves out the second stage |
+//! | where blend weights are fitted, and applied | `tune/blend.rs`; `recommend/blend.rs` |
+//! | a torn tail of the log against damage | `store/segment.rs` |
+//! | how the log is rewritten without erased users | `store/compact.rs`, started by `engine/trainer/erasure.rs` |
+//! | when a training starts by itself | `engine/trainer/schedule.rs` |
+//! | one training, step by step | `engine/trainer/run.rs` |
+//! | where the nearest-neighbour graph is built and frozen into flat arrays | `train/graph/build.rs`; its search: `model/vectors/graph.rs` |
+//! | the checks of a pushed model's arrays (NaN, lengths, ids) | `engine/push/arrays.rs` counts, `engine/push/gate.rs` decides |
+//! | who gets the canary | `engine/registry/models.rs`, `of_user` |
+//! | scoring of anonymous sessions | `sources/session.rs` |
+//! | new items and new users (cold start) | `recommend/cold.rs`, `live/trends.rs`, `live/overlay.rs` |
+//! | what a retry adds (dedup window) | `live/dedup_window.rs` |
+//!
 //! # Words
-//! An **event** is a fact of the log; an **interaction** a cell of the user-item
-//! matrix made from events; an **offset** a record's place in the log; a
-//! **generation** the number of a published snapshot; an **idx** a dense internal
-//! id. **Neighbours** are the most similar items or users; an **embedding** is a
-//! dense vector; **ann** the approximate nearest-neighbour graph. A **candidate
-//! source** proposes items, the **blend** makes one score of several; **recall** is
-//! the metric. A **snapshot** is everything trained, immutable; **live state** is
-//! what changes with every event. What was trained elsewhere is **pushed**; a
-//! generation's **role** says whom it answers.
+//! One word for one thing.
+//!
+//! | WORDS | meaning |
+//! |---|---|
+//! | user, item | who acts, and on what; never shopper, customer, visitor or product |
+//! | event | a fact of the log: view, add to cart, favorite, purchase, refund, rating, impression, click |
+//! | interaction | a cell of the user-item matrix, made from events |
+//! | idx | a dense internal id; an *id* is the external one |
+//! | offset | a record's place in the log |
+//! | generation | the number of a published snapshot |
+//! | snapshot | everything trained, immutable; a *model* is a snapshot that is kept |
+//! | live state | what changes with every write |
+//! | role | whom a generation answers: staged, shadow, canary, active, retired |
+//! | candidate source | a way to propose items |
+//! | blend | one score from several sources; the *second stage* orders its best again |
+//! | hyperparameter | a setting that the tuner may change, with its grid of values |
+//! | neighbours | the most similar items or users |
+//! | embedding | a dense vector; *quantized*: in eight bits a dimension |
+//! | ann | the nearest-neighbour graph: base layer, upper layers, visited set, `ef_construction` |
+//! | prepared list | a list made when a snapshot is trained, served while it holds |
+//! | cold start | items and users without events |
+//! | dedup window | the newest event ids, by which a retry is recognised |
+//! | carried, pushed | a model trained elsewhere, and its life beside trainings |
+//! | `min_`, `max_` | limits, inclusive |
 //!
 //! # What stays true
 //! `tests/it/tidy.rs` checks what can be checked.
 //!
-//! 1. Only `api` and the client in `cli/backend.rs` name tonic or prost. Only
-//!    `store`, `import`, `export`, `model/{disk,upload}.rs`, `config` and `cli` touch
-//!    files.
-//! 2. `recommend` is pure: no I/O, no lock, no global random numbers, no clock.
+//! 1. Only `api` and the client in `cli/backend.rs` name tonic or prost. Only `store`, `import`,
+//!    `export`, `model/disk.rs`, `model/pushed/upload.rs`, `config` and `cli` touch files.
+//! 2. `recommend` and `sources` are pure: no I/O, no lock, no global random numbers, no clock.
 //! 3. A published snapshot never changes; a request resolves one and keeps it.
-//! 4. A snapshot names the last offset it was trained on, its seed, its settings
-//!    and its measured quality.
-//! 5. Filters apply before a list is cut: a filter never makes it shorter than the
-//!    catalogue allows.
+//! 4. A snapshot names the last offset it was trained on, its seed, its settings and its measured
+//!    quality.
+//! 5. Filters apply before a list is cut: a filter never makes it shorter than the catalogue allows.
 //! 6. An acknowledged event survives `kill -9`; an unacknowledged one is whole or absent.
-//! 7. No request waits for training; no lock is held across an `.await`; nothing
-//!    from outside can panic the server; every queue is bounded.
-//! 8. Ties break by id, random numbers are seeded: the same log, settings and seed
-//!    give the same snapshot and the same answers. The one exception is hnsw_rs's
-//!    parallel build: two trainings can differ in the ann graph.
+//! 7. No request waits for training; no lock is held across an `.await`; nothing from outside can
+//!    panic the server; every queue is bounded.
+//! 8. Ties break by id, random numbers are seeded: the same log, settings and seed give the same
+//!    snapshot and the same answers. Three exceptions: hnsw_rs's parallel build, so that two
+//!    trainings can differ in the ann graph's upper layers; a tuning that its time limit ends
+//!    (`train.tune_minutes`; the manifest says so); and the number of prepared lists, which
+//!    `train.prepare_seconds` limits.
 
 pub mod api;
 pub mod cli;

@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long work on other threads may take to end.
+/// Time that work on other threads may take to end.
 const LAST_WORK: Duration = Duration::from_secs(5);
 
 /// The allocator's setting by which freed memory goes back to the system, in milliseconds: by its
@@ -37,11 +37,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let config = cli.config()?;
     start_logging(&config)?;
     for renamed in &config.renamed {
-        tracing::warn!("configuration: {renamed}; the old name will go");
+        tracing::warn!("configuration: {renamed}; the old name will be removed");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(cli.run(config));
-    // A thread that is at a file for somebody does not hear that all is over.
+    // A thread that waits for a file does not notice the shutdown.
     runtime.shutdown_timeout(LAST_WORK);
     outcome
 }
@@ -75,7 +75,7 @@ fn give_memory_back() {
     let Ok(program) = std::env::current_exe() else { return };
     let mut again = std::process::Command::new(program);
     let error = again.args(std::env::args_os().skip(1)).env(name, value).exec();
-    eprintln!("memory is given back late: {error}");
+    eprintln!("freed memory is returned to the system late: {error}");
 }
 
 #[cfg(not(unix))]

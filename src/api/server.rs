@@ -168,7 +168,7 @@ pub async fn serve(
     let result = tokio::select! {
         result = server => result,
         () = drained_too_long(stopped, options.drain_seconds) => {
-            tracing::warn!(seconds = options.drain_seconds, "requests still under way are cut off");
+            tracing::warn!(seconds = options.drain_seconds, "running requests are cut off");
             Ok(())
         }
     };

@@ -91,8 +91,9 @@ impl Backend {
     pub async fn connect(address: &str) -> Result<Self, Failure> {
         let address = plain_address(address)?;
         let endpoint = Endpoint::from_shared(address.clone());
-        let endpoint = endpoint
-            .map_err(|_| format!("--server {address:?} is no address; one is 127.0.0.1:50051"))?;
+        let endpoint = endpoint.map_err(|_| {
+            format!("--server {address:?} is not an address such as 127.0.0.1:50051")
+        })?;
         let connected = endpoint.connect().await;
         let channel = connected.map_err(|e| format!("no server answers at {address}: {e}"))?;
         Ok(Backend::Remote(channel))
@@ -305,8 +306,8 @@ fn plain_address(address: &str) -> Result<String, Failure> {
         None => Ok(format!("http://{address}")),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok(format!("http://{rest}")),
         Some((scheme, _)) => Err(format!(
-            "--server {address}: {scheme} is not spoken, only plain gRPC; give HOST:PORT, and go \
-             through a tunnel where the network is not trusted"
+            "--server {address}: {scheme} is not supported, only plain gRPC; give HOST:PORT, and \
+             use a tunnel where the network is not trusted"
         )
         .into()),
     }

@@ -152,7 +152,7 @@ impl Evaluate {
         let logs = Logs { data, train, test: held, known_users, known_items };
         let (cases, unknown) = self.cases(&logs);
         if cases.is_empty() {
-            return Err("the test log asks for nobody who can be scored".into());
+            return Err("the test log has no user who can be scored".into());
         }
 
         let harness = Harness {
@@ -228,7 +228,7 @@ impl Evaluate {
         Ok((tuned.snapshot(trained, manifest), repeat))
     }
 
-    /// The cases, and the number of test users unknown to the training part.
+    /// The cases, and the number of test users unknown to training part.
     fn cases(&self, logs: &Logs) -> (Vec<Case>, usize) {
         let users = logs.data.users.len();
         let test = UserEvents::new(users, logs.data.items.len(), logs.test.clone());
@@ -278,7 +278,7 @@ impl Evaluate {
         let named = |name: &String| {
             all.iter().copied().find(|m| m.name() == name).ok_or_else(|| {
                 let names: Vec<&str> = all.iter().map(|m| m.name()).collect();
-                format!("no method {name:?} here; there are: {}", names.join(", ")).into()
+                format!("no method {name:?}; there are: {}", names.join(", ")).into()
             })
         };
         self.methods.iter().map(named).collect()
@@ -294,7 +294,7 @@ impl Evaluate {
     ) -> Result<(), Failure> {
         let manifest = &snapshot.manifest;
         println!(
-            "{} users, {} items, {} interactions; {} lists, {unknown} test users unknown to the training; \
+            "{} users, {} items, {} interactions; {} lists, {unknown} test users unknown to training; \
              trained in {train_seconds:.1} s",
             manifest.users,
             manifest.items,

@@ -12,7 +12,7 @@ use crate::export::{Format, Reading, Written};
 
 /// Write the log, the matrix or a model to a file, for training jobs elsewhere
 #[derive(Debug, Args)]
-#[command(after_help = "A server may have the data folder open meanwhile.\n\n\
+#[command(after_help = "A server may have the data folder open at the same time.\n\n\
                   Examples:\n  qianmian export log log.parquet --data DIR --hold-out 14\n  \
                   qianmian export log log.csv --data DIR\n  \
                   qianmian export matrix matrix.parquet --data DIR\n  \

@@ -34,16 +34,13 @@ synonyms of these; --event-map names others. Without an event column every row i
 refund where its quantity is negative.
 Times are epoch seconds, milliseconds or smaller, spreadsheet days, RFC 3339, 2010-12-01 08:26:00, \
 2010/12/1, 20101201, 2010年12月1日, 1 Dec 2010, or 12/1/2010 8:26 PM, where the file's rows prove which \
-of day and month comes first; --time-format says it otherwise. Without a zone, times are UTC or of \
+of day and month comes first; otherwise use --time-format. Without a zone, times are UTC or of \
 --time-zone.
 
-With --items, a row is an item: item_id, and any of title, category (parts joined by \"/\", several parted \
-by \"|\"), brand, price, available, tags (parted by \"|\"), valid_from, valid_until, attributes.NAME. \
-With --users, a user: user_id, and any of consent, attributes.NAME. What a file has no column for stays \
-as it is; an empty cell says that there is nothing.
+With --items, a row is an item: item_id, and any of title, category (parts joined by \"/\", several separated by \"|\"), brand, price, available, tags (separated by \"|\"), valid_from, valid_until, attributes.NAME. \
+With --users, a user: user_id, and any of consent, attributes.NAME. Fields without a column keep their values; an empty cell clears its field.
 
-What is not required and cannot be read is dropped and counted, and the row taken. Importing a file \
-again adds nothing; a file that has grown adds what is new.
+An optional field that cannot be read is dropped and counted, and the row taken. Importing a file again adds nothing; a file that has grown adds its new rows.
 
 Examples:
   qianmian import log.csv --data DIR
@@ -136,7 +133,7 @@ impl Import {
         if barren.is_empty() {
             return Ok(());
         }
-        Err(format!("nothing was taken from {}", barren.join(", ")).into())
+        Err(format!("no row was taken from {}", barren.join(", ")).into())
     }
 
     fn content(&self) -> Content {
@@ -214,7 +211,7 @@ pub fn print_report(report: &Report, content: Content) {
     rows.extend(refused.map(|(why, help, n)| (explained("refused", why, help), n)));
     let counts = [
         ("items described in the catalogue", report.described),
-        ("items offered no longer: not in the whole catalogue", report.delisted),
+        ("items now unavailable: not in the whole catalogue", report.delisted),
     ];
     rows.extend(counts.into_iter().filter(|(_, n)| *n > 0).map(|(what, n)| (what.to_owned(), n)));
 
@@ -229,8 +226,8 @@ pub fn print_report(report: &Report, content: Content) {
 
     for ((column, id), n) in &report.suspicious {
         println!(
-            "warning: {n} rows have the {column} {id:?}, which looks like a word for none; read it \
-             as an empty cell with --absent '{id}'"
+            "warning: {n} rows have the {column} {id:?}, which looks like a word for an empty \
+             cell; read it so with --absent '{id}'"
         );
     }
 

@@ -19,7 +19,7 @@ pub(super) const SHOWN: [&str; 4] =
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  qianmian models --data DIR                 the models in a data folder\n  \
-                  qianmian models --server ADDR rollback     let the one before answer\n  \
+                  qianmian models --server ADDR rollback     return to the model before\n  \
                   qianmian models --server ADDR diff 3 4     what changed from one to the other"
 )]
 pub struct Models {
@@ -182,7 +182,7 @@ async fn act(backend: &Backend, action: Action) -> Result<(), Refused> {
     };
 
     let (active, previous) = backend.activate(wanted).await?;
-    println!("generation {active} answers, {previous} did before");
+    println!("generation {active} is active, {previous} was before");
     Ok(())
 }
 
@@ -199,7 +199,7 @@ fn role_of(model: &pb::Model) -> String {
         role += &format!(" {}", model.share);
     }
     if let Some(shadow) = &model.shadow {
-        role += &format!(", {:.2} alike in {} lists", shadow.overlap, shadow.lists);
+        role += &format!(", {:.2} overlap in {} lists", shadow.overlap, shadow.lists);
     }
     role
 }

@@ -113,12 +113,12 @@ impl List {
         });
 
         if self.items.is_empty() {
-            println!("nothing to offer: no item passes the filter, or all were bought before");
+            println!("no item to offer: none passes the filter, or all were bought before");
         }
 
         let header = ["#", "item", "title", "score", "source"];
         println!("{}", table(&header, &["#", "score"], rows.collect()));
-        let basis = self.basis.as_ref().map(|b| format!(", built on {b}")).unwrap_or_default();
+        let basis = self.basis.as_ref().map(|b| format!(", based on {b}")).unwrap_or_default();
         println!(
             "\ngeneration {}{basis}; recommendation {}",
             self.generation, self.recommendation_id

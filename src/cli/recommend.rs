@@ -62,7 +62,7 @@ fn attribute(given: &str) -> Result<(String, String), String> {
 impl Recommend {
     pub(super) async fn run(self, config: Config) -> Result<(), Failure> {
         if self.user.is_none() && self.session.is_empty() && self.attributes.is_empty() {
-            return Err("name a shopper, items with --session, or an --attribute".into());
+            return Err("name a user, items with --session, or an --attribute".into());
         }
 
         let backend = self.target.open(&config).await?;
@@ -100,17 +100,17 @@ fn repeats(policy: pb::RepeatPolicy, reason: pb::RepeatReason) -> String {
     let what = match policy {
         pb::RepeatPolicy::Allow => "items bought before are offered",
         pb::RepeatPolicy::WhenDue => "items bought before are offered when they are due again",
-        _ => "items bought before are left out",
+        _ => "items bought before are excluded",
     };
 
     let why = match reason {
         pb::RepeatReason::Request => "as asked (--repeat)",
         pb::RepeatReason::Setting => "as set (recommend.repeat_policy)",
         pb::RepeatReason::Tuned => {
-            "which the tuner found better on this store's held-out behaviour; \
-             recommend.repeat_policy or --repeat decides otherwise"
+            "as the tuner found better on this store's held-out behaviour; override it by \
+             recommend.repeat_policy or --repeat"
         }
-        _ => "until a tuning finds what is better (recommend.repeat_policy)",
+        _ => "until a tuning has run (recommend.repeat_policy)",
     };
     format!("{what}, {why}")
 }

@@ -104,7 +104,7 @@ impl StopSignal {
                 _ = self.terminate.recv() => return,
                 // SIGHUP: a terminal that closes, or an operator who asks for a reload.
                 _ = self.hang_up.recv() => {
-                    tracing::info!("SIGHUP: the server goes on; new settings need a restart");
+                    tracing::info!("SIGHUP is ignored; new settings need a restart");
                 }
             }
         }

@@ -249,6 +249,7 @@ fn write_records(
                 }
             }
         }
+
         writer.write_record(None::<&[u8]>)?;
     }
     Ok(())

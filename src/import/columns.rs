@@ -243,7 +243,7 @@ impl ColumnMap {
         });
 
         match twice {
-            Some(at) => Err(format!("the column {:?} stands twice in the file", header[at])),
+            Some(at) => Err(format!("the column {:?} occurs twice in the file", header[at])),
             None => Ok(places),
         }
     }

@@ -116,8 +116,8 @@ fn kind(fields: &Fields<'_>, row: &Row, dialect: &Dialect) -> Result<Option<Even
         Some(Named::Kind(kind)) => Ok(Some(kind)),
         Some(Named::Skipped) => Err(NoEvent::Skipped(format!("event {}", quoted(name)))),
         None => {
-            let help = "what it stands for: --event-map NAME=KIND, or *=skip";
-            let refusal = Refusal::new("event is of no known kind", quoted(name));
+            let help = "name its kind: --event-map NAME=KIND, or *=skip";
+            let refusal = Refusal::new("event is of an unknown kind", quoted(name));
             Err(refusal.with_help(help).into())
         }
     }
@@ -204,7 +204,7 @@ pub fn user(row: &Row, dialect: &Dialect) -> Result<Converted<(String, UserChang
     if given && consent.is_none() {
         let detail = row.get(Column::Consent).map(quoted).unwrap_or_default();
         let refusal = Refusal::new("consent is neither true nor false", detail);
-        return Err(refusal.with_help("say true or false, yes or no, 1 or 0"));
+        return Err(refusal.with_help("use true or false, yes or no, 1 or 0"));
     }
 
     let attributes = fields.attributes(user_attribute).into_iter().collect();

@@ -188,7 +188,7 @@ impl<'a> Fields<'a> {
         let stock = || self.number_of(Column::Available, text).map(|stock| stock > 0.0);
         let available = availability(text).or_else(stock);
         available.map(Some).ok_or_else(|| {
-            let help = "say true, false, in_stock, out_of_stock, or how many there are";
+            let help = "use true, false, in_stock, out_of_stock, or the number in stock";
             let reason = "available is neither true nor false";
             Refusal::new(reason, quoted(text)).with_help(help)
         })
@@ -260,18 +260,19 @@ impl<'a> Fields<'a> {
         }
         timestamp::parse(text, &self.dialect.times).map_err(|unread| {
             let (reason, help) = match unread {
-                Unread::NoTime => ("cannot be read", "how times are written: --time-format"),
+                Unread::NoTime => ("cannot be read", "name the format: --time-format"),
                 Unread::Implausible => (
                     "is a number that is no time from 1990 to 2100",
-                    "what it counts: --time-format unix, unix-ms, excel, …",
+                    "name the unit: --time-format unix, unix-ms, excel, …",
                 ),
                 Unread::DayOrMonth => (
                     "may name the day or the month first",
-                    "which it is: --time-format day-first or month-first",
+                    "name the order: --time-format day-first or month-first",
                 ),
                 Unread::Contradicted => (
                     "names the day first in some rows and the month in others",
-                    "part the file, and say for each: --time-format day-first or month-first",
+                    "split the file, and name the order of each: --time-format day-first or \
+                     month-first",
                 ),
             };
             Refusal::new(format!("{} {reason}", column.name()), quoted(text)).with_help(help)

@@ -123,7 +123,7 @@ impl JsonLines {
 fn only_once(object: &Object<'_>) -> Result<(), Refusal> {
     let mut seen = HashSet::with_capacity(object.0.len());
     match object.0.iter().find(|(name, _)| !seen.insert(name.as_ref())) {
-        Some((twice, _)) => Err(Refusal::new("a key stands twice", twice.as_ref())),
+        Some((twice, _)) => Err(Refusal::new("a key occurs twice", twice.as_ref())),
         None => Ok(()),
     }
 }

@@ -107,7 +107,7 @@ pub fn of_items(items: &[Met<'_>], baskets: u64) -> Vec<String> {
         (unpriced, "never have a price, where most items do"),
         (unsteady, "have a price of their own in almost every row, as fees and corrections do"),
         (everywhere, "are in more than a third of all baskets, whatever else is bought"),
-        (unseen, "are bought and never looked at, as fees are"),
+        (unseen, "are bought and never viewed, as fees are"),
     ];
 
     let filled = kinds.into_iter().filter(|(ids, _)| !ids.is_empty());
@@ -116,7 +116,7 @@ pub fn of_items(items: &[Met<'_>], baskets: u64) -> Vec<String> {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let ids = ids[..ids.len().min(NAMED)].join(",");
         format!(
-            "items {ids}{more} {what}, and would be recommended; leave them out with \
+            "items {ids}{more} {what}, and would be recommended; exclude them with \
              --exclude-items {ids}"
         )
     };

@@ -88,7 +88,7 @@ pub fn save(folder: &Path, snapshot: &mut Snapshot) -> Result<()> {
         // However far it got, nothing has the generation's name.
         for left in [&aside, &place] {
             if let Err(error) = remove(left) {
-                tracing::warn!(%error, "half a snapshot stays on disk until the next start");
+                tracing::warn!(%error, "an incomplete snapshot stays on disk until the next start");
             }
         }
         refused(&place)(error)
@@ -126,11 +126,11 @@ pub fn load_whole(folder: &Path, generation: Generation) -> Result<Option<Snapsh
     match load(folder, generation) {
         Ok(snapshot) => Ok(Some(snapshot)),
         Err(error @ SnapshotError::Damaged { .. }) => {
-            tracing::warn!(generation, %error, "passing over a damaged snapshot");
+            tracing::warn!(generation, %error, "skipping a damaged snapshot");
             Ok(None)
         }
         Err(error) if error.is_absent() => {
-            tracing::warn!(generation, %error, "passing over a snapshot that is not whole");
+            tracing::warn!(generation, %error, "skipping an incomplete snapshot");
             Ok(None)
         }
         Err(error) => Err(error),
@@ -187,7 +187,7 @@ fn manifests_in(folder: &Path) -> Result<Vec<(PathBuf, Option<Manifest>)>> {
             Err(error) if error.is_absent() && !exists(&place)? => {}
             Err(error) if error.is_absent() => found.push((place, None)),
             Err(error @ SnapshotError::Damaged { .. }) => {
-                tracing::warn!(generation, %error, "leaving out a damaged snapshot");
+                tracing::warn!(generation, %error, "skipping a damaged snapshot");
                 found.push((place, None));
             }
             Err(error) => return Err(error),
@@ -215,7 +215,7 @@ pub fn newest_generation(folder: &Path) -> Result<Generation> {
     let newest: Generation = noted.max(named);
     if newest >= LAST {
         let path = if noted >= named { path } else { place(folder, named) };
-        let what = format!("generation {newest} leaves no number for a next one");
+        let what = format!("no generation can follow {newest}");
         return Err(SnapshotError::Damaged { path, what });
     }
     Ok(newest)
@@ -232,7 +232,7 @@ pub fn sweep(folder: &Path) -> Result<()> {
     let names = files::names(folder).map_err(refused(folder))?;
     for name in names.iter().filter(|name| name.starts_with(".writing-")) {
         if let Err(error) = discard(&folder.join(name)) {
-            tracing::warn!(%error, "what was left half-written stays on disk");
+            tracing::warn!(%error, "incomplete files stay on disk");
         }
     }
     Ok(())
@@ -298,7 +298,7 @@ pub fn roles(folder: &Path) -> Result<Roles> {
             Ok(roles) => return Ok(roles),
             Err(error) => {
                 let error = damaged(&path)(error);
-                tracing::warn!(%error, "the newest model that the server trained answers");
+                tracing::warn!(%error, "the newest model that the server trained is active");
             }
         }
     }

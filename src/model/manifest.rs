@@ -1,4 +1,4 @@
-//! The manifest of a snapshot: what is known without reading its arrays.
+//! The manifest of a snapshot: the facts beside its arrays.
 
 use std::collections::BTreeMap;
 

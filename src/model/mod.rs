@@ -5,7 +5,7 @@
 //! - [`source`]: the candidate sources, by name
 //! - [`popularity`], [`habits`], [`user_cf`], [`vectors`], [`sessions`], [`second_stage`],
 //!   [`prepared`], [`pushed`]: the parts; the others are plain [`Csr`] tables of neighbours
-//! - [`manifest`]: what is known of a snapshot without reading its arrays; [`roles`]: the roles of
+//! - [`manifest`]: the facts on a snapshot beside its arrays; [`roles`]: the roles of
 //!   generations
 //! - [`disk`]: saves, loads, lists and removes snapshots; [`tensors`]: the arrays as safetensors
 

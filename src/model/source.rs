@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Passes the list of candidate sources to a macro: module and type in `crate::sources`, number in
+/// Passes the list of candidate sources to a macro: module and type in `sources`, number in
 /// the protocol, default weight in the blend, and where the source is trained.
 ///
 /// Snapshots store positions in this list: append new sources at its end.

@@ -49,9 +49,7 @@ pub fn prepare(
         return Ok(Prepared::default());
     }
 
-    let mut users: Vec<usize> = (0..events.users()).filter(|&u| !events.of(u).is_empty()).collect();
-    users.sort_by_key(|&u| std::cmp::Reverse(events.of(u).last().map(|e| e.time_ms)));
-    users.truncate(options.max_users);
+    let users = most_recent_users(events, options.max_users);
     let mut prepared = Prepared {
         repeats,
         stamps: vec![0; events.users()],
@@ -60,13 +58,15 @@ pub fn prepare(
         ..Prepared::default()
     };
 
-    let catalogue = Catalogue::default();
-    let filter = Filter::default();
-    let catalogue = &catalogue;
-    let filter = &filter;
-    let items = events.items();
-    let now_ms = snapshot.manifest.newest_ms;
-    let shelf = Shelf { catalogue, items, filter, excluded: &[], only: None, now_ms };
+    // Availability is checked when a list is served.
+    let shelf = Shelf {
+        catalogue: &Catalogue::default(),
+        items: events.items(),
+        filter: &Filter::default(),
+        excluded: &[],
+        only: None,
+        now_ms: snapshot.manifest.newest_ms,
+    };
     let list = |scratch: &mut Scratch, &user: &usize| {
         let past = Past::of(events.of(user), options.history_limit);
         let history = &past.events[..];
@@ -93,18 +93,31 @@ pub fn prepare(
         let lists: Vec<(u64, Vec<Recommended>)> =
             chunk.par_iter().map_init(Scratch::default, list).collect();
         for (&user, (stamp, list)) in chunk.iter().zip(lists) {
-            prepared.stamps[user] = stamp;
-            prepared.starts[user] = prepared.items.len() as u32;
-            prepared.lengths[user] = list.len() as u8;
-            for recommended in list {
-                let place = Source::BLENDED.iter().position(|&s| s == recommended.source);
-                prepared.items.push(recommended.item);
-                prepared.scores.push(recommended.score);
-                prepared.sources.push(place.unwrap_or(0) as u8);
-            }
+            add(&mut prepared, user, stamp, &list);
         }
     }
     Ok(prepared)
+}
+
+/// The users with the newest events, newest first.
+fn most_recent_users(events: &UserEvents, max: usize) -> Vec<usize> {
+    let mut users: Vec<usize> = (0..events.users()).filter(|&u| !events.of(u).is_empty()).collect();
+    users.sort_by_key(|&u| std::cmp::Reverse(events.of(u).last().map(|e| e.time_ms)));
+    users.truncate(max);
+    users
+}
+
+/// Adds a user's list, which holds for the history with this stamp.
+fn add(prepared: &mut Prepared, user: usize, stamp: u64, list: &[Recommended]) {
+    prepared.stamps[user] = stamp;
+    prepared.starts[user] = prepared.items.len() as u32;
+    prepared.lengths[user] = list.len() as u8;
+    for recommended in list {
+        let place = Source::BLENDED.iter().position(|&s| s == recommended.source);
+        prepared.items.push(recommended.item);
+        prepared.scores.push(recommended.score);
+        prepared.sources.push(place.unwrap_or(0) as u8);
+    }
 }
 
 /// The prepared list of a query, of the items on the shelf, if there is one that still holds and is

@@ -69,7 +69,8 @@ impl CandidateSource for Repeat {
 
         if settings.due > 0.0 {
             for candidate in candidates.iter_mut() {
-                let since_ms = query.shelf.now_ms - last_ms.get(&candidate.idx).copied().unwrap_or(0);
+                let since_ms =
+                    query.shelf.now_ms - last_ms.get(&candidate.idx).copied().unwrap_or(0);
                 let usual = habits.gap_days.get(candidate.idx as usize).copied().unwrap_or(0.0);
                 let due = since_ms as f32 / DAY_MS as f32 / usual.max(LEAST);
                 candidate.score *= due.clamp(LEAST, 1.0).powf(settings.due);

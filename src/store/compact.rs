@@ -90,7 +90,7 @@ pub(super) fn sweep(folder: &Path) -> Result<(), StoreError> {
             continue;
         }
         if let Err(error) = fs::remove_file(&path) {
-            tracing::warn!(path = %path.display(), %error, "a half-written file stays on disk");
+            tracing::warn!(path = %path.display(), %error, "an incomplete file stays on disk");
         }
     }
     Ok(())

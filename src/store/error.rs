@@ -21,7 +21,7 @@ pub enum StoreError {
     #[error(
         "the log is damaged: {} at byte {position}: {what}. Records before offset {offset} are \
          whole. Nothing was changed. Restore this file from a backup; or move it away and start once \
-         with --accept-log-loss to go on without all that it held",
+         with --accept-log-loss to continue without its records",
         path.display()
     )]
     Damaged {
@@ -37,7 +37,7 @@ pub enum StoreError {
     /// Something is missing or incomplete that must exist.
     #[error(
         "the store has lost {}: {what}. Restore it from a backup; or start once with \
-         --accept-log-loss, which goes on without what is lost where the rest is whole",
+         --accept-log-loss, which continues without it where the rest is whole",
         path.display()
     )]
     Lost {
@@ -48,8 +48,7 @@ pub enum StoreError {
     },
     /// An open file was removed, moved or replaced.
     #[error(
-        "{} was removed or replaced while it was written to; a restart would not find what is \
-         written to it",
+        "{} was removed or replaced while it was written to; a restart would not find later writes",
         path.display()
     )]
     Removed {
@@ -58,7 +57,7 @@ pub enum StoreError {
     },
     /// Another process has the folder open.
     #[error(
-        "the data folder {} is in use by another process; stop it, or ask it instead with --server ADDR",
+        "the data folder {} is in use by another process; stop it, or use it with --server ADDR",
         path.display()
     )]
     InUse {
@@ -108,7 +107,7 @@ pub enum StoreError {
         opened: &'static str,
     },
     /// Cancelled before it was done.
-    #[error("stopped before the log's files were rewritten; the next training goes on")]
+    #[error("stopped before the log's files were rewritten; the next training continues")]
     Stopped,
     /// A write is larger than can be read back.
     #[error(
@@ -122,8 +121,8 @@ pub enum StoreError {
     },
     /// An earlier write or flush failed in the middle, so what is on disk is unknown.
     #[error(
-        "an earlier write to the log failed ({0}); the store takes no more writes until a restart \
-         has read back what is on disk"
+        "an earlier write to the log failed ({0}); the store accepts no more writes until a \
+         restart has read the disk"
     )]
     Poisoned(String),
 }

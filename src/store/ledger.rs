@@ -118,7 +118,7 @@ impl Ledger {
                 Some(next) => fill(&path, lost, next).map_err(StoreError::io("write", &path))?,
                 None => self.segments.retain(|listed| listed.base != lost.base),
             }
-            tracing::warn!(file = %path.display(), "going on without what a lost file of the log held");
+            tracing::warn!(file = %path.display(), "continuing without a lost file of the log");
         }
 
         if self.segments.is_empty() {

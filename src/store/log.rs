@@ -176,7 +176,7 @@ impl Log {
 
         if let Err(error) = self.set_mark() {
             // The mark before is still true, and proves a little less.
-            tracing::warn!(%error, "how far the log is on disk could not be marked");
+            tracing::warn!(%error, "the durable mark could not be written");
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ impl OpenSegment {
         if torn > 0 {
             tracing::warn!(
                 file = %segment.path.display(), bytes = torn, offset = extent.end_offset,
-                "cutting an unacknowledged write that a crash left half done"
+                "cutting an unacknowledged write that a crash left incomplete"
             );
             let cut = segment.file.set_len(extent.whole_bytes);
             cut.and_then(|()| segment.file.sync_all())

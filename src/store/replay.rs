@@ -79,7 +79,8 @@ pub(super) fn read_all(
 
         if *base != read.end {
             let what = format!(
-                "the log ends at offset {} before it, and it begins at {base}: one before it is missing",
+                "the log ends at offset {} before it, and it begins at {base}: one before it is \
+                 missing",
                 read.end
             );
             return Err(StoreError::lost(path, what));

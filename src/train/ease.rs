@@ -118,6 +118,6 @@ mod tests {
         assert_eq!(entry(0).0, 1);
         assert!((entry(0).1 - 2.0 / 4.0).abs() < 1e-6, "{:?}", entry(0));
         assert!((entry(1).1 - 2.0 / 3.0).abs() < 1e-6, "{:?}", entry(1));
-        assert_eq!(weights.row(2).0.len(), 0, "an item that nobody has");
+        assert_eq!(weights.row(2).0.len(), 0, "an item without users");
     }
 }

@@ -213,7 +213,7 @@ mod tests {
             embeddings.user_vector(&profile, &mut query);
             let others = (0..12).filter(|i| row.iter().all(|(item, _)| item != i));
             let best = embeddings.scan(&query, others, 1)[0];
-            assert_eq!(best.idx, user % 6 * 2 + user % 2, "shopper {user}");
+            assert_eq!(best.idx, user % 6 * 2 + user % 2, "user {user}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::compare::{is_better, mean};
-use super::trials::{Bench, TrialContext};
+use super::trials::{TrialContext, TrialSnapshot};
 use super::validation::{self, Held, MIN_CASES};
 use super::{Task, Tuned, Tuner, search};
 use crate::matrix::UserEvents;
@@ -171,12 +171,12 @@ impl Tuner<'_> {
             sources.sort_unstable();
             sources.dedup();
 
-            let mut bench = Bench::new(&data, candidates[at].settings, &sources, context)?;
+            let mut trials = TrialSnapshot::new(&data, candidates[at].settings, &sources, context)?;
             for (other, scored) in candidates.iter().zip(&mut scores) {
                 if same(other) {
                     let trees = other.second_stage.clone().unwrap_or_default();
-                    bench.put_beside(&Arc::new(trees), &self.pushed);
-                    *scored = Some(bench.ndcg_of_lists(&other.settings, cases));
+                    trials.put_beside(&Arc::new(trees), &self.pushed);
+                    *scored = Some(trials.ndcg_of_lists(&other.settings, cases));
                 }
             }
         }
@@ -189,15 +189,15 @@ impl Tuner<'_> {
             figures.map(|(name, ndcg)| format!("{name} {ndcg:.4}")).collect();
         let figures = figures.join(", ");
         if replaced {
-            tracing::warn!(chosen, figures, "what was tuned is worse than something simpler");
+            tracing::warn!(chosen, figures, "the tuned settings are worse than simpler ones");
         }
 
         if disagree {
             tracing::info!(
                 chosen,
                 figures,
-                "held-out baskets and held-out items disagree on what is best: do the log's times \
-                 say when things happened?"
+                "held-out baskets and held-out items prefer different settings: are the log's \
+                 times those of the events?"
             );
         }
     }

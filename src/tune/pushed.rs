@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::compare::mean;
-use super::trials::{Bench, TrialContext};
+use super::trials::{TrialContext, TrialSnapshot};
 use super::validation::{Held, MIN_CASES};
 use super::{Task, trim, validation};
 use crate::domain::progress::Control;
@@ -89,14 +89,14 @@ pub fn judge(
     let step = |what: &str| {
         tracing::debug!(seconds = began.elapsed().as_secs_f64(), cases = cases.len(), "{what}");
     };
-    let mut bench = Bench::new(&data, settings, &sources, context)?;
-    step("sources are trained without what is held out");
-    bench.put_beside(&active.parts.second_stage, &active.parts.pushed);
+    let mut trials = TrialSnapshot::new(&data, settings, &sources, context)?;
+    step("sources are trained without the held-out cases");
+    trials.put_beside(&active.parts.second_stage, &active.parts.pushed);
 
-    let before = mean(&bench.ndcg_of_lists(&settings, &cases));
-    bench.put_beside(&active.parts.second_stage, pushed);
+    let before = mean(&trials.ndcg_of_lists(&settings, &cases));
+    trials.put_beside(&active.parts.second_stage, pushed);
     let mut at =
-        |blend: BlendSettings| bench.ndcg_of_lists(&Settings { blend, ..settings }, &cases);
+        |blend: BlendSettings| trials.ndcg_of_lists(&Settings { blend, ..settings }, &cases);
     let (blend, with) = if unseen {
         fit(&settings.blend, pushed, false, &mut at)
     } else {

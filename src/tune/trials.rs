@@ -29,7 +29,7 @@ const EASE_ITEMS: usize = 4_000;
 const EASE_TRIAL_ITEMS: usize = 2_000;
 
 /// A snapshot for trials, and the cases that it is judged by.
-pub struct Bench<'a> {
+pub struct TrialSnapshot<'a> {
     data: &'a TrainingData<'a>,
     snapshot: Snapshot,
     sources: &'a [Source],
@@ -95,7 +95,7 @@ impl Budget {
     }
 }
 
-impl<'a> Bench<'a> {
+impl<'a> TrialSnapshot<'a> {
     /// Trains `sources` with `start`: only the parts that trials and second stages need.
     ///
     /// # Errors
@@ -117,21 +117,21 @@ impl<'a> Bench<'a> {
 
         let snapshot = Snapshot { manifest, parts: Parts::default() };
         context.control.begin(Stage::Tune)?;
-        let mut bench = Self { data, snapshot, sources, context };
-        bench.rebuild(Source::Popular, settings)?;
+        let mut trials = Self { data, snapshot, sources, context };
+        trials.rebuild(Source::Popular, settings)?;
 
         for &source in sources {
-            bench.rebuild(source, settings)?;
+            trials.rebuild(source, settings)?;
         }
 
         // User CF knows which items have events at all.
         for source in [Source::UserCf, Source::Session] {
             if !sources.contains(&source) {
-                bench.rebuild(source, settings)?;
+                trials.rebuild(source, settings)?;
             }
         }
-        bench.snapshot.parts.habits = Arc::new(habits::train(data.events()));
-        Ok(bench)
+        trials.snapshot.parts.habits = Arc::new(habits::train(data.events()));
+        Ok(trials)
     }
 
     /// The best settings found.

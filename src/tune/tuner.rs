@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::blend::{self, Proposals};
 use super::compare::{is_better, mean};
 use super::task::Task;
-use super::trials::{Bench, Budget, TrialContext};
+use super::trials::{Budget, TrialContext, TrialSnapshot};
 use super::tuned::Tuned;
 use super::validation::{self, Held};
 use super::{pushed, search, second_stage, trim};
@@ -124,38 +124,30 @@ impl Tuner<'_> {
             Task::NextBasket(RepeatPolicy::ExcludePurchased) => RepeatPolicy::ExcludePurchased,
             Task::NextBasket(_) | Task::NextItem | Task::Session => RepeatPolicy::Allow,
         };
-        let began = Instant::now();
         let ordered = *ordered;
+        let began = Instant::now();
         let context =
             TrialContext { repeat, cases, ordered, seed: self.seed, control: self.control };
         let all = tuned_sources(repeat, ordered);
-
         let start = self.start_of(ordered);
 
         let full = TrainingData::new(inner);
         let trimmed = trim::trim(inner);
         let trimmed = trimmed.as_ref().map(TrainingData::new);
-        let mut bench = Bench::new(trimmed.as_ref().unwrap_or(&full), start, &all, context)?;
-        let of = |bench: &Bench, weights| mean(&blend::ndcg(&bench.proposals(), weights));
-        let before = self.served.then(|| of(&bench, &start.blend));
-        let mut quality = bench.tune(task != Task::Session, budget)?;
-        self.log(began, "dials are turned");
+        let mut trials =
+            TrialSnapshot::new(trimmed.as_ref().unwrap_or(&full), start, &all, context)?;
+        let of = |trials: &TrialSnapshot, weights| mean(&blend::ndcg(&trials.proposals(), weights));
+        let before = self.served.then(|| of(&trials, &start.blend));
+        let mut quality = trials.tune(task != Task::Session, budget)?;
+        self.log(began, "hyperparameters are searched");
 
-        let mut settings = bench.settings();
-        if let Some(before) = before {
-            let proposals = bench.proposals();
-            let weights = blend::fit(&proposals, &start.blend);
-            if mean(&blend::ndcg(&proposals, &weights)) < before {
-                settings = start;
-            }
-        }
-
-        if trimmed.is_some() || settings != bench.settings() {
-            bench = Bench::new(&full, settings, &all, context)?;
+        let mut settings = or_start(&trials, start, before);
+        if trimmed.is_some() || settings != trials.settings() {
+            trials = TrialSnapshot::new(&full, settings, &all, context)?;
         }
         self.log(began, "sources are trained");
 
-        let proposals = bench.proposals();
+        let proposals = trials.proposals();
         self.log(began, "candidates are proposed");
         settings.blend = blend::fit(&proposals, &start.blend);
         let blended = blend::cross_validated(&proposals, &start.blend);
@@ -169,9 +161,9 @@ impl Tuner<'_> {
         }
         drop(proposals);
 
-        self.weigh_pushed(&mut bench, &held, &mut settings);
+        self.weigh_pushed(&mut trials, &held, &mut settings);
         let second_stage = if ordered {
-            self.second_stage(&mut bench, &settings, &blended, &mut quality)
+            self.second_stage(&mut trials, &settings, &blended, &mut quality)
         } else {
             None
         };
@@ -201,14 +193,14 @@ impl Tuner<'_> {
 
     /// Fits the weights of the pushed model, where enough has happened since it was trained;
     /// otherwise it keeps its weights.
-    fn weigh_pushed(&self, bench: &mut Bench<'_>, held: &Held, settings: &mut Settings) {
+    fn weigh_pushed(&self, trials: &mut TrialSnapshot<'_>, held: &Held, settings: &mut Settings) {
         if self.pushed.is_empty() {
             return;
         }
-        bench.put_beside(&Arc::default(), &self.pushed);
+        trials.put_beside(&Arc::default(), &self.pushed);
         let (later, unseen) = pushed::later_than(held, self.pushed.trained_until_ms);
         if unseen {
-            let mut ndcg = |blend| bench.ndcg_of_lists(&Settings { blend, ..*settings }, &later);
+            let mut ndcg = |blend| trials.ndcg_of_lists(&Settings { blend, ..*settings }, &later);
             let start = settings.blend;
             (settings.blend, _) = pushed::fit(&start, &self.pushed, true, &mut ndcg);
         }
@@ -221,15 +213,24 @@ impl Tuner<'_> {
     /// check-ins).
     fn second_stage(
         &self,
-        bench: &mut Bench<'_>,
+        trials: &mut TrialSnapshot<'_>,
         settings: &Settings,
         blended: &[f64],
         quality: &mut BTreeMap<String, f64>,
     ) -> Option<SecondStage> {
-        let (stage, staged) = second_stage::fit(&bench.stage_cases(settings), self.seed)?;
+        let (stage, staged) = second_stage::fit(&trials.stage_cases(settings), self.seed)?;
         quality.insert(STAGE.to_owned(), mean(&staged));
         is_better(&staged, blended).then_some(stage)
     }
+}
+
+/// The settings that trials found; those from the start, where these reached more `before`.
+fn or_start(trials: &TrialSnapshot<'_>, start: Settings, before: Option<f64>) -> Settings {
+    let Some(before) = before else { return trials.settings() };
+    let proposals = trials.proposals();
+    let weights = blend::fit(&proposals, &start.blend);
+    let is_worse = mean(&blend::ndcg(&proposals, &weights)) < before;
+    if is_worse { start } else { trials.settings() }
 }
 
 /// The sources that are tuned for a repeat policy.
@@ -341,6 +342,6 @@ mod tests {
             settings.item_cf.weighting.half_life_days,
             before.item_cf.weighting.half_life_days
         );
-        assert!(tuned.sources().contains(&Source::Repeat), "shoppers' lists go on as they were");
+        assert!(tuned.sources().contains(&Source::Repeat), "users' lists are unchanged");
     }
 }

@@ -213,7 +213,7 @@ fn an_overlong_title_costs_the_item_its_end_and_nothing_else() {
         "{HEADER},title,category,brand,price\nu1,i1,2026-11-01,{title},home/pipes,Acme,9.5\n"
     );
     let (ok, report) = shop.import("log.csv", log, &[]);
-    assert!(ok && count(&report, "dropped, the rest kept: title beyond") == Some(1), "{report}");
+    assert!(ok && count(&report, "dropped, the row taken: title beyond") == Some(1), "{report}");
     let item = shop.engine().directory().item("i1").unwrap().1;
     assert_eq!((item.title.len(), item.brand.as_str(), item.price), (1_024, "Acme", Some(9.5)));
     assert_eq!(item.categories, ["home/pipes"]);
@@ -261,7 +261,7 @@ fn the_report_says_what_was_read_and_warns_of_users_who_are_none() {
     assert!(ok && count(&report, "read as purchase") == Some(2), "{report}");
     assert_eq!(count(&report, "rows without a user (20.0 %)"), Some(1), "{report}");
     assert!(
-        report.contains("event is of no known kind (what it stands for: --event-map"),
+        report.contains("event is of an unknown kind (what it stands for: --event-map"),
         "{report}"
     );
     for id in ["NULL", "0"] {

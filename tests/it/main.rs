@@ -19,6 +19,7 @@ mod fresh;
 mod fuzz;
 mod gate;
 mod golden;
+mod imports;
 mod malformed;
 mod models;
 mod parcel;

@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::imports;
+
 /// The modules from top to bottom: imports point down only.
-const HOUSE: [&str; 14] = [
+const HOUSE: [&str; 15] = [
     "cli",
     "api",
     "engine",
@@ -12,6 +14,7 @@ const HOUSE: [&str; 14] = [
     "tune",
     "evaluate",
     "recommend",
+    "sources",
     "live",
     "train",
     "model",
@@ -22,6 +25,42 @@ const HOUSE: [&str; 14] = [
 ];
 const MAX_FUNCTION_LINES: usize = 70;
 const MAX_FILE_LINES: usize = 450;
+/// Functions of this many lines or more are separated into paragraphs.
+const MIN_PARAGRAPHED_LINES: usize = 25;
+
+/// Phrases that were this project's own dialect; the comment says what to write instead.
+const DIALECT: [&str; 30] = [
+    "nobody",                // no user, no caller
+    "everybody",             // all users
+    "somebody",              // a user, a client
+    "anybody",               // any user
+    "shopper",               // user
+    "so many",               // the number
+    "of itself",             // by itself
+    "at the most",           // at most
+    "at the least",          // at least
+    "made ahead",            // prepared
+    "for want of",           // for lack of
+    "is told",               // receives, is notified
+    "when told to stop",     // when cancelled
+    "the disk refuses",      // the disk fails
+    "ever heard of",         // knows
+    "was heard of",          // is known
+    "what is known of",      // name the data
+    "what is said of",       // name the data
+    "what was said",         // name the data
+    "what came of",          // the outcome, the result
+    "what became of",        // the outcome
+    "goes by the name",      // is named
+    "all goes on as before", // nothing is changed
+    "looked at by",          // read by, checked by
+    "as much as it pleases", // without limit
+    "none of ours",          // none of the store's
+    "to no end",             // without limit
+    "in vain",               // without result
+    "on its own account",    // by itself
+    "walk over the ground",  // traversal of the base layer
+];
 
 /// Every source file: its path below `src`, and its text up to its tests.
 fn sources() -> Vec<(String, String)> {
@@ -89,12 +128,13 @@ fn imports_point_down_only() {
 #[test]
 fn only_the_api_and_the_client_know_the_wire() {
     let words = ["tonic::", "tonic_", "prost::", "prost_types"];
-    nothing(naming(&words, |name| module(name) != "api" && name != "cli/backend.rs"));
+    let may = ["api", "bin"];
+    nothing(naming(&words, |name| !may.contains(&module(name)) && name != "cli/backend.rs"));
 }
 
 #[test]
 fn only_some_modules_touch_files() {
-    let may = ["store", "import", "export", "cli", "config.rs", "main.rs"];
+    let may = ["store", "import", "export", "cli", "bin", "config.rs", "main.rs"];
     let words = ["std::fs", "fs::", "File::", "tempfile::"];
     nothing(naming(&words, |name| {
         !may.contains(&module(name)) && !["model/disk.rs", "model/pushed/upload.rs"].contains(&name)
@@ -115,9 +155,9 @@ fn recommend_is_pure() {
         "RwLock",
         "Mutex",
         "thread_local",
-        "static ",
+        " static ",
     ];
-    nothing(naming(&words, |name| module(name) == "recommend"));
+    nothing(naming(&words, |name| ["recommend", "sources"].contains(&module(name))));
 }
 
 #[test]
@@ -138,6 +178,34 @@ fn every_file_opens_with_what_it_is() {
     nothing(silent.map(|(name, _)| format!("src/{name} has no opening comment")).collect());
 }
 
+/// A function: its line, its length, and the lines of its body.
+struct Function<'t> {
+    line: usize,
+    length: usize,
+    body: &'t [&'t str],
+}
+
+/// The functions of a file, by rustfmt's layout.
+fn functions<'t>(lines: &'t [&'t str]) -> Vec<Function<'t>> {
+    let mut found = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        let head = line.split('(').next().unwrap();
+        let is_function = head.split_whitespace().any(|word| word == "fn");
+        if !is_function || line.trim_start().starts_with("//") {
+            continue;
+        }
+
+        let end = format!("{}}}", " ".repeat(indent));
+        let Some(length) = lines[start..].iter().position(|l| *l == end) else { continue };
+        let signature = lines[start..start + length].iter().position(|l| l.ends_with('{'));
+        let Some(signature) = signature else { continue };
+        let body = &lines[start + signature + 1..start + length];
+        found.push(Function { line: start + 1, length: length + 1, body });
+    }
+    found
+}
+
 #[test]
 fn files_and_functions_are_short() {
     let mut violations = Vec::new();
@@ -146,30 +214,64 @@ fn files_and_functions_are_short() {
         if lines.len() > MAX_FILE_LINES {
             violations.push(format!("src/{name}: {} lines", lines.len()));
         }
-        for (start, line) in lines.iter().enumerate() {
-            let indent = line.len() - line.trim_start().len();
-            let code = line.trim_start();
-            let is_function = [
-                "fn ",
-                "pub fn ",
-                "async fn ",
-                "pub async fn ",
-                "pub(super) fn ",
-                "pub(crate) fn ",
-            ]
-            .iter()
-            .any(|head| code.starts_with(head));
-            if !is_function {
-                continue;
-            }
-            let end = format!("{}}}", " ".repeat(indent));
-            let length = lines[start..].iter().position(|l| *l == end).unwrap_or(0) + 1;
+        for function in functions(&lines) {
+            let Function { line, length, .. } = function;
             if length > MAX_FUNCTION_LINES {
-                violations.push(format!("src/{name}:{}: a function of {length} lines", start + 1));
+                violations.push(format!("src/{name}:{line}: a function of {length} lines"));
             }
         }
     }
     nothing(violations);
+}
+
+#[test]
+fn long_functions_have_paragraphs() {
+    let mut violations = Vec::new();
+    for (name, text) in sources() {
+        let lines: Vec<&str> = without_tests(&text).lines().collect();
+        for Function { line, length, body } in functions(&lines) {
+            let is_one_block = body.iter().all(|line| !line.trim().is_empty());
+            if length >= MIN_PARAGRAPHED_LINES && is_one_block && !is_a_single_expression(body) {
+                violations.push(format!("src/{name}:{line}: {length} lines without a blank one"));
+            }
+        }
+    }
+    nothing(violations);
+}
+
+/// Whether a body is one expression, such as a match or a table, which has no steps to separate.
+fn is_a_single_expression(body: &[&str]) -> bool {
+    let indent = body[0].len() - body[0].trim_start().len();
+    let of_body = |line: &&&str| line.len() - line.trim_start().len() == indent;
+    let starts = body.iter().filter(of_body).filter(|line| {
+        let code = line.trim_start();
+        !code.starts_with(['}', ')', ']', '.']) && !code.starts_with("//")
+    });
+    starts.count() <= 2
+}
+
+#[test]
+fn no_phrase_of_the_dialect_comes_back() {
+    let mut violations = Vec::new();
+    // The tour names words that are not to be used.
+    for (name, text) in sources().into_iter().filter(|(name, _)| name != "lib.rs") {
+        for (number, line) in text.lines().enumerate() {
+            let lower = line.to_lowercase();
+            if let Some(phrase) = DIALECT.iter().find(|phrase| lower.contains(**phrase)) {
+                violations.push(format!("src/{name}:{}: {phrase:?}", number + 1));
+            }
+        }
+    }
+    nothing(violations);
+}
+
+/// The nodes of a folder are its files and folders, and `mod` for its own `mod.rs`. An edge is a
+/// `use` path from one to another. Re-exports of a `mod.rs` are resolved, and are no edges: they
+/// tell the folder's story.
+#[test]
+fn no_folder_has_a_circle_of_files() {
+    let graph = imports::Graph::of(&sources());
+    nothing(graph.circles());
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl Admission {
             return Ok(inside);
         }
         let max = self.max;
-        let message = format!("{max} requests are at work already (serve.max_requests)");
+        let message = format!("{max} requests are running already (serve.max_requests)");
         Err(status::from_error(Error::Overloaded(message)))
     }
 }

@@ -221,7 +221,7 @@ pub struct Connection {
 impl Connection {
     fn new(stream: TcpStream, place: Place) -> Self {
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps small packets back");
+            tracing::debug!(%error, "a connection delays small packets");
         }
         let bounds = place.places.bounds;
         let look = Box::pin(tokio::time::sleep(bounds.handshake));

@@ -109,7 +109,7 @@ impl Intake {
     {
         let seconds = self.patience.as_secs_f32();
         let late =
-            |_| Status::deadline_exceeded(format!("the request did not come within {seconds} s"));
+            |_| Status::deadline_exceeded(format!("the request did not arrive within {seconds} s"));
         tokio::time::timeout(self.patience, self.collect(peer, body)).await.map_err(late)?
     }
 
@@ -145,7 +145,7 @@ impl Intake {
             && bytes.len() < HEADER_BYTES + announced
         {
             let came = bytes.len() - HEADER_BYTES;
-            let message = format!("the request announces {announced} bytes, and {came} came");
+            let message = format!("the request announces {announced} bytes, and {came} arrived");
             return Err(Status::invalid_argument(message));
         }
         Ok((bytes, held))
@@ -232,7 +232,8 @@ where
                 let until = || Box::pin(tokio::time::sleep_until(Instant::now() + patience));
                 let late = this.late.get_or_insert_with(until);
                 ready!(late.as_mut().poll(context));
-                let message = format!("a message did not come within {} s", patience.as_secs_f32());
+                let message =
+                    format!("a message did not arrive within {} s", patience.as_secs_f32());
                 return Poll::Ready(Some(Err(Status::deadline_exceeded(message))));
             };
 

@@ -62,7 +62,7 @@ async fn next(
 ) -> Result<Option<pb::PushModelRequest>, Status> {
     let message = tokio::time::timeout(MAX_PAUSE, stream.next()).await;
     let seconds = MAX_PAUSE.as_secs();
-    let paused = |_| Status::deadline_exceeded(format!("no message came for {seconds} s"));
+    let paused = |_| Status::deadline_exceeded(format!("no message arrived for {seconds} s"));
     message.map_err(paused)?.transpose()
 }
 

@@ -303,8 +303,8 @@ impl RecommendationService for RecommendationApi {
 
         // A stream that merely ended would look complete.
         let cut_short = tokio_stream::once(batch.complete).filter_map(|complete| {
-            let message = "the batch is cut short: nothing of it was read for too long, or the \
-                           server stops";
+            let message =
+                "the batch is cut short: it was not read for too long, or the server stops";
             (!complete.load(Ordering::Acquire)).then(|| Err(Status::unavailable(message)))
         });
         Ok(Response::new(Box::pin(answers.chain(cut_short))))

@@ -115,11 +115,11 @@ impl SearchState {
     ) -> Result<(), Violation> {
         let shape = &MESSAGES[place];
         if deep > MAX_DEEP {
-            let message = format!("must stand at most {MAX_DEEP} messages deep, stands deeper");
+            let message = format!("must be at most {MAX_DEEP} messages deep, is deeper");
             return Err(Violation::new(above.map_or_else(String::new, Place::path), message));
         }
 
-        // What is known of a field is looked up once.
+        // Each field is looked up once.
         let known = |field: &'static Field| Counted {
             field,
             limit: limit(shape, field),

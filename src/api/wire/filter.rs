@@ -38,7 +38,7 @@ impl Checked {
     ) -> Result<Condition, Violation> {
         let max = limits::MAX_CONDITION_DEPTH;
         if depth > max {
-            return Err(Violation::new(field, format!("must stand at most {max} deep")));
+            return Err(Violation::new(field, format!("must be at most {max} deep")));
         }
 
         self.count += 1;
@@ -47,7 +47,7 @@ impl Checked {
             limits::id(&format!("{field}.{name}"), &value)?;
             Ok(value)
         };
-        let empty = || Violation::new(field, "must say what is asked, is empty");
+        let empty = || Violation::new(field, "must have a condition, is empty");
         Ok(match given.kind.ok_or_else(empty)? {
             Kind::Category(path) => Condition::Category(word("category", path)?),
             Kind::Brand(brand) => Condition::Brand(word("brand", brand)?),
@@ -111,7 +111,7 @@ mod tests {
     fn refusals_name_the_place_and_the_limit() {
         assert_eq!(
             refusal(pb::Condition::default()),
-            "filter.condition: must say what is asked, is empty"
+            "filter.condition: must have a condition, is empty"
         );
         let group = |conditions| pb::Conditions { conditions };
         let within = leaf(Kind::AllOf(group(vec![leaf(Kind::Brand(String::new()))])));

@@ -51,7 +51,7 @@ impl Asked {
         };
         let asked = Self {
             store: format!(
-                "{} shoppers, {} products, {} events, {} interactions",
+                "{} users, {} items, {} events, {} interactions",
                 users.len(),
                 items.len(),
                 live.events(),

@@ -52,16 +52,16 @@ pub(crate) fn measure(config: &Config, duration: Duration, limit: i32) -> Result
         Ok((measured.0, measured.1, written))
     })?;
 
-    report(" while events are taken in", &effects, &lists, Some(&written));
+    report(" while events are written", &effects, &lists, Some(&written));
     Ok(())
 }
 
 fn report(when: &str, effects: &[Outcome; 2], lists: &Outcome, written: Option<&Outcome>) {
     if let Some(written) = written {
         let rate = written.rate() * BATCH as f64;
-        println!("{rate:.0} events/s taken in, p99 {:.2} ms:", written.quantile(0.99));
+        println!("{rate:.0} events/s written, p99 {:.2} ms:", written.quantile(0.99));
     }
-    for (effect, of) in effects.iter().zip(["the shopper's next list", "a new item's neighbours"]) {
+    for (effect, of) in effects.iter().zip(["the user's next list", "a new item's neighbours"]) {
         let [p50, p99] = [0.5, 0.99].map(|share| effect.quantile(share));
         println!("from an event to {of}{when}: p50 {p50:.2} ms, p99 {p99:.2} ms");
     }

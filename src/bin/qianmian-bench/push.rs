@@ -75,7 +75,7 @@ pub(crate) fn measure(data: &Path, asked: &Asked, pace: Pace, limit: i32) -> Res
     let count = items.len();
     println!(
         "\n{count} embeddings of {DIMENSIONS} dimensions, from the first byte to active: \
-         {seconds:.1} s, {cpu:.1} s of processor time with the lists asked for meanwhile"
+         {seconds:.1} s, {cpu:.1} s of processor time, concurrent lists included"
     );
 
     for (when, outcome) in [("before", quiet), ("meanwhile", busy)] {

@@ -69,7 +69,7 @@ impl Run {
         let folder = data.display().to_string();
         let server = Server::start(address, &["serve", "--listen", &listen, "--data", &folder])?;
 
-        println!("{}; lists are blended of {}\n", asked.store, names(&asked.blended));
+        println!("{}; lists are blended from {}\n", asked.store, names(&asked.blended));
         self.every_method(&asked, &ceiling, &server)?;
         let serving = server.memory_mib("VmRSS:").unwrap_or(0);
         self.steadily(&asked, &server)?;

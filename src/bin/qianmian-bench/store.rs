@@ -188,6 +188,6 @@ mod tests {
         let repeats = 1.0 - pairs.len() as f64 / log.len() as f64;
         assert!((0.15..0.7).contains(&repeats), "{repeats}");
         let users: HashSet<u64> = log.iter().map(|p| p.user).collect();
-        assert!(users.len() > 450, "everybody comes: {}", users.len());
+        assert!(users.len() > 450, "all users come: {}", users.len());
     }
 }

@@ -145,7 +145,7 @@ impl<'e> CatalogueImport<'e> {
     pub(super) fn complete(&self, whole: bool, report: &mut Report) -> Result<()> {
         if !whole || report.refused_rows() > 0 || report.named.is_empty() {
             let message = "the catalogue is not complete: rows were refused, or a file has none. \
-                           What it names is taken in; nothing else was changed";
+                           Its items were imported; nothing else was changed";
             return Err(Error::Import(message.to_owned()));
         }
 

@@ -17,7 +17,7 @@ use crate::engine::write::{Pending, Write};
 use crate::import::convert::NoEvent;
 use crate::import::fields::Fields;
 use crate::import::{Column, Plan, Reader, Refusal, Row, identity, notice};
-use crate::store::{Entry, Record};
+use crate::store::{Entry, Record, StoredEvent};
 
 /// Number of occurrences of each row, by the hash of its content.
 type Counts = AHashMap<u64, u32>;
@@ -157,7 +157,7 @@ impl<'a> EventImport<'a> {
     fn settle(&mut self) -> Result<()> {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let receipt = pending.wait()?;
-        self.report.know("its event_id is known already", receipt.duplicates as u64);
+        self.report.know("duplicate event_id", receipt.duplicates as u64);
         // The record of the chunk itself is not an event.
         self.report.taken += receipt.recorded as u64 - 1;
         Ok(())
@@ -182,20 +182,7 @@ impl<'a> EventImport<'a> {
             if let Entry::Record(offset, Record::Event(stored)) = entry
                 && offset < self.before
             {
-                let event = Event {
-                    event_id: stored.event_id.to_owned(),
-                    kind: stored.kind,
-                    user_id: users.id(stored.user).to_owned(),
-                    item_id: items.id(stored.item).to_owned(),
-                    time_ms: stored.time_ms,
-                    quantity: stored.quantity,
-                    price: stored.price,
-                    basket_id: stored.basket_id.to_owned(),
-                    session_id: stored.session_id.to_owned(),
-                    recommendation_id: stored.recommendation_id.to_owned(),
-                    channel: stored.channel.to_owned(),
-                    rating: stored.rating,
-                };
+                let event = event_of(&stored, users.id(stored.user), items.id(stored.item));
                 *counts.entry(identity::hash(&event, &mut bytes)).or_default() += 1;
             }
         })
@@ -229,5 +216,23 @@ impl<'a> EventImport<'a> {
 
         report.described += new.len() as u64;
         CatalogueImport::new(context).write_items(&mut new, report)
+    }
+}
+
+/// A stored event with its external ids.
+fn event_of(stored: &StoredEvent<'_>, user_id: &str, item_id: &str) -> Event {
+    Event {
+        event_id: stored.event_id.to_owned(),
+        kind: stored.kind,
+        user_id: user_id.to_owned(),
+        item_id: item_id.to_owned(),
+        time_ms: stored.time_ms,
+        quantity: stored.quantity,
+        price: stored.price,
+        basket_id: stored.basket_id.to_owned(),
+        session_id: stored.session_id.to_owned(),
+        recommendation_id: stored.recommendation_id.to_owned(),
+        channel: stored.channel.to_owned(),
+        rating: stored.rating,
     }
 }

@@ -10,7 +10,7 @@ use crate::import::fields::is_no_id;
 use crate::import::{Column, Refusal, Row};
 
 /// The verdict on a dropped field.
-pub const DROPPED: &str = "dropped, the rest kept";
+pub const DROPPED: &str = "dropped, the row taken";
 
 /// Number of rows by reason, and the option that helps.
 pub type Reasons = HashMap<(String, &'static str), u64>;

@@ -51,7 +51,7 @@ impl PushedModel {
 /// # Errors
 /// [`Error::NotReady`] before the first model.
 pub(super) fn base(state: &State) -> Result<Arc<Snapshot>> {
-    let none = "there is no model yet to put another beside: train first";
+    let none = "there is no model yet to add a pushed one to: train first";
     state.models.active().ok_or_else(|| Error::NotReady(none.to_owned()))
 }
 

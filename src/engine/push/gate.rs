@@ -253,7 +253,7 @@ impl Gate<'_> {
     pub(super) fn quality(&mut self, judgement: &Judgement, force: bool) -> Result<()> {
         let min = self.options.min_quality;
         let Some(measured) = judgement.measured.filter(|measured| measured.before > 0.0) else {
-            let limit = "too little behaviour can be held out to say".to_owned();
+            let limit = "too few cases can be held out".to_owned();
             let verdict = Verdict::NotJudged;
             self.checks.push(Check { name: "quality".into(), figure: 0.0, limit, verdict });
             return Ok(());
@@ -262,7 +262,7 @@ impl Gate<'_> {
         let Measured { with, before, cases, unseen } = measured;
         let seen = if unseen { "" } else { " that it may have been trained on" };
         let limit = format!(
-            "NDCG@10 {with:.4} over {before:.4} of the model that answers, on {cases} held-out \
+            "NDCG@10 {with:.4} over {before:.4} of the active model, on {cases} held-out \
              baskets{seen}, at least {min}"
         );
         let figure = with / before;

@@ -94,7 +94,7 @@ impl Uploads {
         let (upload, stream) = match before {
             Some((Stage::Checking, ..)) => {
                 return Err(Error::Overloaded(format!(
-                    "push {} came whole and is checked",
+                    "push {} is complete and being checked",
                     quoted(id)
                 )));
             }
@@ -165,11 +165,12 @@ impl Incoming {
     pub fn append(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.is_mine()?;
         let mut shared = self.upload.lock();
-        let gone = || Error::Storage("the push was lost to an error before".to_owned());
+        let gone = || Error::Storage("the push was lost to an earlier error".to_owned());
         let upload = shared.as_mut().ok_or_else(gone)?;
         let received = upload.received();
         if offset > received {
-            let message = format!("must be at most {received}, what came so far, was {offset}");
+            let message =
+                format!("must be at most {received}, the bytes received so far, was {offset}");
             return Err(Violation::new("chunk.offset", message).into());
         }
 
@@ -211,7 +212,8 @@ impl Incoming {
             shared.as_ref().map_or((0, 0), |upload| (upload.received(), upload.declared()));
         if bytes != declared || received != declared {
             let message = format!(
-                "must be header.size_bytes, {declared}, as must what came, {received}; was {bytes}"
+                "must be header.size_bytes, {declared}, and the bytes received, {received}; was \
+                 {bytes}"
             );
             return Err(Violation::new("commit.size_bytes", message).into());
         }
@@ -226,7 +228,8 @@ impl Incoming {
 
         let came = upload.sha256();
         if !came.eq_ignore_ascii_case(sha256) {
-            let message = format!("must be that of what came, {came}, was {}", quoted(sha256));
+            let message =
+                format!("must be that of the received bytes, {came}, was {}", quoted(sha256));
             return Err(Violation::new("commit.sha256", message).into());
         }
         Ok((upload, came))

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::published::Published;
+use super::retention::beyond_limits;
 use crate::domain::{Error, Generation, Offset, Result};
 use crate::engine::options::ModelOptions;
 use crate::model::roles::{Part, Role};
@@ -104,14 +105,13 @@ impl Models {
                 let what = format!(
                     "the log ends at offset {end}, and model {generation} was made of records up \
                      to {known}: a file of the log is lost, or older than the models. Restore it \
-                     from a backup; or start once with --accept-log-loss to go on without what is \
-                     lost, and without such models"
+                     from a backup; or start once with --accept-log-loss to continue without the lost records, and without such models"
                 );
                 return Err(Error::Storage(what));
             }
 
             disk::set_aside(folder, generation).map_err(storage)?;
-            tracing::warn!(generation, "setting aside a model of records that the log has lost");
+            tracing::warn!(generation, "setting aside a model that was trained on lost records");
         }
         Ok(())
     }
@@ -312,7 +312,7 @@ impl Models {
         let _changing = self.changing.lock();
         let manifest = self.find(generation)?;
         if generation == self.generation() && role != Role::Active {
-            let message = format!("generation {generation} answers now; activate another first");
+            let message = format!("generation {generation} is active; activate another first");
             return Err(Error::NotReady(message));
         }
         self.change(snapshot, role)?;
@@ -329,14 +329,14 @@ impl Models {
         let kept: Vec<Generation> = self.list()?.iter().map(|m| m.generation).collect();
         let mut published = Published::clone(&self.published.load());
         published.roles.retain(|generation| kept.contains(&generation));
-        let none = || Error::NotReady("no model that answered before is kept".to_owned());
+        let none = || Error::NotReady("no model that was active before is kept".to_owned());
         let before = published.roles.go_back().ok_or_else(none)?;
         let snapshot = self.load(before)?;
         published.roles.assign(before, Role::Active);
         let manifest = snapshot.manifest.clone();
         published.give(&snapshot, Role::Active);
         self.serve_active(published)?;
-        tracing::info!(generation = before, "gone back to the model before");
+        tracing::info!(generation = before, "rolled back to the model before");
         Ok(manifest)
     }
 
@@ -397,7 +397,7 @@ impl Models {
     /// start the recorded snapshots are missing and ignored.
     fn serve_anyway(&self, published: Published) {
         if let Err(error) = disk::set_roles(&self.folder, &published.roles) {
-            tracing::warn!(%error, "what models are for could not be noted");
+            tracing::warn!(%error, "the roles of models could not be recorded");
         }
         self.published.store(Arc::new(published));
     }
@@ -408,38 +408,9 @@ impl Models {
     fn drop_oldest(&self, newest: Generation) -> Result<()> {
         let mut published = Published::clone(&self.published.load());
         let before = published.roles.answered.last().copied();
-        let mut bytes = 0;
-        let mut dropped: Vec<Generation> = Vec::new();
-        let mut waiting = 0;
-        let mut retired = 0;
-        let mut all = self.list()?;
-
-        // Those that stay in any case come first, then staged ones.
-        let rank = |generation| match self.role(generation) {
-            _ if generation == newest || Some(generation) == before => 0,
-            Role::Active | Role::Canary(_) | Role::Shadow(_) => 0,
-            Role::Staged => 1,
-            Role::Retired => 2,
-        };
-
-        all.sort_by_key(|m| (rank(m.generation), std::cmp::Reverse(m.generation)));
-        for manifest in all {
-            bytes += manifest.bytes;
-            let room = self.options.keep_mib == 0 || bytes <= self.options.keep_mib << 20;
-            let count = match self.role(manifest.generation) {
-                Role::Staged => &mut waiting,
-                Role::Retired => &mut retired,
-                Role::Active | Role::Canary(_) | Role::Shadow(_) => &mut 0,
-            };
-            *count += 1;
-
-            let stays = rank(manifest.generation) == 0 || (room && *count <= self.options.keep);
-            if !stays {
-                bytes -= manifest.bytes;
-                dropped.push(manifest.generation);
-            }
-        }
-
+        let is_protected = |generation| generation == newest || Some(generation) == before;
+        let role = |generation| self.role(generation);
+        let dropped = beyond_limits(self.list()?, &self.options, role, is_protected);
         if dropped.is_empty() {
             return Ok(());
         }

@@ -263,7 +263,7 @@ impl Recommender {
     fn live_popular(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
         let live = &self.state.live;
         if live.events() == 0 && live.items.read().is_empty() {
-            let message = "the store holds no event and no item yet; import a log or a catalogue, \
+            let message = "the store has no event and no item yet; import a log or a catalogue, \
                            or write events first";
             return Err(Error::NotReady(message.to_owned()));
         }

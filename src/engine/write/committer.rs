@@ -181,14 +181,14 @@ impl Worker {
         }
 
         match (&failing, self.log.poison()) {
-            (None, _) => tracing::info!("writes are taken again"),
+            (None, _) => tracing::info!("writes are accepted again"),
             // The error repeats an earlier one, which was logged.
             (Some(_), Some(_)) if !*self.takes_writes.borrow() => {}
             (Some(error), Some(_)) => {
-                tracing::error!(error, "a write failed, and none is taken until a restart");
+                tracing::error!(error, "a write failed; no write is accepted until a restart");
             }
             (Some(error), None) => {
-                tracing::error!(error, "writes fail; nothing of them is in force");
+                tracing::error!(error, "writes fail and have no effect");
             }
         }
 

@@ -37,8 +37,8 @@ impl MemoryBudget {
         (self.held > max).then(|| {
             let mib = |bytes: u64| bytes >> 20;
             format!(
-                "the server holds {} MiB of memory and may hold {} (limits.memory_mib); it takes \
-                 nothing more until it holds less",
+                "the server holds {} MiB of memory and may hold {} (limits.memory_mib); writes \
+                 that grow the store are refused until it holds less",
                 mib(self.held),
                 mib(max)
             )

@@ -87,7 +87,7 @@ fn refusals_name_the_column_and_what_helps() {
     );
 
     let (reason, help) = refused(&[(Column::Event, "dance")]);
-    assert_eq!(reason, "event is of no known kind");
+    assert_eq!(reason, "event is of an unknown kind");
     assert!(help.contains("--event-map"));
 
     // Losing the sign would turn a return into a purchase.

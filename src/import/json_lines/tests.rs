@@ -36,7 +36,7 @@ fn numbers_nulls_and_nonsense() {
     assert_eq!((rows[2].0, reason(2)), (4, "a required column is missing"));
     let fault = rows[3].1.as_ref().unwrap().fault(Column::UserId).unwrap();
     assert_eq!(fault.reason, "user_id is neither text nor number");
-    assert_eq!(reason(4), "a key stands twice");
+    assert_eq!(reason(4), "a key occurs twice");
 }
 
 #[test]

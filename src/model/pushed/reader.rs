@@ -205,6 +205,7 @@ impl<R: Read + Seek> PushReader<R> {
         let bytes = self.shape(&utf8, &[Dtype::U8], 1)?;
         let ends = self.shape(&offsets, &INTEGERS, 1)?;
         let listed = self.listed(kind)?;
+
         match (bytes, ends, listed) {
             (Some(_), Some(&[ends]), None) if ends > MAX_IDS => {
                 invalid(offsets, format!("must have at most {MAX_IDS} ids, has {ends}"))
@@ -220,12 +221,13 @@ impl<R: Read + Seek> PushReader<R> {
             (None, None, Some(listed)) => Ok(listed.len()),
             (None, None, None) => Ok(0),
             (Some(_), Some(_), Some(_)) => {
-                let message = "must stand in a tensor or in the metadata, not in both";
+                let message = "must be in a tensor or in the metadata, not in both";
                 invalid(format!("{}_ids", kind.name()), message)
             }
-            (_, Some(_), _) => {
-                invalid(offsets, format!("must come with {utf8}, one longer than ids"))
-            }
+            (_, Some(_), _) => invalid(
+                offsets,
+                format!("must come with {utf8}, and have one more entry than there are ids"),
+            ),
             (Some(_), None, _) => invalid(utf8, format!("must come with {offsets}")),
         }
     }
@@ -262,7 +264,7 @@ impl<R: Read + Seek> PushReader<R> {
                 invalid("item_priors", message)
             }
             _ if self.contents().is_empty() => {
-                Err(broken("holds neither embeddings nor neighbours nor priors"))
+                Err(broken("has neither embeddings nor neighbours nor priors"))
             }
             _ => Ok(()),
         }

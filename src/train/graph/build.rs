@@ -58,7 +58,7 @@ fn keep_if_found(embeddings: &mut Embeddings, recall: f64) {
         tracing::warn!(
             recall,
             REQUIRED_RECALL,
-            "the ann graph is left out; embeddings are scanned"
+            "the ann graph has too little recall; embeddings are scanned"
         );
         embeddings.ann = Ann::default();
     }
