@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target="${CARGO_TARGET_DIR:-target}"
-cargo build --release --quiet --bin qianmian
+cargo build --release --quiet --bins
 log=$(mktemp)
 config=$(mktemp --suffix .json)
 "$target/release/qianmian" serve --demo --listen 127.0.0.1:50061 >"$log" 2>/dev/null &

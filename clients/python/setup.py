@@ -50,13 +50,15 @@ class SdistWithProtocol(sdist):
         shutil.copytree(proto_folder(), Path(base_dir) / "proto", dirs_exist_ok=True)
 
 
-setup(
-    cmdclass={"build_py": BuildWithProtocol, "sdist": SdistWithProtocol},
-    # Generated code asks for at least what generated it.
-    install_requires=[
-        f"grpcio>={version('grpcio')}",
-        f"protobuf>={version('protobuf')}",
-        "grpcio-status",
-        "numpy>=1.24",
-    ],
-)
+# The wheel with the server takes `generate` from here.
+if __name__ == "__main__":
+    setup(
+        cmdclass={"build_py": BuildWithProtocol, "sdist": SdistWithProtocol},
+        # Generated code asks for at least what generated it.
+        install_requires=[
+            f"grpcio>={version('grpcio')}",
+            f"protobuf>={version('protobuf')}",
+            "grpcio-status",
+            "numpy>=1.24",
+        ],
+    )

@@ -379,7 +379,7 @@ mod tests {
         assert_eq!(plain_address("HTTP://a:5").unwrap(), "http://a:5");
         for encrypted in ["https://a:5", "HTTPS://a:5", "grpcs://a:5", "unix:///x"] {
             let error = plain_address(encrypted).unwrap_err().to_string();
-            assert!(error.contains("not spoken"), "{error}");
+            assert!(error.contains("not supported"), "{error}");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::import::{ColumnMap, Dialect, Plan, Preset};
 
 /// How files are read.
 #[derive(Debug, Args)]
-pub struct DialectArgs {
+pub(super) struct DialectArgs {
     /// Names of columns, where they differ: user_id=CustomerID,item_id=StockCode; "a+b" joins two
     /// with "/"; attributes.NAME=COLUMN takes an attribute
     #[arg(long, value_name = "COLUMN=NAME,…", value_parser = str::parse::<ColumnMap>)]
@@ -48,7 +48,7 @@ impl DialectArgs {
     ///
     /// # Errors
     /// Where the time zone is unknown.
-    pub fn plan(&self) -> Result<Plan, Failure> {
+    pub(super) fn plan(&self) -> Result<Plan, Failure> {
         let mut times = self.time_format.clone().unwrap_or_default();
         if let Some(zone) = &self.time_zone {
             times = times.in_zone(zone)?;

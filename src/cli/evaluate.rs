@@ -44,8 +44,8 @@ pub struct Evaluate {
     /// Log with the held-out behaviour
     #[arg(long, value_name = "FILE", requires = "train")]
     test: Option<PathBuf>,
-    /// Instead of two logs: how to cut the one named by --data: last-basket,
-    /// last-item, after:DATE
+    /// Instead of two logs: how to cut the log file that --data names: last-basket, last-item,
+    /// after:DATE
     #[arg(long, value_name = "CUT", value_parser = str::parse::<Holdout>, conflicts_with = "train")]
     holdout: Option<Holdout>,
     #[command(flatten)]

@@ -54,8 +54,8 @@ struct Common {
     /// Configuration file (TOML); qianmian.example.toml lists every key
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Data folder [default: qianmian-data]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// Data folder [default: qianmian-data]; for `evaluate --holdout`, the log file to cut
+    #[arg(long, global = true, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Start once without the lost files of the log: their events are gone, and models trained on
     /// later events are set aside

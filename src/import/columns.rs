@@ -327,7 +327,7 @@ mod tests {
         let map: ColumnMap = "attributes.x=Nope".parse().unwrap();
         assert!(map.of_file(&["item_id"], &[]).unwrap_err().contains("\"Nope\""));
         let twice = ColumnMap::default().of_file(&["item_id", "event", "event"], &[]);
-        assert!(twice.unwrap_err().contains("\"event\" stands twice"));
+        assert!(twice.unwrap_err().contains("\"event\" occurs twice"));
         assert!(ColumnMap::default().of_file(&["item_id", "x", "x"], &[]).is_ok());
         assert!("colour=x".parse::<ColumnMap>().unwrap_err().contains("no column \"colour\""));
         assert!("user_id".parse::<ColumnMap>().unwrap_err().contains("column=NAME"));

@@ -160,7 +160,7 @@ mod tests {
         assert!(notices[0].ends_with("--exclude-items POST,D,运费"), "{}", notices[0]);
         assert!(notices[1].contains("items gift never have a price"), "{}", notices[1]);
         assert!(notices[2].contains("items M have a price of their own"), "{}", notices[2]);
-        assert!(notices[3].contains("items POST are bought and never looked at"), "{}", notices[3]);
+        assert!(notices[3].contains("items POST are bought and never viewed"), "{}", notices[3]);
         assert!(of_items(&items[..1], 10_000).is_empty());
         let everywhere = of_items(&items[..1], 2_000);
         assert!(everywhere[0].contains("85123A are in more than a third of all baskets"));

@@ -7,9 +7,7 @@ use crate::domain::{HistoryEvent, ItemIdx};
 use crate::matrix::weight::kind_weight;
 use crate::model::second_stage::Features;
 use crate::model::{Snapshot, Source};
-use crate::sources::Query;
-use crate::sources::Scratch;
-use crate::sources::{self};
+use crate::sources::{self, Query, Scratch};
 
 /// The best `k` candidates of one source, with its own scores, best first: the tuner fits weights
 /// to them.

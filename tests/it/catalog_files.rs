@@ -44,7 +44,10 @@ fn a_catalogue_takes_tags_attributes_and_validity_and_says_what_is_whole() {
     // The whole catalogue offers what it names, and nothing else.
     let (ok, report) =
         shop.import("all.csv", "item_id,title\na,Lamp\nd,Dish\n", &["--items", "--complete"]);
-    assert!(ok && count(&report, "offered no longer") == Some(2), "{report}");
+    assert!(
+        ok && count(&report, "items now unavailable: not in the whole catalogue") == Some(2),
+        "{report}"
+    );
     assert_eq!(shop.offered(), ["a", "d"]);
     assert_eq!(shop.engine().directory().item("c").unwrap().1.title, "Cup");
     // Not where a row could not be read: it might be any item.

@@ -10,21 +10,21 @@ use tempfile::TempDir;
 use crate::support::{self, run};
 
 /// A data folder and files beside it.
-pub struct Shop {
+pub(crate) struct Shop {
     folder: TempDir,
 }
 
 impl Shop {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Writes a file, imports it, and says whether that went well, and what was printed.
-    pub fn import(
+    pub(crate) fn import(
         &self,
         name: &str,
         content: impl AsRef<[u8]>,
@@ -39,7 +39,7 @@ impl Shop {
     }
 
     /// The events of the store: user, item, event, time, quantity, price.
-    pub fn events(&self) -> Vec<[String; 6]> {
+    pub(crate) fn events(&self) -> Vec<[String; 6]> {
         let path = self.path("out.csv");
         let data = self.path("data");
         let arguments = ["export", "log", path.to_str().unwrap(), "--data", data.to_str().unwrap()];
@@ -53,12 +53,12 @@ impl Shop {
         rows.collect()
     }
 
-    pub fn engine(&self) -> Arc<Engine> {
+    pub(crate) fn engine(&self) -> Arc<Engine> {
         Arc::new(Engine::open(&self.path("data"), support::quiet()).unwrap())
     }
 
     /// Items that a stranger is offered.
-    pub fn offered(&self) -> Vec<String> {
+    pub(crate) fn offered(&self) -> Vec<String> {
         let request = RecommendRequest { limit: 50, ..RecommendRequest::default() };
         let answer = self.engine().recommender().recommend(&request).unwrap();
         answer.entries.into_iter().map(|entry| entry.item_id).collect()
@@ -66,12 +66,12 @@ impl Shop {
 }
 
 /// The number at the end of the report's first line that holds `what`.
-pub fn count(report: &str, what: &str) -> Option<u64> {
+pub(crate) fn count(report: &str, what: &str) -> Option<u64> {
     let line = report.lines().find(|line| line.contains(what))?;
     line.split_whitespace().last()?.parse().ok()
 }
 
-pub const HEADER: &str = "user_id,item_id,timestamp";
+pub(crate) const HEADER: &str = "user_id,item_id,timestamp";
 
 #[test]
 fn a_stray_carriage_return_loses_nothing() {
@@ -165,7 +165,7 @@ fn day_and_month_are_read_in_one_way_for_a_whole_file() {
     let shop = Shop::new();
     let both = days(&["31/01/2023", "01/31/2023", "01/02/2023"]);
     let (ok, report) = shop.import("log.csv", both, &[]);
-    assert!(!ok && report.contains("part the file"), "{report}");
+    assert!(!ok && report.contains("split the file"), "{report}");
 
     // A form that is given is the one that is read.
     let shop = Shop::new();
@@ -199,7 +199,7 @@ fn marks_last_lines_and_exit_codes() {
 
     let none = format!("{HEADER}\nu,i,someday\n");
     let (ok, report) = shop.import("none.csv", none, &[]);
-    assert!(!ok && report.contains("nothing was taken from"), "{report}");
+    assert!(!ok && report.contains("no row was taken from"), "{report}");
     // What is known already is no failure, and neither is a file without rows.
     assert!(shop.import("bom.jsonl", bom, &[]).0);
     assert!(shop.import("empty.csv", format!("{HEADER}\n"), &[]).0);
@@ -260,10 +260,7 @@ fn the_report_says_what_was_read_and_warns_of_users_who_are_none() {
     let (ok, report) = shop.import("log.csv", &log, &[]);
     assert!(ok && count(&report, "read as purchase") == Some(2), "{report}");
     assert_eq!(count(&report, "rows without a user (20.0 %)"), Some(1), "{report}");
-    assert!(
-        report.contains("event is of an unknown kind (what it stands for: --event-map"),
-        "{report}"
-    );
+    assert!(report.contains("event is of an unknown kind (name its kind: --event-map"), "{report}");
     for id in ["NULL", "0"] {
         assert!(report.contains(&format!("1 rows have the user_id \"{id}\"")), "{report}");
     }

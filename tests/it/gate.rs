@@ -226,12 +226,13 @@ async fn a_broken_stream_is_taken_up_again_and_leaves_nothing() {
         "header.size_bytes",
     )
     .await;
-    refused(vec![begin(), commit(&bytes)], "commit.size_bytes", "what came, 0").await;
+    refused(vec![begin(), commit(&bytes)], "commit.size_bytes", "the bytes received, 0").await;
     let other = Part::Commit(pb::PushCommit {
         size_bytes: bytes.len() as u64,
         sha256: hex(&Sha256::digest(b"x")),
     });
-    refused(vec![begin(), chunk(0, &bytes), other], "commit.sha256", "that of what came").await;
+    refused(vec![begin(), chunk(0, &bytes), other], "commit.sha256", "that of the received bytes")
+        .await;
 
     let came = pb::GetPushRequest { push_id: header.push_id.clone() };
     let nothing = server.models().get_push(came.clone()).await.unwrap_err();

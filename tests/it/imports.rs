@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 type Module = Vec<String>;
 
 /// Which modules import which.
-pub struct Graph {
+pub(crate) struct Graph {
     edges: BTreeMap<Module, BTreeSet<Module>>,
     modules: BTreeSet<Module>,
 }
 
 impl Graph {
     /// The graph of files given by their paths below `src` and their texts.
-    pub fn of(files: &[(String, String)]) -> Self {
+    pub(crate) fn of(files: &[(String, String)]) -> Self {
         let files: Vec<(Module, String)> = files
             .iter()
             .filter(|(name, _)| !name.starts_with("bin/") && name != "main.rs")
@@ -35,7 +35,7 @@ impl Graph {
     }
 
     /// A sentence for each circle of files within a folder.
-    pub fn circles(&self) -> Vec<String> {
+    pub(crate) fn circles(&self) -> Vec<String> {
         let folders: BTreeSet<&[String]> =
             self.modules.iter().filter(|m| m.len() > 1).map(|m| &m[..m.len() - 1]).collect();
         let mut found = Vec::new();

@@ -14,11 +14,11 @@ use tonic::Status;
 
 use crate::support::{Server, purchases, trained};
 
-pub const ITEMS: usize = 12;
+pub(crate) const ITEMS: usize = 12;
 
 /// Twelve items of two tastes, each user with three items of theirs: too little to hold anything
 /// out.
-pub async fn store(folder: &Path, options: EngineOptions) -> Server {
+pub(crate) async fn store(folder: &Path, options: EngineOptions) -> Server {
     let server = Server::start(folder, options).await;
     let rows: Vec<(String, String)> = (0..16)
         .flat_map(|u| (0..3).map(move |n| (format!("u{u}"), item(u % 2 + 2 * ((u / 2 + n) % 6)))))
@@ -29,17 +29,17 @@ pub async fn store(folder: &Path, options: EngineOptions) -> Server {
     server
 }
 
-pub fn item(number: usize) -> String {
+pub(crate) fn item(number: usize) -> String {
     format!("i{number}")
 }
 
-pub fn floats(values: &[f32]) -> Vec<u8> {
+pub(crate) fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
 /// A file in the making.
 #[derive(Clone, Default)]
-pub struct Parcel {
+pub(crate) struct Parcel {
     /// Names, types, shapes and bytes.
     pub tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
     metadata: HashMap<String, String>,
@@ -47,7 +47,7 @@ pub struct Parcel {
 
 impl Parcel {
     /// Vectors that say: items of the same third are alike.
-    pub fn embeddings() -> Self {
+    pub(crate) fn embeddings() -> Self {
         let rows = (0..ITEMS).map(|i| [1.0, f32::from(i % 3 == 1), f32::from(i % 3 == 2) * 2.0]);
         let values: Vec<f32> = rows.flatten().collect();
         Self::default().ids("item", ITEMS, item).with(
@@ -59,7 +59,7 @@ impl Parcel {
     }
 
     /// What was bought with i4 is i7; of five users, each is like u1 and nobody else.
-    pub fn of_every_kind() -> Self {
+    pub(crate) fn of_every_kind() -> Self {
         let rows = |rows: &[[i32; 2]]| -> Vec<u8> {
             rows.iter().flatten().flat_map(|v| v.to_le_bytes()).collect()
         };
@@ -80,24 +80,30 @@ impl Parcel {
             .with("item_priors", Dtype::F16, &[ITEMS], halves)
     }
 
-    pub fn ids(mut self, kind: &str, count: usize, id: impl Fn(usize) -> String) -> Self {
+    pub(crate) fn ids(mut self, kind: &str, count: usize, id: impl Fn(usize) -> String) -> Self {
         let ids: Vec<String> = (0..count).map(id).collect();
         self.metadata.insert(format!("{kind}_ids"), serde_json::to_string(&ids).unwrap());
         self
     }
 
-    pub fn with(mut self, name: &str, dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> Self {
+    pub(crate) fn with(
+        mut self,
+        name: &str,
+        dtype: Dtype,
+        shape: &[usize],
+        bytes: Vec<u8>,
+    ) -> Self {
         self.tensors.retain(|(other, ..)| other != name);
         self.tensors.push((name.to_owned(), dtype, shape.to_vec(), bytes));
         self
     }
 
-    pub fn says(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn says(mut self, key: &str, value: &str) -> Self {
         self.metadata.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let views = self.tensors.iter().map(|(name, dtype, shape, bytes)| {
             (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
         });
@@ -106,7 +112,7 @@ impl Parcel {
 }
 
 /// What is said of a file.
-pub fn header(bytes: &[u8]) -> pb::PushHeader {
+pub(crate) fn header(bytes: &[u8]) -> pb::PushHeader {
     pb::PushHeader {
         push_id: format!("push {}", hex(&Sha256::digest(bytes))),
         size_bytes: bytes.len() as u64,
@@ -115,24 +121,24 @@ pub fn header(bytes: &[u8]) -> pb::PushHeader {
     }
 }
 
-pub fn chunk(offset: usize, data: &[u8]) -> Part {
+pub(crate) fn chunk(offset: usize, data: &[u8]) -> Part {
     Part::Chunk(pb::PushChunk { offset: offset as u64, data: data.to_vec() })
 }
 
-pub fn commit(bytes: &[u8]) -> Part {
+pub(crate) fn commit(bytes: &[u8]) -> Part {
     Part::Commit(pb::PushCommit {
         size_bytes: bytes.len() as u64,
         sha256: hex(&Sha256::digest(bytes)),
     })
 }
 
-pub async fn stream(server: &Server, parts: Vec<Part>) -> Result<pb::Model, Status> {
+pub(crate) async fn stream(server: &Server, parts: Vec<Part>) -> Result<pb::Model, Status> {
     let messages = parts.into_iter().map(|part| pb::PushModelRequest { part: Some(part) });
     let response = server.models().push_model(tokio_stream::iter(messages)).await;
     response.map(|response| response.into_inner().model.unwrap())
 }
 
-pub async fn push_as(
+pub(crate) async fn push_as(
     server: &Server,
     bytes: &[u8],
     header: pb::PushHeader,
@@ -147,18 +153,18 @@ pub async fn push_as(
     stream(server, parts).await
 }
 
-pub async fn push(server: &Server, parcel: &Parcel) -> Result<pb::Model, Status> {
+pub(crate) async fn push(server: &Server, parcel: &Parcel) -> Result<pb::Model, Status> {
     let bytes = parcel.bytes();
     push_as(server, &bytes, header(&bytes)).await
 }
 
-pub fn verdicts(model: &pb::Model) -> HashMap<String, pb::Verdict> {
+pub(crate) fn verdicts(model: &pb::Model) -> HashMap<String, pb::Verdict> {
     let checks = &model.lineage.as_ref().unwrap().checks;
     checks.iter().map(|check| (check.name.clone(), check.verdict())).collect()
 }
 
 /// Files below the store's folder, for what must not be left behind.
-pub fn files(folder: &Path) -> Vec<String> {
+pub(crate) fn files(folder: &Path) -> Vec<String> {
     let listed = std::fs::read_dir(folder.join("stores/default/snapshots")).unwrap();
     let mut names: Vec<String> =
         listed.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();

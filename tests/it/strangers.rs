@@ -18,7 +18,7 @@ use crate::parcel::{Parcel, chunk, header};
 use crate::support::{self, Process};
 
 /// A server of a small store with a model, with settings that make harm quick.
-pub async fn server(folder: &std::path::Path, settings: &[(&str, &str)]) -> Process {
+pub(crate) async fn server(folder: &std::path::Path, settings: &[(&str, &str)]) -> Process {
     let engine = std::sync::Arc::new(Engine::open(folder, support::quiet()).unwrap());
     let rows = [("a", "x", 1), ("b", "x", 1), ("b", "y", 1), ("c", "y", 2), ("c", "z", 2)];
     engine.writer().record(support::purchases(&rows)).await.unwrap();
@@ -29,7 +29,7 @@ pub async fn server(folder: &std::path::Path, settings: &[(&str, &str)]) -> Proc
     })
 }
 
-pub async fn is_served(channel: &Channel) {
+pub(crate) async fn is_served(channel: &Channel) {
     let ask = pb::RecommendRequest { user_id: "a".into(), limit: 2, ..Default::default() };
     let answer = RecommendationServiceClient::new(channel.clone()).recommend(ask).await;
     assert_eq!(answer.unwrap().into_inner().items.len(), 2);
@@ -47,7 +47,7 @@ fn write(id: &str) -> pb::WriteEventsRequest {
 
 /// Begins an HTTP/2 connection with these settings and sends, on it, this many requests of a
 /// method, each with these bytes and ended or not.
-pub async fn begin(
+pub(crate) async fn begin(
     address: &str,
     settings: &[u8],
     requests: u32,

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 /// Options under which nothing happens unasked, and nothing is tuned.
-pub fn quiet() -> EngineOptions {
+pub(crate) fn quiet() -> EngineOptions {
     let mut options = EngineOptions::default();
     options.train.automatic = false;
     options.train.tune = false;
@@ -29,7 +29,7 @@ pub fn quiet() -> EngineOptions {
 }
 
 /// A server in this process.
-pub struct Server {
+pub(crate) struct Server {
     pub engine: Arc<Engine>,
     pub channel: Channel,
     pub address: String,
@@ -39,7 +39,7 @@ pub struct Server {
 
 impl Server {
     /// Serves the store in `data` on a free port.
-    pub async fn start(data: &Path, options: EngineOptions) -> Server {
+    pub(crate) async fn start(data: &Path, options: EngineOptions) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let engine = Arc::new(Engine::open(data, options).unwrap());
@@ -57,7 +57,7 @@ impl Server {
     }
 
     /// Stops it and waits until the data folder is free.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         let Server { engine, channel, stop, done, .. } = self;
         drop(channel);
         stop.send(()).unwrap();
@@ -74,25 +74,25 @@ impl Server {
         panic!("the engine is still held after the server stopped");
     }
 
-    pub fn recommendations(&self) -> RecommendationServiceClient<Channel> {
+    pub(crate) fn recommendations(&self) -> RecommendationServiceClient<Channel> {
         RecommendationServiceClient::new(self.channel.clone())
     }
 
-    pub fn events(&self) -> EventServiceClient<Channel> {
+    pub(crate) fn events(&self) -> EventServiceClient<Channel> {
         EventServiceClient::new(self.channel.clone())
     }
 
-    pub fn catalog(&self) -> CatalogServiceClient<Channel> {
+    pub(crate) fn catalog(&self) -> CatalogServiceClient<Channel> {
         CatalogServiceClient::new(self.channel.clone())
     }
 
-    pub fn models(&self) -> ModelServiceClient<Channel> {
+    pub(crate) fn models(&self) -> ModelServiceClient<Channel> {
         ModelServiceClient::new(self.channel.clone())
     }
 }
 
 /// Purchases as a log: (user, item, day).
-pub fn purchases(rows: &[(&str, &str, i64)]) -> Vec<Event> {
+pub(crate) fn purchases(rows: &[(&str, &str, i64)]) -> Vec<Event> {
     rows.iter()
         .map(|(user, item, day)| {
             Event::new(EventKind::Purchase, user, item, 1_600_000_000_000 + day * 86_400_000)
@@ -101,7 +101,7 @@ pub fn purchases(rows: &[(&str, &str, i64)]) -> Vec<Event> {
 }
 
 /// Trains and waits for the model.
-pub async fn trained(engine: &Arc<Engine>) -> u64 {
+pub(crate) async fn trained(engine: &Arc<Engine>) -> u64 {
     let engine = engine.clone();
     tokio::task::spawn_blocking(move || engine.trainer().train_blocking(true))
         .await
@@ -110,7 +110,7 @@ pub async fn trained(engine: &Arc<Engine>) -> u64 {
 }
 
 /// Trains over the wire and waits; the last message of its progress.
-pub async fn watched(mut models: ModelServiceClient<Channel>) -> pb::WatchTrainingResponse {
+pub(crate) async fn watched(mut models: ModelServiceClient<Channel>) -> pb::WatchTrainingResponse {
     let started = models.train(pb::TrainRequest {}).await.unwrap().into_inner();
     let watch = pb::WatchTrainingRequest { training_id: started.training_id };
     let mut progress = models.watch_training(watch).await.unwrap().into_inner();
@@ -122,7 +122,7 @@ pub async fn watched(mut models: ModelServiceClient<Channel>) -> pb::WatchTraini
 }
 
 /// The first `lines` lines of the bundled log, as a file.
-pub fn online_retail(folder: &TempDir, lines: usize) -> PathBuf {
+pub(crate) fn online_retail(folder: &TempDir, lines: usize) -> PathBuf {
     let path = folder.path().join("log.csv");
     let file =
         std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/data/online_retail.csv.gz"));
@@ -136,12 +136,12 @@ pub fn online_retail(folder: &TempDir, lines: usize) -> PathBuf {
 }
 
 /// Runs the binary to its end; its output as text.
-pub fn run(arguments: &[&str]) -> (bool, String, String) {
+pub(crate) fn run(arguments: &[&str]) -> (bool, String, String) {
     run_program(env!("CARGO_BIN_EXE_qianmian"), arguments)
 }
 
 /// Writes a synthetic log by `qianmian-bench synth`.
-pub fn synth(arguments: &[&str]) {
+pub(crate) fn synth(arguments: &[&str]) {
     let bench = env!("CARGO_BIN_EXE_qianmian-bench");
     let (ok, _, error) = run_program(bench, &[&["synth"], arguments].concat());
     assert!(ok, "{error}");
@@ -155,19 +155,19 @@ fn run_program(program: &str, arguments: &[&str]) -> (bool, String, String) {
 }
 
 /// A server in a process of its own, which can be killed.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     pub address: String,
 }
 
 impl Process {
     /// Serves the store in `data` on a free port, without automatic training.
-    pub fn start(data: &Path) -> Process {
+    pub(crate) fn start(data: &Path) -> Process {
         Self::start_with(data, |_| {})
     }
 
     /// The same with a command that `change` has changed.
-    pub fn start_with(data: &Path, change: impl FnOnce(&mut Command)) -> Process {
+    pub(crate) fn start_with(data: &Path, change: impl FnOnce(&mut Command)) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_qianmian"));
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
@@ -192,22 +192,22 @@ impl Process {
         Process { child, address }
     }
 
-    pub async fn channel(&self) -> Channel {
+    pub(crate) async fn channel(&self) -> Channel {
         self.try_channel().await.unwrap()
     }
 
-    pub async fn try_channel(&self) -> Result<Channel, tonic::transport::Error> {
+    pub(crate) async fn try_channel(&self) -> Result<Channel, tonic::transport::Error> {
         Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await
     }
 
     /// A channel from another address of this machine: to the server, another client.
-    pub async fn channel_from(&self, local: &str) -> Channel {
+    pub(crate) async fn channel_from(&self, local: &str) -> Channel {
         let endpoint = Channel::from_shared(format!("http://{}", self.address)).unwrap();
         endpoint.local_address(Some(local.parse().unwrap())).connect().await.unwrap()
     }
 
     /// Its memory.
-    pub fn memory_mib(&self) -> u64 {
+    pub(crate) fn memory_mib(&self) -> u64 {
         let status = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(status).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -215,7 +215,7 @@ impl Process {
     }
 
     /// Processor time that it has spent, in milliseconds.
-    pub fn processor_ms(&self) -> u64 {
+    pub(crate) fn processor_ms(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         // Ticks of a hundredth of a second, of the user's and of the system's.
@@ -223,20 +223,20 @@ impl Process {
     }
 
     /// `kill -HUP`, as a terminal that closes does.
-    pub fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
     }
 
     /// `kill`, which it may answer by ending in order; whether it did.
-    pub fn terminate(mut self) -> bool {
+    pub(crate) fn terminate(mut self) -> bool {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").arg(id).status().unwrap().success());
         self.child.wait().unwrap().success()
     }
 
     /// `kill -9`.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

@@ -18,7 +18,7 @@ use crate::api::admission::peer::{Open, Unsent};
 ///
 /// # Errors
 /// RESOURCE_EXHAUSTED where the client's pending answers are too large already.
-pub async fn whole(
+pub(super) async fn whole(
     answer: Response<Body>,
     mut held: Held,
     open: Open,
@@ -37,7 +37,7 @@ pub async fn whole(
 }
 
 /// A streamed answer; its request is open until the last message is taken.
-pub fn stream(answer: Response<Body>, open: Open) -> Response<Body> {
+pub(super) fn stream(answer: Response<Body>, open: Open) -> Response<Body> {
     answer.map(|body| {
         Body::new(body.map_frame(move |frame| {
             let _still = &open;

@@ -189,10 +189,12 @@ impl<B> Messages<B> {
     fn next(&mut self) -> Option<Bytes> {
         let announced = announced(&self.begun)?;
         let whole = HEADER_BYTES + announced;
-        let length = match announced > self.intake.largest {
-            true => self.begun.len(),
-            false if self.begun.len() >= whole => whole,
-            false => return None,
+        let length = if announced > self.intake.largest {
+            self.begun.len()
+        } else if self.begun.len() >= whole {
+            whole
+        } else {
+            return None;
         };
         self.late = None;
         self.held.shrink(length);
@@ -307,7 +309,7 @@ mod tests {
         assert_eq!(late.code(), tonic::Code::DeadlineExceeded);
         let short =
             intake.whole(&Peer::default(), pieces(&[&[0, 0, 0, 0, 9, 1]], true)).await.unwrap_err();
-        assert!(short.message().contains("announces 9 bytes, and 1 came"), "{short:?}");
+        assert!(short.message().contains("announces 9 bytes, and 1 arrived"), "{short:?}");
 
         // Too large: left for the decoder to refuse.
         assert!(intake.whole(&Peer::default(), pieces(&[&[0, 9, 9, 9, 9]], true)).await.is_ok());

@@ -131,7 +131,7 @@ mod tests {
         );
 
         let deep = (0..8).fold(tag(), |part, _| leaf(Kind::NoneOf(group(vec![part]))));
-        assert!(refusal(deep).ends_with("must stand at most 8 deep"));
+        assert!(refusal(deep).ends_with("must be at most 8 deep"));
     }
 
     #[test]

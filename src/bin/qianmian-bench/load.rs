@@ -22,7 +22,7 @@ const CONNECTIONS: usize = 4;
 
 /// Calls that are repeated.
 #[derive(Debug, Clone)]
-pub struct Calls {
+pub(crate) struct Calls {
     /// `/package.Service/Method`
     pub path: String,
     /// Framed requests, sent in turn.
@@ -31,7 +31,7 @@ pub struct Calls {
 
 /// The pace of calls.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Duration of the load.
     pub duration: Duration,
     /// Concurrent requests.
@@ -42,7 +42,7 @@ pub struct Pace {
 
 /// The outcome of a load.
 #[derive(Debug, Clone, Default)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Latency of each answered request in microseconds, ascending; with a rate, from the time it
     /// should have been sent.
     pub micros: Vec<u32>,
@@ -54,12 +54,12 @@ pub struct Outcome {
 
 impl Outcome {
     /// Answers per second.
-    pub fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.micros.len() as f64 / self.seconds
     }
 
     /// The latency quantile, in milliseconds.
-    pub fn quantile(&self, share: f64) -> f64 {
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
         let at = (self.micros.len() as f64 * share) as usize;
         self.micros.get(at).or(self.micros.last()).map_or(0.0, |&us| f64::from(us) / 1e3)
     }
@@ -69,7 +69,7 @@ impl Outcome {
 ///
 /// # Errors
 /// Where a connection fails.
-pub fn run(address: &str, calls: &Calls, pace: Pace) -> Result<Outcome, Failure> {
+pub(crate) fn run(address: &str, calls: &Calls, pace: Pace) -> Result<Outcome, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, drive(address, calls, pace))
 }

@@ -21,7 +21,7 @@ const BESIDE: Duration = Duration::from_secs(30);
 /// Measure a server: requests/s, latency and CPU of every method, against an empty gRPC method in
 /// the same run
 #[derive(Debug, Args)]
-pub struct Run {
+pub(crate) struct Run {
     /// Users of the synthetic store
     #[arg(long, default_value_t = 100_000)]
     users: u64,

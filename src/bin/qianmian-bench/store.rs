@@ -30,7 +30,7 @@ const TASTES: [f64; 3] = [0.6, 0.85, 1.0];
 
 /// The parameters of a store.
 #[derive(Debug, Clone, Copy)]
-pub struct Synth {
+pub(super) struct Synth {
     /// Users.
     pub users: u64,
     /// Items.
@@ -43,7 +43,7 @@ pub struct Synth {
 
 /// A purchase.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Purchase {
+pub(super) struct Purchase {
     /// The user, 0 to users − 1.
     pub user: u64,
     /// The item, 0 to items − 1.
@@ -68,7 +68,10 @@ impl Synth {
     ///
     /// # Errors
     /// What `take` returns.
-    pub fn write<E>(&self, mut take: impl FnMut(&Purchase) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn write<E>(
+        &self,
+        mut take: impl FnMut(&Purchase) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut rng = StdRng::seed_from_u64(self.seed);
         let tastes = self.tastes();
         let zipf = |n: u64, exponent| Zipf::new(n.max(1) as f64, exponent).ok();

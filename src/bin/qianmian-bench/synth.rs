@@ -15,7 +15,7 @@ use qianmian::cli::Failure;
 /// Make up the purchase log of a store of any size: Zipf popularity, clustered tastes, seasons,
 /// baskets, repeats
 #[derive(Debug, Args)]
-pub struct Synth {
+pub(crate) struct Synth {
     /// Users
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     users: u64,

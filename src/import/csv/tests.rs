@@ -128,7 +128,7 @@ fn headers_of_several_lines_and_with_quoted_separators() {
     // A header whose quote is open at the end of the file.
     assert!(open_with(&Dialect::default(), b"user_id,\"item_id\n").is_err());
     let twice = open_with(&Dialect::default(), b"user_id,user_id,item_id,timestamp\n");
-    assert!(twice.err().unwrap().contains("stands twice"));
+    assert!(twice.err().unwrap().contains("occurs twice"));
 }
 
 #[test]
