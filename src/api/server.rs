@@ -1,6 +1,7 @@
 //! All services on a listener, with health and reflection.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +118,29 @@ pub async fn serve(
     listener: TcpListener,
     options: &ServeOptions,
     shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    boxed(engine, listener, options, Box::pin(shutdown)).await
+}
+
+/// A future of any kind.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The server as a future that is compiled once, with the library, and not again in each program
+/// that serves.
+fn boxed<'a>(
+    engine: Arc<Engine>,
+    listener: TcpListener,
+    options: &'a ServeOptions,
+    shutdown: Boxed<'static, ()>,
+) -> Boxed<'a, Result<(), ServeError>> {
+    Box::pin(run(engine, listener, options, shutdown))
+}
+
+async fn run(
+    engine: Arc<Engine>,
+    listener: TcpListener,
+    options: &ServeOptions,
+    shutdown: Boxed<'static, ()>,
 ) -> Result<(), ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
     announce(&health).await;

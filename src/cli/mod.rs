@@ -24,6 +24,7 @@ pub mod similar;
 pub mod train;
 
 use std::path::PathBuf;
+use std::pin::Pin;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -107,9 +108,16 @@ impl Cli {
 
     /// Runs the verb.
     ///
+    /// The future is boxed so that it is compiled once, with the library, and not again in each
+    /// program that awaits it.
+    ///
     /// # Errors
     /// A sentence for the terminal.
-    pub async fn run(self, config: Config) -> Result<(), Failure> {
+    pub fn run(self, config: Config) -> Pin<Box<dyn Future<Output = Result<(), Failure>>>> {
+        Box::pin(self.run_verb(config))
+    }
+
+    async fn run_verb(self, config: Config) -> Result<(), Failure> {
         match self.verb {
             Verb::Serve(verb) => verb.run(config, self.common.data.is_some()).await,
             Verb::Import(verb) => tokio::task::block_in_place(|| verb.run(&config)),
