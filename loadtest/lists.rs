@@ -1,5 +1,5 @@
-//! What a list costs, source by source: one thread, no server, every list another user's, none of
-//! them prepared.
+//! Measures the time of a list, source by source: one thread, no server, a different user for each
+//! list, no prepared lists.
 //!
 //! `cargo run --release --example lists -- DATA [LISTS]`
 //!
@@ -16,10 +16,10 @@ use qianmian::live::Filter;
 use qianmian::model::{Snapshot, Source};
 use qianmian::recommend::{Query, RepeatPolicy, Scratch, Shelf, recommend};
 
-/// Lists of each source, unless told otherwise.
+/// Lists of each source by default.
 const LISTS: usize = 20_000;
 const LIMIT: usize = 20;
-/// Parts that they are asked in; the median part is told.
+/// Rounds of each source; the median round is printed.
 const ROUNDS: usize = 9;
 
 #[global_allocator]

@@ -10,9 +10,9 @@
 //! read:   api ──> one snapshot + history + catalogue + now ──> sources ──> blend ──> filter ──> top k
 //! ```
 //!
-//! # The house
-//! Imports point down this list only; `config` stands beside it. Files of a folder import each
-//! other in no circle, and a folder's `mod.rs` tells its story.
+//! # The modules
+//! Imports point down this list only, except for `config`, which any module may import. Files of a
+//! folder do not import each other in a circle. A folder's `mod.rs` describes its files.
 //!
 //! | module | what it knows |
 //! |---|---|
@@ -38,17 +38,17 @@
 //! |---|---|
 //! | the hot path of a request | `engine/serve/query.rs`, then `recommend/funnel.rs` |
 //! | how an event's age and kind become a weight (half-life) | `matrix/weight.rs` |
-//! | which items a filter and availability allow | `live/catalogue.rs`, conditions in `live/facets.rs` |
-//! | when a prepared list still holds | `recommend/prepared.rs`; the stamp of a history in `model/prepared.rs` |
+//! | which items a filter and availability allow (sold out, deleted, validity) | `live/catalogue.rs`, conditions in `live/facets.rs` |
+//! | when a prepared list goes stale | `model/prepared.rs`, by the stamp of a history; made and served by `recommend/prepared.rs` |
 //! | what a user without consent, or an erased one, is to a request | `engine/serve/query.rs` |
 //! | limits on fields, batches and lists | `domain/limits.rs`; entries of a message before it is decoded: `api/wire/entries.rs` |
-//! | what a request near its deadline gets | `api/admission/admit.rs` decides, `recommend/blend.rs` leaves out the second stage |
+//! | the cheaper list near a deadline | `recommend/blend.rs` leaves out the second stage, where `api/admission/admit.rs` finds the deadline near |
 //! | where blend weights are fitted, and applied | `tune/blend.rs`; `recommend/blend.rs` |
 //! | a torn tail of the log against damage | `store/segment.rs` |
 //! | how the log is rewritten without erased users | `store/compact.rs`, started by `engine/trainer/erasure.rs` |
 //! | when a training starts by itself | `engine/trainer/schedule.rs` |
 //! | one training, step by step | `engine/trainer/run.rs` |
-//! | where the nearest-neighbour graph is built and frozen into flat arrays | `train/graph/build.rs`; its search: `model/vectors/graph.rs` |
+//! | where the nearest-neighbour graph is frozen into flat arrays | `train/graph/base_layer.rs`, `train/graph/upper_layers.rs`; the build as a whole: `train/graph/build.rs`; its search: `model/vectors/graph.rs` |
 //! | the checks of a pushed model's arrays (NaN, lengths, ids) | `engine/push/arrays.rs` counts, `engine/push/gate.rs` decides |
 //! | who gets the canary | `engine/registry/models.rs`, `of_user` |
 //! | scoring of anonymous sessions | `sources/session.rs` |
@@ -84,8 +84,9 @@
 //! # What stays true
 //! `tests/it/tidy.rs` checks what can be checked.
 //!
-//! 1. Only `api` and the client in `cli/backend.rs` name tonic or prost. Only `store`, `import`,
-//!    `export`, `model/disk.rs`, `model/pushed/upload.rs`, `config` and `cli` touch files.
+//! 1. Only `api`, `bin` and the client in `cli/backend.rs` name tonic or prost. Only `store`,
+//!    `import`, `export`, `model/disk.rs`, `model/pushed/upload.rs`, `config`, `cli`, `bin` and
+//!    `main` touch files.
 //! 2. `recommend` and `sources` are pure: no I/O, no lock, no global random numbers, no clock.
 //! 3. A published snapshot never changes; a request resolves one and keeps it.
 //! 4. A snapshot names the last offset it was trained on, its seed, its settings and its measured

@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def proto_folder() -> Path:
-    """Where the .proto files are: a source distribution brings its own, a checkout has one for all."""
+    """The folder of the .proto files: in a source distribution its own, in a checkout the shared one."""
     folders = (HERE / "proto", HERE.parent.parent / "proto")
     for folder in folders:
         if any(folder.glob("qianmian/v1/*.proto")):
@@ -22,7 +22,7 @@ def proto_folder() -> Path:
 
 def generate(out: Path) -> None:
     """Puts generated modules beside the written ones below `out`."""
-    # Only there while a package is built.
+    # grpc_tools is installed only while a package is built.
     import grpc_tools
     from grpc_tools import protoc
 

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::backend::{Backend, Refused, Target};
-use super::push::{Check, Role};
+use super::push::{CheckJson, Role};
 use super::{Failure, output};
 use crate::api::wire::pb;
 use crate::config::Config;
@@ -84,19 +84,19 @@ struct Model {
     quality: BTreeMap<String, f64>,
     size_bytes: i64,
     lineage: Option<Lineage>,
-    shadow: Option<Shadow>,
+    shadow: Option<ShadowJson>,
 }
 
 /// Compares a shadow's lists with those that were shown.
 #[derive(Debug, Serialize)]
-struct Shadow {
+struct ShadowJson {
     lists: u64,
     overlap: f64,
     same_first: f64,
     seconds: f64,
 }
 
-impl From<&pb::ShadowComparison> for Shadow {
+impl From<&pb::ShadowComparison> for ShadowJson {
     fn from(shadow: &pb::ShadowComparison) -> Self {
         let pb::ShadowComparison { lists, overlap, same_first, seconds } = *shadow;
         Self { lists, overlap, same_first, seconds }
@@ -115,7 +115,7 @@ struct Lineage {
     pushed: String,
     trained_until: String,
     forced: bool,
-    checks: Vec<Check>,
+    checks: Vec<CheckJson>,
 }
 
 impl From<&pb::ModelLineage> for Lineage {
@@ -130,7 +130,7 @@ impl From<&pb::ModelLineage> for Lineage {
             sha256: lineage.sha256,
             pushed: moment(lineage.push_time.map(|time| time.seconds)),
             trained_until: moment(lineage.trained_until_time.map(|time| time.seconds)),
-            checks: lineage.checks.into_iter().map(Check::from).collect(),
+            checks: lineage.checks.into_iter().map(CheckJson::from).collect(),
             forced: lineage.forced,
         }
     }
@@ -142,7 +142,7 @@ impl From<pb::Model> for Model {
             generation: model.generation,
             role: role_of(&model),
             lineage: model.lineage.as_ref().map(Lineage::from),
-            shadow: model.shadow.as_ref().map(Shadow::from),
+            shadow: model.shadow.as_ref().map(ShadowJson::from),
             offset: model.offset,
             created: moment(model.create_time.map(|time| time.seconds)),
             train_seconds: model.train_seconds,

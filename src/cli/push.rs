@@ -21,7 +21,7 @@ const PIECE: usize = 1 << 20;
 /// Push a model that was trained elsewhere: embeddings, neighbours, scores of items
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The file is safetensors; README.md shows its layout and how numpy writes it.\n\n\
+    after_help = "The file is safetensors; docs/src/models.md shows its layout and how numpy writes it.\n\n\
                   Examples:\n  qianmian push model.safetensors --server ADDR\n  \
                   qianmian push model.safetensors --server ADDR --role canary --share 0.05"
 )]
@@ -80,12 +80,12 @@ struct Outcome {
     role: String,
     seconds: f64,
     quality: BTreeMap<String, f64>,
-    checks: Vec<Check>,
+    checks: Vec<CheckJson>,
 }
 
 /// Prints the gate's checks.
 #[derive(Debug, Serialize)]
-pub(super) struct Check {
+pub(super) struct CheckJson {
     name: String,
     figure: f64,
     limit: String,
@@ -114,7 +114,13 @@ impl Push {
             generation: model.generation,
             role: output::name(model.role().as_str_name(), "MODEL_ROLE_"),
             seconds: model.train_seconds,
-            checks: model.lineage.unwrap_or_default().checks.into_iter().map(Check::from).collect(),
+            checks: model
+                .lineage
+                .unwrap_or_default()
+                .checks
+                .into_iter()
+                .map(CheckJson::from)
+                .collect(),
             quality: model.quality.into_iter().collect(),
         };
 
@@ -133,7 +139,7 @@ impl Push {
     }
 }
 
-impl From<pb::ModelCheck> for Check {
+impl From<pb::ModelCheck> for CheckJson {
     fn from(check: pb::ModelCheck) -> Self {
         let verdict = output::name(check.verdict().as_str_name(), "VERDICT_");
         Self { name: check.name, figure: check.figure, limit: check.limit, verdict }

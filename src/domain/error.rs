@@ -70,22 +70,25 @@ pub enum Error {
     ShuttingDown,
     /// The data folder is in use, damaged, or written by a newer version.
     #[error("{0}")]
-    Storage(String),
+    Storage(#[source] BoxError),
     /// A file cannot be read to its end.
     #[error("{0}")]
-    Import(String),
+    Import(#[source] BoxError),
     /// A pushed model did not pass the gate; these are all checks.
     #[error("the model is refused: {}", failed(.0))]
     Refused(Vec<Check>),
     /// A training ended without a model.
     #[error("{0}")]
-    Training(String),
+    Training(#[source] BoxError),
 }
 
 fn failed(checks: &[Check]) -> String {
     let failed = checks.iter().filter(|check| check.verdict == Verdict::Failed);
     failed.map(Check::to_string).collect::<Vec<_>>().join("; ")
 }
+
+/// The cause of an error, of any kind.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A result with the engine's error, unless another is named.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

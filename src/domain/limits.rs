@@ -23,7 +23,7 @@ pub const MAX_CONDITION_DEPTH: usize = 8;
 pub const MAX_TAGS: usize = 64;
 /// Maximum number of paths of an update mask.
 pub const MAX_PATHS: usize = 80;
-/// Maximum number of events, or items, in one batch.
+/// Maximum number of events, items, or users in one batch.
 pub const MAX_BATCH: usize = 10_000;
 /// Maximum length of a list.
 pub const MAX_LIMIT: usize = 500;

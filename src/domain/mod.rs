@@ -22,7 +22,7 @@ pub mod user;
 pub use change::{ItemChange, ItemField, UserChange};
 pub use check::{Check, Verdict};
 pub use clock::{DAY_MS, now_ms};
-pub use error::{Error, Result, Violation};
+pub use error::{BoxError, Error, Result, Violation};
 pub use event::{Event, EventKind};
 pub use hex::hex;
 pub use history::HistoryEvent;

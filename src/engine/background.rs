@@ -18,7 +18,7 @@ pub(super) fn pool(threads: usize) -> Result<ThreadPool> {
         .thread_name(|i| format!("background-{i}"))
         .start_handler(|_| step_back())
         .build()
-        .map_err(|e| Error::Training(format!("the background threads do not start: {e}")))
+        .map_err(|e| Error::Training(format!("the background threads do not start: {e}").into()))
 }
 
 /// Lowers the priority of the calling thread, where the system supports it.

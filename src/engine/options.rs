@@ -90,8 +90,8 @@ pub struct TrainOptions {
     /// Maximum duration of a tuning in minutes; 0: no limit.
     pub tune_minutes: u64,
     /// Maximum number of prepared lists of a training, for the most recent users: they are served
-    /// at once until their user does something. About 400 bytes each. The very first training
-    /// prepares none.
+    /// at once until their user does something. About 400 bytes each. Those of the very first
+    /// model are prepared after it is published.
     pub prepared_lists: usize,
     /// Maximum duration of preparing lists, in seconds.
     pub prepare_seconds: u64,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::convert::{self, Converted, EventRow, NoEvent};
-use super::preset::Verdict;
+use super::preset::RowDecision;
 use super::{Column, Dialect, ImportError, Preset, Row, date_order};
 
 /// The plan.
@@ -44,7 +44,7 @@ impl Plan {
         now_ms: i64,
     ) -> Result<Converted<EventRow<'a>>, NoEvent> {
         if let Some(preset) = self.preset
-            && let Verdict::Skip(reason) = preset.clean(row, &self.dialect)
+            && let RowDecision::Skip(reason) = preset.clean(row, &self.dialect)
         {
             return Err(NoEvent::Skipped(reason.to_owned()));
         }

@@ -13,7 +13,7 @@ pub enum Preset {
 
 /// The outcome of cleaning a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RowDecision {
     /// Kept, as cleaned.
     Keep,
     /// Skipped as no signal of taste, for this reason.
@@ -72,25 +72,25 @@ impl Preset {
     }
 
     /// Cleans a row in place.
-    pub fn clean(self, row: &mut Row, dialect: &Dialect) -> Verdict {
+    pub fn clean(self, row: &mut Row, dialect: &Dialect) -> RowDecision {
         match self {
             Preset::OnlineRetail | Preset::OnlineRetailTwo => online_retail(row, dialect),
         }
     }
 }
 
-fn online_retail(row: &mut Row, dialect: &Dialect) -> Verdict {
+fn online_retail(row: &mut Row, dialect: &Dialect) -> RowDecision {
     let Some(code) = row.get(Column::ItemId).map(str::to_ascii_uppercase) else {
-        return Verdict::Keep;
+        return RowDecision::Keep;
     };
     if NOT_PRODUCTS.contains(&code.as_str()) || code.starts_with("GIFT") {
-        return Verdict::Skip("no product (postage, fee, sample, voucher)");
+        return RowDecision::Skip("no product (postage, fee, sample, voucher)");
     }
 
     // "17850.0": the id passed through a spreadsheet's float.
     let customer = row.get(Column::UserId).map(|id| id.strip_suffix(".0").unwrap_or(id).to_owned());
     let Some(customer) = customer else {
-        return Verdict::Skip("no customer");
+        return RowDecision::Skip("no customer");
     };
 
     // The same code occurs as 85123A and 85123a.
@@ -102,15 +102,15 @@ fn online_retail(row: &mut Row, dialect: &Dialect) -> Verdict {
 
     if row.get(Column::BasketId).is_some_and(|invoice| invoice.starts_with(['C', 'c'])) {
         row.set(Column::Event, "refund");
-        return Verdict::Keep;
+        return RowDecision::Keep;
     }
     if quantity.is_some_and(|q| q <= 0.0) {
-        return Verdict::Skip("quantity of 0 or less (stock correction)");
+        return RowDecision::Skip("quantity of 0 or less (stock correction)");
     }
     if price.is_some_and(|p| p <= 0.0) {
-        return Verdict::Skip("price of 0 (gift, sample)");
+        return RowDecision::Skip("price of 0 (gift, sample)");
     }
-    Verdict::Keep
+    RowDecision::Keep
 }
 
 #[cfg(test)]
@@ -123,7 +123,7 @@ mod tests {
         quantity: &str,
         price: &str,
         customer: &str,
-    ) -> (Verdict, Row) {
+    ) -> (RowDecision, Row) {
         let mut row = Row::default();
         row.set(Column::BasketId, invoice);
         row.set(Column::ItemId, code);
@@ -136,13 +136,13 @@ mod tests {
     #[test]
     fn the_dirt_of_online_retail() {
         let (verdict, row) = cleaned("536365", "85123a", "6", "2.55", "17850.0");
-        assert_eq!(verdict, Verdict::Keep);
+        assert_eq!(verdict, RowDecision::Keep);
         assert_eq!(
             (row.get(Column::ItemId), row.get(Column::UserId)),
             (Some("85123A"), Some("17850"))
         );
         let (verdict, row) = cleaned("C536379", "22139", "-1", "27.5", "14527.0");
-        assert_eq!((verdict, row.get(Column::Event)), (Verdict::Keep, Some("refund")));
+        assert_eq!((verdict, row.get(Column::Event)), (RowDecision::Keep, Some("refund")));
 
         for (invoice, code, quantity, price, customer, why) in [
             ("1", "POST", "1", "18", "1.0", "no product"),
@@ -152,7 +152,10 @@ mod tests {
             ("1", "22139", "1", "0.0", "1.0", "price"),
         ] {
             let (verdict, _) = cleaned(invoice, code, quantity, price, customer);
-            assert!(matches!(verdict, Verdict::Skip(said) if said.starts_with(why)), "{verdict:?}");
+            assert!(
+                matches!(verdict, RowDecision::Skip(said) if said.starts_with(why)),
+                "{verdict:?}"
+            );
         }
     }
 }

@@ -39,8 +39,8 @@ const GOOD_MS: i64 = 1_000;
 /// What is taken now.
 #[derive(Debug, Default)]
 pub struct Trends {
-    everyone: Counts<Vec<f64>>,
-    cohorts: AHashMap<String, Counts<AHashMap<ItemIdx, f64>>>,
+    everyone: FadedSums<Vec<f64>>,
+    cohorts: AHashMap<String, FadedSums<AHashMap<ItemIdx, f64>>>,
     /// Reference time: events count by how long after it they were, so that sums need not fade.
     base_ms: Option<i64>,
 }
@@ -52,12 +52,12 @@ pub struct Trend {
     pub cohort: String,
     /// Items, with scores as a share of the best one's.
     pub items: Arc<Vec<Scored>>,
-    /// The weight it deserves: 0, one user's events or old ones, to 1.
+    /// Weight of the trend, from 0 (one user, or only old events) to 1.
     pub support: f32,
 }
 
 #[derive(Debug, Default)]
-struct Counts<T> {
+struct FadedSums<T> {
     sums: T,
     events: u64,
     newest: Newest,
@@ -107,7 +107,7 @@ struct Cached {
     events: u64,
 }
 
-impl<T> Counts<T> {
+impl<T> FadedSums<T> {
     /// The best items of these `sums`, at most a moment old.
     fn ranking(
         &self,
@@ -170,7 +170,7 @@ impl Trends {
                 if self.cohorts.len() == COHORTS {
                     continue;
                 }
-                self.cohorts.insert(cohort.clone(), Counts::default());
+                self.cohorts.insert(cohort.clone(), FadedSums::default());
             }
             let Some(counts) = self.cohorts.get_mut(cohort) else { continue };
             *counts.sums.entry(item).or_default() += sum;

@@ -4,10 +4,9 @@ use rayon::slice::ParallelSliceMut;
 
 use crate::domain::{DAY_MS, HistoryEvent, ItemIdx, UserIdx};
 
-/// Users, or a tenth of all if that is fewer, whose events decide the time as of which a log is
-/// looked at.
+/// Number of active users (or a tenth of all, if fewer) that determines the reference time of a log.
 const TARGET_USERS: usize = 20;
-/// Length of the quiet period before the newest event from which on that is decided.
+/// Length of the quiet period before the newest event that makes this rule apply.
 const QUIET_MS: i64 = 7 * DAY_MS;
 
 /// Share of events followed by one of the same item above which a log counts as sorted by item.

@@ -85,7 +85,7 @@ pub fn save(folder: &Path, snapshot: &mut Snapshot) -> Result<()> {
     let aside = aside.keep();
     let renamed = fs::rename(&aside, &place).and_then(|()| files::sync_folder(folder));
     renamed.map_err(|error| {
-        // However far it got, nothing has the generation's name.
+        // Whatever was written, no folder has the generation's name.
         for left in [&aside, &place] {
             if let Err(error) = remove(left) {
                 tracing::warn!(%error, "an incomplete snapshot stays on disk until the next start");
@@ -263,8 +263,8 @@ pub fn remove_set_aside(folder: &Path) -> Result<()> {
     removed.into_iter().collect()
 }
 
-/// Takes a snapshot off the list, and keeps its files under another name: it refers to users and
-/// items that the log no longer has.
+/// Sets a snapshot aside: renames its folder, because it refers to users and items that the log no
+/// longer has.
 ///
 /// # Errors
 /// Where the disk fails.

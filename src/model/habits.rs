@@ -1,5 +1,5 @@
-//! Repurchase statistics of items: by how many of their buyers, how soon, since when, until when,
-//! and for what price.
+//! Repurchase statistics of items: share of returning buyers, days between purchases, first and last
+//! event, price.
 
 use crate::domain::ItemIdx;
 

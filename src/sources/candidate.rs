@@ -32,7 +32,7 @@ pub trait CandidateSource: Sync {
     }
 
     /// Builds an index over its part, for a snapshot that will serve; returns measured quality by
-    /// name. Trials of the tuner do without.
+    /// name. Trials of the tuner build no index.
     ///
     /// # Errors
     /// As [`CandidateSource::train`].

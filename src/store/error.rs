@@ -144,6 +144,6 @@ impl StoreError {
 
 impl From<StoreError> for crate::domain::Error {
     fn from(error: StoreError) -> Self {
-        crate::domain::Error::Storage(error.to_string())
+        crate::domain::Error::Storage(error.into())
     }
 }

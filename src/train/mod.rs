@@ -7,7 +7,7 @@
 //! - [`user_cf`]: inverted lists; [`ease`]: item weights in closed form
 //! - [`svd`], [`ials`]: embeddings; [`graph`]: the nearest-neighbour graph over them; [`pushed`]:
 //!   embeddings trained elsewhere, prepared for serving
-//! - [`sessions`], [`transition`]: what goes with what in order of time
+//! - [`sessions`], [`transition`]: the order of events
 
 pub mod cooccurrence;
 pub mod data;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::compare::{is_better, mean};
 use super::trials::{TrialContext, TrialSnapshot};
-use super::validation::{self, Held, MIN_CASES};
+use super::validation::{self, HoldoutSplit, MIN_CASES};
 use super::{Task, Tuned, Tuner, search};
 use crate::matrix::UserEvents;
 use crate::model::blend::BlendSettings;
@@ -62,15 +62,15 @@ impl Tuner<'_> {
         let random = Some(random).filter(|held| held.cases.len() >= MIN_CASES);
 
         let candidates = self.candidates(&tuned, time_orders);
-        let ask = |held: &Option<Held>| -> Result<Option<Scores>, TrainError> {
+        let ask = |held: &Option<HoldoutSplit>| -> Result<Option<Scores>, TrainError> {
             held.as_ref().map(|held| self.scores(held, repeat, &candidates)).transpose()
         };
         let ordered = ask(&before)?;
         let random = ask(&random)?;
         let Some(decides) = ordered.as_ref().or(random.as_ref()) else { return Ok(tuned) };
 
-        // Trees have won already on unseen baskets: tuned settings lose them only where they must
-        // give way to something simpler.
+        // Trees have already won on unseen baskets, so the tuned settings keep them unless a
+        // simpler candidate wins.
         let simple = |at: usize| candidates[at].name != TUNED && candidates[at].name != NO_TREES;
         let holds = (0..candidates.len())
             .filter(|&at| simple(at))
@@ -144,7 +144,7 @@ impl Tuner<'_> {
     /// Scores of the candidates on held-out cases, with models trained on the rest.
     fn scores(
         &self,
-        held: &Held,
+        held: &HoldoutSplit,
         repeat: RepeatPolicy,
         candidates: &[Candidate],
     ) -> Result<Scores, TrainError> {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::compare::mean;
 use super::trials::{TrialContext, TrialSnapshot};
-use super::validation::{Held, MIN_CASES};
+use super::validation::{HoldoutSplit, MIN_CASES};
 use super::{Task, trim, validation};
 use crate::domain::progress::Control;
 use crate::evaluate::Case;
@@ -148,7 +148,7 @@ pub(super) fn fit(
 
 /// The cases that happened after `until_ms`, and true; all cases, and false, where those are too
 /// few.
-pub(super) fn later_than(held: &Held, until_ms: i64) -> (Vec<Case>, bool) {
+pub(super) fn later_than(held: &HoldoutSplit, until_ms: i64) -> (Vec<Case>, bool) {
     let asked = held.cases.iter().zip(&held.asked_ms);
     let later = asked.filter(|&(_, &asked_ms)| held.ordered && asked_ms > until_ms);
     let later: Vec<Case> = later.map(|(case, _)| case.clone()).collect();

@@ -13,8 +13,8 @@ const MAX_PAIRS: u64 = 60_000_000;
 /// Maximum number of events in a tuning.
 const MAX_EVENTS: usize = 1_500_000;
 
-/// The log of a random sample of its users, small enough to tune on; none where all of it is. Ids
-/// stay.
+/// A random sample of the log's users, small enough to tune on; none where the whole log is. Ids do
+/// not change.
 pub fn sample(events: &UserEvents, seed: u64) -> Option<UserEvents> {
     sample_of(events, MAX_EVENTS, seed)
 }
@@ -30,8 +30,8 @@ fn sample_of(events: &UserEvents, max: usize, seed: u64) -> Option<UserEvents> {
     Some(UserEvents::new(events.users(), events.items(), log.collect()))
 }
 
-/// The log with its most-bought items only, as many as keep a trial affordable; none where all do.
-/// Ids stay.
+/// The log with only its most-bought items, so that a trial is affordable; none where no item must
+/// be removed. Ids do not change.
 pub fn trim(events: &UserEvents) -> Option<UserEvents> {
     let mut of_users: Vec<Vec<u32>> = Vec::with_capacity(events.users());
     let mut buyers = vec![0u32; events.items()];

@@ -9,7 +9,7 @@ use super::compare::{is_better, mean};
 use super::task::Task;
 use super::trials::{Budget, TrialContext, TrialSnapshot};
 use super::tuned::Tuned;
-use super::validation::{self, Held};
+use super::validation::{self, HoldoutSplit};
 use super::{pushed, search, second_stage, trim};
 use crate::domain::progress::Control;
 use crate::evaluate::Case;
@@ -115,7 +115,7 @@ impl Tuner<'_> {
         let sampled = trim::sample(self.events, self.seed);
         let events = sampled.as_ref().unwrap_or(self.events);
         let held = validation::hold_out(events, task, self.seed);
-        let Held { log: inner, cases, ordered, .. } = &held;
+        let HoldoutSplit { log: inner, cases, ordered, .. } = &held;
         if cases.len() < validation::MIN_CASES {
             return Ok(Tuned::untuned(self.start));
         }
@@ -193,7 +193,12 @@ impl Tuner<'_> {
 
     /// Fits the weights of the pushed model, where enough has happened since it was trained;
     /// otherwise it keeps its weights.
-    fn weigh_pushed(&self, trials: &mut TrialSnapshot<'_>, held: &Held, settings: &mut Settings) {
+    fn weigh_pushed(
+        &self,
+        trials: &mut TrialSnapshot<'_>,
+        held: &HoldoutSplit,
+        settings: &mut Settings,
+    ) {
         if self.pushed.is_empty() {
             return;
         }

@@ -31,7 +31,7 @@ const RANDOM_HELD: f64 = 0.1;
 const ORDERED_USERS: f64 = 0.05;
 
 /// A log split into a training part and cases.
-pub struct Held {
+pub struct HoldoutSplit {
     /// The training part.
     pub log: UserEvents,
     /// The cases, in random order.
@@ -43,7 +43,7 @@ pub struct Held {
 }
 
 /// Splits the log.
-pub fn hold_out(events: &UserEvents, task: Task, seed: u64) -> Held {
+pub fn hold_out(events: &UserEvents, task: Task, seed: u64) -> HoldoutSplit {
     let mut rng = StdRng::seed_from_u64(seed);
     match task {
         Task::NextBasket(repeat) => baskets(events, repeat, &mut rng),
@@ -75,7 +75,7 @@ impl Cut {
 
 /// The last baskets or, where times do not order them, a random part of the users' items: baskets
 /// of one time tell what goes together, not what comes next.
-fn baskets(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> Held {
+fn baskets(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> HoldoutSplit {
     let users = 0..events.users();
     if events.is_ordered() {
         let cuts: Vec<Cut> = users.clone().filter_map(|user| last_basket(events, user)).collect();
@@ -88,11 +88,11 @@ fn baskets(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> Held 
 }
 
 /// Holds out a random part of every user's items.
-pub fn random(events: &UserEvents, repeat: RepeatPolicy, seed: u64) -> Held {
+pub fn random(events: &UserEvents, repeat: RepeatPolicy, seed: u64) -> HoldoutSplit {
     random_parts(events, repeat, &mut StdRng::seed_from_u64(seed))
 }
 
-fn random_parts(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> Held {
+fn random_parts(events: &UserEvents, repeat: RepeatPolicy, rng: &mut StdRng) -> HoldoutSplit {
     let users = 0..events.users();
     let mut cuts: Vec<Cut> = users.filter_map(|user| random_part(events, user, rng)).collect();
     cuts.shuffle(rng);
@@ -107,7 +107,7 @@ fn held(
     repeat: RepeatPolicy,
     ordered: bool,
     rng: &mut StdRng,
-) -> Held {
+) -> HoldoutSplit {
     if ordered {
         cuts.sort_by_key(|cut| std::cmp::Reverse(cut.asked.last().map(|e| e.time_ms)));
     }
@@ -133,7 +133,7 @@ fn held(
     });
     let log = UserEvents::new(events.users(), events.items(), kept_log.collect());
     let (cases, asked_ms) = cases.into_iter().unzip();
-    Held { log, cases, asked_ms, ordered }
+    HoldoutSplit { log, cases, asked_ms, ordered }
 }
 
 /// A user's last basket, with everything of its time, and what came before; none where nothing did:
@@ -166,10 +166,10 @@ fn random_part(events: &UserEvents, user: usize, rng: &mut StdRng) -> Option<Cut
 }
 
 /// The newest sessions as a whole, each prefix a case; none where times do not order the events.
-fn sessions(events: &UserEvents, rng: &mut StdRng) -> Held {
+fn sessions(events: &UserEvents, rng: &mut StdRng) -> HoldoutSplit {
     if !events.is_ordered() {
         let (cases, asked_ms) = Default::default();
-        return Held { log: events.clone(), cases, asked_ms, ordered: false };
+        return HoldoutSplit { log: events.clone(), cases, asked_ms, ordered: false };
     }
 
     let all = (0..events.users()).flat_map(|user| {
@@ -191,7 +191,7 @@ fn sessions(events: &UserEvents, rng: &mut StdRng) -> Held {
     let kept = sessions.into_iter().chain(single);
     let log = kept.flat_map(|(_, user, visit)| visit.iter().map(move |&e| (user as UserIdx, e)));
     let log = UserEvents::new(events.users(), events.items(), log.collect());
-    Held { log, cases, asked_ms, ordered: true }
+    HoldoutSplit { log, cases, asked_ms, ordered: true }
 }
 
 /// Every prefix of a session that is followed by an item.
@@ -228,7 +228,7 @@ mod tests {
         UserEvents::new(30, 60, rows.map(event).collect())
     }
 
-    fn held(log: &UserEvents) -> Held {
+    fn held(log: &UserEvents) -> HoldoutSplit {
         hold_out(log, Task::NextBasket(RepeatPolicy::Allow), 1)
     }
 

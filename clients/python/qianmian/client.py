@@ -45,7 +45,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Event:
-    """Something that a shopper did.
+    """An event of a user.
 
     Attributes:
         kind: "view", "add_to_cart", "favorite", "purchase", "refund", "rating",
@@ -166,7 +166,7 @@ class Client:
         """A personalised list.
 
         Args:
-            user_id: the shopper; may be empty with a session.
+            user_id: the user; may be empty with a session.
             session: items of the running session, oldest first.
             limit: length of the list, 1 to 500.
             exclude: items that are not to be offered.
@@ -191,14 +191,14 @@ class Client:
         return Recommendation(answer.recommendation_id, answer.generation, basis, items)
 
     def write_events(self, events: Iterable[Event]) -> int:
-        """Records events, durably; they count in the shopper's next list.
+        """Records events, durably; they count in the user's next list.
 
         Returns:
-            how many were new: those whose id the server knows already are not.
+            The number of new events; events with a known id are not counted.
 
         Raises:
-            ValueError: where events break a limit. Those before are recorded, and of the
-                thousand around the first all that break none; those after were not sent.
+            ValueError: if events break a limit. Earlier batches, and the valid events of this
+                batch, are recorded; later batches are not sent.
         """
         recorded, begun, rest = 0, 0, iter(events)
         while batch := list(islice(rest, _BATCH)):
@@ -233,14 +233,13 @@ class Client:
             ids: items, one a row of ``array``.
             array: n x d, d from 1 to 1,024; float16 is sent as it is, all else as float32.
                 Of a PyTorch module, ``weight.detach().cpu()``.
-            user_ids, user_array: the same of users, m x d. Who has none folds in from their
-                history.
-            metric: how nearness is measured.
-            trained_until: events until then were trained on: by those after it the server
-                judges what the model is worth. Where it is None, all until now; without a zone
-                it is local time.
-            role, share: what the model is to be for; the share of a shadow or a canary.
-            force: let it in where lists are worse with it.
+            user_ids, user_array: the same of users, m x d. A user without a vector is folded in from
+                their history.
+            metric: the similarity of vectors.
+            trained_until: the model was trained on events until then; the server judges it by
+                later ones. None: until now. Without a zone it is local time.
+            role, share: the role of the model, and the share of a shadow or a canary.
+            force: accept the model even if lists are worse with it.
         """
         tensors = {**layout.ids("item", ids), "item_embeddings": layout.floats("array", array, len(ids))}
         if user_array is not None:
@@ -262,8 +261,8 @@ class Client:
         note: str = "",
         force: bool = False,
     ) -> Model:
-        """Pushes a file of any kinds of parts, given whole or by its path; the README shows
-        its layout. Goes on where a connection broke. Arguments as of
+        """Pushes a file of any kinds of parts, given whole or by its path;
+        docs/src/models.md shows its layout. Resumes after a broken connection. Arguments as of
         :meth:`push_embeddings`."""
         data = Path(file).read_bytes() if isinstance(file, (str, Path)) else bytes(file)
         sha256 = hashlib.sha256(data).hexdigest()
@@ -292,7 +291,7 @@ class Client:
         return [_model(model) for model in answer.models]
 
     def assign(self, generation: int, role: Role, share: float = 0.0) -> Model:
-        """Gives a kept model another role; "active" lets it answer."""
+        """Gives a kept model another role; "active" makes it answer."""
         number = _constant(model_pb2.ModelRole, "MODEL_ROLE", role)
         request = model_pb2.AssignModelRequest(generation=generation, role=number, share=share)
         return _model(self._call(self._models.AssignModel, request).model)

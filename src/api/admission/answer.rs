@@ -11,7 +11,7 @@ use prost::bytes::Bytes;
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::api::admission::intake::Held;
+use crate::api::admission::intake::MemoryReservation;
 use crate::api::admission::peer::{Open, Unsent};
 
 /// A unary answer, collected to its end so that its size is known.
@@ -20,7 +20,7 @@ use crate::api::admission::peer::{Open, Unsent};
 /// RESOURCE_EXHAUSTED where the client's pending answers are too large already.
 pub(super) async fn whole(
     answer: Response<Body>,
-    mut held: Held,
+    mut held: MemoryReservation,
     open: Open,
 ) -> Result<Response<Body>, Status> {
     let (parts, mut body) = answer.into_parts();
@@ -51,7 +51,7 @@ struct Whole {
     /// Its remaining frames, the next one last.
     frames: Vec<Frame<Bytes>>,
     unsent: Unsent,
-    _held: Held,
+    _held: MemoryReservation,
     _open: Open,
 }
 

@@ -45,14 +45,14 @@ const SHARE: usize = 4;
 
 /// Bytes that are held, until they are dropped.
 #[derive(Debug)]
-pub struct Held {
+pub struct MemoryReservation {
     room: Room,
     /// Bytes held for the same address.
     of_address: Arc<AtomicUsize>,
     bytes: usize,
 }
 
-impl Held {
+impl MemoryReservation {
     /// Holds more bytes.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for MemoryReservation {
     fn drop(&mut self) {
         self.shrink(self.bytes);
     }
@@ -93,8 +93,8 @@ impl Intake {
         Self { largest, patience, room: Room { max, held: Arc::default() } }
     }
 
-    fn hold(&self, peer: &Peer) -> Held {
-        Held { room: self.room.clone(), of_address: peer.held.clone(), bytes: 0 }
+    fn hold(&self, peer: &Peer) -> MemoryReservation {
+        MemoryReservation { room: self.room.clone(), of_address: peer.held.clone(), bytes: 0 }
     }
 
     /// The single message of a request. Its bytes count as held while the returned guard lives.
@@ -102,7 +102,7 @@ impl Intake {
     /// # Errors
     /// DEADLINE_EXCEEDED where it was not complete in time, RESOURCE_EXHAUSTED where too much is
     /// held already, INVALID_ARGUMENT where fewer bytes came than were announced.
-    pub async fn whole<B>(&self, peer: &Peer, body: B) -> Result<(Bytes, Held), Status>
+    pub async fn whole<B>(&self, peer: &Peer, body: B) -> Result<(Bytes, MemoryReservation), Status>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<tonic::codegen::StdError>,
@@ -113,7 +113,11 @@ impl Intake {
         tokio::time::timeout(self.patience, self.collect(peer, body)).await.map_err(late)?
     }
 
-    async fn collect<B>(&self, peer: &Peer, mut body: B) -> Result<(Bytes, Held), Status>
+    async fn collect<B>(
+        &self,
+        peer: &Peer,
+        mut body: B,
+    ) -> Result<(Bytes, MemoryReservation), Status>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<tonic::codegen::StdError>,
@@ -179,7 +183,7 @@ pub struct Messages<B> {
     ended: bool,
     /// When the message that has begun must be complete.
     late: Option<Pin<Box<Sleep>>>,
-    held: Held,
+    held: MemoryReservation,
     intake: Intake,
 }
 

@@ -90,7 +90,7 @@ pub(super) async fn wait_for<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::Storage(error.to_string()))?
+    done.map_err(|error| Error::Storage(error.into()))?
 }
 
 fn push_request(header: pb::PushHeader) -> Result<PushRequest> {

@@ -15,11 +15,11 @@ use crate::load::{self, CONCURRENCY, Outcome, Pace, STEADY};
 use crate::server::{Server, free_address, prepare, server_program};
 use crate::{effect, push, writes};
 
-/// Duration of the load beside a training, which begins with reading the log.
-const BESIDE: Duration = Duration::from_secs(30);
+/// Duration of the load during a training, which begins with reading the log.
+const DURING_TRAINING: Duration = Duration::from_secs(30);
 
-/// Measure a server: requests/s, latency and CPU of every method, against an empty gRPC method in
-/// the same run
+/// Measure a server: requests/s, latency and CPU of every method, against the same service with
+/// a ready answer, in the same run
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// Users of the synthetic store
@@ -150,7 +150,7 @@ impl Run {
             .stderr(Stdio::null())
             .spawn()?;
 
-        let busy = load::run(&address, &calls, Pace { duration: BESIDE, ..steady });
+        let busy = load::run(&address, &calls, Pace { duration: DURING_TRAINING, ..steady });
         let ended = training.try_wait()?.is_some();
         training.kill()?;
         training.wait()?;

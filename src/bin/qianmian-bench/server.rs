@@ -103,7 +103,11 @@ impl Drop for Server {
 pub(crate) fn server_program() -> Result<PathBuf, Failure> {
     let program = std::env::current_exe()?.with_file_name("qianmian");
     if !program.exists() {
-        return Err(format!("{} is not there; build it first", program.display()).into());
+        return Err(format!(
+            "{} does not exist; run cargo build --release --bins first",
+            program.display()
+        )
+        .into());
     }
     Ok(program)
 }

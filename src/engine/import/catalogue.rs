@@ -146,7 +146,7 @@ impl<'e> CatalogueImport<'e> {
         if !whole || report.refused_rows() > 0 || report.named.is_empty() {
             let message = "the catalogue is not complete: rows were refused, or a file has none. \
                            Its items were imported; nothing else was changed";
-            return Err(Error::Import(message.to_owned()));
+            return Err(Error::Import(message.into()));
         }
 
         let gone: Vec<String> = {

@@ -32,6 +32,6 @@ impl Context<'_> {
         if self.state.closing.has_begun() {
             return Err(Error::ShuttingDown);
         }
-        reader.next(row).map_err(|broken| Error::Import(broken.to_string()))
+        reader.next(row).map_err(|broken| Error::Import(broken.into()))
     }
 }

@@ -20,7 +20,7 @@ use crate::import::{Column, Plan, Reader, Refusal, Row, identity, notice};
 use crate::store::{Entry, Record, StoredEvent};
 
 /// Number of occurrences of each row, by the hash of its content.
-type Counts = AHashMap<u64, u32>;
+type Occurrences = AHashMap<u64, u32>;
 
 pub(super) struct EventImport<'a> {
     context: Context<'a>,
@@ -29,9 +29,9 @@ pub(super) struct EventImport<'a> {
     /// The end of the log before this file.
     before: Offset,
     /// Occurrences in the log before this file; counted when first needed.
-    stored: Option<Counts>,
+    stored: Option<Occurrences>,
     /// Occurrences in this file so far.
-    seen: Counts,
+    seen: Occurrences,
     chunk: Vec<(Event, u64, u32)>,
     /// The previous chunk, which is written while this one is read.
     pending: Option<Pending>,
@@ -163,9 +163,9 @@ impl<'a> EventImport<'a> {
         Ok(())
     }
 
-    fn stored(&mut self) -> Result<&Counts> {
+    fn stored(&mut self) -> Result<&Occurrences> {
         if self.stored.is_none() {
-            let mut counts = Counts::default();
+            let mut counts = Occurrences::default();
             if self.before > 0 {
                 self.count_stored(&mut counts)?;
             }
@@ -174,7 +174,7 @@ impl<'a> EventImport<'a> {
         Ok(self.stored.get_or_insert_default())
     }
 
-    fn count_stored(&self, counts: &mut Counts) -> Result<()> {
+    fn count_stored(&self, counts: &mut Occurrences) -> Result<()> {
         let users = self.context.state.live.users.read();
         let items = self.context.state.live.items.read();
         let mut bytes = Vec::new();

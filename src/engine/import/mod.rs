@@ -2,7 +2,7 @@
 //!
 //! - `importer`: the handle
 //! - `events`: logs, each chunk with a digest that identifies it when it comes again;
-//!   `described`: what a log says of its items
+//!   `described`: item data found in a log
 //! - `catalogue`: items and users
 //! - `context`: what all of them work with
 //! - [`report`]: the outcome of an import

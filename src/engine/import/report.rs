@@ -30,7 +30,7 @@ pub struct Report {
     pub delisted: u64,
     /// Rows of a log without a user.
     pub without_user: u64,
-    /// Rows by ids that look like words for nothing: the column and the id.
+    /// Rows whose id looks like a placeholder (NULL, 0): the column and the id.
     pub suspicious: BTreeMap<(&'static str, String), u64>,
     /// Events read, by kind, in the order of [`EventKind::ALL`].
     pub kinds: [u64; EventKind::ALL.len()],
@@ -127,14 +127,14 @@ impl Report {
         self.skip(reason, rows);
     }
 
-    /// Counts an event's kind and time.
+    /// Occurrences an event's kind and time.
     pub(super) fn note(&mut self, event: &Event) {
         self.kinds[event.kind as usize] += 1;
         let (first, last) = self.span.unwrap_or((event.time_ms, event.time_ms));
         self.span = Some((first.min(event.time_ms), last.max(event.time_ms)));
     }
 
-    /// Counts ids that look like words for nothing.
+    /// Occurrences ids that look like words for nothing.
     pub(super) fn note_ids(&mut self, event: &Event) {
         let ids = [(Column::UserId, &event.user_id), (Column::ItemId, &event.item_id)];
         for (column, id) in ids {

@@ -74,7 +74,7 @@ pub(super) fn publish(
         let snapshot = pushed.assemble(&active, without_gone(state, &pushed.model));
         prepare(state, &snapshot, events, LISTS_SECONDS, control)
     });
-    let prepared = prepared.transpose().map_err(|e| Error::Training(e.to_string()))?;
+    let prepared = prepared.transpose().map_err(|e| Error::Training(e.into()))?;
     let _assembling = state.assembling.lock();
 
     // Users may have been erased, or another model published, in the meantime.

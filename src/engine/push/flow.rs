@@ -206,7 +206,7 @@ impl Pushes {
         let pushed = Arc::new(pushed);
         let events = behaviour::read(&self.state, self.state.live.offset())?;
         let judgement = judge(&events, &active, &pushed, self.repeat, &control);
-        let judgement = judgement.map_err(|e| Error::Training(e.to_string()))?;
+        let judgement = judgement.map_err(|e| Error::Training(e.into()))?;
         log_step("is judged");
 
         gate.quality(&judgement, force)?;

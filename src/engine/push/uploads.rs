@@ -16,7 +16,7 @@ use crate::model::pushed::upload::Upload;
 
 /// Maximum number of open uploads, broken and checked ones included.
 const MAX_OPEN: usize = 4;
-/// Time without data after which an upload gives way to another that finds no place.
+/// Time without data after which a new upload may replace this one when all places are taken.
 const PAUSED: Duration = Duration::from_secs(10);
 
 /// All open uploads.
@@ -165,7 +165,7 @@ impl Incoming {
     pub fn append(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.is_mine()?;
         let mut shared = self.upload.lock();
-        let gone = || Error::Storage("the push was lost to an earlier error".to_owned());
+        let gone = || Error::Storage("the push was lost to an earlier error".into());
         let upload = shared.as_mut().ok_or_else(gone)?;
         let received = upload.received();
         if offset > received {
@@ -220,7 +220,7 @@ impl Incoming {
 
         let upload = shared.take();
         drop(shared);
-        let upload = upload.ok_or_else(|| Error::Storage("the push was lost".to_owned()))?;
+        let upload = upload.ok_or_else(|| Error::Storage("the push was lost".into()))?;
 
         if let Some(push) = self.uploads.open.lock().get_mut(&self.id) {
             push.stage = Stage::Checking;
@@ -265,5 +265,5 @@ impl Drop for Incoming {
 }
 
 fn storage(error: std::io::Error) -> Error {
-    Error::Storage(format!("a pushed file cannot be kept: {error}"))
+    Error::Storage(format!("a pushed file cannot be kept: {error}").into())
 }

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::published::Published;
 use super::retention::beyond_limits;
-use crate::domain::{Error, Generation, Offset, Result};
+use crate::domain::{BoxError, Error, Generation, Offset, Result};
 use crate::engine::options::ModelOptions;
 use crate::model::roles::{Part, Role};
 use crate::model::{Manifest, Prepared, Snapshot, disk};
@@ -107,7 +107,7 @@ impl Models {
                      to {known}: a file of the log is lost, or older than the models. Restore it \
                      from a backup; or start once with --accept-log-loss to continue without the lost records, and without such models"
                 );
-                return Err(Error::Storage(what));
+                return Err(Error::Storage(what.into()));
             }
 
             disk::set_aside(folder, generation).map_err(storage)?;
@@ -199,7 +199,7 @@ impl Models {
     /// [`Error::Storage`] where there is none.
     pub(in crate::engine) fn next_generation(&self) -> Result<Generation> {
         let next = self.highest.load(Ordering::Relaxed).checked_add(1);
-        next.ok_or_else(|| Error::Storage("no generation is left to give out".to_owned()))
+        next.ok_or_else(|| Error::Storage("no generation is left to give out".into()))
     }
 
     /// Records the highest generation on disk, so that its number is not given out again.
@@ -431,6 +431,6 @@ fn falls_within(share: f64, draw: u64) -> bool {
     (draw as f64) < share * 2f64.powi(64)
 }
 
-fn storage(error: impl std::fmt::Display) -> Error {
-    Error::Storage(error.to_string())
+fn storage(error: impl Into<BoxError>) -> Error {
+    Error::Storage(error.into())
 }

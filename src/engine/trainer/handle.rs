@@ -56,7 +56,7 @@ impl Trainer {
         let thread = std::thread::Builder::new()
             .name("trainer".into())
             .spawn(move || worker.run())
-            .map_err(|e| Error::Training(format!("the trainer does not start: {e}")))?;
+            .map_err(|e| Error::Training(format!("the trainer does not start: {e}").into()))?;
         Ok(Self { queue, thread: Some(thread) })
     }
 
@@ -99,7 +99,7 @@ impl Trainer {
                 Ok(status) if status.id == id => match status.state {
                     TrainingState::Running(_) => {}
                     TrainingState::Succeeded(generation) => return Ok(generation),
-                    TrainingState::Failed(why) => return Err(Error::Training(why)),
+                    TrainingState::Failed(why) => return Err(Error::Training(why.into())),
                 },
                 Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return Err(Error::ShuttingDown),

@@ -1,5 +1,5 @@
-//! Prepares lists for an active model that has none: the very first one, which is published
-//! without, and one that was read from disk without.
+//! Prepares lists for an active model without them: the very first model, or one that was read from
+//! disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -51,7 +51,7 @@ fn prepare_lists(
     let is_enough = || Instant::now() >= until || has_request() || erasure::is_owed(state);
     let events = behaviour::read(state, active.manifest.offset)?;
     let prepared = recommend::prepare(active, &events, state.lists, is_enough, control);
-    let prepared = prepared.map_err(|e| Error::Training(e.to_string()))?;
+    let prepared = prepared.map_err(|e| Error::Training(e.into()))?;
 
     let lists = prepared.lengths.iter().filter(|&&length| length > 0).count();
     state.models.attach_lists(active.manifest.generation, Arc::new(prepared));

@@ -17,7 +17,7 @@ const WATCH_BUFFER: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) id: String,
-    /// Whether it skips tuning: the model is wanted soon.
+    /// Whether to skip tuning, to publish a model sooner.
     pub(super) quick: bool,
 }
 

@@ -7,7 +7,7 @@ use super::carried::CarriedPush;
 use super::erasure;
 use super::timeline::Timeline;
 use crate::domain::progress::{Control, Stage};
-use crate::domain::{Error, Offset, Result, now_ms};
+use crate::domain::{BoxError, Error, Offset, Result, now_ms};
 use crate::engine::behaviour;
 use crate::engine::options::TrainOptions;
 use crate::engine::push::assemble;
@@ -105,8 +105,8 @@ impl Runner {
         Ok(tuned)
     }
 
-    /// Trains the parts of the snapshot. Where erasure has left nothing to train on, the last
-    /// model goes too.
+    /// Trains the parts of the snapshot. If erasure leaves nothing to train on, the last model
+    /// is removed too.
     fn train_parts(
         &self,
         events: &UserEvents,
@@ -157,6 +157,6 @@ impl Runner {
     }
 }
 
-fn training(error: impl std::fmt::Display) -> Error {
-    Error::Training(error.to_string())
+fn training(error: impl Into<BoxError>) -> Error {
+    Error::Training(error.into())
 }

@@ -16,7 +16,7 @@ use crate::domain::progress::{Control, Stage};
 use crate::domain::{Error, Offset, Result};
 use crate::model::Manifest;
 
-/// Time between two looks at the schedule.
+/// Time between two checks of the schedule.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the thread works with.
@@ -55,7 +55,7 @@ impl Worker {
             || state.live.offset(),
             |offset, is_quiet| {
                 let is_due = schedule.is_due(state, options, offset, is_quiet);
-                // The first model of a store is wanted soon.
+                // The first model is trained without tuning.
                 is_due.then(|| Job::new(state.models.generation() == 0))
             },
         )
@@ -82,7 +82,8 @@ impl Worker {
         let control = Control::new(&report_stage, self.queue.cancel());
         let train = || self.runner.train(&control, &timeline, offset, job.quick);
         let outcome = catch_unwind(AssertUnwindSafe(|| self.pool.install(train)));
-        let outcome = outcome.unwrap_or_else(|panic| Err(Error::Training(panic_message(&*panic))));
+        let outcome =
+            outcome.unwrap_or_else(|panic| Err(Error::Training(panic_message(&*panic).into())));
 
         let (state, quality) = ended(outcome);
         let quality_before = before.map_or_else(BTreeMap::new, |b| b.manifest.quality.clone());

@@ -61,7 +61,9 @@ impl Committer {
         let thread = std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || worker.run(requests))
-            .map_err(|e| Error::Storage(format!("the committer's thread does not start: {e}")))?;
+            .map_err(|e| {
+                Error::Storage(format!("the committer's thread does not start: {e}").into())
+            })?;
         Ok(Self { queue: Some(queue), waiting_bytes, takes_writes, thread: Some(thread) })
     }
 
@@ -198,8 +200,8 @@ impl Worker {
         self.failing = failing;
     }
 
-    /// Writes the log, then live state; returns a receipt for every request that was not refused by
-    /// itself. On failure nothing is changed.
+    /// Writes the log, then live state; returns a receipt for each request that was not refused
+    /// individually. On failure nothing changes.
     fn commit(&mut self, group: &[Request]) -> Result<Vec<Result<Receipt>>> {
         let Self { log, dedup, state, budget, .. } = self;
         for request in group {
@@ -248,8 +250,9 @@ fn acknowledge(group: Vec<Request>, outcome: Result<Vec<Result<Receipt>>>) {
             }
         }
         Err(error) => {
+            let error = Arc::new(error);
             for request in group {
-                let _ = request.reply.send(Err(Error::Storage(error.to_string())));
+                let _ = request.reply.send(Err(Error::Storage(error.clone().into())));
             }
         }
     }

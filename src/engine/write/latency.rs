@@ -1,5 +1,5 @@
-//! Write latency, from arrival until the write is visible. Logged once a minute, by the first
-//! write after it: an operator reads it where clicks seem not to count.
+//! Write latency, from arrival until the write is visible. Logged at most once a minute, by
+//! the next write. It shows the operator why clicks count late.
 
 use std::time::{Duration, Instant};
 

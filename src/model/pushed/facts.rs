@@ -68,13 +68,13 @@ impl Facts {
             Some(_) => Err(Violation::new(key, "must be a number from 1e-6 to 1e6")),
         };
 
-        let min_squares = FoldIn::LeastSquares {
+        let least_squares = FoldIn::LeastSquares {
             unobserved_weight: number("unobserved_weight", 1.0)?,
             regularisation: number("regularisation", 0.01)?,
         };
         let fold_in = match (metadata("fold_in"), metric) {
             (Some("sum"), _) | (None, Metric::Cosine) => FoldIn::Sum,
-            (Some("least_squares"), _) | (None, Metric::InnerProduct) => min_squares,
+            (Some("least_squares"), _) | (None, Metric::InnerProduct) => least_squares,
             (Some(other), _) => {
                 let message = format!("must be sum or least_squares, was {}", quoted(other));
                 return Err(Violation::new("fold_in", message));

@@ -24,7 +24,7 @@ use thiserror::Error;
 use crate::domain::{Violation, limits};
 use crate::model::pushed::facts::Facts;
 
-/// Maximum size of the header in bytes; longer lists of ids belong into tensors.
+/// Maximum size of the header in bytes; longer lists of ids must be tensors.
 pub const MAX_HEADER_BYTES: u64 = 8 << 20;
 /// Maximum number of dimensions of an embedding.
 pub const MAX_DIMENSIONS: usize = 1_024;
@@ -109,7 +109,7 @@ impl From<PushError> for crate::domain::Error {
     fn from(error: PushError) -> Self {
         match error {
             PushError::Invalid(violation) => violation.into(),
-            PushError::Io(_) => crate::domain::Error::Storage(error.to_string()),
+            PushError::Io(_) => crate::domain::Error::Storage(error.into()),
         }
     }
 }

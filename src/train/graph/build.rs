@@ -174,10 +174,10 @@ fn reached(ann: &Ann, items: usize) -> Vec<bool> {
 }
 
 /// A query, and the last score of its exact result.
-type Check = (Vec<f32>, f32);
+type ExactQuery = (Vec<f32>, f32);
 
 /// Queries that mix an item and two that it links to, as users' vectors do.
-fn queries(embeddings: &Embeddings, seed: u64) -> Vec<Check> {
+fn queries(embeddings: &Embeddings, seed: u64) -> Vec<ExactQuery> {
     let nodes = nodes(embeddings);
     if nodes.is_empty() {
         return Vec::new();
@@ -199,12 +199,12 @@ fn queries(embeddings: &Embeddings, seed: u64) -> Vec<Check> {
 
 /// Mean share of the exact results that the graph finds. By score and not by id, so that ties count
 /// as found.
-fn recall(embeddings: &Embeddings, queries: &[Check]) -> f64 {
+fn recall(embeddings: &Embeddings, queries: &[ExactQuery]) -> f64 {
     if queries.is_empty() {
         return 1.0;
     }
     let max = CHECK_K.min(nodes(embeddings).len());
-    let share = |search: &mut SearchState, (query, worst): &Check| {
+    let share = |search: &mut SearchState, (query, worst): &ExactQuery| {
         let found = embeddings.search(query, CHECK_K, embeddings.ann.ef, search);
         found.iter().filter(|s| s.score >= *worst).count() as f64 / max as f64
     };
