@@ -16,7 +16,7 @@
 //! - [`directory`]: items and users by their ids
 //! - [`behaviour`]: what a training reads from the log
 //! - [`options`]: the engine's part of the configuration
-//! - [`pseudonyms`]: what users are called in the store
+//! - [`pseudonyms`]: the names of users in the store
 //! - [`page`]: pages of listings; `closing`: how the store ends; `background`: the threads of
 //!   work that can wait
 
@@ -110,7 +110,7 @@ impl Engine {
         let pushes =
             Pushes::new(state.clone(), writer.clone(), background.clone(), options.push, policy);
 
-        let recommender = Recommender::new(state.clone(), policy, background.clone());
+        let recommender = Recommender::new(state.clone(), policy, background.clone())?;
         let recommender = Arc::new(recommender);
         let batches = Batches::new(recommender.clone(), background);
         Ok(Self { trainer, writer, pushes, batches, recommender, state })

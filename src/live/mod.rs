@@ -212,8 +212,8 @@ impl Live {
 
     /// Items taken with any of `items` since the model was trained, by at least `min` users, best
     /// first, with scores from 0 to 1.
-    pub fn beside(&self, items: &[ItemIdx], min: u32) -> Vec<Scored> {
-        self.overlay.read().beside(items, min, &self.buyers.read())
+    pub fn taken_with(&self, items: &[ItemIdx], min: u32) -> Vec<Scored> {
+        self.overlay.read().taken_with(items, min, &self.buyers.read())
     }
 
     /// Erases a user: name, profile, events.

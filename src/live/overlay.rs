@@ -23,7 +23,7 @@ const PRIOR: f32 = 3.0;
 const PROPOSED: usize = 100;
 
 /// Users by item and by the item they took beside it.
-type Counts = AHashMap<ItemIdx, AHashMap<ItemIdx, u32>>;
+type PairCounts = AHashMap<ItemIdx, AHashMap<ItemIdx, u32>>;
 
 /// A user took two items.
 #[derive(Debug, Clone, Copy)]
@@ -34,10 +34,10 @@ struct Pair {
     items: (ItemIdx, ItemIdx),
 }
 
-/// Counts of pairs since a training.
+/// PairCounts of pairs since a training.
 #[derive(Debug, Default)]
 pub struct Overlay {
-    counts: Counts,
+    counts: PairCounts,
     pairs: VecDeque<Pair>,
 }
 
@@ -80,7 +80,7 @@ impl Overlay {
 
     /// Items taken with any of `items` by at least `min` users, best first, with scores from 0 to
     /// 1; `buyers[j]`: the number of users with item j.
-    pub fn beside(&self, items: &[ItemIdx], min: u32, buyers: &[u32]) -> Vec<Scored> {
+    pub fn taken_with(&self, items: &[ItemIdx], min: u32, buyers: &[u32]) -> Vec<Scored> {
         let mut sums: AHashMap<ItemIdx, f32> = AHashMap::new();
         for others in items.iter().filter_map(|item| self.counts.get(item)) {
             for (&other, &count) in others.iter().filter(|(_, count)| **count >= min) {
@@ -95,7 +95,7 @@ impl Overlay {
     }
 }
 
-fn uncount(counts: &mut Counts, (a, b): (ItemIdx, ItemIdx)) {
+fn uncount(counts: &mut PairCounts, (a, b): (ItemIdx, ItemIdx)) {
     for (item, other) in [(a, b), (b, a)] {
         let Some(others) = counts.get_mut(&item) else { continue };
         if let Some(count) = others.get_mut(&other) {
@@ -120,7 +120,7 @@ mod tests {
         overlay.note(10, 0, 7, &[1, 2]);
         overlay.note(11, 1, 7, &[1]);
         let buyers = [0, 50, 1, 0, 0, 0, 0, 2];
-        let of = |overlay: &Overlay, item, min| overlay.beside(&[item], min, &buyers);
+        let of = |overlay: &Overlay, item, min| overlay.taken_with(&[item], min, &buyers);
         assert_eq!(of(&overlay, 1, 1), [Scored { idx: 7, score: 2.0 / 5.0 }]);
         assert_eq!(of(&overlay, 2, 2), []);
         let beside: Vec<u32> = of(&overlay, 7, 1).iter().map(|s| s.idx).collect();
@@ -138,7 +138,7 @@ mod tests {
         overlay.note(10, 0, 7, &[1, 2]);
         overlay.note(11, 1, 7, &[1]);
         overlay.forget_user(0);
-        assert_eq!(overlay.beside(&[7], 1, &[]).len(), 1);
+        assert_eq!(overlay.taken_with(&[7], 1, &[]).len(), 1);
         overlay.forget_user(1);
         assert!(overlay.counts.is_empty() && overlay.pairs.is_empty());
     }
@@ -150,6 +150,6 @@ mod tests {
             overlay.note(u64::from(n), 0, n, &[n + 1]);
         }
         assert_eq!(overlay.pairs.len(), PAIRS);
-        assert!(overlay.beside(&[5], 1, &[]).is_empty());
+        assert!(overlay.taken_with(&[5], 1, &[]).is_empty());
     }
 }

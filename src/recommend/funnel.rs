@@ -41,16 +41,11 @@ pub fn second_stage_rows(
 /// source, blended, merged with fresh pairs, and filled up to the limit while the shelf has items.
 /// Filters apply before the list is cut.
 pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> List {
-    let popularity = &snapshot.parts.popularity;
-    query.shelf.mask(&mut scratch.mask);
-    if let Some(mut items) = prepared::answer(snapshot, query, scratch) {
-        if !query.fresh.is_empty() {
-            query.exclude(snapshot, scratch);
-            fresh::merge(&mut items, query.fresh, query.limit, &mut scratch.mask);
-        }
-        return List { items, basis: Basis::History, reduced: false, cohort: String::new() };
+    if let Some(list) = prepared_list(snapshot, query, scratch) {
+        return list;
     }
 
+    let popularity = &snapshot.parts.popularity;
     query.exclude(snapshot, scratch);
     let known = basis(snapshot, query, scratch);
     let mut items = match query.strategy {
@@ -87,6 +82,22 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     let blended = query.strategy.is_none() && known != Basis::Popular;
     let reduced = query.hurried && blended && !query.second_stage(snapshot).is_empty();
     List { items, basis, reduced, cohort }
+}
+
+/// The prepared list of a query with fresh pairs, if there is one that still holds. Leaves the
+/// shelf's mask in the working memory.
+pub fn prepared_list(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    scratch: &mut Scratch,
+) -> Option<List> {
+    query.shelf.mask(&mut scratch.mask);
+    let mut items = prepared::answer(snapshot, query, scratch)?;
+    if !query.fresh.is_empty() {
+        query.exclude(snapshot, scratch);
+        fresh::merge(&mut items, query.fresh, query.limit, &mut scratch.mask);
+    }
+    Some(List { items, basis: Basis::History, reduced: false, cohort: String::new() })
 }
 
 /// The basis of a list: [`Basis::Popular`] where the snapshot knows neither the user nor any of

@@ -20,7 +20,7 @@ pub mod prepared;
 pub mod related;
 
 pub use crate::sources::{Query, RepeatPolicy, Scratch, Shelf};
-pub use funnel::{candidates, recommend, second_stage_rows};
+pub use funnel::{candidates, prepared_list, recommend, second_stage_rows};
 pub use list::{Basis, List, Recommended};
 pub use prepared::prepare;
 pub use related::{bought_together, popular, similar_items, similar_users};

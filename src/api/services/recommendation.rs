@@ -41,13 +41,13 @@ impl RecommendationApi {
         Self { sending, ..self }
     }
 
-    fn recommend(
+    async fn recommend(
         &self,
         request: pb::RecommendRequest,
         hurried: bool,
     ) -> Result<pb::RecommendResponse> {
         let request = RecommendRequest { hurried, ..recommend_request(request)? };
-        Ok(recommendation(self.engine.recommender().serve(request)?))
+        Ok(recommendation(self.engine.recommender().serve(request).await?))
     }
 
     fn similar_items(&self, request: pb::SimilarItemsRequest) -> Result<pb::SimilarItemsResponse> {
@@ -95,12 +95,12 @@ impl RecommendationApi {
         })
     }
 
-    fn rank(&self, request: pb::RankRequest) -> Result<pb::RankResponse> {
+    async fn rank(&self, request: pb::RankRequest) -> Result<pb::RankResponse> {
         convert::user(&request.user_id, &request.session_item_ids, false)?;
         convert::ids("item_ids", &request.item_ids, 1, limits::MAX_RANKED)?;
         let user = request.user_id;
         let session = request.session_item_ids;
-        let answer = self.engine.recommender().rank(user, session, request.item_ids)?;
+        let answer = self.engine.recommender().rank(user, session, request.item_ids).await?;
         Ok(pb::RankResponse {
             recommendation_id: answer.recommendation_id,
             generation: answer.generation,
@@ -253,7 +253,7 @@ impl RecommendationService for RecommendationApi {
     ) -> Result<Response<pb::RecommendResponse>, Status> {
         let hurried =
             request.extensions().get::<Deadline>().is_some_and(|deadline| deadline.is_near());
-        self.recommend(request.into_inner(), hurried).map(Response::new).map_err(from_error)
+        self.recommend(request.into_inner(), hurried).await.map(Response::new).map_err(from_error)
     }
 
     async fn similar_items(
@@ -288,7 +288,7 @@ impl RecommendationService for RecommendationApi {
         &self,
         request: Request<pb::RankRequest>,
     ) -> Result<Response<pb::RankResponse>, Status> {
-        self.rank(request.into_inner()).map(Response::new).map_err(from_error)
+        self.rank(request.into_inner()).await.map(Response::new).map_err(from_error)
     }
 
     type BatchRecommendStream = BatchStream;

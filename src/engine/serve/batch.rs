@@ -14,7 +14,7 @@ use super::query::Recommender;
 use super::request::{Answer, RecommendRequest};
 use crate::domain::{Error, Result};
 
-/// Lists made between two looks at whether the batch is still read.
+/// Lists between two checks whether the batch is still read.
 const CHUNK: usize = 64;
 /// Lists that may wait for a slow reader.
 const MAX_WAITING: usize = 2 * CHUNK;

@@ -2,6 +2,7 @@
 //!
 //! - `request`: what is asked and answered
 //! - `query`: the hot path, from a request through the pure funnel to an answer
+//! - `threads`: where CPU-bound requests run
 //! - `batch`: lists for many users at once, on the background threads
 //! - `shadow`: compares the lists of a model that is not shown
 //! - `models`: compares two kept models; `comparison`: how lists and settings differ
@@ -12,6 +13,7 @@ mod models;
 mod query;
 mod request;
 mod shadow;
+mod threads;
 
 pub use batch::{Batch, Batches};
 pub use comparison::{Comparison, Difference};

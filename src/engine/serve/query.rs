@@ -1,6 +1,7 @@
-//! The hot path: resolves external ids, takes one snapshot, runs the pure funnel on the calling
-//! thread, and translates the list back to external ids. Read locks are held for short; no
-//! request waits for a training or a disk.
+//! The hot path: resolves external ids, takes one snapshot, runs the pure funnel, and translates the
+//! list back to external ids. Prepared lists and lookups are made on the calling thread, lists that
+//! must be blended on the request threads. Read locks are held for short; no request waits for a
+//! training or a disk.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -9,22 +10,26 @@ use parking_lot::Mutex;
 use rayon::ThreadPool;
 
 use super::request::{Answer, RecommendRequest, Repeat, ScoredItem, ScoredUser};
-use super::shadow::{self, Shadow};
+use super::shadow::{self, ShadowComparer};
+use super::threads::RequestThreads;
 use crate::domain::history::{Past, all_bought, first_distinct};
+use crate::domain::topk::Scored;
 use crate::domain::{Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
 use crate::engine::directory::{Directory, not_found};
 use crate::engine::state::State;
 use crate::live::{Filter, Trend};
 use crate::model::{Ranking, Snapshot, Source, Window};
-use crate::recommend::{self, Basis, Query, Recommended, RepeatPolicy, Scratch, Shelf, related};
+use crate::recommend::{
+    self, Basis, List, Query, Recommended, RepeatPolicy, Scratch, Shelf, related,
+};
 
 /// Newest items of a user whose fresh neighbours are looked up, and the events in which they
 /// are looked for.
 const NEWEST_ITEMS: usize = 10;
 const NEWEST_EVENTS: usize = 50;
-/// Similar users that may have been erased since the training before an answer gets shorter.
+/// Additional similar users to look up, as some may have been erased since the training.
 const SPARE_USERS: usize = 100;
-/// Users who must have taken two items before the one is offered to others for the other.
+/// Minimum number of users who took both items before one is offered for the other.
 const MIN_SUPPORT: u32 = 2;
 
 /// Answers requests for lists from one store.
@@ -35,7 +40,21 @@ pub struct Recommender {
     repeat: RepeatPolicy,
     /// Working memory that requests reuse.
     scratch: Mutex<Vec<Scratch>>,
-    pub(super) shadow: Shadow,
+    threads: RequestThreads,
+    pub(super) shadow: ShadowComparer,
+}
+
+/// What a list is made from, beside the snapshot and the request.
+struct Inputs {
+    /// The user, where they consent.
+    user: Option<UserIdx>,
+    past: Past,
+    session: Vec<ItemIdx>,
+    /// Items taken together with the newest ones since the training.
+    fresh: Vec<Scored>,
+    /// Of users without a history: what others take now.
+    trends: Vec<Trend>,
+    now_ms: i64,
 }
 
 impl Recommender {
@@ -43,19 +62,29 @@ impl Recommender {
         state: Arc<State>,
         repeat: RepeatPolicy,
         background: Arc<ThreadPool>,
-    ) -> Self {
+    ) -> Result<Self> {
         let scratch = Mutex::default();
-        let shadow = Shadow::new(background);
-        Self { state, repeat, scratch, shadow }
+        let threads = RequestThreads::start()?;
+        let shadow = ShadowComparer::new(background);
+        Ok(Self { state, repeat, scratch, threads, shadow })
     }
 
-    /// Answers a live request: [`Recommender::recommend`], and compares the answer with the
-    /// shadow's where there is one.
+    /// Answers a live request as [`Recommender::recommend`] does: by a prepared list at once where
+    /// one holds, otherwise on the request threads. Compares the answer with the shadow's where
+    /// there is one.
     ///
     /// # Errors
     /// As [`Recommender::recommend`].
-    pub fn serve(self: &Arc<Self>, request: RecommendRequest) -> Result<Answer> {
-        let answer = self.recommend(&request)?;
+    pub async fn serve(self: &Arc<Self>, request: RecommendRequest) -> Result<Answer> {
+        let request = Arc::new(request);
+        let answer = match self.prepared(&request) {
+            Some(answer) => answer,
+            None => {
+                let request = request.clone();
+                self.on_request_thread(move |recommender| recommender.recommend(&request)).await?
+            }
+        };
+
         if let Some(unseen) = self.state.models.shadow(shadow::draw(&answer)) {
             let recommender = self.clone();
             self.shadow.compare(unseen, &answer, move |snapshot| {
@@ -84,6 +113,30 @@ impl Recommender {
         }
     }
 
+    /// Runs CPU-bound work on the request threads.
+    async fn on_request_thread<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let recommender = self.clone();
+        self.threads.run(move || work(&recommender)).await?
+    }
+
+    /// The answer from a prepared list, where one holds.
+    fn prepared(&self, request: &RecommendRequest) -> Option<Answer> {
+        let snapshot = self.state.models.of_user(&request.user_id)?;
+        let user = self.user(request)?;
+        if request.strategy.is_some() || !request.session.is_empty() {
+            return None;
+        }
+
+        let inputs = self.inputs(Some(user), request, now_ms());
+        let list = self.with_request_shelf(request, inputs.now_ms, |shelf, scratch| {
+            recommend::prepared_list(&snapshot, &self.query(request, &inputs, shelf), scratch)
+        })?;
+        Some(self.answer_of(&snapshot, request, list))
+    }
+
     /// A personalised list from a snapshot, for a user who has been looked up.
     pub(super) fn answer_from(
         &self,
@@ -92,35 +145,50 @@ impl Recommender {
         request: &RecommendRequest,
         now_ms: i64,
     ) -> Answer {
-        let live = &self.state.live;
+        let inputs = self.inputs(user, request, now_ms);
+        let list = self.with_request_shelf(request, now_ms, |shelf, scratch| {
+            recommend::recommend(snapshot, &self.query(request, &inputs, shelf), scratch)
+        });
+        self.answer_of(snapshot, request, list)
+    }
+
+    /// Looks up what a list is made from.
+    fn inputs(&self, user: Option<UserIdx>, request: &RecommendRequest, now_ms: i64) -> Inputs {
         let session = self.known_items(&request.session);
         // A user without consent is anonymous to pushed models too.
         let consenting = self.consenting(user);
-        let Past { events: history, bought } = self.past(consenting);
-        let fresh = live.beside(&newest_items(&history, &session), MIN_SUPPORT);
-        let trends = if history.is_empty() {
+        let past = self.past(consenting);
+        let fresh = self.state.live.taken_with(&newest_items(&past.events, &session), MIN_SUPPORT);
+        let trends = if past.events.is_empty() {
             self.trends(user, &request.attributes, now_ms)
         } else {
             Vec::new()
         };
+        Inputs { user: consenting, past, session, fresh, trends, now_ms }
+    }
 
-        let list = self.with_request_shelf(request, now_ms, |shelf, scratch| {
-            let query = Query {
-                user: consenting,
-                history: &history,
-                bought: &bought,
-                session: &session,
-                limit: request.limit,
-                strategy: request.strategy,
-                repeat: request.repeat.unwrap_or(self.repeat),
-                fresh: &fresh,
-                trends: &trends,
-                hurried: request.hurried,
-                ..Query::on(shelf)
-            };
-            recommend::recommend(snapshot, &query, scratch)
-        });
+    fn query<'a>(
+        &self,
+        request: &RecommendRequest,
+        inputs: &'a Inputs,
+        shelf: Shelf<'a>,
+    ) -> Query<'a> {
+        Query {
+            user: inputs.user,
+            history: &inputs.past.events,
+            bought: &inputs.past.bought,
+            session: &inputs.session,
+            limit: request.limit,
+            strategy: request.strategy,
+            repeat: request.repeat.unwrap_or(self.repeat),
+            fresh: &inputs.fresh,
+            trends: &inputs.trends,
+            hurried: request.hurried,
+            ..Query::on(shelf)
+        }
+    }
 
+    fn answer_of(&self, snapshot: &Snapshot, request: &RecommendRequest, list: List) -> Answer {
         let manifest = &snapshot.manifest;
         let repeat = Repeat::resolve(request.repeat, self.repeat, Some(manifest));
         let answer = self.answer(manifest.generation, &list.items, list.basis);
@@ -132,8 +200,8 @@ impl Recommender {
     ///
     /// # Errors
     /// As [`Recommender::recommend`].
-    pub fn rank(
-        &self,
+    pub async fn rank(
+        self: &Arc<Self>,
         user_id: String,
         session: Vec<String>,
         items: Vec<String>,
@@ -149,13 +217,17 @@ impl Recommender {
             ..RecommendRequest::default()
         };
 
-        let mut answer = self.recommend(&request)?;
+        let request = Arc::new(request);
+        let asked = request.clone();
+        let mut answer =
+            self.on_request_thread(move |recommender| recommender.recommend(&asked)).await?;
 
         let mut listed: HashSet<String> =
             answer.entries.iter().map(|entry| entry.item_id.clone()).collect();
-        for item_id in request.candidates.into_iter().flatten() {
+        for item_id in request.candidates.iter().flatten() {
             if listed.insert(item_id.clone()) {
-                let unknown = ScoredItem { item_id, score: 0.0, source: Source::Catalog };
+                let unknown =
+                    ScoredItem { item_id: item_id.clone(), score: 0.0, source: Source::Catalog };
                 answer.entries.push(unknown);
             }
         }
@@ -178,7 +250,7 @@ impl Recommender {
             return Ok(self.answer(0, &items, Basis::Session));
         };
 
-        let fresh = self.state.live.beside(&[item], 1);
+        let fresh = self.state.live.taken_with(&[item], 1);
         let items = self.with_shelf(filter, |shelf, scratch| {
             recommend::similar_items(&snapshot, item, limit, &fresh, &shelf, scratch)
         });
@@ -232,7 +304,7 @@ impl Recommender {
         }
 
         let snapshot = self.snapshot()?;
-        let fresh = self.state.live.beside(&basket, 1);
+        let fresh = self.state.live.taken_with(&basket, 1);
         let items = self.with_shelf(filter, |shelf, scratch| {
             recommend::bought_together(&snapshot, &basket, limit, &fresh, &shelf, scratch)
         });

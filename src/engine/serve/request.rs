@@ -103,9 +103,9 @@ pub enum RepeatReason {
     Request,
     /// The store's setting.
     Setting,
-    /// The tuner, to which the setting leaves it.
+    /// The tuner: the setting is `auto`.
     Tuned,
-    /// The default, as the setting leaves it to the tuner, which has not run.
+    /// The default: the setting is `auto`, and the tuner has not run.
     Default,
 }
 

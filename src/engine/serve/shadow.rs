@@ -20,7 +20,7 @@ const MAX_PENDING: usize = 32;
 
 /// Compares the shadow's lists with those shown.
 #[derive(Debug)]
-pub(super) struct Shadow {
+pub(super) struct ShadowComparer {
     background: Arc<ThreadPool>,
     tally: Arc<Tally>,
 }
@@ -44,7 +44,7 @@ pub(super) fn draw(answer: &Answer) -> u64 {
     xxh3_64(answer.recommendation_id.as_bytes())
 }
 
-impl Shadow {
+impl ShadowComparer {
     pub(super) fn new(background: Arc<ThreadPool>) -> Self {
         Self { background, tally: Arc::default() }
     }
