@@ -54,7 +54,7 @@ pub use trainer::{Trainer, TrainingState, TrainingStatus};
 pub use write::{Pending, Receipt, Write, Writer};
 
 use crate::domain::{Generation, Result};
-use crate::live::{DedupWindow, Live};
+use crate::live::{DedupWindow, Live, LiveWriter};
 use crate::recommend::prepared::PreparedListOptions;
 use crate::store::{Entry, Log, Opening, Record, StoreFolder};
 use pseudonyms::Pseudonyms;
@@ -86,9 +86,9 @@ impl Engine {
         folder.hold_to_key(pseudonyms.fingerprint().as_deref(), options.log.accept_loss)?;
 
         let recommend = &options.recommend;
-        let live = Live::new(recommend.history_limit, recommend.cohorts.clone());
+        let (live, mut live_writer) = Live::new(recommend.history_limit, recommend.cohorts.clone());
         let started = Instant::now();
-        let (log, dedup) = replay_log(&mut folder, &live, &options.log)?;
+        let (log, dedup) = replay_log(&mut folder, &live, &mut live_writer, &options.log)?;
         folder.mark_format()?;
 
         let lists = PreparedListOptions {
@@ -103,7 +103,7 @@ impl Engine {
         let limits = options.limits.clone();
         let state = Arc::new(State::new(live, models, folder, pseudonyms, lists, limits));
         trainer::erasure::remove_models(&state);
-        let writer = Writer::start(log, dedup, state.clone())?;
+        let writer = Writer::start(log, dedup, state.clone(), live_writer)?;
         let background = Arc::new(background::pool(options.train.threads)?);
         let trainer = Trainer::start(state.clone(), writer.clone(), &options, background.clone())?;
         let policy = recommend.repeat_policy;
@@ -192,13 +192,14 @@ impl Engine {
 fn replay_log(
     folder: &mut StoreFolder,
     live: &Live,
+    writer: &mut LiveWriter,
     options: &LogOptions,
 ) -> Result<(Log, DedupWindow)> {
     let trained_to = Models::newest_offset(&folder.snapshots())?;
     let mut dedup = DedupWindow::default();
     let mut apply = |entry: Entry<'_>| {
         dedup.replay(&entry);
-        live.replay(&entry);
+        live.replay(writer, &entry);
         if let Entry::Record(offset, Record::Event(event)) = &entry
             && trained_to.is_some_and(|trained_to| *offset >= trained_to)
         {

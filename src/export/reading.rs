@@ -39,8 +39,10 @@ impl Reading {
     pub fn open(data: &Path, name: &str) -> Result<Self, ExportError> {
         let folder = StoreFolder::beside(data, name)?;
         // Histories are not needed; the minimum is kept of them.
-        let live = Live::new(1, Vec::new());
-        replay_beside(&folder.log(), folder.is_proven(), &mut |entry| live.replay(&entry))?;
+        let (live, mut writer) = Live::new(1, Vec::new());
+        replay_beside(&folder.log(), folder.is_proven(), &mut |entry| {
+            live.replay(&mut writer, &entry);
+        })?;
         Ok(Self { folder, live })
     }
 

@@ -39,7 +39,7 @@ impl Histories {
 
     /// Inserts an event by time, after those of the same moment. Returns whether it is the first
     /// signal for its item.
-    pub fn record(&self, user: UserIdx, event: HistoryEvent) -> bool {
+    pub(super) fn record(&self, user: UserIdx, event: HistoryEvent) -> bool {
         if event.kind == EventKind::Impression {
             return false;
         }
@@ -67,7 +67,7 @@ impl Histories {
     }
 
     /// Erases a user's events; returns the items that they were a signal for.
-    pub fn erase(&self, user: UserIdx) -> Vec<ItemIdx> {
+    pub(super) fn erase(&self, user: UserIdx) -> Vec<ItemIdx> {
         let (shard, slot) = place(user);
         let mut shard = self.shards[shard].write();
         let history = shard.events.get_mut(slot).map(std::mem::take).unwrap_or_default();

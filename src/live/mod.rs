@@ -8,8 +8,8 @@
 //! - [`trends`], [`overlay`]: what is taken now, and together with what, before a model knows
 //! - [`dedup_window`]: ids of the newest events, so that a retry adds nothing
 //!
-//! One thread writes (the engine's committer, or the replay at start); any number read. Locks are
-//! held for short; a thread that needs two takes them in the order of the fields.
+//! - [`shared`]: one thread writes, the one that has the [`LiveWriter`] (the replay at start, then
+//!   the engine's committer); any number read, each lock for a short time
 
 pub mod catalogue;
 pub mod dedup_window;
@@ -19,6 +19,7 @@ pub mod filter;
 pub mod histories;
 pub mod overlay;
 pub mod profiles;
+pub mod shared;
 pub mod trends;
 pub mod vocabulary;
 
@@ -34,6 +35,7 @@ pub use filter::{Condition, Filter};
 pub use histories::Histories;
 pub use overlay::Overlay;
 pub use profiles::Profiles;
+pub use shared::{LiveWriter, Shared};
 pub use trends::{Trend, Trends};
 pub use vocabulary::Vocabulary;
 
@@ -50,26 +52,26 @@ const TAKEN: f32 = 0.4;
 #[derive(Debug)]
 pub struct Live {
     /// Users' ids.
-    pub users: RwLock<Vocabulary>,
+    pub users: Shared<Vocabulary>,
     /// Items' ids.
-    pub items: RwLock<Vocabulary>,
+    pub items: Shared<Vocabulary>,
     /// The events of each user.
     pub histories: Histories,
     /// The items.
-    pub catalogue: RwLock<Catalogue>,
+    pub catalogue: Shared<Catalogue>,
     /// Attributes and consent of users.
-    pub profiles: RwLock<Profiles>,
-    /// Erased users.
+    pub profiles: Shared<Profiles>,
+    /// Erased users. The trainer notes here what it has rewritten.
     pub erasures: RwLock<Erasures>,
     /// What is taken now.
-    pub trends: RwLock<Trends>,
-    /// What is taken together since the model was trained.
+    pub trends: Shared<Trends>,
+    /// What is taken together since the model was trained. The trainer removes what a model knows.
     pub overlay: RwLock<Overlay>,
     /// The user attributes that define cohorts.
     cohorts: Vec<String>,
     /// Digests of the import chunks that are on disk.
-    pub imported: RwLock<HashSet<u128>>,
-    buyers: RwLock<Vec<u32>>,
+    pub imported: Shared<HashSet<u128>>,
+    buyers: Shared<Vec<u32>>,
     offset: AtomicU64,
     events: AtomicU64,
     newest_ms: AtomicI64,
@@ -77,68 +79,69 @@ pub struct Live {
 }
 
 impl Live {
-    /// An empty store that keeps `history_limit` events of each user; `cohorts`: the attributes
-    /// that define cohorts, the one dropped first last.
-    pub fn new(history_limit: usize, cohorts: Vec<String>) -> Self {
-        Self {
-            users: RwLock::default(),
-            items: RwLock::default(),
+    /// An empty store that keeps `history_limit` events of each user, and the right to change it;
+    /// `cohorts`: the attributes that define cohorts, the one dropped first last.
+    pub fn new(history_limit: usize, cohorts: Vec<String>) -> (Self, LiveWriter) {
+        let live = Self {
+            users: Shared::default(),
+            items: Shared::default(),
             histories: Histories::new(history_limit),
-            catalogue: RwLock::default(),
-            profiles: RwLock::default(),
+            catalogue: Shared::default(),
+            profiles: Shared::default(),
             erasures: RwLock::default(),
-            trends: RwLock::default(),
+            trends: Shared::default(),
             overlay: RwLock::default(),
             cohorts,
-            imported: RwLock::default(),
-            buyers: RwLock::default(),
+            imported: Shared::default(),
+            buyers: Shared::default(),
             offset: AtomicU64::new(0),
             events: AtomicU64::new(0),
             newest_ms: AtomicI64::new(0),
             ahead_ms: AtomicI64::new(0),
-        }
+        };
+        (live, LiveWriter::new())
     }
 
     /// Applies an entry of the log, names included; for the replay at start.
-    pub fn replay(&self, entry: &Entry<'_>) {
+    pub fn replay(&self, writer: &mut LiveWriter, entry: &Entry<'_>) {
         match entry {
-            Entry::User("") => self.users.write().bury(),
+            Entry::User("") => self.users.write(writer).bury(),
             Entry::User(name) => {
-                self.users.write().intern(name);
+                self.users.write(writer).intern(name);
             }
             Entry::Item("") => {
-                let mut items = self.items.write();
-                self.catalogue.write().bury(items.len() as ItemIdx);
-                items.bury();
+                let idx = self.items.read().len() as ItemIdx;
+                self.catalogue.write(writer).bury(idx);
+                self.items.write(writer).bury();
             }
             Entry::Item(name) => {
-                self.items.write().intern(name);
+                self.items.write(writer).intern(name);
             }
-            Entry::Record(offset, record) => self.apply(*offset, record),
+            Entry::Record(offset, record) => self.apply(writer, *offset, record),
         }
     }
 
     /// Applies a record whose names are known; for every durable write.
-    pub fn apply(&self, offset: Offset, record: &Record<'_>) {
+    pub fn apply(&self, writer: &mut LiveWriter, offset: Offset, record: &Record<'_>) {
         match record {
-            Record::Event(event) => self.apply_event(event),
+            Record::Event(event) => self.apply_event(writer, event),
             Record::ItemBefore(idx, item) => {
-                self.catalogue.write().upsert(*idx, &item.clone().into());
+                self.catalogue.write(writer).upsert(*idx, &item.clone().into());
             }
-            Record::Item(idx, item) => self.catalogue.write().upsert(*idx, item),
+            Record::Item(idx, item) => self.catalogue.write(writer).upsert(*idx, item),
             Record::ItemAvailable(idx, available) => {
-                self.catalogue.write().set_available(*idx, *available);
+                self.catalogue.write(writer).set_available(*idx, *available);
             }
-            Record::ItemDeleted(idx) => self.catalogue.write().delete(*idx),
-            Record::User(idx, user) => self.profiles.write().upsert(*idx, user),
-            Record::Erased(idx, _) => self.erase(*idx, offset),
-            Record::Imported(digest) => drop(self.imported.write().insert(*digest)),
+            Record::ItemDeleted(idx) => self.catalogue.write(writer).delete(*idx),
+            Record::User(idx, user) => self.profiles.write(writer).upsert(*idx, user),
+            Record::Erased(idx, _) => self.erase(writer, *idx, offset),
+            Record::Imported(digest) => drop(self.imported.write(writer).insert(*digest)),
             Record::Gone => {}
         }
         self.offset.store(offset + 1, Ordering::Release);
     }
 
-    fn apply_event(&self, event: &StoredEvent<'_>) {
+    fn apply_event(&self, writer: &mut LiveWriter, event: &StoredEvent<'_>) {
         let time_ms = self.no_later_than_now(event.time_ms);
         let first =
             self.histories.record(event.user, HistoryEvent { time_ms, ..history_event(event) });
@@ -151,7 +154,7 @@ impl Live {
         };
 
         if first {
-            let mut buyers = self.buyers.write();
+            let mut buyers = self.buyers.write(writer);
             let item = event.item as usize;
             if item >= buyers.len() {
                 buyers.resize(item + 1, 0);
@@ -162,7 +165,7 @@ impl Live {
         // Repeated views of one item count once.
         let weight = kind_weight(event.kind);
         if weight > 0.0 && (first || event.kind == EventKind::Purchase) {
-            self.trends.write().note(event.user, event.item, weight, time_ms, &cohorts);
+            self.trends.write(writer).note(event.user, event.item, weight, time_ms, &cohorts);
         }
     }
 
@@ -217,20 +220,21 @@ impl Live {
     }
 
     /// Erases a user: name, profile, events.
-    fn erase(&self, user: UserIdx, offset: Offset) {
-        let was_known = self.users.write().erase(user);
+    fn erase(&self, writer: &mut LiveWriter, user: UserIdx, offset: Offset) {
+        let was_known = self.users.write(writer).erase(user);
         let items = self.histories.erase(user);
         // After the history, whose use the consent decides.
-        self.profiles.write().erase(user);
+        self.profiles.write(writer).erase(user);
         self.overlay.write().forget_user(user);
 
-        let mut buyers = self.buyers.write();
+        self.erasures.write().note(user, offset, was_known);
+
+        let mut buyers = self.buyers.write(writer);
         for item in items {
             if let Some(buyers) = buyers.get_mut(item as usize) {
                 *buyers = buyers.saturating_sub(1);
             }
         }
-        self.erasures.write().note(user, offset, was_known);
     }
 
     /// Offset just past the newest record applied.

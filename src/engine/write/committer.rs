@@ -15,7 +15,7 @@ use super::request::{BATCH_BYTES, Pending, Receipt, Write};
 use super::staged::Staged;
 use crate::domain::{Error, Result, Violation};
 use crate::engine::state::State;
-use crate::live::DedupWindow;
+use crate::live::{DedupWindow, LiveWriter};
 use crate::store::{Log, Record};
 
 /// Maximum number of waiting batches; one more is refused.
@@ -44,7 +44,12 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn start(log: Log, dedup: DedupWindow, state: Arc<State>) -> Result<Self> {
+    pub(super) fn start(
+        log: Log,
+        dedup: DedupWindow,
+        state: Arc<State>,
+        writer: LiveWriter,
+    ) -> Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
         let takes_writes = watch::Sender::new(true);
@@ -56,6 +61,7 @@ impl Committer {
             failing: None,
             budget: MemoryBudget::new(state.limits.memory_mib),
             state,
+            writer,
         };
 
         let thread = std::thread::Builder::new()
@@ -140,6 +146,8 @@ struct Worker {
     log: Log,
     dedup: DedupWindow,
     state: Arc<State>,
+    /// The right to change live state.
+    writer: LiveWriter,
     waiting_bytes: Arc<AtomicUsize>,
     takes_writes: watch::Sender<bool>,
     /// Why the last group failed; none where it succeeded.
@@ -203,7 +211,7 @@ impl Worker {
     /// Writes the log, then live state; returns a receipt for each request that was not refused
     /// individually. On failure nothing changes.
     fn commit(&mut self, group: &[Request]) -> Result<Vec<Result<Receipt>>> {
-        let Self { log, dedup, state, budget, .. } = self;
+        let Self { log, dedup, state, writer, budget, .. } = self;
         for request in group {
             match request.write {
                 Write::Seal => log.roll()?,
@@ -224,13 +232,13 @@ impl Worker {
 
         let written = log.append(&staged.block).and_then(|first| log.commit().map(|()| first));
         let first = written.inspect_err(|_| dedup.forget_since(mark))?;
-        staged.users.publish(&state.live.users);
-        staged.items.publish(&state.live.items);
+        staged.users.publish(writer);
+        staged.items.publish(writer);
 
         // Before the first model no pair is newer than the model.
         let trained = state.models.generation() > 0;
         for (offset, record) in (first..).zip(&staged.records) {
-            state.live.apply(offset, record);
+            state.live.apply(writer, offset, record);
             if let Record::Event(event) = record
                 && trained
             {

@@ -3,16 +3,15 @@
 use std::borrow::Cow;
 
 use ahash::AHashMap;
-use parking_lot::RwLock;
 
 use super::request::BATCH_BYTES;
 use crate::domain::{Item, ItemChange, ItemIdx, Result, Violation};
-use crate::live::Catalogue;
+use crate::live::{Catalogue, Shared};
 use crate::store::Record;
 
 /// The items that the group has changed so far.
 pub(super) struct Edits<'g> {
-    catalogue: &'g RwLock<Catalogue>,
+    catalogue: &'g Shared<Catalogue>,
     /// Indices of the records with the items.
     written: AHashMap<ItemIdx, usize>,
     /// Availability that changed after the item was written.
@@ -20,7 +19,7 @@ pub(super) struct Edits<'g> {
 }
 
 impl<'g> Edits<'g> {
-    pub(super) fn new(catalogue: &'g RwLock<Catalogue>) -> Self {
+    pub(super) fn new(catalogue: &'g Shared<Catalogue>) -> Self {
         Self { catalogue, written: AHashMap::new(), available: AHashMap::new() }
     }
 

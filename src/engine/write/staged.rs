@@ -5,14 +5,13 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use indexmap::IndexSet;
-use parking_lot::RwLock;
 
 use super::edits::Edits;
 use super::request::{Receipt, Write};
 use crate::domain::{Error, Event, ItemChange, Offset, Result};
 use crate::engine::options::LimitOptions as Limits;
 use crate::engine::state::State;
-use crate::live::{DedupWindow, Vocabulary};
+use crate::live::{DedupWindow, LiveWriter, Shared, Vocabulary};
 use crate::store::{BlockBuilder, Record, StoredEvent};
 
 /// A group of writes as records.
@@ -198,13 +197,13 @@ impl<'g> Staged<'g> {
 /// A vocabulary with the names of a group, which are invisible to other threads until they are
 /// durable. Only this thread adds to the vocabulary.
 pub(super) struct Names<'g> {
-    known: &'g RwLock<Vocabulary>,
+    known: &'g Shared<Vocabulary>,
     first_new: u32,
     new: IndexSet<&'g str, ahash::RandomState>,
 }
 
 impl<'g> Names<'g> {
-    fn new(known: &'g RwLock<Vocabulary>) -> Self {
+    fn new(known: &'g Shared<Vocabulary>) -> Self {
         Self { known, first_new: known.read().len() as u32, new: IndexSet::default() }
     }
 
@@ -229,8 +228,8 @@ impl<'g> Names<'g> {
         max.saturating_sub(self.first_new as usize + self.new.len())
     }
 
-    pub(super) fn publish(&self, vocabulary: &RwLock<Vocabulary>) {
-        let mut vocabulary = vocabulary.write();
+    pub(super) fn publish(&self, writer: &mut LiveWriter) {
+        let mut vocabulary = self.known.write(writer);
         self.new.iter().for_each(|id| {
             vocabulary.intern(id);
         });

@@ -11,7 +11,7 @@ use crate::domain::{Event, Item, ItemChange, Result, User, now_ms};
 use crate::engine::directory::{Directory, not_found};
 use crate::engine::pseudonyms::Pseudonyms;
 use crate::engine::state::State;
-use crate::live::DedupWindow;
+use crate::live::{DedupWindow, LiveWriter};
 use crate::store::Log;
 
 /// Takes writes of one store; clones share its queue.
@@ -26,8 +26,9 @@ impl Writer {
         log: Log,
         dedup: DedupWindow,
         state: Arc<State>,
+        writer: LiveWriter,
     ) -> Result<Self> {
-        let committer = Arc::new(Committer::start(log, dedup, state.clone())?);
+        let committer = Arc::new(Committer::start(log, dedup, state.clone(), writer)?);
         Ok(Self { committer, state })
     }
 
