@@ -5,7 +5,7 @@
 //! - [`train`], [`recommend`], [`similar`], [`models`], [`push`]: work on a data folder or, with
 //!   `--server`, on a running server
 //! - [`backend`]: the data folder or the server behind one interface; the gRPC client
-//! - [`dialect`]: options for reading files
+//! - `dialect`: options for reading files
 //! - [`output`]: tables for people, JSON for programs
 
 pub mod backend;

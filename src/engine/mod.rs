@@ -4,17 +4,17 @@
 //! Four wings, each with fields of its own, over what they share:
 //!
 //! - [`serve`]: a request becomes an answer
-//! - [`write`](mod@write): writes become durable, then visible
+//! - `write`: writes become durable, then visible
 //! - [`trainer`]: the log becomes a model
-//! - [`push`]: a model trained elsewhere becomes part of one
+//! - `push`: a model trained elsewhere becomes part of one
 //! - [`import`]: files become writes; stands above the trainer, which waits meanwhile
 //!
 //! Below them:
 //!
-//! - [`registry`]: which snapshot answers whom, and which are kept on disk
-//! - [`state`]: what the threads share
-//! - [`directory`]: items and users by their ids
-//! - [`behaviour`]: what a training reads from the log
+//! - `registry`: which snapshot answers whom, and which are kept on disk
+//! - `state`: what the threads share
+//! - `directory`: items and users by their ids
+//! - `behaviour`: what a training reads from the log
 //! - [`options`]: the engine's part of the configuration
 //! - [`pseudonyms`]: the names of users in the store
 //! - [`page`]: pages of listings; `closing`: how the store ends; `background`: the threads of

@@ -92,7 +92,7 @@ impl Facets {
 
     /// Items with similar facets, best first, at most `k`: each shared facet counts ln(1 + items /
     /// its items), as a share of the sum over all facets of the item. The rarest facets are looked
-    /// at, up to [`LOOKED_AT`] items.
+    /// at, up to `LOOKED_AT` items.
     pub fn alike(&self, idx: ItemIdx, item: &Item, items: usize, k: usize) -> Vec<Scored> {
         let mut shared: AHashMap<ItemIdx, f32> = AHashMap::new();
         let mut all = 0.0;

@@ -4,7 +4,7 @@
 /// Rows that descend a tree side by side, so that their memory latencies overlap.
 const ABREAST: usize = 8;
 
-/// Sources whose scores and ranks are features: the first of [`Source::BLENDED`]. Stored trees
+/// Sources whose scores and ranks are features: the first of `Source::BLENDED`. Stored trees
 /// count on this number; of later sources, trees know what the blend says.
 pub const SOURCES: usize = 8;
 

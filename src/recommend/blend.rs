@@ -1,6 +1,6 @@
 //! The blend: each source's scores are scaled to a maximum of 1, weighted and summed; an item that
 //! a source does not propose gets that source's minimum, 0. Where the snapshot has a second stage,
-//! it reorders the best [`STAGE_DEPTH`].
+//! it reorders the best `STAGE_DEPTH`.
 
 use super::features;
 use super::list::Recommended;

@@ -1,11 +1,11 @@
 //! The funnel, from a snapshot, a user's history and the shelf to a list. Pure: no I/O, no lock,
 //! no clock, no random numbers; the same arguments give the same list.
 //!
-//! - [`funnel`]: the stages in order; [`list`]: what comes out
+//! - `funnel`: the stages in order; `list`: what comes out
 //! - [`prepared`]: lists made when a snapshot is trained, and when they still hold
 //! - [`blend`]: one score from several sources; [`features`]: the second stage's input
-//! - [`fresh`]: items taken together since the model was trained
-//! - [`cold`]: items and users unknown to the model
+//! - `fresh`: items taken together since the model was trained
+//! - `cold`: items and users unknown to the model
 //! - [`fill`]: popular items, then the catalogue, where candidates run out
 //! - [`related`]: similar items, bought together, similar users, popular
 

@@ -7,8 +7,8 @@
 //! - [`segment`]: one file of blocks; tells a torn tail from damage
 //! - [`ledger`]: the list of the log's files; [`mark`]: up to where they are on disk; `proof`:
 //!   both, checked before the log is read
-//! - [`log`]: the writer, to its `open_segment`; [`replay`]: the reader
-//! - [`compact`]: rewrites files without erased users
+//! - [`log`]: the writer, to its `open_segment`; [`replay`](mod@replay): the reader
+//! - [`compact`](mod@compact): rewrites files without erased users
 //! - [`files`], [`sealed`], [`witness`]: file operations, small files with a checksum, and whether
 //!   an open file is still in place; [`memory`]: memory of the process
 //! - `options`: how a log is opened; [`error`]: why it fails

@@ -28,6 +28,27 @@ fn repeat_policies_are_read_with_their_days() {
     assert!(of("{ exclude-within = -1 }").is_err() && of("\"exclude-within\"").is_err());
 }
 
+#[test]
+fn old_keys_are_read_and_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("old.toml");
+    let text =
+        "[push]\nleast_quality = 0.5\n[train.settings.item_cf]\na = 0.7\nuser_exponent = 0.9\n";
+    std::fs::write(&file, text).unwrap();
+
+    let config = Config::load(Some(&file)).unwrap();
+    assert_eq!(config.push.min_quality, 0.5);
+    let item_cf = &config.train.settings.item_cf;
+    assert_eq!((item_cf.source_exponent, item_cf.user_exponent), (0.7, 0.9));
+    assert_eq!(
+        config.renamed,
+        [
+            "push.least_quality is now push.min_quality",
+            "train.settings.item_cf.a is now train.settings.item_cf.source_exponent"
+        ]
+    );
+}
+
 fn key_paths(prefix: &str, value: &toml::Value) -> Vec<String> {
     match value.as_table() {
         None => vec![prefix.to_owned()],

@@ -2,7 +2,7 @@
 //! wire and hundreds in memory, so limits must hold before memory is taken.
 //!
 //! The walk follows the protocol's own descriptors, which the build script writes as [`MESSAGES`].
-//! Every repeated field of a request has its limit in [`LIMITS`].
+//! Every repeated field of a request has its limit in `LIMITS`.
 
 use prost::bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};

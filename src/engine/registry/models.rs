@@ -323,7 +323,7 @@ impl Models {
     /// Makes the kept snapshot active that was active before.
     ///
     /// # Errors
-    /// [`Error::NotReady`] where there is none; as [`Models::assign`].
+    /// [`Error::NotReady`] where there is none; as `Models::assign`.
     pub fn rollback(&self) -> Result<Manifest> {
         let _changing = self.changing.lock();
         let kept: Vec<Generation> = self.list()?.iter().map(|m| m.generation).collect();

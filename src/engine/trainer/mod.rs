@@ -1,8 +1,8 @@
 //! The background trainer: one thread, one training at a time, on a pool below the serving
 //! threads in priority.
 //!
-//! - [`handle`]: the wing's handle: ask for a training, watch it
-//! - [`status`]: the status of a training, as its watchers see it
+//! - `handle`: the wing's handle: ask for a training, watch it
+//! - `status`: the status of a training, as its watchers see it
 //! - `queue`: the job queue between the handle and the thread
 //! - `schedule`: when a training starts by itself
 //! - `worker`: the thread's loop
