@@ -42,7 +42,7 @@
 //! | when a prepared list goes stale | `model/prepared.rs`, by the stamp of a history; made and served by `recommend/prepared.rs` |
 //! | what a user without consent, or an erased one, is to a request | `engine/serve/query.rs` |
 //! | limits on fields, batches and lists | `domain/limits.rs`; entries of a message before it is decoded: `api/wire/entries.rs` |
-//! | the cheaper list near a deadline | `recommend/blend.rs` leaves out the second stage, where `api/admission/admit.rs` finds the deadline near |
+//! | the cheaper list near a deadline | `recommend/blend.rs` leaves out the second stage, where `domain/deadline.rs` finds the deadline near |
 //! | where blend weights are fitted, and applied | `tune/blend.rs`; `recommend/blend.rs` |
 //! | a torn tail of the log against damage | `store/segment.rs` |
 //! | how the log is rewritten without erased users | `store/compact.rs`, started by `engine/trainer/erasure.rs` |

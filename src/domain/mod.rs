@@ -4,6 +4,7 @@
 pub mod change;
 pub mod check;
 pub mod clock;
+pub mod deadline;
 pub mod error;
 pub mod event;
 pub mod hex;
@@ -22,6 +23,7 @@ pub mod user;
 pub use change::{ItemChange, ItemField, UserChange};
 pub use check::{Check, Verdict};
 pub use clock::{DAY_MS, now_ms};
+pub use deadline::Deadline;
 pub use error::{BoxError, Error, Result, Violation};
 pub use event::{Event, EventKind};
 pub use hex::hex;

@@ -203,7 +203,7 @@ fn replay_log(
         if let Entry::Record(offset, Record::Event(event)) = &entry
             && trained_to.is_some_and(|trained_to| *offset >= trained_to)
         {
-            live.note_pairs(*offset, event);
+            live.note_pairs(writer, *offset, event);
         }
     };
 

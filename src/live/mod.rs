@@ -103,7 +103,7 @@ impl Live {
     }
 
     /// Applies an entry of the log, names included; for the replay at start.
-    pub fn replay(&self, writer: &mut LiveWriter, entry: &Entry<'_>) {
+    pub(crate) fn replay(&self, writer: &mut LiveWriter, entry: &Entry<'_>) {
         match entry {
             Entry::User("") => self.users.write(writer).bury(),
             Entry::User(name) => {
@@ -122,7 +122,7 @@ impl Live {
     }
 
     /// Applies a record whose names are known; for every durable write.
-    pub fn apply(&self, writer: &mut LiveWriter, offset: Offset, record: &Record<'_>) {
+    pub(crate) fn apply(&self, writer: &mut LiveWriter, offset: Offset, record: &Record<'_>) {
         match record {
             Record::Event(event) => self.apply_event(writer, event),
             Record::ItemBefore(idx, item) => {
@@ -194,7 +194,12 @@ impl Live {
     }
 
     /// Adds the pairs of an applied event to the overlay.
-    pub fn note_pairs(&self, offset: Offset, event: &StoredEvent<'_>) {
+    pub(crate) fn note_pairs(
+        &self,
+        _writer: &mut LiveWriter,
+        offset: Offset,
+        event: &StoredEvent<'_>,
+    ) {
         if kind_weight(event.kind) < TAKEN || !self.profiles.read().consents(event.user) {
             return;
         }

@@ -23,9 +23,9 @@ impl<T> Shared<T> {
         self.0.read()
     }
 
-    /// Changes the part. The writer is borrowed meanwhile, so that it holds one part at a time: no
-    /// order of locks has to be kept.
-    pub fn write<'a>(&'a self, _writer: &'a mut LiveWriter) -> RwLockWriteGuard<'a, T> {
+    /// Changes the part. The writer is borrowed meanwhile, so that it holds one part at a time. A
+    /// reader may hold several parts, never one twice, and takes the overlay before any.
+    pub(crate) fn write<'a>(&'a self, _writer: &'a mut LiveWriter) -> RwLockWriteGuard<'a, T> {
         self.0.write()
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! A unary request is counted from the moment its message is complete until its answer: a message
 //! that is still arriving takes no place. One request too many is refused at once with
-//! RESOURCE_EXHAUSTED. A request whose deadline (`grpc-timeout`) passed while it waited for a
-//! thread is dropped. A request with a deadline carries it as [`Deadline`], so that a service may
+//! RESOURCE_EXHAUSTED. A request whose deadline (`grpc-timeout`) passes before its answer is dropped.
+//! A request with a deadline carries it as a [`Deadline`], so that a service may
 //! do less.
 
 use std::future::Future;
@@ -25,21 +25,8 @@ use crate::api::admission::intake::Intake;
 use crate::api::admission::peer::{Open, Peer};
 use crate::api::admission::refusals::Refusals;
 use crate::api::wire::{entries, status};
-use crate::domain::Error;
+use crate::domain::{Deadline, Error};
 
-/// The time when the caller stops waiting; an extension of its request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadline(Instant);
-
-impl Deadline {
-    /// Whether an ordinary answer may come too late.
-    pub fn is_near(self) -> bool {
-        self.0.saturating_duration_since(Instant::now()) < NEAR
-    }
-}
-
-/// A deadline closer than this is near.
-const NEAR: Duration = Duration::from_millis(2);
 /// Maximum number of digits of a deadline in gRPC.
 const DIGITS: usize = 8;
 
@@ -94,13 +81,15 @@ impl Admission {
         };
 
         let asked = service.call(Request::from_parts(parts, Body::new(Full::new(message))));
-        // This runs when a thread is free, which under load is later than the arrival.
-        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            let late = Status::deadline_exceeded("the deadline passed in the queue");
+        let answered = match deadline {
+            None => Some(asked.await),
+            Some(deadline) => before(deadline, asked).await,
+        };
+        let Some(answer) = answered.transpose()? else {
+            let late = Status::deadline_exceeded("the deadline passed before the answer");
             return Ok(late.into_http());
-        }
+        };
 
-        let answer = asked.await?;
         if answers_in_stream {
             return Ok(answer::stream(answer, open));
         }
@@ -108,6 +97,15 @@ impl Admission {
         let whole = answer::whole(answer, held, open).await;
         Ok(whole.unwrap_or_else(|full| full.into_http()))
     }
+}
+
+/// The outcome of `work`, or none where the deadline passes first. It may have passed already: under
+/// load a request waits for a thread, here and before a list is blended.
+async fn before<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+    if deadline <= Instant::now() {
+        return None;
+    }
+    tokio::time::timeout_at(deadline.into(), work).await.ok()
 }
 
 /// A request that was admitted, until it is dropped.
@@ -284,10 +282,13 @@ mod tests {
         assert_eq!(code(admitted.call(request(Some("10S"))).await), None);
         assert_eq!(code(admitted.call(request(Some("900u"))).await).as_deref(), Some("hurried"));
         assert_eq!(code(admitted.call(request(Some("0m"))).await).as_deref(), Some("4"));
+        let mut never = request(Some("20m"));
+        *never.uri_mut() = "/qianmian.v1.RecommendationService/Popular".parse().unwrap();
+        assert_eq!(code(admitted.call(never).await).as_deref(), Some("4"), "while it is served");
         let far = request(Some("9223372036854775807S"));
         assert_eq!(code(admitted.call(far).await), None);
 
-        // The refused request and the late one, each under its reason.
-        assert_eq!(refusals.take().into_values().collect::<Vec<_>>(), [1, 1]);
+        // The refused request and the two late ones, each under its reason.
+        assert_eq!(refusals.take().into_values().collect::<Vec<_>>(), [1, 2]);
     }
 }

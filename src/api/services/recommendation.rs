@@ -9,11 +9,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
-use crate::api::admission::admit::Deadline;
 use crate::api::wire::pb::recommendation_service_server::RecommendationService;
 use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, filter, pb};
-use crate::domain::{Result, Violation, limits, user};
+use crate::domain::{Deadline, Result, Violation, limits, user};
 use crate::engine::Engine;
 use crate::engine::serve::{Answer, RecommendRequest, RepeatReason, ScoredUser};
 use crate::model::{Source, Window};
@@ -44,9 +43,9 @@ impl RecommendationApi {
     async fn recommend(
         &self,
         request: pb::RecommendRequest,
-        hurried: bool,
+        deadline: Option<Deadline>,
     ) -> Result<pb::RecommendResponse> {
-        let request = RecommendRequest { hurried, ..recommend_request(request)? };
+        let request = RecommendRequest { deadline, ..recommend_request(request)? };
         Ok(recommendation(self.engine.recommender().serve(request).await?))
     }
 
@@ -184,7 +183,7 @@ fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, 
         filter: Arc::new(filter::filter(request.filter)?),
         exclude: request.exclude_item_ids,
         candidates: None,
-        hurried: false,
+        deadline: None,
         attributes,
         strategy: strategy(request.strategy)?,
         repeat: repeat_policy(request.repeat_policy, request.exclude_purchased_days)?,
@@ -251,9 +250,8 @@ impl RecommendationService for RecommendationApi {
         &self,
         request: Request<pb::RecommendRequest>,
     ) -> Result<Response<pb::RecommendResponse>, Status> {
-        let hurried =
-            request.extensions().get::<Deadline>().is_some_and(|deadline| deadline.is_near());
-        self.recommend(request.into_inner(), hurried).await.map(Response::new).map_err(from_error)
+        let deadline = request.extensions().get::<Deadline>().copied();
+        self.recommend(request.into_inner(), deadline).await.map(Response::new).map_err(from_error)
     }
 
     async fn similar_items(

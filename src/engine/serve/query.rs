@@ -14,7 +14,7 @@ use super::shadow::{self, ShadowComparer};
 use super::threads::RequestThreads;
 use crate::domain::history::{Past, all_bought, first_distinct};
 use crate::domain::topk::Scored;
-use crate::domain::{Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
+use crate::domain::{Deadline, Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
 use crate::engine::directory::{Directory, not_found};
 use crate::engine::state::State;
 use crate::live::{Filter, Trend};
@@ -79,10 +79,7 @@ impl Recommender {
         let request = Arc::new(request);
         let answer = match self.prepared(&request) {
             Some(answer) => answer,
-            None => {
-                let request = request.clone();
-                self.on_request_thread(move |recommender| recommender.recommend(&request)).await?
-            }
+            None => self.on_request_thread(&request).await?,
         };
 
         if let Some(unseen) = self.state.models.shadow(shadow::draw(&answer)) {
@@ -113,20 +110,28 @@ impl Recommender {
         }
     }
 
-    /// Runs CPU-bound work on the request threads.
-    async fn on_request_thread<T: Send + 'static>(
+    /// [`Recommender::recommend`] on the request threads.
+    async fn on_request_thread(
         self: &Arc<Self>,
-        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
+        request: &Arc<RecommendRequest>,
+    ) -> Result<Answer> {
         let recommender = self.clone();
-        self.threads.run(move || work(&recommender)).await?
+        let request = request.clone();
+        self.threads.run(move || recommender.recommend(&request)).await?
     }
 
     /// The answer from a prepared list, where one holds.
     fn prepared(&self, request: &RecommendRequest) -> Option<Answer> {
         let snapshot = self.state.models.of_user(&request.user_id)?;
-        let user = self.user(request)?;
+        let user = self.consenting(self.user(request))?;
         if request.strategy.is_some() || !request.session.is_empty() {
+            return None;
+        }
+
+        // Most misses are users with newer events: found out before anything else is looked up.
+        let holds =
+            |history: &[HistoryEvent]| snapshot.parts.prepared.list(user, history).is_some();
+        if !self.state.live.histories.of(user, holds) {
             return None;
         }
 
@@ -183,7 +188,7 @@ impl Recommender {
             repeat: request.repeat.unwrap_or(self.repeat),
             fresh: &inputs.fresh,
             trends: &inputs.trends,
-            hurried: request.hurried,
+            hurried: request.deadline.is_some_and(Deadline::is_near),
             ..Query::on(shelf)
         }
     }
@@ -218,9 +223,7 @@ impl Recommender {
         };
 
         let request = Arc::new(request);
-        let asked = request.clone();
-        let mut answer =
-            self.on_request_thread(move |recommender| recommender.recommend(&asked)).await?;
+        let mut answer = self.on_request_thread(&request).await?;
 
         let mut listed: HashSet<String> =
             answer.entries.iter().map(|entry| entry.item_id.clone()).collect();

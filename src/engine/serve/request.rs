@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::Generation;
+use crate::domain::{Deadline, Generation};
 use crate::live::Filter;
 use crate::model::{Manifest, Source};
 use crate::recommend::{Basis, RepeatPolicy};
@@ -27,8 +27,8 @@ pub struct RecommendRequest {
     pub strategy: Option<Source>,
     /// Whether bought items may come back; none: the store's setting.
     pub repeat: Option<RepeatPolicy>,
-    /// Whether the deadline is too near for the second stage.
-    pub hurried: bool,
+    /// When the caller stops waiting: near it, the second stage is left out.
+    pub deadline: Option<Deadline>,
     /// Attributes of the user as of now; they override those in the store.
     pub attributes: BTreeMap<String, String>,
 }

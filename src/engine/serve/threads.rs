@@ -1,6 +1,5 @@
-//! The threads of CPU-bound requests: lists that must be blended, rankings, similar users. The
-//! threads that carry the connections do not run them, so that a prepared list never waits for a
-//! blend.
+//! The threads of CPU-bound requests: lists that must be blended, rankings. The threads that carry the
+//! connections do not run them, so that a prepared list never waits for a blend.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -9,7 +8,8 @@ use tokio::sync::oneshot;
 
 use crate::domain::{Error, Result};
 
-/// A thread for each core. Their queue is bounded by the requests that are admitted at once.
+/// A thread for each core. Their queue holds the requests that are admitted, and those whose callers
+/// have gone until a thread reaches and skips them.
 #[derive(Debug)]
 pub(super) struct RequestThreads(ThreadPool);
 

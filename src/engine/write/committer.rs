@@ -242,7 +242,7 @@ impl Worker {
             if let Record::Event(event) = record
                 && trained
             {
-                state.live.note_pairs(offset, event);
+                state.live.note_pairs(writer, offset, event);
             }
         }
         Ok(staged.receipts)
