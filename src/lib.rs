@@ -98,7 +98,7 @@
 //! 8. Ties break by id, random numbers are seeded: the same log, settings and seed give the same
 //!    snapshot and the same answers. Three exceptions: hnsw_rs's parallel build, so that two
 //!    trainings can differ in the ann graph's upper layers; a tuning that its time limit ends
-//!    (`train.tune_minutes`; the manifest says so); and the number of prepared lists, which
+//!    (`train.tune_minutes`; recorded in the manifest); and the number of prepared lists, which
 //!    `train.prepare_seconds` limits.
 
 pub mod api;

@@ -194,6 +194,7 @@ impl Backend {
                 (response.model, response.previous_generation)
             }
         };
+
         Ok((model.map_or(0, |model| model.generation), previous))
     }
 

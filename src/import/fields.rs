@@ -258,6 +258,7 @@ impl<'a> Fields<'a> {
             let local = time.local.then(|| self.dialect.times.local(time.ms));
             return Ok(local.flatten().unwrap_or(time.ms));
         }
+
         timestamp::parse(text, &self.dialect.times).map_err(|unread| {
             let (reason, help) = match unread {
                 Unread::NoTime => ("cannot be read", "name the format: --time-format"),

@@ -183,6 +183,7 @@ impl Parquet {
 fn text(field: &Field, meaning: Meaning, several: bool) -> Option<String> {
     Some(match field {
         Field::Null => String::new(),
+
         Field::Date(days) => {
             let shown = jiff::Timestamp::from_second(i64::from(*days) * 86_400).ok()?;
             TimeZone::UTC.to_datetime(shown).date().to_string()
@@ -195,11 +196,13 @@ fn text(field: &Field, meaning: Meaning, several: bool) -> Option<String> {
         Field::TimeMillis(ms) => time_of_day(i64::from(*ms) * 1_000_000)?,
         Field::TimeMicros(us) => time_of_day(us.checked_mul(1_000)?)?,
         Field::Long(ns) if meaning == Meaning::TimeOfDay => time_of_day(*ns)?,
+
         Field::Bytes(bytes) if meaning == Meaning::Uuid => {
             uuid::Uuid::from_slice(bytes.data()).ok()?.to_string()
         }
         Field::Str(text) => text.clone(),
         Field::Bytes(bytes) => String::from_utf8(bytes.data().to_vec()).ok()?,
+
         Field::Bool(b) => b.to_string(),
         Field::Byte(n) => n.to_string(),
         Field::Short(n) => n.to_string(),
@@ -214,6 +217,7 @@ fn text(field: &Field, meaning: Meaning, several: bool) -> Option<String> {
         Field::Double(n) => n.to_string(),
         // As stored, with its decimals; without any it ends with a point.
         Field::Decimal(_) => field.to_string().trim_end_matches('.').to_owned(),
+
         Field::ListInternal(list) if several => {
             let parts = list.elements().iter();
             let parts: Option<Vec<String>> =

@@ -59,6 +59,7 @@ impl Row {
                 self.in_file |= bit(column);
                 let value = value(place, Some(column));
                 self.present |= if value.is_some() { bit(column) } else { 0 };
+
                 match value {
                     Some(Ok(text)) => {
                         join(&mut self.values[column as usize], &text, column.joined_by())
@@ -68,6 +69,7 @@ impl Row {
                 }
             }
         }
+
         for (name, places) in &places.attributes {
             for &place in places {
                 match value(place, None) {

@@ -31,7 +31,7 @@ struct Task {
 /// remaining data. `stop` is called before every file.
 ///
 /// # Errors
-/// [`StoreError::Stopped`] where `stop` says so, [`StoreError::Io`] where the disk fails; files
+/// [`StoreError::Stopped`] where `stop` returns true, [`StoreError::Io`] where the disk fails; files
 /// rewritten by then stay so, and the log is whole. [`StoreError::Damaged`] where bytes are not
 /// what was written.
 pub fn compact(

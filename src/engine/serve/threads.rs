@@ -2,24 +2,33 @@
 //! connections do not run them, so that a prepared list never waits for a blend.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::domain::{Error, Result};
 
-/// A thread for each core. Their queue holds the requests that are admitted, and those whose callers
-/// have gone until a thread reaches and skips them.
+/// Work that a thread may find in its queue. The rest waits with its caller, and ends with it.
+const PLACES_PER_THREAD: usize = 4;
+
+/// A thread for each core.
 #[derive(Debug)]
-pub(super) struct RequestThreads(ThreadPool);
+pub(super) struct RequestThreads {
+    pool: ThreadPool,
+    places: Arc<Semaphore>,
+}
 
 impl RequestThreads {
     /// # Errors
     /// [`Error::Training`] where the system creates no threads.
     pub(super) fn start() -> Result<Self> {
-        let pool = ThreadPoolBuilder::new().thread_name(|i| format!("request-{i}")).build();
-        pool.map(Self)
-            .map_err(|e| Error::Training(format!("the request threads do not start: {e}").into()))
+        let pool =
+            ThreadPoolBuilder::new().thread_name(|i| format!("request-{i}")).build().map_err(
+                |e| Error::Training(format!("the request threads do not start: {e}").into()),
+            )?;
+        let places = Arc::new(Semaphore::new(PLACES_PER_THREAD * pool.current_num_threads()));
+        Ok(Self { pool, places })
     }
 
     /// Returns the result of `work`, which is skipped if the caller is gone before it starts. A panic
@@ -31,8 +40,10 @@ impl RequestThreads {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
+        let place = self.places.clone().acquire_owned().await.map_err(|_| Error::ShuttingDown)?;
         let (sender, done) = oneshot::channel();
-        self.0.spawn(move || {
+        self.pool.spawn(move || {
+            let _place = place;
             if !sender.is_closed() {
                 // The caller may have gone.
                 let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
@@ -44,5 +55,51 @@ impl RequestThreads {
             Ok(Err(panic)) => resume_unwind(panic),
             Err(_) => Err(Error::ShuttingDown),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_reaches_the_caller_and_the_threads_go_on() {
+        let threads = Arc::new(RequestThreads::start().unwrap());
+        let others = threads.clone();
+
+        let lost = tokio::spawn(async move { others.run(|| panic!("in the work")).await });
+        let lost: Result<Result<()>, _> = lost.await;
+        assert!(lost.unwrap_err().is_panic());
+
+        assert_eq!(threads.run(|| 7).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn work_does_not_begin_after_its_caller_has_gone() {
+        let threads = RequestThreads::start().unwrap();
+        let cores = threads.pool.current_num_threads();
+        let busy = Arc::new(Barrier::new(cores + 1));
+        for _ in 0..cores {
+            let busy = busy.clone();
+            threads.pool.spawn(move || {
+                busy.wait();
+            });
+        }
+
+        // More than there are places: some wait in the queue, some before it.
+        let begun = Arc::new(AtomicBool::new(false));
+        for _ in 0..2 * PLACES_PER_THREAD * cores {
+            let begun = begun.clone();
+            let work = threads.run(move || begun.store(true, Ordering::Relaxed));
+            assert!(tokio::time::timeout(Duration::from_millis(1), work).await.is_err());
+        }
+
+        busy.wait();
+        threads.run(|| ()).await.unwrap();
+        assert!(!begun.load(Ordering::Relaxed));
     }
 }

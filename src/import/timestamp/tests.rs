@@ -123,6 +123,7 @@ fn what_is_no_time() {
     ] {
         assert_eq!(read(text), Err(Unread::NoTime), "{text}");
     }
+
     for text in [
         "0",
         "1",
