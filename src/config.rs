@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::access::AuditOptions;
 use crate::api::ServeOptions;
 use crate::engine::options::EngineOptions;
 use crate::engine::pseudonyms::MIN_KEY_BYTES;
 use crate::engine::{
-    LimitOptions, LogOptions, ModelOptions, PrivacyOptions, PushOptions, RecommendOptions,
-    TrainOptions,
+    DEFAULT_STORE, LimitOptions, LogOptions, ModelOptions, PrivacyOptions, PushOptions,
+    RecommendOptions, TrainOptions,
 };
 
 /// All settings.
@@ -41,6 +42,11 @@ pub struct Config {
     pub privacy: PrivacyOptions,
     /// Limits on the size of the store.
     pub limits: LimitOptions,
+    /// Who did what.
+    pub audit: AuditOptions,
+    /// The store that a verb of the command line works on.
+    #[serde(skip)]
+    pub store: String,
     /// Keys that were set under their old names, for a warning.
     #[serde(skip)]
     pub renamed: Vec<String>,
@@ -59,6 +65,8 @@ impl Default for Config {
             push: PushOptions::default(),
             privacy: PrivacyOptions::default(),
             limits: LimitOptions::default(),
+            audit: AuditOptions::default(),
+            store: DEFAULT_STORE.to_owned(),
             renamed: Vec::new(),
         }
     }
@@ -119,6 +127,7 @@ impl Config {
     /// The options of the engine.
     pub fn engine(&self) -> EngineOptions {
         EngineOptions {
+            store: self.store.clone(),
             log: self.log.clone(),
             train: self.train.clone(),
             models: self.models.clone(),
@@ -140,6 +149,7 @@ impl Config {
                 1e6,
             ),
             ("serve.max_requests", self.serve.max_requests as f64, 2.0, 1e6),
+            ("serve.max_streams", self.serve.max_streams as f64, 4.0, 1e6),
             ("serve.max_incoming_mib", self.serve.max_incoming_mib as f64, 1.0, 1e6),
             ("serve.request_seconds", self.serve.request_seconds as f64, 1.0, 3_600.0),
             ("serve.max_connections", self.serve.max_connections as f64, 2.0, 1e6),
@@ -160,6 +170,8 @@ impl Config {
             ("limits.max_users", self.limits.max_users as f64, 1.0, f64::from(u32::MAX - 1)),
             ("limits.max_items", self.limits.max_items as f64, 1.0, f64::from(u32::MAX - 1)),
             ("limits.memory_mib", self.limits.memory_mib as f64, 0.0, 1e9),
+            ("audit.file_mib", self.audit.file_mib as f64, 1.0, 1_024.0),
+            ("audit.keep", self.audit.keep as f64, 1.0, 10_000.0),
             ("models.keep", self.models.keep as f64, 1.0, 1_000.0),
             ("push.max_mib", self.push.max_mib as f64, 1.0, 65_536.0),
             ("push.memory_mib", self.push.memory_mib as f64, 1.0, 1e6),
@@ -318,6 +330,10 @@ fn is_a_key(word: &str) -> bool {
 fn names_a_key(name: &str) -> bool {
     let ours = name.strip_prefix(PREFIX);
     ours.is_some_and(|key| {
+        // An API key, for the command line.
+        if key == "KEY" {
+            return false;
+        }
         let of_a_service = ["SERVICE_HOST", "SERVICE_PORT", "PORT"].into_iter().any(|of| {
             key.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
         });

@@ -16,8 +16,9 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`cli`] | the verbs of the command line, one file each; the gRPC client they share (`backend`) |
-//! | [`api`] | gRPC: `services` (one file a service), `admission` (connections, memory, number of requests, deadlines), `wire` (protocol, limits on entries, conversions, statuses) |
+//! | [`cli`] | the verbs of the command line, one file each; the gRPC client they share (`backend`, `admin`, `remote`) |
+//! | [`api`] | gRPC: `services` (one file a service), `access` (who may call what, which store answers), `admission` (connections, memory, number of requests, deadlines), `wire` (protocol, limits on entries, conversions, statuses) |
+//! | [`host`] | the stores of one process: created, limited, deleted |
 //! | [`engine`] | one store: `serve`, `write`, `trainer`, `push`, `import` over a shared state and the `registry` of models |
 //! | [`export`] | the log, the matrix and models as files for jobs elsewhere |
 //! | [`tune`] | fits hyperparameters, blend weights and the second stage to the store, on held-out behaviour |
@@ -29,6 +30,7 @@
 //! | [`model`] | the snapshot and its parts, settings, roles, on disk and in memory; `vectors` searches, `pushed` reads pushed files |
 //! | [`matrix`] | the user-item matrix: weighting, sparse rows, baskets |
 //! | [`import`] | files to events, items and users: formats, mapping, cleaning |
+//! | [`access`] | API keys, scopes, quotas, the audit log |
 //! | [`store`] | the durable log and the data folder |
 //! | [`domain`] | plain types and small algorithms: events, items, limits, top-k |
 //!
@@ -54,6 +56,9 @@
 //! | scoring of anonymous sessions | `sources/session.rs` |
 //! | new items and new users (cold start) | `recommend/cold.rs`, `live/trends.rs`, `live/overlay.rs` |
 //! | what a retry adds (dedup window) | `live/dedup_window.rs` |
+//! | which key may call what | `api/access/methods.rs`, decided in `api/access/authentication.rs` |
+//! | how much one address, key or store may take | `api/admission/caller.rs` |
+//! | which store trains next | `engine/threads/turns.rs` |
 //!
 //! # Words
 //! One word for one thing.
@@ -68,6 +73,8 @@
 //! | generation | the number of a published snapshot |
 //! | snapshot | everything trained, immutable; a *model* is a snapshot that is kept |
 //! | live state | what changes with every write |
+//! | key, scope | an API key, and what its holder may do |
+//! | act | a call that changes what others get: recorded in the audit log |
 //! | role | whom a generation answers: staged, shadow, canary, active, retired |
 //! | candidate source | a way to propose items |
 //! | blend | one score from several sources; the *second stage* orders its best again |
@@ -84,9 +91,9 @@
 //! # What stays true
 //! `tests/it/tidy.rs` checks what can be checked.
 //!
-//! 1. Only `api`, `bin` and the client in `cli/backend.rs` name tonic or prost. Only `store`,
-//!    `import`, `export`, `model/disk.rs`, `model/pushed/upload.rs`, `config`, `cli`, `bin` and
-//!    `main` touch files.
+//! 1. Only `api`, `bin` and the client in `cli` (`admin.rs`, `backend.rs`, `remote.rs`) name tonic or
+//!    prost. Only `access`, `store`, `import`, `export`, `model/disk.rs`, `model/pushed/upload.rs`,
+//!    `api/tls.rs`, `config`, `cli`, `bin` and `main` touch files.
 //! 2. `recommend` and `sources` are pure: no I/O, no lock, no global random numbers, no clock.
 //! 3. A published snapshot never changes; a request resolves one and keeps it.
 //! 4. A snapshot names the last offset it was trained on, its seed, its settings and its measured
@@ -101,6 +108,7 @@
 //!    (`train.tune_minutes`; recorded in the manifest); and the number of prepared lists, which
 //!    `train.prepare_seconds` limits.
 
+pub mod access;
 pub mod api;
 pub mod cli;
 pub mod config;
@@ -108,6 +116,7 @@ pub mod domain;
 pub mod engine;
 pub mod evaluate;
 pub mod export;
+pub mod host;
 pub mod import;
 pub mod live;
 pub mod matrix;

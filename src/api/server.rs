@@ -1,33 +1,38 @@
 //! All services on a listener, with health and reflection.
 
 use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tonic::transport::Server;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
+use tower::layer::util::Stack;
 
+use crate::access::{Audit, AuditOptions, Keyring};
+use crate::api::access::audited::Auditing;
+use crate::api::access::authentication::Authentication;
+use crate::api::access::dispatch::Dispatch;
 use crate::api::admission::admit::Admission;
+use crate::api::admission::caller::{Budget, Shares};
 use crate::api::admission::connections::{self, Bounds};
 use crate::api::admission::intake::Intake;
 use crate::api::admission::refusals::Refusals;
-use crate::api::services::catalog::CatalogApi;
-use crate::api::services::event::EventApi;
-use crate::api::services::model::ModelApi;
-use crate::api::services::recommendation::RecommendationApi;
-use crate::api::services::user::UserApi;
+use crate::api::health;
+use crate::api::services::key::KeyApi;
+use crate::api::services::store::StoreApi;
+use crate::api::tls::{Certificates, TlsOptions};
 use crate::api::wire::pb;
-use crate::api::wire::pb::catalog_service_server::CatalogServiceServer;
-use crate::api::wire::pb::event_service_server::EventServiceServer;
-use crate::api::wire::pb::model_service_server::ModelServiceServer;
-use crate::api::wire::pb::recommendation_service_server::RecommendationServiceServer;
-use crate::api::wire::pb::user_service_server::UserServiceServer;
-use crate::engine::Engine;
+use crate::api::wire::pb::key_service_server::KeyServiceServer;
+use crate::api::wire::pb::store_service_server::StoreServiceServer;
+use crate::domain::Result;
+use crate::engine::options::EngineOptions;
+use crate::host::Host;
 
 /// `[serve]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,9 +46,11 @@ pub struct ServeOptions {
     pub max_requests_per_connection: usize,
     /// Requests at once on all connections, more than on one; further ones are refused at once.
     pub max_requests: usize,
+    /// Requests at once that send or receive a stream of messages; further ones are refused at once.
+    pub max_streams: usize,
     /// Memory in MiB for requests that are not answered yet, including those that are still
-    /// arriving, and for answers that clients have not taken; one address may use a quarter of it.
-    /// Requests beyond it are refused.
+    /// arriving, and for answers that clients have not taken; one address may use a quarter of it,
+    /// one key half. Requests beyond it are refused.
     pub max_incoming_mib: usize,
     /// Seconds within which a request, or each message of a stream, must arrive completely.
     pub request_seconds: u64,
@@ -51,7 +58,8 @@ pub struct ServeOptions {
     pub max_connections: usize,
     /// Connections at once from one address, fewer than in all.
     pub max_connections_per_address: usize,
-    /// Seconds within which a connection must begin to speak HTTP/2.
+    /// Seconds within which a connection must complete the TLS handshake, and then begin to speak
+    /// HTTP/2.
     pub handshake_seconds: u64,
     /// Seconds after which a connection without requests is closed.
     pub idle_seconds: u64,
@@ -59,6 +67,10 @@ pub struct ServeOptions {
     pub send_seconds: u64,
     /// Seconds that running requests get to finish when the server stops.
     pub drain_seconds: u64,
+    /// Whether to listen on an address that others can reach without TLS or without API keys.
+    pub insecure: bool,
+    /// Certificates.
+    pub tls: TlsOptions,
 }
 
 impl Default for ServeOptions {
@@ -68,6 +80,7 @@ impl Default for ServeOptions {
             max_message_mib: 16,
             max_requests_per_connection: 256,
             max_requests: 2_048,
+            max_streams: 1_024,
             max_incoming_mib: 512,
             request_seconds: 30,
             max_connections: 8_192,
@@ -76,15 +89,48 @@ impl Default for ServeOptions {
             idle_seconds: 3_600,
             send_seconds: 60,
             drain_seconds: 10,
+            insecure: false,
+            tls: TlsOptions::default(),
         }
     }
 }
 
 impl ServeOptions {
+    /// What runs at once.
+    fn shares(&self) -> Shares {
+        Shares {
+            requests: self.max_requests,
+            streams: self.max_streams,
+            work: MAX_LONG_WORK,
+            bytes: self.max_incoming_mib << 20,
+        }
+    }
+
     /// The limits on incoming requests.
-    fn intake(&self) -> Intake {
-        let patience = Duration::from_secs(self.request_seconds);
-        Intake::new(self.max_message_mib << 20, patience, self.max_incoming_mib << 20)
+    fn intake(&self, budget: Budget) -> Intake {
+        Intake::new(self.max_message_mib << 20, Duration::from_secs(self.request_seconds), budget)
+    }
+
+    /// Checks that nothing is open to others unless that is written out.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing.
+    pub fn check_safe(&self, address: SocketAddr, has_keys: bool) -> Result<(), String> {
+        if address.ip().to_canonical().is_loopback() || self.insecure {
+            return Ok(());
+        }
+        let tls = "TLS (serve.tls.cert, serve.tls.key)";
+        let keys = "an API key (qianmian keys create)";
+        let missing = match (self.tls.is_on(), has_keys) {
+            (true, true) => return Ok(()),
+            (false, false) => format!("{tls} and {keys}"),
+            (false, true) => tls.to_owned(),
+            (true, false) => keys.to_owned(),
+        };
+        Err(format!(
+            "others can reach {address}, where the server starts only with {missing}; \
+             serve.insecure = true starts it without"
+        ))
     }
 
     /// The limits on connections.
@@ -99,6 +145,14 @@ impl ServeOptions {
     }
 }
 
+/// Requests at once that take long or much: models and stores that are read, built or compared.
+const MAX_LONG_WORK: usize = 16;
+/// Streams that a client has reset and the server has not taken up yet, beyond which the connection
+/// ends (rapid reset, CVE-2023-44487).
+const MAX_RESETS: usize = 20;
+/// Time between two looks at the file of keys, and between two notes of their last use.
+const KEYS_EVERY: Duration = Duration::from_secs(1);
+const USES_EVERY: Duration = Duration::from_secs(60);
 /// Maximum size of a request's headers in bytes, which are kept while it is open.
 const MAX_HEADERS: u32 = 8 << 10;
 /// Interval of keep-alive pings, and the time that a client has to answer one.
@@ -108,18 +162,42 @@ const PING_PATIENCE: Duration = Duration::from_secs(20);
 /// Why a server ended unexpectedly.
 pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
 
+/// What a server serves.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// The stores.
+    pub host: Arc<Host>,
+    /// Who may call.
+    pub keys: Arc<Keyring>,
+    /// Who did what.
+    pub audit: Arc<Audit>,
+}
+
+impl Served {
+    /// Opens the stores, the keys and the audit log of a data folder.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Storage`] where one does not open.
+    pub fn open(data: &Path, options: EngineOptions, audit: AuditOptions) -> Result<Self> {
+        let keys = Arc::new(Keyring::open(data)?);
+        let host = Arc::new(Host::open(data, options)?);
+        Ok(Self { host, keys, audit: Arc::new(Audit::of(data, audit)) })
+    }
+}
+
 /// Serves until `shutdown` completes, then drains: running requests may finish within the
 /// configured time, new ones are refused.
 ///
 /// # Errors
-/// Where the transport fails.
+/// Where the listener is open to others and [`ServeOptions::check_safe`] refuses, a certificate is
+/// not usable, or the transport fails.
 pub async fn serve(
-    engine: Arc<Engine>,
+    served: Served,
     listener: TcpListener,
     options: &ServeOptions,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    boxed(engine, listener, options, Box::pin(shutdown)).await
+    boxed(served, listener, options, Box::pin(shutdown)).await
 }
 
 /// A future of any kind.
@@ -128,66 +206,61 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// The server as a future that is compiled once, with the library, and not again in each program
 /// that serves.
 fn boxed<'a>(
-    engine: Arc<Engine>,
+    served: Served,
     listener: TcpListener,
     options: &'a ServeOptions,
     shutdown: Boxed<'static, ()>,
 ) -> Boxed<'a, Result<(), ServeError>> {
-    Box::pin(run(engine, listener, options, shutdown))
+    Box::pin(run(served, listener, options, shutdown))
 }
 
 async fn run(
-    engine: Arc<Engine>,
+    served: Served,
     listener: TcpListener,
     options: &ServeOptions,
     shutdown: Boxed<'static, ()>,
 ) -> Result<(), ServeError> {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    announce(&health).await;
-    let writes = tokio::spawn(announce_writes(health.clone(), engine.clone()));
-    let readiness = tokio::spawn(announce_models(health, engine.clone()));
+    options.check_safe(listener.local_addr()?, served.keys.is_in_force())?;
+    let certificates = Certificates::read(&options.tls)?;
+    if options.insecure {
+        tracing::warn!("serve.insecure is set: strangers may read, write and erase everything");
+    }
+
+    let Served { host, keys, audit } = served;
     let refusals = Refusals::default();
-    let reports = tokio::spawn(refusals.clone().report());
-    let last_refusals = refusals.clone();
-    let limit = options.max_message_mib << 20;
-    let sending = Duration::from_secs(options.send_seconds);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let mut beside = JoinSet::new();
+    health::announce(health, host.clone(), &mut beside).await;
+    beside.spawn(refusals.clone().report());
+    beside.spawn(follow_keys(keys.clone()));
+    if let Some(certificates) = certificates.clone() {
+        beside.spawn(certificates.follow(report_certificates));
+    }
 
     let bounds = connections::fit_open_files(options.bounds());
     let (stopping, stopped) = oneshot::channel();
-    let closing = engine.clone();
+    let closing = host.clone();
+    let layers = layers(&host, &keys, audit, &refusals, options, bounds.max);
     let server = Server::builder()
-        .layer(Admission::new(options.max_requests, options.intake(), refusals.clone()))
+        .layer(layers)
         .concurrency_limit_per_connection(options.max_requests_per_connection)
         .http2_max_header_list_size(MAX_HEADERS)
+        .http2_max_pending_accept_reset_streams(Some(MAX_RESETS))
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PING_PATIENCE))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
-        .add_service(
-            RecommendationServiceServer::new(
-                RecommendationApi::new(engine.clone()).sending_within(sending),
-            )
-            .max_decoding_message_size(limit),
-        )
-        .add_service(
-            EventServiceServer::new(EventApi::new(engine.clone())).max_decoding_message_size(limit),
-        )
-        .add_service(
-            CatalogServiceServer::new(CatalogApi::new(engine.clone()))
-                .max_decoding_message_size(limit),
-        )
-        .add_service(
-            UserServiceServer::new(UserApi::new(engine.clone())).max_decoding_message_size(limit),
-        )
-        .add_service(
-            ModelServiceServer::new(ModelApi::new(engine)).max_decoding_message_size(limit),
-        )
-        .serve_with_incoming_shutdown(connections::accept(listener, bounds), async move {
-            shutdown.await;
-            closing.close();
-            let _ = stopping.send(());
-        });
+        .add_service(KeyServiceServer::new(KeyApi::new(keys.clone(), host.data().to_owned())))
+        .add_service(StoreServiceServer::new(StoreApi::new(host)))
+        .serve_with_incoming_shutdown(
+            connections::accept(listener, bounds, certificates),
+            async move {
+                shutdown.await;
+                closing.close();
+                let _ = stopping.send(());
+            },
+        );
 
     let result = tokio::select! {
         result = server => result,
@@ -197,11 +270,73 @@ async fn run(
         }
     };
 
-    readiness.abort();
-    writes.abort();
-    reports.abort();
-    last_refusals.say();
+    beside.shutdown().await;
+    save_last_uses(&keys);
+    refusals.say();
     Ok(result?)
+}
+
+/// What a request passes on its way to a service, in this order.
+fn layers(
+    host: &Arc<Host>,
+    keys: &Arc<Keyring>,
+    audit: Arc<Audit>,
+    refusals: &Refusals,
+    options: &ServeOptions,
+    max_connections: usize,
+) -> Stack<Dispatch, Stack<Auditing, Stack<Admission, Authentication>>> {
+    let budget = Budget::new(options.shares());
+    let authentication = Authentication::new(
+        host.clone(),
+        keys.clone(),
+        audit.clone(),
+        refusals.clone(),
+        // One key may not take all connections.
+        (max_connections / 2).max(1),
+    );
+
+    let intake = options.intake(budget.clone());
+    let admission = Admission::new(budget, intake, refusals.clone());
+    let dispatch = Dispatch {
+        max_message: options.max_message_mib << 20,
+        sending: Duration::from_secs(options.send_seconds),
+    };
+    Stack::new(dispatch, Stack::new(Auditing::new(audit), Stack::new(admission, authentication)))
+}
+
+/// Takes up keys that another process changes, and notes when keys were used, as long as it is
+/// polled.
+async fn follow_keys(keys: Arc<Keyring>) {
+    let mut failing = false;
+    let mut noted = Instant::now();
+    loop {
+        tokio::time::sleep(KEYS_EVERY).await;
+        let refreshed = keys.refresh();
+        if let Err(error) = &refreshed
+            && !failing
+        {
+            tracing::error!(%error, "the file of keys cannot be read; the keys before stay in force");
+        }
+        failing = refreshed.is_err();
+
+        if noted.elapsed() >= USES_EVERY {
+            noted = Instant::now();
+            let keys = keys.clone();
+            tokio::task::spawn_blocking(move || save_last_uses(&keys));
+        }
+    }
+}
+
+fn save_last_uses(keys: &Keyring) {
+    if keys.is_in_force()
+        && let Err(error) = keys.save_last_uses()
+    {
+        tracing::warn!(%error, "the times of keys' last use are not on disk");
+    }
+}
+
+fn report_certificates(error: &str) {
+    tracing::error!(error, "new certificates cannot be used; those before stay in force");
 }
 
 /// The reflection service, which describes the protocol and the error details.
@@ -219,55 +354,4 @@ async fn drained_too_long(stopped: oneshot::Receiver<()>, seconds: u64) {
         std::future::pending::<()>().await;
     }
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-}
-
-/// Marks as SERVING the services that need no model: the log is open.
-async fn announce(health: &HealthReporter) {
-    health.set_service_status("", ServingStatus::Serving).await;
-    health.set_serving::<EventServiceServer<EventApi>>().await;
-    health.set_serving::<CatalogServiceServer<CatalogApi>>().await;
-    health.set_serving::<UserServiceServer<UserApi>>().await;
-    health.set_serving::<ModelServiceServer<ModelApi>>().await;
-    health.set_not_serving::<RecommendationServiceServer<RecommendationApi>>().await;
-}
-
-/// Keeps the services that write SERVING while writes are accepted.
-async fn announce_writes(health: HealthReporter, engine: Arc<Engine>) {
-    let mut writes = engine.writer().watch();
-    // The engine must be dropped for the store to close once the server ends.
-    drop(engine);
-
-    loop {
-        let taken = *writes.borrow_and_update();
-        if taken {
-            health.set_serving::<EventServiceServer<EventApi>>().await;
-            health.set_serving::<CatalogServiceServer<CatalogApi>>().await;
-            health.set_serving::<UserServiceServer<UserApi>>().await;
-        } else {
-            health.set_not_serving::<EventServiceServer<EventApi>>().await;
-            health.set_not_serving::<CatalogServiceServer<CatalogApi>>().await;
-            health.set_not_serving::<UserServiceServer<UserApi>>().await;
-        }
-
-        if writes.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Keeps recommendations SERVING while a model is published.
-async fn announce_models(health: HealthReporter, engine: Arc<Engine>) {
-    let mut generation = engine.models().watch();
-    loop {
-        type Service = RecommendationServiceServer<RecommendationApi>;
-        let published = *generation.borrow_and_update() > 0;
-        if published {
-            health.set_serving::<Service>().await
-        } else {
-            health.set_not_serving::<Service>().await
-        }
-        if generation.changed().await.is_err() {
-            return;
-        }
-    }
 }

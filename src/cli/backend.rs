@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio_stream::StreamExt;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Streaming};
 use tonic_types::StatusExt;
 
-use super::Failure;
+use super::remote::{Remote, ServerOptions};
+use super::{Failure, check_store};
 use crate::api::services::catalog::CatalogApi;
 use crate::api::services::event::EventApi;
 use crate::api::services::model::ModelApi;
@@ -28,14 +28,13 @@ use crate::api::wire::pb::push_model_request::Part;
 use crate::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
 use crate::api::wire::pb::recommendation_service_server::RecommendationService;
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{DEFAULT_STORE, Engine};
 
 /// Where a verb runs.
 #[derive(Debug, Args)]
 pub struct Target {
-    /// Ask a running server instead of the data folder, e.g. 127.0.0.1:50051
-    #[arg(long, value_name = "HOST:PORT")]
-    server: Option<String>,
+    #[command(flatten)]
+    server: ServerOptions,
 }
 
 /// A service's error status, re-exported for callers that need not name tonic.
@@ -46,7 +45,7 @@ pub enum Backend {
     /// Opened by this process.
     Local(Arc<Engine>),
     /// Called over gRPC.
-    Remote(Channel),
+    Remote(Remote),
 }
 
 /// Calls a method of either backend.
@@ -56,7 +55,7 @@ macro_rules! ask {
             Backend::Local(engine) => {
                 $service::$method(&$api::new(engine.clone()), Request::new($request)).await
             }
-            Backend::Remote(channel) => $client::new(channel.clone()).$method($request).await,
+            Backend::Remote(remote) => $client::new(remote.clone()).$method($request).await,
         }
         .map(tonic::Response::into_inner)
     };
@@ -68,7 +67,7 @@ impl Target {
     /// # Errors
     /// A sentence, where neither works.
     pub async fn open(&self, config: &Config) -> Result<Backend, Failure> {
-        let Some(address) = &self.server else {
+        let Some(address) = &self.server.server else {
             if !config.data.is_dir() {
                 return Err(format!(
                     "there is no data folder {}; name one with --data, import a log into it, or ask a \
@@ -77,26 +76,21 @@ impl Target {
                 )
                 .into());
             }
+            check_store(config)?;
             return Ok(Backend::Local(Arc::new(Engine::open(&config.data, config.engine())?)));
         };
-        Backend::connect(address).await
+        let store = (config.store != DEFAULT_STORE).then_some(config.store.as_str());
+        Ok(Backend::Remote(self.server.connect(address, store).await?))
     }
 }
 
 impl Backend {
-    /// Connects to a server.
+    /// Connects to a server without TLS and keys.
     ///
     /// # Errors
     /// A sentence, where none answers.
     pub async fn connect(address: &str) -> Result<Self, Failure> {
-        let address = plain_address(address)?;
-        let endpoint = Endpoint::from_shared(address.clone());
-        let endpoint = endpoint.map_err(|_| {
-            format!("--server {address:?} is not an address such as 127.0.0.1:50051")
-        })?;
-        let connected = endpoint.connect().await;
-        let channel = connected.map_err(|e| format!("no server answers at {address}: {e}"))?;
-        Ok(Backend::Remote(channel))
+        Ok(Backend::Remote(ServerOptions::to(address).connect(address, None).await?))
     }
 
     /// Records events.
@@ -239,16 +233,16 @@ impl Backend {
         sha256: String,
         file: &File,
     ) -> Result<pb::Model, Refused> {
-        let channel = match self {
+        let remote = match self {
             Backend::Local(engine) => {
                 let messages = tokio_stream::iter(parts(header, sha256, file, 0)?).map(Ok);
                 let pushed = ModelApi::new(engine.clone()).push(messages).await;
                 return Ok(pushed?.model.unwrap_or_default());
             }
-            Backend::Remote(channel) => channel,
+            Backend::Remote(remote) => remote,
         };
 
-        let mut client = ModelServiceClient::new(channel.clone());
+        let mut client = ModelServiceClient::new(remote.clone());
         for attempt in 1.. {
             let request = pb::GetPushRequest { push_id: header.push_id.clone() };
             let came = client.get_push(request).await;
@@ -280,8 +274,8 @@ impl Backend {
                 let watch = pb::WatchTrainingRequest { training_id: started.training_id };
                 Progress::Local(api.watch_training(Request::new(watch)).await?.into_inner())
             }
-            Backend::Remote(channel) => {
-                let mut client = ModelServiceClient::new(channel.clone());
+            Backend::Remote(remote) => {
+                let mut client = ModelServiceClient::new(remote.clone());
                 let started = client.train(pb::TrainRequest {}).await?.into_inner();
                 let watch = pb::WatchTrainingRequest { training_id: started.training_id };
                 Progress::Remote(Box::new(client.watch_training(watch).await?.into_inner()))
@@ -294,23 +288,6 @@ impl Backend {
             last = Some(message);
         }
         last.ok_or_else(|| Refused::unavailable("the server ended before the training did"))
-    }
-}
-
-/// The address of a server as a URL: HOST:PORT or http://HOST:PORT.
-///
-/// # Errors
-/// For any other scheme: a connection that is meant to be encrypted must not fall back to plain
-/// text.
-fn plain_address(address: &str) -> Result<String, Failure> {
-    match address.split_once("://") {
-        None => Ok(format!("http://{address}")),
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok(format!("http://{rest}")),
-        Some((scheme, _)) => Err(format!(
-            "--server {address}: {scheme} is not supported, only plain gRPC; give HOST:PORT, and \
-             use a tunnel where the network is not trusted"
-        )
-        .into()),
     }
 }
 
@@ -366,21 +343,6 @@ impl Progress {
         match self {
             Progress::Local(stream) => tokio_stream::StreamExt::next(stream).await.transpose(),
             Progress::Remote(stream) => stream.message().await,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_plain_or_refused() {
-        assert_eq!(plain_address("127.0.0.1:5").unwrap(), "http://127.0.0.1:5");
-        assert_eq!(plain_address("HTTP://a:5").unwrap(), "http://a:5");
-        for encrypted in ["https://a:5", "HTTPS://a:5", "grpcs://a:5", "unix:///x"] {
-            let error = plain_address(encrypted).unwrap_err().to_string();
-            assert!(error.contains("not supported"), "{error}");
         }
     }
 }

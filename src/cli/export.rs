@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Failure;
+use super::{Failure, check_store};
 use crate::config::Config;
-use crate::engine::STORE;
 use crate::export::{Format, Reading, Written};
 
 /// Write the log, the matrix or a model to a file, for training jobs elsewhere
@@ -49,7 +48,8 @@ struct Rows {
 
 impl Export {
     pub(super) fn run(self, config: &Config) -> Result<(), Failure> {
-        let reading = Reading::open(&config.data, STORE)?;
+        check_store(config)?;
+        let reading = Reading::open(&config.data, &config.store)?;
         let create =
             |path: &PathBuf| File::create(path).map_err(|e| format!("{}: {e}", path.display()));
         let told = |rows: &Rows, written: Written| {

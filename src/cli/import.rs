@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use super::dialect::DialectArgs;
-use super::{Failure, output};
+use super::{Failure, check_store, output};
 use crate::config::Config;
 use crate::domain::EventKind;
 use crate::domain::quote::printable;
@@ -91,6 +91,7 @@ impl Import {
             None => None,
         };
 
+        check_store(config)?;
         let engine = Engine::open(&config.data, config.engine())?;
         let mut report = Report::default();
         let mut barren = Vec::new();

@@ -4,23 +4,29 @@
 //! - [`evaluate`], [`plot`]: work on files alone
 //! - [`train`], [`recommend`], [`similar`], [`models`], [`push`]: work on a data folder or, with
 //!   `--server`, on a running server
-//! - [`backend`]: the data folder or the server behind one interface; the gRPC client
+//! - [`keys`], [`stores`]: work on a data folder or a running server as a whole
+//! - [`backend`]: the data folder or the server behind one interface; `admin`: the same for keys and
+//!   stores; [`remote`]: the connection to a server
 //! - `dialect`: options for reading files
 //! - [`output`]: tables for people, JSON for programs
 
+mod admin;
 pub mod backend;
 pub mod demo;
 mod dialect;
 pub mod evaluate;
 pub mod export;
 pub mod import;
+pub mod keys;
 pub mod models;
 pub mod output;
 pub mod plot;
 pub mod push;
 pub mod recommend;
+pub mod remote;
 pub mod serve;
 pub mod similar;
+pub mod stores;
 pub mod train;
 
 use std::path::PathBuf;
@@ -29,6 +35,8 @@ use std::pin::Pin;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::domain::limits;
+use crate::host;
 
 /// Why a verb failed: a sentence for the terminal.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -58,6 +66,9 @@ struct Common {
     /// Data folder [default: qianmian-data]; for `evaluate --holdout`, the log file to cut
     #[arg(long, global = true, value_name = "PATH")]
     data: Option<PathBuf>,
+    /// Store [default: the one that the API key opens, else "default"]
+    #[arg(long, global = true, value_name = "NAME")]
+    store: Option<String>,
     /// Start once without the lost files of the log: their events are gone, and models trained on
     /// later events are set aside
     #[arg(long, global = true)]
@@ -74,6 +85,8 @@ enum Verb {
     Models(models::Models),
     Push(push::Push),
     Export(export::Export),
+    Keys(keys::Keys),
+    Stores(stores::Stores),
     Evaluate(Box<evaluate::Evaluate>),
 }
 
@@ -88,6 +101,10 @@ impl Cli {
             config.data.clone_from(data);
         }
 
+        if let Some(store) = &self.common.store {
+            limits::name("--store", store).map_err(|violation| violation.to_string())?;
+            config.store.clone_from(store);
+        }
         config.log.accept_loss = self.common.accept_log_loss;
         if let Verb::Serve(serve) = &self.verb {
             serve.configure(&mut config);
@@ -126,8 +143,24 @@ impl Cli {
             Verb::Similar(verb) => verb.run(config).await,
             Verb::Models(verb) => verb.run(config).await,
             Verb::Push(verb) => verb.run(config).await,
+            Verb::Keys(verb) => verb.run(config, self.common.store).await,
+            Verb::Stores(verb) => verb.run(config).await,
             Verb::Export(verb) => tokio::task::block_in_place(|| verb.run(&config)),
             Verb::Evaluate(verb) => tokio::task::block_in_place(|| verb.run(&config)),
         }
     }
+}
+
+/// Checks that the data folder has the store that a verb works on: a name that is mistyped must not
+/// create one.
+fn check_store(config: &Config) -> Result<(), Failure> {
+    if host::exists(&config.data, &config.store) {
+        return Ok(());
+    }
+    let Config { data, store, .. } = config;
+    Err(format!(
+        "there is no store {store} in {}; create it: qianmian stores create {store}",
+        data.display()
+    )
+    .into())
 }

@@ -128,8 +128,8 @@ impl From<&pb::ModelLineage> for Lineage {
             note: lineage.note,
             contents: lineage.contents,
             sha256: lineage.sha256,
-            pushed: moment(lineage.push_time.map(|time| time.seconds)),
-            trained_until: moment(lineage.trained_until_time.map(|time| time.seconds)),
+            pushed: output::moment(lineage.push_time.map(|time| time.seconds)),
+            trained_until: output::moment(lineage.trained_until_time.map(|time| time.seconds)),
             checks: lineage.checks.into_iter().map(CheckJson::from).collect(),
             forced: lineage.forced,
         }
@@ -144,7 +144,7 @@ impl From<pb::Model> for Model {
             lineage: model.lineage.as_ref().map(Lineage::from),
             shadow: model.shadow.as_ref().map(ShadowJson::from),
             offset: model.offset,
-            created: moment(model.create_time.map(|time| time.seconds)),
+            created: output::moment(model.create_time.map(|time| time.seconds)),
             train_seconds: model.train_seconds,
             users: model.users,
             items: model.items,
@@ -184,12 +184,6 @@ async fn act(backend: &Backend, action: Action) -> Result<(), Refused> {
     let (active, previous) = backend.activate(wanted).await?;
     println!("generation {active} is active, {previous} was before");
     Ok(())
-}
-
-/// A time, to the second.
-fn moment(seconds: Option<i64>) -> String {
-    let seconds = seconds.unwrap_or(0);
-    jiff::Timestamp::new(seconds, 0).unwrap_or_default().to_string()
 }
 
 /// A model's role, with its share and the shadow's comparison.

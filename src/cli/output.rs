@@ -135,3 +135,9 @@ impl List {
 pub fn name(constant: &str, prefix: &str) -> String {
     constant.strip_prefix(prefix).unwrap_or(constant).to_ascii_lowercase()
 }
+
+/// A time, to the second; empty where there is none.
+pub fn moment(seconds: Option<i64>) -> String {
+    let time = seconds.map(|seconds| jiff::Timestamp::new(seconds, 0).unwrap_or_default());
+    time.map_or_else(String::new, |time| time.to_string())
+}

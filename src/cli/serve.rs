@@ -1,16 +1,13 @@
 //! `qianmian serve`
 
-use std::sync::Arc;
-
 use clap::Args;
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, demo};
-use crate::api;
+use crate::api::{self, Served};
 use crate::config::Config;
-use crate::engine::Engine;
 use crate::recommend::RepeatPolicy;
 
 /// Serve recommendations over gRPC, and train in the background
@@ -55,8 +52,10 @@ impl Serve {
             .await
             .map_err(|e| format!("cannot listen on {}: {e}", config.serve.listen))?;
         let address = listener.local_addr()?;
-        let engine = Arc::new(Engine::open(&config.data, config.engine())?);
-        tracing::info!(%address, data = %config.data.display(), "serving");
+        let served = Served::open(&config.data, config.engine(), config.audit.clone())?;
+        let engine = served.host.store(&config.store)?.engine.clone();
+        config.serve.check_safe(address, served.keys.is_in_force())?;
+        tracing::info!(%address, data = %config.data.display(), tls = config.serve.tls.is_on(), keys = served.keys.is_in_force(), "serving");
         let demo = self.demo.then(|| {
             let engine = engine.clone();
             tokio::task::spawn_blocking(move || {
@@ -66,7 +65,7 @@ impl Serve {
             })
         });
 
-        api::serve(engine.clone(), listener, &config.serve, stop.given()).await?;
+        api::serve(served, listener, &config.serve, stop.given()).await?;
         if let Some(demo) = demo {
             demo.await?;
         }

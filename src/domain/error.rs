@@ -51,7 +51,15 @@ pub enum Error {
     /// The named thing does not exist.
     #[error("{kind} {} is not known", quoted(id))]
     NotFound {
-        /// "item", "user", "model", "training", "push".
+        /// "item", "user", "model", "training", "push", "key", "store".
+        kind: &'static str,
+        /// As the caller gave it.
+        id: String,
+    },
+    /// The name of the thing to create is taken.
+    #[error("there is a {kind} {} already", quoted(id))]
+    AlreadyExists {
+        /// "key", "store".
         kind: &'static str,
         /// As the caller gave it.
         id: String,

@@ -9,6 +9,8 @@ use super::quote::quoted;
 
 /// Maximum length of an external id in bytes.
 pub const MAX_ID_BYTES: usize = 256;
+/// Maximum length of the name of a store, and of a key.
+pub const MAX_NAME_BYTES: usize = 64;
 /// Maximum length of a title in bytes.
 pub const MAX_TITLE_BYTES: usize = 1_024;
 /// Maximum length of an attribute's value in bytes.
@@ -68,6 +70,22 @@ pub fn new_id(field: &str, value: &str) -> Result<(), Violation> {
         return Err(Violation::new(field, message));
     }
     Ok(())
+}
+
+/// Checks the name of a store or of a key, which may become the name of a folder.
+pub fn name(field: &str, value: &str) -> Result<(), Violation> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_known = |c: char| is_plain(c) || c == '-' || c == '_';
+    let is_short = (1..=MAX_NAME_BYTES).contains(&value.len());
+    if is_short && value.starts_with(is_plain) && value.chars().all(is_known) {
+        return Ok(());
+    }
+    let message = format!(
+        "must be 1 to {MAX_NAME_BYTES} of a to z, 0 to 9, \"-\" and \"_\", the first a letter or a \
+         digit, was {}",
+        quoted(value)
+    );
+    Err(Violation::new(field, message))
 }
 
 /// Checks an id that may be empty.

@@ -17,10 +17,9 @@
 //! - `behaviour`: what a training reads from the log
 //! - [`options`]: the engine's part of the configuration
 //! - [`pseudonyms`]: the names of users in the store
-//! - [`page`]: pages of listings; `closing`: how the store ends; `background`: the threads of
-//!   work that can wait
+//! - [`page`]: pages of listings; `closing`: how the store ends; `threads`: those that the stores
+//!   of a process share
 
-mod background;
 mod behaviour;
 mod closing;
 mod directory;
@@ -32,6 +31,7 @@ mod push;
 mod registry;
 pub mod serve;
 mod state;
+mod threads;
 pub mod trainer;
 mod write;
 
@@ -42,14 +42,14 @@ use std::time::Instant;
 pub use directory::Directory;
 pub use import::Importer;
 pub use options::{
-    EngineOptions, LimitOptions, LogOptions, ModelOptions, PrivacyOptions, PushOptions,
-    RecommendOptions, TrainOptions,
+    DEFAULT_STORE, EngineOptions, LimitOptions, LogOptions, ModelOptions, PrivacyOptions,
+    PushOptions, RecommendOptions, StoreLimits, TrainOptions,
 };
 pub use page::Page;
 pub use push::{Incoming, PushRequest, Pushes};
 pub use registry::Models;
 pub use serve::{Answer, Batches, Comparison, RecommendRequest, Recommender};
-pub use state::STORE;
+pub use threads::Threads;
 pub use trainer::{Trainer, TrainingState, TrainingStatus};
 pub use write::{Pending, Receipt, Write, Writer};
 
@@ -59,6 +59,7 @@ use crate::recommend::prepared::PreparedListOptions;
 use crate::store::{Entry, Log, Opening, Record, StoreFolder};
 use pseudonyms::Pseudonyms;
 use state::State;
+use write::MemoryBudget;
 
 /// An open store. Dropping it stops a training, drains the writes and releases the folder.
 #[derive(Debug)]
@@ -73,16 +74,25 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the store in the folder `data`: replays the log into live state and loads the
-    /// newest whole snapshot. Trains at once where there are events but no snapshot, if
+    /// Opens a store of the folder `data`, the one that the options name, with threads of its own.
+    ///
+    /// # Errors
+    /// As [`Engine::open_beside`].
+    pub fn open(data: &Path, options: EngineOptions) -> Result<Self> {
+        let threads = Threads::start(options.train.threads)?;
+        Self::open_beside(data, options, &threads)
+    }
+
+    /// Opens a store beside others that share `threads`: replays the log into live state and loads
+    /// the newest whole snapshot. Trains at once where there are events but no snapshot, if
     /// automatic training is on.
     ///
     /// # Errors
     /// [`crate::domain::Error::Storage`] where the folder is in use, damaged, or written by a
     /// newer version.
-    pub fn open(data: &Path, options: EngineOptions) -> Result<Self> {
-        let mut folder = StoreFolder::open(data, STORE)?;
-        let pseudonyms = Pseudonyms::new(options.privacy.pseudonym_key.reveal());
+    pub fn open_beside(data: &Path, options: EngineOptions, threads: &Threads) -> Result<Self> {
+        let mut folder = StoreFolder::open(data, &options.store)?;
+        let pseudonyms = Pseudonyms::new(options.privacy.pseudonym_key.reveal(), &options.store);
         folder.hold_to_key(pseudonyms.fingerprint().as_deref(), options.log.accept_loss)?;
 
         let recommend = &options.recommend;
@@ -100,18 +110,18 @@ impl Engine {
         let models = Models::open(folder.snapshots(), options.models.clone())?;
         report_open(&live, &models, started);
 
-        let limits = options.limits.clone();
+        let limits = StoreLimits::of(&options.limits);
         let state = Arc::new(State::new(live, models, folder, pseudonyms, lists, limits));
         trainer::erasure::remove_models(&state);
-        let writer = Writer::start(log, dedup, state.clone(), live_writer)?;
-        let background = Arc::new(background::pool(options.train.threads)?);
-        let trainer = Trainer::start(state.clone(), writer.clone(), &options, background.clone())?;
+        let budget = MemoryBudget::new(options.limits.memory_mib);
+        let writer = Writer::start(log, dedup, state.clone(), live_writer, budget)?;
+        let trainer = Trainer::start(state.clone(), writer.clone(), &options, threads)?;
+
         let policy = recommend.repeat_policy;
+        let background = threads.background.clone();
         let pushes =
             Pushes::new(state.clone(), writer.clone(), background.clone(), options.push, policy);
-
-        let recommender = Recommender::new(state.clone(), policy, background.clone())?;
-        let recommender = Arc::new(recommender);
+        let recommender = Arc::new(Recommender::new(state.clone(), policy, threads));
         let batches = Batches::new(recommender.clone(), background);
         Ok(Self { trainer, writer, pushes, batches, recommender, state })
     }
@@ -121,6 +131,16 @@ impl Engine {
     pub fn close(&self) {
         self.state.closing.begin();
         self.trainer.close();
+    }
+
+    /// Sets limits of this store, in force from its next write on.
+    pub fn set_limits(&self, limits: StoreLimits) {
+        self.state.limits.store(Arc::new(limits));
+    }
+
+    /// The memory of the store's data and models in bytes, as estimated from their numbers.
+    pub fn memory_bytes(&self) -> u64 {
+        self.state.memory_bytes()
     }
 
     /// The outcome of `work`, or none once the store closes.

@@ -10,9 +10,14 @@ use crate::recommend::RepeatPolicy;
 use crate::store::Durability;
 use crate::tune::Budget;
 
+/// The store that every data folder has.
+pub const DEFAULT_STORE: &str = "default";
+
 /// Everything an engine is opened with.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct EngineOptions {
+    /// Name of the store.
+    pub store: String,
     /// The log.
     pub log: LogOptions,
     /// Training.
@@ -27,6 +32,21 @@ pub struct EngineOptions {
     pub privacy: PrivacyOptions,
     /// Limits on the size of the store.
     pub limits: LimitOptions,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            store: DEFAULT_STORE.to_owned(),
+            log: LogOptions::default(),
+            train: TrainOptions::default(),
+            models: ModelOptions::default(),
+            push: PushOptions::default(),
+            recommend: RecommendOptions::default(),
+            privacy: PrivacyOptions::default(),
+            limits: LimitOptions::default(),
+        }
+    }
 }
 
 /// `[limits]`: the size of the store; writes beyond a limit are refused
@@ -45,6 +65,24 @@ pub struct LimitOptions {
 impl Default for LimitOptions {
     fn default() -> Self {
         Self { max_users: 50_000_000, max_items: 10_000_000, memory_mib: 0 }
+    }
+}
+
+/// How large a store may become; writes beyond a limit are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Maximum number of users ever named, erased ones included.
+    pub max_users: usize,
+    /// Maximum number of items ever named.
+    pub max_items: usize,
+    /// Maximum of [`crate::engine::Engine::memory_bytes`], in MiB; 0: no limit of its own.
+    pub memory_mib: u64,
+}
+
+impl StoreLimits {
+    /// The limits of a store that has none of its own.
+    pub fn of(options: &LimitOptions) -> Self {
+        Self { max_users: options.max_users, max_items: options.max_items, memory_mib: 0 }
     }
 }
 

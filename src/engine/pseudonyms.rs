@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use super::options::DEFAULT_STORE;
+
 /// Minimum length of the key in bytes.
 pub const MIN_KEY_BYTES: usize = 16;
 /// Context of the key derivation: other uses of the same secret give other keys.
@@ -22,9 +24,15 @@ impl std::fmt::Debug for Pseudonyms {
 }
 
 impl Pseudonyms {
-    /// Hashes with a key derived from `secret`; keeps external ids where it is empty.
-    pub(super) fn new(secret: &str) -> Self {
-        let derive = || blake3::derive_key(CONTEXT, secret.as_bytes());
+    /// Hashes with a key derived from `secret`, another for each store; keeps external ids where it
+    /// is empty.
+    pub(super) fn new(secret: &str, store: &str) -> Self {
+        // Data folders of one store have the key of before there were several.
+        let material = match store {
+            DEFAULT_STORE => secret.as_bytes().to_vec(),
+            other => [secret.as_bytes(), b"\0", other.as_bytes()].concat(),
+        };
+        let derive = || blake3::derive_key(CONTEXT, &material);
         Self { key: (!secret.is_empty()).then(derive) }
     }
 
@@ -59,8 +67,10 @@ mod tests {
     #[test]
     fn names_follow_the_key() {
         let none = Pseudonyms::default();
-        let one = Pseudonyms::new("a");
-        let two = Pseudonyms::new("b");
+        let one = Pseudonyms::new("a", DEFAULT_STORE);
+        let two = Pseudonyms::new("b", DEFAULT_STORE);
+        let elsewhere = Pseudonyms::new("a", "eu");
+        assert_ne!(one.of("anna"), elsewhere.of("anna"), "stores cannot be joined");
         assert_eq!((none.of("anna").as_ref(), none.fingerprint()), ("anna", None));
         assert_eq!(one.of("anna"), one.clone().of("anna"));
         assert_eq!(one.of("anna").len(), 32);

@@ -1,18 +1,16 @@
 //! What the engine's threads share.
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::closing::Closing;
-use super::options::LimitOptions;
+use super::options::StoreLimits;
 use super::pseudonyms::Pseudonyms;
 use super::registry::Models;
 use crate::domain::{Result, UserIdx};
 use crate::live::Live;
 use crate::recommend::prepared::PreparedListOptions;
 use crate::store::{Entry, StoreFolder, replay};
-
-/// The store that a data folder holds until it can hold several.
-pub const STORE: &str = "default";
 
 /// What the engine's threads share.
 #[derive(Debug)]
@@ -24,7 +22,7 @@ pub(super) struct State {
     /// Which lists are prepared.
     pub(super) lists: PreparedListOptions,
     /// How large the store may become.
-    pub(super) limits: LimitOptions,
+    pub(super) limits: ArcSwap<StoreLimits>,
     pub(super) closing: Closing,
     /// Held while a snapshot is assembled from the active one and a new part, until it is
     /// published.
@@ -38,8 +36,9 @@ impl State {
         folder: StoreFolder,
         pseudonyms: Pseudonyms,
         lists: PreparedListOptions,
-        limits: LimitOptions,
+        limits: StoreLimits,
     ) -> Self {
+        let limits = ArcSwap::from_pointee(limits);
         let closing = Closing::default();
         let assembling = Mutex::default();
         Self { live, models, folder, pseudonyms, lists, limits, closing, assembling }
@@ -48,6 +47,12 @@ impl State {
     /// The idx of a user by their external id, if the store knows them.
     pub(super) fn user_idx(&self, id: &str) -> Option<UserIdx> {
         self.live.user(&self.pseudonyms.of(id))
+    }
+
+    /// The memory of the data and of the models that are loaded, in bytes, estimated from their
+    /// numbers.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.live.memory_bytes() + self.models.loaded_bytes()
     }
 
     /// Passes every entry of the log as of now to `visit`.

@@ -16,6 +16,8 @@ use crate::domain::{Item, ItemIdx, Validity};
 #[derive(Debug, Default)]
 pub struct Catalogue {
     items: Vec<Option<Box<Item>>>,
+    /// Bytes of all items.
+    bytes: usize,
     unavailable: RoaringBitmap,
     /// Items whose names were lost.
     buried: RoaringBitmap,
@@ -63,6 +65,7 @@ impl Catalogue {
         self.deleted.remove(idx);
         self.facets.add(idx, item);
         self.validity.add(idx, item.validity);
+        self.bytes += item.bytes();
         self.items[slot] = Some(Box::new(item.clone()));
         self.set_available(idx, item.available);
     }
@@ -76,9 +79,15 @@ impl Catalogue {
 
     fn forget(&mut self, idx: ItemIdx) {
         if let Some(old) = self.items.get_mut(idx as usize).and_then(Option::take) {
+            self.bytes -= old.bytes();
             self.facets.remove(idx, &old);
             self.validity.remove(idx, old.validity);
         }
+    }
+
+    /// Approximate bytes of the items in memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Sets whether an item is available, and nothing else.

@@ -8,6 +8,8 @@ use crate::domain::{User, UserIdx};
 #[derive(Debug, Default)]
 pub struct Profiles {
     users: Vec<Option<Box<User>>>,
+    /// Bytes of all profiles.
+    bytes: usize,
 }
 
 impl Profiles {
@@ -17,14 +19,21 @@ impl Profiles {
         if slot >= self.users.len() {
             self.users.resize_with(slot + 1, || None);
         }
+        self.erase(idx);
+        self.bytes += user.bytes();
         self.users[slot] = Some(Box::new(user.clone()));
     }
 
     /// Erases a profile.
     pub fn erase(&mut self, idx: UserIdx) {
-        if let Some(user) = self.users.get_mut(idx as usize) {
-            *user = None;
+        if let Some(user) = self.users.get_mut(idx as usize).and_then(Option::take) {
+            self.bytes -= user.bytes();
         }
+    }
+
+    /// Approximate bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The profile of a user, if one was written.

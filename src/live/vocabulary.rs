@@ -11,6 +11,8 @@ pub struct Vocabulary {
     // naming the items of a list waits for memory once for each item, not twice. An idx without an
     // id holds a place that starts with a control character, which no id contains.
     ids: IndexSet<CompactString, ahash::RandomState>,
+    /// Bytes of the ids that are too long to be stored inline, erased ones included.
+    long_bytes: usize,
 }
 
 /// First character of the place of an idx without an id.
@@ -45,8 +47,18 @@ impl Vocabulary {
     pub fn intern(&mut self, id: &str) -> (u32, bool) {
         match self.get(id) {
             Some(idx) => (idx, false),
-            None => (self.ids.insert_full(id.into()).0 as u32, true),
+            None => {
+                self.long_bytes += if id.len() > size_of::<CompactString>() { id.len() } else { 0 };
+                (self.ids.insert_full(id.into()).0 as u32, true)
+            }
         }
+    }
+
+    /// Approximate bytes in memory.
+    pub fn bytes(&self) -> usize {
+        /// Of an id: itself, its hash, and its place in the table of hashes.
+        const EACH: usize = size_of::<CompactString>() + 2 * size_of::<usize>();
+        self.ids.len() * EACH + self.long_bytes
     }
 
     /// Number of assigned idx.

@@ -112,6 +112,26 @@ pub fn names(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// Renames a folder, and flushes both names.
+///
+/// # Errors
+/// Where the disk fails.
+pub fn rename_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    [from, to].into_iter().filter_map(Path::parent).try_for_each(sync_folder)
+}
+
+/// Removes a folder with all it holds; none is no error.
+///
+/// # Errors
+/// Where the disk fails.
+pub fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Flushes the names in a folder.
 ///
 /// # Errors

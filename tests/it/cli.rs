@@ -170,17 +170,32 @@ async fn a_terminal_that_closes_does_not_end_the_server() {
 }
 
 #[test]
-fn an_encrypted_address_is_refused_by_every_verb_and_never_sent_in_plain_text() {
+fn an_encrypted_address_is_never_spoken_to_in_plain_text() {
+    use std::io::Read as _;
+
     for verb in [
         &["recommend", "u"][..],
         &["similar", "i"],
         &["train"],
         &["models"],
         &["push", "Cargo.toml"],
+        &["keys"],
+        &["stores"],
     ] {
-        let (ok, _, error) = run(&[verb, &["--server", "https://127.0.0.1:9"]].concat());
-        assert!(!ok && error.contains("https is not supported"), "{verb:?}: {error}");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = format!("https://{}", listener.local_addr().unwrap());
+        let heard = std::thread::spawn(move || {
+            let mut first = [0; 1];
+            listener.accept().unwrap().0.read_exact(&mut first).unwrap();
+            first[0]
+        });
+        let (ok, _, error) = run(&[verb, &["--server", &server]].concat());
+        assert!(!ok && error.contains("no server answers at https://"), "{verb:?}: {error}");
+        assert_eq!(heard.join().unwrap(), 0x16, "a TLS handshake record");
     }
+
+    let (ok, _, error) = run(&["models", "--server", "grpcs://127.0.0.1:9"]);
+    assert!(!ok && error.contains("grpcs is not supported"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

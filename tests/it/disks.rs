@@ -355,7 +355,7 @@ async fn a_store_that_lost_its_log_says_so() {
         assert!(error.contains("--accept-log-loss"), "{error}");
         if forget.is_empty() {
             // An export would be of less than there was.
-            let reading = qianmian::export::Reading::open(&data, qianmian::engine::STORE);
+            let reading = qianmian::export::Reading::open(&data, qianmian::engine::DEFAULT_STORE);
             assert!(reading.map(drop).unwrap_err().to_string().contains("has lost"));
         }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use qianmian::domain::{Event, EventKind, User, now_ms};
-use qianmian::engine::{Engine, STORE, Write};
+use qianmian::engine::{DEFAULT_STORE, Engine, Write};
 use qianmian::store::{Entry, Record};
 
 use crate::support::{self, Server, purchases, run, trained};
@@ -62,7 +62,7 @@ async fn what_is_exported_is_read_back() {
     let arguments = ["import", path.to_str().unwrap(), "--data", other.to_str().unwrap()];
     let (ok, _, error) = run(&arguments);
     assert!(ok, "{error}");
-    assert!(other.join("stores").join(STORE).is_dir());
+    assert!(other.join("stores").join(DEFAULT_STORE).is_dir());
     let engine = Engine::open(&other, support::quiet()).unwrap();
     assert_eq!(engine.live().events(), 84);
     assert!(engine.live().user("u1").is_none() && engine.live().user("u2").is_none());

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use qianmian::access::AuditOptions;
 use qianmian::api::wire::pb;
 use qianmian::api::wire::pb::catalog_service_client::CatalogServiceClient;
 use qianmian::api::wire::pb::event_service_client::EventServiceClient;
 use qianmian::api::wire::pb::model_service_client::ModelServiceClient;
 use qianmian::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
-use qianmian::api::{self, ServeOptions};
+use qianmian::api::{self, ServeOptions, Served};
 use qianmian::domain::{Event, EventKind};
-use qianmian::engine::Engine;
 use qianmian::engine::options::EngineOptions;
+use qianmian::engine::{DEFAULT_STORE, Engine};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -42,14 +43,14 @@ impl Server {
     pub(crate) async fn start(data: &Path, options: EngineOptions) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let engine = Arc::new(Engine::open(data, options).unwrap());
+        let served = Served::open(data, options, AuditOptions::default()).unwrap();
+        let engine = served.host.store(DEFAULT_STORE).unwrap().engine.clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = engine.clone();
         let done = tokio::spawn(async move {
             let stopped = async {
                 let _ = stopped.await;
             };
-            api::serve(serving, listener, &ServeOptions::default(), stopped).await.unwrap();
+            api::serve(served, listener, &ServeOptions::default(), stopped).await.unwrap();
         });
         let channel =
             Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();

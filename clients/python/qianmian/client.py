@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from . import layout
+from . import connection, layout
 from .v1 import event_pb2, event_pb2_grpc, model_pb2, model_pb2_grpc
 from .v1 import recommendation_pb2, recommendation_pb2_grpc
 
@@ -123,9 +124,16 @@ class Client:
     """A connection to a server; close it, or use it as a context manager.
 
     Args:
-        address: host and port, e.g. "127.0.0.1:50051".
+        address: host and port, e.g. "127.0.0.1:50051"; "https://host:port" for TLS.
         timeout: seconds after which a request is given up; pushes have none.
-        channel: a channel of your own instead, e.g. one with TLS.
+        key: the API key ("qm_…"); the variable QIANMIAN_KEY where it is None. It is sent in plain
+            text to this machine only.
+        store: the store, where the key is an admin's or the server has no keys; the one that the
+            key opens, or "default", where it is None.
+        ca: file of the roots (PEM) that the server's certificate must come from; those of gRPC
+            where it is None.
+        cert, cert_key: files of a client certificate and its key (PEM), for a server that asks.
+        channel: a channel of your own instead of address and certificates.
 
     Every method raises :class:`Refused` where the server refuses, or cannot be reached.
     """
@@ -135,9 +143,21 @@ class Client:
         address: str = "127.0.0.1:50051",
         *,
         timeout: float = 10.0,
+        key: str | None = None,
+        store: str | None = None,
+        ca: str | Path | None = None,
+        cert: str | Path | None = None,
+        cert_key: str | Path | None = None,
         channel: grpc.Channel | None = None,
     ) -> None:
-        self._channel = channel or grpc.insecure_channel(address)
+        plain = channel or connection.open_channel(address, ca, cert, cert_key)
+        secret = os.environ.get("QIANMIAN_KEY", "") if key is None else key
+        if secret and channel is None and not connection.may_carry_a_key(address):
+            plain.close()
+            raise ValueError(f"{address} is not encrypted: give https://HOST:PORT to send a key")
+        metadata = connection.metadata(secret, store)
+        self._channel = connection.with_metadata(plain, metadata) if metadata else plain
+        self._plain = plain
         self._timeout = timeout
         self._recommendations = recommendation_pb2_grpc.RecommendationServiceStub(self._channel)
         self._events = event_pb2_grpc.EventServiceStub(self._channel)
@@ -145,7 +165,7 @@ class Client:
 
     def close(self) -> None:
         """Closes the connection."""
-        self._channel.close()
+        self._plain.close()
 
     def __enter__(self) -> Client:
         return self

@@ -9,8 +9,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -20,7 +18,9 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use crate::access::usage::{Counted, Entered};
 use crate::api::admission::answer;
+use crate::api::admission::caller::{Budget, Caller};
 use crate::api::admission::intake::Intake;
 use crate::api::admission::peer::{Open, Peer};
 use crate::api::admission::refusals::Refusals;
@@ -33,26 +33,28 @@ const DIGITS: usize = 8;
 /// Admits a limited number of requests at once.
 #[derive(Debug, Clone)]
 pub struct Admission {
-    max: usize,
+    budget: Budget,
     intake: Intake,
-    inside: Arc<AtomicUsize>,
     refusals: Refusals,
 }
 
 impl Admission {
-    /// Admits at most `max` requests, which arrive through `intake`; refusals are counted.
-    pub fn new(max: usize, intake: Intake, refusals: Refusals) -> Self {
-        Self { max, intake, inside: Arc::default(), refusals }
+    /// Admits requests within a budget, which arrive through `intake`; refusals are counted.
+    pub fn new(budget: Budget, intake: Intake, refusals: Refusals) -> Self {
+        Self { budget, intake, refusals }
     }
 
-    fn enter(&self) -> Result<Inside, Status> {
-        let inside = Inside(self.inside.clone());
-        if self.inside.fetch_add(1, Ordering::Relaxed) < self.max {
-            return Ok(inside);
-        }
-        let max = self.max;
-        let message = format!("{max} requests are running already (serve.max_requests)");
-        Err(status::from_error(Error::Overloaded(message)))
+    /// Counts a request for all that it is for.
+    fn enter(&self, caller: &Caller, counted: Counted) -> Result<Vec<Entered>, Status> {
+        let (what, setting) = match counted {
+            Counted::Streams => ("streams", "serve.max_streams"),
+            Counted::Work => ("requests that take long", "a fixed limit"),
+            _ => ("requests", "serve.max_requests"),
+        };
+        self.budget.enter(caller, counted).map_err(|(party, max)| {
+            let message = format!("{max} {what} {} are running already ({setting})", party.of());
+            status::from_error(Error::Overloaded(message))
+        })
     }
 }
 
@@ -63,20 +65,28 @@ impl Admission {
         mut service: S,
         request: Request<Body>,
         deadline: Option<Instant>,
-        peer: Peer,
-        open: Open,
+        connection: Connected,
     ) -> Result<Response<Body>, S::Error>
     where
         S: Service<Request<Body>, Response = Response<Body>>,
     {
-        let answers_in_stream = entries::SERVER_STREAMS.contains(&request.uri().path());
+        let Connected { peer, caller, open } = connection;
+        let path = request.uri().path();
+        let answers_in_stream = entries::SERVER_STREAMS.contains(&path);
+        let counted = if answers_in_stream { Counted::Streams } else { Counted::Requests };
+        let is_work = request.extensions().get::<LongWork>().is_some();
+
         let (parts, body) = request.into_parts();
-        let (message, held) = match self.intake.whole(&peer, body).await {
+        let (message, held) = match self.intake.whole(&peer, &caller, body).await {
             Ok(whole) => whole,
             Err(refused) => return Ok(refused.into_http()),
         };
-        let _inside = match self.enter() {
+        let inside = match self.enter(&caller, counted) {
             Ok(inside) => inside,
+            Err(full) => return Ok(full.into_http()),
+        };
+        let _work = match is_work.then(|| self.enter(&caller, Counted::Work)).transpose() {
+            Ok(work) => work,
             Err(full) => return Ok(full.into_http()),
         };
 
@@ -91,11 +101,26 @@ impl Admission {
         };
 
         if answers_in_stream {
-            return Ok(answer::stream(answer, open));
+            return Ok(answer::stream(answer, open, inside));
         }
 
         let whole = answer::whole(answer, held, open).await;
         Ok(whole.unwrap_or_else(|full| full.into_http()))
+    }
+}
+
+impl Admission {
+    /// Counts a request with a stream of messages for all that it is for.
+    fn enter_stream<B>(
+        &self,
+        caller: &Caller,
+        request: &Request<B>,
+    ) -> Result<Vec<Entered>, Status> {
+        let mut inside = self.enter(caller, Counted::Streams)?;
+        if request.extensions().get::<LongWork>().is_some() {
+            inside.extend(self.enter(caller, Counted::Work)?);
+        }
+        Ok(inside)
     }
 }
 
@@ -108,13 +133,15 @@ async fn before<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T
     tokio::time::timeout_at(deadline.into(), work).await.ok()
 }
 
-/// A request that was admitted, until it is dropped.
-struct Inside(Arc<AtomicUsize>);
+/// Marks a request that takes long or much; an extension of it.
+#[derive(Debug, Clone, Copy)]
+pub struct LongWork;
 
-impl Drop for Inside {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+/// A request's connection and caller.
+struct Connected {
+    peer: Peer,
+    caller: Caller,
+    open: Open,
 }
 
 impl<S> Layer<S> for Admission {
@@ -153,6 +180,8 @@ where
         }
 
         let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+        let caller = request.extensions().get::<Caller>().cloned();
+        let caller = caller.unwrap_or_else(|| Caller::from(peer.usage.clone()));
         let open = peer.begin();
 
         // The service that is ready goes with the request; its clone stays.
@@ -162,17 +191,22 @@ where
         let admission = self.admission.clone();
         let path = request.uri().path();
         if is_stream(path) {
-            let request = request.map(|body| Body::new(admission.intake.messages(&peer, body)));
-            let answer = service.call(request);
+            let inside = admission.enter_stream(&caller, &request);
+            let messages = |body| Body::new(admission.intake.messages(&peer, &caller, body));
+            let answer = inside.map(|inside| (inside, service.call(request.map(messages))));
             return Box::pin(async move {
-                let answer = answer.await?;
+                let answer = match answer {
+                    Ok((inside, answer)) => answer::stream(answer.await?, open, inside),
+                    Err(full) => full.into_http(),
+                };
                 admission.refusals.note(&answer);
-                Ok(answer::stream(answer, open))
+                Ok(answer)
             });
         }
 
+        let connection = Connected { peer, caller, open };
         Box::pin(async move {
-            let answer = admission.answered(service, request, deadline, peer, open).await?;
+            let answer = admission.answered(service, request, deadline, connection).await?;
             admission.refusals.note(&answer);
             Ok(answer)
         })
@@ -208,8 +242,10 @@ fn timeout<B>(request: &Request<B>) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::sync::Arc;
 
     use super::*;
+    use crate::api::admission::caller::Shares;
 
     fn request(timeout: Option<&str>) -> Request<Body> {
         let mut request = Request::new(Body::empty());
@@ -267,9 +303,11 @@ mod tests {
             let gate = waiting.clone();
             async move { Ok::<_, Infallible>(answer(request, gate).await) }
         });
-        let intake = Intake::new(100, Duration::from_secs(5), 1_000);
+        let shares = Shares { requests: 1, streams: 1, work: 1, bytes: 1_000 };
+        let budget = Budget::new(shares);
+        let intake = Intake::new(100, Duration::from_secs(5), budget.clone());
         let refusals = Refusals::default();
-        let mut admitted = Admission::new(1, intake, refusals.clone()).layer(service);
+        let mut admitted = Admission::new(budget, intake, refusals.clone()).layer(service);
 
         let mut slow = request(None);
         *slow.uri_mut() = "/qianmian.v1.RecommendationService/Popular".parse().unwrap();

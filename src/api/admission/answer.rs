@@ -11,7 +11,9 @@ use prost::bytes::Bytes;
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::api::admission::intake::MemoryReservation;
+use crate::access::usage::Entered;
+use crate::api::admission::caller::MemoryReservation;
+use crate::api::admission::intake::too_much;
 use crate::api::admission::peer::{Open, Unsent};
 
 /// A unary answer, collected to its end so that its size is known.
@@ -27,7 +29,7 @@ pub(super) async fn whole(
     let mut frames = Vec::with_capacity(2);
     while let Some(frame) = body.frame().await {
         let frame = frame?;
-        held.grow(frame.data_ref().map_or(0, Bytes::len))?;
+        held.grow(frame.data_ref().map_or(0, Bytes::len)).map_err(too_much)?;
         frames.push(frame);
     }
 
@@ -36,11 +38,11 @@ pub(super) async fn whole(
     Ok(Response::from_parts(parts, Body::new(whole)))
 }
 
-/// A streamed answer; its request is open until the last message is taken.
-pub(super) fn stream(answer: Response<Body>, open: Open) -> Response<Body> {
+/// A streamed answer; its request is open, and counted, until the last message is taken.
+pub(super) fn stream(answer: Response<Body>, open: Open, counted: Vec<Entered>) -> Response<Body> {
     answer.map(|body| {
         Body::new(body.map_frame(move |frame| {
-            let _still = &open;
+            let _still = (&open, &counted);
             frame
         }))
     })

@@ -1,25 +1,25 @@
 //! Incoming connections: no more than there are file descriptors for, a limited number from one
-//! address, and none that stays silent.
+//! address, none that stays silent, and none that sends much beside its requests.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 use crate::api::admission::peer::Peer;
+use crate::api::admission::places::{Place, Places};
+use crate::api::admission::stream::Stream;
+use crate::api::tls::Certificates;
 
 /// Length of the preface with which an HTTP/2 client begins.
 const PREFACE_BYTES: u64 = 24;
@@ -27,6 +27,11 @@ const PREFACE_BYTES: u64 = 24;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Minimum time between two log lines about refused connections.
 const SAY_EVERY: Duration = Duration::from_secs(10);
+/// Bytes beside its messages that a connection may send for each request and each frame of an
+/// answer (headers, windows, pings), and in all.
+const EXTRA_PER_REQUEST: u64 = 16 << 10;
+const EXTRA_PER_ANSWER_FRAME: u64 = 256;
+const EXTRA_BYTES: u64 = 4 << 20;
 /// File descriptors reserved for the store, where there are enough.
 const FILES_OF_THE_STORE: u64 = 128;
 
@@ -37,7 +42,8 @@ pub struct Bounds {
     pub max: usize,
     /// Maximum from one address.
     pub per_address: usize,
-    /// Time within which a client must send the HTTP/2 preface.
+    /// Time within which a client must complete the TLS handshake, and then send the HTTP/2
+    /// preface.
     pub handshake: Duration,
     /// Time without a request after which an idle connection ends.
     pub idle: Duration,
@@ -81,19 +87,25 @@ fn open_files() -> Option<u64> {
     None
 }
 
-/// Accepts connections from `listener` until the stream is dropped.
-pub fn accept(listener: TcpListener, bounds: Bounds) -> ReceiverStream<io::Result<Connection>> {
+/// Accepts connections from `listener` until the stream is dropped: encrypted ones where there are
+/// certificates.
+pub fn accept(
+    listener: TcpListener,
+    bounds: Bounds,
+    certificates: Option<Certificates>,
+) -> ReceiverStream<io::Result<Connection>> {
     let (sender, connections) = mpsc::channel(1);
-    tokio::spawn(accept_all(listener, bounds, sender));
+    tokio::spawn(accept_all(listener, bounds, certificates, sender));
     ReceiverStream::new(connections)
 }
 
 async fn accept_all(
     listener: TcpListener,
     bounds: Bounds,
+    certificates: Option<Certificates>,
     sender: mpsc::Sender<io::Result<Connection>>,
 ) {
-    let places = Arc::new(Places { bounds, taken: Mutex::default() });
+    let places = Arc::new(Places::new(bounds.max, bounds.per_address));
     let (mut refused, mut said): (u64, Option<Instant>) = (0, None);
     loop {
         let accepted = tokio::select! {
@@ -103,10 +115,9 @@ async fn accept_all(
         let why = match accepted {
             Ok((stream, address)) => match places.take(address.ip()) {
                 Ok(place) => {
-                    let connection = Connection::new(stream, place);
-                    if sender.send(Ok(connection)).await.is_err() {
-                        return;
-                    }
+                    let encrypting = certificates.as_ref().map(Certificates::acceptor);
+                    // A handshake takes long, or for ever: none waits for another.
+                    tokio::spawn(begin(stream, place, bounds, encrypting, sender.clone()));
                     continue;
                 }
                 Err(full) => full.to_owned(),
@@ -127,87 +138,45 @@ async fn accept_all(
     }
 }
 
-/// The connections in use.
-#[derive(Debug)]
-struct Places {
+/// Begins a connection and hands it on; one whose handshake fails ends.
+async fn begin(
+    stream: TcpStream,
+    place: Place,
     bounds: Bounds,
-    taken: Mutex<Taken>,
-}
-
-#[derive(Debug, Default)]
-struct Taken {
-    all: usize,
-    by_address: HashMap<IpAddr, OfAddress>,
-}
-
-/// What the connections from one address use.
-#[derive(Debug, Default)]
-struct OfAddress {
-    connections: usize,
-    /// Bytes of their requests.
-    held: Arc<AtomicUsize>,
-}
-
-/// The network that an address belongs to: of IPv6 the first half, since one host owns the second.
-fn owner(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
-        }
-        address => address,
+    encrypting: Option<TlsAcceptor>,
+    sender: mpsc::Sender<io::Result<Connection>>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection delays small packets");
     }
-}
 
-impl Places {
-    fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
-        let address = owner(address);
-        let mut taken = self.taken.lock();
-        if taken.all >= self.bounds.max {
-            return Err("there are too many (serve.max_connections)");
-        }
-
-        let of_address = taken.by_address.entry(address).or_default();
-        if of_address.connections >= self.bounds.per_address {
-            return Err("there are too many from one address (serve.max_connections_per_address)");
-        }
-
-        of_address.connections += 1;
-        let held = of_address.held.clone();
-        taken.all += 1;
-        Ok(Place { places: self.clone(), address, held })
-    }
-}
-
-/// A connection's place among the limits, until it is dropped.
-#[derive(Debug)]
-struct Place {
-    places: Arc<Places>,
-    address: IpAddr,
-    held: Arc<AtomicUsize>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.places.taken.lock();
-        taken.all -= 1;
-        if let Some(of_address) = taken.by_address.get_mut(&self.address) {
-            of_address.connections -= 1;
-            if of_address.connections == 0 {
-                taken.by_address.remove(&self.address);
+    let stream = match encrypting {
+        None => Stream::Plain(stream),
+        Some(acceptor) => {
+            let handshake = acceptor.accept(stream);
+            match tokio::time::timeout(bounds.handshake, handshake).await {
+                Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, address = %place.address, "a TLS handshake failed");
+                    return;
+                }
+                Err(_) => return,
             }
         }
-    }
+    };
+    // The server may have ended.
+    let _ = sender.send(Ok(Connection::new(stream, place, bounds))).await;
 }
 
-/// A client's connection. It ends where the client does not send the preface in time, and where it
-/// is idle for too long. Whether the client is still there is for the server's pings to find out.
+/// A client's connection. It ends where the client does not send the preface in time, is idle for
+/// too long, or sends much beside its requests. Whether the client is still there is for the server's pings to find out.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     bounds: Bounds,
     /// When activity is checked next.
     look: Pin<Box<Sleep>>,
-    /// Bytes received so far, until the preface is complete.
+    /// Bytes received so far.
     said: u64,
     peer: Peer,
     /// Requests begun and answer frames taken at the last check.
@@ -219,13 +188,9 @@ pub struct Connection {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: Place) -> Self {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection delays small packets");
-        }
-        let bounds = place.places.bounds;
+    fn new(stream: Stream, place: Place, bounds: Bounds) -> Self {
         let look = Box::pin(tokio::time::sleep(bounds.handshake));
-        let peer = Peer::new(place.held.clone());
+        let peer = Peer::new(place.address, place.usage.clone());
         let said = 0;
         let requests = 0;
         let taken = None;
@@ -255,6 +220,21 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Whether the client has sent more beside its messages than its requests explain: frames
+    /// without content, pings, settings.
+    fn is_flood(&self) -> bool {
+        let (requests, _) = self.peer.requests();
+        let (received, taken) = self.peer.exchanged();
+        // A frame's header beside each message, which may be small.
+        let messages = received.saturating_mul(3);
+        let explained = messages
+            .saturating_add(requests.saturating_mul(EXTRA_PER_REQUEST))
+            .saturating_add(taken.saturating_mul(EXTRA_PER_ANSWER_FRAME));
+        self.said > explained.saturating_add(EXTRA_BYTES)
+    }
+}
+
 impl Bounds {
     /// Time between two checks of a connection.
     fn every(&self) -> Duration {
@@ -280,12 +260,15 @@ impl AsyncRead for Connection {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
 
         let came = (buffer.filled().len() - before) as u64;
-        if self.said < PREFACE_BYTES {
-            self.said += came;
-            if self.said >= PREFACE_BYTES {
-                let every = self.bounds.every();
-                self.look.as_mut().reset(tokio::time::Instant::now() + every);
-            }
+        let begins = self.said < PREFACE_BYTES;
+        self.said += came;
+        if begins && self.said >= PREFACE_BYTES {
+            let every = self.bounds.every();
+            self.look.as_mut().reset(tokio::time::Instant::now() + every);
+        }
+        if came > 0 && self.is_flood() {
+            tracing::warn!(address = %self.peer.address, "a connection that only sends frames is cut off");
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
 
         if read.is_pending() && self.is_silent(context) {
@@ -344,7 +327,7 @@ mod tests {
     async fn one_address_leaves_room_and_places_come_back() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = listener.local_addr().unwrap();
-        let mut connections = accept(listener, Bounds { per_address: 2, ..BOUNDS });
+        let mut connections = accept(listener, Bounds { per_address: 2, ..BOUNDS }, None);
         let _clients =
             [TcpStream::connect(server).await.unwrap(), TcpStream::connect(server).await.unwrap()];
 
@@ -364,7 +347,7 @@ mod tests {
     async fn who_says_nothing_is_cut_off_and_who_does_is_not() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = listener.local_addr().unwrap();
-        let mut connections = accept(listener, BOUNDS);
+        let mut connections = accept(listener, BOUNDS, None);
         let mut client = TcpStream::connect(server).await.unwrap();
         let mut silent = connections.next().await.unwrap().unwrap();
         client.write_all(&[1; PREFACE_BYTES as usize - 1]).await.unwrap();
@@ -386,7 +369,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = listener.local_addr().unwrap();
         let idle = Duration::from_millis(200);
-        let mut connections = accept(listener, Bounds { idle, ..BOUNDS });
+        let mut connections = accept(listener, Bounds { idle, ..BOUNDS }, None);
         let mut client = TcpStream::connect(server).await.unwrap();
         let mut served = connections.next().await.unwrap().unwrap();
         let peer = served.connect_info();

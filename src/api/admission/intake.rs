@@ -4,8 +4,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +13,7 @@ use prost::bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
+use crate::api::admission::caller::{Budget, Caller, MemoryReservation, Party};
 use crate::api::admission::peer::Peer;
 use crate::api::wire::status;
 use crate::domain::Error;
@@ -30,79 +29,39 @@ pub struct Intake {
     /// Time within which a message must be complete, from its first byte on; for a unary request,
     /// from the request's arrival on.
     pub patience: Duration,
-    room: Room,
+    budget: Budget,
 }
 
-/// The bytes that unanswered requests may hold.
-#[derive(Debug, Clone)]
-struct Room {
-    max: usize,
-    held: Arc<AtomicUsize>,
+/// The refusal of a request whose bytes would be too many for a party.
+pub(super) fn too_much((party, max): (Party, usize)) -> Status {
+    let message =
+        format!("requests {} hold {} MiB already; try again later", party.of(), max >> 20);
+    status::from_error(Error::Overloaded(message))
 }
 
-/// One address may hold this fraction of the memory: 1/4.
-const SHARE: usize = 4;
-
-/// Bytes that are held, until they are dropped.
-#[derive(Debug)]
-pub struct MemoryReservation {
-    room: Room,
-    /// Bytes held for the same address.
-    of_address: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl MemoryReservation {
-    /// Holds more bytes.
-    ///
-    /// # Errors
-    /// RESOURCE_EXHAUSTED beyond the limit.
-    pub fn grow(&mut self, bytes: usize) -> Result<(), Status> {
-        let all = self.room.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let own = self.of_address.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.bytes += bytes;
-
-        let max = self.room.max;
-        let full = |who: &str, max: usize| {
-            let message = format!("{who} hold {} MiB already; try again later", max >> 20);
-            status::from_error(Error::Overloaded(message))
-        };
-        if own > max / SHARE {
-            return Err(full("requests from this address", max / SHARE));
-        }
-
-        if all > max { Err(full("requests", max)) } else { Ok(()) }
-    }
-
-    fn shrink(&mut self, bytes: usize) {
-        self.room.held.fetch_sub(bytes, Ordering::Relaxed);
-        self.of_address.fetch_sub(bytes, Ordering::Relaxed);
-        self.bytes -= bytes;
-    }
-}
-
-impl Drop for MemoryReservation {
-    fn drop(&mut self) {
-        self.shrink(self.bytes);
-    }
+/// The refusal of a request whose bytes come faster than the quota of a party.
+fn too_fast((party, wait): (Party, Duration)) -> Status {
+    let message = format!("bytes {} come faster than its quota", party.of());
+    status::retry_later(message, wait)
 }
 
 impl Intake {
-    /// Accepts messages of up to `largest` bytes, and at most `max` bytes of requests in all.
-    pub fn new(largest: usize, patience: Duration, max: usize) -> Self {
-        Self { largest, patience, room: Room { max, held: Arc::default() } }
-    }
-
-    fn hold(&self, peer: &Peer) -> MemoryReservation {
-        MemoryReservation { room: self.room.clone(), of_address: peer.held.clone(), bytes: 0 }
+    /// Accepts messages of up to `largest` bytes, within a budget of bytes.
+    pub fn new(largest: usize, patience: Duration, budget: Budget) -> Self {
+        Self { largest, patience, budget }
     }
 
     /// The single message of a request. Its bytes count as held while the returned guard lives.
     ///
     /// # Errors
     /// DEADLINE_EXCEEDED where it was not complete in time, RESOURCE_EXHAUSTED where too much is
-    /// held already, INVALID_ARGUMENT where fewer bytes came than were announced.
-    pub async fn whole<B>(&self, peer: &Peer, body: B) -> Result<(Bytes, MemoryReservation), Status>
+    /// held already or comes too fast, INVALID_ARGUMENT where fewer bytes came than were announced.
+    pub async fn whole<B>(
+        &self,
+        peer: &Peer,
+        caller: &Caller,
+        body: B,
+    ) -> Result<(Bytes, MemoryReservation), Status>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<tonic::codegen::StdError>,
@@ -110,25 +69,28 @@ impl Intake {
         let seconds = self.patience.as_secs_f32();
         let late =
             |_| Status::deadline_exceeded(format!("the request did not arrive within {seconds} s"));
-        tokio::time::timeout(self.patience, self.collect(peer, body)).await.map_err(late)?
+        tokio::time::timeout(self.patience, self.collect(peer, caller, body)).await.map_err(late)?
     }
 
     async fn collect<B>(
         &self,
         peer: &Peer,
+        caller: &Caller,
         mut body: B,
     ) -> Result<(Bytes, MemoryReservation), Status>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<tonic::codegen::StdError>,
     {
-        let mut held = self.hold(peer);
+        let mut held = self.budget.reserve(caller);
         let mut first = Bytes::new();
         let mut all = BytesMut::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Status::from_error(error.into()))?;
             let Ok(data) = frame.into_data() else { continue };
-            held.grow(data.len())?;
+            peer.receive(data.len());
+            held.grow(data.len()).map_err(too_much)?;
+            caller.charge(data.len()).map_err(too_fast)?;
 
             // Most requests arrive in one piece, which needs no copy.
             if first.is_empty() && all.is_empty() {
@@ -155,15 +117,19 @@ impl Intake {
         Ok((bytes, held))
     }
 
-    /// The messages of a stream, one after the other.
-    pub fn messages<B>(&self, peer: &Peer, body: B) -> Messages<B> {
+    /// The messages of a stream, one after the other, read no faster than the caller's quotas.
+    pub fn messages<B>(&self, peer: &Peer, caller: &Caller, body: B) -> Messages<B> {
         Messages {
             body,
             begun: BytesMut::new(),
             ended: false,
             late: None,
-            held: self.hold(peer),
+            uncharged: 0,
+            pause: None,
+            held: self.budget.reserve(caller),
             intake: self.clone(),
+            peer: peer.clone(),
+            caller: caller.clone(),
         }
     }
 }
@@ -183,8 +149,13 @@ pub struct Messages<B> {
     ended: bool,
     /// When the message that has begun must be complete.
     late: Option<Pin<Box<Sleep>>>,
+    /// Bytes that are not charged to the caller's quotas yet, and the pause until they can be.
+    uncharged: usize,
+    pause: Option<Pin<Box<Sleep>>>,
     held: MemoryReservation,
     intake: Intake,
+    peer: Peer,
+    caller: Caller,
 }
 
 impl<B> Messages<B> {
@@ -204,6 +175,22 @@ impl<B> Messages<B> {
         self.held.shrink(length);
         Some(self.begun.split_to(length).freeze())
     }
+
+    /// Ready once the received bytes are within the caller's quotas. Until then no more are read,
+    /// which slows down the sender.
+    fn poll_quota(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.uncharged > 0 {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(context));
+                self.pause = None;
+            }
+            match self.caller.charge(self.uncharged) {
+                Ok(()) => self.uncharged = 0,
+                Err((_, wait)) => self.pause = Some(Box::pin(tokio::time::sleep(wait))),
+            }
+        }
+        Poll::Ready(())
+    }
 }
 
 impl<B> Body for Messages<B>
@@ -220,6 +207,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         loop {
+            ready!(this.poll_quota(context));
             if let Some(message) = this.next() {
                 return Poll::Ready(Some(Ok(Frame::data(message))));
             }
@@ -250,8 +238,10 @@ where
                 }
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
+                    this.peer.receive(data.len());
+                    this.uncharged += data.len();
                     if let Err(full) = this.held.grow(data.len()) {
-                        return Poll::Ready(Some(Err(full)));
+                        return Poll::Ready(Some(Err(too_much(full))));
                     }
                     this.begun.extend_from_slice(&data);
                 }
@@ -266,6 +256,7 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
+    use crate::api::admission::caller::Shares;
 
     /// A body of these pieces, followed by silence or by the end.
     struct Pieces(VecDeque<Bytes>, bool);
@@ -291,7 +282,8 @@ mod tests {
     }
 
     fn intake() -> Intake {
-        Intake::new(20, Duration::from_millis(50), 240)
+        let shares = Shares { requests: 1, streams: 1, work: 1, bytes: 240 };
+        Intake::new(20, Duration::from_millis(50), Budget::new(shares))
     }
 
     const TWO: &[&[u8]] = &[&[0, 0, 0], &[0, 2, 7], &[8, 0, 0, 0, 0, 1, 9]];
@@ -300,54 +292,79 @@ mod tests {
     async fn one_message_is_whole_or_refused() {
         let intake = intake();
         let (bytes, held) = intake
-            .whole(&Peer::default(), pieces(&[&[0, 0, 0], &[0, 2, 7], &[8]], true))
+            .whole(
+                &Peer::default(),
+                &Caller::default(),
+                pieces(&[&[0, 0, 0], &[0, 2, 7], &[8]], true),
+            )
             .await
             .unwrap();
         assert_eq!(bytes.as_ref(), [0, 0, 0, 0, 2, 7, 8]);
-        assert_eq!(intake.room.held.load(Ordering::Relaxed), 7);
+        assert_eq!(intake.budget.held(), 7);
         drop(held);
-        assert_eq!(intake.room.held.load(Ordering::Relaxed), 0);
+        assert_eq!(intake.budget.held(), 0);
 
-        let late =
-            intake.whole(&Peer::default(), pieces(&[&[0, 0, 0, 0, 9]], false)).await.unwrap_err();
+        let late = intake
+            .whole(&Peer::default(), &Caller::default(), pieces(&[&[0, 0, 0, 0, 9]], false))
+            .await
+            .unwrap_err();
         assert_eq!(late.code(), tonic::Code::DeadlineExceeded);
-        let short =
-            intake.whole(&Peer::default(), pieces(&[&[0, 0, 0, 0, 9, 1]], true)).await.unwrap_err();
+        let short = intake
+            .whole(&Peer::default(), &Caller::default(), pieces(&[&[0, 0, 0, 0, 9, 1]], true))
+            .await
+            .unwrap_err();
         assert!(short.message().contains("announces 9 bytes, and 1 arrived"), "{short:?}");
 
         // Too large: left for the decoder to refuse.
-        assert!(intake.whole(&Peer::default(), pieces(&[&[0, 9, 9, 9, 9]], true)).await.is_ok());
-        let full = intake.whole(&Peer::default(), pieces(&[&[0; 61]], true)).await.unwrap_err();
+        assert!(
+            intake
+                .whole(&Peer::default(), &Caller::default(), pieces(&[&[0, 9, 9, 9, 9]], true))
+                .await
+                .is_ok()
+        );
+        let full = intake
+            .whole(&Peer::default(), &Caller::default(), pieces(&[&[0; 61]], true))
+            .await
+            .unwrap_err();
         assert_eq!(full.code(), tonic::Code::ResourceExhausted);
-        assert_eq!(intake.room.held.load(Ordering::Relaxed), 0);
+        assert_eq!(intake.budget.held(), 0);
 
         // One address has a quarter of the memory; other addresses have their own.
-        let one = Peer::default();
-        let other = Peer::default();
-        let max = intake.whole(&one, pieces(&[&[0; 59]], true)).await.unwrap();
-        let full = intake.whole(&one, pieces(&[&[0; 2]], true)).await.unwrap_err();
+        let one = Caller::default();
+        let other = Caller::default();
+        let max = intake.whole(&Peer::default(), &one, pieces(&[&[0; 59]], true)).await.unwrap();
+        let full =
+            intake.whole(&Peer::default(), &one, pieces(&[&[0; 2]], true)).await.unwrap_err();
         assert!(full.message().contains("this address"), "{full:?}");
-        assert!(intake.whole(&other, pieces(&[&[0; 2]], true)).await.is_ok());
+        assert!(intake.whole(&Peer::default(), &other, pieces(&[&[0; 2]], true)).await.is_ok());
         drop(max);
-        assert!(intake.whole(&one, pieces(&[&[0; 2]], true)).await.is_ok());
+        assert!(intake.whole(&Peer::default(), &one, pieces(&[&[0; 2]], true)).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_stream_is_handed_on_in_whole_messages() {
         let intake = intake();
-        let mut messages = intake.messages(&Peer::default(), pieces(TWO, true));
+        let mut messages = intake.messages(&Peer::default(), &Caller::default(), pieces(TWO, true));
         let mut came = Vec::new();
         while let Some(frame) = messages.frame().await {
             came.push(frame.unwrap().into_data().unwrap());
         }
         assert_eq!(came, [vec![0, 0, 0, 0, 2, 7, 8], vec![0, 0, 0, 0, 1, 9]]);
 
-        let mut silent = intake.messages(&Peer::default(), pieces(&[&[0, 0, 0, 0, 2, 7]], false));
+        let mut silent = intake.messages(
+            &Peer::default(),
+            &Caller::default(),
+            pieces(&[&[0, 0, 0, 0, 2, 7]], false),
+        );
         let late = silent.frame().await.unwrap().unwrap_err();
         assert_eq!(late.code(), tonic::Code::DeadlineExceeded);
 
         // Between messages a stream may be silent.
-        let mut idle = intake.messages(&Peer::default(), pieces(&[&[0, 0, 0, 0, 0]], false));
+        let mut idle = intake.messages(
+            &Peer::default(),
+            &Caller::default(),
+            pieces(&[&[0, 0, 0, 0, 0]], false),
+        );
         idle.frame().await.unwrap().unwrap();
         let waited = tokio::time::timeout(Duration::from_millis(200), idle.frame()).await;
         assert!(waited.is_err());

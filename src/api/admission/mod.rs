@@ -1,13 +1,19 @@
 //! Admission: which connections and requests are taken in, and in how much memory.
 //!
-//! - [`connections`]: the connections, by address and in all; [`peer`]: what one is doing
+//! - [`connections`]: the connections; `places`: their number, by address and in all; [`peer`]: what
+//!   one is doing
 //! - [`intake`]: requests as they arrive; `answer`: answers until they are taken
+//! - [`caller`]: whose request it is, and how much of the server each may take
 //! - [`admit`]: the number of requests at once, and deadlines
+//! - `stream`: a connection's bytes, plain or encrypted
 //! - [`refusals`]: what was refused, counted for the log
 
 pub mod admit;
 mod answer;
+pub mod caller;
 pub mod connections;
 pub mod intake;
 pub mod peer;
+mod places;
 pub mod refusals;
+mod stream;

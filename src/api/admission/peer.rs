@@ -1,13 +1,21 @@
 //! The client of a connection: what its address holds, and what the connection is doing.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
+
+use crate::access::Usage;
+use crate::access::usage::{Counted, Entered};
+
 /// A connection's client; an extension of its requests.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Peer {
-    /// Bytes held for all connections from the same address.
-    pub held: Arc<AtomicUsize>,
+    /// The network that its address belongs to.
+    pub address: IpAddr,
+    /// What runs for all connections from the same address.
+    pub usage: Arc<Usage>,
     activity: Arc<Activity>,
 }
 
@@ -22,12 +30,43 @@ struct Activity {
     unsent: AtomicUsize,
     /// Answer frames taken so far.
     taken: AtomicU64,
+    /// Bytes of messages received so far.
+    received: AtomicU64,
+    /// The connection's place among those of the key that was used on it first.
+    of_key: Mutex<Option<Entered>>,
+}
+
+impl Default for Peer {
+    fn default() -> Self {
+        Self::new(Ipv4Addr::UNSPECIFIED.into(), Arc::default())
+    }
 }
 
 impl Peer {
-    /// The client of a new connection; `held` counts the bytes of its address.
-    pub fn new(held: Arc<AtomicUsize>) -> Self {
-        Self { held, activity: Arc::default() }
+    /// The client of a new connection; `usage` counts what runs for its address.
+    pub fn new(address: IpAddr, usage: Arc<Usage>) -> Self {
+        Self { address, usage, activity: Arc::default() }
+    }
+
+    /// Counts the connection for a key, if it is the first on it; false where the key has `max`
+    /// connections already.
+    pub fn belong_to(&self, key: &Arc<Usage>, max: usize) -> bool {
+        let mut of_key = self.activity.of_key.lock();
+        if of_key.is_none() {
+            *of_key = key.enter(Counted::Connections, max);
+        }
+        of_key.is_some()
+    }
+
+    /// Notes bytes of a message.
+    pub fn receive(&self, bytes: usize) {
+        self.activity.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes of messages received, and answer frames taken, so far.
+    pub fn exchanged(&self) -> (u64, u64) {
+        let Activity { received, taken, .. } = &*self.activity;
+        (received.load(Ordering::Relaxed), taken.load(Ordering::Relaxed))
     }
 
     /// Notes that a request begins; it is open until the returned guard is dropped.

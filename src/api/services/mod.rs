@@ -1,12 +1,25 @@
 //! The gRPC services: each method validates, converts, and delegates to the engine.
 //!
-//! - [`recommendation`], [`event`], [`catalog`], [`user`], [`model`]: one service each
+//! - [`recommendation`], [`event`], [`catalog`], [`user`], [`model`]: one service each, of a store
+//! - [`key`], [`store`]: services of the whole server
 //! - `push`: the stream by which a model arrives; `manifest`: models as the protocol has them
 
 pub mod catalog;
 pub mod event;
+pub mod key;
 mod manifest;
 pub mod model;
 mod push;
 pub mod recommendation;
+pub mod store;
 pub mod user;
+
+use crate::domain::{Error, Result};
+
+/// Runs work on a thread that may block.
+async fn wait_for<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::Storage(error.into()))?
+}

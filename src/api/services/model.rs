@@ -62,7 +62,7 @@ impl ModelApi {
         work: impl FnOnce(&Engine) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let engine = self.engine.clone();
-        push::wait_for(move || work(&engine)).await
+        super::wait_for(move || work(&engine)).await
     }
 
     /// Receives a push from any stream of messages.

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
+use crate::api::services::wait_for;
 use crate::api::wire::pb;
 use crate::api::wire::pb::push_model_request::Part;
 use crate::api::wire::status::from_error;
-use crate::domain::{Error, Result, Violation};
+use crate::domain::{Result, Violation};
 use crate::engine::{Engine, Incoming, PushRequest};
 use crate::model::{Manifest, Role};
 
@@ -83,14 +84,6 @@ impl Push {
         })
         .await
     }
-}
-
-/// Runs work on a thread that may block.
-pub(super) async fn wait_for<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::Storage(error.into()))?
 }
 
 fn push_request(header: pb::PushHeader) -> Result<PushRequest> {

@@ -7,6 +7,7 @@
 use prost::bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
+use crate::access::Scope;
 use crate::domain::{Violation, limits};
 
 /// The shape of a message on the wire.
@@ -35,7 +36,7 @@ include!(concat!(env!("OUT_DIR"), "/shape.rs"));
 
 /// Minimum and maximum number of entries of repeated fields of requests: for each message, but for
 /// conditions in the whole request, since they nest. The services check the minimum.
-const LIMITS: [(&str, &str, usize, usize); 19] = [
+const LIMITS: [(&str, &str, usize, usize); 20] = [
     ("UpsertItemsRequest", "items", 1, limits::MAX_BATCH),
     ("google.protobuf.FieldMask", "paths", 1, limits::MAX_PATHS),
     ("SetAvailabilityRequest", "item_ids", 1, limits::MAX_BATCH),
@@ -55,6 +56,7 @@ const LIMITS: [(&str, &str, usize, usize); 19] = [
     ("BatchRecommendRequest", "user_ids", 1, limits::MAX_BATCH),
     ("RankRequest", "session_item_ids", 0, limits::MAX_SESSION_ITEMS),
     ("RankRequest", "item_ids", 1, limits::MAX_RANKED),
+    ("CreateKeyRequest", "scopes", 1, Scope::ALL.len()),
 ];
 /// Maximum depth of nested messages: a condition takes two.
 const MAX_DEEP: usize = 2 * limits::MAX_CONDITION_DEPTH + 8;

@@ -2,6 +2,7 @@
 //! field, and an ErrorInfo with a stable reason; for a refused model, all checks in its metadata.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -16,6 +17,7 @@ pub fn from_error(error: Error) -> Status {
     let (code, reason) = match &error {
         Error::Invalid(_) => (Code::InvalidArgument, "INVALID_ARGUMENT"),
         Error::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
+        Error::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
         Error::NotReady(_) => (Code::FailedPrecondition, "NOT_READY"),
         Error::Overloaded(_) => (Code::ResourceExhausted, "OVERLOADED"),
         Error::Full(_) => (Code::ResourceExhausted, "STORE_FULL"),
@@ -41,6 +43,21 @@ pub fn from_error(error: Error) -> Status {
         details.add_bad_request_violation(&violation.field, &violation.message);
     }
     Status::with_error_details(code, error.to_string(), details)
+}
+
+/// The refusal of a caller that may not do what it asks for; `reason` is stable.
+pub fn denied(code: Code, reason: &str, message: impl Into<String>) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason, DOMAIN, HashMap::new());
+    Status::with_error_details(code, message, details)
+}
+
+/// RESOURCE_EXHAUSTED with the time after which the caller may try again.
+pub fn retry_later(message: impl Into<String>, wait: Duration) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info("QUOTA_EXCEEDED", DOMAIN, HashMap::new());
+    details.set_retry_info(Some(wait));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
 #[cfg(test)]

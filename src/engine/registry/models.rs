@@ -121,6 +121,15 @@ impl Models {
         self.published.load().active.clone()
     }
 
+    /// Bytes of all snapshots in memory.
+    pub(in crate::engine) fn loaded_bytes(&self) -> u64 {
+        let published = self.published.load();
+        let parts = [&published.canary, &published.shadow].into_iter().flatten();
+        let parts = parts.map(|(snapshot, _)| snapshot);
+        let whole = [&published.active, &published.standby].into_iter().flatten();
+        whole.chain(parts).map(|snapshot| snapshot.manifest.bytes).sum()
+    }
+
     /// The snapshot that answers a user: the canary for its share of users, always the same ones;
     /// otherwise, and for anonymous users, the active one.
     pub fn of_user(&self, user_id: &str) -> Option<Arc<Snapshot>> {

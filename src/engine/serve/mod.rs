@@ -2,7 +2,6 @@
 //!
 //! - `request`: what is asked and answered
 //! - `query`: the hot path, from a request through the pure funnel to an answer
-//! - `threads`: where CPU-bound requests run
 //! - `batch`: lists for many users at once, on the background threads
 //! - `shadow`: compares the lists of a model that is not shown
 //! - `models`: compares two kept models; `comparison`: how lists and settings differ
@@ -13,7 +12,6 @@ mod models;
 mod query;
 mod request;
 mod shadow;
-mod threads;
 
 pub use batch::{Batch, Batches};
 pub use comparison::{Comparison, Difference};

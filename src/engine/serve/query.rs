@@ -7,16 +7,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rayon::ThreadPool;
 
 use super::request::{Answer, RecommendRequest, Repeat, ScoredItem, ScoredUser};
 use super::shadow::{self, ShadowComparer};
-use super::threads::RequestThreads;
 use crate::domain::history::{Past, all_bought, first_distinct};
 use crate::domain::topk::Scored;
 use crate::domain::{Deadline, Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
 use crate::engine::directory::{Directory, not_found};
 use crate::engine::state::State;
+use crate::engine::threads::Threads;
+use crate::engine::threads::requests::RequestThreads;
 use crate::live::{Filter, Trend};
 use crate::model::{Ranking, Snapshot, Source, Window};
 use crate::recommend::{
@@ -40,7 +40,7 @@ pub struct Recommender {
     repeat: RepeatPolicy,
     /// Working memory that requests reuse.
     scratch: Mutex<Vec<Scratch>>,
-    threads: RequestThreads,
+    threads: Arc<RequestThreads>,
     pub(super) shadow: ShadowComparer,
 }
 
@@ -61,12 +61,12 @@ impl Recommender {
     pub(in crate::engine) fn new(
         state: Arc<State>,
         repeat: RepeatPolicy,
-        background: Arc<ThreadPool>,
-    ) -> Result<Self> {
+        threads: &Threads,
+    ) -> Self {
         let scratch = Mutex::default();
-        let threads = RequestThreads::start()?;
-        let shadow = ShadowComparer::new(background);
-        Ok(Self { state, repeat, scratch, threads, shadow })
+        let shadow = ShadowComparer::new(threads.background.clone());
+        let threads = threads.requests.clone();
+        Self { state, repeat, scratch, threads, shadow }
     }
 
     /// Answers a live request as [`Recommender::recommend`] does: by a prepared list at once where

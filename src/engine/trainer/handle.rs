@@ -13,6 +13,7 @@ use super::worker::Worker;
 use crate::domain::{Error, Generation, Result};
 use crate::engine::options::EngineOptions;
 use crate::engine::state::State;
+use crate::engine::threads::Threads;
 use crate::engine::write::Writer;
 
 /// Time that a cancelled training may take to stop: some steps poll seldom.
@@ -41,7 +42,7 @@ impl Trainer {
         state: Arc<State>,
         writer: Writer,
         options: &EngineOptions,
-        pool: Arc<rayon::ThreadPool>,
+        threads: &Threads,
     ) -> Result<Self> {
         let queue = Arc::new(JobQueue::default());
         let runner = Runner {
@@ -52,7 +53,7 @@ impl Trainer {
             keep_pushed_days: options.push.keep_days,
         };
 
-        let worker = Worker::new(runner, queue.clone(), pool);
+        let worker = Worker::new(runner, queue.clone(), threads.clone());
         let thread = std::thread::Builder::new()
             .name("trainer".into())
             .spawn(move || worker.run())

@@ -14,6 +14,7 @@ use super::status::{TrainingState, TrainingStatus};
 use super::timeline::Timeline;
 use crate::domain::progress::{Control, Stage};
 use crate::domain::{Error, Offset, Result};
+use crate::engine::threads::Threads;
 use crate::model::Manifest;
 
 /// Time between two checks of the schedule.
@@ -23,12 +24,12 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Worker {
     runner: Runner,
     queue: Arc<JobQueue>,
-    pool: Arc<rayon::ThreadPool>,
+    threads: Threads,
 }
 
 impl Worker {
-    pub(super) fn new(runner: Runner, queue: Arc<JobQueue>, pool: Arc<rayon::ThreadPool>) -> Self {
-        Self { runner, queue, pool }
+    pub(super) fn new(runner: Runner, queue: Arc<JobQueue>, threads: Threads) -> Self {
+        Self { runner, queue, threads }
     }
 
     /// Works until the store closes.
@@ -40,11 +41,13 @@ impl Worker {
         }
 
         while let Some(job) = self.next_job(&schedule) {
+            let Some(turn) = self.threads.turns.take(self.queue.cancel()) else { break };
             let started = Instant::now();
             let offset = self.runner.state.live.offset();
             self.train(job, started, offset);
             schedule.note(offset, started.elapsed());
             self.prepare_missing_lists();
+            drop(turn);
         }
     }
 
@@ -81,7 +84,7 @@ impl Worker {
         };
         let control = Control::new(&report_stage, self.queue.cancel());
         let train = || self.runner.train(&control, &timeline, offset, job.quick);
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.pool.install(train)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.threads.background.install(train)));
         let outcome =
             outcome.unwrap_or_else(|panic| Err(Error::Training(panic_message(&*panic).into())));
 
@@ -103,7 +106,7 @@ impl Worker {
             let has_request = || self.queue.has_request();
             lists::prepare_missing(&self.runner, has_request, &control)
         };
-        self.pool.install(prepare);
+        self.threads.background.install(prepare);
     }
 
     fn report(&self, status: TrainingStatus) {

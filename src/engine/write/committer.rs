@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::latency::WriteLatency;
-use super::memory_budget::MemoryBudget;
+use super::memory_budget::{self, MemoryBudget};
 use super::request::{BATCH_BYTES, Pending, Receipt, Write};
 use super::staged::Staged;
 use crate::domain::{Error, Result, Violation};
@@ -49,6 +49,7 @@ impl Committer {
         dedup: DedupWindow,
         state: Arc<State>,
         writer: LiveWriter,
+        budget: MemoryBudget,
     ) -> Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
@@ -59,7 +60,7 @@ impl Committer {
             waiting_bytes: waiting_bytes.clone(),
             takes_writes: takes_writes.clone(),
             failing: None,
-            budget: MemoryBudget::new(state.limits.memory_mib),
+            budget,
             state,
             writer,
         };
@@ -221,7 +222,9 @@ impl Worker {
         }
 
         let mark = dedup.mark();
-        let mut staged = Staged::new(state, budget.check());
+        let limits = **state.limits.load();
+        let full = budget.check().or_else(|| memory_budget::check_store(state, limits));
+        let mut staged = Staged::new(state, limits, full);
         for request in group {
             staged.add(&request.write, dedup, log.next_offset());
         }

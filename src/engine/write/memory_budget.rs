@@ -1,8 +1,10 @@
-//! The memory budget of the store: while the process holds more, writes that would grow it are
-//! refused; lists, erasures and models are still served.
+//! The memory budget of the process, and of a store: beyond it, writes that would grow the store
+//! are refused; lists, erasures and models are still served.
 
 use std::time::{Duration, Instant};
 
+use crate::engine::options::StoreLimits;
+use crate::engine::state::State;
 use crate::store::memory;
 
 /// Time between two measurements.
@@ -12,7 +14,7 @@ const SHARE: f64 = 0.85;
 
 /// A limit in bytes, and the last measurement.
 #[derive(Debug)]
-pub(super) struct MemoryBudget {
+pub(in crate::engine) struct MemoryBudget {
     max: Option<u64>,
     held: u64,
     measured: Option<Instant>,
@@ -20,7 +22,7 @@ pub(super) struct MemoryBudget {
 
 impl MemoryBudget {
     /// A budget of `mib` MiB; 0: 85 % of the machine's memory.
-    pub(super) fn new(mib: u64) -> Self {
+    pub(in crate::engine) fn new(mib: u64) -> Self {
         let share = || memory::available().map(|bytes| (bytes as f64 * SHARE) as u64);
         let max = if mib == 0 { share() } else { Some(mib << 20) };
         Self { max, held: 0, measured: None }
@@ -44,6 +46,21 @@ impl MemoryBudget {
             )
         })
     }
+}
+
+/// The reason why a store with these limits is full; none while it is not.
+pub(super) fn check_store(state: &State, limits: StoreLimits) -> Option<String> {
+    if limits.memory_mib == 0 {
+        return None;
+    }
+    let held = state.memory_bytes() >> 20;
+    (held >= limits.memory_mib).then(|| {
+        format!(
+            "the store holds some {held} MiB of memory and may hold {} (memory_mib of its limits); \
+             writes that grow it are refused until it holds less",
+            limits.memory_mib
+        )
+    })
 }
 
 #[cfg(test)]

@@ -14,5 +14,6 @@ mod request;
 mod staged;
 mod writer;
 
+pub(super) use memory_budget::MemoryBudget;
 pub use request::{Pending, Receipt, Write};
 pub use writer::Writer;

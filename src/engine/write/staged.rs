@@ -9,7 +9,7 @@ use indexmap::IndexSet;
 use super::edits::Edits;
 use super::request::{Receipt, Write};
 use crate::domain::{Error, Event, ItemChange, Offset, Result};
-use crate::engine::options::LimitOptions as Limits;
+use crate::engine::options::StoreLimits;
 use crate::engine::state::State;
 use crate::live::{DedupWindow, LiveWriter, Shared, Vocabulary};
 use crate::store::{BlockBuilder, Record, StoredEvent};
@@ -22,13 +22,13 @@ pub(super) struct Staged<'g> {
     pub(super) users: Names<'g>,
     pub(super) items: Names<'g>,
     edits: Edits<'g>,
-    limits: &'g Limits,
+    limits: StoreLimits,
     /// Why writes that grow the store are refused; none where they are accepted.
     full: Option<String>,
 }
 
 impl<'g> Staged<'g> {
-    pub(super) fn new(state: &'g State, full: Option<String>) -> Self {
+    pub(super) fn new(state: &'g State, limits: StoreLimits, full: Option<String>) -> Self {
         Self {
             block: BlockBuilder::default(),
             records: Vec::new(),
@@ -36,7 +36,7 @@ impl<'g> Staged<'g> {
             users: Names::new(&state.live.users),
             items: Names::new(&state.live.items),
             edits: Edits::new(&state.live.catalogue),
-            limits: &state.limits,
+            limits,
             full,
         }
     }
@@ -119,12 +119,12 @@ impl<'g> Staged<'g> {
         {
             return Err(Error::Full(full.clone()));
         }
-        let Limits { max_users, max_items, .. } = self.limits;
+        let StoreLimits { max_users, max_items, .. } = self.limits;
         let (mut users, mut items): (HashSet<&str>, HashSet<&str>) = Default::default();
 
         // Most writes are far from any limit and need no count.
-        let users_left = self.users.left(*max_users);
-        let items_left = self.items.left(*max_items);
+        let users_left = self.users.left(max_users);
+        let items_left = self.items.left(max_items);
         if users_left.min(items_left) >= write.len() {
             return Ok(());
         }

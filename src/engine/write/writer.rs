@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::committer::Committer;
+use super::memory_budget::MemoryBudget;
 use super::request::{Pending, Receipt, Write};
 use crate::domain::{Event, Item, ItemChange, Result, User, now_ms};
 use crate::engine::directory::{Directory, not_found};
@@ -27,8 +28,10 @@ impl Writer {
         dedup: DedupWindow,
         state: Arc<State>,
         writer: LiveWriter,
+        budget: MemoryBudget,
     ) -> Result<Self> {
-        let committer = Arc::new(Committer::start(log, dedup, state.clone(), writer)?);
+        let committer = Committer::start(log, dedup, state.clone(), writer, budget)?;
+        let committer = Arc::new(committer);
         Ok(Self { committer, state })
     }
 

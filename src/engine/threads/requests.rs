@@ -14,7 +14,7 @@ const PLACES_PER_THREAD: usize = 4;
 
 /// A thread for each core.
 #[derive(Debug)]
-pub(super) struct RequestThreads {
+pub(in crate::engine) struct RequestThreads {
     pool: ThreadPool,
     places: Arc<Semaphore>,
 }
@@ -36,7 +36,7 @@ impl RequestThreads {
     ///
     /// # Errors
     /// [`Error::ShuttingDown`] where the threads end first.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(in crate::engine) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {

@@ -1,0 +1,109 @@
+//! The file of keys, `DIR/access/KEYS`, which a server and the command line may both change: each
+//! change holds the lock of `DIR/access/LOCK`, and replaces the file whole. The lock's file is not
+//! empty once there was a key, so that a lost file of keys never opens a server.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::AccessError;
+use super::key::Key;
+use crate::store::files;
+use crate::store::sealed::{seal, unseal};
+
+/// The file of keys of a data folder.
+#[derive(Debug)]
+pub(super) struct KeyFile {
+    folder: PathBuf,
+}
+
+/// What distinguishes one state of the file from the next.
+pub(super) type Stamp = Option<(std::time::SystemTime, u64)>;
+
+impl KeyFile {
+    pub(super) fn of(data: &Path) -> Self {
+        Self { folder: data.join("access") }
+    }
+
+    fn keys(&self) -> PathBuf {
+        self.folder.join("KEYS")
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.folder.join("LOCK")
+    }
+
+    /// The stamp of the file as it is now; none where it does not exist.
+    pub(super) fn stamp(&self) -> Stamp {
+        let metadata = std::fs::metadata(self.keys()).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    }
+
+    /// All keys, in the order of their creation.
+    pub(super) fn read(&self) -> Result<Vec<Key>, AccessError> {
+        let path = self.keys();
+        if let Some(bytes) = files::read_if_there(&path).map_err(AccessError::io("read", &path))? {
+            return unseal(&bytes).map_err(|what| AccessError::Damaged { path, what });
+        }
+
+        let lock = self.lock();
+        let marked = files::read_if_there(&lock).map_err(AccessError::io("read", &lock))?;
+        if marked.is_some_and(|marked| !marked.is_empty()) {
+            return Err(AccessError::Lost { path, lock });
+        }
+        Ok(Vec::new())
+    }
+
+    /// When keys were used last, by their names. Only people read it, so that a damaged file counts
+    /// as an empty one.
+    pub(super) fn read_used(&self) -> HashMap<String, i64> {
+        let path = self.folder.join("USED");
+        let used = files::read_if_there(&path).map_err(|e| e.to_string());
+        let used = used.and_then(|bytes| bytes.map_or_else(|| Ok(HashMap::new()), |b| unseal(&b)));
+        used.unwrap_or_else(|error| {
+            tracing::warn!(%error, path = %path.display(), "the times of keys' last use are lost");
+            HashMap::new()
+        })
+    }
+
+    /// Replaces what [`KeyFile::read_used`] reads.
+    pub(super) fn write_used(&self, used: &HashMap<String, i64>) -> Result<(), AccessError> {
+        let path = self.folder.join("USED");
+        let bytes = seal(used).map_err(|e| AccessError::io("write", &path)(e.into()))?;
+        files::replace(&path, &bytes).map_err(AccessError::io("write", &path))
+    }
+
+    /// Replaces the keys by what `change` makes of them.
+    pub(super) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Vec<Key>) -> crate::domain::Result<T>,
+    ) -> crate::domain::Result<(Vec<Key>, T)> {
+        let mut lock = self.locked()?;
+        let mut keys = self.read()?;
+        let changed = change(&mut keys)?;
+
+        let path = self.keys();
+        let bytes = seal(&keys).map_err(|e| AccessError::io("write", &path)(e.into()))?;
+        files::replace(&path, &bytes).map_err(AccessError::io("write", &path))?;
+
+        let marked = lock.metadata().and_then(|metadata| match metadata.len() {
+            0 => lock.write_all(b"there are keys\n").and_then(|()| lock.sync_all()),
+            _ => Ok(()),
+        });
+        marked.map_err(AccessError::io("write", &self.lock()))?;
+        Ok((keys, changed))
+    }
+
+    /// The lock's file, locked until it is closed. Changes are short, so that waiting is.
+    fn locked(&self) -> Result<File, AccessError> {
+        let folder = &self.folder;
+        files::create_folder(folder).map_err(AccessError::io("create", folder))?;
+        files::make_private(folder).map_err(AccessError::io("make private", folder))?;
+
+        let path = self.lock();
+        let lock = files::open_or_create(&path).map_err(AccessError::io("open", &path))?;
+        lock.lock().map_err(AccessError::io("lock", &path))?;
+        Ok(lock)
+    }
+}

@@ -1,0 +1,97 @@
+//! One API key as it is stored, and what a new one is made from.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::quota::Quota;
+use super::scope::Scope;
+use super::secret::SecretHash;
+use crate::domain::Violation;
+use crate::domain::limits;
+
+/// An API key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// Its name, which no other key has.
+    pub name: String,
+    /// What its holder may do.
+    pub scopes: BTreeSet<Scope>,
+    /// The store that it opens; none with [`Scope::Admin`], which opens every store.
+    pub store: Option<String>,
+    /// Hash of its secret.
+    pub hash: SecretHash,
+    /// Its quota.
+    pub quota: Quota,
+    /// Time of its creation in milliseconds since 1970.
+    pub created_ms: i64,
+    /// Time from which on it is refused.
+    pub expires_ms: Option<i64>,
+    /// Time of its revocation.
+    pub revoked_ms: Option<i64>,
+}
+
+impl Key {
+    /// Whether it is not valid any more at `now_ms` for its age.
+    pub fn is_expired(&self, now_ms: i64) -> bool {
+        self.expires_ms.is_some_and(|expires| expires <= now_ms)
+    }
+}
+
+/// What a new key is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeySpec {
+    /// Its name.
+    pub name: String,
+    /// What its holder may do.
+    pub scopes: Vec<Scope>,
+    /// The store that it opens; none with [`Scope::Admin`].
+    pub store: Option<String>,
+    /// Its quota.
+    pub quota: Quota,
+    /// How long it is valid in milliseconds; none: without end.
+    pub valid_ms: Option<i64>,
+}
+
+/// Shortest and longest time for which a key is valid: a second, a century.
+const VALID_MS: std::ops::RangeInclusive<i64> = 1_000..=36_500 * 86_400_000;
+
+impl KeySpec {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The field and its limit.
+    pub fn validate(&self) -> Result<(), Violation> {
+        limits::name("name", &self.name)?;
+        limits::count("scopes", self.scopes.len(), 1, Scope::ALL.len())?;
+        let distinct: BTreeSet<Scope> = self.scopes.iter().copied().collect();
+        if distinct.len() < self.scopes.len() {
+            return Err(Violation::new("scopes", "must not repeat a scope"));
+        }
+
+        let is_admin = distinct.contains(&Scope::Admin);
+        match &self.store {
+            Some(_) if is_admin => {
+                let message = "must be empty with the scope admin, which opens every store";
+                return Err(Violation::new("store", message));
+            }
+            Some(store) => limits::name("store", store)?,
+            None if is_admin => {}
+            None => return Err(Violation::new("store", "must name a store, is empty")),
+        }
+
+        if let Some(valid) = self.valid_ms
+            && !VALID_MS.contains(&valid)
+        {
+            let message = format!(
+                "must be {} to {} seconds, was {}",
+                VALID_MS.start() / 1_000,
+                VALID_MS.end() / 1_000,
+                valid as f64 / 1e3
+            );
+            return Err(Violation::new("expires_in", message));
+        }
+        self.quota.validate("quota")
+    }
+}

@@ -1,0 +1,194 @@
+//! Acts of administration: each runs to its end even if its caller goes, and its outcome is in the
+//! audit log before the answer leaves.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use parking_lot::Mutex;
+use serde_json::Value;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+use tower::{Layer, Service};
+
+use crate::access::Audit;
+use crate::access::audit::Act;
+use crate::api::access::methods::{self, Method};
+use crate::api::admission::caller::Caller;
+use crate::api::wire::entries;
+
+/// Length of the prefix of a message: a flag and the message's length.
+const HEADER_BYTES: usize = 5;
+/// Maximum size of the first message of a stream that is read for the audit log.
+const MAX_FIRST_BYTES: usize = 64 << 10;
+
+/// Records acts of administration.
+#[derive(Debug, Clone)]
+pub struct Auditing {
+    audit: Arc<Audit>,
+}
+
+impl Auditing {
+    /// Records into an audit log.
+    pub fn new(audit: Arc<Audit>) -> Self {
+        Self { audit }
+    }
+}
+
+impl<S> Layer<S> for Auditing {
+    type Service = Audited<S>;
+
+    fn layer(&self, service: S) -> Audited<S> {
+        Audited { audit: self.audit.clone(), service }
+    }
+}
+
+/// A service whose acts of administration are recorded.
+#[derive(Debug, Clone)]
+pub struct Audited<S> {
+    audit: Arc<Audit>,
+    service: S,
+}
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl<S> Service<Request<Body>> for Audited<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Error: Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let Some(method) = methods::of(request.uri().path()).filter(|m| m.audit.is_some()) else {
+            return Box::pin(self.service.call(request));
+        };
+
+        // The service that is ready goes with the request; its clone stays.
+        let next = self.service.clone();
+        let service = std::mem::replace(&mut self.service, next);
+        let acting = tokio::spawn(act(service, request, method, self.audit.clone()));
+        Box::pin(async move {
+            match acting.await {
+                Ok(answer) => answer,
+                Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
+                Err(_) => Ok(Status::unavailable("the server is shutting down").into_http()),
+            }
+        })
+    }
+}
+
+/// Runs an act, and records its outcome.
+async fn act<S>(
+    mut service: S,
+    request: Request<Body>,
+    method: &'static Method,
+    audit: Arc<Audit>,
+) -> Result<Response<Body>, S::Error>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    let caller = request.extensions().get::<Caller>().cloned().unwrap_or_default();
+    let (request, first) = with_first_message(request).await;
+    let answer = service.call(request).await?;
+
+    let status = Status::from_header_map(answer.headers());
+    let status = status.filter(|status| status.code() != Code::Ok);
+    let reason = status.as_ref().and_then(|status| status.get_details_error_info());
+    let read = first.lock().take();
+    let with = method.audit.zip(read).map_or(Value::Null, |(audit, message)| audit(&message));
+    let act = Act {
+        by: caller.name().to_owned(),
+        store: caller.store.as_ref().map_or_else(String::new, |store| store.name.clone()),
+        act: method.name.to_owned(),
+        with,
+        outcome: code_name(status.map_or(Code::Ok, |status| status.code())),
+        reason: reason.map_or_else(String::new, |info| info.reason),
+    };
+    let recorded = record_later(audit, act);
+    // A failure is logged; what was done cannot be undone.
+    let _ = recorded.await;
+    Ok(answer)
+}
+
+/// Records an act on a thread that may wait for the disk.
+pub(super) fn record_later(audit: Arc<Audit>, act: Act) -> tokio::task::JoinHandle<()> {
+    tokio::task::spawn_blocking(move || {
+        // A failure is logged there.
+        let _ = audit.record(&act);
+    })
+}
+
+/// The name of a code as the protocol writes it.
+pub fn code_name(code: Code) -> String {
+    if code == Code::Ok {
+        return "OK".to_owned();
+    }
+    let words = format!("{code:?}");
+    let mut name = String::with_capacity(words.len() + 4);
+    for (at, letter) in words.char_indices() {
+        if at > 0 && letter.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
+
+type First = Arc<Mutex<Option<Bytes>>>;
+
+/// The request, and its message as soon as it is known: of a stream the first one, if it is small.
+async fn with_first_message(request: Request<Body>) -> (Request<Body>, First) {
+    let first = First::default();
+    if entries::CLIENT_STREAMS.contains(&request.uri().path()) {
+        let kept = first.clone();
+        let mut is_first = true;
+        let request = request.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                if let Some(data) = frame.data_ref()
+                    && std::mem::take(&mut is_first)
+                    && data.len() <= MAX_FIRST_BYTES
+                {
+                    *kept.lock() = message(data);
+                }
+                frame
+            }))
+        });
+        return (request, first);
+    }
+
+    // The message is complete already.
+    let (parts, body) = request.into_parts();
+    let whole = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
+    *first.lock() = message(&whole);
+    (Request::from_parts(parts, Body::new(Full::new(whole))), first)
+}
+
+/// A message without its prefix; none where it is compressed or incomplete.
+fn message(framed: &Bytes) -> Option<Bytes> {
+    (framed.len() >= HEADER_BYTES && framed[0] == 0).then(|| framed.slice(HEADER_BYTES..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_the_names_of_the_protocol() {
+        assert_eq!(code_name(Code::NotFound), "NOT_FOUND");
+        assert_eq!(code_name(Code::FailedPrecondition), "FAILED_PRECONDITION");
+        assert_eq!(code_name(Code::Internal), "INTERNAL");
+    }
+}

@@ -1,0 +1,310 @@
+//! From a request's key to its caller, or a refusal, before anything of the request is read.
+//!
+//! Once there are keys every request needs one, health checks excepted. A key opens its store; one
+//! with the scope admin opens the store that the request names in its metadata, `store`.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use http::{HeaderMap, Request, Response};
+use parking_lot::Mutex;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use crate::access::attempts::Attempt;
+use crate::access::audit::Act;
+use crate::access::{Attempts, Audit, HeldKey, Keyring, Refusal, Scope, scope};
+use crate::api::access::audited;
+use crate::api::access::methods::{self, Method};
+use crate::api::admission::admit::LongWork;
+use crate::api::admission::caller::Caller;
+use crate::api::admission::peer::Peer;
+use crate::api::admission::refusals::Refusals;
+use crate::api::wire::status::{self, denied};
+use crate::domain::Error;
+use crate::engine::DEFAULT_STORE;
+use crate::host::Host;
+
+/// Metadata with the key, and with the name of the store.
+const AUTHORIZATION: &str = "authorization";
+const STORE: &str = "store";
+/// Services that need no key, and services of other packages that need any key.
+const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// Authenticates requests.
+#[derive(Debug, Clone)]
+pub struct Authentication {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    host: Arc<Host>,
+    keys: Arc<Keyring>,
+    audit: Arc<Audit>,
+    attempts: Attempts,
+    refusals: Refusals,
+    /// Maximum number of connections of one key.
+    max_connections: usize,
+    /// Of each key with refused acts: how many of them the audit log takes.
+    refused_acts: Mutex<BTreeMap<String, DefaultDirectRateLimiter>>,
+}
+
+impl Authentication {
+    /// Authenticates by `keys` for the stores of `host`; a key may have `max_connections`.
+    pub fn new(
+        host: Arc<Host>,
+        keys: Arc<Keyring>,
+        audit: Arc<Audit>,
+        refusals: Refusals,
+        max_connections: usize,
+    ) -> Self {
+        let attempts = Attempts::default();
+        let refused_acts = Mutex::default();
+        Self {
+            shared: Arc::new(Shared {
+                host,
+                keys,
+                audit,
+                attempts,
+                refusals,
+                max_connections,
+                refused_acts,
+            }),
+        }
+    }
+}
+
+/// A refusal, and how it is given.
+enum Refused {
+    Now(Status),
+    /// After a pause, of an unknown key.
+    Unknown(Attempt),
+}
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Self {
+        Refused::Now(status)
+    }
+}
+
+impl Shared {
+    /// The caller of a request.
+    fn caller(&self, path: &str, headers: &HeaderMap, peer: &Peer) -> Result<Caller, Refused> {
+        let caller = Caller::from(peer.usage.clone());
+        if path.starts_with(HEALTH) {
+            return Ok(caller);
+        }
+
+        let key = self.key(headers, peer)?;
+        let method = methods::of(path);
+        if let Some(held) = &key {
+            self.may_call(held, path, method, peer)?;
+        }
+
+        let of_store = method.is_some_and(|method| !method.scopes.contains(&Scope::Admin));
+        let store = if of_store {
+            let name = store_name(headers, key.as_deref())?;
+            let store = self.host.store(name).map_err(status::from_error)?;
+            store.rate().request().map_err(|wait| too_many("to this store", wait))?;
+            Some(store)
+        } else {
+            None
+        };
+        Ok(Caller { key, store, ..caller })
+    }
+
+    /// The key of a request; none on a server without keys.
+    fn key(&self, headers: &HeaderMap, peer: &Peer) -> Result<Option<Arc<HeldKey>>, Refused> {
+        if !self.keys.is_in_force() {
+            return Ok(None);
+        }
+
+        let refused = |reason, message: &str| denied(Code::Unauthenticated, reason, message);
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        let Some(first) = given.next() else {
+            let message = "an API key is needed: send authorization: Bearer KEY";
+            return Err(refused("KEY_MISSING", message).into());
+        };
+        if given.next().is_some() {
+            let message = "authorization must be sent once, was sent several times";
+            return Err(refused("KEY_UNKNOWN", message).into());
+        }
+
+        let secret = first.to_str().ok().and_then(bearer).unwrap_or("");
+        match self.keys.find(secret) {
+            Ok(held) => Ok(Some(held)),
+            Err(Refusal::Expired) => Err(refused("KEY_EXPIRED", "the API key has expired").into()),
+            Err(Refusal::Revoked) => Err(refused("KEY_REVOKED", "the API key was revoked").into()),
+            Err(Refusal::Unknown) => Err(Refused::Unknown(self.attempts.note(peer.address))),
+        }
+    }
+
+    /// Checks the scopes and the quota of a key.
+    fn may_call(
+        &self,
+        held: &HeldKey,
+        path: &str,
+        method: Option<&Method>,
+        peer: &Peer,
+    ) -> Result<(), Status> {
+        held.rate.request().map_err(|wait| too_many("with this key", wait))?;
+        if !peer.belong_to(&held.usage, self.max_connections) {
+            let message = format!(
+                "{} connections with this key are open already (half of serve.max_connections)",
+                self.max_connections
+            );
+            return Err(status::from_error(Error::Overloaded(message)));
+        }
+
+        let Some(method) = method else { return Ok(()) };
+        if scope::allow(&held.key.scopes, method.scopes) {
+            return Ok(());
+        }
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let message = format!(
+            "{name} needs a key with the scope {}; this one has {}",
+            method.needs(),
+            scope::names(&held.key.scopes)
+        );
+        self.note_refused_act(held, method);
+        Err(denied(Code::PermissionDenied, "SCOPE_MISSING", message))
+    }
+
+    /// Records the refusal of an act of administration. A few in a row are recorded, then one a
+    /// minute: a key must not push older acts out of the log.
+    fn note_refused_act(&self, held: &HeldKey, method: &Method) {
+        /// Refused acts of one key in a row that are recorded.
+        const IN_A_ROW: std::num::NonZeroU32 = std::num::NonZeroU32::MIN.saturating_add(9);
+        const EVERY: Duration = Duration::from_secs(60);
+
+        if method.audit.is_none() {
+            return;
+        }
+        let quota = Quota::with_period(EVERY).map(|quota| quota.allow_burst(IN_A_ROW));
+        let Some(quota) = quota else { return };
+        let mut refused = self.refused_acts.lock();
+        let of_key = refused.entry(held.key.name.clone());
+        let is_recorded = of_key.or_insert_with(|| RateLimiter::direct(quota)).check().is_ok();
+        drop(refused);
+        if is_recorded {
+            let act = Act {
+                by: held.key.name.clone(),
+                store: held.key.store.clone().unwrap_or_default(),
+                act: method.name.to_owned(),
+                with: serde_json::Value::Null,
+                outcome: "PERMISSION_DENIED".to_owned(),
+                reason: "SCOPE_MISSING".to_owned(),
+            };
+            audited::record_later(self.audit.clone(), act);
+        }
+    }
+}
+
+/// The name of the store that a request is for.
+fn store_name<'a>(headers: &'a HeaderMap, key: Option<&'a HeldKey>) -> Result<&'a str, Status> {
+    let asked = headers.get(STORE).map(|name| name.to_str().unwrap_or(""));
+    match key.and_then(|held| held.key.store.as_deref()) {
+        None => Ok(asked.unwrap_or(DEFAULT_STORE)),
+        Some(own) if asked.is_none_or(|asked| asked == own) => Ok(own),
+        Some(_) => {
+            let message =
+                "the API key opens another store than the one named by the metadata store";
+            Err(denied(Code::PermissionDenied, "OTHER_STORE", message))
+        }
+    }
+}
+
+/// The secret in an authorization.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, secret) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
+}
+
+fn too_many(whose: &str, wait: Duration) -> Status {
+    status::retry_later(format!("requests {whose} come faster than its quota"), wait)
+}
+
+/// The refusal of an unknown key, after the pause that its address has earned.
+async fn unknown(attempt: Attempt) -> Status {
+    let refused = || denied(Code::Unauthenticated, "KEY_UNKNOWN", "the API key is not known");
+    match attempt {
+        Attempt::Now => refused(),
+        Attempt::After(pause, _place) => {
+            tokio::time::sleep(pause).await;
+            refused()
+        }
+        Attempt::TooMany(wait) => {
+            status::retry_later("too many unknown API keys came from this address", wait)
+        }
+    }
+}
+
+impl<S> Layer<S> for Authentication {
+    type Service = Authenticated<S>;
+
+    fn layer(&self, service: S) -> Authenticated<S> {
+        Authenticated { shared: self.shared.clone(), service }
+    }
+}
+
+/// A service behind an [`Authentication`].
+#[derive(Debug, Clone)]
+pub struct Authenticated<S> {
+    shared: Arc<Shared>,
+    service: S,
+}
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl<S> Service<Request<Body>> for Authenticated<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Error: Send,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+        let path = request.uri().path();
+        let is_long = methods::of(path).is_some_and(|method| method.is_long);
+        match self.shared.caller(path, request.headers(), &peer) {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                if is_long {
+                    request.extensions_mut().insert(LongWork);
+                }
+                Box::pin(self.service.call(request))
+            }
+
+            Err(refused) => {
+                // The request is open for its connection while its refusal waits.
+                let open = peer.begin();
+                let refusals = self.shared.refusals.clone();
+                Box::pin(async move {
+                    let status = match refused {
+                        Refused::Now(status) => status,
+                        Refused::Unknown(attempt) => unknown(attempt).await,
+                    };
+                    drop(open);
+                    let answer = status.into_http();
+                    refusals.note(&answer);
+                    Ok(answer)
+                })
+            }
+        }
+    }
+}

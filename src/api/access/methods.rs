@@ -1,0 +1,184 @@
+//! Every method of the protocol: the scopes that allow it, whether it takes long, and what the audit
+//! log says of it. `docs/src/security.md` has the same table for readers; a test compares them with
+//! each other and with the protocol.
+
+use prost::Message;
+use serde_json::{Value, json};
+
+use crate::access::Scope::{Admin, Catalog, Events, Models, Read, Users};
+use crate::access::{Scope, scope};
+use crate::api::wire::pb;
+
+/// A method.
+#[derive(Debug, Clone, Copy)]
+pub struct Method {
+    /// Service and method, as in a path: "ModelService/Train".
+    pub name: &'static str,
+    /// The scopes of which each allows it.
+    pub scopes: &'static [Scope],
+    /// Whether it takes long or much: few of these run at once.
+    pub is_long: bool,
+    /// For an act of administration: the fields of its request that go into the audit log.
+    pub audit: Option<fn(&[u8]) -> Value>,
+}
+
+const fn method(name: &'static str, scopes: &'static [Scope]) -> Method {
+    Method { name, scopes, is_long: false, audit: None }
+}
+
+impl Method {
+    const fn long(self) -> Self {
+        Self { is_long: true, ..self }
+    }
+
+    const fn audited(self, audit: fn(&[u8]) -> Value) -> Self {
+        Self { audit: Some(audit), ..self }
+    }
+
+    /// The scopes in words.
+    pub fn needs(&self) -> String {
+        scope::names(self.scopes).replace(", ", " or ")
+    }
+}
+
+/// All methods.
+pub const METHODS: [Method; 36] = [
+    method("RecommendationService/Recommend", &[Read]),
+    method("RecommendationService/SimilarItems", &[Read]),
+    method("RecommendationService/SimilarUsers", &[Users]),
+    method("RecommendationService/BoughtTogether", &[Read]),
+    method("RecommendationService/Popular", &[Read]),
+    method("RecommendationService/Rank", &[Read]),
+    method("RecommendationService/BatchRecommend", &[Read]),
+    method("EventService/WriteEvents", &[Events]),
+    method("EventService/StreamEvents", &[Events]),
+    method("CatalogService/UpsertItems", &[Catalog]),
+    method("CatalogService/SetAvailability", &[Catalog]),
+    method("CatalogService/DeleteItem", &[Catalog]).audited(item),
+    method("CatalogService/GetItem", &[Read, Catalog]),
+    method("CatalogService/ListItems", &[Read, Catalog]),
+    method("UserService/UpsertUsers", &[Users]),
+    method("UserService/GetUser", &[Users]),
+    method("UserService/ListUsers", &[Users]),
+    method("UserService/DeleteUser", &[Users]).audited(nothing),
+    method("ModelService/Train", &[Models]).audited(nothing),
+    method("ModelService/WatchTraining", &[Models]),
+    method("ModelService/GetModel", &[Models]),
+    method("ModelService/ListModels", &[Models]),
+    method("ModelService/ActivateModel", &[Models]).long().audited(activated),
+    method("ModelService/RollbackModel", &[Models]).long().audited(nothing),
+    method("ModelService/AssignModel", &[Models]).long().audited(assigned),
+    method("ModelService/DeleteModel", &[Models]).long().audited(deleted_model),
+    method("ModelService/PushModel", &[Models]).audited(pushed),
+    method("ModelService/GetPush", &[Models]),
+    method("ModelService/CompareModels", &[Models]).long(),
+    method("KeyService/CreateKey", &[Admin]).audited(created_key),
+    method("KeyService/ListKeys", &[Admin]),
+    method("KeyService/RevokeKey", &[Admin]).audited(revoked_key),
+    method("StoreService/CreateStore", &[Admin]).long().audited(created_store),
+    method("StoreService/ListStores", &[Admin]),
+    method("StoreService/UpdateStore", &[Admin]).audited(updated_store),
+    method("StoreService/DeleteStore", &[Admin]).long().audited(deleted_store),
+];
+
+/// The method of a path; none for paths of other packages and unknown ones.
+pub fn of(path: &str) -> Option<&'static Method> {
+    let name = path.strip_prefix("/qianmian.v1.")?;
+    METHODS.iter().find(|method| method.name == name)
+}
+
+/// Reads a request for the audit log; null where it cannot be read.
+fn read<M: Message + Default>(message: &[u8], fields: impl FnOnce(M) -> Value) -> Value {
+    M::decode(message).map_or(Value::Null, fields)
+}
+
+/// For requests of which every field may name a person, or which have none.
+fn nothing(_: &[u8]) -> Value {
+    json!({})
+}
+
+fn item(message: &[u8]) -> Value {
+    read(message, |m: pb::DeleteItemRequest| json!({"item_id": m.item_id}))
+}
+
+fn activated(message: &[u8]) -> Value {
+    read(message, |m: pb::ActivateModelRequest| json!({"generation": m.generation}))
+}
+
+fn assigned(message: &[u8]) -> Value {
+    read(
+        message,
+        |m: pb::AssignModelRequest| json!({"generation": m.generation, "role": m.role().as_str_name(), "share": m.share}),
+    )
+}
+
+fn deleted_model(message: &[u8]) -> Value {
+    read(message, |m: pb::DeleteModelRequest| json!({"generation": m.generation}))
+}
+
+/// Its first message; who pushed it, and the note, are written by people about people.
+fn pushed(message: &[u8]) -> Value {
+    read(message, |m: pb::PushModelRequest| match m.part {
+        Some(pb::push_model_request::Part::Header(header)) => json!({
+            "push_id": header.push_id,
+            "size_bytes": header.size_bytes,
+            "role": header.role().as_str_name(),
+            "share": header.share,
+            "force": header.force,
+        }),
+        _ => Value::Null,
+    })
+}
+
+fn created_key(message: &[u8]) -> Value {
+    read(message, |m: pb::CreateKeyRequest| {
+        let scopes: Vec<_> = m.scopes().map(|scope| scope.as_str_name()).collect();
+        let expires = m.expires_in.map(|valid| valid.seconds);
+        json!({
+            "name": m.name,
+            "scopes": scopes,
+            "store": m.store,
+            "quota": m.quota.map(quota),
+            "expires_in_seconds": expires,
+        })
+    })
+}
+
+fn revoked_key(message: &[u8]) -> Value {
+    read(message, |m: pb::RevokeKeyRequest| json!({"name": m.name}))
+}
+
+fn created_store(message: &[u8]) -> Value {
+    read(
+        message,
+        |m: pb::CreateStoreRequest| json!({"name": m.name, "limits": m.limits.map(limits)}),
+    )
+}
+
+fn updated_store(message: &[u8]) -> Value {
+    read(
+        message,
+        |m: pb::UpdateStoreRequest| json!({"name": m.name, "limits": m.limits.map(limits)}),
+    )
+}
+
+fn deleted_store(message: &[u8]) -> Value {
+    read(message, |m: pb::DeleteStoreRequest| json!({"name": m.name}))
+}
+
+fn quota(quota: pb::Quota) -> Value {
+    json!({
+        "requests_per_second": quota.requests_per_second,
+        "burst": quota.burst,
+        "bytes_per_second": quota.bytes_per_second,
+    })
+}
+
+fn limits(limits: pb::StoreLimits) -> Value {
+    json!({
+        "max_users": limits.max_users,
+        "max_items": limits.max_items,
+        "memory_mib": limits.memory_mib,
+        "quota": limits.quota.map(quota),
+    })
+}

@@ -1,0 +1,127 @@
+//! StoreService.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::key::{quota, quota_proto};
+use crate::api::services::wait_for;
+use crate::api::wire::pb::store_service_server::StoreService;
+use crate::api::wire::status::from_error;
+use crate::api::wire::{convert, pb};
+use crate::domain::{Result, limits};
+use crate::host::{Host, Hosted, Limits, Listed};
+
+/// Creates, lists and deletes stores.
+#[derive(Debug, Clone)]
+pub struct StoreApi {
+    host: Arc<Host>,
+}
+
+impl StoreApi {
+    /// Serves the stores of a process.
+    pub fn new(host: Arc<Host>) -> Self {
+        Self { host }
+    }
+
+    fn create(&self, request: pb::CreateStoreRequest) -> Result<pb::CreateStoreResponse> {
+        let limits = request.limits.map(limits_of).unwrap_or_default();
+        let store = self.host.create(&request.name, limits)?;
+        Ok(pb::CreateStoreResponse { store: Some(proto(&store)) })
+    }
+
+    fn list(&self) -> pb::ListStoresResponse {
+        let listed = |Listed { name, store }| match store {
+            Ok(store) => proto(&store),
+            Err(failure) => pb::Store { name, failure, ..pb::Store::default() },
+        };
+        pb::ListStoresResponse { stores: self.host.list().into_iter().map(listed).collect() }
+    }
+
+    fn update(&self, request: pb::UpdateStoreRequest) -> Result<pb::UpdateStoreResponse> {
+        limits::name("name", &request.name)?;
+        let limits = request.limits.map(limits_of).unwrap_or_default();
+        let store = self.host.limit(&request.name, limits)?;
+        Ok(pb::UpdateStoreResponse { store: Some(proto(&store)) })
+    }
+
+    fn delete(&self, request: &pb::DeleteStoreRequest) -> Result<pb::DeleteStoreResponse> {
+        limits::name("name", &request.name)?;
+        self.host.delete(&request.name)?;
+        Ok(pb::DeleteStoreResponse {})
+    }
+}
+
+fn limits_of(given: pb::StoreLimits) -> Limits {
+    Limits {
+        max_users: given.max_users,
+        max_items: given.max_items,
+        memory_mib: given.memory_mib,
+        quota: given.quota.map(quota).unwrap_or_default(),
+    }
+}
+
+fn proto(store: &Hosted) -> pb::Store {
+    let settings = store.settings();
+    let engine = &store.engine;
+    let live = engine.live();
+    pb::Store {
+        name: store.name.clone(),
+        limits: Some(pb::StoreLimits {
+            max_users: settings.limits.max_users,
+            max_items: settings.limits.max_items,
+            memory_mib: settings.limits.memory_mib,
+            quota: Some(quota_proto(settings.limits.quota)),
+        }),
+        created_at: (settings.created_ms > 0).then(|| convert::timestamp(settings.created_ms)),
+        users: live.users.read().len() as u64,
+        items: live.items.read().len() as u64,
+        events: live.events(),
+        generation: engine.generation(),
+        memory_bytes: engine.memory_bytes(),
+        failure: String::new(),
+    }
+}
+
+#[tonic::async_trait]
+impl StoreService for StoreApi {
+    async fn create_store(
+        &self,
+        request: Request<pb::CreateStoreRequest>,
+    ) -> Result<Response<pb::CreateStoreResponse>, Status> {
+        let api = self.clone();
+        wait_for(move || api.create(request.into_inner()))
+            .await
+            .map(Response::new)
+            .map_err(from_error)
+    }
+
+    async fn list_stores(
+        &self,
+        _: Request<pb::ListStoresRequest>,
+    ) -> Result<Response<pb::ListStoresResponse>, Status> {
+        Ok(Response::new(self.list()))
+    }
+
+    async fn update_store(
+        &self,
+        request: Request<pb::UpdateStoreRequest>,
+    ) -> Result<Response<pb::UpdateStoreResponse>, Status> {
+        let api = self.clone();
+        wait_for(move || api.update(request.into_inner()))
+            .await
+            .map(Response::new)
+            .map_err(from_error)
+    }
+
+    async fn delete_store(
+        &self,
+        request: Request<pb::DeleteStoreRequest>,
+    ) -> Result<Response<pb::DeleteStoreResponse>, Status> {
+        let api = self.clone();
+        wait_for(move || api.delete(&request.into_inner()))
+            .await
+            .map(Response::new)
+            .map_err(from_error)
+    }
+}

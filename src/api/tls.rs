@@ -1,0 +1,176 @@
+//! Certificates of the server: read and checked at start, and again whenever their files change.
+//! What is wrong with new ones leaves those before in force.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{Error as TlsError, InconsistentKeys, RootCertStore, ServerConfig};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Time between two looks at the files.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The protocol that is negotiated: HTTP/2.
+const ALPN: &[u8] = b"h2";
+
+/// `[serve.tls]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsOptions {
+    /// File of the certificate and those between it and its root (PEM); empty: no TLS.
+    pub cert: PathBuf,
+    /// File of its private key (PEM).
+    pub key: PathBuf,
+    /// File of the roots of clients' certificates (PEM): clients without one are refused. Empty:
+    /// clients need none.
+    pub client_ca: PathBuf,
+}
+
+impl TlsOptions {
+    /// Whether connections are encrypted.
+    pub fn is_on(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// The files, with the names of their settings.
+    fn files(&self) -> [(&'static str, &Path); 3] {
+        [
+            ("serve.tls.cert", &self.cert),
+            ("serve.tls.key", &self.key),
+            ("serve.tls.client_ca", &self.client_ca),
+        ]
+    }
+}
+
+/// The certificates in force.
+#[derive(Debug, Clone)]
+pub struct Certificates {
+    options: TlsOptions,
+    current: Arc<ArcSwap<ServerConfig>>,
+}
+
+impl Certificates {
+    /// Reads the files; none where TLS is off.
+    ///
+    /// # Errors
+    /// A sentence that names the setting, the file, and what is wrong with it: unreadable, not PEM,
+    /// a key of another certificate, not valid now.
+    pub fn read(options: &TlsOptions) -> Result<Option<Self>, String> {
+        if !options.is_on() {
+            return Ok(None);
+        }
+        let config = config(options)?;
+        let current = Arc::new(ArcSwap::from_pointee(config));
+        Ok(Some(Self { options: options.clone(), current }))
+    }
+
+    /// What encrypts a new connection.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.current.load_full())
+    }
+
+    /// Reads the files again whenever they change, as long as it is polled. `failures` receives each
+    /// failure; the certificates before stay in force.
+    pub async fn follow(self, failures: impl Fn(&str)) {
+        let mut seen = stamps(&self.options);
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let found = stamps(&self.options);
+            if found == seen {
+                continue;
+            }
+
+            seen = found;
+            match config(&self.options) {
+                Ok(config) => {
+                    self.current.store(Arc::new(config));
+                    tracing::info!("new certificates are in force");
+                }
+                Err(error) => failures(&error),
+            }
+        }
+    }
+}
+
+/// What changes with the files.
+fn stamps(options: &TlsOptions) -> [Option<(SystemTime, u64)>; 3] {
+    options.files().map(|(_, path)| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    })
+}
+
+/// The configuration that the files give. TLS 1.2 and 1.3 are spoken.
+fn config(options: &TlsOptions) -> Result<ServerConfig, String> {
+    let [cert, key, client_ca] = options.files();
+    for (setting, path) in [cert, key] {
+        if path.as_os_str().is_empty() {
+            return Err(format!(
+                "{setting} must name a file, is empty; TLS needs a certificate and its key"
+            ));
+        }
+    }
+
+    let chain = certificates(cert)?;
+    let secret = PrivateKeyDer::from_pem_file(key.1).map_err(|e| failure(key, e))?;
+    let provider = Arc::new(default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| failure(cert, e))?;
+
+    let builder = if options.client_ca.as_os_str().is_empty() {
+        builder.with_no_client_auth()
+    } else {
+        let mut roots = RootCertStore::empty();
+        for root in certificates(client_ca)? {
+            roots.add(root).map_err(|e| failure(client_ca, e))?;
+        }
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        builder.with_client_cert_verifier(verifier.build().map_err(|e| failure(client_ca, e))?)
+    };
+
+    let mut config = builder.with_single_cert(chain, secret).map_err(|e| match e {
+        TlsError::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            format!("{} is not the key of the certificate {}", shown(key), shown(cert))
+        }
+        other => failure(key, other),
+    })?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(config)
+}
+
+/// The certificates in a file, which are valid now.
+fn certificates(file: (&'static str, &Path)) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file.1).and_then(Iterator::collect);
+    let all = all.map_err(|e| failure(file, e))?;
+    if all.is_empty() {
+        return Err(failure(file, "it holds no certificate in PEM"));
+    }
+
+    for certificate in &all {
+        let (_, read) = X509Certificate::from_der(certificate).map_err(|e| failure(file, e))?;
+        let validity = read.validity();
+        if !validity.is_valid() {
+            let why =
+                format!("valid from {} to {}, not now", validity.not_before, validity.not_after);
+            return Err(failure(file, why));
+        }
+    }
+    Ok(all)
+}
+
+fn shown((setting, path): (&str, &Path)) -> String {
+    format!("{setting} {}", path.display())
+}
+
+fn failure(file: (&str, &Path), what: impl std::fmt::Display) -> String {
+    format!("{}: {what}", shown(file))
+}

@@ -1,0 +1,208 @@
+//! The connection to a running server: plain or encrypted, with the API key and the store of its
+//! calls.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Request, Status};
+
+use super::Failure;
+use crate::domain::Secret;
+
+/// The variable with an API key. There is no flag for one: others can read arguments.
+pub const KEY_VARIABLE: &str = "QIANMIAN_KEY";
+
+/// How a running server is reached.
+#[derive(Debug, Args, Default)]
+pub struct ServerOptions {
+    /// Ask a running server instead of the data folder: HOST:PORT, or https://HOST:PORT with TLS
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub server: Option<String>,
+    /// File with the roots that the server's certificate must come from [default: the system's]
+    #[arg(long, global = true, value_name = "FILE", requires = "server")]
+    ca: Option<PathBuf>,
+    /// File with a client certificate, for a server that asks for one
+    #[arg(long, global = true, value_name = "FILE", requires_all = ["server", "key"])]
+    cert: Option<PathBuf>,
+    /// File with the private key of the client certificate
+    #[arg(long, global = true, value_name = "FILE", requires_all = ["server", "cert"])]
+    key: Option<PathBuf>,
+    /// File with the API key [default: the variable QIANMIAN_KEY]
+    #[arg(long, global = true, value_name = "FILE", requires = "server")]
+    key_file: Option<PathBuf>,
+}
+
+/// A connection whose calls carry their credentials.
+pub type Remote = InterceptedService<Channel, Credentials>;
+
+/// What every call carries.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    authorization: Option<AsciiMetadataValue>,
+    store: Option<AsciiMetadataValue>,
+}
+
+impl Interceptor for Credentials {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let metadata = request.metadata_mut();
+        if let Some(value) = &self.authorization {
+            metadata.insert("authorization", value.clone());
+        }
+        if let Some(value) = &self.store {
+            metadata.insert("store", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl ServerOptions {
+    /// A plain connection without a key to an address.
+    pub fn to(address: &str) -> Self {
+        Self { server: Some(address.to_owned()), ..Self::default() }
+    }
+
+    /// Connects; calls go to the store `store`, or to the one that the key opens.
+    ///
+    /// # Errors
+    /// A sentence, where a file cannot be used, or no server answers.
+    pub async fn connect(&self, address: &str, store: Option<&str>) -> Result<Remote, Failure> {
+        let url = url(address)?;
+        let is_encrypted = url.starts_with("https://");
+        let credentials = self.credentials(&url, is_encrypted, store)?;
+        let mut endpoint = Endpoint::from_shared(url.clone()).map_err(|_| {
+            format!("--server {address:?} is not an address such as 127.0.0.1:50051")
+        })?;
+
+        if is_encrypted {
+            endpoint = endpoint.tls_config(self.tls()?)?;
+        } else if self.ca.is_some() || self.cert.is_some() {
+            return Err("--ca and --cert are for TLS: give --server https://HOST:PORT".into());
+        }
+        let channel = endpoint.connect().await;
+        let channel =
+            channel.map_err(|e| format!("no server answers at {url}: {}", innermost(&e)))?;
+        Ok(InterceptedService::new(channel, credentials))
+    }
+
+    fn tls(&self) -> Result<ClientTlsConfig, Failure> {
+        let config = match &self.ca {
+            Some(file) => {
+                ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("--ca", file)?))
+            }
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        let (Some(cert), Some(key)) = (&self.cert, &self.key) else { return Ok(config) };
+        let identity = Identity::from_pem(read("--cert", cert)?, read("--key", key)?);
+        Ok(config.identity(identity))
+    }
+
+    fn credentials(
+        &self,
+        url: &str,
+        is_encrypted: bool,
+        store: Option<&str>,
+    ) -> Result<Credentials, Failure> {
+        let key = self.api_key()?;
+        if key.is_some() && !is_encrypted && !is_loopback(url) {
+            return Err(format!(
+                "{url} is not encrypted, so that others could read the API key; give --server \
+                 https://HOST:PORT"
+            )
+            .into());
+        }
+
+        let authorization = key.map(|key| {
+            let mut value = AsciiMetadataValue::try_from(format!("Bearer {}", key.reveal()))
+                .map_err(|_| "the API key holds letters that no key has")?;
+            value.set_sensitive(true);
+            Ok::<_, Failure>(value)
+        });
+        let store = store.map(|name| {
+            AsciiMetadataValue::try_from(name).map_err(|_| "--store holds letters that no name has")
+        });
+        Ok(Credentials { authorization: authorization.transpose()?, store: store.transpose()? })
+    }
+
+    /// The API key, from its file or its variable.
+    fn api_key(&self) -> Result<Option<Secret>, Failure> {
+        let text = match &self.key_file {
+            Some(file) => Some(String::from_utf8(read("--key-file", file)?)?),
+            None => std::env::var(KEY_VARIABLE).ok(),
+        };
+        let key = text.map(|text| text.trim().to_owned());
+        Ok(key.filter(|key| !key.is_empty()).map(Secret::new))
+    }
+}
+
+fn read(flag: &str, file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(|e| format!("{flag} {}: {e}", file.display()).into())
+}
+
+/// The address of a server as a URL: HOST:PORT is plain.
+///
+/// # Errors
+/// For any other scheme: a connection that is meant to be encrypted must not fall back to plain
+/// text.
+fn url(address: &str) -> Result<String, Failure> {
+    let Some((scheme, rest)) = address.split_once("://") else {
+        return Ok(format!("http://{address}"));
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        known @ ("http" | "https") => Ok(format!("{known}://{rest}")),
+        _ => Err(format!(
+            "--server {address}: {scheme} is not supported; give HOST:PORT or https://HOST:PORT"
+        )
+        .into()),
+    }
+}
+
+/// Whether a URL names this machine, from which nothing leaves it.
+fn is_loopback(url: &str) -> bool {
+    let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+    host.is_some_and(|host| {
+        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    })
+}
+
+/// The innermost cause of an error: outer ones only say that the transport failed.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_plain_or_encrypted_or_refused() {
+        assert_eq!(url("127.0.0.1:5").unwrap(), "http://127.0.0.1:5");
+        assert_eq!(url("HTTP://a:5").unwrap(), "http://a:5");
+        assert_eq!(url("HTTPS://a:5").unwrap(), "https://a:5");
+        for other in ["grpcs://a:5", "unix:///x"] {
+            let error = url(other).unwrap_err().to_string();
+            assert!(error.contains("not supported"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_leaves_this_machine_only_encrypted() {
+        for (address, is_local) in [
+            ("http://127.0.0.1:5", true),
+            ("http://localhost:5", true),
+            ("http://[::1]:5", true),
+            ("http://localhost.evil.org:5", false),
+            ("http://10.0.0.1:5", false),
+        ] {
+            assert_eq!(is_loopback(address), is_local, "{address}");
+        }
+    }
+}

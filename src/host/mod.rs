@@ -1,0 +1,14 @@
+//! The stores of one process: each with its log, models and limits of its own, over the same
+//! threads. The api asks for one by its name; nothing here lets one store see another.
+//!
+//! - [`stores`]: opens, creates and deletes them
+//! - [`hosted`]: one of them, with the rate of its requests
+//! - [`settings`]: its limits, in a file in its folder
+
+pub mod hosted;
+pub mod settings;
+pub mod stores;
+
+pub use hosted::Hosted;
+pub use settings::{Limits, StoreSettings};
+pub use stores::{Host, Listed, exists};

@@ -1,0 +1,252 @@
+//! The stores of a data folder: opened with the process, created and deleted while it runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::hosted::Hosted;
+use super::settings::{self, Limits, StoreSettings};
+use crate::domain::{Error, Result, limits, now_ms};
+use crate::engine::options::EngineOptions;
+use crate::engine::{DEFAULT_STORE, Engine, Threads};
+use crate::store::files;
+
+/// Maximum number of stores.
+const MAX_STORES: usize = 1_000;
+/// Time that requests to a deleted store get to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The stores of a process. Dropping it closes them.
+#[derive(Debug)]
+pub struct Host {
+    data: PathBuf,
+    options: EngineOptions,
+    threads: Threads,
+    stores: RwLock<BTreeMap<String, Slot>>,
+    /// Held while a store is created or deleted.
+    changing: Mutex<()>,
+}
+
+/// A store of the data folder.
+#[derive(Debug, Clone)]
+enum Slot {
+    Open(Arc<Hosted>),
+    /// It did not open, for this reason.
+    Failed(String),
+}
+
+/// A store in a listing.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// The store, or the reason why it did not open.
+    pub store: Result<Arc<Hosted>, String>,
+}
+
+impl Host {
+    /// Opens every store of the data folder, and the default one in any case. One that does not
+    /// open leaves the others: it is logged, listed, and its requests are refused.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the default store does not open, or the folder cannot be read.
+    pub fn open(data: &Path, options: EngineOptions) -> Result<Self> {
+        let threads = Threads::start(options.train.threads)?;
+        sweep_deleted(data)?;
+        let host = Self {
+            data: data.to_owned(),
+            options,
+            threads,
+            stores: RwLock::default(),
+            changing: Mutex::default(),
+        };
+
+        let default = host.open_store(DEFAULT_STORE)?;
+        host.put(DEFAULT_STORE, Slot::Open(Arc::new(default)));
+        for name in names(data)? {
+            let slot = match host.open_store(&name) {
+                Ok(store) => Slot::Open(Arc::new(store)),
+                Err(error) => {
+                    tracing::error!(store = name, %error, "a store does not open");
+                    Slot::Failed(error.to_string())
+                }
+            };
+            host.put(&name, slot);
+        }
+        Ok(host)
+    }
+
+    fn open_store(&self, name: &str) -> Result<Hosted> {
+        let options = EngineOptions { store: name.to_owned(), ..self.options.clone() };
+        let settings = settings::read(&self.data, name)?.unwrap_or_default();
+        let engine = Engine::open_beside(&self.data, options, &self.threads)?;
+        engine.set_limits(settings.limits.in_force(&self.options.limits));
+        Ok(Hosted::new(name, engine, settings))
+    }
+
+    fn put(&self, name: &str, slot: Slot) {
+        self.stores.write().insert(name.to_owned(), slot);
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// A store by its name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for an unknown name, [`Error::Storage`] for a store that did not open.
+    pub fn store(&self, name: &str) -> Result<Arc<Hosted>> {
+        match self.stores.read().get(name) {
+            Some(Slot::Open(store)) => Ok(store.clone()),
+            Some(Slot::Failed(_)) => {
+                let what =
+                    format!("the store {name} did not open; the server's log has the reason");
+                Err(Error::Storage(what.into()))
+            }
+            None => Err(Error::NotFound { kind: "store", id: name.to_owned() }),
+        }
+    }
+
+    /// All stores, in the order of their names.
+    pub fn list(&self) -> Vec<Listed> {
+        let listed = |(name, slot): (&String, &Slot)| Listed {
+            name: name.clone(),
+            store: match slot {
+                Slot::Open(store) => Ok(store.clone()),
+                Slot::Failed(error) => Err(error.clone()),
+            },
+        };
+        self.stores.read().iter().map(listed).collect()
+    }
+
+    /// Creates an empty store and opens it. Call it from a thread that may block.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a field beyond its limit, [`Error::AlreadyExists`] for a name that is
+    /// taken, [`Error::Full`] where there are 1,000 stores, [`Error::Storage`] where the disk fails.
+    pub fn create(&self, name: &str, limits: Limits) -> Result<Arc<Hosted>> {
+        limits::name("name", name)?;
+        limits.validate()?;
+        let _changing = self.changing.lock();
+        if self.stores.read().contains_key(name) {
+            return Err(Error::AlreadyExists { kind: "store", id: name.to_owned() });
+        }
+        if self.stores.read().len() >= MAX_STORES {
+            return Err(Error::Full(format!("there are {MAX_STORES} stores, the maximum")));
+        }
+
+        // A crash after this line leaves an empty store, which the next start opens.
+        settings::write(&self.data, name, &StoreSettings { created_ms: now_ms(), limits })?;
+        let store = Arc::new(self.open_store(name)?);
+        self.put(name, Slot::Open(store.clone()));
+        Ok(store)
+    }
+
+    /// Replaces the limits of a store, from its next write and request on.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a field beyond its limit, [`Error::NotFound`] for an unknown name,
+    /// [`Error::Storage`] where the disk fails.
+    pub fn limit(&self, name: &str, limits: Limits) -> Result<Arc<Hosted>> {
+        limits.validate()?;
+        let _changing = self.changing.lock();
+        let store = self.store(name)?;
+        let created_ms = store.settings().created_ms;
+        settings::write(&self.data, name, &StoreSettings { created_ms, limits: limits.clone() })?;
+        store.engine.set_limits(limits.in_force(&self.options.limits));
+        store.limit(limits);
+        Ok(store)
+    }
+
+    /// Deletes a store with everything in it. Its requests are refused at once; those that run get
+    /// 30 seconds to end. Call it from a thread that may block.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] for the default store, [`Error::NotFound`] for an unknown name,
+    /// [`Error::Storage`] where the disk fails.
+    pub fn delete(&self, name: &str) -> Result<()> {
+        if name == DEFAULT_STORE {
+            let why = format!(
+                "the store {DEFAULT_STORE} cannot be deleted; stop the server and remove its folder"
+            );
+            return Err(Error::NotReady(why));
+        }
+
+        let _changing = self.changing.lock();
+        let slot = self.stores.write().remove(name);
+        let slot = slot.ok_or_else(|| Error::NotFound { kind: "store", id: name.to_owned() })?;
+        if let Slot::Open(store) = slot {
+            close(store);
+        }
+
+        // The name is free from the renaming on, and a crash afterwards deletes the rest at the
+        // next start.
+        let from = settings::folder(&self.data, name);
+        let to = deleted_folder(&self.data).join(format!("{name}-{}", uuid::Uuid::now_v7()));
+        let failed =
+            |e: std::io::Error| Error::Storage(format!("delete {}: {e}", from.display()).into());
+        files::create_folder(&deleted_folder(&self.data)).map_err(failed)?;
+        files::rename_folder(&from, &to).map_err(failed)?;
+        files::remove_folder(&to).map_err(failed)
+    }
+
+    /// Begins to close all stores, as [`Engine::close`] does.
+    pub fn close(&self) {
+        for listed in self.list() {
+            listed.store.iter().for_each(|store| store.engine.close());
+        }
+    }
+}
+
+/// Whether the data folder has a store of this name; the default one in any case.
+pub fn exists(data: &Path, name: &str) -> bool {
+    name == DEFAULT_STORE || settings::folder(data, name).is_dir()
+}
+
+/// Ends trainings and watches of a store, and waits for its requests.
+fn close(store: Arc<Hosted>) {
+    store.engine.close();
+    let until = Instant::now() + PATIENCE;
+    let is_held = || Arc::strong_count(&store) > 1 || Arc::strong_count(&store.engine) > 1;
+    while is_held() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    if is_held() {
+        tracing::warn!(store = store.name, "requests to a deleted store do not end");
+    }
+}
+
+/// Where folders of deleted stores are until they are removed.
+fn deleted_folder(data: &Path) -> PathBuf {
+    data.join("deleted")
+}
+
+/// Removes what an interrupted deletion left.
+fn sweep_deleted(data: &Path) -> Result<()> {
+    let folder = deleted_folder(data);
+    let failed =
+        |e: std::io::Error| Error::Storage(format!("remove {}: {e}", folder.display()).into());
+    files::remove_folder(&folder).map_err(failed)
+}
+
+/// The names of the stores in a data folder, in order; without the default one.
+fn names(data: &Path) -> Result<Vec<String>> {
+    let folder = data.join("stores");
+    let failed =
+        |e: std::io::Error| Error::Storage(format!("list {}: {e}", folder.display()).into());
+    let mut found = files::names(&folder).map_err(failed)?;
+    found.retain(|name| {
+        let is_name = limits::name("name", name).is_ok();
+        if !is_name {
+            tracing::warn!(name, "no store: the folder of stores holds another thing");
+        }
+        is_name && name != DEFAULT_STORE
+    });
+    found.sort();
+    Ok(found)
+}
