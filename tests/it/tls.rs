@@ -14,17 +14,20 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use crate::guarded::{Caller, Guarded};
 use crate::support::{self, run};
 
-type Issuer = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Issuer = CertifiedIssuer<'static, KeyPair>;
 
 /// A root that issues certificates.
-fn root() -> Issuer {
+pub(crate) fn root() -> Issuer {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
 /// A certificate for this machine and its key, in PEM.
-fn issued(root: &Issuer, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+pub(crate) fn issued(
+    root: &Issuer,
+    change: impl FnOnce(&mut CertificateParams),
+) -> (String, String) {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let mut params = CertificateParams::new(names).unwrap();
     change(&mut params);
@@ -34,7 +37,7 @@ fn issued(root: &Issuer, change: impl FnOnce(&mut CertificateParams)) -> (String
 }
 
 /// Writes a certificate and its key, and options that name them.
-fn options(folder: &Path, (cert, key): &(String, String)) -> TlsOptions {
+pub(crate) fn options(folder: &Path, (cert, key): &(String, String)) -> TlsOptions {
     let options = TlsOptions {
         cert: folder.join("cert.pem"),
         key: folder.join("key.pem"),

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
+use tokio_rustls::TlsConnector;
 
 use qianmian::cli::Failure;
 
@@ -65,13 +67,39 @@ impl Outcome {
     }
 }
 
-/// Loads the server at `address`.
+/// How a server is reached.
+#[derive(Clone)]
+pub(crate) struct Reached {
+    /// HOST:PORT.
+    pub address: String,
+    /// What encrypts connections; none: they are plain.
+    pub tls: Option<TlsConnector>,
+    /// The value of `authorization`; empty: calls carry none.
+    pub authorization: String,
+}
+
+impl Reached {
+    /// Plain, without a key.
+    pub(crate) fn plainly(address: &str) -> Self {
+        Self { address: address.to_owned(), tls: None, authorization: String::new() }
+    }
+}
+
+/// Loads the server at `address`, plainly.
 ///
 /// # Errors
 /// Where a connection fails.
 pub(crate) fn run(address: &str, calls: &Calls, pace: Pace) -> Result<Outcome, Failure> {
+    run_by(&Reached::plainly(address), calls, pace)
+}
+
+/// Loads a server.
+///
+/// # Errors
+/// Where a connection fails.
+pub(crate) fn run_by(reached: &Reached, calls: &Calls, pace: Pace) -> Result<Outcome, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, drive(address, calls, pace))
+    LocalSet::new().block_on(&runtime, drive(reached, calls, pace))
 }
 
 /// What the workers share.
@@ -79,28 +107,28 @@ struct Shared {
     calls: Calls,
     pace: Pace,
     uri: String,
+    authorization: String,
     started: Instant,
     sent: Cell<usize>,
     outcome: RefCell<Outcome>,
 }
 
-async fn drive(address: &str, calls: &Calls, pace: Pace) -> Result<Outcome, Failure> {
+async fn drive(reached: &Reached, calls: &Calls, pace: Pace) -> Result<Outcome, Failure> {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
-        let stream = TcpStream::connect(address).await?;
+        let stream = TcpStream::connect(&reached.address).await?;
         stream.set_nodelay(true)?;
-        let (client, connection) = h2::client::handshake(stream).await?;
-        tokio::task::spawn_local(async move {
-            // Ends with the clients of the connection; a failure shows in their answers.
-            let _ = connection.await;
+        connections.push(match &reached.tls {
+            None => begin(stream).await?,
+            Some(tls) => begin(tls.connect("localhost".try_into()?, stream).await?).await?,
         });
-        connections.push(client);
     }
 
     let shared = Rc::new(Shared {
         calls: calls.clone(),
         pace,
-        uri: format!("http://{address}{}", calls.path),
+        uri: format!("http://{}{}", reached.address, calls.path),
+        authorization: reached.authorization.clone(),
         started: Instant::now(),
         sent: Cell::new(0),
         outcome: RefCell::default(),
@@ -123,6 +151,18 @@ async fn drive(address: &str, calls: &Calls, pace: Pace) -> Result<Outcome, Fail
     Ok(outcome)
 }
 
+/// Begins to speak HTTP/2.
+async fn begin(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+) -> Result<SendRequest<Bytes>, Failure> {
+    let (client, connection) = h2::client::handshake(stream).await?;
+    tokio::task::spawn_local(async move {
+        // Ends with the clients of the connection; a failure shows in their answers.
+        let _ = connection.await;
+    });
+    Ok(client)
+}
+
 /// Sends requests until the time is over.
 async fn work(shared: Rc<Shared>, mut client: SendRequest<Bytes>) -> Result<(), Failure> {
     let Shared { calls, pace, .. } = &*shared;
@@ -141,7 +181,7 @@ async fn work(shared: Rc<Shared>, mut client: SendRequest<Bytes>) -> Result<(), 
         }
 
         let frame = calls.frames[at % calls.frames.len()].clone();
-        let (answered, next) = ask(client, &shared.uri, frame).await?;
+        let (answered, next) = ask(client, &shared, frame).await?;
         client = next;
 
         let mut outcome = shared.outcome.borrow_mut();
@@ -156,14 +196,17 @@ async fn work(shared: Rc<Shared>, mut client: SendRequest<Bytes>) -> Result<(), 
 /// Sends one request; returns whether its status is OK.
 async fn ask(
     client: SendRequest<Bytes>,
-    uri: &str,
+    shared: &Shared,
     frame: Bytes,
 ) -> Result<(bool, SendRequest<Bytes>), Failure> {
     let mut client = client.ready().await?;
-    let request = Request::post(uri)
+    let mut request = Request::post(&shared.uri)
         .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(())?;
+        .header("te", "trailers");
+    if !shared.authorization.is_empty() {
+        request = request.header("authorization", &shared.authorization);
+    }
+    let request = request.body(())?;
     let (response, mut stream) = client.send_request(request, false)?;
     stream.send_data(frame, true)?;
 

@@ -2,6 +2,7 @@
 //!
 //! - [`run`]: a server and its ceiling in processes of their own, loaded over real sockets in one
 //!   run; [`asked`]: its requests; [`server`]: its processes; [`load`]: the load generator
+//! - [`secured`]: the cost of TLS and a key
 //! - [`writes`]: the cost of taking in events; [`effect`]: the time until an event shows;
 //!   [`push`]: the time until a pushed model serves
 //! - [`ceiling`]: the service with its answer ready, which shows what gRPC itself allows
@@ -14,6 +15,7 @@ mod effect;
 mod load;
 mod push;
 mod run;
+mod secured;
 mod server;
 mod sheet;
 mod store;
@@ -56,6 +58,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Run),
+    Secured(secured::Secured),
     Synth(synth::Synth),
     Ceiling(ceiling::Serve),
 }
@@ -80,6 +83,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match cli.verb {
         Verb::Run(verb) => verb.run(&config, is_given, &runtime),
+        Verb::Secured(verb) => verb.run(&config, is_given),
         Verb::Synth(verb) => verb.run(),
         Verb::Ceiling(verb) => runtime.block_on(verb.run()),
     }

@@ -55,10 +55,29 @@ impl Server {
         Self::spawn(address, &std::env::current_exe()?, arguments)
     }
 
+    /// Starts the server of this version with variables of its own.
+    pub(crate) fn start_with(
+        address: SocketAddr,
+        arguments: &[&str],
+        variables: &[(&str, &Path)],
+    ) -> Result<Self, Failure> {
+        Self::spawn_with(address, &server_program()?, arguments, variables)
+    }
+
     fn spawn(address: SocketAddr, program: &Path, arguments: &[&str]) -> Result<Self, Failure> {
+        Self::spawn_with(address, program, arguments, &[])
+    }
+
+    fn spawn_with(
+        address: SocketAddr,
+        program: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &Path)],
+    ) -> Result<Self, Failure> {
         let process = Command::new(program)
             .args(arguments)
             .env("QIANMIAN_TRAIN__AUTOMATIC", "false")
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
