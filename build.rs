@@ -75,10 +75,13 @@ fn shape(descriptors: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
                 _ => None,
             };
             let repeated = field.label() == Label::Repeated;
+            let whole =
+                [Type::Enum, Type::Int32, Type::Int64, Type::Uint32, Type::Uint64, Type::Bool];
+            let packed = repeated && whole.contains(&field.r#type());
             let (number, field) = (field.number(), field.name());
             writeln!(
                 text,
-                "        Field {{ number: {number}, name: {field:?}, repeated: {repeated}, message: {inner:?} }},"
+                "        Field {{ number: {number}, name: {field:?}, repeated: {repeated}, packed: {packed}, message: {inner:?} }},"
             )?;
         }
         writeln!(text, "    ] }},")?;

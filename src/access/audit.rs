@@ -96,17 +96,19 @@ impl Audit {
         line.push(b'\n');
 
         let mut held = self.file.lock();
-        let is_full = held.as_ref().map(|file| self.is_full(file)).transpose().map_err(failed)?;
-        if is_full.unwrap_or(false) {
-            *held = None;
-            self.rotate()?;
+        let mut file = held.take().map_or_else(|| self.open(), Ok)?;
+        if self.is_full(&file).map_err(failed)? {
+            // A full file that stays takes the line all the same.
+            match self.rotate() {
+                Ok(()) => file = self.open()?,
+                Err(error) => tracing::error!(%error, "the audit log does not begin a new file"),
+            }
         }
 
-        let file = match held.as_mut() {
-            Some(file) => file,
-            None => held.insert(self.open()?),
-        };
-        file.write_all(&line).and_then(|()| file.sync_data()).map_err(failed)
+        // After a failure the file is opened anew, which ends a line that is not whole.
+        file.write_all(&line).and_then(|()| file.sync_data()).map_err(failed)?;
+        *held = Some(file);
+        Ok(())
     }
 
     fn current(&self) -> PathBuf {
@@ -114,7 +116,8 @@ impl Audit {
     }
 
     fn is_full(&self, file: &File) -> std::io::Result<bool> {
-        Ok(file.metadata()?.len() >= self.options.file_mib << 20)
+        let bytes = file.metadata()?.len();
+        Ok(bytes > 0 && bytes >= self.options.file_mib << 20)
     }
 
     fn open(&self) -> Result<File, AccessError> {
@@ -152,7 +155,9 @@ impl Audit {
         let superfluous = numbers.len().saturating_sub(self.options.keep.max(1));
         for number in &numbers[..superfluous] {
             let path = self.full(*number);
-            fs::remove_file(&path).map_err(AccessError::io("remove", &path))?;
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(%error, path = %path.display(), "an old audit log stays");
+            }
         }
         Ok(())
     }
@@ -220,8 +225,11 @@ mod tests {
     #[test]
     fn full_files_are_kept_up_to_a_number() {
         let folder = tempfile::tempdir().unwrap();
-        let audit = Audit::of(folder.path(), AuditOptions { file_mib: 0, keep: 2 });
-        (0..5).for_each(|n| audit.record(&act(&n.to_string())).unwrap());
+        let audit = || Audit::of(folder.path(), AuditOptions { file_mib: 0, keep: 2 });
+        let server = audit();
+        (0..4).for_each(|n| server.record(&act(&n.to_string())).unwrap());
+        // Another process, with one line.
+        audit().record(&act("4")).unwrap();
         let mut names = files::names(&folder.path().join("audit")).unwrap();
         names.sort();
         assert_eq!(names, ["audit-3.jsonl", "audit-4.jsonl", "audit.jsonl"]);

@@ -3,9 +3,10 @@
 //! empty once there was a key, so that a lost file of keys never opens a server.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::AccessError;
 use super::key::Key;
@@ -18,8 +19,22 @@ pub(super) struct KeyFile {
     folder: PathBuf,
 }
 
-/// What distinguishes one state of the file from the next.
-pub(super) type Stamp = Option<(std::time::SystemTime, u64)>;
+/// The outcome of a change: all keys, the stamp of the file with them, and what the change returned.
+#[derive(Debug)]
+pub(super) struct Changed<T> {
+    pub(super) keys: Vec<Key>,
+    pub(super) stamp: Stamp,
+    pub(super) value: T,
+}
+
+/// What distinguishes one state of the file from the next: its times, its length and, where the
+/// system has them, its number, which is new with every change.
+pub(super) type Stamp = Option<(SystemTime, u64, u64)>;
+
+/// Time that another process gets to finish its change.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Time between two attempts to lock the file.
+const PAUSE: Duration = Duration::from_millis(10);
 
 impl KeyFile {
     pub(super) fn of(data: &Path) -> Self {
@@ -37,7 +52,11 @@ impl KeyFile {
     /// The stamp of the file as it is now; none where it does not exist.
     pub(super) fn stamp(&self) -> Stamp {
         let metadata = std::fs::metadata(self.keys()).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
+        #[cfg(unix)]
+        let number = std::os::unix::fs::MetadataExt::ino(&metadata);
+        #[cfg(not(unix))]
+        let number = 0;
+        Some((metadata.modified().ok()?, metadata.len(), number))
     }
 
     /// All keys, in the order of their creation.
@@ -78,10 +97,10 @@ impl KeyFile {
     pub(super) fn change<T>(
         &self,
         change: impl FnOnce(&mut Vec<Key>) -> crate::domain::Result<T>,
-    ) -> crate::domain::Result<(Vec<Key>, T)> {
+    ) -> crate::domain::Result<Changed<T>> {
         let mut lock = self.locked()?;
         let mut keys = self.read()?;
-        let changed = change(&mut keys)?;
+        let value = change(&mut keys)?;
 
         let path = self.keys();
         let bytes = seal(&keys).map_err(|e| AccessError::io("write", &path)(e.into()))?;
@@ -92,10 +111,11 @@ impl KeyFile {
             _ => Ok(()),
         });
         marked.map_err(AccessError::io("write", &self.lock()))?;
-        Ok((keys, changed))
+        Ok(Changed { keys, stamp: self.stamp(), value })
     }
 
-    /// The lock's file, locked until it is closed. Changes are short, so that waiting is.
+    /// The lock's file, locked until it is closed. Changes are short: a lock that is held for long is
+    /// an error.
     fn locked(&self) -> Result<File, AccessError> {
         let folder = &self.folder;
         files::create_folder(folder).map_err(AccessError::io("create", folder))?;
@@ -103,7 +123,15 @@ impl KeyFile {
 
         let path = self.lock();
         let lock = files::open_or_create(&path).map_err(AccessError::io("open", &path))?;
-        lock.lock().map_err(AccessError::io("lock", &path))?;
-        Ok(lock)
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(lock),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) => return Err(AccessError::io("lock", &path)(error.into())),
+            }
+        }
     }
 }

@@ -58,6 +58,17 @@ pub struct KeySpec {
 const VALID_MS: std::ops::RangeInclusive<i64> = 1_000..=36_500 * 86_400_000;
 
 impl KeySpec {
+    /// A key with `scopes` of `store`, without a quota and an end.
+    pub fn new(name: &str, scopes: &[Scope], store: Option<&str>) -> Self {
+        Self {
+            name: name.to_owned(),
+            scopes: scopes.to_vec(),
+            store: store.map(str::to_owned),
+            quota: Quota::default(),
+            valid_ms: None,
+        }
+    }
+
     /// Checks every field.
     ///
     /// # Errors

@@ -4,15 +4,15 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::file::{KeyFile, Stamp};
+use super::file::{Changed, KeyFile, Stamp};
 use super::key::{Key, KeySpec};
 use super::quota::RateLimiter;
-use super::scope::Scope;
+use super::secret::SecretHash;
 use super::usage::Usage;
 use super::{AccessError, secret};
 use crate::domain::{Error, Result, Secret, now_ms};
@@ -30,12 +30,26 @@ pub struct HeldKey {
     /// What runs for it.
     pub usage: Arc<Usage>,
     last_used_ms: Arc<AtomicI64>,
+    /// Set by its revocation, also for requests that hold the key from before.
+    revoked: Arc<AtomicBool>,
 }
 
 impl HeldKey {
     fn new(key: Key) -> Self {
         let rate = Arc::new(RateLimiter::new(key.quota));
-        Self { key, rate, usage: Arc::default(), last_used_ms: Arc::default() }
+        let revoked = Arc::new(AtomicBool::new(key.revoked_ms.is_some()));
+        Self { key, rate, usage: Arc::default(), last_used_ms: Arc::default(), revoked }
+    }
+
+    /// Whether it is valid now; asked for every request, and for every message of a stream.
+    ///
+    /// # Errors
+    /// [`Refusal`] where it was revoked or has expired.
+    pub fn check(&self) -> Result<(), Refusal> {
+        if self.revoked.load(Ordering::Relaxed) {
+            return Err(Refusal::Revoked);
+        }
+        if self.key.is_expired(now_ms()) { Err(Refusal::Expired) } else { Ok(()) }
     }
 
     /// Time of its last use in milliseconds since 1970; none where it never was used. The file has
@@ -78,7 +92,10 @@ impl Held {
     fn of(keys: Vec<Key>, before: &Held) -> Self {
         let order = keys.iter().map(|key| key.hash.clone()).collect();
         let held = |key: Key| match before.by_hash.get(&key.hash) {
-            Some(before) => HeldKey { key, ..HeldKey::clone(before) },
+            Some(before) => {
+                before.revoked.store(key.revoked_ms.is_some(), Ordering::Relaxed);
+                HeldKey { key, ..HeldKey::clone(before) }
+            }
             None => HeldKey::new(key),
         };
         let by_hash = keys.into_iter().map(|key| (key.hash.clone(), Arc::new(held(key))));
@@ -119,14 +136,8 @@ impl Keyring {
     pub fn find(&self, secret: &str) -> Result<Arc<HeldKey>, Refusal> {
         let hash = secret::hash(secret).ok_or(Refusal::Unknown)?;
         let held = self.held.load().by_hash.get(&hash).cloned().ok_or(Refusal::Unknown)?;
-        let now_ms = now_ms();
-        if held.key.revoked_ms.is_some() {
-            return Err(Refusal::Revoked);
-        }
-        if held.key.is_expired(now_ms) {
-            return Err(Refusal::Expired);
-        }
-        held.last_used_ms.store(now_ms, Ordering::Relaxed);
+        held.check()?;
+        held.last_used_ms.store(now_ms(), Ordering::Relaxed);
         Ok(held)
     }
 
@@ -156,7 +167,7 @@ impl Keyring {
             revoked_ms: None,
         };
 
-        self.change(|keys| {
+        let held = self.change(|keys| {
             if keys.iter().any(|known| known.name == key.name) {
                 return Err(Error::AlreadyExists { kind: "key", id: key.name });
             }
@@ -164,10 +175,9 @@ impl Keyring {
                 return Err(Error::Full(format!("there are {MAX_KEYS} keys, the maximum")));
             }
             keys.push(key);
-            Ok(())
+            Ok(hash)
         })?;
-        let held = self.held.load().by_hash.get(&hash).cloned();
-        held.map(|held| (held, secret)).ok_or(Error::ShuttingDown)
+        Ok((held, secret))
     }
 
     /// Revokes a key, from now on and for good.
@@ -175,22 +185,39 @@ impl Keyring {
     /// # Errors
     /// [`Error::NotFound`] for an unknown name, [`Error::Storage`] where the disk fails.
     pub fn revoke(&self, name: &str) -> Result<Arc<HeldKey>> {
-        let hash = self.change(|keys| {
+        self.change(|keys| {
             let key = keys.iter_mut().find(|key| key.name == name);
             let key = key.ok_or_else(|| Error::NotFound { kind: "key", id: name.to_owned() })?;
             key.revoked_ms.get_or_insert_with(now_ms);
             Ok(key.hash.clone())
-        })?;
-        self.held.load().by_hash.get(&hash).cloned().ok_or(Error::ShuttingDown)
+        })
     }
 
-    /// Changes the file, and what is in memory with it.
-    fn change<T>(&self, change: impl FnOnce(&mut Vec<Key>) -> Result<T>) -> Result<T> {
+    /// Revokes all keys of a store.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk fails.
+    pub fn revoke_of_store(&self, store: &str) -> Result<()> {
+        let of_store = |held: &Arc<HeldKey>| {
+            held.key.store.as_deref() == Some(store) && held.key.revoked_ms.is_none()
+        };
+        for held in self.list().iter().filter(|held| of_store(held)) {
+            self.revoke(&held.key.name)?;
+        }
+        Ok(())
+    }
+
+    /// Changes the file, and what is in memory with it; returns the key whose hash `change` returns.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Vec<Key>) -> Result<SecretHash>,
+    ) -> Result<Arc<HeldKey>> {
         let mut stamp = self.stamp.lock();
-        let (keys, changed) = self.file.change(change)?;
-        *stamp = self.file.stamp();
+        let Changed { keys, stamp: changed, value: hash } = self.file.change(change)?;
+        *stamp = changed;
         self.hold(keys);
-        Ok(changed)
+        let held = self.held.load().by_hash.get(&hash).cloned();
+        held.ok_or_else(|| Error::NotFound { kind: "key", id: String::new() })
     }
 
     /// Reads the file again if another process has changed it.
@@ -226,23 +253,10 @@ impl Keyring {
     }
 }
 
-/// The specification of a key that opens the store "default".
-impl KeySpec {
-    /// A key with `scopes` of `store` that has no quota and does not expire.
-    pub fn new(name: &str, scopes: &[Scope], store: Option<&str>) -> Self {
-        Self {
-            name: name.to_owned(),
-            scopes: scopes.to_vec(),
-            store: store.map(str::to_owned),
-            quota: Default::default(),
-            valid_ms: None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::Scope;
 
     fn spec(name: &str) -> KeySpec {
         KeySpec::new(name, &[Scope::Read], Some("default"))

@@ -12,7 +12,9 @@ pub enum Counted {
     Requests,
     /// Requests with a stream of messages in either direction.
     Streams,
-    /// Requests that take long or much: trainings, pushes, comparisons, stores.
+    /// Health checks, which need no key.
+    Health,
+    /// Requests that take long or much: models and stores that are read, built or compared.
     Work,
     /// Bytes of requests and of answers that wait.
     Bytes,
@@ -20,7 +22,7 @@ pub enum Counted {
 
 /// The numbers of one address, key or store.
 #[derive(Debug, Default)]
-pub struct Usage([AtomicUsize; 5]);
+pub struct Usage([AtomicUsize; 6]);
 
 impl Usage {
     fn of(&self, counted: Counted) -> &AtomicUsize {

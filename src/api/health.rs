@@ -1,6 +1,7 @@
 //! Health of the services, by the gRPC health protocol: of the default store under the services'
 //! names, of another store NAME under "NAME/" and the services' names.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -32,19 +33,62 @@ const WRITES: [&str; 3] = [
     <UserServiceServer<UserApi> as NamedService>::NAME,
 ];
 
-/// Announces the health of every store that is open, and keeps it up to date by tasks in `beside`.
-pub(super) async fn announce(health: HealthReporter, host: Arc<Host>, beside: &mut JoinSet<()>) {
-    health.set_service_status("", ServingStatus::Serving).await;
-    for listed in host.list() {
-        let Ok(store) = listed.store else { continue };
-        let prefix = match listed.name.as_str() {
+/// Announces the health of every open store.
+pub(super) struct Announcer {
+    health: HealthReporter,
+    host: Arc<Host>,
+    /// Names and times of creation of the stores that are announced.
+    announced: BTreeSet<(String, i64)>,
+    /// What keeps each up to date, until its store closes.
+    watches: JoinSet<()>,
+}
+
+impl Announcer {
+    /// Announces the stores that are open.
+    pub(super) async fn start(health: HealthReporter, host: Arc<Host>) -> Self {
+        health.set_service_status("", ServingStatus::Serving).await;
+        let mut announcer =
+            Self { health, host, announced: BTreeSet::new(), watches: JoinSet::new() };
+        announcer.announce().await;
+        announcer
+    }
+
+    /// Announces stores as they are created, as long as it is polled.
+    pub(super) async fn follow(mut self) {
+        let mut changes = self.host.watch();
+        while changes.changed().await.is_ok() {
+            self.announce().await;
+        }
+    }
+
+    async fn announce(&mut self) {
+        let mut open = BTreeSet::new();
+        for listed in self.host.list() {
+            let Ok(store) = listed.store else { continue };
+            let key = (listed.name, store.settings().created_ms);
+            if !self.announced.contains(&key) {
+                self.begin(&key.0, &store.engine).await;
+            }
+            open.insert(key);
+        }
+
+        self.announced = open;
+        while self.watches.try_join_next().is_some() {}
+    }
+
+    async fn begin(&mut self, name: &str, engine: &Engine) {
+        let prefix = match name {
             DEFAULT_STORE => String::new(),
             name => format!("{name}/"),
         };
-        health.set_service_status(format!("{prefix}{MODELS}"), ServingStatus::Serving).await;
-        health.set_service_status(format!("{prefix}{LISTS}"), ServingStatus::NotServing).await;
-        beside.spawn(announce_writes(health.clone(), prefix.clone(), &store.engine));
-        beside.spawn(announce_models(health.clone(), prefix, &store.engine));
+        let health = &self.health;
+        for service in WRITES.iter().chain([&MODELS]) {
+            health.set_service_status(format!("{prefix}{service}"), ServingStatus::Serving).await;
+        }
+        let has_model = status(engine.generation() > 0);
+        health.set_service_status(format!("{prefix}{LISTS}"), has_model).await;
+        self.watches.spawn(announce_writes(health.clone(), prefix.clone(), engine));
+        self.watches.spawn(announce_models(health.clone(), prefix, engine));
     }
 }
 
@@ -52,9 +96,9 @@ fn status(is_serving: bool) -> ServingStatus {
     if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
-/// Keeps the services that write SERVING while writes are accepted.
+/// Keeps the services that write SERVING while writes are accepted, until the store closes.
 fn announce_writes(
-    health: HealthReporter,
+    mut health: HealthReporter,
     prefix: String,
     engine: &Engine,
 ) -> impl Future<Output = ()> + Send + use<> {
@@ -67,15 +111,18 @@ fn announce_writes(
                 health.set_service_status(format!("{prefix}{service}"), status(accepted)).await;
             }
             if writes.changed().await.is_err() {
-                return;
+                break;
             }
+        }
+        for service in WRITES {
+            health.clear_service_status(&format!("{prefix}{service}")).await;
         }
     }
 }
 
-/// Keeps recommendations SERVING while a model is published.
+/// Keeps recommendations SERVING while a model is published, until the store closes.
 fn announce_models(
-    health: HealthReporter,
+    mut health: HealthReporter,
     prefix: String,
     engine: &Engine,
 ) -> impl Future<Output = ()> + Send + use<> {
@@ -85,8 +132,11 @@ fn announce_models(
             let published = *generation.borrow_and_update() > 0;
             health.set_service_status(format!("{prefix}{LISTS}"), status(published)).await;
             if generation.changed().await.is_err() {
-                return;
+                break;
             }
+        }
+        for service in [LISTS, MODELS] {
+            health.clear_service_status(&format!("{prefix}{service}")).await;
         }
     }
 }

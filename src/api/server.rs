@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
 use tower::layer::util::Stack;
 
@@ -23,7 +24,7 @@ use crate::api::admission::caller::{Budget, Shares};
 use crate::api::admission::connections::{self, Bounds};
 use crate::api::admission::intake::Intake;
 use crate::api::admission::refusals::Refusals;
-use crate::api::health;
+use crate::api::health::Announcer;
 use crate::api::services::key::KeyApi;
 use crate::api::services::store::StoreApi;
 use crate::api::tls::{Certificates, TlsOptions};
@@ -179,6 +180,7 @@ impl Served {
     /// # Errors
     /// [`crate::domain::Error::Storage`] where one does not open.
     pub fn open(data: &Path, options: EngineOptions, audit: AuditOptions) -> Result<Self> {
+        connections::raise_open_files();
         let keys = Arc::new(Keyring::open(data)?);
         let host = Arc::new(Host::open(data, options)?);
         Ok(Self { host, keys, audit: Arc::new(Audit::of(data, audit)) })
@@ -222,25 +224,27 @@ async fn run(
 ) -> Result<(), ServeError> {
     options.check_safe(listener.local_addr()?, served.keys.is_in_force())?;
     let certificates = Certificates::read(&options.tls)?;
-    if options.insecure {
-        tracing::warn!("serve.insecure is set: strangers may read, write and erase everything");
+    if options.insecure && !(options.tls.is_on() && served.keys.is_in_force()) {
+        tracing::warn!("serve.insecure is set, and TLS or API keys are missing");
     }
 
     let Served { host, keys, audit } = served;
     let refusals = Refusals::default();
     let (health, health_service) = tonic_health::server::health_reporter();
     let mut beside = JoinSet::new();
-    health::announce(health, host.clone(), &mut beside).await;
+    beside.spawn(Announcer::start(health, host.clone()).await.follow());
     beside.spawn(refusals.clone().report());
     beside.spawn(follow_keys(keys.clone()));
     if let Some(certificates) = certificates.clone() {
-        beside.spawn(certificates.follow(report_certificates));
+        beside.spawn(certificates.follow());
     }
 
-    let bounds = connections::fit_open_files(options.bounds());
+    let bounds = connections::fit_open_files(options.bounds(), host.list().len());
     let (stopping, stopped) = oneshot::channel();
     let closing = host.clone();
-    let layers = layers(&host, &keys, audit, &refusals, options, bounds.max);
+    let acts = TaskTracker::new();
+    let auditing = Auditing::new(audit.clone(), acts.clone());
+    let layers = layers(&host, &keys, (audit, auditing), &refusals, options, bounds.max);
     let server = Server::builder()
         .layer(layers)
         .concurrency_limit_per_connection(options.max_requests_per_connection)
@@ -252,7 +256,7 @@ async fn run(
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(KeyServiceServer::new(KeyApi::new(keys.clone(), host.data().to_owned())))
-        .add_service(StoreServiceServer::new(StoreApi::new(host)))
+        .add_service(StoreServiceServer::new(StoreApi::new(host, keys.clone())))
         .serve_with_incoming_shutdown(
             connections::accept(listener, bounds, certificates),
             async move {
@@ -270,6 +274,12 @@ async fn run(
         }
     };
 
+    // Acts whose callers have gone end too, each with its line in the audit log.
+    acts.close();
+    let drain = Duration::from_secs(options.drain_seconds);
+    if tokio::time::timeout(drain, acts.wait()).await.is_err() {
+        tracing::warn!("acts of administration are cut off");
+    }
     beside.shutdown().await;
     save_last_uses(&keys);
     refusals.say();
@@ -280,7 +290,7 @@ async fn run(
 fn layers(
     host: &Arc<Host>,
     keys: &Arc<Keyring>,
-    audit: Arc<Audit>,
+    (audit, auditing): (Arc<Audit>, Auditing),
     refusals: &Refusals,
     options: &ServeOptions,
     max_connections: usize,
@@ -289,7 +299,7 @@ fn layers(
     let authentication = Authentication::new(
         host.clone(),
         keys.clone(),
-        audit.clone(),
+        audit,
         refusals.clone(),
         // One key may not take all connections.
         (max_connections / 2).max(1),
@@ -301,7 +311,7 @@ fn layers(
         max_message: options.max_message_mib << 20,
         sending: Duration::from_secs(options.send_seconds),
     };
-    Stack::new(dispatch, Stack::new(Auditing::new(audit), Stack::new(admission, authentication)))
+    Stack::new(dispatch, Stack::new(auditing, Stack::new(admission, authentication)))
 }
 
 /// Takes up keys that another process changes, and notes when keys were used, as long as it is
@@ -311,19 +321,25 @@ async fn follow_keys(keys: Arc<Keyring>) {
     let mut noted = Instant::now();
     loop {
         tokio::time::sleep(KEYS_EVERY).await;
-        let refreshed = keys.refresh();
+        let is_due = noted.elapsed() >= USES_EVERY;
+        if is_due {
+            noted = Instant::now();
+        }
+
+        let keys = keys.clone();
+        let refreshed = tokio::task::spawn_blocking(move || {
+            if is_due {
+                save_last_uses(&keys);
+            }
+            keys.refresh()
+        });
+        let Ok(refreshed) = refreshed.await else { return };
         if let Err(error) = &refreshed
             && !failing
         {
             tracing::error!(%error, "the file of keys cannot be read; the keys before stay in force");
         }
         failing = refreshed.is_err();
-
-        if noted.elapsed() >= USES_EVERY {
-            noted = Instant::now();
-            let keys = keys.clone();
-            tokio::task::spawn_blocking(move || save_last_uses(&keys));
-        }
     }
 }
 
@@ -333,10 +349,6 @@ fn save_last_uses(keys: &Keyring) {
     {
         tracing::warn!(%error, "the times of keys' last use are not on disk");
     }
-}
-
-fn report_certificates(error: &str) {
-    tracing::error!(error, "new certificates cannot be used; those before stay in force");
 }
 
 /// The reflection service, which describes the protocol and the error details.

@@ -54,8 +54,13 @@ impl TlsOptions {
 #[derive(Debug, Clone)]
 pub struct Certificates {
     options: TlsOptions,
+    /// The state of the files that are in force.
+    read: Stamps,
     current: Arc<ArcSwap<ServerConfig>>,
 }
+
+/// What changes with the files.
+type Stamps = [Option<(SystemTime, u64)>; 3];
 
 impl Certificates {
     /// Reads the files; none where TLS is off.
@@ -67,9 +72,9 @@ impl Certificates {
         if !options.is_on() {
             return Ok(None);
         }
-        let config = config(options)?;
-        let current = Arc::new(ArcSwap::from_pointee(config));
-        Ok(Some(Self { options: options.clone(), current }))
+        let read = stamps(options);
+        let current = Arc::new(ArcSwap::from_pointee(config(options)?));
+        Ok(Some(Self { options: options.clone(), read, current }))
     }
 
     /// What encrypts a new connection.
@@ -77,31 +82,48 @@ impl Certificates {
         TlsAcceptor::from(self.current.load_full())
     }
 
-    /// Reads the files again whenever they change, as long as it is polled. `failures` receives each
-    /// failure; the certificates before stay in force.
-    pub async fn follow(self, failures: impl Fn(&str)) {
-        let mut seen = stamps(&self.options);
+    /// Reads the files again whenever they change, as long as it is polled. Where new ones cannot be
+    /// used, those before stay in force.
+    pub async fn follow(self) {
+        let mut in_force = self.read;
+        let mut failing: Option<String> = None;
+        let mut failures: u64 = 0;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let found = stamps(&self.options);
-            if found == seen {
-                continue;
-            }
+            let options = self.options.clone();
+            let look = move || {
+                let found = stamps(&options);
+                (found, (found != in_force).then(|| config(&options)))
+            };
 
-            seen = found;
-            match config(&self.options) {
-                Ok(config) => {
+            // The files may be on a slow disk.
+            let Ok((found, read)) = tokio::task::spawn_blocking(look).await else { return };
+            match read {
+                None => {}
+                Some(Ok(config)) => {
                     self.current.store(Arc::new(config));
+                    in_force = found;
+                    failing = None;
                     tracing::info!("new certificates are in force");
                 }
-                Err(error) => failures(&error),
+                // Tried again until it succeeds: a certificate may not be valid yet.
+                Some(Err(error)) => {
+                    failures += 1;
+                    if failing.as_ref() != Some(&error) {
+                        tracing::error!(
+                            error,
+                            failures,
+                            "new certificates cannot be used; those before stay in force"
+                        );
+                    }
+                    failing = Some(error);
+                }
             }
         }
     }
 }
 
-/// What changes with the files.
-fn stamps(options: &TlsOptions) -> [Option<(SystemTime, u64)>; 3] {
+fn stamps(options: &TlsOptions) -> Stamps {
     options.files().map(|(_, path)| {
         let metadata = fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))

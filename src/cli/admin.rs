@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use prost::Message;
 use tonic::{Code, Request, Response, Status};
+use tonic_types::StatusExt;
 
 use super::Failure;
 use super::remote::{Remote, ServerOptions};
@@ -123,7 +124,8 @@ fn key_api(config: &Config) -> Result<KeyApi, Failure> {
 fn store_api(config: &Config) -> Result<StoreApi, Failure> {
     let mut options = config.engine();
     options.train.automatic = false;
-    Ok(StoreApi::new(Arc::new(Host::open(&config.data, options)?)))
+    let host = Arc::new(Host::open(&config.data, options)?);
+    Ok(StoreApi::new(host, Arc::new(Keyring::open(&config.data)?)))
 }
 
 /// How long a key of some days is valid.
@@ -151,14 +153,18 @@ fn recorded<T>(
     });
 
     if let Some((method, audit)) = known.and_then(|method| Some((method, method.audit?))) {
-        Audit::of(&config.data, config.audit.clone()).record(&Act {
+        let status = answer.as_ref().err();
+        let reason = status.and_then(StatusExt::get_details_error_info);
+        let act = Act {
             by: COMMAND_LINE.to_owned(),
             store: String::new(),
             act: method.name.to_owned(),
             with: audit(message),
-            outcome: code_name(answer.as_ref().err().map_or(Code::Ok, Status::code)),
-            reason: String::new(),
-        })?;
+            outcome: code_name(status.map_or(Code::Ok, Status::code)),
+            reason: reason.map_or_else(String::new, |info| info.reason),
+        };
+        // A failure is logged; what was done cannot be undone.
+        let _ = Audit::of(&config.data, config.audit.clone()).record(&act);
     }
     answer.map(Response::into_inner).map_err(sentence)
 }

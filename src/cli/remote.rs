@@ -129,12 +129,20 @@ impl ServerOptions {
 
     /// The API key, from its file or its variable.
     fn api_key(&self) -> Result<Option<Secret>, Failure> {
-        let text = match &self.key_file {
-            Some(file) => Some(String::from_utf8(read("--key-file", file)?)?),
-            None => std::env::var(KEY_VARIABLE).ok(),
-        };
-        let key = text.map(|text| text.trim().to_owned());
-        Ok(key.filter(|key| !key.is_empty()).map(Secret::new))
+        let key = |text: String| Secret::new(text.trim());
+        if let Some(file) = &self.key_file {
+            let text = String::from_utf8(read("--key-file", file)?).unwrap_or_default();
+            if text.trim().is_empty() {
+                return Err(format!("--key-file {} holds no key", file.display()).into());
+            }
+            return Ok(Some(key(text)));
+        }
+
+        let variable = std::env::var_os(KEY_VARIABLE).filter(|value| !value.is_empty());
+        let text = variable.map(|value| {
+            value.into_string().map_err(|_| format!("the variable {KEY_VARIABLE} holds no key"))
+        });
+        Ok(text.transpose()?.map(key))
     }
 }
 

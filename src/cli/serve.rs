@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Failure, demo};
 use crate::api::{self, Served};
 use crate::config::Config;
+use crate::engine::DEFAULT_STORE;
 use crate::recommend::RepeatPolicy;
 
 /// Serve recommendations over gRPC, and train in the background
@@ -53,13 +54,13 @@ impl Serve {
             .map_err(|e| format!("cannot listen on {}: {e}", config.serve.listen))?;
         let address = listener.local_addr()?;
         let served = Served::open(&config.data, config.engine(), config.audit.clone())?;
-        let engine = served.host.store(&config.store)?.engine.clone();
         config.serve.check_safe(address, served.keys.is_in_force())?;
         tracing::info!(%address, data = %config.data.display(), tls = config.serve.tls.is_on(), keys = served.keys.is_in_force(), "serving");
+        let host = served.host.clone();
         let demo = self.demo.then(|| {
-            let engine = engine.clone();
             tokio::task::spawn_blocking(move || {
-                if let Err(error) = demo::run(&engine, address) {
+                let shown = host.store(DEFAULT_STORE).map_err(Failure::from);
+                if let Err(error) = shown.and_then(|store| demo::run(&store.engine, address)) {
                     tracing::warn!(%error, "the demo has no model");
                 }
             })
@@ -71,7 +72,6 @@ impl Serve {
         }
 
         tracing::info!("stopped");
-        drop(engine);
         drop(temporary);
         Ok(())
     }

@@ -38,20 +38,18 @@ pub struct Limits {
     pub quota: Quota,
 }
 
-/// Maximum number of users, and of items: idx have 32 bits.
-const MAX_IDX: u64 = u32::MAX as u64 - 1;
 /// Maximum of [`Limits::memory_mib`].
 const MAX_MIB: u64 = 1_000_000_000;
 
 impl Limits {
-    /// Checks the ranges.
+    /// Checks the ranges: no limit may be above the configuration's.
     ///
     /// # Errors
     /// The field and its limit.
-    pub fn validate(&self) -> Result<(), Violation> {
+    pub fn validate(&self, options: &LimitOptions) -> Result<(), Violation> {
         let each = [
-            ("max_users", self.max_users, MAX_IDX),
-            ("max_items", self.max_items, MAX_IDX),
+            ("max_users", self.max_users, options.max_users as u64),
+            ("max_items", self.max_items, options.max_items as u64),
             ("memory_mib", self.memory_mib, MAX_MIB),
         ];
         for (name, value, max) in each {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 use super::hosted::Hosted;
 use super::settings::{self, Limits, StoreSettings};
@@ -28,6 +29,7 @@ pub struct Host {
     stores: RwLock<BTreeMap<String, Slot>>,
     /// Held while a store is created or deleted.
     changing: Mutex<()>,
+    changes: watch::Sender<()>,
 }
 
 /// A store of the data folder.
@@ -55,16 +57,18 @@ impl Host {
     /// [`Error::Storage`] where the default store does not open, or the folder cannot be read.
     pub fn open(data: &Path, options: EngineOptions) -> Result<Self> {
         let threads = Threads::start(options.train.threads)?;
-        sweep_deleted(data)?;
         let host = Self {
             data: data.to_owned(),
             options,
             threads,
             stores: RwLock::default(),
             changing: Mutex::default(),
+            changes: watch::Sender::new(()),
         };
 
+        // Its lock shows that no other process has the folder: what this does to it is safe.
         let default = host.open_store(DEFAULT_STORE)?;
+        sweep_deleted(data)?;
         host.put(DEFAULT_STORE, Slot::Open(Arc::new(default)));
         for name in names(data)? {
             let slot = match host.open_store(&name) {
@@ -89,6 +93,11 @@ impl Host {
 
     fn put(&self, name: &str, slot: Slot) {
         self.stores.write().insert(name.to_owned(), slot);
+    }
+
+    /// Every creation and deletion to come.
+    pub fn watch(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// The data folder.
@@ -131,7 +140,7 @@ impl Host {
     /// taken, [`Error::Full`] where there are 1,000 stores, [`Error::Storage`] where the disk fails.
     pub fn create(&self, name: &str, limits: Limits) -> Result<Arc<Hosted>> {
         limits::name("name", name)?;
-        limits.validate()?;
+        limits.validate(&self.options.limits)?;
         let _changing = self.changing.lock();
         if self.stores.read().contains_key(name) {
             return Err(Error::AlreadyExists { kind: "store", id: name.to_owned() });
@@ -140,10 +149,16 @@ impl Host {
             return Err(Error::Full(format!("there are {MAX_STORES} stores, the maximum")));
         }
 
+        if settings::folder(&self.data, name).exists() {
+            let what = format!("the folder of stores has {name} already, which is not a store");
+            return Err(Error::Storage(what.into()));
+        }
+
         // A crash after this line leaves an empty store, which the next start opens.
         settings::write(&self.data, name, &StoreSettings { created_ms: now_ms(), limits })?;
         let store = Arc::new(self.open_store(name)?);
         self.put(name, Slot::Open(store.clone()));
+        self.changes.send_replace(());
         Ok(store)
     }
 
@@ -153,7 +168,7 @@ impl Host {
     /// [`Error::Invalid`] for a field beyond its limit, [`Error::NotFound`] for an unknown name,
     /// [`Error::Storage`] where the disk fails.
     pub fn limit(&self, name: &str, limits: Limits) -> Result<Arc<Hosted>> {
-        limits.validate()?;
+        limits.validate(&self.options.limits)?;
         let _changing = self.changing.lock();
         let store = self.store(name)?;
         let created_ms = store.settings().created_ms;
@@ -180,19 +195,32 @@ impl Host {
         let _changing = self.changing.lock();
         let slot = self.stores.write().remove(name);
         let slot = slot.ok_or_else(|| Error::NotFound { kind: "store", id: name.to_owned() })?;
+        self.changes.send_replace(());
         if let Slot::Open(store) = slot {
             close(store);
         }
 
-        // The name is free from the renaming on, and a crash afterwards deletes the rest at the
-        // next start.
+        let removed = self.remove_folder(name);
+        if let Err(error) = &removed {
+            self.put(name, Slot::Failed(format!("its deletion failed: {error}")));
+            self.changes.send_replace(());
+        }
+        removed
+    }
+
+    /// Removes the folder of a closed store. Its name is free from the renaming on, and a crash
+    /// afterwards removes the rest at the next start.
+    fn remove_folder(&self, name: &str) -> Result<()> {
         let from = settings::folder(&self.data, name);
         let to = deleted_folder(&self.data).join(format!("{name}-{}", uuid::Uuid::now_v7()));
         let failed =
             |e: std::io::Error| Error::Storage(format!("delete {}: {e}", from.display()).into());
         files::create_folder(&deleted_folder(&self.data)).map_err(failed)?;
         files::rename_folder(&from, &to).map_err(failed)?;
-        files::remove_folder(&to).map_err(failed)
+        if let Err(error) = files::remove_folder(&to) {
+            tracing::warn!(%error, path = %to.display(), "a deleted store is removed at the next start");
+        }
+        Ok(())
     }
 
     /// Begins to close all stores, as [`Engine::close`] does.

@@ -7,6 +7,8 @@ use prost::Message;
 use qianmian::access::{KeySpec, Quota, Scope};
 use qianmian::api::access::methods::{METHODS, Method};
 use qianmian::api::wire::pb;
+use qianmian::api::wire::pb::event_service_client::EventServiceClient;
+use qianmian::api::wire::pb::store_service_client::StoreServiceClient;
 use qianmian::api::{ServeOptions, TlsOptions};
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -204,6 +206,88 @@ async fn a_quota_refuses_what_is_too_fast_and_says_when_to_come_back() {
     server.stop().await;
 }
 
+/// A stream of events with a key: a sender of batches, and the answers.
+async fn stream(
+    caller: &Caller,
+    channel: &tonic::transport::Channel,
+) -> (tokio::sync::mpsc::Sender<pb::StreamEventsRequest>, tonic::Streaming<pb::StreamEventsResponse>)
+{
+    let (sender, batches) = tokio::sync::mpsc::channel(1);
+    let mut request = caller.request(tokio_stream::wrappers::ReceiverStream::new(batches));
+    request.set_timeout(Duration::from_secs(60));
+    let mut client = EventServiceClient::new(channel.clone());
+    (sender, client.stream_events(request).await.unwrap().into_inner())
+}
+
+fn batch(user: &str) -> pb::StreamEventsRequest {
+    let event = pb::Event {
+        kind: pb::EventKind::View.into(),
+        user_id: user.into(),
+        item_id: "lamp".into(),
+        ..Default::default()
+    };
+    pb::StreamEventsRequest { events: vec![event] }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_slowed_down_by_its_quota_and_ends_with_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Guarded::start(folder.path(), support::quiet(), ServeOptions::default()).await;
+    let channel = server.channel().await;
+
+    // Begun while no key was needed.
+    let (open, mut answers) = stream(&Caller::new(&channel, None), &channel).await;
+    open.send(batch("a")).await.unwrap();
+    assert_eq!(answers.message().await.unwrap().unwrap().recorded, 1);
+
+    let quota = Quota { requests_per_second: 4, burst: 2, bytes_per_second: 0 };
+    let spec = KeySpec { quota, ..KeySpec::new("slow", &[Scope::Events], Some("default")) };
+    let (_, slow) = server.served.keys.create(spec).unwrap();
+    open.send(batch("b")).await.unwrap();
+    assert_eq!(reason(&answers.message().await.unwrap_err()), "KEY_MISSING");
+
+    let (sender, mut answers) = stream(&Caller::new(&channel, Some(slow.reveal())), &channel).await;
+    let began = Instant::now();
+    for n in 0..6 {
+        sender.send(batch(&format!("u{n}"))).await.unwrap();
+        assert_eq!(answers.message().await.unwrap().unwrap().recorded, 1);
+    }
+    assert!(began.elapsed() > Duration::from_millis(900), "{:?}", began.elapsed());
+
+    server.served.keys.revoke("slow").unwrap();
+    sender.send(batch("late")).await.unwrap();
+    assert_eq!(reason(&answers.message().await.unwrap_err()), "KEY_REVOKED");
+    drop((channel, open, sender, answers));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_is_recorded_whether_or_not_its_caller_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Guarded::start(folder.path(), support::quiet(), ServeOptions::default()).await;
+    let admin = server.key("ops", &[Scope::Admin], None);
+    let channel = server.channel().await;
+    let ops = Caller::new(&channel, Some(&admin));
+    let mut client = StoreServiceClient::new(channel.clone());
+    for n in 0..12 {
+        let create = pb::CreateStoreRequest { name: format!("s{n}"), limits: None };
+        let mut request = ops.request(create);
+        request.set_timeout(Duration::from_millis(n));
+        // Most callers give up before it is done.
+        let _ = client.create_store(request).await;
+    }
+
+    let folder = folder.path().to_owned();
+    let listed = server.served.host.list().len();
+    assert!(listed < 14);
+    drop((channel, ops, client));
+    server.stop().await;
+    let text = std::fs::read_to_string(folder.join("audit/audit.jsonl")).unwrap_or_default();
+    let stores = std::fs::read_dir(folder.join("stores")).unwrap().count() - 1;
+    assert_eq!(text.lines().filter(|line| line.contains("\"outcome\":\"OK\"")).count(), stores);
+    assert!(stores > 0, "some were created");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_the_command_line_are_in_force_beside_the_server() {
     let folder = tempfile::tempdir().unwrap();
@@ -348,6 +432,15 @@ async fn acts_of_administration_are_recorded_without_persons() {
         let code = outcome.err().map_or(Code::Ok, |status| status.code());
         expected.push((method.to_owned(), "ops".to_owned(), format!("{code:?}").to_lowercase()));
     }
+    // What is refused for its size is recorded in a short line.
+    let large = pb::DeleteItemRequest { item_id: "x".repeat(1_000) }.encode_to_vec();
+    let larger = pb::DeleteItemRequest { item_id: "x".repeat(1 << 20) }.encode_to_vec();
+    for message in [large, larger] {
+        ops.call("CatalogService/DeleteItem", message).await.unwrap_err();
+        let row = ("CatalogService/DeleteItem", "ops", "invalidargument");
+        expected.push((row.0.to_owned(), row.1.to_owned(), row.2.to_owned()));
+    }
+
     let mut audited: Vec<&str> =
         METHODS.iter().filter(|m| m.audit.is_some()).map(|m| m.name).collect();
     audited.retain(|name| !expected.iter().any(|(method, ..)| method == name));
@@ -374,6 +467,7 @@ async fn acts_of_administration_are_recorded_without_persons() {
     assert!(lines[expected.len()..].iter().all(|line| short(line).2 == "permissiondenied"));
 
     assert!(!text.contains("anna"), "{text}");
+    assert!(text.lines().all(|line| line.len() < 700), "{text}");
     let of = |act: &str| lines.iter().find(|line| line["act"] == act).unwrap();
     assert_eq!(of("ModelService/PushModel")["with"]["force"], true);
     assert_eq!(of("ModelService/ActivateModel")["with"]["generation"], 9);

@@ -16,7 +16,7 @@ use qianmian::engine::Engine;
 use qianmian::host::{Host, Limits};
 use tonic::Code;
 
-use crate::guarded::{Caller, Guarded};
+use crate::guarded::{Caller, Guarded, reason};
 use crate::support::{self, purchases, run, trained};
 
 /// What only the other store holds: no answer may have it.
@@ -258,15 +258,21 @@ async fn stores_are_created_limited_and_deleted_while_the_server_runs() {
     assert!(!ok && error.contains("cannot be deleted"), "{error}");
     let (ok, _, error) = cli(&["stores", "delete", "eu"]);
     assert!(ok, "{error}");
+    let gone = shop.call("EventService/WriteEvents", write("a")).await.unwrap_err();
+    assert_eq!(reason(&gone), "KEY_REVOKED");
     assert_eq!(
-        shop.call("EventService/WriteEvents", write("a")).await.unwrap_err().code(),
+        ops.call("EventService/WriteEvents", write("a")).await.unwrap_err().code(),
         Code::NotFound
     );
     assert!(!folder.path().join("stores/eu").exists());
     assert_eq!(std::fs::read_dir(folder.path().join("deleted")).unwrap().count(), 0);
     let (ok, _, error) = cli(&["stores", "create", "eu"]);
     assert!(ok, "{error}");
-    shop.call("EventService/WriteEvents", write("c")).await.unwrap();
+    let other = shop.call("EventService/WriteEvents", write("c")).await.unwrap_err();
+    assert_eq!(reason(&other), "KEY_REVOKED", "a key of the store before");
+    ops.call("EventService/WriteEvents", write("c")).await.unwrap();
+    let listed = ops.call("UserService/ListUsers", Vec::new()).await.unwrap();
+    assert!(!String::from_utf8_lossy(&listed).contains("u7"), "nothing of the store before");
     drop((channel, shop, ops));
     server.stop().await;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use qianmian::access::Scope;
 use qianmian::api::tls::Certificates;
 use qianmian::api::{ServeOptions, TlsOptions};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
@@ -19,6 +19,8 @@ pub(crate) type Issuer = CertifiedIssuer<'static, KeyPair>;
 /// A root that issues certificates.
 pub(crate) fn root() -> Issuer {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
+    // A name of its own: one that issues its own name is taken for self-signed.
+    params.distinguished_name.push(DnType::CommonName, "root");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }

@@ -126,14 +126,15 @@ class Client:
     Args:
         address: host and port, e.g. "127.0.0.1:50051"; "https://host:port" for TLS.
         timeout: seconds after which a request is given up; pushes have none.
-        key: the API key ("qm_…"); the variable QIANMIAN_KEY where it is None. It is sent in plain
-            text to this machine only.
+        key: the API key ("qm_…"); the variable QIANMIAN_KEY where it is None and there is no
+            channel. To an address it is sent in plain text on this machine only.
         store: the store, where the key is an admin's or the server has no keys; the one that the
             key opens, or "default", where it is None.
         ca: file of the roots (PEM) that the server's certificate must come from; those of gRPC
             where it is None.
         cert, cert_key: files of a client certificate and its key (PEM), for a server that asks.
-        channel: a channel of your own instead of address and certificates.
+        channel: a channel of your own instead of address and certificates; it carries the key as it
+            is.
 
     Every method raises :class:`Refused` where the server refuses, or cannot be reached.
     """
@@ -150,11 +151,16 @@ class Client:
         cert_key: str | Path | None = None,
         channel: grpc.Channel | None = None,
     ) -> None:
-        plain = channel or connection.open_channel(address, ca, cert, cert_key)
-        secret = os.environ.get("QIANMIAN_KEY", "") if key is None else key
-        if secret and channel is None and not connection.may_carry_a_key(address):
-            plain.close()
-            raise ValueError(f"{address} is not encrypted: give https://HOST:PORT to send a key")
+        if channel is not None:
+            if any(file is not None for file in (ca, cert, cert_key)):
+                raise ValueError("ca, cert and cert_key are for an address, not for a channel")
+            plain, secret = channel, key or ""
+        else:
+            plain = connection.open_channel(address, ca, cert, cert_key)
+            secret = os.environ.get("QIANMIAN_KEY", "") if key is None else key
+            if secret and not connection.may_carry_a_key(address):
+                plain.close()
+                raise ValueError(f"{address} is not encrypted: give https://HOST:PORT to send a key")
         metadata = connection.metadata(secret, store)
         self._channel = connection.with_metadata(plain, metadata) if metadata else plain
         self._plain = plain

@@ -22,8 +22,8 @@ def open_channel(
     """A channel to "host:port" or "http://host:port", plain; to "https://host:port", by TLS."""
     scheme, host = _parts(address)
     if scheme == "http":
-        if ca is not None or cert is not None:
-            raise ValueError(f"ca and cert are for TLS: give https://{host}")
+        if any(file is not None for file in (ca, cert, cert_key)):
+            raise ValueError(f"ca, cert and cert_key are for TLS: give https://{host}")
         return grpc.insecure_channel(host)
     if (cert is None) != (cert_key is None):
         raise ValueError("cert and cert_key must be given together")

@@ -11,6 +11,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -19,24 +20,26 @@ use tower::{Layer, Service};
 use crate::access::Audit;
 use crate::access::audit::Act;
 use crate::api::access::methods::{self, Method};
-use crate::api::admission::caller::Caller;
+use crate::api::admission::caller::{Caller, Running};
 use crate::api::wire::entries;
 
 /// Length of the prefix of a message: a flag and the message's length.
 const HEADER_BYTES: usize = 5;
-/// Maximum size of the first message of a stream that is read for the audit log.
-const MAX_FIRST_BYTES: usize = 64 << 10;
+/// Maximum size of a message that is read for the audit log.
+const MAX_BYTES: usize = 64 << 10;
 
 /// Records acts of administration.
 #[derive(Debug, Clone)]
 pub struct Auditing {
     audit: Arc<Audit>,
+    /// The acts that run.
+    acts: TaskTracker,
 }
 
 impl Auditing {
-    /// Records into an audit log.
-    pub fn new(audit: Arc<Audit>) -> Self {
-        Self { audit }
+    /// Records into an audit log; `acts` tracks those that run, also without their callers.
+    pub fn new(audit: Arc<Audit>, acts: TaskTracker) -> Self {
+        Self { audit, acts }
     }
 }
 
@@ -44,14 +47,14 @@ impl<S> Layer<S> for Auditing {
     type Service = Audited<S>;
 
     fn layer(&self, service: S) -> Audited<S> {
-        Audited { audit: self.audit.clone(), service }
+        Audited { auditing: self.clone(), service }
     }
 }
 
 /// A service whose acts of administration are recorded.
 #[derive(Debug, Clone)]
 pub struct Audited<S> {
-    audit: Arc<Audit>,
+    auditing: Auditing,
     service: S,
 }
 
@@ -79,7 +82,8 @@ where
         // The service that is ready goes with the request; its clone stays.
         let next = self.service.clone();
         let service = std::mem::replace(&mut self.service, next);
-        let acting = tokio::spawn(act(service, request, method, self.audit.clone()));
+        let Auditing { audit, acts } = &self.auditing;
+        let acting = acts.spawn(act(service, request, method, audit.clone()));
         Box::pin(async move {
             match acting.await {
                 Ok(answer) => answer,
@@ -99,12 +103,19 @@ async fn act<S>(
 ) -> Result<Response<Body>, S::Error>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
+    S::Error: Send + 'static,
+    S::Future: Send + 'static,
 {
     let caller = request.extensions().get::<Caller>().cloned().unwrap_or_default();
+    // It is counted until it ends.
+    let _running = request.extensions().get::<Running>().cloned();
     let (request, first) = with_first_message(request).await;
-    let answer = service.call(request).await?;
+    let answered = tokio::spawn(service.call(request)).await;
 
-    let status = Status::from_header_map(answer.headers());
+    let status = match &answered {
+        Ok(Ok(answer)) => Status::from_header_map(answer.headers()),
+        Ok(Err(_)) | Err(_) => Some(Status::internal("")),
+    };
     let status = status.filter(|status| status.code() != Code::Ok);
     let reason = status.as_ref().and_then(|status| status.get_details_error_info());
     let read = first.lock().take();
@@ -117,10 +128,14 @@ where
         outcome: code_name(status.map_or(Code::Ok, |status| status.code())),
         reason: reason.map_or_else(String::new, |info| info.reason),
     };
-    let recorded = record_later(audit, act);
-    // A failure is logged; what was done cannot be undone.
-    let _ = recorded.await;
-    Ok(answer)
+    if let Err(error) = record_later(audit, act).await {
+        tracing::error!(%error, "an act of administration is not in the audit log");
+    }
+    match answered {
+        Ok(answer) => answer,
+        Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
+        Err(_) => Ok(Status::unavailable("the server is shutting down").into_http()),
+    }
 }
 
 /// Records an act on a thread that may wait for the disk.
@@ -159,7 +174,6 @@ async fn with_first_message(request: Request<Body>) -> (Request<Body>, First) {
             Body::new(body.map_frame(move |frame| {
                 if let Some(data) = frame.data_ref()
                     && std::mem::take(&mut is_first)
-                    && data.len() <= MAX_FIRST_BYTES
                 {
                     *kept.lock() = message(data);
                 }
@@ -176,9 +190,11 @@ async fn with_first_message(request: Request<Body>) -> (Request<Body>, First) {
     (Request::from_parts(parts, Body::new(Full::new(whole))), first)
 }
 
-/// A message without its prefix; none where it is compressed or incomplete.
+/// A message without its prefix; none where it is compressed, incomplete, or larger than any that can
+/// be carried out.
 fn message(framed: &Bytes) -> Option<Bytes> {
-    (framed.len() >= HEADER_BYTES && framed[0] == 0).then(|| framed.slice(HEADER_BYTES..))
+    let is_readable = (HEADER_BYTES..=MAX_BYTES).contains(&framed.len()) && framed[0] == 0;
+    is_readable.then(|| framed.slice(HEADER_BYTES..))
 }
 
 #[cfg(test)]

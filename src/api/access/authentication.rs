@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,8 +23,8 @@ use crate::access::audit::Act;
 use crate::access::{Attempts, Audit, HeldKey, Keyring, Refusal, Scope, scope};
 use crate::api::access::audited;
 use crate::api::access::methods::{self, Method};
-use crate::api::admission::admit::LongWork;
-use crate::api::admission::caller::Caller;
+use crate::api::admission::admit::{HEALTH, LongWork};
+use crate::api::admission::caller::{Caller, missing_key, refused_key};
 use crate::api::admission::peer::Peer;
 use crate::api::admission::refusals::Refusals;
 use crate::api::wire::status::{self, denied};
@@ -34,8 +35,6 @@ use crate::host::Host;
 /// Metadata with the key, and with the name of the store.
 const AUTHORIZATION: &str = "authorization";
 const STORE: &str = "store";
-/// Services that need no key, and services of other packages that need any key.
-const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// Authenticates requests.
 #[derive(Debug, Clone)]
@@ -101,6 +100,7 @@ impl Shared {
         if path.starts_with(HEALTH) {
             return Ok(caller);
         }
+        let caller = Caller { keys: Some(self.keys.clone()), ..caller };
 
         let key = self.key(headers, peer)?;
         let method = methods::of(path);
@@ -110,7 +110,9 @@ impl Shared {
 
         let of_store = method.is_some_and(|method| !method.scopes.contains(&Scope::Admin));
         let store = if of_store {
-            let name = store_name(headers, key.as_deref())?;
+            let name = store_name(headers, key.as_deref()).inspect_err(|_| {
+                self.note_refused_act(key.as_deref(), method, "OTHER_STORE");
+            })?;
             let store = self.host.store(name).map_err(status::from_error)?;
             store.rate().request().map_err(|wait| too_many("to this store", wait))?;
             Some(store)
@@ -126,24 +128,12 @@ impl Shared {
             return Ok(None);
         }
 
-        let refused = |reason, message: &str| denied(Code::Unauthenticated, reason, message);
-        let mut given = headers.get_all(AUTHORIZATION).iter();
-        let Some(first) = given.next() else {
-            let message = "an API key is needed: send authorization: Bearer KEY";
-            return Err(refused("KEY_MISSING", message).into());
-        };
-        if given.next().is_some() {
-            let message = "authorization must be sent once, was sent several times";
-            return Err(refused("KEY_UNKNOWN", message).into());
-        }
-
-        let secret = first.to_str().ok().and_then(bearer).unwrap_or("");
-        match self.keys.find(secret) {
-            Ok(held) => Ok(Some(held)),
-            Err(Refusal::Expired) => Err(refused("KEY_EXPIRED", "the API key has expired").into()),
-            Err(Refusal::Revoked) => Err(refused("KEY_REVOKED", "the API key was revoked").into()),
-            Err(Refusal::Unknown) => Err(Refused::Unknown(self.attempts.note(peer.address))),
-        }
+        let given = once(headers, AUTHORIZATION)?.ok_or_else(missing_key)?;
+        let secret = bearer(given).unwrap_or("");
+        self.keys.find(secret).map(Some).map_err(|refusal| match refusal {
+            Refusal::Unknown => Refused::Unknown(self.attempts.note(peer.address)),
+            other => refused_key(other).into(),
+        })
     }
 
     /// Checks the scopes and the quota of a key.
@@ -173,26 +163,25 @@ impl Shared {
             method.needs(),
             scope::names(&held.key.scopes)
         );
-        self.note_refused_act(held, method);
+        self.note_refused_act(Some(held), Some(method), "SCOPE_MISSING");
         Err(denied(Code::PermissionDenied, "SCOPE_MISSING", message))
     }
 
     /// Records the refusal of an act of administration. A few in a row are recorded, then one a
     /// minute: a key must not push older acts out of the log.
-    fn note_refused_act(&self, held: &HeldKey, method: &Method) {
+    fn note_refused_act(&self, held: Option<&HeldKey>, method: Option<&Method>, reason: &str) {
         /// Refused acts of one key in a row that are recorded.
-        const IN_A_ROW: std::num::NonZeroU32 = std::num::NonZeroU32::MIN.saturating_add(9);
+        const IN_A_ROW: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
         const EVERY: Duration = Duration::from_secs(60);
 
-        if method.audit.is_none() {
-            return;
-        }
+        let method = method.filter(|method| method.audit.is_some());
         let quota = Quota::with_period(EVERY).map(|quota| quota.allow_burst(IN_A_ROW));
-        let Some(quota) = quota else { return };
+        let (Some(held), Some(method), Some(quota)) = (held, method, quota) else { return };
         let mut refused = self.refused_acts.lock();
         let of_key = refused.entry(held.key.name.clone());
         let is_recorded = of_key.or_insert_with(|| RateLimiter::direct(quota)).check().is_ok();
         drop(refused);
+
         if is_recorded {
             let act = Act {
                 by: held.key.name.clone(),
@@ -200,16 +189,28 @@ impl Shared {
                 act: method.name.to_owned(),
                 with: serde_json::Value::Null,
                 outcome: "PERMISSION_DENIED".to_owned(),
-                reason: "SCOPE_MISSING".to_owned(),
+                reason: reason.to_owned(),
             };
             audited::record_later(self.audit.clone(), act);
         }
     }
 }
 
+/// The value of metadata that may be sent once.
+fn once<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Status> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Status::invalid_argument(format!("{name} must be sent once, was sent again")));
+    }
+    let text = first.map(|value| value.to_str());
+    text.transpose()
+        .map_err(|_| Status::invalid_argument(format!("{name} must be ASCII text, is not")))
+}
+
 /// The name of the store that a request is for.
 fn store_name<'a>(headers: &'a HeaderMap, key: Option<&'a HeldKey>) -> Result<&'a str, Status> {
-    let asked = headers.get(STORE).map(|name| name.to_str().unwrap_or(""));
+    let asked = once(headers, STORE)?;
     match key.and_then(|held| held.key.store.as_deref()) {
         None => Ok(asked.unwrap_or(DEFAULT_STORE)),
         Some(own) if asked.is_none_or(|asked| asked == own) => Ok(own),
@@ -228,12 +229,16 @@ fn bearer(value: &str) -> Option<&str> {
 }
 
 fn too_many(whose: &str, wait: Duration) -> Status {
-    status::retry_later(format!("requests {whose} come faster than its quota"), wait)
+    status::retry_later(
+        "QUOTA_EXCEEDED",
+        format!("requests {whose} come faster than its quota"),
+        wait,
+    )
 }
 
 /// The refusal of an unknown key, after the pause that its address has earned.
 async fn unknown(attempt: Attempt) -> Status {
-    let refused = || denied(Code::Unauthenticated, "KEY_UNKNOWN", "the API key is not known");
+    let refused = || refused_key(Refusal::Unknown);
     match attempt {
         Attempt::Now => refused(),
         Attempt::After(pause, _place) => {
@@ -241,7 +246,8 @@ async fn unknown(attempt: Attempt) -> Status {
             refused()
         }
         Attempt::TooMany(wait) => {
-            status::retry_later("too many unknown API keys came from this address", wait)
+            let message = "too many unknown API keys are tried at this moment";
+            status::retry_later("KEYS_TRIED", message, wait)
         }
     }
 }

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use crate::access::Scope::{Admin, Catalog, Events, Models, Read, Users};
 use crate::access::{Scope, scope};
 use crate::api::wire::pb;
+use crate::domain::limits;
+use crate::domain::quote::clipped;
 
 /// A method.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +89,11 @@ pub fn of(path: &str) -> Option<&'static Method> {
     METHODS.iter().find(|method| method.name == name)
 }
 
+/// A text of a request, which may have been refused for its length.
+fn short(text: &str) -> String {
+    clipped(text.to_owned(), limits::MAX_ID_BYTES)
+}
+
 /// Reads a request for the audit log; null where it cannot be read.
 fn read<M: Message + Default>(message: &[u8], fields: impl FnOnce(M) -> Value) -> Value {
     M::decode(message).map_or(Value::Null, fields)
@@ -98,7 +105,7 @@ fn nothing(_: &[u8]) -> Value {
 }
 
 fn item(message: &[u8]) -> Value {
-    read(message, |m: pb::DeleteItemRequest| json!({"item_id": m.item_id}))
+    read(message, |m: pb::DeleteItemRequest| json!({"item_id": short(&m.item_id)}))
 }
 
 fn activated(message: &[u8]) -> Value {
@@ -120,7 +127,7 @@ fn deleted_model(message: &[u8]) -> Value {
 fn pushed(message: &[u8]) -> Value {
     read(message, |m: pb::PushModelRequest| match m.part {
         Some(pb::push_model_request::Part::Header(header)) => json!({
-            "push_id": header.push_id,
+            "push_id": short(&header.push_id),
             "size_bytes": header.size_bytes,
             "role": header.role().as_str_name(),
             "share": header.share,
@@ -132,12 +139,13 @@ fn pushed(message: &[u8]) -> Value {
 
 fn created_key(message: &[u8]) -> Value {
     read(message, |m: pb::CreateKeyRequest| {
-        let scopes: Vec<_> = m.scopes().map(|scope| scope.as_str_name()).collect();
+        let scopes = m.scopes().take(Scope::ALL.len());
+        let scopes: Vec<_> = scopes.map(|scope| scope.as_str_name()).collect();
         let expires = m.expires_in.map(|valid| valid.seconds);
         json!({
-            "name": m.name,
+            "name": short(&m.name),
             "scopes": scopes,
-            "store": m.store,
+            "store": short(&m.store),
             "quota": m.quota.map(quota),
             "expires_in_seconds": expires,
         })
@@ -145,25 +153,25 @@ fn created_key(message: &[u8]) -> Value {
 }
 
 fn revoked_key(message: &[u8]) -> Value {
-    read(message, |m: pb::RevokeKeyRequest| json!({"name": m.name}))
+    read(message, |m: pb::RevokeKeyRequest| json!({"name": short(&m.name)}))
 }
 
 fn created_store(message: &[u8]) -> Value {
     read(
         message,
-        |m: pb::CreateStoreRequest| json!({"name": m.name, "limits": m.limits.map(limits)}),
+        |m: pb::CreateStoreRequest| json!({"name": short(&m.name), "limits": m.limits.map(store_limits)}),
     )
 }
 
 fn updated_store(message: &[u8]) -> Value {
     read(
         message,
-        |m: pb::UpdateStoreRequest| json!({"name": m.name, "limits": m.limits.map(limits)}),
+        |m: pb::UpdateStoreRequest| json!({"name": short(&m.name), "limits": m.limits.map(store_limits)}),
     )
 }
 
 fn deleted_store(message: &[u8]) -> Value {
-    read(message, |m: pb::DeleteStoreRequest| json!({"name": m.name}))
+    read(message, |m: pb::DeleteStoreRequest| json!({"name": short(&m.name)}))
 }
 
 fn quota(quota: pb::Quota) -> Value {
@@ -174,7 +182,7 @@ fn quota(quota: pb::Quota) -> Value {
     })
 }
 
-fn limits(limits: pb::StoreLimits) -> Value {
+fn store_limits(limits: pb::StoreLimits) -> Value {
     json!({
         "max_users": limits.max_users,
         "max_items": limits.max_items,

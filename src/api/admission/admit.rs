@@ -20,13 +20,15 @@ use tower::{Layer, Service};
 
 use crate::access::usage::{Counted, Entered};
 use crate::api::admission::answer;
-use crate::api::admission::caller::{Budget, Caller};
+use crate::api::admission::caller::{Budget, Caller, Running};
 use crate::api::admission::intake::Intake;
 use crate::api::admission::peer::{Open, Peer};
 use crate::api::admission::refusals::Refusals;
 use crate::api::wire::{entries, status};
 use crate::domain::{Deadline, Error};
 
+/// How the paths of health checks begin.
+pub const HEALTH: &str = "/grpc.health.v1.Health/";
 /// Maximum number of digits of a deadline in gRPC.
 const DIGITS: usize = 8;
 
@@ -45,9 +47,18 @@ impl Admission {
     }
 
     /// Counts a request for all that it is for.
-    fn enter(&self, caller: &Caller, counted: Counted) -> Result<Vec<Entered>, Status> {
+    fn enter(&self, caller: &Caller, counted: Counted, is_work: bool) -> Result<Running, Status> {
+        let mut all = self.enter_as(caller, counted)?;
+        if is_work {
+            all.extend(self.enter_as(caller, Counted::Work)?);
+        }
+        Ok(Running::new(all))
+    }
+
+    fn enter_as(&self, caller: &Caller, counted: Counted) -> Result<Vec<Entered>, Status> {
         let (what, setting) = match counted {
             Counted::Streams => ("streams", "serve.max_streams"),
+            Counted::Health => ("health checks", "serve.max_streams"),
             Counted::Work => ("requests that take long", "a fixed limit"),
             _ => ("requests", "serve.max_requests"),
         };
@@ -81,16 +92,15 @@ impl Admission {
             Ok(whole) => whole,
             Err(refused) => return Ok(refused.into_http()),
         };
-        let inside = match self.enter(&caller, counted) {
-            Ok(inside) => inside,
-            Err(full) => return Ok(full.into_http()),
-        };
-        let _work = match is_work.then(|| self.enter(&caller, Counted::Work)).transpose() {
-            Ok(work) => work,
+        let running = match self.enter(&caller, counted, is_work) {
+            Ok(running) => running,
             Err(full) => return Ok(full.into_http()),
         };
 
-        let asked = service.call(Request::from_parts(parts, Body::new(Full::new(message))));
+        let mut request = Request::from_parts(parts, Body::new(Full::new(message)));
+        request.extensions_mut().insert(running.clone());
+        // Begins when it is polled, not where the deadline has passed.
+        let asked = async move { service.call(request).await };
         let answered = match deadline {
             None => Some(asked.await),
             Some(deadline) => before(deadline, asked).await,
@@ -101,26 +111,11 @@ impl Admission {
         };
 
         if answers_in_stream {
-            return Ok(answer::stream(answer, open, inside));
+            return Ok(answer::stream(answer, open, caller, running));
         }
 
         let whole = answer::whole(answer, held, open).await;
         Ok(whole.unwrap_or_else(|full| full.into_http()))
-    }
-}
-
-impl Admission {
-    /// Counts a request with a stream of messages for all that it is for.
-    fn enter_stream<B>(
-        &self,
-        caller: &Caller,
-        request: &Request<B>,
-    ) -> Result<Vec<Entered>, Status> {
-        let mut inside = self.enter(caller, Counted::Streams)?;
-        if request.extensions().get::<LongWork>().is_some() {
-            inside.extend(self.enter(caller, Counted::Work)?);
-        }
-        Ok(inside)
     }
 }
 
@@ -191,12 +186,18 @@ where
         let admission = self.admission.clone();
         let path = request.uri().path();
         if is_stream(path) {
-            let inside = admission.enter_stream(&caller, &request);
+            let is_health = path.starts_with(HEALTH);
+            let counted = if is_health { Counted::Health } else { Counted::Streams };
+            let running = admission.enter(&caller, counted, false);
             let messages = |body| Body::new(admission.intake.messages(&peer, &caller, body));
-            let answer = inside.map(|inside| (inside, service.call(request.map(messages))));
+            let mut request = request.map(messages);
+            let answer = running.map(|running| {
+                request.extensions_mut().insert(running.clone());
+                (running, service.call(request))
+            });
             return Box::pin(async move {
                 let answer = match answer {
-                    Ok((inside, answer)) => answer::stream(answer.await?, open, inside),
+                    Ok((running, answer)) => answer::stream(answer.await?, open, caller, running),
                     Err(full) => full.into_http(),
                 };
                 admission.refusals.note(&answer);

@@ -2,7 +2,7 @@
 //! client that takes nothing holds no more than its share, and its connection ends soon.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::Response;
 use http_body::Frame;
@@ -11,8 +11,7 @@ use prost::bytes::Bytes;
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::access::usage::Entered;
-use crate::api::admission::caller::MemoryReservation;
+use crate::api::admission::caller::{Caller, MemoryReservation, Running};
 use crate::api::admission::intake::too_much;
 use crate::api::admission::peer::{Open, Unsent};
 
@@ -38,14 +37,44 @@ pub(super) async fn whole(
     Ok(Response::from_parts(parts, Body::new(whole)))
 }
 
-/// A streamed answer; its request is open, and counted, until the last message is taken.
-pub(super) fn stream(answer: Response<Body>, open: Open, counted: Vec<Entered>) -> Response<Body> {
-    answer.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _still = (&open, &counted);
-            frame
-        }))
-    })
+/// A streamed answer; its request is open, and counted, until the last message is taken. It ends
+/// where its caller may not call any more.
+pub(super) fn stream(
+    answer: Response<Body>,
+    open: Open,
+    caller: Caller,
+    running: Running,
+) -> Response<Body> {
+    answer.map(|body| Body::new(Streamed { body, caller, _open: open, _running: running }))
+}
+
+/// The body of a stream.
+struct Streamed {
+    body: Body,
+    caller: Caller,
+    _open: Open,
+    _running: Running,
+}
+
+impl http_body::Body for Streamed {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let is_message = matches!(&frame, Some(Ok(frame)) if frame.is_data());
+        if is_message && let Err(refused) = self.caller.check() {
+            return Poll::Ready(Some(Err(refused)));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
 }
 
 /// A body that is in memory.

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tonic::{Code, Status};
+
 use crate::access::audit::NO_KEY;
 use crate::access::usage::{Counted, Entered};
-use crate::access::{HeldKey, Usage};
+use crate::access::{HeldKey, Keyring, RateLimiter, Refusal, Usage};
+use crate::api::wire::status::denied;
 use crate::host::Hosted;
 
 /// The caller of a request; an extension of it.
@@ -17,6 +20,8 @@ pub struct Caller {
     pub key: Option<Arc<HeldKey>>,
     /// The store that it is for; none for methods that are for none.
     pub store: Option<Arc<Hosted>>,
+    /// The keys of the server; none where a request needs no key at all.
+    pub keys: Option<Arc<Keyring>>,
 }
 
 /// One of those that a request is counted for.
@@ -47,7 +52,7 @@ impl Party {
 impl Caller {
     /// A caller from an address that is counted nowhere else yet.
     pub fn from(address: Arc<Usage>) -> Self {
-        Self { address, key: None, store: None }
+        Self { address, key: None, store: None, keys: None }
     }
 
     /// The name of its key, for the audit log.
@@ -62,19 +67,88 @@ impl Caller {
         [(Party::Address, &self.address)].into_iter().chain(key).chain(store)
     }
 
-    /// Counts bytes of a request against the quotas of its key and store.
+    /// Whether it may still call: keys are revoked, expire, or come into force while a stream runs.
     ///
     /// # Errors
-    /// The party whose quota is used up, and the time after which the bytes may come.
-    pub(super) fn charge(&self, bytes: usize) -> Result<(), (Party, Duration)> {
-        if let Some(held) = &self.key {
-            held.rate.bytes(bytes).map_err(|wait| (Party::Key, wait))?;
+    /// UNAUTHENTICATED.
+    pub(super) fn check(&self) -> Result<(), Status> {
+        match &self.key {
+            Some(held) => held.check().map_err(refused_key),
+            None if self.keys.as_ref().is_some_and(|keys| keys.is_in_force()) => Err(missing_key()),
+            None => Ok(()),
         }
-        if let Some(store) = &self.store {
-            store.rate().bytes(bytes).map_err(|wait| (Party::Store, wait))?;
-        }
-        Ok(())
     }
+
+    /// Counts what is on a bill against the quotas of its key and store, and takes it off.
+    ///
+    /// # Errors
+    /// The party whose quota is used up, and the time after which the rest may come.
+    pub(super) fn pay(&self, bill: &mut Bill) -> Result<(), (Party, Duration)> {
+        let of_store = self.store.as_ref().map(|store| store.rate());
+        let of_key = self.key.as_ref().map(|held| &*held.rate);
+        pay(of_key, &mut bill.of_key).map_err(|wait| (Party::Key, wait))?;
+        pay(of_store.as_deref(), &mut bill.of_store).map_err(|wait| (Party::Store, wait))
+    }
+}
+
+fn pay(rate: Option<&RateLimiter>, due: &mut Due) -> Result<(), Duration> {
+    if let Some(rate) = rate {
+        rate.bytes(due.bytes)?;
+        due.bytes = 0;
+        if due.request {
+            rate.request()?;
+        }
+    }
+    *due = Due::default();
+    Ok(())
+}
+
+/// What is not counted against quotas yet.
+#[derive(Debug, Default)]
+pub(super) struct Bill {
+    of_key: Due,
+    of_store: Due,
+}
+
+#[derive(Debug, Default)]
+struct Due {
+    bytes: usize,
+    request: bool,
+}
+
+impl Bill {
+    /// Adds bytes.
+    pub(super) fn bytes(&mut self, bytes: usize) {
+        self.of_key.bytes += bytes;
+        self.of_store.bytes += bytes;
+    }
+
+    /// Adds a request.
+    pub(super) fn request(&mut self) {
+        self.of_key.request = true;
+        self.of_store.request = true;
+    }
+
+    /// Whether all is counted.
+    pub(super) fn is_paid(&self) -> bool {
+        [&self.of_key, &self.of_store].iter().all(|due| due.bytes == 0 && !due.request)
+    }
+}
+
+/// The refusal of a request without a key.
+pub fn missing_key() -> Status {
+    let message = "an API key is needed: send authorization: Bearer KEY";
+    denied(Code::Unauthenticated, "KEY_MISSING", message)
+}
+
+/// The refusal of a key.
+pub fn refused_key(refusal: Refusal) -> Status {
+    let (reason, message) = match refusal {
+        Refusal::Unknown => ("KEY_UNKNOWN", "the API key is not known"),
+        Refusal::Expired => ("KEY_EXPIRED", "the API key has expired"),
+        Refusal::Revoked => ("KEY_REVOKED", "the API key was revoked"),
+    };
+    denied(Code::Unauthenticated, reason, message)
 }
 
 /// Maximum numbers of all callers together, and the share of each party.
@@ -82,7 +156,7 @@ impl Caller {
 pub struct Shares {
     /// Unary requests at once.
     pub requests: usize,
-    /// Requests with streams at once.
+    /// Requests with streams at once; as many health checks in addition.
     pub streams: usize,
     /// Requests at once that take long or much.
     pub work: usize,
@@ -95,7 +169,7 @@ impl Shares {
     fn max(&self, party: Party, counted: Counted) -> usize {
         let all = match counted {
             Counted::Requests => self.requests,
-            Counted::Streams => self.streams,
+            Counted::Streams | Counted::Health => self.streams,
             Counted::Work => self.work,
             Counted::Bytes => self.bytes,
             Counted::Connections => return usize::MAX,
@@ -105,7 +179,7 @@ impl Shares {
             (Party::Address, Counted::Bytes) => all / 4,
             (Party::Key, Counted::Bytes) => all / 2,
             (_, Counted::Work) => all / 4,
-            (Party::Address | Party::Key, Counted::Streams) => all / 4,
+            (Party::Address | Party::Key, Counted::Streams | Counted::Health) => all / 4,
             _ => all * 3 / 4,
         };
         share.max(1)
@@ -154,6 +228,18 @@ impl Budget {
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.all.now(Counted::Bytes)
+    }
+}
+
+/// What counts a request while it runs: an extension of it. An act that runs on without its caller
+/// keeps it to its end.
+#[derive(Debug, Clone)]
+pub struct Running(#[expect(dead_code, reason = "held")] Arc<Vec<Entered>>);
+
+impl Running {
+    /// Counted as long as one of its clones lives.
+    pub(super) fn new(counted: Vec<Entered>) -> Self {
+        Self(Arc::new(counted))
     }
 }
 

@@ -27,13 +27,16 @@ const PREFACE_BYTES: u64 = 24;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Minimum time between two log lines about refused connections.
 const SAY_EVERY: Duration = Duration::from_secs(10);
-/// Bytes beside its messages that a connection may send for each request and each frame of an
-/// answer (headers, windows, pings), and in all.
-const EXTRA_PER_REQUEST: u64 = 16 << 10;
+/// Bytes beside its messages that a connection may send for each request (headers, and a window of
+/// data that is not read where it is refused), for each frame of an answer, and in all.
+const EXTRA_PER_REQUEST: u64 = (1 << 20) + (16 << 10);
 const EXTRA_PER_ANSWER_FRAME: u64 = 256;
 const EXTRA_BYTES: u64 = 4 << 20;
-/// File descriptors reserved for the store, where there are enough.
-const FILES_OF_THE_STORE: u64 = 128;
+/// The same for each second, for pings on a connection that stays.
+const EXTRA_PER_SECOND: u64 = 64;
+/// File descriptors reserved for the process and for each store, where there are enough.
+const FILES_OF_THE_PROCESS: u64 = 120;
+const FILES_OF_A_STORE: u64 = 8;
 
 /// Limits on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,11 +54,12 @@ pub struct Bounds {
     pub sending: Duration,
 }
 
-/// Raises the limit of open files as far as the system allows, and reduces the limits on
-/// connections to the descriptors that the store leaves.
-pub fn fit_open_files(bounds: Bounds) -> Bounds {
-    let Some(files) = open_files() else { return bounds };
-    let kept = FILES_OF_THE_STORE.min(files / 2);
+/// Reduces the limits on connections to the descriptors that the stores leave, after
+/// [`raise_open_files`].
+pub fn fit_open_files(bounds: Bounds, stores: usize) -> Bounds {
+    let Some(files) = raise_open_files() else { return bounds };
+    let of_stores = FILES_OF_A_STORE.saturating_mul(stores as u64);
+    let kept = FILES_OF_THE_PROCESS.saturating_add(of_stores).min(files / 2);
     let max = usize::try_from(files - kept).unwrap_or(usize::MAX);
     if max < bounds.max {
         tracing::warn!(files, connections = max, "the limit of open files limits connections");
@@ -66,9 +70,10 @@ pub fn fit_open_files(bounds: Bounds) -> Bounds {
     Bounds { max, per_address, ..bounds }
 }
 
-/// The limit of open files, raised as far as the process may; none where there is no such limit.
+/// Raises the limit of open files as far as the process may, and returns it; none where there is no
+/// such limit. Stores need descriptors before connections do.
 #[cfg(target_os = "linux")]
-fn open_files() -> Option<u64> {
+pub fn raise_open_files() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -82,8 +87,9 @@ fn open_files() -> Option<u64> {
     }
 }
 
+/// There is no such limit.
 #[cfg(not(target_os = "linux"))]
-fn open_files() -> Option<u64> {
+pub fn raise_open_files() -> Option<u64> {
     None
 }
 
@@ -174,6 +180,7 @@ async fn begin(
 pub struct Connection {
     stream: Stream,
     bounds: Bounds,
+    began: Instant,
     /// When activity is checked next.
     look: Pin<Box<Sleep>>,
     /// Bytes received so far.
@@ -195,7 +202,8 @@ impl Connection {
         let requests = 0;
         let taken = None;
         let asked = Instant::now();
-        Self { stream, bounds, look, said, peer, requests, taken, asked, _place: place }
+        let began = asked;
+        Self { began, stream, bounds, look, said, peer, requests, taken, asked, _place: place }
     }
 
     /// Whether the client has sent no preface, no request, or taken no answer for too long.
@@ -230,7 +238,8 @@ impl Connection {
         let messages = received.saturating_mul(3);
         let explained = messages
             .saturating_add(requests.saturating_mul(EXTRA_PER_REQUEST))
-            .saturating_add(taken.saturating_mul(EXTRA_PER_ANSWER_FRAME));
+            .saturating_add(taken.saturating_mul(EXTRA_PER_ANSWER_FRAME))
+            .saturating_add(self.began.elapsed().as_secs().saturating_mul(EXTRA_PER_SECOND));
         self.said > explained.saturating_add(EXTRA_BYTES)
     }
 }

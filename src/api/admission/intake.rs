@@ -13,7 +13,7 @@ use prost::bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
-use crate::api::admission::caller::{Budget, Caller, MemoryReservation, Party};
+use crate::api::admission::caller::{Bill, Budget, Caller, MemoryReservation, Party};
 use crate::api::admission::peer::Peer;
 use crate::api::wire::status;
 use crate::domain::Error;
@@ -42,7 +42,7 @@ pub(super) fn too_much((party, max): (Party, usize)) -> Status {
 /// The refusal of a request whose bytes come faster than the quota of a party.
 fn too_fast((party, wait): (Party, Duration)) -> Status {
     let message = format!("bytes {} come faster than its quota", party.of());
-    status::retry_later(message, wait)
+    status::retry_later("QUOTA_EXCEEDED", message, wait)
 }
 
 impl Intake {
@@ -83,6 +83,7 @@ impl Intake {
         B::Error: Into<tonic::codegen::StdError>,
     {
         let mut held = self.budget.reserve(caller);
+        let mut bill = Bill::default();
         let mut first = Bytes::new();
         let mut all = BytesMut::new();
         while let Some(frame) = body.frame().await {
@@ -90,7 +91,8 @@ impl Intake {
             let Ok(data) = frame.into_data() else { continue };
             peer.receive(data.len());
             held.grow(data.len()).map_err(too_much)?;
-            caller.charge(data.len()).map_err(too_fast)?;
+            bill.bytes(data.len());
+            caller.pay(&mut bill).map_err(too_fast)?;
 
             // Most requests arrive in one piece, which needs no copy.
             if first.is_empty() && all.is_empty() {
@@ -124,7 +126,9 @@ impl Intake {
             begun: BytesMut::new(),
             ended: false,
             late: None,
-            uncharged: 0,
+            bill: Bill::default(),
+            // The request itself is counted already, for its first message.
+            may_pass: true,
             pause: None,
             held: self.budget.reserve(caller),
             intake: self.clone(),
@@ -149,8 +153,10 @@ pub struct Messages<B> {
     ended: bool,
     /// When the message that has begun must be complete.
     late: Option<Pin<Box<Sleep>>>,
-    /// Bytes that are not charged to the caller's quotas yet, and the pause until they can be.
-    uncharged: usize,
+    /// What is not counted against the caller's quotas yet, and the pause until it can be.
+    bill: Bill,
+    /// Whether the next message is counted.
+    may_pass: bool,
     pause: Option<Pin<Box<Sleep>>>,
     held: MemoryReservation,
     intake: Intake,
@@ -176,20 +182,28 @@ impl<B> Messages<B> {
         Some(self.begun.split_to(length).freeze())
     }
 
-    /// Ready once the received bytes are within the caller's quotas. Until then no more are read,
-    /// which slows down the sender.
+    /// Ready once all that came is within the caller's quotas. Until then nothing more is read, which
+    /// slows down the sender.
     fn poll_quota(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        while self.uncharged > 0 {
+        while !self.bill.is_paid() {
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(context));
                 self.pause = None;
             }
-            match self.caller.charge(self.uncharged) {
-                Ok(()) => self.uncharged = 0,
-                Err((_, wait)) => self.pause = Some(Box::pin(tokio::time::sleep(wait))),
+            if let Err((_, wait)) = self.caller.pay(&mut self.bill) {
+                // The sender is not late while it may not send.
+                self.late = None;
+                self.pause = Some(Box::pin(tokio::time::sleep(wait)));
             }
         }
         Poll::Ready(())
+    }
+
+    /// Whether a message is complete, or too large.
+    fn has_next(&self) -> bool {
+        announced(&self.begun).is_some_and(|announced| {
+            announced > self.intake.largest || self.begun.len() >= HEADER_BYTES + announced
+        })
     }
 }
 
@@ -208,7 +222,17 @@ where
         let this = &mut *self;
         loop {
             ready!(this.poll_quota(context));
+            if this.has_next() && !this.may_pass {
+                this.bill.request();
+                this.may_pass = true;
+                continue;
+            }
+
             if let Some(message) = this.next() {
+                this.may_pass = false;
+                if let Err(refused) = this.caller.check() {
+                    return Poll::Ready(Some(Err(refused)));
+                }
                 return Poll::Ready(Some(Ok(Frame::data(message))));
             }
 
@@ -239,7 +263,7 @@ where
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
                     this.peer.receive(data.len());
-                    this.uncharged += data.len();
+                    this.bill.bytes(data.len());
                     if let Err(full) = this.held.grow(data.len()) {
                         return Poll::Ready(Some(Err(too_much(full))));
                     }

@@ -1,5 +1,5 @@
-//! Counts requests that are refused because the server is full or too slow, and logs the counts:
-//! an operator must learn of refusals while the server is otherwise healthy.
+//! Counts requests that are refused because the server is full or too slow, or the caller may not
+//! ask, and logs the counts: an operator must learn of refusals while the server is otherwise healthy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,11 +21,17 @@ const OTHERS: &str = "for other reasons";
 pub struct Refusals(Arc<Mutex<BTreeMap<String, u64>>>);
 
 impl Refusals {
-    /// Counts an answer, if it is a refusal by RESOURCE_EXHAUSTED or DEADLINE_EXCEEDED.
+    /// Counts an answer, if it is such a refusal.
     pub fn note<B>(&self, answer: &Response<B>) {
         let status = Status::from_header_map(answer.headers());
         let refused = status.filter(|status| {
-            matches!(status.code(), Code::ResourceExhausted | Code::DeadlineExceeded)
+            matches!(
+                status.code(),
+                Code::ResourceExhausted
+                    | Code::DeadlineExceeded
+                    | Code::Unauthenticated
+                    | Code::PermissionDenied
+            )
         });
         if let Some(status) = refused {
             self.count(status.message());

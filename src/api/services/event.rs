@@ -134,6 +134,19 @@ fn kind(value: i32) -> Result<EventKind, Violation> {
     }
 }
 
+/// The next batch of a stream; none once the store closes or the client has gone, which a stream that
+/// waits for its quota does not notice.
+async fn next(
+    api: &EventApi,
+    sender: &mpsc::Sender<Result<pb::StreamEventsResponse, Status>>,
+    requests: &mut Streaming<pb::StreamEventsRequest>,
+) -> Option<Result<Option<pb::StreamEventsRequest>, Status>> {
+    tokio::select! {
+        given = api.engine.unless_closing(requests.message()) => given,
+        () = sender.closed() => None,
+    }
+}
+
 #[tonic::async_trait]
 impl EventService for EventApi {
     async fn write_events(
@@ -155,7 +168,7 @@ impl EventService for EventApi {
         tokio::spawn(async move {
             let mut batches = 0;
             // A batch is read once the one before is answered, so a stream holds one batch at most.
-            while let Some(given) = api.engine.unless_closing(requests.message()).await {
+            while let Some(given) = next(&api, &sender, &mut requests).await {
                 let answer = match given {
                     Ok(None) => break,
                     Ok(Some(batch)) => {

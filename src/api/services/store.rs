@@ -5,23 +5,25 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::key::{quota, quota_proto};
+use crate::access::Keyring;
 use crate::api::services::wait_for;
 use crate::api::wire::pb::store_service_server::StoreService;
 use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, pb};
-use crate::domain::{Result, limits};
+use crate::domain::{Result, Violation, limits};
 use crate::host::{Host, Hosted, Limits, Listed};
 
 /// Creates, lists and deletes stores.
 #[derive(Debug, Clone)]
 pub struct StoreApi {
     host: Arc<Host>,
+    keys: Arc<Keyring>,
 }
 
 impl StoreApi {
-    /// Serves the stores of a process.
-    pub fn new(host: Arc<Host>) -> Self {
-        Self { host }
+    /// Serves the stores of a process, and the keys that open them.
+    pub fn new(host: Arc<Host>, keys: Arc<Keyring>) -> Self {
+        Self { host, keys }
     }
 
     fn create(&self, request: pb::CreateStoreRequest) -> Result<pb::CreateStoreResponse> {
@@ -40,7 +42,8 @@ impl StoreApi {
 
     fn update(&self, request: pb::UpdateStoreRequest) -> Result<pb::UpdateStoreResponse> {
         limits::name("name", &request.name)?;
-        let limits = request.limits.map(limits_of).unwrap_or_default();
+        let unsaid = || Violation::new("limits", "must be given, is absent");
+        let limits = request.limits.map(limits_of).ok_or_else(unsaid)?;
         let store = self.host.limit(&request.name, limits)?;
         Ok(pb::UpdateStoreResponse { store: Some(proto(&store)) })
     }
@@ -48,6 +51,8 @@ impl StoreApi {
     fn delete(&self, request: &pb::DeleteStoreRequest) -> Result<pb::DeleteStoreResponse> {
         limits::name("name", &request.name)?;
         self.host.delete(&request.name)?;
+        // A later store of this name is not theirs.
+        self.keys.revoke_of_store(&request.name)?;
         Ok(pb::DeleteStoreResponse {})
     }
 }
@@ -65,6 +70,9 @@ fn proto(store: &Hosted) -> pb::Store {
     let settings = store.settings();
     let engine = &store.engine;
     let live = engine.live();
+    // Read one after the other: the estimate of the memory reads them again.
+    let users = live.users.read().len() as u64;
+    let items = live.items.read().len() as u64;
     pb::Store {
         name: store.name.clone(),
         limits: Some(pb::StoreLimits {
@@ -74,8 +82,8 @@ fn proto(store: &Hosted) -> pb::Store {
             quota: Some(quota_proto(settings.limits.quota)),
         }),
         created_at: (settings.created_ms > 0).then(|| convert::timestamp(settings.created_ms)),
-        users: live.users.read().len() as u64,
-        items: live.items.read().len() as u64,
+        users,
+        items,
         events: live.events(),
         generation: engine.generation(),
         memory_bytes: engine.memory_bytes(),

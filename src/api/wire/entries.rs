@@ -28,6 +28,8 @@ pub struct Field {
     pub name: &'static str,
     /// Whether it is repeated; entries of maps are.
     pub repeated: bool,
+    /// Whether it is a list of whole numbers, which may come in one piece.
+    pub packed: bool,
     /// The index in [`MESSAGES`] of its message type; none for other types.
     pub message: Option<usize>,
 }
@@ -135,6 +137,11 @@ impl SearchState {
             let Ok((number, wire_type)) = decode_key(&mut rest) else { return Ok(()) };
             let counted = fields.iter_mut().find(|counted| counted.field.number == number);
             let (Some(counted), WireType::LengthDelimited) = (counted, wire_type) else {
+                // Numbers of a list that come one by one.
+                if let Some(counted) = fields.iter_mut().find(|c| c.field.number == number) {
+                    counted.count += 1;
+                    counted.check(&Place { above, field: counted.field.name, at: None })?;
+                }
                 match skip_field(wire_type, number, &mut rest, DecodeContext::default()) {
                     Ok(()) => continue,
                     Err(_) => return Ok(()),
@@ -148,7 +155,7 @@ impl SearchState {
             rest = after;
 
             let at = counted.field.repeated.then_some(counted.count);
-            counted.count += 1;
+            counted.count += if counted.field.packed { numbers(value) } else { 1 };
             let here = Place { above, field: counted.field.name, at };
             counted.check(&here)?;
 
@@ -163,6 +170,11 @@ impl SearchState {
         }
         Ok(())
     }
+}
+
+/// The numbers in a packed list: the bytes that end one.
+fn numbers(packed: &[u8]) -> usize {
+    packed.iter().filter(|byte| **byte < 0x80).count()
 }
 
 /// A field and the number of its entries so far.

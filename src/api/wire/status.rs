@@ -52,10 +52,10 @@ pub fn denied(code: Code, reason: &str, message: impl Into<String>) -> Status {
     Status::with_error_details(code, message, details)
 }
 
-/// RESOURCE_EXHAUSTED with the time after which the caller may try again.
-pub fn retry_later(message: impl Into<String>, wait: Duration) -> Status {
+/// RESOURCE_EXHAUSTED with the time after which the caller may try again; `reason` is stable.
+pub fn retry_later(reason: &str, message: impl Into<String>, wait: Duration) -> Status {
     let mut details = ErrorDetails::new();
-    details.set_error_info("QUOTA_EXCEEDED", DOMAIN, HashMap::new());
+    details.set_error_info(reason, DOMAIN, HashMap::new());
     details.set_retry_info(Some(wait));
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
