@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::AccessError;
+use super::failures::Failures;
 use crate::store::files;
 
 /// `[audit]`
@@ -48,6 +49,9 @@ pub struct Act {
     pub reason: String,
 }
 
+/// The outcome of an act that succeeded.
+pub const OK: &str = "OK";
+
 /// What [`Act::by`] is for the command line on a data folder.
 pub const COMMAND_LINE: &str = "(command line)";
 /// What [`Act::by`] is for a server without keys.
@@ -58,6 +62,13 @@ struct Line<'a> {
     time: String,
     #[serde(flatten)]
     act: &'a Act,
+    /// Failed acts of the same key since its last line that have none.
+    #[serde(skip_serializing_if = "is_zero")]
+    skipped: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The audit log of a data folder.
@@ -67,31 +78,39 @@ pub struct Audit {
     options: AuditOptions,
     /// Opened by the first act.
     file: Mutex<Option<File>>,
+    failures: Failures,
 }
 
 impl Audit {
     /// The audit log of the data folder `data`.
     pub fn of(data: &Path, options: AuditOptions) -> Self {
-        Self { folder: data.join("audit"), options, file: Mutex::default() }
+        Self {
+            folder: data.join("audit"),
+            options,
+            file: Mutex::default(),
+            failures: Failures::default(),
+        }
     }
 
-    /// Appends a line, which is on disk when this returns. A failure is also logged as an error,
-    /// with the line.
+    /// Appends a line, which is on disk when this returns; of failed acts of one key only some. A
+    /// failure is also logged as an error, with the line.
     ///
     /// # Errors
     /// [`AccessError::Io`] where the disk fails.
     pub fn record(&self, act: &Act) -> Result<(), AccessError> {
-        let recorded = self.append(act);
+        let skipped = if act.outcome == OK { Some(0) } else { self.failures.note(&act.by) };
+        let Some(skipped) = skipped else { return Ok(()) };
+        let recorded = self.append(act, skipped);
         if let Err(error) = &recorded {
             tracing::error!(%error, act = ?act, "an act of administration is not in the audit log");
         }
         recorded
     }
 
-    fn append(&self, act: &Act) -> Result<(), AccessError> {
+    fn append(&self, act: &Act, skipped: u64) -> Result<(), AccessError> {
         let path = self.current();
         let failed = |e: std::io::Error| AccessError::io("write", &path)(e);
-        let line = Line { time: Timestamp::now().to_string(), act };
+        let line = Line { time: Timestamp::now().to_string(), act, skipped };
         let mut line = serde_json::to_vec(&line).map_err(|e| failed(e.into()))?;
         line.push(b'\n');
 

@@ -33,13 +33,13 @@ pub enum AccessError {
     #[error(
         "the file of keys {} is lost. Restore it from a backup; or remove {} to begin without keys",
         path.display(),
-        lock.display()
+        mark.display()
     )]
     Lost {
         /// The file.
         path: PathBuf,
         /// The file by which that is known.
-        lock: PathBuf,
+        mark: PathBuf,
     },
 }
 

@@ -1,22 +1,23 @@
 //! The file of keys, `DIR/access/KEYS`, which a server and the command line may both change: each
-//! change holds the lock of `DIR/access/LOCK`, and replaces the file whole. The lock's file is not
-//! empty once there was a key, so that a lost file of keys never opens a server.
+//! change holds the lock of `DIR/access/LOCK`, and replaces the file whole. The file `DIR/KEYED` says
+//! that there was a key, so that lost keys never open a server.
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::AccessError;
 use super::key::Key;
 use crate::store::files;
-use crate::store::sealed::{seal, unseal};
+use crate::store::sealed::{seal, unseal, unseal_strictly};
 
 /// The file of keys of a data folder.
 #[derive(Debug)]
 pub(super) struct KeyFile {
     folder: PathBuf,
+    /// The file that says that there was a key.
+    mark: PathBuf,
 }
 
 /// The outcome of a change: all keys, the stamp of the file with them, and what the change returned.
@@ -38,7 +39,12 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 impl KeyFile {
     pub(super) fn of(data: &Path) -> Self {
-        Self { folder: data.join("access") }
+        Self { folder: data.join("access"), mark: data.join("KEYED") }
+    }
+
+    /// The error of keys that are gone.
+    pub(super) fn lost(&self) -> AccessError {
+        AccessError::Lost { path: self.keys(), mark: self.mark.clone() }
     }
 
     fn keys(&self) -> PathBuf {
@@ -62,16 +68,20 @@ impl KeyFile {
     /// All keys, in the order of their creation.
     pub(super) fn read(&self) -> Result<Vec<Key>, AccessError> {
         let path = self.keys();
-        if let Some(bytes) = files::read_if_there(&path).map_err(AccessError::io("read", &path))? {
-            return unseal(&bytes).map_err(|what| AccessError::Damaged { path, what });
-        }
+        let bytes = files::read_if_there(&path).map_err(AccessError::io("read", &path))?;
+        let keys = match bytes {
+            Some(bytes) => {
+                unseal_strictly(&bytes).map_err(|what| AccessError::Damaged { path, what })?
+            }
+            None => Vec::new(),
+        };
 
-        let lock = self.lock();
-        let marked = files::read_if_there(&lock).map_err(AccessError::io("read", &lock))?;
-        if marked.is_some_and(|marked| !marked.is_empty()) {
-            return Err(AccessError::Lost { path, lock });
+        let mark = &self.mark;
+        let marked = files::read_if_there(mark).map_err(AccessError::io("read", mark))?;
+        if keys.is_empty() && marked.is_some() {
+            return Err(self.lost());
         }
-        Ok(Vec::new())
+        Ok(keys)
     }
 
     /// When keys were used last, by their names. Only people read it, so that a damaged file counts
@@ -98,19 +108,16 @@ impl KeyFile {
         &self,
         change: impl FnOnce(&mut Vec<Key>) -> crate::domain::Result<T>,
     ) -> crate::domain::Result<Changed<T>> {
-        let mut lock = self.locked()?;
+        let _lock = self.locked()?;
         let mut keys = self.read()?;
         let value = change(&mut keys)?;
 
         let path = self.keys();
         let bytes = seal(&keys).map_err(|e| AccessError::io("write", &path)(e.into()))?;
         files::replace(&path, &bytes).map_err(AccessError::io("write", &path))?;
-
-        let marked = lock.metadata().and_then(|metadata| match metadata.len() {
-            0 => lock.write_all(b"there are keys\n").and_then(|()| lock.sync_all()),
-            _ => Ok(()),
-        });
-        marked.map_err(AccessError::io("write", &self.lock()))?;
+        if !keys.is_empty() && !self.mark.exists() {
+            files::replace(&self.mark, b"").map_err(AccessError::io("write", &self.mark))?;
+        }
         Ok(Changed { keys, stamp: self.stamp(), value })
     }
 

@@ -167,7 +167,7 @@ impl Keyring {
             revoked_ms: None,
         };
 
-        let held = self.change(|keys| {
+        self.change(|keys| {
             if keys.iter().any(|known| known.name == key.name) {
                 return Err(Error::AlreadyExists { kind: "key", id: key.name });
             }
@@ -175,9 +175,9 @@ impl Keyring {
                 return Err(Error::Full(format!("there are {MAX_KEYS} keys, the maximum")));
             }
             keys.push(key);
-            Ok(hash)
+            Ok(())
         })?;
-        Ok((held, secret))
+        Ok((self.held(&hash)?, secret))
     }
 
     /// Revokes a key, from now on and for good.
@@ -185,12 +185,13 @@ impl Keyring {
     /// # Errors
     /// [`Error::NotFound`] for an unknown name, [`Error::Storage`] where the disk fails.
     pub fn revoke(&self, name: &str) -> Result<Arc<HeldKey>> {
-        self.change(|keys| {
+        let hash = self.change(|keys| {
             let key = keys.iter_mut().find(|key| key.name == name);
             let key = key.ok_or_else(|| Error::NotFound { kind: "key", id: name.to_owned() })?;
             key.revoked_ms.get_or_insert_with(now_ms);
             Ok(key.hash.clone())
-        })
+        })?;
+        self.held(&hash)
     }
 
     /// Revokes all keys of a store.
@@ -198,26 +199,30 @@ impl Keyring {
     /// # Errors
     /// [`Error::Storage`] where the disk fails.
     pub fn revoke_of_store(&self, store: &str) -> Result<()> {
-        let of_store = |held: &Arc<HeldKey>| {
-            held.key.store.as_deref() == Some(store) && held.key.revoked_ms.is_none()
-        };
-        for held in self.list().iter().filter(|held| of_store(held)) {
-            self.revoke(&held.key.name)?;
+        if !self.is_in_force() {
+            return Ok(());
         }
-        Ok(())
+        self.change(|keys| {
+            for key in keys.iter_mut().filter(|key| key.store.as_deref() == Some(store)) {
+                key.revoked_ms.get_or_insert_with(now_ms);
+            }
+            Ok(())
+        })
     }
 
-    /// Changes the file, and what is in memory with it; returns the key whose hash `change` returns.
-    fn change(
-        &self,
-        change: impl FnOnce(&mut Vec<Key>) -> Result<SecretHash>,
-    ) -> Result<Arc<HeldKey>> {
+    /// Changes the file, and what is in memory with it.
+    fn change<T>(&self, change: impl FnOnce(&mut Vec<Key>) -> Result<T>) -> Result<T> {
         let mut stamp = self.stamp.lock();
-        let Changed { keys, stamp: changed, value: hash } = self.file.change(change)?;
+        let Changed { keys, stamp: changed, value } = self.file.change(change)?;
         *stamp = changed;
         self.hold(keys);
-        let held = self.held.load().by_hash.get(&hash).cloned();
-        held.ok_or_else(|| Error::NotFound { kind: "key", id: String::new() })
+        Ok(value)
+    }
+
+    /// The key with a hash.
+    fn held(&self, hash: &SecretHash) -> Result<Arc<HeldKey>> {
+        let held = self.held.load().by_hash.get(hash).cloned();
+        held.ok_or_else(|| self.file.lost().into())
     }
 
     /// Reads the file again if another process has changed it.
@@ -231,6 +236,9 @@ impl Keyring {
             return Ok(());
         }
         let keys = self.file.read()?;
+        if keys.is_empty() && self.is_in_force() {
+            return Err(self.file.lost());
+        }
         *stamp = found;
         self.hold(keys);
         Ok(())
@@ -317,10 +325,18 @@ mod tests {
         std::fs::write(&path, &bytes).unwrap();
         assert!(server.refresh().unwrap_err().to_string().contains("is damaged"));
         server.find(secret.reveal()).unwrap();
+        std::fs::write(&path, "[]").unwrap();
+        assert!(server.refresh().unwrap_err().to_string().contains("no checksum"));
         std::fs::remove_file(&path).unwrap();
         assert!(server.refresh().unwrap_err().to_string().contains("is lost"));
         assert!(server.is_in_force());
         assert!(Keyring::open(folder.path()).unwrap_err().to_string().contains("is lost"));
+        std::fs::remove_dir_all(folder.path().join("access")).unwrap();
+        assert!(server.refresh().unwrap_err().to_string().contains("is lost"));
+        assert!(Keyring::open(folder.path()).unwrap_err().to_string().contains("is lost"));
+        std::fs::remove_file(folder.path().join("KEYED")).unwrap();
+        assert!(server.refresh().unwrap_err().to_string().contains("is lost"), "while it runs");
+        assert!(server.is_in_force());
     }
 
     #[test]

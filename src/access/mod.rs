@@ -6,11 +6,13 @@
 //! - [`keyring`]: all keys, in a file that several processes may change; `file`: that file
 //! - [`quota`]: the rate of requests and bytes; [`usage`]: what runs at this moment
 //! - [`attempts`]: unknown keys, by the address that tries them
-//! - [`audit`]: who did which act of administration, and its outcome
+//! - [`audit`]: who did which act of administration, and its outcome; `failures`: how many of the
+//!   failed ones it takes
 
 pub mod attempts;
 pub mod audit;
 mod error;
+mod failures;
 mod file;
 pub mod key;
 pub mod keyring;

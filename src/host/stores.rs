@@ -15,6 +15,8 @@ use crate::engine::options::EngineOptions;
 use crate::engine::{DEFAULT_STORE, Engine, Threads};
 use crate::store::files;
 
+/// Why a store is not open while it is deleted.
+const DELETING: &str = "it is being deleted";
 /// Maximum number of stores.
 const MAX_STORES: usize = 1_000;
 /// Time that requests to a deleted store get to end.
@@ -36,7 +38,7 @@ pub struct Host {
 #[derive(Debug, Clone)]
 enum Slot {
     Open(Arc<Hosted>),
-    /// It did not open, for this reason.
+    /// It did not open, or is being deleted: for this reason there is none.
     Failed(String),
 }
 
@@ -65,6 +67,10 @@ impl Host {
             changing: Mutex::default(),
             changes: watch::Sender::new(()),
         };
+
+        if let Err(error) = files::make_private(data) {
+            tracing::warn!(%error, "the data folder keeps its permissions; the stores in it are private");
+        }
 
         // Its lock shows that no other process has the folder: what this does to it is safe.
         let default = host.open_store(DEFAULT_STORE)?;
@@ -113,8 +119,7 @@ impl Host {
         match self.stores.read().get(name) {
             Some(Slot::Open(store)) => Ok(store.clone()),
             Some(Slot::Failed(_)) => {
-                let what =
-                    format!("the store {name} did not open; the server's log has the reason");
+                let what = format!("the store {name} is not open; the server's log has the reason");
                 Err(Error::Storage(what.into()))
             }
             None => Err(Error::NotFound { kind: "store", id: name.to_owned() }),
@@ -192,20 +197,31 @@ impl Host {
             return Err(Error::NotReady(why));
         }
 
-        let _changing = self.changing.lock();
-        let slot = self.stores.write().remove(name);
-        let slot = slot.ok_or_else(|| Error::NotFound { kind: "store", id: name.to_owned() })?;
-        self.changes.send_replace(());
+        let slot = self.take(name)?;
         if let Slot::Open(store) = slot {
             close(store);
         }
 
+        let _changing = self.changing.lock();
         let removed = self.remove_folder(name);
-        if let Err(error) = &removed {
-            self.put(name, Slot::Failed(format!("its deletion failed: {error}")));
-            self.changes.send_replace(());
+        match &removed {
+            Ok(()) => drop(self.stores.write().remove(name)),
+            Err(error) => self.put(name, Slot::Failed(format!("its deletion failed: {error}"))),
         }
+        self.changes.send_replace(());
         removed
+    }
+
+    /// Takes a store out of use; its name stays taken until its folder is removed.
+    fn take(&self, name: &str) -> Result<Slot> {
+        let _changing = self.changing.lock();
+        let mut stores = self.stores.write();
+        let slot = stores.get_mut(name);
+        let slot = slot.ok_or_else(|| Error::NotFound { kind: "store", id: name.to_owned() })?;
+        if matches!(slot, Slot::Failed(why) if why == DELETING) {
+            return Err(Error::NotReady(format!("the store {name} is being deleted already")));
+        }
+        Ok(std::mem::replace(slot, Slot::Failed(DELETING.to_owned())))
     }
 
     /// Removes the folder of a closed store. Its name is free from the renaming on, and a crash
@@ -233,7 +249,8 @@ impl Host {
 
 /// Whether the data folder has a store of this name; the default one in any case.
 pub fn exists(data: &Path, name: &str) -> bool {
-    name == DEFAULT_STORE || settings::folder(data, name).is_dir()
+    let is_name = limits::name("name", name).is_ok();
+    name == DEFAULT_STORE || is_name && settings::folder(data, name).is_dir()
 }
 
 /// Ends trainings and watches of a store, and waits for its requests.

@@ -52,6 +52,17 @@ pub fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     serde_json::from_str(found.content.get()).map_err(|e| e.to_string())
 }
 
+/// The value in a file that must have a checksum, as it was never written without one.
+///
+/// # Errors
+/// What is wrong with its bytes.
+pub fn unseal_strictly<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    match serde_json::from_slice::<Found<'_>>(bytes) {
+        Ok(_) => unseal(bytes),
+        Err(_) => Err("it has no checksum".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -56,16 +56,16 @@ def with_metadata(channel: grpc.Channel, carried: Metadata) -> grpc.Channel:
 
 class _Details(
     namedtuple("_Details", "method timeout metadata credentials wait_for_ready compression"),
-    grpc.ClientCallDetails,
+    grpc.ClientCallDetails,  # type: ignore[misc]
 ):
     """A call, as gRPC passes it on."""
 
 
 class _Carrier(
-    grpc.UnaryUnaryClientInterceptor,
-    grpc.UnaryStreamClientInterceptor,
-    grpc.StreamUnaryClientInterceptor,
-    grpc.StreamStreamClientInterceptor,
+    grpc.UnaryUnaryClientInterceptor,  # type: ignore[misc]
+    grpc.UnaryStreamClientInterceptor,  # type: ignore[misc]
+    grpc.StreamUnaryClientInterceptor,  # type: ignore[misc]
+    grpc.StreamStreamClientInterceptor,  # type: ignore[misc]
 ):
     def __init__(self, carried: Metadata) -> None:
         self._carried = list(carried)

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
@@ -25,8 +24,6 @@ use crate::api::wire::entries;
 
 /// Length of the prefix of a message: a flag and the message's length.
 const HEADER_BYTES: usize = 5;
-/// Maximum size of a message that is read for the audit log.
-const MAX_BYTES: usize = 64 << 10;
 
 /// Records acts of administration.
 #[derive(Debug, Clone)]
@@ -109,7 +106,7 @@ where
     let caller = request.extensions().get::<Caller>().cloned().unwrap_or_default();
     // It is counted until it ends.
     let _running = request.extensions().get::<Running>().cloned();
-    let (request, first) = with_first_message(request).await;
+    let (request, with) = with_fields(request, method).await;
     let answered = tokio::spawn(service.call(request)).await;
 
     let status = match &answered {
@@ -118,13 +115,11 @@ where
     };
     let status = status.filter(|status| status.code() != Code::Ok);
     let reason = status.as_ref().and_then(|status| status.get_details_error_info());
-    let read = first.lock().take();
-    let with = method.audit.zip(read).map_or(Value::Null, |(audit, message)| audit(&message));
     let act = Act {
         by: caller.name().to_owned(),
         store: caller.store.as_ref().map_or_else(String::new, |store| store.name.clone()),
         act: method.name.to_owned(),
-        with,
+        with: with.lock().take(),
         outcome: code_name(status.map_or(Code::Ok, |status| status.code())),
         reason: reason.map_or_else(String::new, |info| info.reason),
     };
@@ -162,39 +157,40 @@ pub fn code_name(code: Code) -> String {
     name
 }
 
-type First = Arc<Mutex<Option<Bytes>>>;
+/// The fields of a request that go into the audit log; null until they are known.
+type Fields = Arc<Mutex<Value>>;
 
-/// The request, and its message as soon as it is known: of a stream the first one, if it is small.
-async fn with_first_message(request: Request<Body>) -> (Request<Body>, First) {
-    let first = First::default();
+/// The request, and the fields of its message; of a stream those of its first one.
+async fn with_fields(request: Request<Body>, method: &'static Method) -> (Request<Body>, Fields) {
+    let fields = Fields::default();
     if entries::CLIENT_STREAMS.contains(&request.uri().path()) {
-        let kept = first.clone();
+        let found = fields.clone();
         let mut is_first = true;
         let request = request.map(|body| {
             Body::new(body.map_frame(move |frame| {
                 if let Some(data) = frame.data_ref()
                     && std::mem::take(&mut is_first)
                 {
-                    *kept.lock() = message(data);
+                    *found.lock() = read(method, data);
                 }
                 frame
             }))
         });
-        return (request, first);
+        return (request, fields);
     }
 
     // The message is complete already.
     let (parts, body) = request.into_parts();
     let whole = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
-    *first.lock() = message(&whole);
-    (Request::from_parts(parts, Body::new(Full::new(whole))), first)
+    *fields.lock() = read(method, &whole);
+    (Request::from_parts(parts, Body::new(Full::new(whole))), fields)
 }
 
-/// A message without its prefix; none where it is compressed, incomplete, or larger than any that can
-/// be carried out.
-fn message(framed: &Bytes) -> Option<Bytes> {
-    let is_readable = (HEADER_BYTES..=MAX_BYTES).contains(&framed.len()) && framed[0] == 0;
-    is_readable.then(|| framed.slice(HEADER_BYTES..))
+/// The fields of a message with its prefix; null where it is compressed or incomplete, which no
+/// service takes.
+fn read(method: &Method, framed: &[u8]) -> Value {
+    let message = framed.get(HEADER_BYTES..).filter(|_| framed.first() == Some(&0));
+    method.audit.zip(message).map_or(Value::Null, |(audit, message)| audit(message))
 }
 
 #[cfg(test)]

@@ -3,17 +3,14 @@
 //! Once there are keys every request needs one, health checks excepted. A key opens its store; one
 //! with the scope admin opens the store that the request names in its metadata, `store`.
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use http::{HeaderMap, Request, Response};
-use parking_lot::Mutex;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
@@ -21,10 +18,11 @@ use tower::{Layer, Service};
 use crate::access::attempts::Attempt;
 use crate::access::audit::Act;
 use crate::access::{Attempts, Audit, HeldKey, Keyring, Refusal, Scope, scope};
-use crate::api::access::audited;
-use crate::api::access::methods::{self, Method};
+use crate::api::access::audited::{self, code_name};
+use crate::api::access::methods::{self, Method as Known};
 use crate::api::admission::admit::{HEALTH, LongWork};
 use crate::api::admission::caller::{Caller, missing_key, refused_key};
+use crate::api::admission::intake::drain;
 use crate::api::admission::peer::Peer;
 use crate::api::admission::refusals::Refusals;
 use crate::api::wire::status::{self, denied};
@@ -51,8 +49,6 @@ struct Shared {
     refusals: Refusals,
     /// Maximum number of connections of one key.
     max_connections: usize,
-    /// Of each key with refused acts: how many of them the audit log takes.
-    refused_acts: Mutex<BTreeMap<String, DefaultDirectRateLimiter>>,
 }
 
 impl Authentication {
@@ -65,18 +61,7 @@ impl Authentication {
         max_connections: usize,
     ) -> Self {
         let attempts = Attempts::default();
-        let refused_acts = Mutex::default();
-        Self {
-            shared: Arc::new(Shared {
-                host,
-                keys,
-                audit,
-                attempts,
-                refusals,
-                max_connections,
-                refused_acts,
-            }),
-        }
+        Self { shared: Arc::new(Shared { host, keys, audit, attempts, refusals, max_connections }) }
     }
 }
 
@@ -141,7 +126,7 @@ impl Shared {
         &self,
         held: &HeldKey,
         path: &str,
-        method: Option<&Method>,
+        method: Option<&Known>,
         peer: &Peer,
     ) -> Result<(), Status> {
         held.rate.request().map_err(|wait| too_many("with this key", wait))?;
@@ -167,32 +152,19 @@ impl Shared {
         Err(denied(Code::PermissionDenied, "SCOPE_MISSING", message))
     }
 
-    /// Records the refusal of an act of administration. A few in a row are recorded, then one a
-    /// minute: a key must not push older acts out of the log.
-    fn note_refused_act(&self, held: Option<&HeldKey>, method: Option<&Method>, reason: &str) {
-        /// Refused acts of one key in a row that are recorded.
-        const IN_A_ROW: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
-        const EVERY: Duration = Duration::from_secs(60);
-
+    /// Records the refusal of an act of administration.
+    fn note_refused_act(&self, held: Option<&HeldKey>, method: Option<&Known>, reason: &str) {
         let method = method.filter(|method| method.audit.is_some());
-        let quota = Quota::with_period(EVERY).map(|quota| quota.allow_burst(IN_A_ROW));
-        let (Some(held), Some(method), Some(quota)) = (held, method, quota) else { return };
-        let mut refused = self.refused_acts.lock();
-        let of_key = refused.entry(held.key.name.clone());
-        let is_recorded = of_key.or_insert_with(|| RateLimiter::direct(quota)).check().is_ok();
-        drop(refused);
-
-        if is_recorded {
-            let act = Act {
-                by: held.key.name.clone(),
-                store: held.key.store.clone().unwrap_or_default(),
-                act: method.name.to_owned(),
-                with: serde_json::Value::Null,
-                outcome: "PERMISSION_DENIED".to_owned(),
-                reason: reason.to_owned(),
-            };
-            audited::record_later(self.audit.clone(), act);
-        }
+        let (Some(held), Some(method)) = (held, method) else { return };
+        let act = Act {
+            by: held.key.name.clone(),
+            store: held.key.store.clone().unwrap_or_default(),
+            act: method.name.to_owned(),
+            with: serde_json::Value::Null,
+            outcome: code_name(Code::PermissionDenied),
+            reason: reason.to_owned(),
+        };
+        audited::record_later(self.audit.clone(), act);
     }
 }
 
@@ -222,6 +194,14 @@ fn store_name<'a>(headers: &'a HeaderMap, key: Option<&'a HeldKey>) -> Result<&'
     }
 }
 
+/// Whether a request is one of gRPC, as a web page cannot send one unasked.
+fn is_grpc(request: &Request<Body>) -> bool {
+    let content = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let of_grpc = content.and_then(|content| content.strip_prefix("application/grpc"));
+    let is_kind = of_grpc.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']));
+    is_kind && request.method() == Method::POST
+}
+
 /// The secret in an authorization.
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, secret) = value.split_once(' ')?;
@@ -241,8 +221,14 @@ async fn unknown(attempt: Attempt) -> Status {
     let refused = || refused_key(Refusal::Unknown);
     match attempt {
         Attempt::Now => refused(),
-        Attempt::After(pause, _place) => {
-            tokio::time::sleep(pause).await;
+        Attempt::After(pause, place) => {
+            // The place is taken for the whole pause, whether or not the caller waits.
+            let paused = tokio::spawn(async move {
+                tokio::time::sleep(pause).await;
+                drop(place);
+            });
+            // A task that was cancelled is over too.
+            let _ = paused.await;
             refused()
         }
         Attempt::TooMany(wait) => {
@@ -286,9 +272,19 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
         let path = request.uri().path();
+        if !is_grpc(&request) {
+            let mut answer = Response::new(Body::empty());
+            *answer.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
+
         let is_long = methods::of(path).is_some_and(|method| method.is_long);
         match self.shared.caller(path, request.headers(), &peer) {
             Ok(caller) => {
+                // A health check needs no key and shows nothing of its caller.
+                if caller.keys.is_some() {
+                    peer.accept();
+                }
                 request.extensions_mut().insert(caller);
                 if is_long {
                     request.extensions_mut().insert(LongWork);
@@ -299,6 +295,7 @@ where
             Err(refused) => {
                 // The request is open for its connection while its refusal waits.
                 let open = peer.begin();
+                tokio::spawn(drain(peer, request.into_body()));
                 let refusals = self.shared.refusals.clone();
                 Box::pin(async move {
                     let status = match refused {
@@ -312,5 +309,27 @@ where
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_calls_of_grpc_are_served() {
+        let request = |method: &str, content: Option<&str>| {
+            let request = Request::builder().method(method);
+            let request = content.into_iter().fold(request, |r, c| r.header(CONTENT_TYPE, c));
+            is_grpc(&request.body(Body::empty()).unwrap())
+        };
+        for content in ["application/grpc", "application/grpc+proto", "application/grpc;q=1"] {
+            assert!(request("POST", Some(content)), "{content}");
+            assert!(!request("GET", Some(content)));
+        }
+        for content in ["application/grpc-web", "text/plain", "application/grpcx", ""] {
+            assert!(!request("POST", Some(content)), "{content}");
+        }
+        assert!(!request("POST", None));
     }
 }

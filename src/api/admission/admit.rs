@@ -20,8 +20,8 @@ use tower::{Layer, Service};
 
 use crate::access::usage::{Counted, Entered};
 use crate::api::admission::answer;
-use crate::api::admission::caller::{Budget, Caller, Running};
-use crate::api::admission::intake::Intake;
+use crate::api::admission::caller::{Budget, Caller, MemoryReservation, Running, Shares};
+use crate::api::admission::intake::{Intake, too_much};
 use crate::api::admission::peer::{Open, Peer};
 use crate::api::admission::refusals::Refusals;
 use crate::api::wire::{entries, status};
@@ -29,6 +29,8 @@ use crate::domain::{Deadline, Error};
 
 /// How the paths of health checks begin.
 pub const HEALTH: &str = "/grpc.health.v1.Health/";
+/// How the path of one that does not end does.
+const WATCH: &str = "/Watch";
 /// Maximum number of digits of a deadline in gRPC.
 const DIGITS: usize = 8;
 
@@ -37,13 +39,23 @@ const DIGITS: usize = 8;
 pub struct Admission {
     budget: Budget,
     intake: Intake,
+    /// Of health checks, which need no key and take nothing from others.
+    health: Intake,
     refusals: Refusals,
 }
+
+/// Maximum size of a health check in bytes, and of all that wait together.
+const MAX_HEALTH_BYTES: usize = 1 << 10;
+const HEALTH_BYTES: usize = 4 << 20;
+/// Bytes that a request takes beside its message, from its first header on.
+const REQUEST_BYTES: usize = 32 << 10;
 
 impl Admission {
     /// Admits requests within a budget, which arrive through `intake`; refusals are counted.
     pub fn new(budget: Budget, intake: Intake, refusals: Refusals) -> Self {
-        Self { budget, intake, refusals }
+        let of_health = Shares { requests: 0, streams: 0, work: 0, bytes: HEALTH_BYTES };
+        let health = Intake::new(MAX_HEALTH_BYTES, intake.patience, Budget::new(of_health));
+        Self { budget, intake, health, refusals }
     }
 
     /// Counts a request for all that it is for.
@@ -81,14 +93,15 @@ impl Admission {
     where
         S: Service<Request<Body>, Response = Response<Body>>,
     {
-        let Connected { peer, caller, open } = connection;
+        let Connected { peer, caller, open, _beside } = connection;
         let path = request.uri().path();
         let answers_in_stream = entries::SERVER_STREAMS.contains(&path);
         let counted = if answers_in_stream { Counted::Streams } else { Counted::Requests };
         let is_work = request.extensions().get::<LongWork>().is_some();
 
         let (parts, body) = request.into_parts();
-        let (message, held) = match self.intake.whole(&peer, &caller, body).await {
+        let whole = self.intake.whole(&peer, &caller, body);
+        let (message, held) = match caller.unless_closing(whole).await {
             Ok(whole) => whole,
             Err(refused) => return Ok(refused.into_http()),
         };
@@ -137,6 +150,8 @@ struct Connected {
     peer: Peer,
     caller: Caller,
     open: Open,
+    /// What it takes beside its message.
+    _beside: MemoryReservation,
 }
 
 impl<S> Layer<S> for Admission {
@@ -188,8 +203,13 @@ where
         if is_stream(path) {
             let is_health = path.starts_with(HEALTH);
             let counted = if is_health { Counted::Health } else { Counted::Streams };
-            let running = admission.enter(&caller, counted, false);
-            let messages = |body| Body::new(admission.intake.messages(&peer, &caller, body));
+            let intake = if is_health { &admission.health } else { &admission.intake };
+            let running = if is_health && !path.ends_with(WATCH) {
+                Ok(Running::default())
+            } else {
+                admission.enter(&caller, counted, false)
+            };
+            let messages = |body| Body::new(intake.messages(&peer, &caller, body));
             let mut request = request.map(messages);
             let answer = running.map(|running| {
                 request.extensions_mut().insert(running.clone());
@@ -205,8 +225,15 @@ where
             });
         }
 
-        let connection = Connected { peer, caller, open };
+        let mut beside = admission.budget.reserve(&caller);
+        let room = beside.grow(REQUEST_BYTES).map_err(too_much);
+        let connection = Connected { peer, caller, open, _beside: beside };
         Box::pin(async move {
+            if let Err(full) = room {
+                let answer = full.into_http();
+                admission.refusals.note(&answer);
+                return Ok(answer);
+            }
             let answer = admission.answered(service, request, deadline, connection).await?;
             admission.refusals.note(&answer);
             Ok(answer)
@@ -246,7 +273,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::api::admission::caller::Shares;
 
     fn request(timeout: Option<&str>) -> Request<Body> {
         let mut request = Request::new(Body::empty());
@@ -304,7 +330,7 @@ mod tests {
             let gate = waiting.clone();
             async move { Ok::<_, Infallible>(answer(request, gate).await) }
         });
-        let shares = Shares { requests: 1, streams: 1, work: 1, bytes: 1_000 };
+        let shares = Shares { requests: 1, streams: 1, work: 1, bytes: 1 << 20 };
         let budget = Budget::new(shares);
         let intake = Intake::new(100, Duration::from_secs(5), budget.clone());
         let refusals = Refusals::default();

@@ -8,7 +8,8 @@ use tonic::{Code, Status};
 use crate::access::audit::NO_KEY;
 use crate::access::usage::{Counted, Entered};
 use crate::access::{HeldKey, Keyring, RateLimiter, Refusal, Usage};
-use crate::api::wire::status::denied;
+use crate::api::wire::status::{denied, from_error};
+use crate::domain::Error;
 use crate::host::Hosted;
 
 /// The caller of a request; an extension of it.
@@ -65,6 +66,16 @@ impl Caller {
         let key = self.key.as_ref().map(|held| (Party::Key, &held.usage));
         let store = self.store.as_ref().map(|store| (Party::Store, &store.usage));
         [(Party::Address, &self.address)].into_iter().chain(key).chain(store)
+    }
+
+    /// The outcome of work that waits for the client; UNAVAILABLE once the store closes.
+    pub(super) async fn unless_closing<T>(
+        &self,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Status> {
+        let Some(store) = &self.store else { return work.await };
+        let done = store.engine.unless_closing(work).await;
+        done.unwrap_or_else(|| Err(from_error(Error::ShuttingDown)))
     }
 
     /// Whether it may still call: keys are revoked, expire, or come into force while a stream runs.
@@ -233,7 +244,7 @@ impl Budget {
 
 /// What counts a request while it runs: an extension of it. An act that runs on without its caller
 /// keeps it to its end.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Running(#[expect(dead_code, reason = "held")] Arc<Vec<Entered>>);
 
 impl Running {

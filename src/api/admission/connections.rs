@@ -27,13 +27,15 @@ const PREFACE_BYTES: u64 = 24;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Minimum time between two log lines about refused connections.
 const SAY_EVERY: Duration = Duration::from_secs(10);
-/// Bytes beside its messages that a connection may send for each request (headers, and a window of
-/// data that is not read where it is refused), for each frame of an answer, and in all.
-const EXTRA_PER_REQUEST: u64 = (1 << 20) + (16 << 10);
+/// Bytes beside its messages that a connection may send for each request and each frame of an
+/// answer (headers, windows, pings), and in all.
+const EXTRA_PER_REQUEST: u64 = 16 << 10;
 const EXTRA_PER_ANSWER_FRAME: u64 = 256;
 const EXTRA_BYTES: u64 = 4 << 20;
 /// The same for each second, for pings on a connection that stays.
 const EXTRA_PER_SECOND: u64 = 64;
+/// Time without a request after which a connection ends that was never let in.
+const MAX_IDLE_UNKNOWN: Duration = Duration::from_secs(60);
 /// File descriptors reserved for the process and for each store, where there are enough.
 const FILES_OF_THE_PROCESS: u64 = 120;
 const FILES_OF_A_STORE: u64 = 8;
@@ -216,7 +218,12 @@ impl Connection {
 
             let taken = self.peer.taken();
             let takes_nothing = taken.is_some() && taken == self.taken;
-            let asks_nothing = self.asked.elapsed() >= self.bounds.idle;
+            let idle = if self.peer.is_accepted() {
+                self.bounds.idle
+            } else {
+                self.bounds.idle.min(MAX_IDLE_UNKNOWN)
+            };
+            let asks_nothing = self.asked.elapsed() >= idle;
             if self.said < PREFACE_BYTES || asks_nothing || takes_nothing {
                 return true;
             }
@@ -247,7 +254,7 @@ impl Connection {
 impl Bounds {
     /// Time between two checks of a connection.
     fn every(&self) -> Duration {
-        self.idle.min(self.sending)
+        self.idle.min(self.sending).min(MAX_IDLE_UNKNOWN)
     }
 }
 

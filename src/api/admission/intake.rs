@@ -60,23 +60,27 @@ impl Intake {
         &self,
         peer: &Peer,
         caller: &Caller,
-        body: B,
+        mut body: B,
     ) -> Result<(Bytes, MemoryReservation), Status>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
         B::Error: Into<tonic::codegen::StdError>,
     {
         let seconds = self.patience.as_secs_f32();
         let late =
             |_| Status::deadline_exceeded(format!("the request did not arrive within {seconds} s"));
-        tokio::time::timeout(self.patience, self.collect(peer, caller, body)).await.map_err(late)?
+        let collecting = self.collect(peer, caller, &mut body);
+        let whole = tokio::time::timeout(self.patience, collecting).await.map_err(late);
+        whole.and_then(|whole| whole).inspect_err(|_| {
+            tokio::spawn(drain(peer.clone(), body));
+        })
     }
 
     async fn collect<B>(
         &self,
         peer: &Peer,
         caller: &Caller,
-        mut body: B,
+        body: &mut B,
     ) -> Result<(Bytes, MemoryReservation), Status>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -109,6 +113,11 @@ impl Intake {
         }
 
         let bytes = if all.is_empty() { first } else { all.freeze() };
+        if announced(&bytes).is_some_and(|announced| {
+            announced <= self.largest && bytes.len() > HEADER_BYTES + announced
+        }) {
+            return Err(Status::invalid_argument("the request holds more than its one message"));
+        }
         if let Some(announced) = announced(&bytes).filter(|&announced| announced <= self.largest)
             && bytes.len() < HEADER_BYTES + announced
         {
@@ -136,6 +145,29 @@ impl Intake {
             caller: caller.clone(),
         }
     }
+}
+
+/// Reads what is still coming of a request that was refused, for a short time and up to a window, and
+/// keeps none of it: the client has sent it already, and its connection serves other requests too.
+pub async fn drain<B>(peer: Peer, mut body: B)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    const PATIENCE: Duration = Duration::from_secs(1);
+    const MAX_BYTES: usize = 1 << 20;
+
+    let mut came = 0;
+    let reading = async {
+        while came < MAX_BYTES
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            peer.receive(bytes);
+            came += bytes;
+        }
+    };
+    // What comes later is reset.
+    let _ = tokio::time::timeout(PATIENCE, reading).await;
 }
 
 /// The announced length of a message, once its prefix has arrived.
@@ -339,6 +371,11 @@ mod tests {
             .unwrap_err();
         assert!(short.message().contains("announces 9 bytes, and 1 arrived"), "{short:?}");
 
+        // A second message, behind which the first could hide.
+        let two = pieces(&[&[0, 0, 0, 0, 1, 9], &[0, 0, 0, 0, 0]], true);
+        let more = intake.whole(&Peer::default(), &Caller::default(), two).await.unwrap_err();
+        assert!(more.message().contains("more than its one message"), "{more:?}");
+
         // Too large: left for the decoder to refuse.
         assert!(
             intake
@@ -356,7 +393,7 @@ mod tests {
         // One address has a quarter of the memory; other addresses have their own.
         let one = Caller::default();
         let other = Caller::default();
-        let max = intake.whole(&Peer::default(), &one, pieces(&[&[0; 59]], true)).await.unwrap();
+        let max = intake.whole(&Peer::default(), &one, pieces(&[&[9; 59]], true)).await.unwrap();
         let full =
             intake.whole(&Peer::default(), &one, pieces(&[&[0; 2]], true)).await.unwrap_err();
         assert!(full.message().contains("this address"), "{full:?}");

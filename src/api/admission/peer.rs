@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -32,6 +32,8 @@ struct Activity {
     taken: AtomicU64,
     /// Bytes of messages received so far.
     received: AtomicU64,
+    /// Whether a request was let in.
+    accepted: AtomicBool,
     /// The connection's place among those of the key that was used on it first.
     of_key: Mutex<Option<Entered>>,
 }
@@ -56,6 +58,16 @@ impl Peer {
             *of_key = key.enter(Counted::Connections, max);
         }
         of_key.is_some()
+    }
+
+    /// Notes that a request was let in.
+    pub fn accept(&self) {
+        self.activity.accepted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one ever was.
+    pub fn is_accepted(&self) -> bool {
+        self.activity.accepted.load(Ordering::Relaxed)
     }
 
     /// Notes bytes of a message.

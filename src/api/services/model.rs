@@ -9,6 +9,7 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::api::admission::caller::Running;
 use crate::api::services::manifest::model;
 use crate::api::services::push;
 use crate::api::wire::pb;
@@ -306,6 +307,15 @@ impl ModelService for ModelApi {
         &self,
         request: Request<pb::CompareModelsRequest>,
     ) -> Result<Response<pb::CompareModelsResponse>, Status> {
-        self.compare(request.into_inner()).await.map(Response::new).map_err(from_error)
+        // The work does not end with its caller, and is counted until it does.
+        let running = request.extensions().get::<Running>().cloned();
+        let api = self.clone();
+        let work = tokio::spawn(async move {
+            let compared = api.compare(request.into_inner()).await;
+            drop(running);
+            compared
+        });
+        let compared = work.await.map_err(|error| from_error(Error::Training(error.into())))?;
+        compared.map(Response::new).map_err(from_error)
     }
 }

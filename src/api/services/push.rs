@@ -10,7 +10,7 @@ use crate::api::services::wait_for;
 use crate::api::wire::pb;
 use crate::api::wire::pb::push_model_request::Part;
 use crate::api::wire::status::from_error;
-use crate::domain::{Result, Violation};
+use crate::domain::{Error, Result, Violation};
 use crate::engine::{Engine, Incoming, PushRequest};
 use crate::model::{Manifest, Role};
 
@@ -30,7 +30,7 @@ pub(super) async fn receive(
     engine: Arc<Engine>,
     mut stream: impl Stream<Item = Result<pb::PushModelRequest, Status>> + Unpin,
 ) -> Result<Manifest, Status> {
-    let Some(Part::Header(header)) = next(&mut stream).await?.and_then(|m| m.part) else {
+    let Some(Part::Header(header)) = next(&engine, &mut stream).await?.and_then(|m| m.part) else {
         let message = "must be the first message of the stream";
         return Err(from_error(Violation::new("header", message).into()));
     };
@@ -42,7 +42,7 @@ pub(super) async fn receive(
 
     let mut push = begun.await.map_err(from_error)?;
     loop {
-        let Some(message) = next(&mut stream).await? else {
+        let Some(message) = next(&push.engine, &mut stream).await? else {
             let message = "must be the last message of the stream";
             return Err(from_error(Violation::new("commit", message).into()));
         };
@@ -57,11 +57,14 @@ pub(super) async fn receive(
     }
 }
 
-/// The next message of a stream, within the maximum pause.
+/// The next message of a stream, within the maximum pause, unless the store closes.
 async fn next(
+    engine: &Engine,
     stream: &mut (impl Stream<Item = Result<pb::PushModelRequest, Status>> + Unpin),
 ) -> Result<Option<pb::PushModelRequest>, Status> {
-    let message = tokio::time::timeout(MAX_PAUSE, stream.next()).await;
+    let waiting = tokio::time::timeout(MAX_PAUSE, stream.next());
+    let message = engine.unless_closing(waiting).await;
+    let message = message.ok_or_else(|| from_error(Error::ShuttingDown))?;
     let seconds = MAX_PAUSE.as_secs();
     let paused = |_| Status::deadline_exceeded(format!("no message arrived for {seconds} s"));
     message.map_err(paused)?.transpose()

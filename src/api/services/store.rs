@@ -11,7 +11,7 @@ use crate::api::wire::pb::store_service_server::StoreService;
 use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, pb};
 use crate::domain::{Result, Violation, limits};
-use crate::host::{Host, Hosted, Limits, Listed};
+use crate::host::{self, Host, Hosted, Limits, Listed};
 
 /// Creates, lists and deletes stores.
 #[derive(Debug, Clone)]
@@ -28,6 +28,10 @@ impl StoreApi {
 
     fn create(&self, request: pb::CreateStoreRequest) -> Result<pb::CreateStoreResponse> {
         let limits = request.limits.map(limits_of).unwrap_or_default();
+        // Of a store of before whose deletion a crash cut short.
+        if !host::exists(self.host.data(), &request.name) {
+            self.keys.revoke_of_store(&request.name)?;
+        }
         let store = self.host.create(&request.name, limits)?;
         Ok(pb::CreateStoreResponse { store: Some(proto(&store)) })
     }
