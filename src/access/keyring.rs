@@ -88,7 +88,8 @@ struct Held {
 }
 
 impl Held {
-    /// The same keys with what counts their use, if they were held before.
+    /// The same keys with what counts their use, if they were held before. Those that are not among
+    /// them any more open nothing, also where a stream holds one.
     fn of(keys: Vec<Key>, before: &Held) -> Self {
         let order = keys.iter().map(|key| key.hash.clone()).collect();
         let held = |key: Key| match before.by_hash.get(&key.hash) {
@@ -99,7 +100,11 @@ impl Held {
             None => HeldKey::new(key),
         };
         let by_hash = keys.into_iter().map(|key| (key.hash.clone(), Arc::new(held(key))));
-        Self { by_hash: by_hash.collect(), order }
+        let by_hash: HashMap<String, Arc<HeldKey>> = by_hash.collect();
+        for gone in before.all().filter(|held| !by_hash.contains_key(&held.key.hash)) {
+            gone.revoked.store(true, Ordering::Relaxed);
+        }
+        Self { by_hash, order }
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<HeldKey>> {
@@ -213,7 +218,14 @@ impl Keyring {
     /// Changes the file, and what is in memory with it.
     fn change<T>(&self, change: impl FnOnce(&mut Vec<Key>) -> Result<T>) -> Result<T> {
         let mut stamp = self.stamp.lock();
-        let Changed { keys, stamp: changed, value } = self.file.change(change)?;
+        let changed = self.file.change(|keys| {
+            // The keys in memory must not be replaced by a file that begins anew.
+            if keys.is_empty() && self.is_in_force() {
+                return Err(self.file.lost().into());
+            }
+            change(keys)
+        });
+        let Changed { keys, stamp: changed, value } = changed?;
         *stamp = changed;
         self.hold(keys);
         Ok(value)

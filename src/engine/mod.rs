@@ -108,7 +108,7 @@ impl Engine {
         };
 
         let models = Models::open(folder.snapshots(), options.models.clone())?;
-        report_open(&live, &models, started);
+        report_open(&options.store, &live, &models, started);
 
         let limits = StoreLimits::of(&options.limits);
         let state = Arc::new(State::new(live, models, folder, pseudonyms, lists, limits));
@@ -241,8 +241,9 @@ fn replay_log(
 }
 
 /// Logs what was opened, and a clock that was ahead.
-fn report_open(live: &Live, models: &Models, started: Instant) {
+fn report_open(store: &str, live: &Live, models: &Models, started: Instant) {
     tracing::info!(
+        store,
         events = live.events(),
         users = live.users.read().len(),
         items = live.items.read().len(),

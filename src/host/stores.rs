@@ -68,12 +68,11 @@ impl Host {
             changes: watch::Sender::new(()),
         };
 
+        // Its lock shows that no other process has the folder: what this does to it is safe.
+        let default = host.open_store(DEFAULT_STORE)?;
         if let Err(error) = files::make_private(data) {
             tracing::warn!(%error, "the data folder keeps its permissions; the stores in it are private");
         }
-
-        // Its lock shows that no other process has the folder: what this does to it is safe.
-        let default = host.open_store(DEFAULT_STORE)?;
         sweep_deleted(data)?;
         host.put(DEFAULT_STORE, Slot::Open(Arc::new(default)));
         for name in names(data)? {
@@ -161,7 +160,9 @@ impl Host {
 
         // A crash after this line leaves an empty store, which the next start opens.
         settings::write(&self.data, name, &StoreSettings { created_ms: now_ms(), limits })?;
-        let store = Arc::new(self.open_store(name)?);
+        let opened = self.open_store(name);
+        let opened = opened.inspect_err(|e| self.put(name, Slot::Failed(e.to_string())));
+        let store = Arc::new(opened?);
         self.put(name, Slot::Open(store.clone()));
         self.changes.send_replace(());
         Ok(store)

@@ -79,9 +79,7 @@ impl Admission {
             status::from_error(Error::Overloaded(message))
         })
     }
-}
 
-impl Admission {
     /// The answer of a service to a unary request whose message is complete, or the refusal.
     async fn answered<S>(
         &self,

@@ -74,8 +74,14 @@ impl Caller {
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
         let Some(store) = &self.store else { return work.await };
-        let done = store.engine.unless_closing(work).await;
-        done.unwrap_or_else(|| Err(from_error(Error::ShuttingDown)))
+        tokio::select! {
+            // A message that is here is served.
+            biased;
+            done = work => done,
+            _ = store.engine.unless_closing(std::future::pending::<()>()) => {
+                Err(from_error(Error::ShuttingDown))
+            }
+        }
     }
 
     /// Whether it may still call: keys are revoked, expire, or come into force while a stream runs.
