@@ -7,6 +7,7 @@ use super::admin::{Admin, valid_for};
 use super::remote::ServerOptions;
 use super::{Failure, output};
 use crate::access::Scope;
+use crate::api::services::key::scope_number;
 use crate::api::wire::pb;
 use crate::config::Config;
 
@@ -115,14 +116,6 @@ impl Keys {
 
 impl Create {
     fn request(self, store: Option<String>) -> pb::CreateKeyRequest {
-        let number = |scope: &Scope| match scope {
-            Scope::Read => pb::Scope::Read,
-            Scope::Events => pb::Scope::Events,
-            Scope::Catalog => pb::Scope::Catalog,
-            Scope::Users => pb::Scope::Users,
-            Scope::Models => pb::Scope::Models,
-            Scope::Admin => pb::Scope::Admin,
-        };
         let quota = pb::Quota {
             requests_per_second: self.requests_per_second,
             burst: self.burst,
@@ -130,7 +123,7 @@ impl Create {
         };
         pb::CreateKeyRequest {
             name: self.name,
-            scopes: self.scopes.iter().map(|scope| number(scope).into()).collect(),
+            scopes: self.scopes.into_iter().map(scope_number).collect(),
             store: store.unwrap_or_default(),
             quota: Some(quota),
             expires_in: self.days.map(valid_for),

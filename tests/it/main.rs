@@ -1,6 +1,7 @@
 //! Everything that needs the whole: a real server on a real socket, real files,
 //! real clients.
 
+mod audit;
 mod catalog;
 mod catalog_files;
 mod cli;

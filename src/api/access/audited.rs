@@ -10,6 +10,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::task::JoinError;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -17,7 +18,7 @@ use tonic_types::StatusExt;
 use tower::{Layer, Service};
 
 use crate::access::Audit;
-use crate::access::audit::Act;
+use crate::access::audit::{self, Act};
 use crate::api::access::methods::{self, Method};
 use crate::api::admission::caller::{Caller, Running};
 use crate::api::wire::entries;
@@ -81,13 +82,7 @@ where
         let service = std::mem::replace(&mut self.service, next);
         let Auditing { audit, acts } = &self.auditing;
         let acting = acts.spawn(act(service, request, method, audit.clone()));
-        Box::pin(async move {
-            match acting.await {
-                Ok(answer) => answer,
-                Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
-                Err(_) => Ok(Status::unavailable("the server is shutting down").into_http()),
-            }
-        })
+        Box::pin(async move { joined(acting.await) })
     }
 }
 
@@ -126,7 +121,12 @@ where
     if let Err(error) = record_later(audit, act).await {
         tracing::error!(%error, "an act of administration is not in the audit log");
     }
-    match answered {
+    joined(answered)
+}
+
+/// The answer of a task; a panic of it goes on in its caller.
+fn joined<E>(ended: Result<Result<Response<Body>, E>, JoinError>) -> Result<Response<Body>, E> {
+    match ended {
         Ok(answer) => answer,
         Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
         Err(_) => Ok(Status::unavailable("the server is shutting down").into_http()),
@@ -144,7 +144,7 @@ pub(super) fn record_later(audit: Arc<Audit>, act: Act) -> tokio::task::JoinHand
 /// The name of a code as the protocol writes it.
 pub fn code_name(code: Code) -> String {
     if code == Code::Ok {
-        return "OK".to_owned();
+        return audit::OK.to_owned();
     }
     let words = format!("{code:?}");
     let mut name = String::with_capacity(words.len() + 4);

@@ -82,6 +82,19 @@ fn scope(at: usize, number: i32) -> Result<Scope, Violation> {
     }
 }
 
+/// The number of a scope in the protocol.
+pub fn scope_number(scope: Scope) -> i32 {
+    let scope = match scope {
+        Scope::Read => pb::Scope::Read,
+        Scope::Events => pb::Scope::Events,
+        Scope::Catalog => pb::Scope::Catalog,
+        Scope::Users => pb::Scope::Users,
+        Scope::Models => pb::Scope::Models,
+        Scope::Admin => pb::Scope::Admin,
+    };
+    scope.into()
+}
+
 /// A quota of the protocol.
 pub(super) fn quota(given: pb::Quota) -> Quota {
     Quota {
@@ -101,19 +114,10 @@ pub(super) fn quota_proto(quota: Quota) -> pb::Quota {
 }
 
 fn proto(held: &HeldKey) -> pb::Key {
-    let number = |scope: &Scope| match scope {
-        Scope::Read => pb::Scope::Read,
-        Scope::Events => pb::Scope::Events,
-        Scope::Catalog => pb::Scope::Catalog,
-        Scope::Users => pb::Scope::Users,
-        Scope::Models => pb::Scope::Models,
-        Scope::Admin => pb::Scope::Admin,
-    };
-
     let key = &held.key;
     pb::Key {
         name: key.name.clone(),
-        scopes: key.scopes.iter().map(|scope| number(scope).into()).collect(),
+        scopes: key.scopes.iter().map(|scope| scope_number(*scope)).collect(),
         store: key.store.clone().unwrap_or_default(),
         quota: Some(quota_proto(key.quota)),
         created_at: Some(convert::timestamp(key.created_ms)),

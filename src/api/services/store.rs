@@ -27,6 +27,7 @@ impl StoreApi {
     }
 
     fn create(&self, request: pb::CreateStoreRequest) -> Result<pb::CreateStoreResponse> {
+        limits::name("name", &request.name)?;
         let limits = request.limits.map(limits_of).unwrap_or_default();
         // Of a store of before whose deletion a crash cut short.
         if !host::exists(self.host.data(), &request.name) {
