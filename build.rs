@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::process::Command;
 
 use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
@@ -21,6 +22,7 @@ const PACKAGE: &str = "qianmian.v1";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rustc-env=BUILT_FROM_COMMIT={}", commit());
     let descriptors = protox::compile(PROTOS, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     // Reflection serves these same descriptors.
@@ -34,6 +36,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             config
         })?;
     Ok(())
+}
+
+/// The commit that a release is built from: as the builder names it, or as git knows it. Other builds
+/// have none, or every commit would compile everything again.
+fn commit() -> String {
+    println!("cargo:rerun-if-env-changed=BUILD_COMMIT");
+    if let Ok(named) = std::env::var("BUILD_COMMIT") {
+        return named;
+    }
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "debug") {
+        return "development".to_owned();
+    }
+
+    let history = std::path::Path::new(".git/logs/HEAD");
+    if history.exists() {
+        println!("cargo:rerun-if-changed={}", history.display());
+    }
+    let asked = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
+    let commit = asked.ok().filter(|answer| answer.status.success());
+    let commit = commit.and_then(|answer| String::from_utf8(answer.stdout).ok());
+    commit.map_or_else(|| "unknown".to_owned(), |commit| commit.trim().to_owned())
 }
 
 /// The messages of the package, and those they hold, as a table in Rust, and the methods that take a stream.

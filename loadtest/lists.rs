@@ -61,14 +61,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                         user: Some(user as u32),
                         history: &past.events,
                         bought: &past.bought,
-                        session: &[],
                         limit: LIMIT,
-                        shelf,
                         strategy,
-                        repeat: RepeatPolicy::Auto,
-                        fresh: &[],
-                        trends: &[],
-                        hurried: false,
+                        ..Query::on(shelf)
                     };
                     recommend(&snapshot, &query, &mut scratch);
                 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::access::AuditOptions;
-use crate::api::ServeOptions;
+use crate::api::{RequestLogOptions, ServeOptions, TraceOptions};
 use crate::engine::options::EngineOptions;
 use crate::engine::pseudonyms::MIN_KEY_BYTES;
 use crate::engine::{
@@ -26,6 +26,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Log lines on standard error.
     pub logging: LoggingOptions,
+    /// Traces for OpenTelemetry.
+    pub traces: TraceOptions,
     /// The server.
     pub serve: ServeOptions,
     /// The event log.
@@ -57,6 +59,7 @@ impl Default for Config {
         Self {
             data: PathBuf::from("qianmian-data"),
             logging: LoggingOptions::default(),
+            traces: TraceOptions::default(),
             serve: ServeOptions::default(),
             log: LogOptions::default(),
             recommend: RecommendOptions::default(),
@@ -80,11 +83,17 @@ pub struct LoggingOptions {
     pub level: String,
     /// "text" or "json".
     pub format: LogFormat,
+    /// Lines of single requests.
+    pub requests: RequestLogOptions,
 }
 
 impl Default for LoggingOptions {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Text }
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+            requests: RequestLogOptions::default(),
+        }
     }
 }
 

@@ -20,6 +20,7 @@
 //! | [`api`] | gRPC: `services` (one file a service), `access` (who may call what, which store answers), `admission` (connections, memory, number of requests, deadlines), `wire` (protocol, limits on entries, conversions, statuses) |
 //! | [`host`] | the stores of one process: created, limited, deleted |
 //! | [`engine`] | one store: `serve`, `write`, `trainer`, `push`, `import` over a shared state and the `registry` of models |
+//! | [`backup`] | the data folder as of one moment: copied, checked, restored |
 //! | [`export`] | the log, the matrix and models as files for jobs elsewhere |
 //! | [`tune`] | fits hyperparameters, blend weights and the second stage to the store, on held-out behaviour |
 //! | [`evaluate`] | splits, metrics, and the harness that asks for lists and scores them |
@@ -32,6 +33,7 @@
 //! | [`import`] | files to events, items and users: formats, mapping, cleaning |
 //! | [`access`] | API keys, scopes, quotas, the audit log |
 //! | [`store`] | the durable log and the data folder |
+//! | [`telemetry`] | metrics, the record of a request, the version |
 //! | [`domain`] | plain types and small algorithms: events, items, limits, top-k |
 //!
 //! Where to look for a behaviour:
@@ -92,8 +94,8 @@
 //! `tests/it/tidy.rs` checks what can be checked.
 //!
 //! 1. Only `api`, `bin` and the client in `cli` (`admin.rs`, `backend.rs`, `remote.rs`) name tonic or
-//!    prost. Only `access`, `store`, `import`, `export`, `model/disk.rs`, `model/pushed/upload.rs`,
-//!    `api/tls.rs`, `config`, `cli`, `bin` and `main` touch files.
+//!    prost. Only `access`, `store`, `import`, `export`, `backup`, `model/disk.rs`, `model/frozen.rs`,
+//!    `model/pushed/upload.rs`, `api/tls.rs`, `config`, `cli`, `bin` and `main` touch files.
 //! 2. `recommend` and `sources` are pure: no I/O, no lock, no global random numbers, no clock.
 //! 3. A published snapshot never changes; a request resolves one and keeps it.
 //! 4. A snapshot names the last offset it was trained on, its seed, its settings and its measured
@@ -110,6 +112,7 @@
 
 pub mod access;
 pub mod api;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod domain;
@@ -124,5 +127,6 @@ pub mod model;
 pub mod recommend;
 pub mod sources;
 pub mod store;
+pub mod telemetry;
 pub mod train;
 pub mod tune;

@@ -3,17 +3,20 @@
 //! - [`server`]: all services on a listener, with reflection; `health`: whether they serve
 //! - [`services`]: one file a service
 //! - [`access`]: who may call what, and which store answers
+//! - [`observe`]: metrics, the request log, traces, the admin listener
 //! - [`admission`]: which connections and requests are taken in; [`tls`]: certificates
 //! - [`wire`]: the generated protocol and its conversions
 
 pub mod access;
 pub mod admission;
 mod health;
+pub mod observe;
 pub mod server;
 pub mod services;
 pub mod tls;
 pub mod wire;
 
-pub use server::{ServeOptions, Served, serve};
+pub use observe::{Observer, RequestLogOptions, TraceOptions};
+pub use server::{Listeners, ServeOptions, Served, serve};
 pub use tls::TlsOptions;
 pub use wire::pb;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
@@ -23,8 +23,9 @@ use crate::api::admission::admit::Admission;
 use crate::api::admission::caller::{Budget, Shares};
 use crate::api::admission::connections::{self, Bounds};
 use crate::api::admission::intake::Intake;
-use crate::api::admission::refusals::Refusals;
 use crate::api::health::Announcer;
+use crate::api::observe::admin::Admin;
+use crate::api::observe::{Observer, Observing};
 use crate::api::services::key::KeyApi;
 use crate::api::services::store::StoreApi;
 use crate::api::tls::{Certificates, TlsOptions};
@@ -41,6 +42,9 @@ use crate::host::Host;
 pub struct ServeOptions {
     /// Address to listen on; port 0: any free one.
     pub listen: String,
+    /// Address of the admin listener, which answers /metrics, /healthz, /readyz and /version over
+    /// plain HTTP, without keys; empty: none.
+    pub admin_listen: String,
     /// Maximum size of a request message, in MiB.
     pub max_message_mib: usize,
     /// Requests at once on one connection; further ones wait.
@@ -78,6 +82,7 @@ impl Default for ServeOptions {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:50051".to_owned(),
+            admin_listen: "127.0.0.1:50052".to_owned(),
             max_message_mib: 16,
             max_requests_per_connection: 256,
             max_requests: 2_048,
@@ -172,6 +177,23 @@ pub struct Served {
     pub keys: Arc<Keyring>,
     /// Who did what.
     pub audit: Arc<Audit>,
+    /// What sees every request.
+    pub observer: Arc<Observer>,
+}
+
+/// Where a server listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For callers.
+    pub callers: TcpListener,
+    /// For monitoring; none: there is no admin listener.
+    pub admin: Option<TcpListener>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(callers: TcpListener) -> Self {
+        Self { callers, admin: None }
+    }
 }
 
 impl Served {
@@ -183,7 +205,8 @@ impl Served {
         connections::raise_open_files();
         let keys = Arc::new(Keyring::open(data)?);
         let host = Arc::new(Host::open(data, options)?);
-        Ok(Self { host, keys, audit: Arc::new(Audit::of(data, audit)) })
+        let audit = Arc::new(Audit::of(data, audit));
+        Ok(Self { host, keys, audit, observer: Arc::default() })
     }
 }
 
@@ -195,11 +218,11 @@ impl Served {
 /// not usable, or the transport fails.
 pub async fn serve(
     served: Served,
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     options: &ServeOptions,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    boxed(served, listener, options, Box::pin(shutdown)).await
+    boxed(served, listeners.into(), options, Box::pin(shutdown)).await
 }
 
 /// A future of any kind.
@@ -209,34 +232,32 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// that serves.
 fn boxed<'a>(
     served: Served,
-    listener: TcpListener,
+    listeners: Listeners,
     options: &'a ServeOptions,
     shutdown: Boxed<'static, ()>,
 ) -> Boxed<'a, Result<(), ServeError>> {
-    Box::pin(run(served, listener, options, shutdown))
+    Box::pin(run(served, listeners, options, shutdown))
 }
 
 async fn run(
     served: Served,
-    listener: TcpListener,
+    Listeners { callers, admin }: Listeners,
     options: &ServeOptions,
     shutdown: Boxed<'static, ()>,
 ) -> Result<(), ServeError> {
-    options.check_safe(listener.local_addr()?, served.keys.is_in_force())?;
+    options.check_safe(callers.local_addr()?, served.keys.is_in_force())?;
     let certificates = Certificates::read(&options.tls)?;
     if options.insecure && !(options.tls.is_on() && served.keys.is_in_force()) {
         tracing::warn!("serve.insecure is set, and TLS or API keys are missing");
     }
 
-    let Served { host, keys, audit } = served;
-    let refusals = Refusals::default();
+    let Served { host, keys, audit, observer } = served;
     let (health, health_service) = tonic_health::server::health_reporter();
-    let mut beside = JoinSet::new();
+    let (is_stopping, stops) = watch::channel(false);
+    let mut beside = beside(&keys, &observer, certificates.clone());
     beside.spawn(Announcer::start(health, host.clone()).await.follow());
-    beside.spawn(refusals.clone().report());
-    beside.spawn(follow_keys(keys.clone()));
-    if let Some(certificates) = certificates.clone() {
-        beside.spawn(certificates.follow());
+    if let Some(admin) = admin {
+        beside.spawn(Admin::new(host.clone(), observer.clone(), stops).serve(admin));
     }
 
     let bounds = connections::fit_open_files(options.bounds(), host.list().len());
@@ -244,7 +265,7 @@ async fn run(
     let closing = host.clone();
     let acts = TaskTracker::new();
     let auditing = Auditing::new(audit.clone(), acts.clone());
-    let layers = layers(&host, &keys, (audit, auditing), &refusals, options, bounds.max);
+    let layers = layers(&host, &keys, (audit, auditing), &observer, options, bounds.max);
     let server = Server::builder()
         .layer(layers)
         .concurrency_limit_per_connection(options.max_requests_per_connection)
@@ -258,9 +279,10 @@ async fn run(
         .add_service(KeyServiceServer::new(KeyApi::new(keys.clone(), host.data().to_owned())))
         .add_service(StoreServiceServer::new(StoreApi::new(host, keys.clone())))
         .serve_with_incoming_shutdown(
-            connections::accept(listener, bounds, certificates),
+            connections::accept(callers, bounds, certificates),
             async move {
                 shutdown.await;
+                is_stopping.send_replace(true);
                 closing.close();
                 let _ = stopping.send(());
             },
@@ -282,8 +304,23 @@ async fn run(
     }
     beside.shutdown().await;
     save_last_uses(&keys);
-    refusals.say();
+    observer.close();
     Ok(result?)
+}
+
+/// What runs beside the requests.
+fn beside(
+    keys: &Arc<Keyring>,
+    observer: &Arc<Observer>,
+    certificates: Option<Certificates>,
+) -> JoinSet<()> {
+    let mut beside = JoinSet::new();
+    beside.spawn(observer.refusals.clone().report());
+    beside.spawn(follow_keys(keys.clone()));
+    if let Some(certificates) = certificates {
+        beside.spawn(certificates.follow());
+    }
+    beside
 }
 
 /// What a request passes on its way to a service, in this order.
@@ -291,27 +328,27 @@ fn layers(
     host: &Arc<Host>,
     keys: &Arc<Keyring>,
     (audit, auditing): (Arc<Audit>, Auditing),
-    refusals: &Refusals,
+    observer: &Arc<Observer>,
     options: &ServeOptions,
     max_connections: usize,
-) -> Stack<Dispatch, Stack<Auditing, Stack<Admission, Authentication>>> {
+) -> Stack<Dispatch, Stack<Auditing, Stack<Admission, Stack<Authentication, Observing>>>> {
     let budget = Budget::new(options.shares());
     let authentication = Authentication::new(
         host.clone(),
         keys.clone(),
         audit,
-        refusals.clone(),
         // One key may not take all connections.
         (max_connections / 2).max(1),
     );
 
     let intake = options.intake(budget.clone());
-    let admission = Admission::new(budget, intake, refusals.clone());
+    let admission = Admission::new(budget, intake);
     let dispatch = Dispatch {
         max_message: options.max_message_mib << 20,
         sending: Duration::from_secs(options.send_seconds),
     };
-    Stack::new(dispatch, Stack::new(auditing, Stack::new(admission, authentication)))
+    let observed = Stack::new(authentication, Observing(observer.clone()));
+    Stack::new(dispatch, Stack::new(auditing, Stack::new(admission, observed)))
 }
 
 /// Takes up keys that another process changes, and notes when keys were used, as long as it is

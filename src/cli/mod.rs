@@ -4,6 +4,7 @@
 //! - [`evaluate`], [`plot`]: work on files alone
 //! - [`train`], [`recommend`], [`similar`], [`models`], [`push`]: work on a data folder or, with
 //!   `--server`, on a running server
+//! - [`backup`]: backup, restore and verify, on a data folder as a whole
 //! - [`keys`], [`stores`]: work on a data folder or a running server as a whole
 //! - [`backend`]: the data folder or the server behind one interface; `admin`: the same for keys and
 //!   stores; [`remote`]: the connection to a server
@@ -12,6 +13,7 @@
 
 mod admin;
 pub mod backend;
+pub mod backup;
 pub mod demo;
 mod dialect;
 pub mod evaluate;
@@ -37,6 +39,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Config;
 use crate::domain::limits;
 use crate::host;
+use crate::telemetry::version;
 
 /// Why a verb failed: a sentence for the terminal.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -45,7 +48,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Parser)]
 #[command(
     name = "qianmian",
-    version,
+    version = version::LINE,
     about = "A recommendation engine server: personalised lists over gRPC, trained in the background from \
              your store's own purchase log",
     after_help = "Start with:\n  qianmian serve --demo                       a server with real data\n  \
@@ -87,6 +90,9 @@ enum Verb {
     Export(export::Export),
     Keys(keys::Keys),
     Stores(stores::Stores),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
+    Verify(backup::Verify),
     Evaluate(Box<evaluate::Evaluate>),
 }
 
@@ -146,6 +152,9 @@ impl Cli {
             Verb::Keys(verb) => verb.run(config, self.common.store).await,
             Verb::Stores(verb) => verb.run(config).await,
             Verb::Export(verb) => tokio::task::block_in_place(|| verb.run(&config)),
+            Verb::Backup(verb) => tokio::task::block_in_place(|| verb.run(&config)),
+            Verb::Restore(verb) => tokio::task::block_in_place(|| verb.run(&config)),
+            Verb::Verify(verb) => tokio::task::block_in_place(|| verb.run(&config)),
             Verb::Evaluate(verb) => tokio::task::block_in_place(|| verb.run(&config)),
         }
     }

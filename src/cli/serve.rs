@@ -1,15 +1,18 @@
 //! `qianmian serve`
 
+use std::sync::Arc;
+
 use clap::Args;
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, demo};
-use crate::api::{self, Served};
+use crate::api::{self, Listeners, Observer, ServeOptions, Served};
 use crate::config::Config;
 use crate::engine::DEFAULT_STORE;
 use crate::recommend::RepeatPolicy;
+use crate::telemetry::version;
 
 /// Serve recommendations over gRPC, and train in the background
 #[derive(Debug, Args)]
@@ -19,6 +22,10 @@ pub struct Serve {
     /// Address to listen on [default: 127.0.0.1:50051]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// Address of the admin listener: metrics and health over HTTP [default: 127.0.0.1:50052]; ""
+    /// for none
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<String>,
     /// Import the bundled Online Retail log, train, and print what to try next;
     /// without --data, into a temporary folder
     #[arg(long)]
@@ -29,6 +36,9 @@ impl Serve {
     pub(super) fn configure(&self, config: &mut Config) {
         if let Some(listen) = &self.listen {
             config.serve.listen.clone_from(listen);
+        }
+        if let Some(listen) = &self.admin_listen {
+            config.serve.admin_listen.clone_from(listen);
         }
         // The demo shows a small server; `train` runs a tuning, which takes half as much memory
         // again.
@@ -49,13 +59,14 @@ impl Serve {
             config.data = folder.path().to_owned();
         }
 
-        let listener = TcpListener::bind(&config.serve.listen)
-            .await
-            .map_err(|e| format!("cannot listen on {}: {e}", config.serve.listen))?;
-        let address = listener.local_addr()?;
+        tracing::info!(version = version::VERSION, commit = version::COMMIT, "qianmian");
+        let observer = Observer::new(config.logging.requests.clone(), &config.traces)?;
+        let listeners = listen(&config.serve).await?;
+        let address = listeners.callers.local_addr()?;
         let served = Served::open(&config.data, config.engine(), config.audit.clone())?;
+        let served = Served { observer: Arc::new(observer), ..served };
         config.serve.check_safe(address, served.keys.is_in_force())?;
-        tracing::info!(%address, data = %config.data.display(), tls = config.serve.tls.is_on(), keys = served.keys.is_in_force(), "serving");
+        report(&config, &listeners, served.keys.is_in_force())?;
         let host = served.host.clone();
         let demo = self.demo.then(|| {
             tokio::task::spawn_blocking(move || {
@@ -66,7 +77,7 @@ impl Serve {
             })
         });
 
-        api::serve(served, listener, &config.serve, stop.given()).await?;
+        api::serve(served, listeners, &config.serve, stop.given()).await?;
         if let Some(demo) = demo {
             demo.await?;
         }
@@ -75,6 +86,34 @@ impl Serve {
         drop(temporary);
         Ok(())
     }
+}
+
+/// Begins to listen, for callers and for monitoring.
+async fn listen(options: &ServeOptions) -> Result<Listeners, Failure> {
+    let bind = async |setting: &str, address: &str| {
+        let bound = TcpListener::bind(address).await;
+        bound.map_err(|e| format!("{setting}: cannot listen on {address}: {e}"))
+    };
+    let callers = bind("serve.listen", &options.listen).await?;
+    let admin = match options.admin_listen.as_str() {
+        "" => None,
+        address => Some(bind("serve.admin_listen", address).await?),
+    };
+    Ok(Listeners { callers, admin })
+}
+
+/// Logs where the server is reached, and by whom.
+fn report(config: &Config, listeners: &Listeners, has_keys: bool) -> Result<(), Failure> {
+    let address = listeners.callers.local_addr()?;
+    let admin = listeners.admin.as_ref().map(TcpListener::local_addr).transpose()?;
+    if admin.is_some_and(|admin| !admin.ip().to_canonical().is_loopback()) {
+        tracing::warn!("serve.admin_listen: others can read the metrics, which need no key");
+    }
+    let admin = admin.map_or_else(String::new, |admin| admin.to_string());
+    let data = config.data.display();
+    let tls = config.serve.tls.is_on();
+    tracing::info!(%address, admin, %data, tls, keys = has_keys, "serving");
+    Ok(())
 }
 
 /// The signals that ask the process to end; SIGHUP is ignored.
@@ -135,7 +174,7 @@ mod tests {
         let configured = |demo: bool, policy: RepeatPolicy| {
             let mut config = Config::default();
             config.recommend.repeat_policy = policy;
-            Serve { listen: None, demo }.configure(&mut config);
+            Serve { listen: None, admin_listen: None, demo }.configure(&mut config);
             config.recommend.repeat_policy
         };
         assert_eq!(configured(true, RepeatPolicy::Auto), RepeatPolicy::ExcludePurchased);

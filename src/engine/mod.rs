@@ -12,11 +12,12 @@
 //! Below them:
 //!
 //! - `registry`: which snapshot answers whom, and which are kept on disk
-//! - `state`: what the threads share
+//! - `state`: what the threads share; [`stats`]: what they count for the operator
 //! - `directory`: items and users by their ids
 //! - `behaviour`: what a training reads from the log
 //! - [`options`]: the engine's part of the configuration
 //! - [`pseudonyms`]: the names of users in the store
+//! - [`observed`]: what is seen of the store at one moment
 //! - [`page`]: pages of listings; `closing`: how the store ends; `threads`: those that the stores
 //!   of a process share
 
@@ -24,6 +25,7 @@ mod behaviour;
 mod closing;
 mod directory;
 pub mod import;
+pub mod observed;
 pub mod options;
 pub mod page;
 pub mod pseudonyms;
@@ -31,6 +33,7 @@ mod push;
 mod registry;
 pub mod serve;
 mod state;
+pub mod stats;
 mod threads;
 pub mod trainer;
 mod write;
@@ -47,7 +50,7 @@ pub use options::{
 };
 pub use page::Page;
 pub use push::{Incoming, PushRequest, Pushes};
-pub use registry::Models;
+pub use registry::{Models, ServingModel};
 pub use serve::{Answer, Batches, Comparison, RecommendRequest, Recommender};
 pub use threads::Threads;
 pub use trainer::{Trainer, TrainingState, TrainingStatus};
@@ -57,8 +60,10 @@ use crate::domain::{Generation, Result};
 use crate::live::{DedupWindow, Live, LiveWriter};
 use crate::recommend::prepared::PreparedListOptions;
 use crate::store::{Entry, Log, Opening, Record, StoreFolder};
+use observed::Observed;
 use pseudonyms::Pseudonyms;
 use state::State;
+use stats::Stats;
 use write::MemoryBudget;
 
 /// An open store. Dropping it stops a training, drains the writes and releases the folder.
@@ -111,7 +116,8 @@ impl Engine {
         report_open(&options.store, &live, &models, started);
 
         let limits = StoreLimits::of(&options.limits);
-        let state = Arc::new(State::new(live, models, folder, pseudonyms, lists, limits));
+        let stats = Stats::new(log.flush_seconds());
+        let state = Arc::new(State::new(live, models, folder, pseudonyms, lists, limits, stats));
         trainer::erasure::remove_models(&state);
         let budget = MemoryBudget::new(options.limits.memory_mib);
         let writer = Writer::start(log, dedup, state.clone(), live_writer, budget)?;
@@ -181,6 +187,17 @@ impl Engine {
     /// Items and users by their ids.
     pub fn directory(&self) -> Directory<'_> {
         Directory::new(&self.state)
+    }
+
+    /// What is counted since the store was opened.
+    pub fn stats(&self) -> &Stats {
+        &self.state.stats
+    }
+
+    /// What is seen of the store now. It reads the sizes of the log's files: call it from a thread
+    /// that may wait for the disk.
+    pub fn observe(&self) -> Observed {
+        Observed::of(&self.state, &self.writer, &self.trainer)
     }
 
     /// The models: which one answers now, which are kept.

@@ -7,6 +7,7 @@ use super::closing::Closing;
 use super::options::StoreLimits;
 use super::pseudonyms::Pseudonyms;
 use super::registry::Models;
+use super::stats::Stats;
 use crate::domain::{Result, UserIdx};
 use crate::live::Live;
 use crate::recommend::prepared::PreparedListOptions;
@@ -24,6 +25,7 @@ pub(super) struct State {
     /// How large the store may become.
     pub(super) limits: ArcSwap<StoreLimits>,
     pub(super) closing: Closing,
+    pub(super) stats: Stats,
     /// Held while a snapshot is assembled from the active one and a new part, until it is
     /// published.
     pub(super) assembling: Mutex<()>,
@@ -37,11 +39,12 @@ impl State {
         pseudonyms: Pseudonyms,
         lists: PreparedListOptions,
         limits: StoreLimits,
+        stats: Stats,
     ) -> Self {
         let limits = ArcSwap::from_pointee(limits);
         let closing = Closing::default();
         let assembling = Mutex::default();
-        Self { live, models, folder, pseudonyms, lists, limits, closing, assembling }
+        Self { live, models, folder, pseudonyms, lists, limits, closing, stats, assembling }
     }
 
     /// The idx of a user by their external id, if the store knows them.

@@ -208,12 +208,9 @@ impl Harness<'_> {
             bought,
             session: &case.session,
             limit,
-            shelf,
             strategy,
             repeat: self.repeat,
-            fresh: &[],
-            trends: &[],
-            hurried: false,
+            ..Query::on(shelf)
         })
     }
 

@@ -7,6 +7,10 @@ use arc_swap::ArcSwap;
 use super::settings::{Limits, StoreSettings};
 use crate::access::{RateLimiter, Usage};
 use crate::engine::Engine;
+use crate::telemetry::RequestCounts;
+
+/// Methods that are counted separately, at most; the protocol has fewer.
+const MAX_METHODS: usize = 128;
 
 /// An open store, with what counts its use.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub struct Hosted {
     pub engine: Arc<Engine>,
     /// What runs for it.
     pub usage: Arc<Usage>,
+    /// Requests to it since it was opened.
+    pub counts: Arc<RequestCounts>,
     settings: ArcSwap<StoreSettings>,
     rate: ArcSwap<RateLimiter>,
 }
@@ -28,6 +34,7 @@ impl Hosted {
             name: name.to_owned(),
             engine: Arc::new(engine),
             usage: Arc::default(),
+            counts: Arc::new(RequestCounts::new(MAX_METHODS)),
             settings: ArcSwap::from_pointee(settings),
             rate: ArcSwap::from_pointee(rate),
         }

@@ -105,6 +105,11 @@ impl Host {
         self.changes.subscribe()
     }
 
+    /// Lists that wait for a request thread or run on one, of all stores.
+    pub fn waiting_requests(&self) -> usize {
+        self.threads.waiting_requests()
+    }
+
     /// The data folder.
     pub fn data(&self) -> &Path {
         &self.data

@@ -255,13 +255,21 @@ impl Live {
     /// Approximate bytes in memory: an upper bound of the histories, which do not keep every event,
     /// and all names, items and profiles.
     pub fn memory_bytes(&self) -> u64 {
+        self.memory_parts().iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// [`Live::memory_bytes`] by part.
+    pub fn memory_parts(&self) -> [(&'static str, u64); 4] {
         let events = self.events() * size_of::<HistoryEvent>() as u64;
         let users = self.users.read();
         // Of a user also the list of their events, of which half as much again may be spare.
         let histories = events + events / 2 + (users.len() * size_of::<Vec<HistoryEvent>>()) as u64;
-        let names = users.bytes() + self.items.read().bytes();
-        let contents = self.catalogue.read().bytes() + self.profiles.read().bytes();
-        histories + (names + contents) as u64
+        [
+            ("histories", histories),
+            ("names", (users.bytes() + self.items.read().bytes()) as u64),
+            ("catalogue", self.catalogue.read().bytes() as u64),
+            ("profiles", self.profiles.read().bytes() as u64),
+        ]
     }
 
     /// Time of the newest event, at most now; 0 without events.

@@ -14,12 +14,12 @@ use super::{Manifest, Roles, Snapshot, tensors};
 use crate::domain::Generation;
 use crate::store::{files, sealed};
 
-const MANIFEST: &str = "manifest.json";
-const ARRAYS: &str = "model.safetensors";
+pub(super) const MANIFEST: &str = "manifest.json";
+pub(super) const ARRAYS: &str = "model.safetensors";
 /// File with the highest generation given out, where its snapshot is gone.
-const HIGHEST: &str = "HIGHEST";
+pub(super) const HIGHEST: &str = "HIGHEST";
 /// File with the roles of generations, as [`Roles`].
-const ROLES: &str = "ROLES";
+pub(super) const ROLES: &str = "ROLES";
 /// Ending of the folder of a snapshot that was trained on more than the log holds.
 const BEYOND: &str = "beyond-the-log";
 
@@ -45,14 +45,14 @@ pub enum SnapshotError {
 }
 
 impl SnapshotError {
-    fn is_absent(&self) -> bool {
+    pub(super) fn is_absent(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }
 
 type Result<T> = std::result::Result<T, SnapshotError>;
 
-fn refused(path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {
+pub(super) fn refused(path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {
     let path = path.to_owned();
     move |source| SnapshotError::Io { path, source }
 }
@@ -344,7 +344,7 @@ fn discard(place: &Path) -> Result<()> {
     removed.map_err(refused(place))
 }
 
-fn place(folder: &Path, generation: Generation) -> PathBuf {
+pub(super) fn place(folder: &Path, generation: Generation) -> PathBuf {
     folder.join(format!("{generation:010}"))
 }
 
@@ -357,7 +357,7 @@ fn read_manifest(place: &Path) -> Result<Manifest> {
 }
 
 /// The generations with a folder, ascending.
-fn generations(folder: &Path) -> Result<Vec<Generation>> {
+pub(super) fn generations(folder: &Path) -> Result<Vec<Generation>> {
     let names = files::names(folder).map_err(refused(folder))?;
     let mut found: Vec<Generation> = names.iter().filter_map(|name| name.parse().ok()).collect();
     found.sort_unstable();

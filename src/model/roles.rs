@@ -46,6 +46,19 @@ pub struct Part {
     pub share: f64,
 }
 
+impl Role {
+    /// Its name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Staged => "staged",
+            Role::Shadow(_) => "shadow",
+            Role::Canary(_) => "canary",
+            Role::Active => "active",
+            Role::Retired => "retired",
+        }
+    }
+}
+
 impl Roles {
     /// Checks that the roles are possible.
     ///

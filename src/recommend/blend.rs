@@ -7,7 +7,7 @@ use super::list::Recommended;
 use crate::domain::topk::{Scored, keep_top};
 use crate::model::second_stage::Features;
 use crate::model::{Snapshot, Source};
-use crate::sources::{self, Query, Scratch};
+use crate::sources::{self, FunnelStage, Query, Scratch};
 
 /// Candidates that the second stage reorders: 120.
 const STAGE_DEPTH: usize = 120;
@@ -28,6 +28,7 @@ pub(super) fn blend(
             candidate.score = score;
         }
         keep_top(&mut best, query.limit);
+        query.watch.end(FunnelStage::Rerank, || best.len());
         // Trees return log-odds; lists have scores above 0.
         best.iter_mut().for_each(|s| s.score = 1.0 / (1.0 + (-s.score).exp()));
     }
@@ -59,6 +60,7 @@ pub(super) fn single(
     scratch: &mut Scratch,
 ) -> Vec<Recommended> {
     sources::propose(snapshot, source, query, query.limit, scratch);
+    query.watch.end(FunnelStage::Retrieve(source), || scratch.candidates.len());
     let best = scratch.candidates.iter();
     best.map(|s| Recommended { item: s.idx, score: s.score, source }).collect()
 }
@@ -80,10 +82,12 @@ fn weighted(
             let k = settings.candidates.max(query.limit);
             sources::propose(snapshot, source, query, k, scratch);
             add(source, weight, scratch);
+            query.watch.end(FunnelStage::Retrieve(source), || scratch.candidates.len());
             std::mem::swap(&mut scratch.lists[at], &mut scratch.candidates);
         }
     }
     scratch.blended.drain_top(depth, |_| true, best);
+    query.watch.end(FunnelStage::Blend, || best.len());
 }
 
 /// Adds the candidates of one source.

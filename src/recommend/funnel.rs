@@ -7,7 +7,7 @@ use crate::domain::{HistoryEvent, ItemIdx};
 use crate::matrix::weight::kind_weight;
 use crate::model::second_stage::Features;
 use crate::model::{Snapshot, Source};
-use crate::sources::{self, Query, Scratch};
+use crate::sources::{self, FunnelStage, Query, Scratch};
 
 /// The best `k` candidates of one source, with its own scores, best first: the tuner fits weights
 /// to them.
@@ -47,6 +47,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
 
     let popularity = &snapshot.parts.popularity;
     query.exclude(snapshot, scratch);
+    query.watch.end(FunnelStage::Restrict, || scratch.mask.count());
     let known = basis(snapshot, query, scratch);
     let mut items = match query.strategy {
         _ if known == Basis::Popular => Vec::new(),
@@ -59,16 +60,19 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
         let alike = scratch.candidates.iter();
         let source = Source::Content;
         items.extend(alike.map(|s| Recommended { item: s.idx, score: s.score, source }));
+        query.watch.end(FunnelStage::Cold, || items.len());
     }
 
     if query.strategy.is_none() {
         fresh::merge(&mut items, query.fresh, query.limit, &mut scratch.mask);
+        query.watch.end(FunnelStage::Fresh, || items.len());
     }
 
     let mut basis = if items.is_empty() { known } else { own_basis(query, known) };
     let mut cohort = String::new();
     if basis == Basis::Popular {
         cohort = cold::taken_now(snapshot, query, &mut items, scratch);
+        query.watch.end(FunnelStage::Cold, || items.len());
         basis = if cohort.is_empty() { basis } else { Basis::Attributes };
     }
 
@@ -78,10 +82,11 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
         [&popularity.trending, &popularity.all_time],
         &mut scratch.mask,
     );
+    query.watch.end(FunnelStage::Fill, || items.len());
 
     let blended = query.strategy.is_none() && known != Basis::Popular;
     let reduced = query.hurried && blended && !query.second_stage(snapshot).is_empty();
-    List { items, basis, reduced, cohort }
+    List { items, basis, prepared: false, reduced, cohort }
 }
 
 /// The prepared list of a query with fresh pairs, if there is one that still holds. Leaves the
@@ -97,7 +102,9 @@ pub fn prepared_list(
         query.exclude(snapshot, scratch);
         fresh::merge(&mut items, query.fresh, query.limit, &mut scratch.mask);
     }
-    Some(List { items, basis: Basis::History, reduced: false, cohort: String::new() })
+    query.watch.end(FunnelStage::Prepared, || items.len());
+    let cohort = String::new();
+    Some(List { items, basis: Basis::History, prepared: true, reduced: false, cohort })
 }
 
 /// The basis of a list: [`Basis::Popular`] where the snapshot knows neither the user nor any of

@@ -34,6 +34,8 @@ pub struct List {
     pub items: Vec<Recommended>,
     /// What it is based on.
     pub basis: Basis,
+    /// Whether it was made when the snapshot was trained.
+    pub prepared: bool,
     /// Whether the second stage was left out because of the deadline.
     pub reduced: bool,
     /// With [`Basis::Attributes`]: the narrowest cohort that the list came from.

@@ -19,7 +19,7 @@ mod list;
 pub mod prepared;
 pub mod related;
 
-pub use crate::sources::{Query, RepeatPolicy, Scratch, Shelf};
+pub use crate::sources::{FunnelStage, Query, RepeatPolicy, Scratch, Shelf, Watch};
 pub use funnel::{candidates, prepared_list, recommend, second_stage_rows};
 pub use list::{Basis, List, Recommended};
 pub use prepared::prepare;

@@ -5,6 +5,7 @@
 //!
 //! - [`candidate`]: the trait; [`training`]: trains the parts of a snapshot by asking every source
 //! - [`query`]: what is asked, and what may be offered; [`scratch`]: memory that requests reuse
+//! - [`watch`]: the stages of a list, and who follows them
 //! - [`search_space`]: settings that the tuner may change, and the values worth trying
 //! - `linear`, `nearest`, `neighbours`, `ranked`: proposals that several sources share
 
@@ -17,6 +18,7 @@ mod ranked;
 pub mod scratch;
 pub mod search_space;
 pub mod training;
+pub mod watch;
 
 pub use candidate::{CandidateSource, TrainingJob};
 pub use nearest::nearest;
@@ -24,6 +26,7 @@ pub use neighbours::similar_users;
 pub use query::{Query, RepeatPolicy, Shelf};
 pub use scratch::Scratch;
 pub use training::{Trained, train};
+pub use watch::{FunnelStage, Watch};
 
 use crate::model::source::candidate_sources;
 use crate::model::{Snapshot, Source};

@@ -1,6 +1,7 @@
 //! What is asked for (the query), and what may be offered (the shelf).
 
 use super::scratch::Scratch;
+use super::watch::Watch;
 use crate::domain::history::{Bought, all_bought};
 use crate::domain::topk::Scored;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx, UserIdx};
@@ -93,6 +94,8 @@ pub struct Query<'a> {
     pub trends: &'a [Trend],
     /// Whether to skip the second stage, because the deadline is near.
     pub hurried: bool,
+    /// Who follows the stages of the list.
+    pub watch: Watch<'a>,
 }
 
 impl<'a> Query<'a> {
@@ -110,6 +113,7 @@ impl<'a> Query<'a> {
             fresh: &[],
             trends: &[],
             hurried: false,
+            watch: Watch::default(),
         }
     }
 }

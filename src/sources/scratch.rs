@@ -43,6 +43,13 @@ pub struct Scratch {
     pub(crate) search: SearchState,
 }
 
+impl Scratch {
+    /// The number of candidates that each source of the blend proposed to the last blended list.
+    pub fn proposed(&self) -> impl Iterator<Item = usize> {
+        self.lists.iter().map(Vec::len)
+    }
+}
+
 /// Sums by dense id: adding is two array writes, and clearing costs only what
 /// was touched.
 #[derive(Debug, Default)]

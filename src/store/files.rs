@@ -132,6 +132,21 @@ pub fn remove_folder(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Bytes that this process may still write to the disk of a folder; none where the system does not
+/// say.
+pub fn disk_free(folder: &Path) -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        let disk = rustix::fs::statvfs(folder).ok()?;
+        disk.f_bavail.checked_mul(disk.f_frsize)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = folder;
+        None
+    }
+}
+
 /// Flushes the names in a folder.
 ///
 /// # Errors

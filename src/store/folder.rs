@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::witness::Witness;
-use super::{StoreError, files, mark, segment};
+use super::{BackedUp, StoreError, files, mark, segment};
 
 /// Format of the data folder that this version writes. It reads earlier ones and upgrades them: 1
 /// has no users beside their events, and no validity of items; 2 has no list of the log's files, no
@@ -15,6 +15,8 @@ use super::{StoreError, files, mark, segment};
 pub const FORMAT: u32 = 4;
 /// The first format with a list of the log's files and a mark of what is on disk.
 const PROVEN: u32 = 3;
+/// File beside the log with the fingerprint of the key for pseudonyms.
+pub(super) const PSEUDONYMS: &str = "PSEUDONYMS";
 /// The fingerprint of a store without a key, see [`StoreFolder::hold_to_key`].
 const NO_KEY: &str = "none";
 
@@ -126,7 +128,7 @@ impl StoreFolder {
         fingerprint: Option<&str>,
         accept_loss: bool,
     ) -> Result<(), StoreError> {
-        let path = self.log().join("PSEUDONYMS");
+        let path = self.log().join(PSEUDONYMS);
         let held = files::read_if_there(&path).map_err(StoreError::io("read", &path))?;
         let held = held.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
         let given = fingerprint.unwrap_or(NO_KEY);
@@ -175,6 +177,23 @@ impl StoreFolder {
     /// Where the log's segments lie.
     pub fn log(&self) -> PathBuf {
         self.root.join("log")
+    }
+
+    /// Bytes of the log's files, and their number; as far as they can be read.
+    pub fn log_size(&self) -> (u64, usize) {
+        let segments = segment::list(&self.log()).unwrap_or_default();
+        let bytes = segments.iter().filter_map(|(_, path)| Some(fs::metadata(path).ok()?.len()));
+        (bytes.sum(), segments.len())
+    }
+
+    /// Bytes that are free on the disk of the log; none where the system does not say.
+    pub fn disk_free(&self) -> Option<u64> {
+        files::disk_free(&self.root)
+    }
+
+    /// The note of the last backup, if there was one.
+    pub fn last_backup(&self) -> Option<BackedUp> {
+        BackedUp::read(&self.root)
     }
 
     /// Where the snapshots lie.

@@ -15,7 +15,7 @@ use super::{StoreError, files, frame, sealed, segment};
 use crate::domain::Offset;
 
 /// Its file in the log's folder.
-const NAME: &str = "SEGMENTS";
+pub(super) const NAME: &str = "SEGMENTS";
 /// Records of one block that replaces lost ones, and names.
 const FILL: u64 = 1_000_000;
 
@@ -72,8 +72,16 @@ impl Ledger {
     /// Where the disk fails; the list before stays then.
     pub fn write(&self, folder: &Path) -> Result<(), StoreError> {
         let path = path(folder);
-        let bytes = sealed::seal(self).map_err(|e| StoreError::lost(&path, e))?;
+        let bytes = self.bytes(folder)?;
         files::replace(&path, &bytes).map_err(StoreError::io("write", &path))
+    }
+
+    /// The list as a file of `folder`.
+    ///
+    /// # Errors
+    /// Where JSON cannot represent it.
+    pub(super) fn bytes(&self, folder: &Path) -> Result<Vec<u8>, StoreError> {
+        sealed::seal(self).map_err(|e| StoreError::lost(&path(folder), e))
     }
 
     /// The first listed file that `folder` lacks, or that is empty, with the start of the next, if

@@ -2,6 +2,9 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use prometheus_client::metrics::histogram::Histogram;
 
 use super::ledger::{self, Begins, Ledger};
 use super::mark::{self, Acknowledged, Mark};
@@ -13,6 +16,7 @@ use super::replay::{Names, read_all};
 use super::witness::Witness;
 use super::{StoreError, compact, files, frame, segment, witness};
 use crate::domain::Offset;
+use crate::telemetry::latency;
 
 /// The writer of a log; there is one per store, owned by one thread.
 #[derive(Debug)]
@@ -27,6 +31,7 @@ pub struct Log {
     /// Files that must lie where they were opened, for a write to be found again.
     watched: Vec<Witness>,
     poison: Option<String>,
+    flush_seconds: Histogram,
 }
 
 impl Log {
@@ -81,6 +86,7 @@ impl Log {
             next_offset: read.end,
             watched: Vec::new(),
             poison: None,
+            flush_seconds: latency::histogram(),
         };
 
         // What was read may have been in the page cache only.
@@ -94,6 +100,11 @@ impl Log {
     /// Offset that the next record will have.
     pub fn next_offset(&self) -> Offset {
         self.next_offset
+    }
+
+    /// How long flushes take; shared with the log.
+    pub fn flush_seconds(&self) -> Histogram {
+        self.flush_seconds.clone()
     }
 
     /// Refuses writes once this file has been moved or removed.
@@ -169,10 +180,12 @@ impl Log {
     /// Where the flush failed, now or before.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         self.check_poison()?;
+        let began = Instant::now();
         self.open.file.sync_data().map_err(|error| {
             self.poison = Some(error.to_string());
             StoreError::io("flush", &self.open.path)(error)
         })?;
+        self.flush_seconds.observe(began.elapsed().as_secs_f64());
 
         if let Err(error) = self.set_mark() {
             // The mark before is still true, and proves a little less.

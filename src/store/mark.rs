@@ -27,7 +27,7 @@ use super::{StoreError, files};
 use crate::domain::Offset;
 
 /// Its file in the log's folder.
-const NAME: &str = "DURABLE";
+pub(super) const NAME: &str = "DURABLE";
 const MAGIC: [u8; 8] = *b"QMMARK\0\x01";
 const SLOT_BYTES: usize = 512;
 const MARK_BYTES: usize = 40;
@@ -102,6 +102,13 @@ impl Mark {
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
+}
+
+/// The file of a log's first mark.
+pub(super) fn bytes(acknowledged: Acknowledged) -> Vec<u8> {
+    let mut bytes = vec![0; SLOT_BYTES + MARK_BYTES];
+    bytes[SLOT_BYTES..].copy_from_slice(&encode(1, acknowledged));
+    bytes
 }
 
 fn encode(count: u64, acknowledged: Acknowledged) -> [u8; MARK_BYTES] {

@@ -8,22 +8,28 @@
 //! - [`ledger`]: the list of the log's files; [`mark`]: up to where they are on disk; `proof`:
 //!   both, checked before the log is read
 //! - [`log`]: the writer, to its `open_segment`; [`replay`](mod@replay): the reader
+//! - [`frozen`]: the log as of one offset, for a backup
 //! - [`compact`](mod@compact): rewrites files without erased users
 //! - [`files`], [`sealed`], [`witness`]: file operations, small files with a checksum, and whether
-//!   an open file is still in place; [`memory`]: memory of the process
+//!   an open file is still in place; [`memory`], [`priority`]: memory of
+//!   the process, and of which thread comes first
+//! - [`backed_up`]: the note of the last backup
 //! - `options`: how a log is opened; [`error`]: why it fails
 
+pub mod backed_up;
 pub mod compact;
 pub mod error;
 pub mod files;
 pub mod folder;
 pub mod frame;
+pub mod frozen;
 pub mod ledger;
 pub mod log;
 pub mod mark;
 pub mod memory;
 mod open_segment;
 mod options;
+pub mod priority;
 mod proof;
 pub mod record;
 pub mod replay;
@@ -31,9 +37,11 @@ pub mod sealed;
 pub mod segment;
 pub mod witness;
 
+pub use backed_up::BackedUp;
 pub use compact::compact;
 pub use error::StoreError;
 pub use folder::StoreFolder;
+pub use frozen::FrozenLog;
 pub use log::Log;
 pub use options::{Durability, Opening};
 pub use record::{BlockBuilder, Entry, Record, StoredEvent};

@@ -74,6 +74,21 @@ pub fn read_blocks(
     visit: OnBlock<'_>,
 ) -> Result<Extent, StoreError> {
     let file = File::open(path).map_err(StoreError::io("open", path))?;
+    read_blocks_of(path, file, base, acknowledged, until, visit)
+}
+
+/// [`read_blocks`] of a file that is open already; `path` names it in errors.
+///
+/// # Errors
+/// As [`read_blocks`].
+pub(super) fn read_blocks_of(
+    path: &Path,
+    file: File,
+    base: u64,
+    acknowledged: Acknowledged,
+    until: u64,
+    visit: OnBlock<'_>,
+) -> Result<Extent, StoreError> {
     let file_bytes = file.metadata().map_err(StoreError::io("stat", path))?.len();
     let file = BufReader::with_capacity(1 << 20, file);
     let mut reader = Blocks { path, file, file_bytes, acknowledged };

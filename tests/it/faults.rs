@@ -106,7 +106,7 @@ async fn a_model_without_room_leaves_the_one_before() {
 fn a_folder_that_cannot_be_written_is_named() {
     // Nobody may make folders here, not even the superuser.
     let output = Command::new(env!("CARGO_BIN_EXE_qianmian"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--data", "/sys/qianmian"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "", "--data", "/sys/qianmian"])
         .stdout(Stdio::null())
         .output()
         .unwrap();

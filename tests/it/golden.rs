@@ -70,15 +70,10 @@ fn lists(events: &UserEvents, trainer: EmbeddingTrainer) -> Lists {
         let query = Query {
             user: Some(user as u32),
             history: events.of(user),
-            bought: &[],
-            session: &[],
             limit: 10,
-            shelf,
             strategy,
             repeat: RepeatPolicy::Allow,
-            fresh: &[],
-            trends: &[],
-            hurried: false,
+            ..Query::on(shelf)
         };
         let items = recommend(&snapshot, &query, &mut scratch).items;
         let name = strategy.map_or("blend", Source::name);

@@ -26,6 +26,7 @@ mod imports;
 mod keys;
 mod malformed;
 mod models;
+mod observed;
 mod parcel;
 mod parquet_files;
 mod privacy;

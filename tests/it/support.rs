@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use qianmian::access::AuditOptions;
 use qianmian::api::wire::pb;
@@ -150,15 +150,30 @@ pub(crate) fn synth(arguments: &[&str]) {
 
 fn run_program(program: &str, arguments: &[&str]) -> (bool, String, String) {
     let mut command = Command::new(program);
-    let output = command.args(arguments).env("QIANMIAN_TRAIN__TUNE", "false").output().unwrap();
+    command.args(arguments).env("QIANMIAN_TRAIN__TUNE", "false");
+    let output = command.env("QIANMIAN_SERVE__ADMIN_LISTEN", "127.0.0.1:0").output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+/// An HTTP request: the code, the headers and the body of the answer.
+pub(crate) fn http_get(address: &str, path: &str) -> (u16, String, String) {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let code = head.split_whitespace().nth(1).unwrap().parse().unwrap();
+    (code, head.to_ascii_lowercase(), body.to_owned())
 }
 
 /// A server in a process of its own, which can be killed.
 pub(crate) struct Process {
     child: Child,
     pub address: String,
+    /// Of the admin listener.
+    pub admin: String,
+    log: Arc<Mutex<String>>,
 }
 
 impl Process {
@@ -174,23 +189,43 @@ impl Process {
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .env("QIANMIAN_LOGGING__FORMAT", "json")
+            .env("QIANMIAN_SERVE__ADMIN_LISTEN", "127.0.0.1:0")
             .env("QIANMIAN_TRAIN__AUTOMATIC", "false");
         change(&mut command);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut seen = String::new();
-        let address = loop {
+        let (address, admin) = loop {
             let mut line = String::new();
             assert!(lines.read_line(&mut line).unwrap() > 0, "the server ended: {seen}");
             let fields: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if let Some(address) = fields["fields"]["address"].as_str() {
-                break address.to_owned();
-            }
             seen += &line;
+            if let Some(address) = fields["fields"]["address"].as_str() {
+                let admin = fields["fields"]["admin"].as_str().unwrap();
+                break (address.to_owned(), admin.to_owned());
+            }
         };
-        // Somebody must go on reading, or the server's log lines would fill the pipe.
-        std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
-        Process { child, address }
+        // Its further lines must be read, or they would fill the pipe.
+        let log = Arc::new(Mutex::new(seen));
+        let reads = log.clone();
+        std::thread::spawn(move || {
+            lines
+                .lines()
+                .map_while(Result::ok)
+                .for_each(|line| *reads.lock().unwrap() += &(line + "\n"));
+        });
+        Process { child, address, admin, log }
+    }
+
+    /// The lines that it has logged so far.
+    pub(crate) fn log(&self) -> Vec<serde_json::Value> {
+        let log = self.log.lock().unwrap().clone();
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Asks the admin listener: the code, the headers and the body.
+    pub(crate) fn get(&self, path: &str) -> (u16, String, String) {
+        http_get(&self.admin, path)
     }
 
     pub(crate) async fn channel(&self) -> Channel {

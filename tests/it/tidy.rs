@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use crate::imports;
 
 /// The modules from top to bottom: imports point down only.
-const HOUSE: [&str; 17] = [
+const HOUSE: [&str; 19] = [
     "cli",
     "api",
     "host",
     "engine",
+    "backup",
     "export",
     "tune",
     "evaluate",
@@ -23,6 +24,7 @@ const HOUSE: [&str; 17] = [
     "import",
     "access",
     "store",
+    "telemetry",
     "domain",
 ];
 const MAX_FUNCTION_LINES: usize = 70;
@@ -137,11 +139,13 @@ fn only_the_api_and_the_client_know_the_wire() {
 
 #[test]
 fn only_some_modules_touch_files() {
-    let may = ["access", "store", "import", "export", "cli", "bin", "config.rs", "main.rs"];
+    let may =
+        ["access", "store", "import", "export", "backup", "cli", "bin", "config.rs", "main.rs"];
     let words = ["std::fs", "fs::", "File::", "tempfile::"];
     nothing(naming(&words, |name| {
         !may.contains(&module(name))
-            && !["model/disk.rs", "model/pushed/upload.rs", "api/tls.rs"].contains(&name)
+            && !["model/disk.rs", "model/frozen.rs", "model/pushed/upload.rs", "api/tls.rs"]
+                .contains(&name)
     }));
 }
 

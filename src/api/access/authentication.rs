@@ -24,11 +24,11 @@ use crate::api::admission::admit::{HEALTH, LongWork};
 use crate::api::admission::caller::{Caller, missing_key, refused_key};
 use crate::api::admission::intake::drain;
 use crate::api::admission::peer::Peer;
-use crate::api::admission::refusals::Refusals;
 use crate::api::wire::status::{self, denied};
 use crate::domain::Error;
 use crate::engine::DEFAULT_STORE;
 use crate::host::Host;
+use crate::telemetry::RequestRecord;
 
 /// Metadata with the key, and with the name of the store.
 const AUTHORIZATION: &str = "authorization";
@@ -46,7 +46,6 @@ struct Shared {
     keys: Arc<Keyring>,
     audit: Arc<Audit>,
     attempts: Attempts,
-    refusals: Refusals,
     /// Maximum number of connections of one key.
     max_connections: usize,
 }
@@ -57,11 +56,10 @@ impl Authentication {
         host: Arc<Host>,
         keys: Arc<Keyring>,
         audit: Arc<Audit>,
-        refusals: Refusals,
         max_connections: usize,
     ) -> Self {
         let attempts = Attempts::default();
-        Self { shared: Arc::new(Shared { host, keys, audit, attempts, refusals, max_connections }) }
+        Self { shared: Arc::new(Shared { host, keys, audit, attempts, max_connections }) }
     }
 }
 
@@ -166,6 +164,18 @@ impl Shared {
         };
         audited::record_later(self.audit.clone(), act);
     }
+}
+
+/// Notes for the operator whose request it is.
+fn note_caller(request: &Request<Body>, caller: &Caller) {
+    let Some(record) = request.extensions().get::<Arc<RequestRecord>>() else { return };
+    if let Some(held) = &caller.key {
+        record.came_with(&held.key.name);
+    }
+    if let Some(store) = &caller.store {
+        record.is_for(&store.name, &store.counts);
+    }
+    record.end("authenticate");
 }
 
 /// The value of metadata that may be sent once.
@@ -285,6 +295,7 @@ where
                 if caller.keys.is_some() {
                     peer.accept();
                 }
+                note_caller(&request, &caller);
                 request.extensions_mut().insert(caller);
                 if is_long {
                     request.extensions_mut().insert(LongWork);
@@ -296,16 +307,13 @@ where
                 // The request is open for its connection while its refusal waits.
                 let open = peer.begin();
                 tokio::spawn(drain(peer, request.into_body()));
-                let refusals = self.shared.refusals.clone();
                 Box::pin(async move {
                     let status = match refused {
                         Refused::Now(status) => status,
                         Refused::Unknown(attempt) => unknown(attempt).await,
                     };
                     drop(open);
-                    let answer = status.into_http();
-                    refusals.note(&answer);
-                    Ok(answer)
+                    Ok(status.into_http())
                 })
             }
         }

@@ -85,8 +85,13 @@ pub const METHODS: [Method; 36] = [
 
 /// The method of a path; none for paths of other packages and unknown ones.
 pub fn of(path: &str) -> Option<&'static Method> {
+    number(path).map(|number| &METHODS[number])
+}
+
+/// The place of a path's method in [`METHODS`].
+pub fn number(path: &str) -> Option<usize> {
     let name = path.strip_prefix("/qianmian.v1.")?;
-    METHODS.iter().find(|method| method.name == name)
+    METHODS.iter().position(|method| method.name == name)
 }
 
 /// A text of a request, which may have been refused for its length.

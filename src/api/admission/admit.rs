@@ -9,6 +9,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -23,9 +24,9 @@ use crate::api::admission::answer;
 use crate::api::admission::caller::{Budget, Caller, MemoryReservation, Running, Shares};
 use crate::api::admission::intake::{Intake, too_much};
 use crate::api::admission::peer::{Open, Peer};
-use crate::api::admission::refusals::Refusals;
 use crate::api::wire::{entries, status};
 use crate::domain::{Deadline, Error};
+use crate::telemetry::RequestRecord;
 
 /// How the paths of health checks begin.
 pub const HEALTH: &str = "/grpc.health.v1.Health/";
@@ -41,7 +42,6 @@ pub struct Admission {
     intake: Intake,
     /// Of health checks, which need no key and take nothing from others.
     health: Intake,
-    refusals: Refusals,
 }
 
 /// Maximum size of a health check in bytes, and of all that wait together.
@@ -51,11 +51,11 @@ const HEALTH_BYTES: usize = 4 << 20;
 const REQUEST_BYTES: usize = 32 << 10;
 
 impl Admission {
-    /// Admits requests within a budget, which arrive through `intake`; refusals are counted.
-    pub fn new(budget: Budget, intake: Intake, refusals: Refusals) -> Self {
+    /// Admits requests within a budget, which arrive through `intake`.
+    pub fn new(budget: Budget, intake: Intake) -> Self {
         let of_health = Shares { requests: 0, streams: 0, work: 0, bytes: HEALTH_BYTES };
         let health = Intake::new(MAX_HEALTH_BYTES, intake.patience, Budget::new(of_health));
-        Self { budget, intake, health, refusals }
+        Self { budget, intake, health }
     }
 
     /// Counts a request for all that it is for.
@@ -107,6 +107,10 @@ impl Admission {
             Ok(running) => running,
             Err(full) => return Ok(full.into_http()),
         };
+
+        if let Some(record) = parts.extensions.get::<Arc<RequestRecord>>() {
+            record.end("receive");
+        }
 
         let mut request = Request::from_parts(parts, Body::new(Full::new(message)));
         request.extensions_mut().insert(running.clone());
@@ -218,7 +222,6 @@ where
                     Ok((running, answer)) => answer::stream(answer.await?, open, caller, running),
                     Err(full) => full.into_http(),
                 };
-                admission.refusals.note(&answer);
                 Ok(answer)
             });
         }
@@ -228,13 +231,9 @@ where
         let connection = Connected { peer, caller, open, _beside: beside };
         Box::pin(async move {
             if let Err(full) = room {
-                let answer = full.into_http();
-                admission.refusals.note(&answer);
-                return Ok(answer);
+                return Ok(full.into_http());
             }
-            let answer = admission.answered(service, request, deadline, connection).await?;
-            admission.refusals.note(&answer);
-            Ok(answer)
+            admission.answered(service, request, deadline, connection).await
         })
     }
 }
@@ -243,6 +242,11 @@ where
 /// other packages.
 fn is_stream(path: &str) -> bool {
     !path.starts_with("/qianmian.") || entries::CLIENT_STREAMS.contains(&path)
+}
+
+/// Whether the answer of a method is a stream of messages, or its request is.
+pub fn answers_in_stream(path: &str) -> bool {
+    is_stream(path) || entries::SERVER_STREAMS.contains(&path)
 }
 
 /// The caller's timeout, if it sent one: up to eight digits and a unit (gRPC over HTTP2, Timeout).
@@ -268,7 +272,6 @@ fn timeout<B>(request: &Request<B>) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::sync::Arc;
 
     use super::*;
 
@@ -331,8 +334,7 @@ mod tests {
         let shares = Shares { requests: 1, streams: 1, work: 1, bytes: 1 << 20 };
         let budget = Budget::new(shares);
         let intake = Intake::new(100, Duration::from_secs(5), budget.clone());
-        let refusals = Refusals::default();
-        let mut admitted = Admission::new(budget, intake, refusals.clone()).layer(service);
+        let mut admitted = Admission::new(budget, intake).layer(service);
 
         let mut slow = request(None);
         *slow.uri_mut() = "/qianmian.v1.RecommendationService/Popular".parse().unwrap();
@@ -350,8 +352,5 @@ mod tests {
         assert_eq!(code(admitted.call(never).await).as_deref(), Some("4"), "while it is served");
         let far = request(Some("9223372036854775807S"));
         assert_eq!(code(admitted.call(far).await), None);
-
-        // The refused request and the two late ones, each under its reason.
-        assert_eq!(refusals.take().into_values().collect::<Vec<_>>(), [1, 2]);
     }
 }

@@ -6,7 +6,6 @@
 //! - [`caller`]: whose request it is, and how much of the server each may take
 //! - [`admit`]: the number of requests at once, and deadlines
 //! - `stream`: a connection's bytes, plain or encrypted
-//! - [`refusals`]: what was refused, counted for the log
 
 pub mod admit;
 mod answer;
@@ -15,5 +14,4 @@ pub mod connections;
 pub mod intake;
 pub mod peer;
 mod places;
-pub mod refusals;
 mod stream;

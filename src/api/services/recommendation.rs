@@ -17,6 +17,7 @@ use crate::engine::Engine;
 use crate::engine::serve::{Answer, RecommendRequest, RepeatReason, ScoredUser};
 use crate::model::{Source, Window};
 use crate::recommend::{Basis, RepeatPolicy};
+use crate::telemetry::RequestRecord;
 
 /// Time for which a reader may take nothing of a batch, by default.
 const SENDING: Duration = Duration::from_secs(60);
@@ -44,8 +45,9 @@ impl RecommendationApi {
         &self,
         request: pb::RecommendRequest,
         deadline: Option<Deadline>,
+        record: Option<Arc<RequestRecord>>,
     ) -> Result<pb::RecommendResponse> {
-        let request = RecommendRequest { deadline, ..recommend_request(request)? };
+        let request = RecommendRequest { deadline, record, ..recommend_request(request)? };
         Ok(recommendation(self.engine.recommender().serve(request).await?))
     }
 
@@ -182,11 +184,10 @@ fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, 
         limit: limits::list_length("limit", request.limit.into())?,
         filter: Arc::new(filter::filter(request.filter)?),
         exclude: request.exclude_item_ids,
-        candidates: None,
-        deadline: None,
         attributes,
         strategy: strategy(request.strategy)?,
         repeat: repeat_policy(request.repeat_policy, request.exclude_purchased_days)?,
+        ..RecommendRequest::default()
     })
 }
 
@@ -251,7 +252,9 @@ impl RecommendationService for RecommendationApi {
         request: Request<pb::RecommendRequest>,
     ) -> Result<Response<pb::RecommendResponse>, Status> {
         let deadline = request.extensions().get::<Deadline>().copied();
-        self.recommend(request.into_inner(), deadline).await.map(Response::new).map_err(from_error)
+        let record = request.extensions().get::<Arc<RequestRecord>>().cloned();
+        let answer = self.recommend(request.into_inner(), deadline, record).await;
+        answer.map(Response::new).map_err(from_error)
     }
 
     async fn similar_items(

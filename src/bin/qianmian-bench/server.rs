@@ -77,6 +77,7 @@ impl Server {
         let process = Command::new(program)
             .args(arguments)
             .env("QIANMIAN_TRAIN__AUTOMATIC", "false")
+            .env("QIANMIAN_SERVE__ADMIN_LISTEN", "127.0.0.1:0")
             .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

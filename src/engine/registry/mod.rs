@@ -9,3 +9,4 @@ mod published;
 mod retention;
 
 pub use models::Models;
+pub use published::ServingModel;

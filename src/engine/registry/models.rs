@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::published::Published;
+use super::published::{Published, ServingModel};
 use super::retention::beyond_limits;
 use crate::domain::{BoxError, Error, Generation, Offset, Result};
 use crate::engine::options::ModelOptions;
@@ -119,6 +119,11 @@ impl Models {
     /// The active snapshot; a request loads it once and keeps it.
     pub fn active(&self) -> Option<Arc<Snapshot>> {
         self.published.load().active.clone()
+    }
+
+    /// The models with a role in serving, the active one first.
+    pub(in crate::engine) fn serving(&self) -> Vec<ServingModel> {
+        self.published.load().serving()
     }
 
     /// Bytes of all snapshots in memory.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::domain::Generation;
-use crate::model::Snapshot;
 use crate::model::roles::{Role, Roles};
+use crate::model::{Manifest, Snapshot};
 
 /// The snapshots with a role in serving; replaced as a whole, never changed.
 #[derive(Debug, Clone, Default)]
@@ -21,7 +21,25 @@ pub(super) struct Published {
     pub(super) roles: Roles,
 }
 
+/// A model with a role in serving.
+#[derive(Debug)]
+pub struct ServingModel {
+    /// Its role.
+    pub role: Role,
+    /// The facts about it.
+    pub manifest: Manifest,
+}
+
 impl Published {
+    /// The models with a role in serving, the active one first.
+    pub(super) fn serving(&self) -> Vec<ServingModel> {
+        let active = self.active.iter().map(|active| (Role::Active, active));
+        let canary = self.canary.iter().map(|(canary, share)| (Role::Canary(*share), canary));
+        let shadow = self.shadow.iter().map(|(shadow, share)| (Role::Shadow(*share), shadow));
+        let all = active.chain(canary).chain(shadow);
+        all.map(|(role, s)| ServingModel { role, manifest: s.manifest.clone() }).collect()
+    }
+
     pub(super) fn holding(&self, generation: Generation) -> Option<Arc<Snapshot>> {
         let parts = [&self.canary, &self.shadow].into_iter().flatten().map(|(held, _)| held);
         let mut held = [&self.active, &self.standby].into_iter().flatten().chain(parts);

@@ -10,6 +10,7 @@ mod batch;
 mod comparison;
 mod models;
 mod query;
+mod related;
 mod request;
 mod shadow;
 

@@ -8,27 +8,26 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::request::{Answer, RecommendRequest, Repeat, ScoredItem, ScoredUser};
+use super::request::{Answer, RecommendRequest, Repeat, ScoredItem};
 use super::shadow::{self, ShadowComparer};
 use crate::domain::history::{Past, all_bought, first_distinct};
 use crate::domain::topk::Scored;
 use crate::domain::{Deadline, Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
-use crate::engine::directory::{Directory, not_found};
 use crate::engine::state::State;
+use crate::engine::stats::Made;
 use crate::engine::threads::Threads;
 use crate::engine::threads::requests::RequestThreads;
 use crate::live::{Filter, Trend};
-use crate::model::{Ranking, Snapshot, Source, Window};
+use crate::model::{Ranking, Snapshot, Source};
 use crate::recommend::{
-    self, Basis, List, Query, Recommended, RepeatPolicy, Scratch, Shelf, related,
+    self, Basis, FunnelStage, List, Query, Recommended, RepeatPolicy, Scratch, Shelf, Watch,
+    related,
 };
 
 /// Newest items of a user whose fresh neighbours are looked up, and the events in which they
 /// are looked for.
 const NEWEST_ITEMS: usize = 10;
 const NEWEST_EVENTS: usize = 50;
-/// Additional similar users to look up, as some may have been erased since the training.
-const SPARE_USERS: usize = 100;
 /// Minimum number of users who took both items before one is offered for the other.
 const MIN_SUPPORT: u32 = 2;
 
@@ -81,6 +80,9 @@ impl Recommender {
             Some(answer) => answer,
             None => self.on_request_thread(&request).await?,
         };
+        if let Some(record) = &request.record {
+            record.answered_by(answer.generation);
+        }
 
         if let Some(unseen) = self.state.models.shadow(shadow::draw(&answer)) {
             let recommender = self.clone();
@@ -104,10 +106,12 @@ impl Recommender {
     /// # Errors
     /// As [`Recommender::recommend`].
     pub fn recommend_at(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
-        match self.state.models.of_user(&request.user_id) {
-            Some(snapshot) => Ok(self.answer_from(&snapshot, self.user(request), request, now_ms)),
-            None => self.live_popular(request, now_ms),
-        }
+        let answer = match self.state.models.of_user(&request.user_id) {
+            Some(snapshot) => self.answer_from(&snapshot, self.user(request), request, now_ms),
+            None => self.live_popular(request, now_ms)?,
+        };
+        self.state.stats.note_list(answer.made);
+        Ok(answer)
     }
 
     /// [`Recommender::recommend`] on the request threads.
@@ -117,7 +121,11 @@ impl Recommender {
     ) -> Result<Answer> {
         let recommender = self.clone();
         let request = request.clone();
-        self.threads.run(move || recommender.recommend(&request)).await?
+        let work = move || {
+            request.end("wait");
+            recommender.recommend(&request)
+        };
+        self.threads.run(work).await?
     }
 
     /// The answer from a prepared list, where one holds.
@@ -136,10 +144,14 @@ impl Recommender {
         }
 
         let inputs = self.inputs(Some(user), request, now_ms());
+        let follow = |stage, passed| request.end_funnel_stage(stage, passed);
         let list = self.with_request_shelf(request, inputs.now_ms, |shelf, scratch| {
-            recommend::prepared_list(&snapshot, &self.query(request, &inputs, shelf), scratch)
+            let query = self.query(request, &inputs, shelf, &follow);
+            recommend::prepared_list(&snapshot, &query, scratch)
         })?;
-        Some(self.answer_of(&snapshot, request, list))
+        let answer = self.answer_of(&snapshot, request, list);
+        self.state.stats.note_list(answer.made);
+        Some(answer)
     }
 
     /// A personalised list from a snapshot, for a user who has been looked up.
@@ -151,8 +163,15 @@ impl Recommender {
         now_ms: i64,
     ) -> Answer {
         let inputs = self.inputs(user, request, now_ms);
+        request.end("look up");
+        let follow = |stage, passed| request.end_funnel_stage(stage, passed);
         let list = self.with_request_shelf(request, now_ms, |shelf, scratch| {
-            recommend::recommend(snapshot, &self.query(request, &inputs, shelf), scratch)
+            let query = self.query(request, &inputs, shelf, &follow);
+            let list = recommend::recommend(snapshot, &query, scratch);
+            if matches!(made(request, &list), Made::Blended | Made::Reduced) {
+                self.state.stats.note_candidates(scratch.proposed());
+            }
+            list
         });
         self.answer_of(snapshot, request, list)
     }
@@ -177,7 +196,9 @@ impl Recommender {
         request: &RecommendRequest,
         inputs: &'a Inputs,
         shelf: Shelf<'a>,
+        follow: &'a dyn Fn(FunnelStage, usize),
     ) -> Query<'a> {
+        let is_followed = request.record.is_some();
         Query {
             user: inputs.user,
             history: &inputs.past.events,
@@ -189,6 +210,7 @@ impl Recommender {
             fresh: &inputs.fresh,
             trends: &inputs.trends,
             hurried: request.deadline.is_some_and(Deadline::is_near),
+            watch: if is_followed { Watch::by(follow) } else { Watch::default() },
             ..Query::on(shelf)
         }
     }
@@ -197,7 +219,8 @@ impl Recommender {
         let manifest = &snapshot.manifest;
         let repeat = Repeat::resolve(request.repeat, self.repeat, Some(manifest));
         let answer = self.answer(manifest.generation, &list.items, list.basis);
-        Answer { reduced: list.reduced, cohort: list.cohort, repeat, ..answer }
+        let made = made(request, &list);
+        Answer { made, reduced: list.reduced, cohort: list.cohort, repeat, ..answer }
     }
 
     /// Orders the given items, each once, regardless of availability and of what the user
@@ -237,105 +260,12 @@ impl Recommender {
         Ok(answer)
     }
 
-    /// Items similar to one item. Before the first model: items with similar attributes.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] for an unknown item; [`Error::NotReady`] before the first model,
-    /// where no item has similar attributes.
-    pub fn similar_items(&self, id: &str, filter: &Filter, limit: usize) -> Result<Answer> {
-        let (item, _) = Directory::new(&self.state).item(id)?;
-        let Some(snapshot) = self.state.models.active() else {
-            let items = self
-                .with_shelf(filter, |shelf, scratch| related::alike(item, limit, &shelf, scratch));
-            if items.is_empty() {
-                return Err(not_ready());
-            }
-            return Ok(self.answer(0, &items, Basis::Session));
-        };
-
-        let fresh = self.state.live.taken_with(&[item], 1);
-        let items = self.with_shelf(filter, |shelf, scratch| {
-            recommend::similar_items(&snapshot, item, limit, &fresh, &shelf, scratch)
-        });
-        Ok(self.answer(snapshot.manifest.generation, &items, Basis::Session))
-    }
-
-    /// Users similar to one user.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] for an unknown user; [`Error::NotReady`] before the first model.
-    pub fn similar_users(&self, id: &str, limit: usize) -> Result<Answer<ScoredUser>> {
-        let user = self.state.user_idx(id).ok_or_else(|| not_found("user", id))?;
-        let snapshot = self.snapshot()?;
-        let past = self.past(self.consenting(Some(user)));
-        let found = self.with_shelf(&Filter::default(), |shelf, scratch| {
-            let query = Query {
-                user: Some(user),
-                history: &past.events,
-                bought: &past.bought,
-                limit: limit + SPARE_USERS,
-                repeat: RepeatPolicy::Allow,
-                ..Query::on(shelf)
-            };
-            recommend::similar_users(&snapshot, &query, scratch)
-        });
-
-        // The model may know users who were erased or withdrew their consent since.
-        let names = self.state.live.users.read();
-        let profiles = self.state.live.profiles.read();
-        let entries = found
-            .iter()
-            .filter(|s| !names.id(s.idx).is_empty() && profiles.consents(s.idx))
-            .take(limit)
-            .map(|s| ScoredUser { user_id: names.id(s.idx).to_owned(), score: s.score })
-            .collect();
-        Ok(Answer::new(snapshot.manifest.generation, entries, Basis::History))
-    }
-
-    /// Items bought together with the items of a basket.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] where no item of the basket is known; [`Error::NotReady`] before
-    /// the first model.
-    pub fn bought_together(&self, ids: &[String], filter: &Filter, limit: usize) -> Result<Answer> {
-        let mut basket = self.known_items(ids);
-        let catalogue = self.state.live.catalogue.read();
-        basket.retain(|&item| !catalogue.is_deleted(item));
-        drop(catalogue);
-        if basket.is_empty() {
-            return Err(not_found("item", ids.first().map_or("", String::as_str)));
-        }
-
-        let snapshot = self.snapshot()?;
-        let fresh = self.state.live.taken_with(&basket, 1);
-        let items = self.with_shelf(filter, |shelf, scratch| {
-            recommend::bought_together(&snapshot, &basket, limit, &fresh, &shelf, scratch)
-        });
-        Ok(self.answer(snapshot.manifest.generation, &items, Basis::Session))
-    }
-
-    /// The most bought items of a window. Before the first model: by live counts.
-    ///
-    /// # Errors
-    /// [`Error::NotReady`] before the first event.
-    pub fn popular(&self, window: Window, filter: &Filter, limit: usize) -> Result<Answer> {
-        let Some(snapshot) = self.state.models.active() else {
-            let filter = Arc::new(filter.clone());
-            let request = RecommendRequest { filter, limit, ..Default::default() };
-            return self.live_popular(&request, now_ms());
-        };
-        let items = self.with_shelf(filter, |shelf, scratch| {
-            recommend::popular(&snapshot, window, limit, &shelf, scratch)
-        });
-        Ok(self.answer(snapshot.manifest.generation, &items, Basis::Popular))
-    }
-
-    fn snapshot(&self) -> Result<Arc<Snapshot>> {
+    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {
         self.state.models.active().ok_or_else(not_ready)
     }
 
     /// Popular items by live counts, for a store without a model.
-    fn live_popular(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
+    pub(super) fn live_popular(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
         let live = &self.state.live;
         if live.events() == 0 && live.items.read().is_empty() {
             let message = "the store has no event and no item yet; import a log or a catalogue, \
@@ -364,11 +294,11 @@ impl Recommender {
     }
 
     /// The user, if they consent to the use of their events.
-    fn consenting(&self, user: Option<UserIdx>) -> Option<UserIdx> {
+    pub(super) fn consenting(&self, user: Option<UserIdx>) -> Option<UserIdx> {
         user.filter(|&user| self.state.live.profiles.read().consents(user))
     }
 
-    fn past(&self, user: Option<UserIdx>) -> Past {
+    pub(super) fn past(&self, user: Option<UserIdx>) -> Past {
         user.map(|user| self.state.live.histories.read(user)).unwrap_or_default()
     }
 
@@ -394,7 +324,7 @@ impl Recommender {
         live.trends.read().of(&live.cohorts(&attributes), now_ms)
     }
 
-    fn known_items(&self, ids: &[String]) -> Vec<ItemIdx> {
+    pub(super) fn known_items(&self, ids: &[String]) -> Vec<ItemIdx> {
         let names = self.state.live.items.read();
         ids.iter().filter_map(|id| names.get(id)).collect()
     }
@@ -415,7 +345,11 @@ impl Recommender {
     }
 
     /// Calls `ask` with the shelf as of now, and working memory from the pool.
-    fn with_shelf<T>(&self, filter: &Filter, ask: impl FnOnce(Shelf<'_>, &mut Scratch) -> T) -> T {
+    pub(super) fn with_shelf<T>(
+        &self,
+        filter: &Filter,
+        ask: impl FnOnce(Shelf<'_>, &mut Scratch) -> T,
+    ) -> T {
         let mut scratch = self.scratch.lock().pop().unwrap_or_default();
         let items = self.state.live.items.read().len();
         let catalogue = self.state.live.catalogue.read();
@@ -428,7 +362,12 @@ impl Recommender {
         result
     }
 
-    fn answer(&self, generation: Generation, items: &[Recommended], basis: Basis) -> Answer {
+    pub(super) fn answer(
+        &self,
+        generation: Generation,
+        items: &[Recommended],
+        basis: Basis,
+    ) -> Answer {
         let names = self.state.live.items.read();
         let scored = |r: &Recommended| ScoredItem {
             item_id: names.id(r.item).to_owned(),
@@ -439,7 +378,18 @@ impl Recommender {
     }
 }
 
-fn not_ready() -> Error {
+/// How a list was made.
+fn made(request: &RecommendRequest, list: &List) -> Made {
+    match list.basis {
+        _ if list.prepared => Made::Prepared,
+        _ if list.reduced => Made::Reduced,
+        _ if request.strategy.is_some() => Made::Single,
+        Basis::Popular | Basis::Attributes => Made::Cold,
+        Basis::History | Basis::Session => Made::Blended,
+    }
+}
+
+pub(super) fn not_ready() -> Error {
     Error::NotReady("no model is published yet; train one, or wait for training".to_owned())
 }
 

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::{Deadline, Generation};
+use crate::engine::stats::Made;
 use crate::live::Filter;
 use crate::model::{Manifest, Source};
-use crate::recommend::{Basis, RepeatPolicy};
+use crate::recommend::{Basis, FunnelStage, RepeatPolicy};
+use crate::telemetry::RequestRecord;
 
 /// A request for a personalised list.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +33,25 @@ pub struct RecommendRequest {
     pub deadline: Option<Deadline>,
     /// Attributes of the user as of now; they override those in the store.
     pub attributes: BTreeMap<String, String>,
+    /// Where the stages of the list are noted; none where no one reads them.
+    pub record: Option<Arc<RequestRecord>>,
+}
+
+impl RecommendRequest {
+    /// Notes that a stage ends now.
+    pub(super) fn end(&self, stage: &'static str) {
+        if let Some(record) = &self.record {
+            record.end(stage);
+        }
+    }
+
+    /// Notes that a stage of the funnel ends now.
+    pub(super) fn end_funnel_stage(&self, stage: FunnelStage, passed: usize) {
+        if let Some(record) = &self.record {
+            let source = stage.source().map_or("", Source::name);
+            record.end_stage(stage.name(), source, Some(passed));
+        }
+    }
 }
 
 /// An item of an answer.
@@ -66,6 +87,8 @@ pub struct Answer<T = ScoredItem> {
     pub basis: Basis,
     /// Whether bought items could come back, and what decided that.
     pub repeat: Repeat,
+    /// How it was made.
+    pub made: Made,
     /// Whether the second stage was left out because of the deadline.
     pub reduced: bool,
     /// With [`Basis::Attributes`]: the narrowest cohort that the list came from.
@@ -81,6 +104,7 @@ impl<T> Answer<T> {
             entries,
             basis,
             repeat: Repeat { policy: RepeatPolicy::Allow, reason: RepeatReason::Default },
+            made: Made::Live,
             reduced: false,
             cohort: String::new(),
         }

@@ -25,6 +25,11 @@ pub struct Threads {
 }
 
 impl Threads {
+    /// Lists that wait for a request thread or run on one.
+    pub fn waiting_requests(&self) -> usize {
+        self.requests.waiting()
+    }
+
     /// Starts a request thread for each core, and `background` background threads, 0 for one per
     /// core.
     ///

@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{Semaphore, oneshot};
@@ -17,6 +18,8 @@ const PLACES_PER_THREAD: usize = 4;
 pub(in crate::engine) struct RequestThreads {
     pool: ThreadPool,
     places: Arc<Semaphore>,
+    /// Work that waits or runs.
+    inside: AtomicUsize,
 }
 
 impl RequestThreads {
@@ -28,7 +31,12 @@ impl RequestThreads {
                 |e| Error::Training(format!("the request threads do not start: {e}").into()),
             )?;
         let places = Arc::new(Semaphore::new(PLACES_PER_THREAD * pool.current_num_threads()));
-        Ok(Self { pool, places })
+        Ok(Self { pool, places, inside: AtomicUsize::new(0) })
+    }
+
+    /// Work that waits or runs.
+    pub(super) fn waiting(&self) -> usize {
+        self.inside.load(Ordering::Relaxed)
     }
 
     /// Returns the result of `work`, which is skipped if the caller is gone before it starts. A panic
@@ -40,6 +48,8 @@ impl RequestThreads {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
+        self.inside.fetch_add(1, Ordering::Relaxed);
+        let _inside = Inside(&self.inside);
         let place = self.places.clone().acquire_owned().await.map_err(|_| Error::ShuttingDown)?;
         let (sender, done) = oneshot::channel();
         self.pool.spawn(move || {
@@ -58,10 +68,19 @@ impl RequestThreads {
     }
 }
 
+/// Counts work until its caller has the result, or goes.
+struct Inside<'a>(&'a AtomicUsize);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
     use std::time::Duration;
 
     use super::*;

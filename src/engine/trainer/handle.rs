@@ -86,6 +86,11 @@ impl Trainer {
         self.queue.watch()
     }
 
+    /// The number of trainings that run or wait.
+    pub fn pending(&self) -> usize {
+        self.queue.pending()
+    }
+
     /// Trains and waits for the outcome; `quick` skips tuning. Joins a training that runs or
     /// waits already.
     ///

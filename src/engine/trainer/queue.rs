@@ -75,6 +75,12 @@ impl JobQueue {
         (id, true)
     }
 
+    /// The number of trainings that run or wait.
+    pub(super) fn pending(&self) -> usize {
+        let jobs = self.jobs.lock();
+        usize::from(jobs.running.is_some()) + usize::from(jobs.requested.is_some())
+    }
+
     /// Whether a training is requested and waits.
     pub(super) fn has_request(&self) -> bool {
         self.jobs.lock().requested.is_some()

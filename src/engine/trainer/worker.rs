@@ -14,6 +14,7 @@ use super::status::{TrainingState, TrainingStatus};
 use super::timeline::Timeline;
 use crate::domain::progress::{Control, Stage};
 use crate::domain::{Error, Offset, Result};
+use crate::engine::stats::Outcome;
 use crate::engine::threads::Threads;
 use crate::model::Manifest;
 
@@ -88,6 +89,8 @@ impl Worker {
         let outcome =
             outcome.unwrap_or_else(|panic| Err(Error::Training(panic_message(&*panic).into())));
 
+        let outcome_kind = if outcome.is_ok() { Outcome::Succeeded } else { Outcome::Failed };
+        self.runner.state.stats.note_training(outcome_kind);
         let (state, quality) = ended(outcome);
         let quality_before = before.map_or_else(BTreeMap::new, |b| b.manifest.quality.clone());
         self.queue.finish(self.tuned_job_after(&job));

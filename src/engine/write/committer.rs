@@ -79,6 +79,11 @@ impl Committer {
         self.takes_writes.subscribe()
     }
 
+    /// Bytes of writes that wait.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes.load(Ordering::Relaxed)
+    }
+
     pub(super) async fn write(&self, write: Write) -> Result<Receipt> {
         let bytes = small_enough(&write)?;
         let overloaded = |what: String| {
@@ -177,11 +182,22 @@ impl Worker {
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.report(&outcome);
 
-            if outcome.is_ok() {
-                group.iter().for_each(|request| latency.note(request.arrived));
+            if let Ok(receipts) = &outcome {
+                self.count(&group, receipts, &mut latency);
             }
             acknowledge(group, outcome);
         }
+    }
+
+    /// Counts what a group wrote, which is visible now.
+    fn count(&self, group: &[Request], receipts: &[Result<Receipt>], latency: &mut WriteLatency) {
+        let stats = &self.state.stats;
+        for request in group {
+            stats.effect.observe(request.arrived.elapsed().as_secs_f64());
+            latency.note(request.arrived);
+        }
+        let duplicates = receipts.iter().flatten().map(|receipt| receipt.duplicates as u64);
+        stats.duplicates.inc_by(duplicates.sum());
     }
 
     /// Logs once when writes begin to fail, and once when they succeed again.
@@ -242,10 +258,11 @@ impl Worker {
         let trained = state.models.generation() > 0;
         for (offset, record) in (first..).zip(&staged.records) {
             state.live.apply(writer, offset, record);
-            if let Record::Event(event) = record
-                && trained
-            {
-                state.live.note_pairs(writer, offset, event);
+            if let Record::Event(event) = record {
+                state.stats.note_event(event.kind);
+                if trained {
+                    state.live.note_pairs(writer, offset, event);
+                }
             }
         }
         Ok(staged.receipts)

@@ -113,6 +113,11 @@ impl Writer {
         self.committer.watch()
     }
 
+    /// Bytes of writes that wait.
+    pub fn waiting_bytes(&self) -> usize {
+        self.committer.waiting_bytes()
+    }
+
     /// Submits a write from a thread that may block: waits for room in the queue.
     /// [`Pending::wait`] waits for the receipt.
     ///

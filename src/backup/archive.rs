@@ -1,0 +1,130 @@
+//! One backup as a single file: a tar archive, compressed by zstd, with the paths of the data folder
+//! and the manifest at the end.
+
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use tar::{Archive as Tar, Builder, EntryType, Header};
+use zstd::stream::read::Decoder;
+use zstd::stream::write::Encoder;
+
+use super::BackupError;
+use super::hashing::Hashing;
+use super::manifest::{FileInBackup, Manifest, check_path};
+use super::pieces::Piece;
+use crate::store::files;
+
+/// The manifest in the archive.
+const MANIFEST: &str = "BACKUP.json";
+/// Maximum size of a manifest in bytes: some hundred bytes a file.
+const MAX_MANIFEST: u64 = 64 << 20;
+/// The level of compression: the log is compressed already.
+const LEVEL: i32 = 1;
+
+/// An archive that is being written.
+pub(super) struct Archive {
+    path: PathBuf,
+    aside: PathBuf,
+    tar: Builder<Encoder<'static, BufWriter<File>>>,
+}
+
+impl Archive {
+    /// Begins an archive, which takes its name once it is whole.
+    pub(super) fn begin(path: &Path) -> Result<Self, BackupError> {
+        if path.exists() {
+            let what = "there is such a file already; name another, or remove it";
+            return Err(BackupError::refused(path, what));
+        }
+        let aside = path.with_extension("writing");
+        let file = files::create(&aside).map_err(BackupError::io("create", &aside))?;
+        let encoder = Encoder::new(BufWriter::new(file), LEVEL);
+        let encoder = encoder.map_err(BackupError::io("write to", &aside))?;
+        Ok(Self { path: path.to_owned(), aside, tar: Builder::new(encoder) })
+    }
+
+    /// Adds a file; returns its entry.
+    pub(super) fn put(&mut self, piece: Piece) -> Result<FileInBackup, BackupError> {
+        let path = piece.path.clone();
+        let bytes = piece.bytes;
+        let mut content = Hashing::new(piece.reader());
+        self.append(&path, bytes, &mut content)?;
+        if content.bytes != bytes {
+            let what = format!("{path} is shorter than it was when it was opened");
+            return Err(BackupError::refused(&self.path, what));
+        }
+        Ok(FileInBackup { path, bytes, blake3: content.checksum(), stamp: None })
+    }
+
+    fn append(&mut self, path: &str, bytes: u64, content: impl Read) -> Result<(), BackupError> {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::Regular);
+        header.set_mode(0o600);
+        header.set_size(bytes);
+        let appended = self.tar.append_data(&mut header, path, content);
+        appended.map_err(BackupError::io("write to", &self.aside))
+    }
+
+    /// Completes the archive.
+    pub(super) fn finish(mut self, manifest: &Manifest) -> Result<(), BackupError> {
+        let bytes = manifest.bytes(&self.path)?;
+        self.append(MANIFEST, bytes.len() as u64, &bytes[..])?;
+        let failed = || BackupError::io("write to", &self.aside);
+        let encoder = self.tar.into_inner().map_err(failed())?;
+        let mut buffered = encoder.finish().map_err(failed())?;
+        buffered.flush().map_err(failed())?;
+        buffered.get_ref().sync_all().map_err(failed())?;
+
+        fs::rename(&self.aside, &self.path).map_err(BackupError::io("rename to", &self.path))?;
+        match self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            Some(folder) => files::sync_folder(folder).map_err(BackupError::io("flush", folder)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Passes every file of an archive to `take`, by its path, and checks it against the manifest at the
+/// end; returns that. `take` reads the file to its end.
+pub(super) fn read(
+    path: &Path,
+    take: &mut dyn FnMut(&str, &mut dyn Read) -> Result<(), BackupError>,
+) -> Result<Manifest, BackupError> {
+    let damaged = |what: String| BackupError::damaged(path, what);
+    let broken = |e: std::io::Error| damaged(e.to_string());
+    let file = File::open(path).map_err(BackupError::io("open", path))?;
+    let decoder = Decoder::new(BufReader::new(file)).map_err(broken)?;
+    let mut tar = Tar::new(decoder);
+
+    let mut found: Vec<(String, u64, String)> = Vec::new();
+    let mut manifest = None;
+    for entry in tar.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let name = entry.path().map_err(broken)?.to_string_lossy().into_owned();
+        if entry.header().entry_type() != EntryType::Regular {
+            return Err(damaged(format!("{name:?} is no plain file")));
+        }
+        if name == MANIFEST {
+            let mut bytes = Vec::new();
+            (&mut entry).take(MAX_MANIFEST).read_to_end(&mut bytes).map_err(broken)?;
+            manifest = Some(Manifest::read(&bytes, path)?);
+            continue;
+        }
+
+        check_path(&name).map_err(damaged)?;
+        let mut content = Hashing::new(&mut entry);
+        take(&name, &mut content)?;
+        found.push((name, content.bytes, content.checksum()));
+    }
+
+    let manifest = manifest.ok_or_else(|| damaged("it ends before its manifest".to_owned()))?;
+    let listed = manifest.files.iter();
+    let listed = listed.map(|file| (file.path.as_str(), file.bytes, file.blake3.as_str()));
+    let found = found.iter().map(|(name, bytes, sum)| (name.as_str(), *bytes, sum.as_str()));
+    match listed.zip(found.clone()).find(|(listed, found)| listed != found) {
+        Some((listed, _)) => Err(damaged(format!("{} is not what was written", listed.0))),
+        None if found.count() != manifest.files.len() => {
+            Err(damaged("it holds other files than its manifest says".to_owned()))
+        }
+        None => Ok(manifest),
+    }
+}

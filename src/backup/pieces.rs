@@ -1,0 +1,148 @@
+//! What a data folder consists of: the files of a backup, opened as of one moment. Locks and what is
+//! half written are no part of it.
+
+use std::fs::{File, Metadata};
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use super::BackupError;
+use super::manifest::{Stamp, StoreInBackup};
+use crate::domain::limits;
+use crate::model::frozen::FrozenSnapshots;
+use crate::store::folder::StoreFolder;
+use crate::store::{FrozenLog, files};
+
+/// A file of a backup.
+pub(super) struct Piece {
+    /// Its path below the data folder, with slashes.
+    pub(super) path: String,
+    /// Its size.
+    pub(super) bytes: u64,
+    /// The state of the file; none where it is written anew.
+    pub(super) stamp: Option<Stamp>,
+    content: Content,
+}
+
+enum Content {
+    Open(File),
+    Small(Vec<u8>),
+}
+
+impl Piece {
+    fn small(path: String, bytes: Vec<u8>) -> Self {
+        Self { path, bytes: bytes.len() as u64, stamp: None, content: Content::Small(bytes) }
+    }
+
+    fn open(path: String, file: File, metadata: &Metadata, bytes: u64) -> Self {
+        Self { path, bytes, stamp: Stamp::of(metadata), content: Content::Open(file) }
+    }
+
+    /// Its content.
+    pub(super) fn reader(self) -> Box<dyn Read> {
+        match self.content {
+            Content::Open(file) => Box::new(file.take(self.bytes)),
+            Content::Small(bytes) => Box::new(Cursor::new(bytes)),
+        }
+    }
+}
+
+/// The files of a data folder, and its stores. `known`: whether a file in this state, by its path,
+/// was found whole before.
+pub(super) fn of(
+    data: &Path,
+    known: &dyn Fn(&str, &Metadata) -> bool,
+) -> Result<(Vec<Piece>, Vec<StoreInBackup>), BackupError> {
+    let mut pieces = Vec::new();
+    let mut stores = Vec::new();
+    for name in store_names(data)? {
+        stores.push(store(data, &name, known, &mut pieces)?);
+    }
+    if stores.is_empty() {
+        return Err(BackupError::refused(data, "it is no data folder: it holds no store"));
+    }
+
+    for path in ["KEYED", "access/KEYS", "access/USED"] {
+        let place = data.join(path);
+        let bytes = files::read_if_there(&place).map_err(BackupError::io("read", &place))?;
+        pieces.extend(bytes.map(|bytes| Piece::small(path.to_owned(), bytes)));
+    }
+    audit(data, &mut pieces)?;
+    Ok((pieces, stores))
+}
+
+/// The names of the stores in a data folder.
+pub(super) fn store_names(data: &Path) -> Result<Vec<String>, BackupError> {
+    let folder = data.join("stores");
+    let mut names = files::names(&folder).map_err(BackupError::io("list", &folder))?;
+    // A store whose creation was cut off has no format yet.
+    names.retain(|name| {
+        limits::name("name", name).is_ok() && folder.join(name).join("FORMAT").exists()
+    });
+    names.sort();
+    Ok(names)
+}
+
+/// Adds the files of one store.
+fn store(
+    data: &Path,
+    name: &str,
+    known: &dyn Fn(&str, &Metadata) -> bool,
+    pieces: &mut Vec<Piece>,
+) -> Result<StoreInBackup, BackupError> {
+    let root = data.join("stores").join(name);
+    let folder = StoreFolder::beside(data, name)?;
+    if !folder.is_proven() {
+        let what = "it is of an earlier version: open it once with this version first";
+        return Err(BackupError::refused(&root, what));
+    }
+
+    // Before the log: a model never knows more than the log that is on disk.
+    let snapshots = FrozenSnapshots::of(&folder.snapshots())?;
+    let models = snapshots.files.len() / 2;
+    for (path, file) in snapshots.files {
+        let path = format!("stores/{name}/snapshots/{path}");
+        let metadata = file.metadata().map_err(BackupError::io("stat", Path::new(&path)))?;
+        let bytes = metadata.len();
+        pieces.push(Piece::open(path, file, &metadata, bytes));
+    }
+    let small = snapshots.small.into_iter();
+    pieces.extend(
+        small.map(|(of, bytes)| Piece::small(format!("stores/{name}/snapshots/{of}"), bytes)),
+    );
+
+    let in_log = |file: &str| format!("stores/{name}/log/{file}");
+    let is_known = |file: &str, metadata: &Metadata| known(&in_log(file), metadata);
+    let log = FrozenLog::of(&folder.log(), &is_known)?;
+    let segments = log.segments.len();
+    for segment in log.segments {
+        let path = in_log(&segment.name);
+        pieces.push(Piece::open(path, segment.file, &segment.metadata, segment.bytes));
+    }
+    pieces.extend(log.small.into_iter().map(|(of, bytes)| Piece::small(in_log(of), bytes)));
+
+    for file in ["FORMAT", "STORE"] {
+        let place = root.join(file);
+        let bytes = files::read_if_there(&place).map_err(BackupError::io("read", &place))?;
+        pieces.extend(bytes.map(|bytes| Piece::small(format!("stores/{name}/{file}"), bytes)));
+    }
+    Ok(StoreInBackup { name: name.to_owned(), offset: log.offset, segments, models })
+}
+
+/// Adds the files of the audit log.
+fn audit(data: &Path, pieces: &mut Vec<Piece>) -> Result<(), BackupError> {
+    let folder = data.join("audit");
+    if !folder.exists() {
+        return Ok(());
+    }
+    for name in files::names(&folder).map_err(BackupError::io("list", &folder))? {
+        if !name.ends_with(".jsonl") {
+            continue;
+        }
+        let place = folder.join(&name);
+        let file = File::open(&place).map_err(BackupError::io("open", &place))?;
+        let metadata = file.metadata().map_err(BackupError::io("stat", &place))?;
+        let bytes = metadata.len();
+        pieces.push(Piece::open(format!("audit/{name}"), file, &metadata, bytes));
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! A folder of backups. Files are kept once under their checksum, so that a backup adds only what is
+//! new since the one before; a backup is one manifest.
+//!
+//! ```text
+//! REPOSITORY                 the format
+//! backups/<time>.json        a manifest for each backup
+//! objects/<first two>/<checksum>
+//! ```
+//! A manifest is written last, and an object that no manifest names is removed after that: whatever
+//! is cut off, the backups before stay whole.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, Metadata, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::BackupError;
+use super::hashing::Hashing;
+use super::manifest::{FORMAT, FileInBackup, Manifest, Stamp};
+use super::pieces::Piece;
+use crate::store::files;
+
+/// The file that marks a repository.
+const MARK: &str = "REPOSITORY";
+
+/// A folder of backups.
+#[derive(Debug)]
+pub(super) struct Repository {
+    root: PathBuf,
+    /// The files of the newest backup, by path.
+    before: HashMap<String, FileInBackup>,
+    _lock: Option<File>,
+}
+
+impl Repository {
+    /// Whether a folder is one.
+    pub(super) fn is_at(root: &Path) -> bool {
+        root.join(MARK).is_file()
+    }
+
+    /// Opens a repository for reading.
+    pub(super) fn read(root: &Path) -> Result<Self, BackupError> {
+        let path = root.join(MARK);
+        let text = fs::read_to_string(&path).map_err(BackupError::io("read", &path))?;
+        if text.trim() != FORMAT.to_string() {
+            let what = format!("it has format {:?}, this version reads {FORMAT}", text.trim());
+            return Err(BackupError::refused(root, what));
+        }
+        Ok(Self { root: root.to_owned(), before: HashMap::new(), _lock: None })
+    }
+
+    /// Opens a repository for a new backup; creates it in a new or empty folder.
+    pub(super) fn open(root: &Path) -> Result<Self, BackupError> {
+        files::create_folder(root).map_err(BackupError::io("create", root))?;
+        if !Self::is_at(root) {
+            let names = files::names(root).map_err(BackupError::io("list", root))?;
+            if !names.is_empty() {
+                let what = "the folder is not empty and holds no backups; name another";
+                return Err(BackupError::refused(root, what));
+            }
+            let mark = root.join(MARK);
+            files::replace(&mark, format!("{FORMAT}\n").as_bytes())
+                .map_err(BackupError::io("write", &mark))?;
+        }
+
+        for folder in ["backups", "objects"].map(|name| root.join(name)) {
+            files::create_folder(&folder).map_err(BackupError::io("create", &folder))?;
+        }
+        let mut repository = Self::read(root)?;
+        repository._lock = Some(lock(root)?);
+        if let Some(newest) = repository.names()?.last() {
+            let files = repository.manifest(newest)?.files.into_iter();
+            repository.before = files.map(|file| (file.path.clone(), file)).collect();
+        }
+        Ok(repository)
+    }
+
+    /// Whether a file in this state is part of the newest backup already.
+    pub(super) fn knows(&self, path: &str, metadata: &Metadata) -> bool {
+        let stamp = Stamp::of(metadata);
+        stamp.is_some_and(|stamp| self.same(path, Some(stamp), metadata.len()).is_some())
+    }
+
+    /// The file of the newest backup with this path in this state, if its object is there.
+    fn same(&self, path: &str, stamp: Option<Stamp>, bytes: u64) -> Option<&FileInBackup> {
+        let before = self.before.get(path)?;
+        let is_same = stamp.is_some() && before.stamp == stamp && before.bytes == bytes;
+        let is_there = || fs::metadata(self.object(&before.blake3)).is_ok_and(|m| m.len() == bytes);
+        (is_same && is_there()).then_some(before)
+    }
+
+    /// Keeps a file; returns its entry, and the bytes that were copied.
+    pub(super) fn put(&self, piece: Piece) -> Result<(FileInBackup, u64), BackupError> {
+        if let Some(before) = self.same(&piece.path, piece.stamp, piece.bytes) {
+            return Ok((before.clone(), 0));
+        }
+
+        let Piece { stamp, bytes, .. } = piece;
+        let path = piece.path.clone();
+        let aside = self.root.join("objects").join("writing");
+        let mut content = Hashing::new(piece.reader());
+        let mut file = files::create(&aside).map_err(BackupError::io("create", &aside))?;
+        io::copy(&mut content, &mut file).map_err(BackupError::io("copy to", &aside))?;
+        if content.bytes != bytes {
+            let what = format!("{path} is shorter than it was when it was opened");
+            return Err(BackupError::refused(&self.root, what));
+        }
+
+        let blake3 = content.checksum();
+        let object = self.object(&blake3);
+        let is_there = fs::metadata(&object).is_ok_and(|metadata| metadata.len() == bytes);
+        if !is_there {
+            file.sync_all().map_err(BackupError::io("flush", &aside))?;
+            let folder = object.parent().unwrap_or(&self.root);
+            files::create_folder(folder).map_err(BackupError::io("create", folder))?;
+            fs::rename(&aside, &object).map_err(BackupError::io("rename to", &object))?;
+            files::sync_folder(folder).map_err(BackupError::io("flush", folder))?;
+        }
+        let copied = if is_there { 0 } else { bytes };
+        Ok((FileInBackup { path, bytes, blake3, stamp }, copied))
+    }
+
+    /// Completes a backup, and removes the oldest beyond `keep`; returns its name.
+    pub(super) fn finish(&self, manifest: &Manifest, keep: usize) -> Result<String, BackupError> {
+        let time = jiff::Timestamp::from_millisecond(manifest.created_ms).unwrap_or_default();
+        let name = time.strftime("%Y-%m-%dT%H-%M-%S%.3fZ").to_string();
+        let path = self.backup(&name);
+        files::sync_folder(&self.root.join("objects"))
+            .map_err(BackupError::io("flush", &self.root))?;
+        let bytes = manifest.bytes(&path)?;
+        files::replace(&path, &bytes).map_err(BackupError::io("write", &path))?;
+        self.forget(keep)?;
+        Ok(name)
+    }
+
+    /// Removes the oldest backups beyond `keep`, and what no backup needs.
+    fn forget(&self, keep: usize) -> Result<(), BackupError> {
+        let names = self.names()?;
+        let beyond = names.len().saturating_sub(keep.max(1));
+        for name in &names[..beyond] {
+            let path = self.backup(name);
+            fs::remove_file(&path).map_err(BackupError::io("remove", &path))?;
+        }
+
+        let mut needed = HashSet::new();
+        for name in &names[beyond..] {
+            needed.extend(self.manifest(name)?.files.into_iter().map(|file| file.blake3));
+        }
+        let objects = self.root.join("objects");
+        for folder in files::names(&objects).map_err(BackupError::io("list", &objects))? {
+            let folder = objects.join(folder);
+            if !folder.is_dir() {
+                // What an interrupted backup left.
+                fs::remove_file(&folder).map_err(BackupError::io("remove", &folder))?;
+                continue;
+            }
+            for name in files::names(&folder).map_err(BackupError::io("list", &folder))? {
+                let path = folder.join(&name);
+                if !needed.contains(&name) {
+                    fs::remove_file(&path).map_err(BackupError::io("remove", &path))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of the backups, oldest first.
+    pub(super) fn names(&self) -> Result<Vec<String>, BackupError> {
+        let folder = self.root.join("backups");
+        let names = files::names(&folder).map_err(BackupError::io("list", &folder))?;
+        let named = names.iter().filter_map(|name| name.strip_suffix(".json"));
+        let mut names: Vec<String> = named.map(str::to_owned).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The backup of this name; without one the newest.
+    pub(super) fn find(&self, name: Option<&str>) -> Result<Manifest, BackupError> {
+        let names = self.names()?;
+        let found = match name {
+            None => names.last(),
+            Some(name) => names.iter().find(|known| *known == name),
+        };
+        let Some(found) = found else {
+            let what = match name {
+                None => "it holds no backup".to_owned(),
+                Some(name) => {
+                    format!("it holds no backup {name:?}; there are {}", names.join(", "))
+                }
+            };
+            return Err(BackupError::refused(&self.root, what));
+        };
+        self.manifest(found)
+    }
+
+    /// A backup's manifest.
+    pub(super) fn manifest(&self, name: &str) -> Result<Manifest, BackupError> {
+        let path = self.backup(name);
+        let bytes = fs::read(&path).map_err(BackupError::io("read", &path))?;
+        Manifest::read(&bytes, &path)
+    }
+
+    /// Opens a file of a backup.
+    pub(super) fn get(&self, file: &FileInBackup) -> Result<File, BackupError> {
+        let path = self.object(&file.blake3);
+        File::open(&path).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                let what = format!("{} is missing, the file {}", path.display(), file.path);
+                return BackupError::damaged(&self.root, what);
+            }
+            BackupError::io("open", &path)(error)
+        })
+    }
+
+    fn backup(&self, name: &str) -> PathBuf {
+        self.root.join("backups").join(format!("{name}.json"))
+    }
+
+    fn object(&self, blake3: &str) -> PathBuf {
+        self.root.join("objects").join(&blake3[..2]).join(blake3)
+    }
+}
+
+/// Locks a repository: one backup is made at a time.
+fn lock(root: &Path) -> Result<File, BackupError> {
+    let path = root.join("LOCK");
+    let file = files::open_or_create(&path).map_err(BackupError::io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(BackupError::refused(root, "another backup into it is running"))
+        }
+        Err(TryLockError::Error(error)) => Err(BackupError::io("lock", &path)(error)),
+    }
+}

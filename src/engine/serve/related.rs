@@ -1,0 +1,109 @@
+//! Lists without a blend: similar items and users, items bought together, popular items.
+
+use std::sync::Arc;
+
+use super::query::{Recommender, not_ready};
+use super::request::{Answer, RecommendRequest, ScoredUser};
+use crate::domain::{Result, now_ms};
+use crate::engine::directory::{Directory, not_found};
+use crate::live::Filter;
+use crate::model::Window;
+use crate::recommend::{self, Basis, Query, RepeatPolicy, related};
+
+/// Additional similar users to look up, as some may have been erased since the training.
+const SPARE_USERS: usize = 100;
+
+impl Recommender {
+    /// Items similar to one item. Before the first model: items with similar attributes.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for an unknown item; [`Error::NotReady`] before the first model,
+    /// where no item has similar attributes.
+    pub fn similar_items(&self, id: &str, filter: &Filter, limit: usize) -> Result<Answer> {
+        let (item, _) = Directory::new(&self.state).item(id)?;
+        let Some(snapshot) = self.state.models.active() else {
+            let items = self
+                .with_shelf(filter, |shelf, scratch| related::alike(item, limit, &shelf, scratch));
+            if items.is_empty() {
+                return Err(not_ready());
+            }
+            return Ok(self.answer(0, &items, Basis::Session));
+        };
+
+        let fresh = self.state.live.taken_with(&[item], 1);
+        let items = self.with_shelf(filter, |shelf, scratch| {
+            recommend::similar_items(&snapshot, item, limit, &fresh, &shelf, scratch)
+        });
+        Ok(self.answer(snapshot.manifest.generation, &items, Basis::Session))
+    }
+
+    /// Users similar to one user.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for an unknown user; [`Error::NotReady`] before the first model.
+    pub fn similar_users(&self, id: &str, limit: usize) -> Result<Answer<ScoredUser>> {
+        let user = self.state.user_idx(id).ok_or_else(|| not_found("user", id))?;
+        let snapshot = self.snapshot()?;
+        let past = self.past(self.consenting(Some(user)));
+        let found = self.with_shelf(&Filter::default(), |shelf, scratch| {
+            let query = Query {
+                user: Some(user),
+                history: &past.events,
+                bought: &past.bought,
+                limit: limit + SPARE_USERS,
+                repeat: RepeatPolicy::Allow,
+                ..Query::on(shelf)
+            };
+            recommend::similar_users(&snapshot, &query, scratch)
+        });
+
+        // The model may know users who were erased or withdrew their consent since.
+        let names = self.state.live.users.read();
+        let profiles = self.state.live.profiles.read();
+        let entries = found
+            .iter()
+            .filter(|s| !names.id(s.idx).is_empty() && profiles.consents(s.idx))
+            .take(limit)
+            .map(|s| ScoredUser { user_id: names.id(s.idx).to_owned(), score: s.score })
+            .collect();
+        Ok(Answer::new(snapshot.manifest.generation, entries, Basis::History))
+    }
+
+    /// Items bought together with the items of a basket.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where no item of the basket is known; [`Error::NotReady`] before
+    /// the first model.
+    pub fn bought_together(&self, ids: &[String], filter: &Filter, limit: usize) -> Result<Answer> {
+        let mut basket = self.known_items(ids);
+        let catalogue = self.state.live.catalogue.read();
+        basket.retain(|&item| !catalogue.is_deleted(item));
+        drop(catalogue);
+        if basket.is_empty() {
+            return Err(not_found("item", ids.first().map_or("", String::as_str)));
+        }
+
+        let snapshot = self.snapshot()?;
+        let fresh = self.state.live.taken_with(&basket, 1);
+        let items = self.with_shelf(filter, |shelf, scratch| {
+            recommend::bought_together(&snapshot, &basket, limit, &fresh, &shelf, scratch)
+        });
+        Ok(self.answer(snapshot.manifest.generation, &items, Basis::Session))
+    }
+
+    /// The most bought items of a window. Before the first model: by live counts.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] before the first event.
+    pub fn popular(&self, window: Window, filter: &Filter, limit: usize) -> Result<Answer> {
+        let Some(snapshot) = self.state.models.active() else {
+            let filter = Arc::new(filter.clone());
+            let request = RecommendRequest { filter, limit, ..Default::default() };
+            return self.live_popular(&request, now_ms());
+        };
+        let items = self.with_shelf(filter, |shelf, scratch| {
+            recommend::popular(&snapshot, window, limit, &shelf, scratch)
+        });
+        Ok(self.answer(snapshot.manifest.generation, &items, Basis::Popular))
+    }
+}
