@@ -1,6 +1,8 @@
 //! The options that describe how a file is read, for every verb that reads one.
 
 use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::Failure;
 use crate::import::encoding::Encoding;
@@ -21,6 +23,21 @@ pub(super) struct DialectArgs {
     /// Items of which no row is taken, such as postage and fees
     #[arg(long, value_name = "ID,…", value_delimiter = ',')]
     exclude_items: Vec<String>,
+    /// Users of which no row is taken, such as bots
+    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    exclude_users: Vec<String>,
+    /// Only events from this day or time on: 2024-01-31, or 2024-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<i64>,
+    /// Only events before this day or time
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<i64>,
+    /// Leave out rows that repeat another of the same file in everything
+    #[arg(long)]
+    drop_duplicates: bool,
+    /// Read ids in upper case, without spaces around them and leading zeros
+    #[arg(long)]
+    unify_ids: bool,
     /// Encoding of text [default: UTF-8, or UTF-16 where the file begins with its mark]
     #[arg(long, value_name = "NAME", value_parser = str::parse::<Encoding>)]
     encoding: Option<Encoding>,
@@ -41,6 +58,14 @@ pub(super) struct DialectArgs {
     /// Words that stand for an empty cell, in every column: NULL,0
     #[arg(long, value_name = "WORD,…", value_delimiter = ',')]
     absent: Vec<String>,
+}
+
+/// A day, or a time, in milliseconds since 1970.
+fn moment(given: &str) -> Result<i64, String> {
+    let day = given.parse::<jiff::civil::Date>().and_then(|day| day.to_zoned(TimeZone::UTC));
+    let time = day.map(|day| day.timestamp()).or_else(|_| given.parse::<Timestamp>());
+    let time = time.map_err(|_| "must be a day, 2024-01-31, or a time, 2024-01-31T08:00:00Z")?;
+    Ok(time.as_millisecond())
 }
 
 impl DialectArgs {
@@ -65,7 +90,14 @@ impl DialectArgs {
             absent: self.absent.clone(),
         };
 
-        let excluded_items = self.exclude_items.iter().cloned().collect();
-        Ok(Plan { dialect, preset: plan.preset, excluded_items })
+        Ok(Plan {
+            dialect,
+            preset: plan.preset,
+            excluded_items: self.exclude_items.iter().cloned().collect(),
+            excluded_users: self.exclude_users.iter().cloned().collect(),
+            times: (self.since, self.until),
+            drop_duplicates: self.drop_duplicates,
+            unify_ids: self.unify_ids,
+        })
     }
 }

@@ -12,14 +12,19 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use super::dialect::DialectArgs;
+use super::doctor::print_finding;
 use super::{Failure, check_store, output};
 use crate::config::Config;
+use crate::doctor::Finding;
 use crate::domain::EventKind;
 use crate::domain::quote::printable;
 use crate::engine::Engine;
 use crate::engine::import::report::{DROPPED, Reasons};
 use crate::engine::import::{Content, Report};
 use crate::import::{Plan, Refusal, Row, explained};
+
+/// Findings of the doctor that are shown after an import.
+const SHOWN_FINDINGS: usize = 3;
 
 /// Import purchase logs, a catalogue, or users from files
 #[derive(Debug, Args)]
@@ -235,6 +240,16 @@ pub fn print_report(report: &Report, content: Content) {
     for notice in &report.notices {
         println!("note: {}", printable(notice));
     }
+    print_findings(&report.findings);
+}
+
+/// Prints the worst of what the doctor found.
+fn print_findings(findings: &[Finding]) {
+    if findings.is_empty() {
+        return;
+    }
+    println!("\nthe worst of {} findings; qianmian doctor LOG shows all\n", findings.len());
+    findings.iter().take(SHOWN_FINDINGS).for_each(print_finding);
 }
 
 /// Reasons with the option that helps and their count, most frequent first.

@@ -1,7 +1,7 @@
 //! The command line: one file a verb, the backend that verbs share, and the output.
 //!
 //! - [`serve`], [`demo`], [`import`], [`export`]: work on a data folder
-//! - [`evaluate`], [`plot`]: work on files alone
+//! - [`evaluate`], [`plot`]: work on files alone; [`doctor`]: on a file or a data folder
 //! - [`train`], [`recommend`], [`similar`], [`models`], [`push`]: work on a data folder or, with
 //!   `--server`, on a running server
 //! - [`backup`]: backup, restore and verify, on a data folder as a whole
@@ -16,6 +16,7 @@ pub mod backend;
 pub mod backup;
 pub mod demo;
 mod dialect;
+pub mod doctor;
 pub mod evaluate;
 pub mod export;
 pub mod import;
@@ -90,6 +91,7 @@ enum Verb {
     Export(export::Export),
     Keys(keys::Keys),
     Stores(stores::Stores),
+    Doctor(Box<doctor::Doctor>),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Verify(backup::Verify),
@@ -152,6 +154,7 @@ impl Cli {
             Verb::Keys(verb) => verb.run(config, self.common.store).await,
             Verb::Stores(verb) => verb.run(config).await,
             Verb::Export(verb) => tokio::task::block_in_place(|| verb.run(&config)),
+            Verb::Doctor(verb) => tokio::task::block_in_place(|| verb.run(&config)),
             Verb::Backup(verb) => tokio::task::block_in_place(|| verb.run(&config)),
             Verb::Restore(verb) => tokio::task::block_in_place(|| verb.run(&config)),
             Verb::Verify(verb) => tokio::task::block_in_place(|| verb.run(&config)),

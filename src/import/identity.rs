@@ -31,3 +31,37 @@ pub fn hash(event: &Event, bytes: &mut Vec<u8>) -> u64 {
     }
     xxh3_64(bytes)
 }
+
+/// An id without what may differ between two spellings of it: surrounding spaces, case, leading
+/// zeros.
+pub fn unified(id: &str) -> String {
+    let trimmed = id.trim().to_uppercase();
+    let bare = trimmed.trim_start_matches('0');
+    match bare.chars().next() {
+        // Zeros before a letter are part of a code.
+        Some(first) if first.is_ascii_digit() => bare.to_owned(),
+        None if !trimmed.is_empty() => "0".to_owned(),
+        _ => trimmed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_id_are_unified() {
+        for (id, same) in [
+            ("85123a", "85123A"),
+            (" 85123A ", "85123A"),
+            ("00123", "123"),
+            ("0", "0"),
+            ("000", "0"),
+            ("0A1", "0A1"),
+            ("é", "É"),
+            ("", ""),
+        ] {
+            assert_eq!(unified(id), same, "{id:?}");
+        }
+    }
+}

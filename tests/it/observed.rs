@@ -186,7 +186,7 @@ async fn the_request_log_has_the_failed_the_slow_and_a_sample_without_persons() 
     for _ in 0..10 {
         lists.recommend(ask(10)).await.unwrap();
     }
-    lists.recommend(ask(0)).await.unwrap_err();
+    lists.recommend(ask(501)).await.unwrap_err();
 
     // The line of the last request may follow its answer.
     std::thread::sleep(Duration::from_millis(300));

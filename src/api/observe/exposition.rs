@@ -241,9 +241,12 @@ fn models(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
         })
     });
     page.gauge("model_quality", "Measured quality of the model, by measure", quality)?;
-    let recall = all()
-        .filter_map(|(labels, manifest)| Some((labels, *manifest.quality.get("ann_recall@10")?)));
-    page.gauge("model_ann_recall", "Recall at 10 of the nearest-neighbour graph", recall)?;
+    let recall = all().map(|(labels, manifest)| {
+        (labels, manifest.quality.get("ann_recall@10").copied().unwrap_or(1.0))
+    });
+    let help = "Recall at 10 of the nearest-neighbour graph; 1 where all embeddings are scanned";
+    page.gauge("model_ann_recall", help, recall)?;
+
     let behind = open.iter().filter_map(|open| {
         let trained = open.observed.models.first()?.manifest.offset;
         Some((open.labels(), open.observed.offset.saturating_sub(trained) as f64))

@@ -12,6 +12,7 @@ use super::catalogue::CatalogueImport;
 use super::context::{CHUNK, Context, OnRefusal};
 use super::described::Described;
 use super::report::Report;
+use crate::doctor::{Examination, Examined};
 use crate::domain::{Event, ItemChange, ItemField, Offset, Result, now_ms};
 use crate::engine::write::{Pending, Write};
 use crate::import::convert::NoEvent;
@@ -36,13 +37,15 @@ pub(super) struct EventImport<'a> {
     /// The previous chunk, which is written while this one is read.
     pending: Option<Pending>,
     described: Described,
+    examination: Examination,
 }
 
 impl<'a> EventImport<'a> {
     pub(super) fn new(context: Context<'a>, plan: &'a Plan, report: &'a mut Report) -> Self {
         let before = context.state.live.offset();
         let (stored, seen, described, chunk, pending) = Default::default();
-        Self { context, plan, report, before, stored, seen, chunk, pending, described }
+        let examination = Examination::new(now_ms());
+        Self { context, plan, report, before, stored, seen, chunk, pending, described, examination }
     }
 
     pub(super) fn run(mut self, reader: &mut dyn Reader, on_refusal: OnRefusal<'_>) -> Result<()> {
@@ -67,6 +70,7 @@ impl<'a> EventImport<'a> {
 
         self.write_chunk()?;
         self.settle()?;
+        self.report.findings = self.examination.findings();
         self.describe_items()
     }
 
@@ -90,6 +94,7 @@ impl<'a> EventImport<'a> {
             self.report.without_user += 1;
         }
 
+        let line = row.line;
         let mut converted = match self.plan.event(row, now_ms) {
             Ok(converted) => converted,
             Err(NoEvent::Skipped(reason)) => return self.report.skip(&reason, 1),
@@ -100,7 +105,7 @@ impl<'a> EventImport<'a> {
 
         self.report.note_ids(&converted.value.event);
         let user = self.context.state.pseudonyms.of(&converted.value.event.user_id).into_owned();
-        converted.value.event.user_id = user;
+        let given = std::mem::replace(&mut converted.value.event.user_id, user);
 
         let content = identity::hash(&converted.value.event, bytes);
         let occurrence = self.seen.entry(content).or_default();
@@ -110,6 +115,8 @@ impl<'a> EventImport<'a> {
         }
 
         let occurrence = *occurrence;
+        let examined = Examined::of(&converted.value.event, line, occurrence > 1);
+        self.examination.event(&Examined { user: &given, ..examined });
         self.report.note(&converted.value.event);
         self.described.note(&converted.value);
         let event = converted.value.event;

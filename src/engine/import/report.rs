@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use roaring::RoaringBitmap;
 
 use super::context::OnRefusal;
+use crate::doctor::Finding;
 use crate::domain::{Event, EventKind};
 use crate::import::fields::is_no_id;
 use crate::import::{Column, Refusal, Row};
@@ -44,6 +45,8 @@ pub struct Report {
     pub dropped: Reasons,
     /// Hints on options that seem to be needed.
     pub notices: Vec<String>,
+    /// What the doctor found, worst first.
+    pub findings: Vec<Finding>,
     /// The items that rows of a catalogue named, by idx.
     pub(super) named: RoaringBitmap,
 }
@@ -90,6 +93,8 @@ impl Report {
         let new = other.notices.into_iter().filter(|notice| !self.notices.contains(notice));
         let new: Vec<String> = new.collect();
         self.notices.extend(new);
+        self.findings.extend(other.findings);
+        self.findings = Finding::worst_first(std::mem::take(&mut self.findings));
         self.named |= other.named;
     }
 

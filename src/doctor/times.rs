@@ -1,0 +1,206 @@
+//! Dates: after now, before any shop, far from all others, all the same.
+
+use std::collections::BTreeMap;
+
+use super::examined::{Examined, day_and_time};
+use super::finding::{Finding, Kind};
+use crate::domain::DAY_MS;
+
+/// Latest and earliest events that are kept.
+const KEPT: usize = 200;
+/// Days between a few events and all others from which on they stand alone: at the end, where they
+/// date the others, and at the beginning.
+const ALONE_DAYS: i64 = 30;
+const ALONE_BEFORE_DAYS: i64 = 180;
+/// The largest share of events that can stand alone.
+const FEW: f64 = 0.001;
+/// The first day that is plausible: 1990-01-01. Online shops are younger.
+const FIRST_MS: i64 = 631_152_000_000;
+/// Share of the events that one moment may have, and the number from which on that is looked at.
+const MOMENT: f64 = 0.1;
+const ENOUGH: u64 = 200;
+/// Moments that are followed at a time (Misra and Gries 1982: every moment with more than a
+/// thirty-third of the events is among them).
+const MOMENTS: usize = 32;
+
+/// What is noted about the times of a log.
+#[derive(Debug, Default)]
+pub(super) struct Times {
+    events: u64,
+    future: Tally,
+    impossible: Tally,
+    /// The latest and the earliest events, by time and line, with an example.
+    latest: BTreeMap<(i64, u64), String>,
+    earliest: BTreeMap<(i64, u64), String>,
+    moments: BTreeMap<i64, (u64, String)>,
+}
+
+/// A number of events, and the first.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) events: u64,
+    pub(super) example: String,
+}
+
+impl Tally {
+    pub(super) fn note(&mut self, event: &Examined<'_>) {
+        if self.events == 0 {
+            self.example = event.shown();
+        }
+        self.events += 1;
+    }
+}
+
+impl Times {
+    pub(super) fn note(&mut self, event: &Examined<'_>, now_ms: i64) {
+        self.events += 1;
+        let time_ms = event.time_ms;
+        if time_ms > now_ms {
+            return self.future.note(event);
+        }
+        if time_ms < FIRST_MS {
+            return self.impossible.note(event);
+        }
+
+        let place = (time_ms, event.line);
+        let is_late = self.latest.len() < KEPT
+            || self.latest.first_key_value().is_some_and(|(first, _)| place > *first);
+        if is_late {
+            self.latest.insert(place, event.shown());
+            if self.latest.len() > KEPT {
+                self.latest.pop_first();
+            }
+        }
+
+        let is_early = self.earliest.len() < KEPT
+            || self.earliest.last_key_value().is_some_and(|(last, _)| place < *last);
+        if is_early {
+            self.earliest.insert(place, event.shown());
+            if self.earliest.len() > KEPT {
+                self.earliest.pop_last();
+            }
+        }
+        self.note_moment(event);
+    }
+
+    fn note_moment(&mut self, event: &Examined<'_>) {
+        if let Some((count, _)) = self.moments.get_mut(&event.time_ms) {
+            *count += 1;
+        } else if self.moments.len() < MOMENTS {
+            self.moments.insert(event.time_ms, (1, event.shown()));
+        } else {
+            self.moments.retain(|_, (count, _)| {
+                *count -= 1;
+                *count > 0
+            });
+        }
+    }
+
+    pub(super) fn findings(&self, now_ms: i64) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let Tally { events, example } = &self.future;
+        if *events > 0 {
+            found.push(Finding {
+                kind: Kind::Future,
+                what: format!("{events} events are dated after now, {}", day_and_time(now_ms)),
+                events: *events,
+                example: example.clone(),
+                effect: "they count as of now and stay the newest of their users until then",
+                mend:
+                    "correct the clock or the time zone (--time-zone) that wrote them; leave them \
+                       out with --until"
+                        .to_owned(),
+            });
+        }
+
+        let Tally { events, example } = &self.impossible;
+        if *events > 0 {
+            found.push(Finding {
+                kind: Kind::ImpossibleDate,
+                what: format!("{events} events are dated before 1990"),
+                events: *events,
+                example: example.clone(),
+                effect: "they have faded to nothing; their users look as if they had come long ago",
+                mend: "name the unit of the times (--time-format), or leave them out with \
+                       --since 1990-01-01"
+                    .to_owned(),
+            });
+        }
+        found.extend(self.lone_end());
+        found.extend(self.lone_beginning());
+        found.extend(self.one_moment());
+        found
+    }
+
+    /// A few events long after all others.
+    fn lone_end(&self) -> Option<Finding> {
+        let few = self.few();
+        let latest: Vec<_> = self.latest.iter().rev().collect();
+        let gaps = latest.windows(2).take(few).enumerate();
+        let wide = gaps.filter(|(_, pair)| pair[0].0.0 - pair[1].0.0 >= ALONE_DAYS * DAY_MS);
+        let (at, pair) = wide.last()?;
+        let events = at as u64 + 1;
+        let days = (pair[0].0.0 - pair[1].0.0) / DAY_MS;
+        Some(Finding {
+            kind: Kind::DatesEverything,
+            what: format!("{events} events come {days} days after all others"),
+            events,
+            example: pair[0].1.clone(),
+            effect: "ages are counted from the newest event: by these, all others look old",
+            mend: format!("leave them out with --until {}", end_of_day(pair[1].0.0)),
+        })
+    }
+
+    /// A few events long before all others.
+    fn lone_beginning(&self) -> Option<Finding> {
+        let earliest: Vec<_> = self.earliest.iter().collect();
+        let gaps = earliest.windows(2).take(self.few()).enumerate();
+        let alone = ALONE_BEFORE_DAYS * DAY_MS;
+        let (at, pair) = gaps.filter(|(_, pair)| pair[1].0.0 - pair[0].0.0 >= alone).last()?;
+        let events = at as u64 + 1;
+        let days = (pair[1].0.0 - pair[0].0.0) / DAY_MS;
+        Some(Finding {
+            kind: Kind::ImpossibleDate,
+            what: format!("{events} events come {days} days before all others"),
+            events,
+            example: pair[0].1.clone(),
+            effect: "a word for no date, as a default of some system: their users look old",
+            mend: format!(
+                "leave them out with --since {}",
+                super::examined::day(pair[1].0.0.div_euclid(DAY_MS))
+            ),
+        })
+    }
+
+    /// The number of events that can stand alone.
+    fn few(&self) -> usize {
+        // Of a log of a few events any may stand alone.
+        if self.events < ENOUGH {
+            return 0;
+        }
+        ((self.events as f64 * FEW) as usize).clamp(3, KEPT - 1)
+    }
+
+    fn one_moment(&self) -> Option<Finding> {
+        let (time_ms, (count, example)) =
+            self.moments.iter().max_by_key(|(_, (count, _))| count)?;
+        if self.events < ENOUGH || (*count as f64) < MOMENT * self.events as f64 {
+            return None;
+        }
+        Some(Finding {
+            kind: Kind::OneMoment,
+            what: format!("at least {count} events have one time, {}", day_and_time(*time_ms)),
+            events: *count,
+            example: example.clone(),
+            effect: "the order and the age of these events is lost: sessions and fading know nothing",
+            mend:
+                "map the column with the time of the event, not of its export (--map timestamp=…)"
+                    .to_owned(),
+        })
+    }
+}
+
+/// The day after a time, at which `--until` ends.
+fn end_of_day(ms: i64) -> String {
+    super::examined::day(ms.div_euclid(DAY_MS) + 1)
+}
