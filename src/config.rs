@@ -172,6 +172,8 @@ impl Config {
             ("serve.idle_seconds", self.serve.idle_seconds as f64, 60.0, 1e7),
             ("serve.send_seconds", self.serve.send_seconds as f64, 1.0, 3_600.0),
             ("serve.drain_seconds", self.serve.drain_seconds as f64, 0.0, 3_600.0),
+            ("logging.requests.sample", self.logging.requests.sample, 0.0, 1.0),
+            ("traces.sample", self.traces.sample, 0.0, 1.0),
             ("log.segment_mib", self.log.segment_mib as f64, 1.0, 65_536.0),
             ("recommend.history_limit", self.recommend.history_limit as f64, 1.0, 1e6),
             ("recommend.cohorts, their number,", self.recommend.cohorts.len() as f64, 0.0, 8.0),

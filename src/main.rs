@@ -2,12 +2,15 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use qianmian::cli::{Cli, Failure};
+use qianmian::cli::{Cli, Failure, SetLevel};
 use qianmian::config::{Config, LogFormat};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, reload};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,42 +27,49 @@ fn main() -> ExitCode {
     if cli.serves() {
         give_memory_back();
     }
+    let failed = cli.failure_code();
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(failed)
         }
     }
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
+fn run(cli: Cli) -> Result<u8, Failure> {
     let config = cli.config()?;
-    start_logging(&config)?;
+    let set_level = start_logging(&config)?;
     for renamed in &config.renamed {
         tracing::warn!("configuration: {renamed}; the old name will be removed");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(cli.run(config));
+    let outcome = runtime.block_on(cli.run(config, set_level));
     // A thread that waits for a file does not notice the shutdown.
     runtime.shutdown_timeout(LAST_WORK);
     outcome
 }
 
-fn start_logging(config: &Config) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&config.logging.level)
-        .map_err(|e| format!("logging.level {:?}: {e}", config.logging.level))?;
-    // hnsw_rs reports every graph it builds at info.
-    let filter = filter.add_directive("hnsw_rs=warn".parse()?);
-
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.logging.format {
+/// Begins to log; returns what sets the level later on.
+fn start_logging(config: &Config) -> Result<SetLevel, Failure> {
+    let (filters, level) = reload::Layer::new(filter(&config.logging.level)?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.logging.format {
         LogFormat::Text => {
-            lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
+            lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).boxed()
         }
-        LogFormat::Json => lines.json().init(),
-    }
-    Ok(())
+        LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry().with(filters).with(lines).init();
+    Ok(Arc::new(move |given| level.reload(filter(given)?).map_err(|e| e.to_string())))
+}
+
+/// The filter of a level, as `logging.level` is written.
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    let wrong = |e: &dyn std::fmt::Display| format!("logging.level {level:?}: {e}");
+    let filter = EnvFilter::try_new(level).map_err(|e| wrong(&e))?;
+    // hnsw_rs reports every graph it builds at info.
+    Ok(filter.add_directive("hnsw_rs=warn".parse().map_err(|e| wrong(&e))?))
 }
 
 /// Begins anew as the same process with the allocator's setting, which it reads before any code of

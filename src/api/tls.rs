@@ -54,6 +54,7 @@ impl TlsOptions {
 #[derive(Debug, Clone)]
 pub struct Certificates {
     options: TlsOptions,
+    valid_until_ms: i64,
     /// The state of the files that are in force.
     read: Stamps,
     current: Arc<ArcSwap<ServerConfig>>,
@@ -74,7 +75,14 @@ impl Certificates {
         }
         let read = stamps(options);
         let current = Arc::new(ArcSwap::from_pointee(config(options)?));
-        Ok(Some(Self { options: options.clone(), read, current }))
+        let valid_until_ms = first_end_ms(options)?;
+        Ok(Some(Self { options: options.clone(), valid_until_ms, read, current }))
+    }
+
+    /// When the first of the certificates ends, in milliseconds since 1970, as they were read at the
+    /// start.
+    pub fn valid_until_ms(&self) -> i64 {
+        self.valid_until_ms
     }
 
     /// What encrypts a new connection.
@@ -121,6 +129,17 @@ impl Certificates {
             }
         }
     }
+}
+
+/// When the first of the server's certificates ends, in milliseconds since 1970.
+fn first_end_ms(options: &TlsOptions) -> Result<i64, String> {
+    let [cert, ..] = options.files();
+    let mut first = i64::MAX;
+    for certificate in certificates(cert)? {
+        let (_, read) = X509Certificate::from_der(&certificate).map_err(|e| failure(cert, e))?;
+        first = first.min(read.validity().not_after.timestamp().saturating_mul(1_000));
+    }
+    Ok(first)
 }
 
 fn stamps(options: &TlsOptions) -> Stamps {

@@ -112,7 +112,12 @@ pub(super) fn read(
 
         check_path(&name).map_err(damaged)?;
         let mut content = Hashing::new(&mut entry);
-        take(&name, &mut content)?;
+        let taken = take(&name, &mut content);
+        // What cannot be read is the archive's fault, whoever notices.
+        if let Some(what) = content.broken {
+            return Err(damaged(what));
+        }
+        taken?;
         found.push((name, content.bytes, content.checksum()));
     }
 

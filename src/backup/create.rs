@@ -30,6 +30,7 @@ pub struct Created {
 /// [`BackupError`] where `data` cannot be read or is damaged, or `to` cannot be written. The backups
 /// before stay as they are.
 pub fn create(data: &Path, to: &Path, keep: usize) -> Result<Created, BackupError> {
+    pieces::check(data)?;
     let created = match Form::of_new(to) {
         Form::Repository => into_repository(data, to, keep)?,
         Form::Archive => into_archive(data, to)?,

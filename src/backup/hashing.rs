@@ -8,11 +8,13 @@ pub(super) struct Hashing<R> {
     hasher: blake3::Hasher,
     /// Bytes so far.
     pub(super) bytes: u64,
+    /// Why it could not be read on; none while it can.
+    pub(super) broken: Option<String>,
 }
 
 impl<R> Hashing<R> {
     pub(super) fn new(inner: R) -> Self {
-        Self { inner, hasher: blake3::Hasher::new(), bytes: 0 }
+        Self { inner, hasher: blake3::Hasher::new(), bytes: 0, broken: None }
     }
 
     /// The checksum of what was read so far, in hex.
@@ -23,7 +25,8 @@ impl<R> Hashing<R> {
 
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
+        let read = self.inner.read(buffer);
+        let read = read.inspect_err(|error| self.broken = Some(error.to_string()))?;
         self.hasher.update(&buffer[..read]);
         self.bytes += read as u64;
         Ok(read)

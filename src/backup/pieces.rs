@@ -7,9 +7,8 @@ use std::path::Path;
 
 use super::BackupError;
 use super::manifest::{Stamp, StoreInBackup};
-use crate::domain::limits;
 use crate::model::frozen::FrozenSnapshots;
-use crate::store::folder::StoreFolder;
+use crate::store::folder::{StoreFolder, store_names};
 use crate::store::{FrozenLog, files};
 
 /// A file of a backup.
@@ -46,6 +45,14 @@ impl Piece {
     }
 }
 
+/// Checks that a path is a data folder.
+pub(super) fn check(data: &Path) -> Result<(), BackupError> {
+    if store_names(data)?.is_empty() {
+        return Err(BackupError::refused(data, "it is no data folder: it holds no store"));
+    }
+    Ok(())
+}
+
 /// The files of a data folder, and its stores. `known`: whether a file in this state, by its path,
 /// was found whole before.
 pub(super) fn of(
@@ -57,10 +64,6 @@ pub(super) fn of(
     for name in store_names(data)? {
         stores.push(store(data, &name, known, &mut pieces)?);
     }
-    if stores.is_empty() {
-        return Err(BackupError::refused(data, "it is no data folder: it holds no store"));
-    }
-
     for path in ["KEYED", "access/KEYS", "access/USED"] {
         let place = data.join(path);
         let bytes = files::read_if_there(&place).map_err(BackupError::io("read", &place))?;
@@ -68,18 +71,6 @@ pub(super) fn of(
     }
     audit(data, &mut pieces)?;
     Ok((pieces, stores))
-}
-
-/// The names of the stores in a data folder.
-pub(super) fn store_names(data: &Path) -> Result<Vec<String>, BackupError> {
-    let folder = data.join("stores");
-    let mut names = files::names(&folder).map_err(BackupError::io("list", &folder))?;
-    // A store whose creation was cut off has no format yet.
-    names.retain(|name| {
-        limits::name("name", name).is_ok() && folder.join(name).join("FORMAT").exists()
-    });
-    names.sort();
-    Ok(names)
 }
 
 /// Adds the files of one store.

@@ -7,10 +7,10 @@ use std::path::Path;
 use super::form::Form;
 use super::hashing::Hashing;
 use super::repository::Repository;
-use super::{BackupError, archive, pieces};
+use super::{BackupError, archive};
 use crate::model::disk;
 use crate::store::FrozenLog;
-use crate::store::folder::StoreFolder;
+use crate::store::folder::{StoreFolder, store_names};
 
 /// What was read and is whole.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,7 @@ fn verify_archive(path: &Path) -> Result<Verified, BackupError> {
 /// Reads the log and the models of every store.
 fn verify_data(data: &Path) -> Result<Verified, BackupError> {
     let mut verified = Verified::default();
-    for name in pieces::store_names(data)? {
+    for name in store_names(data)? {
         let folder = StoreFolder::beside(data, &name)?;
         let log = FrozenLog::of(&folder.log(), &|_, _| false)?;
         verified.files += log.segments.len();

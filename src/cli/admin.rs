@@ -145,6 +145,18 @@ fn recorded<T>(
     message: &[u8],
     answer: Result<Response<T>, Status>,
 ) -> Result<T, Failure> {
+    record(config, service, method, message, answer.as_ref().err());
+    answer.map(Response::into_inner).map_err(sentence)
+}
+
+/// Records a call on a data folder, if it is an act.
+pub(super) fn record(
+    config: &Config,
+    service: &str,
+    method: &str,
+    message: &[u8],
+    status: Option<&Status>,
+) {
     // The protocol's names are those of Rust, without the underscores.
     let name = method.replace('_', "");
     let known = METHODS.iter().find(|known| {
@@ -153,7 +165,6 @@ fn recorded<T>(
     });
 
     if let Some((method, audit)) = known.and_then(|method| Some((method, method.audit?))) {
-        let status = answer.as_ref().err();
         let reason = status.and_then(StatusExt::get_details_error_info);
         let act = Act {
             by: COMMAND_LINE.to_owned(),
@@ -166,5 +177,4 @@ fn recorded<T>(
         // A failure is logged; what was done cannot be undone.
         let _ = Audit::of(&config.data, config.audit.clone()).record(&act);
     }
-    answer.map(Response::into_inner).map_err(sentence)
 }

@@ -12,11 +12,12 @@ use tonic::{Code, Request, Streaming};
 use tonic_types::StatusExt;
 
 use super::remote::{Remote, ServerOptions};
-use super::{Failure, check_store};
+use super::{Failure, admin, check_store};
 use crate::api::services::catalog::CatalogApi;
 use crate::api::services::event::EventApi;
 use crate::api::services::model::ModelApi;
 use crate::api::services::recommendation::RecommendationApi;
+use crate::api::services::user::UserApi;
 use crate::api::wire::pb;
 use crate::api::wire::pb::catalog_service_client::CatalogServiceClient;
 use crate::api::wire::pb::catalog_service_server::CatalogService;
@@ -27,6 +28,8 @@ use crate::api::wire::pb::model_service_server::ModelService;
 use crate::api::wire::pb::push_model_request::Part;
 use crate::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
 use crate::api::wire::pb::recommendation_service_server::RecommendationService;
+use crate::api::wire::pb::user_service_client::UserServiceClient;
+use crate::api::wire::pb::user_service_server::UserService;
 use crate::config::Config;
 use crate::engine::{DEFAULT_STORE, Engine};
 
@@ -139,12 +142,90 @@ impl Backend {
         )
     }
 
-    /// An item's title; empty without one.
-    pub async fn title(&self, item_id: &str) -> String {
-        let request = pb::GetItemRequest { item_id: item_id.to_owned() };
+    /// Asks for the most bought items.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn popular(
+        &self,
+        request: pb::PopularRequest,
+    ) -> Result<pb::PopularResponse, Refused> {
+        ask!(
+            self,
+            RecommendationApi as RecommendationService,
+            RecommendationServiceClient,
+            popular,
+            request
+        )
+    }
+
+    /// Asks for items bought together.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn bought_together(
+        &self,
+        request: pb::BoughtTogetherRequest,
+    ) -> Result<pb::BoughtTogetherResponse, Refused> {
+        ask!(
+            self,
+            RecommendationApi as RecommendationService,
+            RecommendationServiceClient,
+            bought_together,
+            request
+        )
+    }
+
+    /// An item of the catalogue.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn item(&self, item_id: String) -> Result<pb::Item, Refused> {
+        let request = pb::GetItemRequest { item_id };
         let response =
             ask!(self, CatalogApi as CatalogService, CatalogServiceClient, get_item, request);
-        response.ok().and_then(|r| r.item).map(|item| item.title).unwrap_or_default()
+        Ok(response?.item.unwrap_or_default())
+    }
+
+    /// Creates an item, or changes the named fields of it.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn set_item(&self, item: pb::Item, fields: Vec<String>) -> Result<(), Refused> {
+        let update_mask = Some(prost_types::FieldMask { paths: fields });
+        let request = pb::UpsertItemsRequest { items: vec![item], update_mask };
+        ask!(self, CatalogApi as CatalogService, CatalogServiceClient, upsert_items, request)?;
+        Ok(())
+    }
+
+    /// A user.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn user(&self, user_id: String) -> Result<pb::User, Refused> {
+        let request = pb::GetUserRequest { user_id };
+        let response = ask!(self, UserApi as UserService, UserServiceClient, get_user, request);
+        Ok(response?.user.unwrap_or_default())
+    }
+
+    /// Erases a user, recorded in the audit log; returns the offset of the record.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn delete_user(&self, config: &Config, user_id: String) -> Result<u64, Failure> {
+        let request = pb::DeleteUserRequest { user_id };
+        let answer = ask!(self, UserApi as UserService, UserServiceClient, delete_user, request);
+        if let Backend::Local(_) = self {
+            // Its request names a person, and is left out.
+            admin::record(config, "UserService/", "delete_user", &[], answer.as_ref().err());
+        }
+        Ok(answer.map_err(|status| status.message().to_owned())?.offset)
+    }
+
+    /// An item's title; empty without one.
+    pub async fn title(&self, item_id: &str) -> String {
+        let item = self.item(item_id.to_owned()).await;
+        item.map(|item| item.title).unwrap_or_default()
     }
 
     /// The models kept.

@@ -1,8 +1,10 @@
 //! The command line: one file a verb, the backend that verbs share, and the output.
 //!
-//! - [`serve`], [`demo`], [`import`], [`export`]: work on a data folder
+//! - [`serve`], [`demo`], [`import`], [`export`], [`log`], [`history`], [`check`]: work on a data
+//!   folder; `reload`: a server that reads its configuration again
 //! - [`evaluate`], [`plot`]: work on files alone; [`doctor`]: on a file or a data folder
-//! - [`train`], [`recommend`], [`similar`], [`models`], [`push`]: work on a data folder or, with
+//! - [`train`], [`recommend`], [`similar`], [`together`], [`popular`], [`users`], [`items`],
+//!   [`models`], [`push`]: work on a data folder or, with
 //!   `--server`, on a running server
 //! - [`backup`]: backup, restore and verify, on a data folder as a whole
 //! - [`keys`], [`stores`]: work on a data folder or a running server as a whole
@@ -14,28 +16,38 @@
 mod admin;
 pub mod backend;
 pub mod backup;
+pub mod check;
 pub mod demo;
 mod dialect;
 pub mod doctor;
 pub mod evaluate;
 pub mod export;
+pub mod history;
 pub mod import;
+pub mod items;
 pub mod keys;
+pub mod log;
 pub mod models;
 pub mod output;
 pub mod plot;
+pub mod popular;
 pub mod push;
 pub mod recommend;
+mod reload;
 pub mod remote;
 pub mod serve;
 pub mod similar;
 pub mod stores;
+pub mod together;
 pub mod train;
+pub mod users;
 
 use std::path::PathBuf;
 use std::pin::Pin;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use reload::SetLevel;
 
 use crate::config::Config;
 use crate::domain::limits;
@@ -62,7 +74,7 @@ pub struct Cli {
     common: Common,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct Common {
     /// Configuration file (TOML); qianmian.example.toml lists every key
     #[arg(long, global = true, value_name = "FILE")]
@@ -86,16 +98,40 @@ enum Verb {
     Train(train::Train),
     Recommend(recommend::Recommend),
     Similar(similar::Similar),
+    Together(together::Together),
+    Popular(popular::Popular),
+    History(history::History),
+    Users(users::Users),
+    Items(items::Items),
     Models(models::Models),
     Push(push::Push),
     Export(export::Export),
     Keys(keys::Keys),
     Stores(stores::Stores),
+    Log(log::Log),
+    Check(check::Check),
     Doctor(Box<doctor::Doctor>),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Verify(backup::Verify),
     Evaluate(Box<evaluate::Evaluate>),
+}
+
+impl Common {
+    /// The configuration: defaults, file, environment, the flags of all verbs.
+    fn config(&self) -> Result<Config, Failure> {
+        let mut config = Config::load(self.config.as_deref())?;
+        if let Some(data) = &self.data {
+            config.data.clone_from(data);
+        }
+
+        if let Some(store) = &self.store {
+            limits::name("--store", store).map_err(|violation| violation.to_string())?;
+            config.store.clone_from(store);
+        }
+        config.log.accept_loss = self.accept_log_loss;
+        Ok(config)
+    }
 }
 
 impl Cli {
@@ -104,16 +140,7 @@ impl Cli {
     /// # Errors
     /// A sentence that names the key.
     pub fn config(&self) -> Result<Config, Failure> {
-        let mut config = Config::load(self.common.config.as_deref())?;
-        if let Some(data) = &self.common.data {
-            config.data.clone_from(data);
-        }
-
-        if let Some(store) = &self.common.store {
-            limits::name("--store", store).map_err(|violation| violation.to_string())?;
-            config.store.clone_from(store);
-        }
-        config.log.accept_loss = self.common.accept_log_loss;
+        let mut config = self.common.config()?;
         if let Verb::Serve(serve) = &self.verb {
             serve.configure(&mut config);
         } else {
@@ -131,24 +158,50 @@ impl Cli {
         matches!(self.verb, Verb::Serve(_))
     }
 
-    /// Runs the verb.
+    /// Runs the verb; returns its exit code. `set_level` sets the level of log lines.
     ///
     /// The future is boxed so that it is compiled once, with the library, and not again in each
     /// program that awaits it.
     ///
     /// # Errors
     /// A sentence for the terminal.
-    pub fn run(self, config: Config) -> Pin<Box<dyn Future<Output = Result<(), Failure>>>> {
-        Box::pin(self.run_verb(config))
+    pub fn run(
+        self,
+        config: Config,
+        set_level: SetLevel,
+    ) -> Pin<Box<dyn Future<Output = Result<u8, Failure>>>> {
+        Box::pin(async move {
+            if let Verb::Check(verb) = self.verb {
+                return tokio::task::block_in_place(|| verb.run(&config));
+            }
+            self.run_verb(config, set_level).await.map(|()| 0)
+        })
     }
 
-    async fn run_verb(self, config: Config) -> Result<(), Failure> {
+    /// The exit code where the verb fails, also before it runs.
+    pub fn failure_code(&self) -> u8 {
+        if matches!(self.verb, Verb::Check(_)) { check::ERRORS } else { 1 }
+    }
+
+    async fn run_verb(self, config: Config, set_level: SetLevel) -> Result<(), Failure> {
         match self.verb {
-            Verb::Serve(verb) => verb.run(config, self.common.data.is_some()).await,
+            // It has an exit code of its own.
+            Verb::Check(_) => Ok(()),
+            Verb::Serve(verb) => {
+                let data_given = self.common.data.is_some();
+                let read = reading(self.common, verb.clone());
+                verb.run(config, data_given, (read, set_level)).await
+            }
             Verb::Import(verb) => tokio::task::block_in_place(|| verb.run(&config)),
             Verb::Train(verb) => verb.run(config).await,
             Verb::Recommend(verb) => verb.run(config).await,
             Verb::Similar(verb) => verb.run(config).await,
+            Verb::Together(verb) => verb.run(config).await,
+            Verb::Popular(verb) => verb.run(config).await,
+            Verb::History(verb) => tokio::task::block_in_place(|| verb.run(&config)),
+            Verb::Users(verb) => verb.run(config).await,
+            Verb::Items(verb) => verb.run(config).await,
+            Verb::Log(verb) => tokio::task::block_in_place(|| verb.run(&config)),
             Verb::Models(verb) => verb.run(config).await,
             Verb::Push(verb) => verb.run(config).await,
             Verb::Keys(verb) => verb.run(config, self.common.store).await,
@@ -161,6 +214,15 @@ impl Cli {
             Verb::Evaluate(verb) => tokio::task::block_in_place(|| verb.run(&config)),
         }
     }
+}
+
+/// Reads the configuration of a server as it was read at the start.
+fn reading(common: Common, serve: serve::Serve) -> reload::Read {
+    Box::new(move || {
+        let mut config = common.config()?;
+        serve.configure(&mut config);
+        Ok(config)
+    })
 }
 
 /// Checks that the data folder has the store that a verb works on: a name that is mistyped must not

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::reload::{Read, Reload, SetLevel};
 use super::{Failure, demo};
 use crate::api::{self, Listeners, Observer, ServeOptions, Served};
 use crate::config::Config;
@@ -15,7 +16,7 @@ use crate::recommend::RepeatPolicy;
 use crate::telemetry::version;
 
 /// Serve recommendations over gRPC, and train in the background
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  qianmian serve --demo\n  \
                         qianmian serve --data DIR --listen 0.0.0.0:50051")]
 pub struct Serve {
@@ -49,7 +50,12 @@ impl Serve {
         }
     }
 
-    pub(super) async fn run(self, mut config: Config, data_given: bool) -> Result<(), Failure> {
+    pub(super) async fn run(
+        self,
+        mut config: Config,
+        data_given: bool,
+        (read, set_level): (Read, SetLevel),
+    ) -> Result<(), Failure> {
         // Registered before anything that takes long: a signal may arrive at any time.
         let stop = StopSignal::new()?;
         // Dropped last, with its content.
@@ -68,6 +74,13 @@ impl Serve {
         config.serve.check_safe(address, served.keys.is_in_force())?;
         report(&config, &listeners, served.keys.is_in_force())?;
         let host = served.host.clone();
+        let reload = Reload {
+            read,
+            set_level,
+            host: host.clone(),
+            observer: served.observer.clone(),
+            in_force: config.clone(),
+        };
         let demo = self.demo.then(|| {
             tokio::task::spawn_blocking(move || {
                 let shown = host.store(DEFAULT_STORE).map_err(Failure::from);
@@ -77,7 +90,7 @@ impl Serve {
             })
         });
 
-        api::serve(served, listeners, &config.serve, stop.given()).await?;
+        api::serve(served, listeners, &config.serve, stop.given(reload)).await?;
         if let Some(demo) = demo {
             demo.await?;
         }
@@ -116,7 +129,7 @@ fn report(config: &Config, listeners: &Listeners, has_keys: bool) -> Result<(), 
     Ok(())
 }
 
-/// The signals that ask the process to end; SIGHUP is ignored.
+/// The signals that ask the process to end, and SIGHUP.
 #[cfg(unix)]
 struct StopSignal {
     interrupt: Signal,
@@ -134,16 +147,13 @@ impl StopSignal {
         })
     }
 
-    /// Completes when one arrives.
-    async fn given(mut self) {
+    /// Completes when one asks the process to end; SIGHUP reads the configuration again.
+    async fn given(mut self, mut reload: Reload) {
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => return,
                 _ = self.terminate.recv() => return,
-                // SIGHUP: a terminal that closes, or an operator who asks for a reload.
-                _ = self.hang_up.recv() => {
-                    tracing::info!("SIGHUP is ignored; new settings need a restart");
-                }
+                _ = self.hang_up.recv() => reload.run(),
             }
         }
     }
@@ -160,7 +170,7 @@ impl StopSignal {
     }
 
     /// Completes when it arrives.
-    async fn given(self) {
+    async fn given(self, _: Reload) {
         let _ = tokio::signal::ctrl_c().await;
     }
 }

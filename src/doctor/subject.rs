@@ -28,9 +28,16 @@ pub fn examine_file(
             examination.refused(row.line, &refusal);
             continue;
         }
+
         let line = row.line;
         match plan.event(&mut row, now_ms) {
-            Ok(converted) => seen.examine(line, &converted.value.event, examination),
+            Ok(converted) => {
+                let event = &converted.value.event;
+                let repeats = seen.repeats(event);
+                if !(repeats && plan.drops_duplicates()) {
+                    examination.event(&Examined::of(event, line, repeats));
+                }
+            }
             Err(NoEvent::Refused(refusal)) => examination.refused(line, &refusal),
             Err(NoEvent::Skipped(_)) => {}
         }
@@ -50,6 +57,7 @@ pub fn examine_store(
     let folder = StoreFolder::beside(data, name)?;
     let (mut users, mut items) = (Vec::new(), Vec::new());
     let mut seen = Seen::default();
+
     replay_beside(&folder.log(), folder.is_proven(), &mut |entry| match entry {
         Entry::User(id) => users.push(id.to_owned()),
         Entry::Item(id) => items.push(id.to_owned()),
@@ -58,7 +66,8 @@ pub fn examine_store(
             let event = event_of(&stored, id(&users, stored.user), id(&items, stored.item));
             // An erased user has no name.
             if !event.user_id.is_empty() {
-                seen.examine(offset, &event, examination);
+                let repeats = seen.repeats(&event);
+                examination.event(&Examined::of(&event, offset, repeats));
             }
         }
         Entry::Record(_, Record::Item(idx, _) | Record::ItemBefore(idx, _)) => {
@@ -79,9 +88,9 @@ struct Seen {
 }
 
 impl Seen {
-    fn examine(&mut self, line: u64, event: &Event, examination: &mut Examination) {
-        let repeats = !self.hashes.insert(identity::hash(event, &mut self.bytes));
-        examination.event(&Examined::of(event, line, repeats));
+    /// Whether an event equals an earlier one.
+    fn repeats(&mut self, event: &Event) -> bool {
+        !self.hashes.insert(identity::hash(event, &mut self.bytes))
     }
 }
 

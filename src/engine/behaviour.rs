@@ -1,21 +1,23 @@
 //! What a training reads from the log: the behaviour of users who consent.
 
 use super::state::State;
+use crate::doctor::Pulse;
 use crate::domain::{EventKind, HistoryEvent, Offset, Result, now_ms};
 use crate::live::history_event;
 use crate::matrix::UserEvents;
 use crate::store::{Entry, Record, replay};
 
-/// Reads the events before `offset` that may be trained on.
+/// Reads the events before `offset` that may be trained on, and whether they look whole.
 ///
 /// # Errors
 /// [`crate::domain::Error::Storage`] where bytes of the log are not what was written.
-pub(super) fn read(state: &State, offset: Offset) -> Result<UserEvents> {
+pub(super) fn read(state: &State, offset: Offset) -> Result<(UserEvents, Pulse)> {
     let mut users = 0;
     let mut items = 0;
     let mut log = Vec::new();
     let objecting = state.live.profiles.read().objecting();
     let now_ms = now_ms();
+    let mut pulse = Pulse::new(state.live.newest_ms(), now_ms);
 
     replay(&state.folder.log(), offset, &mut |entry| match entry {
         Entry::User(_) => users += 1,
@@ -26,11 +28,12 @@ pub(super) fn read(state: &State, offset: Offset) -> Result<UserEvents> {
                 && event.kind != EventKind::Impression
                 && !objecting.contains(&event.user) =>
         {
+            pulse.note(event.time_ms);
             // Events from a clock that was ahead count as of now.
             let time_ms = event.time_ms.min(now_ms);
             log.push((event.user, HistoryEvent { time_ms, ..history_event(&event) }));
         }
         Entry::Record(..) => {}
     })?;
-    Ok(UserEvents::new(users, items, log))
+    Ok((UserEvents::new(users, items, log), pulse))
 }

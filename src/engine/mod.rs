@@ -45,8 +45,8 @@ use std::time::Instant;
 pub use directory::Directory;
 pub use import::Importer;
 pub use options::{
-    DEFAULT_STORE, EngineOptions, LimitOptions, LogOptions, ModelOptions, PrivacyOptions,
-    PushOptions, RecommendOptions, StoreLimits, TrainOptions,
+    DEFAULT_STORE, DoctorPolicy, EngineOptions, LimitOptions, LogOptions, ModelOptions,
+    PrivacyOptions, PushOptions, RecommendOptions, StoreLimits, TrainOptions,
 };
 pub use page::Page;
 pub use push::{Incoming, PushRequest, Pushes};
@@ -115,7 +115,7 @@ impl Engine {
         let models = Models::open(folder.snapshots(), options.models.clone())?;
         report_open(&options.store, &live, &models, started);
 
-        let limits = StoreLimits::of(&options.limits);
+        let limits = (StoreLimits::of(&options.limits), options.train.clone());
         let stats = Stats::new(log.flush_seconds());
         let state = Arc::new(State::new(live, models, folder, pseudonyms, lists, limits, stats));
         trainer::erasure::remove_models(&state);
@@ -142,6 +142,12 @@ impl Engine {
     /// Sets limits of this store, in force from its next write on.
     pub fn set_limits(&self, limits: StoreLimits) {
         self.state.limits.store(Arc::new(limits));
+    }
+
+    /// Puts settings of trainings in force, from the next one on; the number of threads and of
+    /// prepared lists stay as they were when the store was opened.
+    pub fn set_train_options(&self, options: TrainOptions) {
+        self.state.train.store(Arc::new(options));
     }
 
     /// The memory of the store's data and models in bytes, as estimated from their numbers.

@@ -133,9 +133,22 @@ pub struct TrainOptions {
     pub prepared_lists: usize,
     /// Maximum duration of preparing lists, in seconds.
     pub prepare_seconds: u64,
+    /// What happens where the data is broken (the last week has less than half of the week before,
+    /// or events are dated after now): "warn" trains all the same, "hold" keeps the model before.
+    pub doctor: DoctorPolicy,
     /// Settings of training and blending, where the tuner is off or has no data; where the first
     /// tuning starts.
     pub settings: Settings,
+}
+
+/// What happens where a training would rest on broken data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DoctorPolicy {
+    /// It is said, and the training runs.
+    Warn,
+    /// The training is held back; the model before answers.
+    Hold,
 }
 
 impl TrainOptions {
@@ -159,6 +172,7 @@ impl Default for TrainOptions {
             tune_minutes: 60,
             prepared_lists: 1_000_000,
             prepare_seconds: 360,
+            doctor: DoctorPolicy::Warn,
             settings: Settings::default(),
         }
     }

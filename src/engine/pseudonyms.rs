@@ -13,7 +13,7 @@ const CONTEXT: &str = "qianmian 2026-11-22 pseudonyms of users";
 
 /// Maps external ids of users to their names in the store.
 #[derive(Clone, Default)]
-pub(super) struct Pseudonyms {
+pub struct Pseudonyms {
     key: Option<[u8; blake3::KEY_LEN]>,
 }
 
@@ -26,7 +26,7 @@ impl std::fmt::Debug for Pseudonyms {
 impl Pseudonyms {
     /// Hashes with a key derived from `secret`, another for each store; keeps external ids where it
     /// is empty.
-    pub(super) fn new(secret: &str, store: &str) -> Self {
+    pub fn new(secret: &str, store: &str) -> Self {
         // Data folders of one store have the key of before there were several.
         let material = match store {
             DEFAULT_STORE => secret.as_bytes().to_vec(),
@@ -37,17 +37,17 @@ impl Pseudonyms {
     }
 
     /// Whether the store has a key.
-    pub(super) fn is_keyed(&self) -> bool {
+    pub fn is_keyed(&self) -> bool {
         self.key.is_some()
     }
 
     /// A fingerprint of the key: differs between keys and reveals nothing of them.
-    pub(super) fn fingerprint(&self) -> Option<String> {
+    pub fn fingerprint(&self) -> Option<String> {
         self.key.map(|key| hex(blake3::keyed_hash(&key, b"\0fingerprint")))
     }
 
     /// The name of a user in the store.
-    pub(super) fn of<'a>(&self, id: &'a str) -> Cow<'a, str> {
+    pub fn of<'a>(&self, id: &'a str) -> Cow<'a, str> {
         match self.key {
             None => Cow::Borrowed(id),
             Some(key) => Cow::Owned(hex(blake3::keyed_hash(&key, id.as_bytes()))),

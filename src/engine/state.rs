@@ -4,7 +4,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::closing::Closing;
-use super::options::StoreLimits;
+use super::options::{StoreLimits, TrainOptions};
 use super::pseudonyms::Pseudonyms;
 use super::registry::Models;
 use super::stats::Stats;
@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) lists: PreparedListOptions,
     /// How large the store may become.
     pub(super) limits: ArcSwap<StoreLimits>,
+    /// How it is trained, from the next training on.
+    pub(super) train: ArcSwap<TrainOptions>,
     pub(super) closing: Closing,
     pub(super) stats: Stats,
     /// Held while a snapshot is assembled from the active one and a new part, until it is
@@ -38,13 +40,15 @@ impl State {
         folder: StoreFolder,
         pseudonyms: Pseudonyms,
         lists: PreparedListOptions,
-        limits: StoreLimits,
+        limits: (StoreLimits, TrainOptions),
         stats: Stats,
     ) -> Self {
+        let (limits, train) = limits;
         let limits = ArcSwap::from_pointee(limits);
+        let train = ArcSwap::from_pointee(train);
         let closing = Closing::default();
         let assembling = Mutex::default();
-        Self { live, models, folder, pseudonyms, lists, limits, closing, stats, assembling }
+        Self { live, models, folder, pseudonyms, lists, limits, train, closing, stats, assembling }
     }
 
     /// The idx of a user by their external id, if the store knows them.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
@@ -13,6 +14,7 @@ use super::settings::{self, Limits, StoreSettings};
 use crate::domain::{Error, Result, limits, now_ms};
 use crate::engine::options::EngineOptions;
 use crate::engine::{DEFAULT_STORE, Engine, Threads};
+use crate::engine::{LimitOptions, TrainOptions};
 use crate::store::files;
 
 /// Why a store is not open while it is deleted.
@@ -26,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Host {
     data: PathBuf,
-    options: EngineOptions,
+    options: ArcSwap<EngineOptions>,
     threads: Threads,
     stores: RwLock<BTreeMap<String, Slot>>,
     /// Held while a store is created or deleted.
@@ -61,7 +63,7 @@ impl Host {
         let threads = Threads::start(options.train.threads)?;
         let host = Self {
             data: data.to_owned(),
-            options,
+            options: ArcSwap::from_pointee(options),
             threads,
             stores: RwLock::default(),
             changing: Mutex::default(),
@@ -89,11 +91,23 @@ impl Host {
     }
 
     fn open_store(&self, name: &str) -> Result<Hosted> {
-        let options = EngineOptions { store: name.to_owned(), ..self.options.clone() };
+        let configured = self.options.load();
+        let options = EngineOptions { store: name.to_owned(), ..EngineOptions::clone(&configured) };
         let settings = settings::read(&self.data, name)?.unwrap_or_default();
         let engine = Engine::open_beside(&self.data, options, &self.threads)?;
-        engine.set_limits(settings.limits.in_force(&self.options.limits));
+        engine.set_limits(settings.limits.in_force(&configured.limits));
         Ok(Hosted::new(name, engine, settings))
+    }
+
+    /// Puts other settings of trainings and limits in force, for all stores.
+    pub fn reload(&self, train: TrainOptions, limits: LimitOptions) {
+        let _changing = self.changing.lock();
+        let options = EngineOptions { train, limits, ..EngineOptions::clone(&self.options.load()) };
+        for store in self.list().into_iter().filter_map(|listed| listed.store.ok()) {
+            store.engine.set_train_options(options.train.clone());
+            store.engine.set_limits(store.settings().limits.in_force(&options.limits));
+        }
+        self.options.store(Arc::new(options));
     }
 
     fn put(&self, name: &str, slot: Slot) {
@@ -149,7 +163,7 @@ impl Host {
     /// taken, [`Error::Full`] where there are 1,000 stores, [`Error::Storage`] where the disk fails.
     pub fn create(&self, name: &str, limits: Limits) -> Result<Arc<Hosted>> {
         limits::name("name", name)?;
-        limits.validate(&self.options.limits)?;
+        limits.validate(&self.options.load().limits)?;
         let _changing = self.changing.lock();
         if self.stores.read().contains_key(name) {
             return Err(Error::AlreadyExists { kind: "store", id: name.to_owned() });
@@ -179,12 +193,12 @@ impl Host {
     /// [`Error::Invalid`] for a field beyond its limit, [`Error::NotFound`] for an unknown name,
     /// [`Error::Storage`] where the disk fails.
     pub fn limit(&self, name: &str, limits: Limits) -> Result<Arc<Hosted>> {
-        limits.validate(&self.options.limits)?;
+        limits.validate(&self.options.load().limits)?;
         let _changing = self.changing.lock();
         let store = self.store(name)?;
         let created_ms = store.settings().created_ms;
         settings::write(&self.data, name, &StoreSettings { created_ms, limits: limits.clone() })?;
-        store.engine.set_limits(limits.in_force(&self.options.limits));
+        store.engine.set_limits(limits.in_force(&self.options.load().limits));
         store.limit(limits);
         Ok(store)
     }

@@ -59,12 +59,14 @@ impl Plan {
         }
         let mut converted = convert::event(row, &self.dialect, now_ms)?;
         let event = &mut converted.value.event;
+        let given = self.left_out(event);
         if self.unify_ids {
             event.user_id = identity::unified(&event.user_id);
             event.item_id = identity::unified(&event.item_id);
         }
 
-        match self.left_out(event) {
+        // Both spellings of an id leave it out.
+        match given.or_else(|| self.left_out(event)) {
             Some(reason) => Err(NoEvent::Skipped(reason.to_owned())),
             None => Ok(converted),
         }

@@ -5,8 +5,11 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::options::Opening;
+use super::proof::Proof;
 use super::witness::Witness;
 use super::{BackedUp, StoreError, files, mark, segment};
+use crate::domain::limits;
 
 /// Format of the data folder that this version writes. It reads earlier ones and upgrades them: 1
 /// has no users beside their events, and no validity of items; 2 has no list of the log's files, no
@@ -151,11 +154,34 @@ impl StoreFolder {
             return files::replace(&path, line.as_bytes()).map_err(StoreError::io("write", &path));
         }
 
-        let written = held.as_deref().unwrap_or(NO_KEY);
+        self.compare_key(held.as_deref(), given)
+    }
+
+    /// Checks that all files of the log are there that it lists.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`] with what is missing.
+    pub fn check_proof(&self) -> Result<(), StoreError> {
+        let opening = Opening { proven: self.is_proven(), ..Opening::default() };
+        Proof::of(&self.log(), opening).map(drop)
+    }
+
+    /// Checks that the log was written with a key of pseudonyms, by its fingerprint, or without one.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherKey`] where it was not.
+    pub fn check_key(&self, fingerprint: Option<&str>) -> Result<(), StoreError> {
+        let path = self.log().join(PSEUDONYMS);
+        let held = files::read_if_there(&path).map_err(StoreError::io("read", &path))?;
+        let held = held.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        self.compare_key(held.as_deref(), fingerprint.unwrap_or(NO_KEY))
+    }
+
+    fn compare_key(&self, held: Option<&str>, given: &str) -> Result<(), StoreError> {
+        let written = held.unwrap_or(NO_KEY);
         if written == given {
             return Ok(());
         }
-
         Err(StoreError::OtherKey {
             path: self.root.clone(),
             written: if written == NO_KEY { "without a key" } else { "with another key" },
@@ -200,6 +226,24 @@ impl StoreFolder {
     pub fn snapshots(&self) -> PathBuf {
         self.root.join("snapshots")
     }
+}
+
+/// The names of the stores in a data folder, in order. A store whose creation was cut off has no
+/// format yet, and is none.
+///
+/// # Errors
+/// [`StoreError::Io`] where the folder cannot be read.
+pub fn store_names(data: &Path) -> Result<Vec<String>, StoreError> {
+    let folder = data.join("stores");
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut names = files::names(&folder).map_err(StoreError::io("list", &folder))?;
+    names.retain(|name| {
+        limits::name("name", name).is_ok() && folder.join(name).join("FORMAT").exists()
+    });
+    names.sort();
+    Ok(names)
 }
 
 /// The number in a format file, which this version must be able to read; none where there is no

@@ -242,3 +242,154 @@ async fn a_list_says_whether_what_was_bought_may_come_back_and_why() {
     assert_eq!(answer.into_inner().repeat_reason(), Reason::Setting);
     server.stop().await;
 }
+
+#[test]
+fn a_request_of_a_user_needs_no_other_tool() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.csv");
+    std::fs::write(
+        &log,
+        "user_id,item_id,event,timestamp,price\nanna,tea,purchase,1700000000,3.5\n\
+         anna,cup,view,1700000100,\nben,tea,purchase,1700000200,3.5\nben,cup,purchase,1700000300,8\n",
+    )
+    .unwrap();
+    let users = folder.path().join("users.csv");
+    std::fs::write(&users, "user_id,attributes.country\nanna,SE\n").unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    let done = |arguments: &[&str]| {
+        let (ok, output, error) = run(&[arguments, &["--data", data]].concat());
+        assert!(ok, "{arguments:?}: {error}");
+        output
+    };
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&done(&[arguments, &["--json"]].concat())).unwrap()
+    };
+    done(&["import", log.to_str().unwrap()]);
+    done(&["import", "--users", users.to_str().unwrap()]);
+
+    let history = json(&["history", "anna"]);
+    let events: Vec<_> =
+        history.as_array().unwrap().iter().map(|e| (&e["event"], &e["item_id"])).collect();
+    assert_eq!(events, [(&"purchase".into(), &"tea".into()), (&"view".into(), &"cup".into())]);
+    assert_eq!(json(&["users", "get", "anna"])["attributes"]["country"], "SE");
+
+    let item = json(&[
+        "items",
+        "set",
+        "tea",
+        "--title",
+        "Green tea",
+        "--tag",
+        "hot",
+        "--available",
+        "false",
+    ]);
+    assert_eq!(
+        (&item["title"], &item["available"], &item["price"]),
+        (&"Green tea".into(), &false.into(), &3.5.into())
+    );
+    assert_eq!(json(&["items", "get", "tea"]), item);
+    let (ok, _, error) = run(&["items", "set", "tea", "--price", "-1", "--data", data]);
+    assert!(!ok && error.contains("price: must be"), "{error}");
+    assert!(!run(&["items", "set", "tea", "--data", data]).0, "no field is named");
+
+    let popular = json(&["popular", "--window", "all", "-n", "1"]);
+    assert_eq!(popular["items"][0]["item_id"], "cup", "tea is sold out");
+    let stats = json(&["log", "stats"]);
+    assert_eq!(
+        (&stats["events"], &stats["users"], &stats["kinds"]["view"]),
+        (&4.into(), &2.into(), &1.into())
+    );
+    assert!(done(&["log", "tail", "-n", "2"]).contains("item"));
+
+    done(&["users", "delete", "anna"]);
+    let (ok, _, error) = run(&["history", "anna", "--data", data]);
+    assert!(!ok && error.contains("\"anna\" is not known"), "{error}");
+    assert!(!run(&["users", "get", "anna", "--data", data]).0);
+    let audit = std::fs::read_to_string(folder.path().join("data/audit/audit.jsonl")).unwrap();
+    assert!(audit.contains("UserService/DeleteUser") && !audit.contains("anna"), "{audit}");
+    assert_eq!(json(&["log", "stats"])["kinds"]["purchase"], 3, "until the log is rewritten");
+}
+
+#[test]
+fn check_names_what_is_wrong_by_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let check = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_qianmian"));
+        command.args(["check", "--data", data.to_str().unwrap()]).args(arguments);
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout) + &text(output.stderr))
+    };
+    let (code, said) = check(&[], &[]);
+    assert_eq!((code, said.contains("the first start creates it")), (1, true), "{said}");
+
+    let log = online_retail(&folder, 2_000);
+    let import = [
+        "import",
+        log.to_str().unwrap(),
+        "--preset",
+        "online-retail",
+        "--data",
+        data.to_str().unwrap(),
+    ];
+    assert!(run(&import).0);
+    assert!(run(&["train", "--data", data.to_str().unwrap()]).0);
+    let (code, said) = check(&[], &[]);
+    assert_eq!((code, said.contains("qianmian backup")), (1, true), "{said}");
+    let backup = folder.path().join("backup");
+    assert!(run(&["backup", "--to", backup.to_str().unwrap(), "--data", data.to_str().unwrap()]).0);
+    let (code, said) = check(&["--json"], &[("QIANMIAN_LIMITS__MEMORY_MIB", "100")]);
+    assert!(code == 0 && said.contains("\"verdict\": \"ok\""), "{code} {said}");
+
+    let (code, said) = check(&[], &[("QIANMIAN_SERVE__LISTEN", "0.0.0.0:50051")]);
+    assert_eq!((code, said.contains("the server starts only with TLS")), (2, true), "{said}");
+    let (code, said) = check(
+        &[],
+        &[("QIANMIAN_SERVE__TLS__CERT", "gone.pem"), ("QIANMIAN_SERVE__TLS__KEY", "gone.pem")],
+    );
+    assert_eq!((code, said.contains("serve.tls.cert gone.pem")), (2, true), "{said}");
+    let (code, said) = check(&[], &[("QIANMIAN_TRAIN__SEED", "x")]);
+    assert_eq!((code, said.contains("QIANMIAN_TRAIN__SEED")), (2, true), "{said}");
+    std::fs::remove_file(data.join("stores/default/log/SEGMENTS")).unwrap();
+    let (code, said) = check(&[], &[]);
+    assert_eq!((code, said.contains("the store has lost")), (2, true), "{said}");
+}
+
+#[test]
+fn hang_up_reads_the_configuration_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("q.toml");
+    std::fs::write(&config, "[train]\nevery_minutes = 60\n").unwrap();
+    let process = support::Process::start_with(&folder.path().join("data"), |command| {
+        command.arg("--config").arg(&config);
+    });
+    let line = |after: &str| {
+        for _ in 0..100 {
+            let lines = process.log();
+            let found = lines.iter().find(|line| line["fields"]["message"] == after);
+            if let Some(found) = found {
+                return found["fields"].clone();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("no line {after:?}: {:?}", process.log());
+    };
+
+    std::fs::write(&config, "[train]\nevery_minutes = 5\nthreads = 1\n[logging]\nlevel = \"info,qianmian=debug\"\n[serve]\nmax_requests = 700\n").unwrap();
+    process.hang_up();
+    assert_eq!(
+        line("the configuration is read again")["changed"],
+        "logging.level, train.every_minutes"
+    );
+    let fixed = line("these settings need a restart; they stay as they were");
+    assert_eq!(fixed["settings"], "serve.max_requests, train.threads");
+
+    std::fs::write(&config, "[train]\nevery_minute = 5\n").unwrap();
+    process.hang_up();
+    let refused = line("the configuration cannot be used; nothing is changed");
+    assert!(refused["error"].as_str().unwrap().contains("every_minute"), "{refused}");
+    assert_eq!(process.get("/healthz").0, 200);
+}

@@ -2,6 +2,7 @@
 //! real clients.
 
 mod audit;
+mod backups;
 mod catalog;
 mod catalog_files;
 mod cli;
@@ -10,6 +11,7 @@ mod config;
 mod contract;
 mod crash;
 mod disks;
+mod doctor;
 mod e2e;
 mod evaluate;
 mod export;

@@ -16,7 +16,7 @@ use qianmian::api::wire::pb::event_service_client::EventServiceClient;
 use qianmian::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
 use tonic::Code;
 
-use crate::support::{self, Process, http_get, run};
+use crate::support::{self, Process, http_get, run, run_with};
 
 /// The series of a page: the name and labels of each, with its value.
 struct Page(BTreeMap<String, f64>);
@@ -63,22 +63,25 @@ impl Page {
 }
 
 /// A data folder with a trained model of part of the bundled log, and a backup's note.
-fn trained_store() -> tempfile::TempDir {
+fn trained_store(tuned: bool) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let log = support::online_retail(&folder, 30_000);
+    let log = support::online_retail(&folder, 8_000);
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
     let import = ["import", log.to_str().unwrap(), "--preset", "online-retail", "--data", data];
-    for arguments in [&import[..], &["train", "--data", data]] {
-        let (ok, _, error) = run(arguments);
-        assert!(ok, "{error}");
-    }
+    let (ok, _, error) = run(&import);
+    assert!(ok, "{error}");
+    // A tuning, which measures quality, takes a while.
+    let settings = [("QIANMIAN_TRAIN__TUNE", "true"), ("QIANMIAN_TRAIN__TUNE_TRIALS", "1")];
+    let settings = if tuned { &settings[..] } else { &[] };
+    let (ok, _, error) = run_with(&["train", "--data", data], settings);
+    assert!(ok, "{error}");
     folder
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_is_counted_and_the_dashboard_shows_what_there_is() {
-    let folder = trained_store();
+    let folder = trained_store(true);
     let data = folder.path().join("data");
     let backup = folder.path().join("backup");
     let arguments = ["backup", "--to", backup.to_str().unwrap(), "--data", data.to_str().unwrap()];
@@ -134,7 +137,7 @@ async fn what_happens_is_counted_and_the_dashboard_shows_what_there_is() {
     assert_eq!(list(r#"made="cold""#), 1.0);
     assert_eq!(list(r#"made="prepared""#) + list(r#"made="blended""#), 2.0);
     assert!(list(r#"made="blended""#) >= 1.0, "the list after the event");
-    assert!(page.sum("qianmian_candidates_total", &[r#"source="item_cf""#]) > 0.0);
+    assert!(page.sum("qianmian_candidates_total", &[store]) > 0.0);
     assert_eq!(page.sum("qianmian_events_total", &[r#"kind="view""#]), 1.0);
     assert_eq!(page.sum("qianmian_events_duplicate_total", &[store]), 1.0);
     assert_eq!(page.sum("qianmian_event_to_effect_seconds_count", &[store]), 2.0);
@@ -177,7 +180,7 @@ fn asked_series(text: &str) -> Vec<(String, Vec<String>)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_request_log_has_the_failed_the_slow_and_a_sample_without_persons() {
-    let folder = trained_store();
+    let folder = trained_store(false);
     let process = Process::start_with(&folder.path().join("data"), |command| {
         command.env("QIANMIAN_LOGGING__REQUESTS__SAMPLE", "0.5");
     });
@@ -280,7 +283,7 @@ async fn a_request_is_one_span_of_its_callers_trace_with_its_stages() {
     let server = tonic::transport::Server::builder().add_service(service);
     let serving = tokio::spawn(server.serve_with_incoming(incoming));
 
-    let folder = trained_store();
+    let folder = trained_store(false);
     let process = Process::start_with(&folder.path().join("data"), |command| {
         command.env("QIANMIAN_TRACES__OTLP_ENDPOINT", endpoint).env("QIANMIAN_TRACES__SAMPLE", "0");
     });

@@ -138,19 +138,28 @@ pub(crate) fn online_retail(folder: &TempDir, lines: usize) -> PathBuf {
 
 /// Runs the binary to its end; its output as text.
 pub(crate) fn run(arguments: &[&str]) -> (bool, String, String) {
-    run_program(env!("CARGO_BIN_EXE_qianmian"), arguments)
+    run_with(arguments, &[])
+}
+
+/// The same with variables.
+pub(crate) fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String, String) {
+    run_program(env!("CARGO_BIN_EXE_qianmian"), arguments, variables)
 }
 
 /// Writes a synthetic log by `qianmian-bench synth`.
 pub(crate) fn synth(arguments: &[&str]) {
     let bench = env!("CARGO_BIN_EXE_qianmian-bench");
-    let (ok, _, error) = run_program(bench, &[&["synth"], arguments].concat());
+    let (ok, _, error) = run_program(bench, &[&["synth"], arguments].concat(), &[]);
     assert!(ok, "{error}");
 }
 
-fn run_program(program: &str, arguments: &[&str]) -> (bool, String, String) {
+fn run_program(
+    program: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (bool, String, String) {
     let mut command = Command::new(program);
-    command.args(arguments).env("QIANMIAN_TRAIN__TUNE", "false");
+    command.args(arguments).env("QIANMIAN_TRAIN__TUNE", "false").envs(variables.iter().copied());
     let output = command.env("QIANMIAN_SERVE__ADMIN_LISTEN", "127.0.0.1:0").output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.success(), text(output.stdout), text(output.stderr))

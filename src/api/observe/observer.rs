@@ -31,7 +31,7 @@ impl Observer {
     /// # Errors
     /// A sentence that names the setting that cannot be used.
     pub fn new(log: RequestLogOptions, traces: &TraceOptions) -> Result<Self, String> {
-        Ok(Self { log: RequestLog::new(log)?, traces: Traces::start(traces)?, ..Self::default() })
+        Ok(Self { log: RequestLog::new(log), traces: Traces::start(traces)?, ..Self::default() })
     }
 
     /// Begins to observe a request.

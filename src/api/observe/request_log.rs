@@ -61,25 +61,15 @@ impl Default for RequestLog {
 
 impl RequestLog {
     /// A log by these options.
-    ///
-    /// # Errors
-    /// A sentence that names the setting that is out of its range.
-    pub fn new(options: RequestLogOptions) -> Result<Self, String> {
+    pub fn new(options: RequestLogOptions) -> Self {
         let log = Self::default();
-        log.set(options)?;
-        Ok(log)
+        log.set(options);
+        log
     }
 
     /// Puts other options in force.
-    ///
-    /// # Errors
-    /// A sentence that names the setting that is out of its range.
-    pub fn set(&self, options: RequestLogOptions) -> Result<(), String> {
-        if !(0.0..=1.0).contains(&options.sample) {
-            return Err(format!("logging.requests.sample must be 0 to 1, was {}", options.sample));
-        }
+    pub fn set(&self, options: RequestLogOptions) {
         self.options.store(options.into());
-        Ok(())
     }
 
     /// Logs a request that ended, if it is one of those that are.
@@ -198,7 +188,7 @@ mod tests {
     #[test]
     fn failed_and_slow_requests_are_logged_and_a_share_of_the_others() {
         let options = RequestLogOptions { sample: 0.25, slow_ms: 100, ..Default::default() };
-        let log = RequestLog::new(options.clone()).unwrap();
+        let log = RequestLog::new(options.clone());
         let facts = Facts::default();
         assert!(log.is_chosen(&options, &facts, &end(Code::NotFound), 0.0));
         assert!(log.is_chosen(&options, &facts, &end(Code::Ok), 0.1));
@@ -207,9 +197,6 @@ mod tests {
         let stream = Facts { is_stream: true, ..Facts::default() };
         let none = RequestLogOptions { sample: 0.0, ..options };
         assert!(!log.is_chosen(&none, &stream, &end(Code::Ok), 100.0));
-
-        let refused = RequestLog::new(RequestLogOptions { sample: 1.5, ..none }).unwrap_err();
-        assert!(refused.contains("logging.requests.sample must be 0 to 1"), "{refused}");
     }
 
     #[test]

@@ -57,9 +57,6 @@ impl Traces {
     /// # Errors
     /// A sentence that names the setting that cannot be used.
     pub fn start(options: &TraceOptions) -> Result<Option<Self>, String> {
-        if !(0.0..=1.0).contains(&options.sample) {
-            return Err(format!("traces.sample must be 0 to 1, was {}", options.sample));
-        }
         if options.otlp_endpoint.is_empty() {
             return Ok(None);
         }
@@ -184,16 +181,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_that_cannot_be_used_are_named() {
-        let options = |endpoint: &str, sample| TraceOptions {
+    fn an_address_that_cannot_be_used_is_named() {
+        let options = |endpoint: &str| TraceOptions {
             otlp_endpoint: endpoint.to_owned(),
-            sample,
             ..TraceOptions::default()
         };
-        assert!(Traces::start(&options("", 0.5)).unwrap().is_none());
-        let refused = Traces::start(&options("", -0.1)).unwrap_err();
-        assert!(refused.contains("traces.sample must be 0 to 1"), "{refused}");
-        let refused = Traces::start(&options("no address at all", 1.0)).unwrap_err();
+        assert!(Traces::start(&options("")).unwrap().is_none());
+        let refused = Traces::start(&options("no address at all")).unwrap_err();
         assert!(refused.contains("traces.otlp_endpoint \"no address at all\""), "{refused}");
     }
 }

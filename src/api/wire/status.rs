@@ -24,6 +24,7 @@ pub fn from_error(error: Error) -> Status {
         Error::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
         Error::Storage(_) => (Code::Unavailable, "STORAGE"),
         Error::Import(_) => (Code::Internal, "IMPORT"),
+        Error::HeldBack(_) => (Code::FailedPrecondition, "HELD_BACK"),
         Error::Training(_) => (Code::Internal, "TRAINING"),
         Error::Refused(_) => (Code::FailedPrecondition, "MODEL_REFUSED"),
     };

@@ -171,7 +171,7 @@ impl Pushes {
 
         self.background.install(|| {
             let control = Control::new(&|_| {}, self.state.closing.flag());
-            let events = behaviour::read(&self.state, self.state.live.offset())?;
+            let (events, _) = behaviour::read(&self.state, self.state.live.offset())?;
             assemble::renew(&self.state, generation, role, Some((&events, &control)))
         })
     }
@@ -204,7 +204,7 @@ impl Pushes {
         log_step("is indexed");
 
         let pushed = Arc::new(pushed);
-        let events = behaviour::read(&self.state, self.state.live.offset())?;
+        let (events, _) = behaviour::read(&self.state, self.state.live.offset())?;
         let judgement = judge(&events, &active, &pushed, self.repeat, &control);
         let judgement = judgement.map_err(|e| Error::Training(e.into()))?;
         log_step("is judged");

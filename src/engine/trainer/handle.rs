@@ -48,7 +48,6 @@ impl Trainer {
         let runner = Runner {
             state,
             writer,
-            options: options.train.clone(),
             repeat: options.recommend.repeat_policy,
             keep_pushed_days: options.push.keep_days,
         };

@@ -36,7 +36,7 @@ pub(super) fn prepare_missing(
 fn lacks_lists(runner: &Runner, active: &Snapshot) -> bool {
     let policy = runner.repeat.resolved(&active.manifest.settings);
     let can_prepare = matches!(policy, RepeatPolicy::Allow | RepeatPolicy::ExcludePurchased);
-    can_prepare && runner.options.prepared_lists > 0 && active.parts.prepared.lengths.is_empty()
+    can_prepare && runner.options().prepared_lists > 0 && active.parts.prepared.lengths.is_empty()
 }
 
 /// Prepares lists and attaches them to the model; returns their number.
@@ -47,9 +47,9 @@ fn prepare_lists(
     control: &Control<'_>,
 ) -> Result<usize> {
     let state = &runner.state;
-    let until = Instant::now() + Duration::from_secs(runner.options.prepare_seconds);
+    let until = Instant::now() + Duration::from_secs(runner.options().prepare_seconds);
     let is_enough = || Instant::now() >= until || has_request() || erasure::is_owed(state);
-    let events = behaviour::read(state, active.manifest.offset)?;
+    let (events, _) = behaviour::read(state, active.manifest.offset)?;
     let prepared = recommend::prepare(active, &events, state.lists, is_enough, control);
     let prepared = prepared.map_err(|e| Error::Training(e.into()))?;
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::carried::CarriedPush;
 use super::erasure;
 use super::timeline::Timeline;
+use crate::doctor::Pulse;
 use crate::domain::progress::{Control, Stage};
 use crate::domain::{BoxError, Error, Offset, Result, now_ms};
 use crate::engine::behaviour;
-use crate::engine::options::TrainOptions;
+use crate::engine::options::{DoctorPolicy, TrainOptions};
 use crate::engine::push::assemble;
 use crate::engine::state::State;
 use crate::engine::write::{Write, Writer};
@@ -24,7 +25,6 @@ use crate::tune::{Task, Tuned, Tuner};
 pub(super) struct Runner {
     pub(super) state: Arc<State>,
     pub(super) writer: Writer,
-    pub(super) options: TrainOptions,
     /// The store's repeat policy.
     pub(super) repeat: RepeatPolicy,
     /// Days for which a pushed model is carried on.
@@ -32,6 +32,11 @@ pub(super) struct Runner {
 }
 
 impl Runner {
+    /// The settings of the training that begins now.
+    pub(super) fn options(&self) -> Arc<TrainOptions> {
+        self.state.train.load_full()
+    }
+
     /// Trains on the log before `offset`. A quick training uses the settings as they are and
     /// prepares no lists.
     ///
@@ -46,7 +51,8 @@ impl Runner {
     ) -> Result<Manifest> {
         control.begin(Stage::ReadLog).map_err(training)?;
         erasure::rewrite_log(&self.state, &self.writer, control)?;
-        let events = behaviour::read(&self.state, offset)?;
+        let (events, pulse) = behaviour::read(&self.state, offset)?;
+        self.check(pulse)?;
         let carried = CarriedPush::of_active(&self.state, self.keep_pushed_days);
 
         let tuned = self.tune(&events, &carried, quick, control).map_err(training)?;
@@ -54,7 +60,7 @@ impl Runner {
         let manifest = Manifest {
             offset,
             newest_ms: events.as_of_ms(),
-            seed: self.options.seed,
+            seed: self.options().seed,
             ..Manifest::default()
         };
 
@@ -63,7 +69,7 @@ impl Runner {
 
         if !quick {
             control.begin(Stage::Lists).map_err(training)?;
-            let seconds = self.options.prepare_seconds;
+            let seconds = self.options().prepare_seconds;
             let prepared = assemble::prepare(&self.state, &snapshot, &events, seconds, control);
             snapshot.parts.prepared = Arc::new(prepared.map_err(training)?);
         }
@@ -71,6 +77,17 @@ impl Runner {
 
         control.begin(Stage::Persist).map_err(training)?;
         self.publish(snapshot, &carried, timeline)
+    }
+
+    /// Holds the training back where its data is broken and the settings say so. One that erased
+    /// users need is never held back.
+    fn check(&self, pulse: Pulse) -> Result<()> {
+        let Some(complaint) = pulse.complaint() else { return Ok(()) };
+        if self.options().doctor == DoctorPolicy::Hold && !erasure::is_owed(&self.state) {
+            return Err(Error::HeldBack(complaint));
+        }
+        tracing::warn!(complaint, "the data of this training looks broken; see qianmian doctor");
+        Ok(())
     }
 
     /// The settings to train with: fitted to the store, starting from those of the active
@@ -82,26 +99,26 @@ impl Runner {
         quick: bool,
         control: &Control<'_>,
     ) -> Result<Tuned, TrainError> {
-        if quick || !self.options.tune {
-            return Ok(Tuned::untuned(carried.with_weights(self.options.settings)));
+        if quick || !self.options().tune {
+            return Ok(Tuned::untuned(carried.with_weights(self.options().settings)));
         }
 
         let active = self.state.models.active();
         let served = active.filter(|s| s.manifest.tuning.is_some());
-        let start = served.as_ref().map_or(self.options.settings, |s| s.manifest.settings);
+        let start = served.as_ref().map_or(self.options().settings, |s| s.manifest.settings);
         let tuner = Tuner {
             events,
             start: carried.with_weights(start),
             served: served.is_some(),
-            defaults: self.options.settings,
+            defaults: self.options().settings,
             pushed: carried.pushed.clone(),
-            seed: self.options.seed,
+            seed: self.options().seed,
             control,
         };
 
-        let mut tuned = tuner.tune(Task::NextBasket(self.repeat), self.options.budget())?;
+        let mut tuned = tuner.tune(Task::NextBasket(self.repeat), self.options().budget())?;
         let sessions = served.as_ref().and_then(|s| s.manifest.session_settings.as_ref());
-        tuner.tune_sessions(&mut tuned, sessions, self.options.budget())?;
+        tuner.tune_sessions(&mut tuned, sessions, self.options().budget())?;
         Ok(tuned)
     }
 
@@ -114,7 +131,7 @@ impl Runner {
         control: &Control<'_>,
     ) -> Result<Trained> {
         let data = TrainingData::new(events);
-        let trained = train(&data, &tuned.settings, &tuned.sources(), self.options.seed, control);
+        let trained = train(&data, &tuned.settings, &tuned.sources(), self.options().seed, control);
         if matches!(trained, Err(TrainError::Empty)) {
             erasure::remove_last_model(&self.state);
         }

@@ -37,7 +37,7 @@ impl Worker {
     pub(super) fn run(self) {
         let trained_to = self.runner.state.models.active().map(|s| s.manifest.offset);
         let mut schedule = Schedule::new(trained_to);
-        if self.runner.options.automatic {
+        if self.runner.options().automatic {
             self.prepare_missing_lists();
         }
 
@@ -53,12 +53,12 @@ impl Worker {
     }
 
     fn next_job(&self, schedule: &Schedule) -> Option<Job> {
-        let Runner { state, options, .. } = &self.runner;
+        let state = &self.runner.state;
         self.queue.next(
             INTERVAL,
             || state.live.offset(),
             |offset, is_quiet| {
-                let is_due = schedule.is_due(state, options, offset, is_quiet);
+                let is_due = schedule.is_due(state, &self.runner.options(), offset, is_quiet);
                 // The first model is trained without tuning.
                 is_due.then(|| Job::new(state.models.generation() == 0))
             },
@@ -89,8 +89,11 @@ impl Worker {
         let outcome =
             outcome.unwrap_or_else(|panic| Err(Error::Training(panic_message(&*panic).into())));
 
-        let outcome_kind = if outcome.is_ok() { Outcome::Succeeded } else { Outcome::Failed };
-        self.runner.state.stats.note_training(outcome_kind);
+        self.runner.state.stats.note_training(match &outcome {
+            Ok(_) => Outcome::Succeeded,
+            Err(Error::HeldBack(_)) => Outcome::Held,
+            Err(_) => Outcome::Failed,
+        });
         let (state, quality) = ended(outcome);
         let quality_before = before.map_or_else(BTreeMap::new, |b| b.manifest.quality.clone());
         self.queue.finish(self.tuned_job_after(&job));
@@ -99,7 +102,7 @@ impl Worker {
 
     /// A quick training is followed by one with tuning.
     fn tuned_job_after(&self, job: &Job) -> Option<Job> {
-        let options = &self.runner.options;
+        let options = self.runner.options();
         (job.quick && options.tune && options.automatic).then(|| Job::new(false))
     }
 
