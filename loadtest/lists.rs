@@ -14,7 +14,7 @@ use qianmian::engine::Engine;
 use qianmian::engine::options::EngineOptions;
 use qianmian::live::Filter;
 use qianmian::model::{Snapshot, Source};
-use qianmian::recommend::{Query, RepeatPolicy, Scratch, Shelf, recommend};
+use qianmian::recommend::{Query, Scratch, Shelf, recommend};
 
 /// Lists of each source by default.
 const LISTS: usize = 20_000;

@@ -257,6 +257,7 @@ async fn run(
     let mut beside = beside(&keys, &observer, certificates.clone());
     beside.spawn(Announcer::start(health, host.clone()).await.follow());
     if let Some(admin) = admin {
+        observer.show();
         beside.spawn(Admin::new(host.clone(), observer.clone(), stops).serve(admin));
     }
 
@@ -315,13 +316,16 @@ fn beside(
     certificates: Option<Certificates>,
 ) -> JoinSet<()> {
     let mut beside = JoinSet::new();
-    beside.spawn(observer.refusals.clone().report());
+    beside.spawn(observer.clone().report());
     beside.spawn(follow_keys(keys.clone()));
     if let Some(certificates) = certificates {
         beside.spawn(certificates.follow());
     }
     beside
 }
+
+/// What a request passes on its way to a service, the last first.
+type Layers = Stack<Dispatch, Stack<Auditing, Stack<Admission, Stack<Authentication, Observing>>>>;
 
 /// What a request passes on its way to a service, in this order.
 fn layers(
@@ -331,7 +335,7 @@ fn layers(
     observer: &Arc<Observer>,
     options: &ServeOptions,
     max_connections: usize,
-) -> Stack<Dispatch, Stack<Auditing, Stack<Admission, Stack<Authentication, Observing>>>> {
+) -> Layers {
     let budget = Budget::new(options.shares());
     let authentication = Authentication::new(
         host.clone(),

@@ -1,11 +1,12 @@
 //! One backup as a single file: a tar archive, compressed by zstd, with the paths of the data folder
 //! and the manifest at the end.
 
-use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read};
 use std::path::{Path, PathBuf};
 
 use tar::{Archive as Tar, Builder, EntryType, Header};
+use tempfile::NamedTempFile;
 use zstd::stream::read::Decoder;
 use zstd::stream::write::Encoder;
 
@@ -19,28 +20,30 @@ use crate::store::files;
 const MANIFEST: &str = "BACKUP.json";
 /// Maximum size of a manifest in bytes: some hundred bytes a file.
 const MAX_MANIFEST: u64 = 64 << 20;
+/// Why an archive is not begun.
+const TAKEN: &str = "there is such a file already; name another, or remove it";
 /// The level of compression: the log is compressed already.
 const LEVEL: i32 = 1;
 
-/// An archive that is being written.
+/// An archive that is being written. It takes its name once it is whole; until then nothing has it,
+/// and what is dropped is removed.
 pub(super) struct Archive {
     path: PathBuf,
-    aside: PathBuf,
-    tar: Builder<Encoder<'static, BufWriter<File>>>,
+    tar: Builder<Encoder<'static, BufWriter<NamedTempFile>>>,
 }
 
 impl Archive {
-    /// Begins an archive, which takes its name once it is whole.
+    /// Begins an archive.
     pub(super) fn begin(path: &Path) -> Result<Self, BackupError> {
         if path.exists() {
-            let what = "there is such a file already; name another, or remove it";
-            return Err(BackupError::refused(path, what));
+            return Err(BackupError::refused(path, TAKEN));
         }
-        let aside = path.with_extension("writing");
-        let file = files::create(&aside).map_err(BackupError::io("create", &aside))?;
-        let encoder = Encoder::new(BufWriter::new(file), LEVEL);
-        let encoder = encoder.map_err(BackupError::io("write to", &aside))?;
-        Ok(Self { path: path.to_owned(), aside, tar: Builder::new(encoder) })
+        let folder = folder_of(path);
+        let aside = tempfile::Builder::new().prefix(".backup-").tempfile_in(folder);
+        let aside = aside.map_err(BackupError::io("create a file in", folder))?;
+        let encoder = Encoder::new(BufWriter::new(aside), LEVEL);
+        let encoder = encoder.map_err(BackupError::io("write to", path))?;
+        Ok(Self { path: path.to_owned(), tar: Builder::new(encoder) })
     }
 
     /// Adds a file; returns its entry.
@@ -62,25 +65,29 @@ impl Archive {
         header.set_mode(0o600);
         header.set_size(bytes);
         let appended = self.tar.append_data(&mut header, path, content);
-        appended.map_err(BackupError::io("write to", &self.aside))
+        appended.map_err(BackupError::io("write to", &self.path))
     }
 
     /// Completes the archive.
     pub(super) fn finish(mut self, manifest: &Manifest) -> Result<(), BackupError> {
         let bytes = manifest.bytes(&self.path)?;
         self.append(MANIFEST, bytes.len() as u64, &bytes[..])?;
-        let failed = || BackupError::io("write to", &self.aside);
+        let failed = || BackupError::io("write to", &self.path);
         let encoder = self.tar.into_inner().map_err(failed())?;
-        let mut buffered = encoder.finish().map_err(failed())?;
-        buffered.flush().map_err(failed())?;
-        buffered.get_ref().sync_all().map_err(failed())?;
+        let buffered = encoder.finish().map_err(failed())?;
+        let file = buffered.into_inner().map_err(|e| failed()(e.into_error()))?;
+        file.as_file().sync_all().map_err(failed())?;
 
-        fs::rename(&self.aside, &self.path).map_err(BackupError::io("rename to", &self.path))?;
-        match self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            Some(folder) => files::sync_folder(folder).map_err(BackupError::io("flush", folder)),
-            None => Ok(()),
-        }
+        file.persist_noclobber(&self.path).map_err(|e| failed()(e.error))?;
+        let folder = folder_of(&self.path);
+        files::sync_folder(folder).map_err(BackupError::io("flush", folder))
     }
+}
+
+/// The folder of a file.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 /// Passes every file of an archive to `take`, by its path, and checks it against the manifest at the

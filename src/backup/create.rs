@@ -1,5 +1,6 @@
 //! Makes a backup.
 
+use std::fs::Metadata;
 use std::path::Path;
 
 use super::BackupError;
@@ -30,10 +31,10 @@ pub struct Created {
 /// [`BackupError`] where `data` cannot be read or is damaged, or `to` cannot be written. The backups
 /// before stay as they are.
 pub fn create(data: &Path, to: &Path, keep: usize) -> Result<Created, BackupError> {
-    pieces::check(data)?;
+    let names = pieces::store_names(data)?;
     let created = match Form::of_new(to) {
-        Form::Repository => into_repository(data, to, keep)?,
-        Form::Archive => into_archive(data, to)?,
+        Form::Repository => into_repository(data, &names, to, keep)?,
+        Form::Archive => into_archive(data, &names, to)?,
     };
 
     let at_ms = created.manifest.created_ms;
@@ -46,32 +47,63 @@ pub fn create(data: &Path, to: &Path, keep: usize) -> Result<Created, BackupErro
     Ok(created)
 }
 
-fn into_repository(data: &Path, to: &Path, keep: usize) -> Result<Created, BackupError> {
+fn into_repository(
+    data: &Path,
+    names: &[String],
+    to: &Path,
+    keep: usize,
+) -> Result<Created, BackupError> {
     let repository = Repository::open(to)?;
-    let created_ms = now_ms();
-    let known = |path: &str, metadata: &_| repository.knows(path, metadata);
-    let (pieces, stores) = pieces::of(data, &known)?;
+    let created_ms = repository.time();
+    let known = |path: &str, metadata: &Metadata| repository.knows(path, metadata);
     let mut copied = 0;
-    let mut put = |piece: Piece| {
+    let (stores, files) = copy(data, names, &known, &mut |piece| {
         let (file, bytes) = repository.put(piece)?;
         copied += bytes;
         Ok(file)
-    };
-    let files: Result<Vec<FileInBackup>, BackupError> = pieces.into_iter().map(&mut put).collect();
-    let manifest = manifest(created_ms, stores, files?);
+    })?;
+
+    let manifest = manifest(created_ms, stores, files);
     let name = repository.finish(&manifest, keep)?;
     Ok(Created { manifest, name, copied })
 }
 
-fn into_archive(data: &Path, to: &Path) -> Result<Created, BackupError> {
+fn into_archive(data: &Path, names: &[String], to: &Path) -> Result<Created, BackupError> {
     let mut archive = Archive::begin(to)?;
     let created_ms = now_ms();
-    let (pieces, stores) = pieces::of(data, &|_, _| false)?;
-    let files: Result<Vec<_>, _> = pieces.into_iter().map(|piece| archive.put(piece)).collect();
-    let manifest = manifest(created_ms, stores, files?);
+    let (stores, files) = copy(data, names, &|_, _| false, &mut |piece| archive.put(piece))?;
+    let manifest = manifest(created_ms, stores, files);
     archive.finish(&manifest)?;
     let copied = manifest.total_bytes();
     Ok(Created { manifest, name: String::new(), copied })
+}
+
+/// Passes every file of a data folder to `put`, a store at a time, so that few files are open.
+fn copy(
+    data: &Path,
+    names: &[String],
+    known: &dyn Fn(&str, &Metadata) -> bool,
+    put: &mut dyn FnMut(Piece) -> Result<FileInBackup, BackupError>,
+) -> Result<(Vec<StoreInBackup>, Vec<FileInBackup>), BackupError> {
+    let (mut stores, mut files) = (Vec::new(), Vec::new());
+    for name in names {
+        match pieces::of_store(data, name, known) {
+            // Deleted since the folder was listed.
+            Err(_) if !data.join("stores").join(name).exists() => {}
+            frozen => {
+                let (pieces, store) = frozen?;
+                stores.push(store);
+                for piece in pieces {
+                    files.push(put(piece)?);
+                }
+            }
+        }
+    }
+
+    for piece in pieces::of_none(data)? {
+        files.push(put(piece)?);
+    }
+    Ok((stores, files))
 }
 
 fn manifest(created_ms: i64, stores: Vec<StoreInBackup>, files: Vec<FileInBackup>) -> Manifest {

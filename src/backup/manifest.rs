@@ -60,7 +60,7 @@ pub struct FileInBackup {
 }
 
 /// What distinguishes one state of a file from the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stamp {
     /// Its size.

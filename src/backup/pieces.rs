@@ -1,14 +1,15 @@
 //! What a data folder consists of: the files of a backup, opened as of one moment. Locks and what is
 //! half written are no part of it.
 
+use std::collections::HashSet;
 use std::fs::{File, Metadata};
-use std::io::{Cursor, Read};
+use std::io::{Cursor, ErrorKind, Read};
 use std::path::Path;
 
 use super::BackupError;
 use super::manifest::{Stamp, StoreInBackup};
 use crate::model::frozen::FrozenSnapshots;
-use crate::store::folder::{StoreFolder, store_names};
+use crate::store::folder::{self, StoreFolder};
 use crate::store::{FrozenLog, files};
 
 /// A file of a backup.
@@ -45,41 +46,35 @@ impl Piece {
     }
 }
 
-/// Checks that a path is a data folder.
-pub(super) fn check(data: &Path) -> Result<(), BackupError> {
-    if store_names(data)?.is_empty() {
+/// The names of the stores in a data folder, which has one.
+pub(super) fn store_names(data: &Path) -> Result<Vec<String>, BackupError> {
+    let names = folder::store_names(data)?;
+    if names.is_empty() {
         return Err(BackupError::refused(data, "it is no data folder: it holds no store"));
     }
-    Ok(())
+    Ok(names)
 }
 
-/// The files of a data folder, and its stores. `known`: whether a file in this state, by its path,
-/// was found whole before.
-pub(super) fn of(
-    data: &Path,
-    known: &dyn Fn(&str, &Metadata) -> bool,
-) -> Result<(Vec<Piece>, Vec<StoreInBackup>), BackupError> {
+/// The files of a data folder that belong to no store: API keys and the audit log.
+pub(super) fn of_none(data: &Path) -> Result<Vec<Piece>, BackupError> {
     let mut pieces = Vec::new();
-    let mut stores = Vec::new();
-    for name in store_names(data)? {
-        stores.push(store(data, &name, known, &mut pieces)?);
-    }
     for path in ["KEYED", "access/KEYS", "access/USED"] {
         let place = data.join(path);
         let bytes = files::read_if_there(&place).map_err(BackupError::io("read", &place))?;
         pieces.extend(bytes.map(|bytes| Piece::small(path.to_owned(), bytes)));
     }
     audit(data, &mut pieces)?;
-    Ok((pieces, stores))
+    Ok(pieces)
 }
 
-/// Adds the files of one store.
-fn store(
+/// The files of one store as of one offset of its log. `known`: whether a file in this state, by its
+/// path, was found whole before.
+pub(super) fn of_store(
     data: &Path,
     name: &str,
     known: &dyn Fn(&str, &Metadata) -> bool,
-    pieces: &mut Vec<Piece>,
-) -> Result<StoreInBackup, BackupError> {
+) -> Result<(Vec<Piece>, StoreInBackup), BackupError> {
+    let mut pieces = Vec::new();
     let root = data.join("stores").join(name);
     let folder = StoreFolder::beside(data, name)?;
     if !folder.is_proven() {
@@ -88,18 +83,18 @@ fn store(
     }
 
     // Before the log: a model never knows more than the log that is on disk.
-    let snapshots = FrozenSnapshots::of(&folder.snapshots())?;
+    let in_snapshots = |file: &str| format!("stores/{name}/snapshots/{file}");
+    let is_known = |file: &str, metadata: &Metadata| known(&in_snapshots(file), metadata);
+    let snapshots = FrozenSnapshots::of(&folder.snapshots(), &is_known)?;
     let models = snapshots.files.len() / 2;
     for (path, file) in snapshots.files {
-        let path = format!("stores/{name}/snapshots/{path}");
+        let path = in_snapshots(&path);
         let metadata = file.metadata().map_err(BackupError::io("stat", Path::new(&path)))?;
         let bytes = metadata.len();
         pieces.push(Piece::open(path, file, &metadata, bytes));
     }
     let small = snapshots.small.into_iter();
-    pieces.extend(
-        small.map(|(of, bytes)| Piece::small(format!("stores/{name}/snapshots/{of}"), bytes)),
-    );
+    pieces.extend(small.map(|(of, bytes)| Piece::small(in_snapshots(of), bytes)));
 
     let in_log = |file: &str| format!("stores/{name}/log/{file}");
     let is_known = |file: &str, metadata: &Metadata| known(&in_log(file), metadata);
@@ -116,7 +111,8 @@ fn store(
         let bytes = files::read_if_there(&place).map_err(BackupError::io("read", &place))?;
         pieces.extend(bytes.map(|bytes| Piece::small(format!("stores/{name}/{file}"), bytes)));
     }
-    Ok(StoreInBackup { name: name.to_owned(), offset: log.offset, segments, models })
+    let store = StoreInBackup { name: name.to_owned(), offset: log.offset, segments, models };
+    Ok((pieces, store))
 }
 
 /// Adds the files of the audit log.
@@ -125,15 +121,28 @@ fn audit(data: &Path, pieces: &mut Vec<Piece>) -> Result<(), BackupError> {
     if !folder.exists() {
         return Ok(());
     }
-    for name in files::names(&folder).map_err(BackupError::io("list", &folder))? {
-        if !name.ends_with(".jsonl") {
-            continue;
+
+    // The current file first: it may be renamed before the others are listed, and is in both then.
+    let mut names = vec!["audit.jsonl".to_owned()];
+    let mut seen = HashSet::new();
+    for listed in [false, true] {
+        if listed {
+            names = files::names(&folder).map_err(BackupError::io("list", &folder))?;
+            names.retain(|name| name.ends_with(".jsonl") && name != "audit.jsonl");
         }
-        let place = folder.join(&name);
-        let file = File::open(&place).map_err(BackupError::io("open", &place))?;
-        let metadata = file.metadata().map_err(BackupError::io("stat", &place))?;
-        let bytes = metadata.len();
-        pieces.push(Piece::open(format!("audit/{name}"), file, &metadata, bytes));
+        for name in &names {
+            let place = folder.join(name);
+            let file = match File::open(&place) {
+                // Removed as the oldest, or not begun.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                opened => opened.map_err(BackupError::io("open", &place))?,
+            };
+            let metadata = file.metadata().map_err(BackupError::io("stat", &place))?;
+            if seen.insert(Stamp::of(&metadata)) {
+                let bytes = metadata.len();
+                pieces.push(Piece::open(format!("audit/{name}"), file, &metadata, bytes));
+            }
+        }
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use super::BackupError;
 use super::hashing::Hashing;
 use super::manifest::{FORMAT, FileInBackup, Manifest, Stamp};
 use super::pieces::Piece;
+use crate::domain::now_ms;
 use crate::store::files;
 
 /// The file that marks a repository.
@@ -29,6 +30,8 @@ pub(super) struct Repository {
     root: PathBuf,
     /// The files of the newest backup, by path.
     before: HashMap<String, FileInBackup>,
+    /// When it was made, in milliseconds since 1970.
+    before_ms: i64,
     _lock: Option<File>,
 }
 
@@ -46,7 +49,7 @@ impl Repository {
             let what = format!("it has format {:?}, this version reads {FORMAT}", text.trim());
             return Err(BackupError::refused(root, what));
         }
-        Ok(Self { root: root.to_owned(), before: HashMap::new(), _lock: None })
+        Ok(Self { root: root.to_owned(), before: HashMap::new(), before_ms: 0, _lock: None })
     }
 
     /// Opens a repository for a new backup; creates it in a new or empty folder.
@@ -69,7 +72,9 @@ impl Repository {
         let mut repository = Self::read(root)?;
         repository._lock = Some(lock(root)?);
         if let Some(newest) = repository.names()?.last() {
-            let files = repository.manifest(newest)?.files.into_iter();
+            let newest = repository.manifest(newest)?;
+            repository.before_ms = newest.created_ms;
+            let files = newest.files.into_iter();
             repository.before = files.map(|file| (file.path.clone(), file)).collect();
         }
         Ok(repository)
@@ -108,16 +113,42 @@ impl Repository {
 
         let blake3 = content.checksum();
         let object = self.object(&blake3);
-        let is_there = fs::metadata(&object).is_ok_and(|metadata| metadata.len() == bytes);
-        if !is_there {
-            file.sync_all().map_err(BackupError::io("flush", &aside))?;
-            let folder = object.parent().unwrap_or(&self.root);
-            files::create_folder(folder).map_err(BackupError::io("create", folder))?;
-            fs::rename(&aside, &object).map_err(BackupError::io("rename to", &object))?;
-            files::sync_folder(folder).map_err(BackupError::io("flush", folder))?;
-        }
-        let copied = if is_there { 0 } else { bytes };
+        let was_there = fs::metadata(&object).is_ok_and(|metadata| metadata.len() == bytes);
+        file.sync_all().map_err(BackupError::io("flush", &aside))?;
+        let folder = object.parent().unwrap_or(&self.root);
+        files::create_folder(folder).map_err(BackupError::io("create", folder))?;
+        // Also over one that is there: its bytes may have rotted.
+        fs::rename(&aside, &object).map_err(BackupError::io("rename to", &object))?;
+        files::sync_folder(folder).map_err(BackupError::io("flush", folder))?;
+        let copied = if was_there { 0 } else { bytes };
         Ok((FileInBackup { path, bytes, blake3, stamp }, copied))
+    }
+
+    /// The time of a backup that is made now, in milliseconds since 1970: after the one before,
+    /// whatever the clock shows, as the newest is the one that is restored.
+    pub(super) fn time(&self) -> i64 {
+        let now_ms = now_ms();
+        if self.before_ms > now_ms {
+            tracing::warn!("the backup before is of a time after now: the clock went back");
+        }
+        now_ms.max(self.before_ms + 1)
+    }
+
+    /// Compares what was read of a file with its checksum. One that differs is set aside, so that
+    /// the next backup copies it anew.
+    pub(super) fn compare<R>(
+        &self,
+        file: &FileInBackup,
+        content: &Hashing<R>,
+    ) -> Result<(), BackupError> {
+        if content.checksum() == file.blake3 {
+            return Ok(());
+        }
+        let object = self.object(&file.blake3);
+        // The backup may be on a disk that is only read.
+        let _ = fs::rename(&object, object.with_extension("damaged"));
+        let what = format!("{} is not what was written; the next backup copies it anew", file.path);
+        Err(BackupError::damaged(&self.root, what))
     }
 
     /// Completes a backup, and removes the oldest beyond `keep`; returns its name.

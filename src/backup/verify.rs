@@ -1,4 +1,5 @@
-//! Reads everything of a backup, or of a data folder, and compares it with its checksums.
+//! Reads everything of a backup, or the logs and models of a data folder, and compares it with its
+//! checksums.
 
 use std::collections::HashSet;
 use std::io;
@@ -8,7 +9,7 @@ use super::form::Form;
 use super::hashing::Hashing;
 use super::repository::Repository;
 use super::{BackupError, archive};
-use crate::model::disk;
+use crate::model::frozen;
 use crate::store::FrozenLog;
 use crate::store::folder::{StoreFolder, store_names};
 
@@ -54,10 +55,7 @@ fn verify_repository(path: &Path) -> Result<Verified, BackupError> {
 
             let mut content = Hashing::new(repository.get(file)?);
             io::copy(&mut content, &mut io::sink()).map_err(BackupError::io("read", path))?;
-            if content.checksum() != file.blake3 {
-                let what = format!("{} is not what was written", file.path);
-                return Err(BackupError::damaged(path, what));
-            }
+            repository.compare(file, &content)?;
             verified.files += 1;
             verified.bytes += content.bytes;
         }
@@ -84,11 +82,9 @@ fn verify_data(data: &Path) -> Result<Verified, BackupError> {
         let log = FrozenLog::of(&folder.log(), &|_, _| false)?;
         verified.files += log.segments.len();
         verified.bytes += log.segments.iter().map(|segment| segment.bytes).sum::<u64>();
-        for manifest in disk::list(&folder.snapshots())? {
-            disk::load(&folder.snapshots(), manifest.generation)?;
-            verified.files += 1;
-            verified.bytes += manifest.bytes;
-        }
+        let (models, bytes) = frozen::verify(&folder.snapshots())?;
+        verified.files += models;
+        verified.bytes += bytes;
         verified.stores += 1;
     }
     Ok(verified)

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Failure, output};
+use crate::api::admission::connections::raise_open_files;
 use crate::backup::{self, Manifest};
 use crate::config::Config;
 use crate::store::priority::step_back;
@@ -49,7 +50,7 @@ pub struct Restore {
     json: bool,
 }
 
-/// Read every byte of a backup, or of the data folder, and compare it with its checksums
+/// Read a backup, or the logs and models of the data folder, and compare them with their checksums
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  qianmian verify /backup/shop\n  qianmian verify --data DIR")]
 pub struct Verify {
@@ -61,6 +62,7 @@ impl Backup {
     pub(super) fn run(self, config: &Config) -> Result<(), Failure> {
         // The server's requests come first.
         step_back();
+        raise_open_files();
         let created = backup::create(&config.data, &self.to, self.keep as usize)?;
         if self.json {
             return output::json(&json!({

@@ -12,6 +12,7 @@ use crate::access::Keyring;
 use crate::api::tls::Certificates;
 use crate::config::Config;
 use crate::domain::{DAY_MS, now_ms};
+use crate::engine::pseudonyms::Pseudonyms;
 use crate::model::disk;
 use crate::store::folder::{StoreFolder, store_names};
 use crate::store::{files, memory};
@@ -52,7 +53,8 @@ pub(super) const ERRORS: u8 = 2;
 /// Days that a certificate should still be valid, and after which a backup is old.
 const CERTIFICATE_DAYS: i64 = 14;
 const BACKUP_DAYS: i64 = 2;
-/// Share of the disk's log that should be free again: an erasure rewrites a file beside the old one.
+/// Free bytes that there should be, as a share of what the data uses: an erasure rewrites a file of
+/// the log beside the old one.
 const FREE: f64 = 0.5;
 /// Bytes that should be free in any case.
 const MIN_FREE: u64 = 1 << 30;
@@ -67,7 +69,8 @@ impl Check {
         let mut items = vec![item("configuration", Verdict::Ok, "it can be read".to_owned())];
         items.push(certificates(config));
         items.push(keys(config));
-        items.extend(folder(&config.data));
+        items.push(addresses(config));
+        items.extend(folder(config));
         items.push(clock(config));
         items.push(memory_limit(config));
 
@@ -139,8 +142,26 @@ fn keys(config: &Config) -> Item {
     }
 }
 
+/// The addresses of the admin listener and of the collector of traces.
+fn addresses(config: &Config) -> Item {
+    let what = "addresses";
+    let admin = &config.serve.admin_listen;
+    if !admin.is_empty() && admin.to_socket_addrs().is_err() {
+        let says = format!("serve.admin_listen {admin:?} is no address: must be HOST:PORT");
+        return item(what, Verdict::Error, says);
+    }
+    let endpoint = &config.traces.otlp_endpoint;
+    if !endpoint.is_empty() && endpoint.parse::<http::Uri>().is_err() {
+        let says = format!("traces.otlp_endpoint {endpoint:?} is no address");
+        return item(what, Verdict::Error, says);
+    }
+    let admin = if admin.is_empty() { "no admin listener" } else { admin };
+    item(what, Verdict::Ok, format!("{}, metrics and health: {admin}", config.serve.listen))
+}
+
 /// The data folder, its disk, and each store.
-fn folder(data: &Path) -> Vec<Item> {
+fn folder(config: &Config) -> Vec<Item> {
+    let data = config.data.as_path();
     if !data.exists() {
         let says = format!("{} does not exist; the first start creates it", data.display());
         return vec![item("data folder", Verdict::Warning, says)];
@@ -149,9 +170,12 @@ fn folder(data: &Path) -> Vec<Item> {
     let mut items = vec![disk(data)];
     let names = match store_names(data) {
         Ok(names) => names,
-        Err(error) => return vec![item("data folder", Verdict::Error, error.to_string())],
+        Err(error) => {
+            items.push(item("data folder", Verdict::Error, error.to_string()));
+            return items;
+        }
     };
-    items.extend(names.iter().map(|name| store(data, name)));
+    items.extend(names.iter().map(|name| store(config, name)));
     items.push(backup(data, &names));
     items
 }
@@ -199,13 +223,16 @@ fn folder_bytes(folder: &Path) -> u64 {
     names.into_iter().map(bytes).sum()
 }
 
-fn store(data: &Path, name: &str) -> Item {
+fn store(config: &Config, name: &str) -> Item {
     let what = "store";
-    let folder = match StoreFolder::beside(data, name) {
+    let folder = match StoreFolder::beside(&config.data, name) {
         Ok(folder) => folder,
         Err(error) => return item(what, Verdict::Error, format!("{name}: {error}")),
     };
-    if let Err(error) = folder.check_proof() {
+    let pseudonyms = Pseudonyms::new(config.privacy.pseudonym_key.reveal(), name);
+    let whole = folder.check_proof();
+    let whole = whole.and_then(|()| folder.check_key(pseudonyms.fingerprint().as_deref()));
+    if let Err(error) = whole {
         return item(what, Verdict::Error, format!("{name}: {error}"));
     }
     let models = match disk::list(&folder.snapshots()) {
@@ -242,12 +269,15 @@ fn backup(data: &Path, names: &[String]) -> Item {
     }
 }
 
-/// Whether the clock is plausible: not before what it wrote itself.
+/// Whether the clock is plausible: after the models that it dated.
 fn clock(config: &Config) -> Item {
     let what = "clock";
     let now = now_ms();
     if now < NO_CLOCK_BEFORE_MS {
-        let says = format!("it shows {}, which is past", output::moment(Some(now / 1_000)));
+        let says = format!(
+            "it shows {}, which is before this version was released",
+            output::moment(Some(now / 1_000))
+        );
         return item(what, Verdict::Error, says);
     }
 

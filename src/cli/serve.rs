@@ -110,7 +110,17 @@ async fn listen(options: &ServeOptions) -> Result<Listeners, Failure> {
     let callers = bind("serve.listen", &options.listen).await?;
     let admin = match options.admin_listen.as_str() {
         "" => None,
-        address => Some(bind("serve.admin_listen", address).await?),
+        address => Some(bind("serve.admin_listen", address).await),
+    };
+
+    // A second server on one machine may do without; one that was given an address may not.
+    let is_default = options.admin_listen == ServeOptions::default().admin_listen;
+    let admin = match admin.transpose() {
+        Err(error) if is_default => {
+            tracing::warn!(error, "there is no admin listener");
+            None
+        }
+        admin => admin?,
     };
     Ok(Listeners { callers, admin })
 }
@@ -153,7 +163,17 @@ impl StopSignal {
             tokio::select! {
                 _ = self.interrupt.recv() => return,
                 _ = self.terminate.recv() => return,
-                _ = self.hang_up.recv() => reload.run(),
+                _ = self.hang_up.recv() => {
+                    // It reads files.
+                    let reloaded = tokio::task::spawn_blocking(move || {
+                        reload.run();
+                        reload
+                    });
+                    match reloaded.await {
+                        Ok(back) => reload = back,
+                        Err(_) => return std::future::pending().await,
+                    }
+                }
             }
         }
     }

@@ -77,7 +77,7 @@ impl Examination {
         if !found.iter().any(|finding| dates.contains(&finding.kind)) {
             found.extend(self.volume.pulse(self.now_ms).finding());
         }
-        found.extend(self.volume.gaps());
+        found.extend(self.volume.gaps(self.times.bounds()));
         found.extend(self.users.findings());
         found.extend(self.orders.findings());
         found.extend(self.ids.findings());

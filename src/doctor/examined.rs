@@ -41,6 +41,24 @@ impl<'a> Examined<'a> {
     }
 }
 
+/// Where something was seen first: all that is kept of each user, item and order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Sighting {
+    pub(super) time_ms: i64,
+    line: u64,
+}
+
+impl Sighting {
+    pub(super) fn of(event: &Examined<'_>) -> Self {
+        Self { line: event.line, time_ms: event.time_ms }
+    }
+
+    /// The sighting as an example.
+    pub(super) fn shown(&self) -> String {
+        format!("line {}, {}", self.line, day_and_time(self.time_ms))
+    }
+}
+
 impl Examined<'_> {
     /// The event as an example.
     pub(super) fn shown(&self) -> String {

@@ -2,7 +2,7 @@
 
 use ahash::{AHashMap, AHashSet};
 
-use super::examined::Examined;
+use super::examined::{Examined, Sighting};
 use super::finding::{Finding, Kind};
 use crate::import::identity::unified;
 
@@ -18,7 +18,7 @@ pub(super) struct Ids {
 #[derive(Debug)]
 struct Id {
     events: u64,
-    example: String,
+    first: Sighting,
 }
 
 impl Ids {
@@ -27,7 +27,7 @@ impl Ids {
             match ids.get_mut(id) {
                 Some(known) => known.events += 1,
                 None => {
-                    let new = Id { events: 1, example: event.shown() };
+                    let new = Id { events: 1, first: Sighting::of(event) };
                     ids.insert(id.to_owned(), new);
                 }
             }
@@ -55,7 +55,7 @@ impl Ids {
             kind: Kind::Orphan,
             what: format!("{} items with events are not in the catalogue", orphans.len()),
             events: orphans.iter().map(|(_, id)| id.events).sum(),
-            example: first.example.clone(),
+            example: first.first.shown(),
             effect: "filters by category and price leave them out, and nothing says if they are sold",
             mend: "import the whole catalogue (import --items --complete)".to_owned(),
         })
@@ -87,7 +87,7 @@ fn drift(what: &str, ids: &AHashMap<String, Id>) -> Option<Finding> {
             named.join(", ")
         ),
         events,
-        example: first[1].1.example.clone(),
+        example: first[1].1.first.shown(),
         effect: "one history or one item is split, and each part knows less",
         mend: "write ids alike where they are made; --unify-ids reads them in upper case, without \
                leading zeros"

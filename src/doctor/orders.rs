@@ -3,7 +3,7 @@
 use ahash::AHashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::examined::Examined;
+use super::examined::{Examined, Sighting};
 use super::finding::{Finding, Kind};
 use super::times::Tally;
 use crate::domain::{DAY_MS, EventKind};
@@ -15,12 +15,17 @@ const SOON_MS: i64 = 3_600_000;
 /// Repeated rows, orders and scattered orders that are noise: a share of all.
 const NOISE: f64 = 0.001;
 
+/// Orders that are kept; where there are more, those of half of the users are dropped.
+const MAX_ORDERS: usize = 1_000_000;
+
 /// What is noted about rows and orders.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     events: u64,
     repeats: Tally,
     orders: AHashMap<u64, Order>,
+    /// Orders of one user in `2^sampled` are looked at.
+    sampled: u32,
 }
 
 #[derive(Debug)]
@@ -31,7 +36,7 @@ struct Order {
     rows: u32,
     first_ms: i64,
     last_ms: i64,
-    example: String,
+    first: Sighting,
 }
 
 impl Orders {
@@ -45,6 +50,9 @@ impl Orders {
         }
 
         let user = xxh3_64(event.user.as_bytes());
+        if user.trailing_zeros() < self.sampled {
+            return;
+        }
         let row = xxh3_64(event.item.as_bytes()).wrapping_add(event.quantity.to_bits());
         let row = xxh3_64(&row.to_le_bytes());
         let key = user ^ xxh3_64(event.basket.as_bytes()).rotate_left(1);
@@ -54,12 +62,18 @@ impl Orders {
             rows: 0,
             first_ms: event.time_ms,
             last_ms: event.time_ms,
-            example: event.shown(),
+            first: Sighting::of(event),
         });
         order.content = order.content.wrapping_add(row);
         order.rows += 1;
         order.first_ms = order.first_ms.min(event.time_ms);
         order.last_ms = order.last_ms.max(event.time_ms);
+
+        if self.orders.len() > MAX_ORDERS {
+            self.sampled += 1;
+            let sampled = self.sampled;
+            self.orders.retain(|_, order| order.user.trailing_zeros() >= sampled);
+        }
     }
 
     pub(super) fn findings(&self) -> Vec<Finding> {
@@ -95,9 +109,13 @@ impl Orders {
         let first = self.beyond_noise(&repeats)?;
         Some(Finding {
             kind: Kind::DuplicateOrder,
-            what: format!("{} orders repeat one of the same user within an hour", repeats.len()),
+            what: format!(
+                "{}{} orders repeat one of the same user within an hour",
+                self.at_least(),
+                repeats.len()
+            ),
             events: repeats.iter().map(|order| u64::from(order.rows)).sum(),
-            example: first.example.clone(),
+            example: first.first.shown(),
             effect: "an order that was sent again under another number counts twice",
             mend: "send the events of an order with event_ids that a retry repeats".to_owned(),
         })
@@ -111,14 +129,23 @@ impl Orders {
         let first = self.beyond_noise(&scattered)?;
         Some(Finding {
             kind: Kind::ScatteredOrder,
-            what: format!("{} orders have rows that are more than a day apart", scattered.len()),
+            what: format!(
+                "{}{} orders have rows that are more than a day apart",
+                self.at_least(),
+                scattered.len()
+            ),
             events: scattered.iter().map(|order| u64::from(order.rows)).sum(),
-            example: first.example.clone(),
+            example: first.first.shown(),
             effect: "a clock that is off, or order numbers that are used again, join what was not \
                      bought together",
             mend: "map a column that names one order (--map basket_id=…), and check the clocks"
                 .to_owned(),
         })
+    }
+
+    /// The word before a number, where not all orders are looked at.
+    fn at_least(&self) -> &'static str {
+        if self.sampled > 0 { "at least " } else { "" }
     }
 
     /// The first of some orders that are too many to be coincidence.

@@ -1,8 +1,8 @@
 //! Dates: after now, before any shop, far from all others, all the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::examined::{Examined, day_and_time};
+use super::examined::{Examined, Sighting, day, day_and_time};
 use super::finding::{Finding, Kind};
 use crate::domain::DAY_MS;
 
@@ -29,10 +29,18 @@ pub(super) struct Times {
     events: u64,
     future: Tally,
     impossible: Tally,
-    /// The latest and the earliest events, by time and line, with an example.
-    latest: BTreeMap<(i64, u64), String>,
-    earliest: BTreeMap<(i64, u64), String>,
-    moments: BTreeMap<i64, (u64, String)>,
+    /// The latest and the earliest events, by time and line.
+    latest: BTreeSet<Sighting>,
+    earliest: BTreeSet<Sighting>,
+    moments: BTreeMap<i64, (u64, Sighting)>,
+}
+
+/// A few events that stand alone: one of them, and the next of the others.
+struct Lone {
+    events: u64,
+    days: i64,
+    one: Sighting,
+    next: Sighting,
 }
 
 /// A number of events, and the first.
@@ -62,20 +70,15 @@ impl Times {
             return self.impossible.note(event);
         }
 
-        let place = (time_ms, event.line);
-        let is_late = self.latest.len() < KEPT
-            || self.latest.first_key_value().is_some_and(|(first, _)| place > *first);
-        if is_late {
-            self.latest.insert(place, event.shown());
+        let seen = Sighting::of(event);
+        if self.latest.len() < KEPT || self.latest.first().is_some_and(|first| seen > *first) {
+            self.latest.insert(seen);
             if self.latest.len() > KEPT {
                 self.latest.pop_first();
             }
         }
-
-        let is_early = self.earliest.len() < KEPT
-            || self.earliest.last_key_value().is_some_and(|(last, _)| place < *last);
-        if is_early {
-            self.earliest.insert(place, event.shown());
+        if self.earliest.len() < KEPT || self.earliest.last().is_some_and(|last| seen < *last) {
+            self.earliest.insert(seen);
             if self.earliest.len() > KEPT {
                 self.earliest.pop_last();
             }
@@ -87,7 +90,7 @@ impl Times {
         if let Some((count, _)) = self.moments.get_mut(&event.time_ms) {
             *count += 1;
         } else if self.moments.len() < MOMENTS {
-            self.moments.insert(event.time_ms, (1, event.shown()));
+            self.moments.insert(event.time_ms, (1, Sighting::of(event)));
         } else {
             self.moments.retain(|_, (count, _)| {
                 *count -= 1;
@@ -132,43 +135,59 @@ impl Times {
         found
     }
 
+    /// The times of all events but those that stand alone or are impossible.
+    pub(super) fn bounds(&self) -> (i64, i64) {
+        let first = self.earliest.first().map_or(0, |first| first.time_ms);
+        let last = self.latest.last().map_or(0, |last| last.time_ms);
+        let begins = self.lone(self.earliest.iter(), ALONE_BEFORE_DAYS);
+        let ends = self.lone(self.latest.iter().rev(), ALONE_DAYS);
+        (
+            begins.map_or(first, |lone| lone.next.time_ms),
+            ends.map_or(last, |lone| lone.next.time_ms),
+        )
+    }
+
+    /// A few events at the beginning of `ordered` that are at least `days` from all others.
+    fn lone<'s>(&self, ordered: impl Iterator<Item = &'s Sighting>, days: i64) -> Option<Lone> {
+        let ordered: Vec<&Sighting> = ordered.take(self.few() + 1).collect();
+        let pairs = ordered.windows(2).enumerate();
+        let apart = |pair: &[&Sighting]| (pair[0].time_ms - pair[1].time_ms).abs() / DAY_MS;
+        let wide = pairs.filter(|(_, pair)| apart(pair) >= days).max_by_key(|(at, _)| *at);
+        wide.map(|(at, pair)| Lone {
+            events: at as u64 + 1,
+            days: apart(pair),
+            one: *pair[0],
+            next: *pair[1],
+        })
+    }
+
     /// A few events long after all others.
     fn lone_end(&self) -> Option<Finding> {
-        let few = self.few();
-        let latest: Vec<_> = self.latest.iter().rev().collect();
-        let gaps = latest.windows(2).take(few).enumerate();
-        let wide = gaps.filter(|(_, pair)| pair[0].0.0 - pair[1].0.0 >= ALONE_DAYS * DAY_MS);
-        let (at, pair) = wide.last()?;
-        let events = at as u64 + 1;
-        let days = (pair[0].0.0 - pair[1].0.0) / DAY_MS;
+        let Lone { events, days, one, next } = self.lone(self.latest.iter().rev(), ALONE_DAYS)?;
         Some(Finding {
             kind: Kind::DatesEverything,
             what: format!("{events} events come {days} days after all others"),
             events,
-            example: pair[0].1.clone(),
+            example: one.shown(),
             effect: "ages are counted from the newest event: by these, all others look old",
-            mend: format!("leave them out with --until {}", end_of_day(pair[1].0.0)),
+            mend: format!(
+                "leave them out with --until {}",
+                day(next.time_ms.div_euclid(DAY_MS) + 1)
+            ),
         })
     }
 
     /// A few events long before all others.
     fn lone_beginning(&self) -> Option<Finding> {
-        let earliest: Vec<_> = self.earliest.iter().collect();
-        let gaps = earliest.windows(2).take(self.few()).enumerate();
-        let alone = ALONE_BEFORE_DAYS * DAY_MS;
-        let (at, pair) = gaps.filter(|(_, pair)| pair[1].0.0 - pair[0].0.0 >= alone).last()?;
-        let events = at as u64 + 1;
-        let days = (pair[1].0.0 - pair[0].0.0) / DAY_MS;
+        let Lone { events, days, one, next } =
+            self.lone(self.earliest.iter(), ALONE_BEFORE_DAYS)?;
         Some(Finding {
             kind: Kind::ImpossibleDate,
             what: format!("{events} events come {days} days before all others"),
             events,
-            example: pair[0].1.clone(),
-            effect: "a word for no date, as a default of some system: their users look old",
-            mend: format!(
-                "leave them out with --since {}",
-                super::examined::day(pair[1].0.0.div_euclid(DAY_MS))
-            ),
+            example: one.shown(),
+            effect: "the default date of some system, written for no date: their users look old",
+            mend: format!("leave them out with --since {}", day(next.time_ms.div_euclid(DAY_MS))),
         })
     }
 
@@ -182,8 +201,7 @@ impl Times {
     }
 
     fn one_moment(&self) -> Option<Finding> {
-        let (time_ms, (count, example)) =
-            self.moments.iter().max_by_key(|(_, (count, _))| count)?;
+        let (time_ms, (count, seen)) = self.moments.iter().max_by_key(|(_, (count, _))| count)?;
         if self.events < ENOUGH || (*count as f64) < MOMENT * self.events as f64 {
             return None;
         }
@@ -191,16 +209,11 @@ impl Times {
             kind: Kind::OneMoment,
             what: format!("at least {count} events have one time, {}", day_and_time(*time_ms)),
             events: *count,
-            example: example.clone(),
+            example: seen.shown(),
             effect: "the order and the age of these events is lost: sessions and fading know nothing",
             mend:
                 "map the column with the time of the event, not of its export (--map timestamp=…)"
                     .to_owned(),
         })
     }
-}
-
-/// The day after a time, at which `--until` ends.
-fn end_of_day(ms: i64) -> String {
-    super::examined::day(ms.div_euclid(DAY_MS) + 1)
 }

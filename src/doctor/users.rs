@@ -2,7 +2,7 @@
 
 use ahash::AHashMap;
 
-use super::examined::Examined;
+use super::examined::{Examined, Sighting};
 use super::finding::{Finding, Kind};
 use crate::domain::EventKind;
 use crate::import::fields::is_no_id;
@@ -14,6 +14,8 @@ const ENOUGH: u64 = 500;
 const TIMES: f64 = 10.0;
 /// Share of all events that one placeholder has at least.
 const PLACEHOLDER: f64 = 0.001;
+/// Users that a finding names.
+const NAMED: usize = 20;
 const HOUR_MS: i64 = 3_600_000;
 /// Words for users that are not known, beside those for an empty cell.
 const UNKNOWN: [&str; 8] =
@@ -23,7 +25,7 @@ const UNKNOWN: [&str; 8] =
 #[derive(Debug, Default)]
 pub(super) struct Users(AHashMap<String, User>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct User {
     looks: u64,
     purchases: u64,
@@ -31,14 +33,20 @@ struct User {
     hour: i64,
     in_hour: u32,
     most_in_hour: u32,
-    example: String,
+    first: Sighting,
+}
+
+impl User {
+    fn at(event: &Examined<'_>) -> Self {
+        let first = Sighting::of(event);
+        Self { looks: 0, purchases: 0, hour: 0, in_hour: 0, most_in_hour: 0, first }
+    }
 }
 
 impl Users {
     pub(super) fn note(&mut self, event: &Examined<'_>) {
         if !self.0.contains_key(event.user) {
-            let example = event.shown();
-            self.0.insert(event.user.to_owned(), User { example, ..User::default() });
+            self.0.insert(event.user.to_owned(), User::at(event));
         }
         let Some(user) = self.0.get_mut(event.user) else { return };
         match event.kind {
@@ -117,7 +125,7 @@ fn finding(
     effect: &'static str,
 ) -> Option<Finding> {
     let (_, first) = users.first()?;
-    let ids: Vec<&str> = users.iter().map(|(id, _)| *id).take(5).collect();
+    let ids: Vec<&str> = users.iter().map(|(id, _)| *id).take(NAMED).collect();
     let more = users.len().saturating_sub(ids.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let ids = ids.join(",");
@@ -129,7 +137,7 @@ fn finding(
         kind,
         what: format!("{} users {what}: {ids}{more}", users.len()),
         events: users.iter().map(|(_, user)| user.looks + user.purchases).sum(),
-        example: first.example.clone(),
+        example: first.first.shown(),
         effect,
         mend,
     })

@@ -85,7 +85,7 @@ pub enum Error {
     /// A pushed model did not pass the gate; these are all checks.
     #[error("the model is refused: {}", failed(.0))]
     Refused(Vec<Check>),
-    /// A training did not begin, because the data is broken, for this reason.
+    /// A training was held back, because the data is broken, for this reason.
     #[error("held back, because the data is broken: {0} (train.doctor = \"hold\")")]
     HeldBack(String),
     /// A training ended without a model.

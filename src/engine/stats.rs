@@ -72,7 +72,7 @@ pub enum Outcome {
     Succeeded,
     /// It ended without a model.
     Failed,
-    /// It did not begin, because the data is broken.
+    /// It was held back, because the data is broken.
     Held,
 }
 

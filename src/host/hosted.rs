@@ -8,9 +8,7 @@ use super::settings::{Limits, StoreSettings};
 use crate::access::{RateLimiter, Usage};
 use crate::engine::Engine;
 use crate::telemetry::RequestCounts;
-
-/// Methods that are counted separately, at most; the protocol has fewer.
-const MAX_METHODS: usize = 128;
+use crate::telemetry::request_counts::MAX_METHODS;
 
 /// An open store, with what counts its use.
 #[derive(Debug)]

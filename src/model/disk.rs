@@ -348,7 +348,7 @@ pub(super) fn place(folder: &Path, generation: Generation) -> PathBuf {
     folder.join(format!("{generation:010}"))
 }
 
-fn read_manifest(place: &Path) -> Result<Manifest> {
+pub(super) fn read_manifest(place: &Path) -> Result<Manifest> {
     let path = place.join(MANIFEST);
     let bytes = fs::read(&path).map_err(refused(&path))?;
     let manifest: Manifest = sealed::unseal(&bytes).map_err(damaged(&path))?;

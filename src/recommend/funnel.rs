@@ -1,6 +1,6 @@
 //! The funnel: named stages, in order, from a query to a list.
 
-use super::list::{Basis, List, Recommended};
+use super::list::{Basis, List, Origin, Recommended};
 use super::{blend, cold, fill, fresh, prepared};
 use crate::domain::topk::Scored;
 use crate::domain::{HistoryEvent, ItemIdx};
@@ -84,9 +84,14 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     );
     query.watch.end(FunnelStage::Fill, || items.len());
 
-    let blended = query.strategy.is_none() && known != Basis::Popular;
-    let reduced = query.hurried && blended && !query.second_stage(snapshot).is_empty();
-    List { items, basis, prepared: false, reduced, cohort }
+    let origin = match query.strategy {
+        _ if known == Basis::Popular => Origin::Cold,
+        Some(_) => Origin::Single,
+        None => Origin::Blended,
+    };
+    let is_blended = origin == Origin::Blended;
+    let reduced = query.hurried && is_blended && !query.second_stage(snapshot).is_empty();
+    List { items, basis, origin, reduced, cohort }
 }
 
 /// The prepared list of a query with fresh pairs, if there is one that still holds. Leaves the
@@ -104,7 +109,7 @@ pub fn prepared_list(
     }
     query.watch.end(FunnelStage::Prepared, || items.len());
     let cohort = String::new();
-    Some(List { items, basis: Basis::History, prepared: true, reduced: false, cohort })
+    Some(List { items, basis: Basis::History, origin: Origin::Prepared, reduced: false, cohort })
 }
 
 /// The basis of a list: [`Basis::Popular`] where the snapshot knows neither the user nor any of

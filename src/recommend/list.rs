@@ -27,6 +27,19 @@ pub enum Basis {
     Attributes,
 }
 
+/// How a list was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// When the snapshot was trained.
+    Prepared,
+    /// From all sources.
+    Blended,
+    /// From one source.
+    Single,
+    /// From what is taken now: the snapshot knows neither the user nor their items.
+    Cold,
+}
+
 /// A personalised list, best first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct List {
@@ -34,8 +47,8 @@ pub struct List {
     pub items: Vec<Recommended>,
     /// What it is based on.
     pub basis: Basis,
-    /// Whether it was made when the snapshot was trained.
-    pub prepared: bool,
+    /// How it was made.
+    pub origin: Origin,
     /// Whether the second stage was left out because of the deadline.
     pub reduced: bool,
     /// With [`Basis::Attributes`]: the narrowest cohort that the list came from.

@@ -21,6 +21,6 @@ pub mod related;
 
 pub use crate::sources::{FunnelStage, Query, RepeatPolicy, Scratch, Shelf, Watch};
 pub use funnel::{candidates, prepared_list, recommend, second_stage_rows};
-pub use list::{Basis, List, Recommended};
+pub use list::{Basis, List, Origin, Recommended};
 pub use prepared::prepare;
 pub use related::{bought_together, popular, similar_items, similar_users};

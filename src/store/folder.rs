@@ -132,8 +132,7 @@ impl StoreFolder {
         accept_loss: bool,
     ) -> Result<(), StoreError> {
         let path = self.log().join(PSEUDONYMS);
-        let held = files::read_if_there(&path).map_err(StoreError::io("read", &path))?;
-        let held = held.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        let held = self.held_key()?;
         let given = fingerprint.unwrap_or(NO_KEY);
 
         // Nothing was ever written.
@@ -171,10 +170,14 @@ impl StoreFolder {
     /// # Errors
     /// [`StoreError::OtherKey`] where it was not.
     pub fn check_key(&self, fingerprint: Option<&str>) -> Result<(), StoreError> {
+        self.compare_key(self.held_key()?.as_deref(), fingerprint.unwrap_or(NO_KEY))
+    }
+
+    /// The fingerprint of the key that the log was written with; none where the file is missing.
+    fn held_key(&self) -> Result<Option<String>, StoreError> {
         let path = self.log().join(PSEUDONYMS);
         let held = files::read_if_there(&path).map_err(StoreError::io("read", &path))?;
-        let held = held.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-        self.compare_key(held.as_deref(), fingerprint.unwrap_or(NO_KEY))
+        Ok(held.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()))
     }
 
     fn compare_key(&self, held: Option<&str>, given: &str) -> Result<(), StoreError> {

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Number of gRPC codes.
 pub const CODES: usize = 17;
 
+/// Methods that are counted separately, at most.
+pub const MAX_METHODS: usize = 64;
+
 /// A count for each method and code.
 #[derive(Debug)]
 pub struct RequestCounts(Box<[[AtomicU64; CODES]]>);

@@ -203,18 +203,24 @@ fn what_is_no_whole_backup_is_refused_and_nothing_is_left() {
     objects.sort_by_key(|path| std::fs::metadata(path).unwrap().len());
     let largest = objects.last().unwrap();
     flip(largest, 5_000);
-    for verb in
-        [&["verify", text(&backup)][..], &["restore", text(&backup), "--data", text(&restored)]]
-    {
-        let error = refused(verb);
-        assert!(
-            error.contains("is damaged") && error.contains("is not what was written"),
-            "{error}"
-        );
-    }
-    std::fs::remove_file(largest).unwrap();
-    assert!(refused(&["verify", text(&backup)]).contains("is missing"));
+    let error = refused(&["restore", text(&backup), "--data", text(&restored)]);
+    assert!(error.contains("is damaged") && error.contains("is not what was written"), "{error}");
+    assert!(refused(&["verify", text(&backup)]).contains("is missing"), "it is set aside");
     assert!(!restored.exists());
+    // The next backup copies it anew.
+    backed_up(&data, &backup);
+    assert!(done(&["verify", text(&backup)]).starts_with("whole: 2 backups"));
+    // A folder that is there already, as a disk of its own is.
+    std::fs::create_dir_all(restored.join("lost+found")).unwrap();
+    done(&["restore", text(&backup), "--data", text(&restored)]);
+    done(&["verify", "--data", text(&restored)]);
+
+    // A damaged model is left out.
+    let arrays = data.join("stores/default/snapshots/0000000001/model.safetensors");
+    flip(&arrays, 9_000);
+    let made = backed_up(&data, &folder.path().join("without"));
+    assert_eq!(made["stores"][0]["models"], 0);
+    assert!(refused(&["verify", "--data", text(&data)]).contains("its bytes do not match"));
 
     // A log that is damaged is not backed up as if it were whole.
     let segment = walk(&data.join("stores/default/log"))

@@ -256,6 +256,18 @@ fn every_planted_fault_is_found_with_an_example_and_what_mends_it() {
 }
 
 #[test]
+fn one_fault_hides_no_other() {
+    let mut rows = clean();
+    without(&mut rows, 30, 7);
+    busy(&mut rows, "scraper", "view", 2_000, 2);
+    rows.push(row("u1", "item 1", "view", BEGIN + 300 * DAY, 1, ""));
+    rows.push(row("u1", "item 2", "view", 946_684_800, 1, ""));
+    let found = findings(&rows, &[]);
+    let kinds: Vec<&str> = found.iter().map(|[kind, ..]| kind.as_str()).collect();
+    assert_eq!(kinds, ["dates_everything", "gap", "bot", "impossible_date"], "{found:?}");
+}
+
+#[test]
 fn orphans_are_found_in_a_data_folder_and_the_options_mend() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: String| {

@@ -241,10 +241,9 @@ fn models(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
         })
     });
     page.gauge("model_quality", "Measured quality of the model, by measure", quality)?;
-    let recall = all().map(|(labels, manifest)| {
-        (labels, manifest.quality.get("ann_recall@10").copied().unwrap_or(1.0))
-    });
-    let help = "Recall at 10 of the nearest-neighbour graph; 1 where all embeddings are scanned";
+    let recall = all()
+        .filter_map(|(labels, manifest)| Some((labels, *manifest.quality.get("ann_recall@10")?)));
+    let help = "Recall at 10 of the nearest-neighbour graph; none where all embeddings are scanned";
     page.gauge("model_ann_recall", help, recall)?;
 
     let behind = open.iter().filter_map(|open| {

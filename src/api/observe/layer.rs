@@ -1,5 +1,4 @@
-//! The door: the outermost layer of the server, which begins and ends the observation of each
-//! request.
+//! The outermost layer of the server, which begins and ends the observation of each request.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -49,6 +48,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if !self.observer.is_read() {
+            return self.unseen(request);
+        }
+
         let path = request.uri().path();
         let in_stream = answers_in_stream(path);
         let mut seen = self.observer.begin(path, request.headers());
@@ -66,6 +69,25 @@ where
             }
             seen.record.end("answer");
             seen.end(status.as_ref());
+            Ok(answer)
+        })
+    }
+}
+
+impl<S> Observed<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    /// The answer to a request that is not recorded; a refusal is counted for the log all the same.
+    fn unseen(&mut self, request: Request<Body>) -> <Self as Service<Request<Body>>>::Future {
+        let answer = self.service.call(request);
+        let observer = self.observer.clone();
+        Box::pin(async move {
+            let answer = answer.await?;
+            if let Some(status) = status(&answer) {
+                observer.refusals.note(&status);
+            }
             Ok(answer)
         })
     }

@@ -1,6 +1,6 @@
-//! What an operator sees of the server: every request is observed once, at the door.
+//! What an operator sees of the server: every request is observed once, by the outermost layer.
 //!
-//! - [`observer`]: what sees every request; `layer`: the door; `end`: how a request ended
+//! - [`observer`]: what sees every request; `layer`: the outermost layer; `end`: how a request ended
 //! - [`request_log`]: lines of slow, failed and sampled requests; [`traces`]: spans for OpenTelemetry
 //! - [`refusals`]: what was refused, summed up for the log
 //! - [`server_metrics`]: counts of the server; `exposition`: those and the stores' as a page for

@@ -1,6 +1,8 @@
 //! What sees every request: metrics, the request log, traces, and the count of refusals.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use http::HeaderMap;
 use tonic::{Code, Status};
@@ -13,6 +15,9 @@ use super::traces::{Parent, TraceOptions, Traces};
 use crate::api::access::methods;
 use crate::telemetry::RequestRecord;
 
+/// Time between two looks at what was left out of the log.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
 /// Sees every request of a server.
 #[derive(Debug, Default)]
 pub struct Observer {
@@ -23,6 +28,8 @@ pub struct Observer {
     /// What was refused, for the log.
     pub refusals: Refusals,
     traces: Option<Traces>,
+    /// Whether the metrics can be read.
+    is_shown: AtomicBool,
 }
 
 impl Observer {
@@ -32,6 +39,16 @@ impl Observer {
     /// A sentence that names the setting that cannot be used.
     pub fn new(log: RequestLogOptions, traces: &TraceOptions) -> Result<Self, String> {
         Ok(Self { log: RequestLog::new(log), traces: Traces::start(traces)?, ..Self::default() })
+    }
+
+    /// Notes that the metrics can be read from now on.
+    pub fn show(&self) {
+        self.is_shown.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anyone reads what is recorded of requests.
+    pub(super) fn is_read(&self) -> bool {
+        self.is_shown.load(Ordering::Relaxed) || self.traces.is_some() || self.log.is_on()
     }
 
     /// Begins to observe a request.
@@ -46,8 +63,20 @@ impl Observer {
         }
     }
 
-    /// Sends what is not sent yet.
+    /// Logs what is only counted meanwhile, as long as it is polled.
+    pub async fn report(self: Arc<Self>) {
+        let left_out = async {
+            loop {
+                tokio::time::sleep(REPORT_EVERY).await;
+                self.log.say_left_out();
+            }
+        };
+        tokio::join!(self.refusals.clone().report(), left_out);
+    }
+
+    /// Logs and sends what is not yet.
     pub fn close(&self) {
+        self.log.say_left_out();
         self.refusals.say();
         if let Some(traces) = &self.traces {
             traces.close();

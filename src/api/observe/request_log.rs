@@ -72,6 +72,11 @@ impl RequestLog {
         self.options.store(options.into());
     }
 
+    /// Whether there is a request log.
+    pub(super) fn is_on(&self) -> bool {
+        self.options.load().enabled
+    }
+
     /// Logs a request that ended, if it is one of those that are.
     pub(super) fn note(
         &self,
@@ -88,10 +93,7 @@ impl RequestLog {
         }
         let Some(left_out) = self.take_line(options.max_per_second) else { return };
         if left_out > 0 {
-            tracing::warn!(
-                left_out,
-                "requests were not logged: more than logging.requests.max_per_second"
-            );
+            say_left_out(left_out);
         }
 
         let stages = stages(record, facts);
@@ -129,6 +131,16 @@ impl RequestLog {
         (options.sample * (n + 1.0)).floor() > (options.sample * n).floor()
     }
 
+    /// Logs how many lines were left out, if any were and the second is over.
+    pub(super) fn say_left_out(&self) {
+        let mut second = self.second.lock();
+        if second.left_out > 0 && second.began.elapsed() >= Duration::from_secs(1) {
+            let left_out = std::mem::take(&mut second.left_out);
+            drop(second);
+            say_left_out(left_out);
+        }
+    }
+
     /// Takes one of the lines of this second; returns the number that were left out in the last.
     /// None where all are taken.
     fn take_line(&self, max: u64) -> Option<u64> {
@@ -146,6 +158,10 @@ impl RequestLog {
         second.lines += 1;
         Some(left_out)
     }
+}
+
+fn say_left_out(left_out: u64) {
+    tracing::warn!(left_out, "requests were not logged: more than logging.requests.max_per_second");
 }
 
 /// Whether a code means that the server could not do what was right to ask.

@@ -8,11 +8,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
 use crate::api::access::methods::METHODS;
+use crate::telemetry::request_counts::MAX_METHODS;
 use crate::telemetry::{RequestCounts, latency};
 
 /// The number of methods that are counted separately: those of the protocol, and all others
 /// together.
 pub const COUNTED_METHODS: usize = METHODS.len() + 1;
+const _: () = assert!(COUNTED_METHODS <= MAX_METHODS, "stores count that many methods");
 /// The number under which methods outside the protocol are counted.
 pub const OTHER_METHODS: usize = METHODS.len();
 

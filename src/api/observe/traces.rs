@@ -2,7 +2,8 @@
 //! stage. The caller's context is taken over from the header `traceparent` (W3C Trace Context).
 //!
 //! A request is recorded as it runs, and its spans are made at its end, with the times of the record:
-//! a request that is not sampled costs no span.
+//! a request that is not
+//! sampled sends none.
 
 use std::time::{Duration, SystemTime};
 

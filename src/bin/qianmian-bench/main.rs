@@ -2,7 +2,9 @@
 //!
 //! - [`run`]: a server and its ceiling in processes of their own, loaded over real sockets in one
 //!   run; [`asked`]: its requests; [`server`]: its processes; [`load`]: the load generator
-//! - [`secured`]: the cost of TLS and a key
+//! - [`secured`]: the cost of TLS and a key; [`observed`]: of metrics and the request log;
+//!   [`compared`]: two servers in turn
+//! - [`backup`]: the cost of a backup to the callers
 //! - [`writes`]: the cost of taking in events; [`effect`]: the time until an event shows;
 //!   [`push`]: the time until a pushed model serves
 //! - [`ceiling`]: the service with its answer ready, which shows what gRPC itself allows
@@ -10,9 +12,12 @@
 //!   its rows as Parquet
 
 mod asked;
+mod backup;
 mod ceiling;
+mod compared;
 mod effect;
 mod load;
+mod observed;
 mod push;
 mod run;
 mod secured;
@@ -59,6 +64,8 @@ struct Cli {
 enum Verb {
     Run(run::Run),
     Secured(secured::Secured),
+    Observed(observed::Observed),
+    Backup(backup::Backup),
     Synth(synth::Synth),
     Ceiling(ceiling::Serve),
 }
@@ -84,6 +91,8 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     match cli.verb {
         Verb::Run(verb) => verb.run(&config, is_given, &runtime),
         Verb::Secured(verb) => verb.run(&config, is_given),
+        Verb::Observed(verb) => verb.run(&config, is_given),
+        Verb::Backup(verb) => verb.run(&config, is_given),
         Verb::Synth(verb) => verb.run(),
         Verb::Ceiling(verb) => runtime.block_on(verb.run()),
     }

@@ -1,5 +1,7 @@
 //! Processes of a measurement: the server and the ceiling, and the store that they serve.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -55,24 +57,26 @@ impl Server {
         Self::spawn(address, &std::env::current_exe()?, arguments)
     }
 
-    /// Starts the server of this version with variables of its own.
-    pub(crate) fn start_with(
-        address: SocketAddr,
-        arguments: &[&str],
-        variables: &[(&str, &Path)],
+    /// Starts the server of this version on a data folder, with variables of its own.
+    pub(crate) fn serve<V: AsRef<OsStr> + Copy>(
+        data: &Path,
+        variables: &[(&str, V)],
     ) -> Result<Self, Failure> {
-        Self::spawn_with(address, &server_program()?, arguments, variables)
+        let address = free_address()?;
+        let (listen, data) = (address.to_string(), data.display().to_string());
+        let arguments = ["serve", "--listen", &listen, "--data", &data];
+        Self::spawn_with(address, &server_program()?, &arguments, variables)
     }
 
     fn spawn(address: SocketAddr, program: &Path, arguments: &[&str]) -> Result<Self, Failure> {
-        Self::spawn_with(address, program, arguments, &[])
+        Self::spawn_with::<&str>(address, program, arguments, &[])
     }
 
-    fn spawn_with(
+    fn spawn_with<V: AsRef<OsStr> + Copy>(
         address: SocketAddr,
         program: &Path,
         arguments: &[&str],
-        variables: &[(&str, &Path)],
+        variables: &[(&str, V)],
     ) -> Result<Self, Failure> {
         let process = Command::new(program)
             .args(arguments)
@@ -134,4 +138,19 @@ pub(crate) fn server_program() -> Result<PathBuf, Failure> {
 
 pub(crate) fn free_address() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// Copies a folder with all it holds.
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }

@@ -29,7 +29,7 @@ impl Recommender {
         for user in newest_users(&self.state, users) {
             let request = RecommendRequest { limit: COMPARED, ..Default::default() };
             let list = |snapshot: &Arc<Snapshot>| {
-                compared_ids(&self.answer_from(snapshot, Some(user), &request, now_ms))
+                compared_ids(&self.answer_from(snapshot, Some(user), &request, now_ms, None))
             };
             lists.note(&list(&one), &list(&other));
             if self.state.closing.has_begun() {

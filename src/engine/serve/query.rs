@@ -14,14 +14,14 @@ use crate::domain::history::{Past, all_bought, first_distinct};
 use crate::domain::topk::Scored;
 use crate::domain::{Deadline, Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
 use crate::engine::state::State;
-use crate::engine::stats::Made;
+use crate::engine::stats::{Made, Stats};
 use crate::engine::threads::Threads;
 use crate::engine::threads::requests::RequestThreads;
 use crate::live::{Filter, Trend};
 use crate::model::{Ranking, Snapshot, Source};
 use crate::recommend::{
-    self, Basis, FunnelStage, List, Query, Recommended, RepeatPolicy, Scratch, Shelf, Watch,
-    related,
+    self, Basis, FunnelStage, List, Origin, Query, Recommended, RepeatPolicy, Scratch, Shelf,
+    Watch, related,
 };
 
 /// Newest items of a user whose fresh neighbours are looked up, and the events in which they
@@ -86,8 +86,11 @@ impl Recommender {
 
         if let Some(unseen) = self.state.models.shadow(shadow::draw(&answer)) {
             let recommender = self.clone();
+            // Its list is shown to no one, and is no part of the request's record.
+            let request = RecommendRequest { record: None, ..RecommendRequest::clone(&request) };
             self.shadow.compare(unseen, &answer, move |snapshot| {
-                recommender.answer_from(snapshot, recommender.user(&request), &request, now_ms())
+                let user = recommender.user(&request);
+                recommender.answer_from(snapshot, user, &request, now_ms(), None)
             });
         }
         Ok(answer)
@@ -107,7 +110,10 @@ impl Recommender {
     /// As [`Recommender::recommend`].
     pub fn recommend_at(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
         let answer = match self.state.models.of_user(&request.user_id) {
-            Some(snapshot) => self.answer_from(&snapshot, self.user(request), request, now_ms),
+            Some(snapshot) => {
+                let stats = Some(&self.state.stats);
+                self.answer_from(&snapshot, self.user(request), request, now_ms, stats)
+            }
             None => self.live_popular(request, now_ms)?,
         };
         self.state.stats.note_list(answer.made);
@@ -154,13 +160,15 @@ impl Recommender {
         Some(answer)
     }
 
-    /// A personalised list from a snapshot, for a user who has been looked up.
+    /// A personalised list from a snapshot, for a user who has been looked up; `stats` counts the
+    /// candidates of one that is shown.
     pub(super) fn answer_from(
         &self,
         snapshot: &Snapshot,
         user: Option<UserIdx>,
         request: &RecommendRequest,
         now_ms: i64,
+        stats: Option<&Stats>,
     ) -> Answer {
         let inputs = self.inputs(user, request, now_ms);
         request.end("look up");
@@ -168,8 +176,8 @@ impl Recommender {
         let list = self.with_request_shelf(request, now_ms, |shelf, scratch| {
             let query = self.query(request, &inputs, shelf, &follow);
             let list = recommend::recommend(snapshot, &query, scratch);
-            if matches!(made(request, &list), Made::Blended | Made::Reduced) {
-                self.state.stats.note_candidates(scratch.proposed());
+            if let Some(stats) = stats.filter(|_| list.origin == Origin::Blended) {
+                stats.note_candidates(scratch.proposed());
             }
             list
         });
@@ -219,7 +227,7 @@ impl Recommender {
         let manifest = &snapshot.manifest;
         let repeat = Repeat::resolve(request.repeat, self.repeat, Some(manifest));
         let answer = self.answer(manifest.generation, &list.items, list.basis);
-        let made = made(request, &list);
+        let made = made(&list);
         Answer { made, reduced: list.reduced, cohort: list.cohort, repeat, ..answer }
     }
 
@@ -379,13 +387,13 @@ impl Recommender {
 }
 
 /// How a list was made.
-fn made(request: &RecommendRequest, list: &List) -> Made {
-    match list.basis {
-        _ if list.prepared => Made::Prepared,
-        _ if list.reduced => Made::Reduced,
-        _ if request.strategy.is_some() => Made::Single,
-        Basis::Popular | Basis::Attributes => Made::Cold,
-        Basis::History | Basis::Session => Made::Blended,
+fn made(list: &List) -> Made {
+    match list.origin {
+        Origin::Prepared => Made::Prepared,
+        Origin::Blended if list.reduced => Made::Reduced,
+        Origin::Blended => Made::Blended,
+        Origin::Single => Made::Single,
+        Origin::Cold => Made::Cold,
     }
 }
 

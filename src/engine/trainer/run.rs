@@ -32,7 +32,7 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    /// The settings of the training that begins now.
+    /// The settings in force. A training takes them once, when it begins.
     pub(super) fn options(&self) -> Arc<TrainOptions> {
         self.state.train.load_full()
     }
@@ -49,18 +49,19 @@ impl Runner {
         offset: Offset,
         quick: bool,
     ) -> Result<Manifest> {
+        let options = &*self.options();
         control.begin(Stage::ReadLog).map_err(training)?;
         erasure::rewrite_log(&self.state, &self.writer, control)?;
         let (events, pulse) = behaviour::read(&self.state, offset)?;
-        self.check(pulse)?;
+        self.check(pulse, options)?;
         let carried = CarriedPush::of_active(&self.state, self.keep_pushed_days);
 
-        let tuned = self.tune(&events, &carried, quick, control).map_err(training)?;
-        let trained = self.train_parts(&events, &tuned, control)?;
+        let tuned = self.tune(&events, &carried, quick, (options, control)).map_err(training)?;
+        let trained = self.train_parts(&events, &tuned, (options, control))?;
         let manifest = Manifest {
             offset,
             newest_ms: events.as_of_ms(),
-            seed: self.options().seed,
+            seed: options.seed,
             ..Manifest::default()
         };
 
@@ -69,7 +70,7 @@ impl Runner {
 
         if !quick {
             control.begin(Stage::Lists).map_err(training)?;
-            let seconds = self.options().prepare_seconds;
+            let seconds = options.prepare_seconds;
             let prepared = assemble::prepare(&self.state, &snapshot, &events, seconds, control);
             snapshot.parts.prepared = Arc::new(prepared.map_err(training)?);
         }
@@ -79,11 +80,12 @@ impl Runner {
         self.publish(snapshot, &carried, timeline)
     }
 
-    /// Holds the training back where its data is broken and the settings say so. One that erased
-    /// users need is never held back.
-    fn check(&self, pulse: Pulse) -> Result<()> {
+    /// Holds the training back where its data is broken, the settings say so, and a model answers
+    /// meanwhile. One that erased users need is never held back.
+    fn check(&self, pulse: Pulse, options: &TrainOptions) -> Result<()> {
         let Some(complaint) = pulse.complaint() else { return Ok(()) };
-        if self.options().doctor == DoctorPolicy::Hold && !erasure::is_owed(&self.state) {
+        let may_wait = self.state.models.generation() > 0 && !erasure::is_owed(&self.state);
+        if options.doctor == DoctorPolicy::Hold && may_wait {
             return Err(Error::HeldBack(complaint));
         }
         tracing::warn!(complaint, "the data of this training looks broken; see qianmian doctor");
@@ -97,28 +99,28 @@ impl Runner {
         events: &UserEvents,
         carried: &CarriedPush,
         quick: bool,
-        control: &Control<'_>,
+        (options, control): (&TrainOptions, &Control<'_>),
     ) -> Result<Tuned, TrainError> {
-        if quick || !self.options().tune {
-            return Ok(Tuned::untuned(carried.with_weights(self.options().settings)));
+        if quick || !options.tune {
+            return Ok(Tuned::untuned(carried.with_weights(options.settings)));
         }
 
         let active = self.state.models.active();
         let served = active.filter(|s| s.manifest.tuning.is_some());
-        let start = served.as_ref().map_or(self.options().settings, |s| s.manifest.settings);
+        let start = served.as_ref().map_or(options.settings, |s| s.manifest.settings);
         let tuner = Tuner {
             events,
             start: carried.with_weights(start),
             served: served.is_some(),
-            defaults: self.options().settings,
+            defaults: options.settings,
             pushed: carried.pushed.clone(),
-            seed: self.options().seed,
+            seed: options.seed,
             control,
         };
 
-        let mut tuned = tuner.tune(Task::NextBasket(self.repeat), self.options().budget())?;
+        let mut tuned = tuner.tune(Task::NextBasket(self.repeat), options.budget())?;
         let sessions = served.as_ref().and_then(|s| s.manifest.session_settings.as_ref());
-        tuner.tune_sessions(&mut tuned, sessions, self.options().budget())?;
+        tuner.tune_sessions(&mut tuned, sessions, options.budget())?;
         Ok(tuned)
     }
 
@@ -128,10 +130,10 @@ impl Runner {
         &self,
         events: &UserEvents,
         tuned: &Tuned,
-        control: &Control<'_>,
+        (options, control): (&TrainOptions, &Control<'_>),
     ) -> Result<Trained> {
         let data = TrainingData::new(events);
-        let trained = train(&data, &tuned.settings, &tuned.sources(), self.options().seed, control);
+        let trained = train(&data, &tuned.settings, &tuned.sources(), options.seed, control);
         if matches!(trained, Err(TrainError::Empty)) {
             erasure::remove_last_model(&self.state);
         }

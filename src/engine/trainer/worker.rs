@@ -89,14 +89,16 @@ impl Worker {
         let outcome =
             outcome.unwrap_or_else(|panic| Err(Error::Training(panic_message(&*panic).into())));
 
-        self.runner.state.stats.note_training(match &outcome {
+        let kind = match &outcome {
             Ok(_) => Outcome::Succeeded,
             Err(Error::HeldBack(_)) => Outcome::Held,
             Err(_) => Outcome::Failed,
-        });
+        };
+        self.runner.state.stats.note_training(kind);
         let (state, quality) = ended(outcome);
         let quality_before = before.map_or_else(BTreeMap::new, |b| b.manifest.quality.clone());
-        self.queue.finish(self.tuned_job_after(&job));
+        let then = if kind == Outcome::Held { None } else { self.tuned_job_after(&job) };
+        self.queue.finish(then);
         self.report(TrainingStatus { quality: [quality, quality_before], ..status(state) });
     }
 

@@ -192,7 +192,7 @@ impl Worker {
     /// Counts what a group wrote, which is visible now.
     fn count(&self, group: &[Request], receipts: &[Result<Receipt>], latency: &mut WriteLatency) {
         let stats = &self.state.stats;
-        for request in group {
+        for (request, _) in group.iter().zip(receipts).filter(|(_, receipt)| receipt.is_ok()) {
             stats.effect.observe(request.arrived.elapsed().as_secs_f64());
             latency.note(request.arrived);
         }
