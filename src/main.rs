@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         give_memory_back();
     }
     let failed = cli.failure_code();
+    end_with_the_reader();
     match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -35,6 +36,24 @@ fn main() -> ExitCode {
             ExitCode::from(failed)
         }
     }
+}
+
+/// Ends the process where its output cannot be written, instead of a panic: without a word where the
+/// reader has gone, as `head` does, else with the reason.
+fn end_with_the_reader() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>();
+        let message = text.map_or("", String::as_str);
+        if message.starts_with("failed printing to stdout") {
+            if message.contains("Broken pipe") {
+                std::process::exit(0);
+            }
+            eprintln!("error: {message}");
+            std::process::exit(1);
+        }
+        before(panic);
+    }));
 }
 
 fn run(cli: Cli) -> Result<u8, Failure> {

@@ -15,6 +15,7 @@ use super::hashing::Hashing;
 use super::manifest::{FileInBackup, Manifest, check_path};
 use super::pieces::Piece;
 use crate::store::files;
+use crate::store::priority::Pace;
 
 /// The manifest in the archive.
 const MANIFEST: &str = "BACKUP.json";
@@ -22,6 +23,8 @@ const MANIFEST: &str = "BACKUP.json";
 const MAX_MANIFEST: u64 = 64 << 20;
 /// Why an archive is not begun.
 const TAKEN: &str = "there is such a file already; name another, or remove it";
+/// Bytes after the end that are looked at: an archive is filled up with zeros.
+const MAX_REST: u64 = 1 << 20;
 /// The level of compression: the log is compressed already.
 const LEVEL: i32 = 1;
 
@@ -47,10 +50,10 @@ impl Archive {
     }
 
     /// Adds a file; returns its entry.
-    pub(super) fn put(&mut self, piece: Piece) -> Result<FileInBackup, BackupError> {
+    pub(super) fn put(&mut self, piece: Piece, pace: &Pace) -> Result<FileInBackup, BackupError> {
         let path = piece.path.clone();
         let bytes = piece.bytes;
-        let mut content = Hashing::new(piece.reader());
+        let mut content = Hashing::paced(piece.reader(), pace.clone());
         self.append(&path, bytes, &mut content)?;
         if content.bytes != bytes {
             let what = format!("{path} is shorter than it was when it was opened");
@@ -110,7 +113,7 @@ pub(super) fn read(
         if entry.header().entry_type() != EntryType::Regular {
             return Err(damaged(format!("{name:?} is no plain file")));
         }
-        if name == MANIFEST {
+        if name == MANIFEST && manifest.is_none() {
             let mut bytes = Vec::new();
             (&mut entry).take(MAX_MANIFEST).read_to_end(&mut bytes).map_err(broken)?;
             manifest = Some(Manifest::read(&bytes, path)?);
@@ -126,6 +129,12 @@ pub(super) fn read(
         }
         taken?;
         found.push((name, content.bytes, content.checksum()));
+    }
+
+    let mut rest = Vec::new();
+    tar.into_inner().take(MAX_REST).read_to_end(&mut rest).map_err(broken)?;
+    if rest.iter().any(|&byte| byte != 0) {
+        return Err(damaged("something follows its end".to_owned()));
     }
 
     let manifest = manifest.ok_or_else(|| damaged("it ends before its manifest".to_owned()))?;

@@ -11,6 +11,7 @@ use super::pieces::{self, Piece};
 use super::repository::Repository;
 use crate::domain::now_ms;
 use crate::store::BackedUp;
+use crate::store::priority::Pace;
 use crate::telemetry::version;
 
 /// A backup that was made.
@@ -25,16 +26,20 @@ pub struct Created {
 }
 
 /// Backs up the data folder `data` to `to`: a folder of backups, of which the newest `keep` stay, or
-/// a new file NAME.tar.zst. A server may have the data folder open.
+/// a new file NAME.tar.zst. A server may have the data folder open; `pace` says how much the backup
+/// takes from it.
 ///
 /// # Errors
 /// [`BackupError`] where `data` cannot be read or is damaged, or `to` cannot be written. The backups
 /// before stay as they are.
-pub fn create(data: &Path, to: &Path, keep: usize) -> Result<Created, BackupError> {
+pub fn create(data: &Path, to: &Path, keep: usize, pace: &Pace) -> Result<Created, BackupError> {
     let names = pieces::store_names(data)?;
-    let created = match Form::of_new(to) {
-        Form::Repository => into_repository(data, &names, to, keep)?,
-        Form::Archive => into_archive(data, &names, to)?,
+    check_outside(data, to)?;
+    let data_id = pieces::id(data);
+    let (to, id) = (Target { to, keep }, data_id.as_str());
+    let created = match Form::of_new(to.to) {
+        Form::Repository => into_repository((data, &names), to, id, pace)?,
+        Form::Archive => into_archive((data, &names), to.to, id, pace)?,
     };
 
     let at_ms = created.manifest.created_ms;
@@ -47,32 +52,53 @@ pub fn create(data: &Path, to: &Path, keep: usize) -> Result<Created, BackupErro
     Ok(created)
 }
 
-fn into_repository(
-    data: &Path,
-    names: &[String],
-    to: &Path,
+/// A folder of backups, and the number that stay.
+struct Target<'p> {
+    to: &'p Path,
     keep: usize,
+}
+
+/// Checks that a backup does not lie where it would be lost with the data.
+fn check_outside(data: &Path, to: &Path) -> Result<(), BackupError> {
+    let whole = |path: &Path| std::path::absolute(path).map_err(BackupError::io("find", path));
+    if whole(to)?.starts_with(whole(data)?) {
+        let what = "it lies within the data folder, and would be lost with it; name another";
+        return Err(BackupError::refused(to, what));
+    }
+    Ok(())
+}
+
+fn into_repository(
+    from: (&Path, &[String]),
+    Target { to, keep }: Target<'_>,
+    data_id: &str,
+    pace: &Pace,
 ) -> Result<Created, BackupError> {
-    let repository = Repository::open(to)?;
+    let repository = Repository::open(to, data_id)?;
     let created_ms = repository.time();
     let known = |path: &str, metadata: &Metadata| repository.knows(path, metadata);
     let mut copied = 0;
-    let (stores, files) = copy(data, names, &known, &mut |piece| {
-        let (file, bytes) = repository.put(piece)?;
+    let (stores, files) = copy(from, &known, pace, &mut |piece| {
+        let (file, bytes) = repository.put(piece, pace)?;
         copied += bytes;
         Ok(file)
     })?;
 
-    let manifest = manifest(created_ms, stores, files);
+    let manifest = manifest(created_ms, data_id, (stores, files));
     let name = repository.finish(&manifest, keep)?;
     Ok(Created { manifest, name, copied })
 }
 
-fn into_archive(data: &Path, names: &[String], to: &Path) -> Result<Created, BackupError> {
+fn into_archive(
+    from: (&Path, &[String]),
+    to: &Path,
+    data_id: &str,
+    pace: &Pace,
+) -> Result<Created, BackupError> {
     let mut archive = Archive::begin(to)?;
     let created_ms = now_ms();
-    let (stores, files) = copy(data, names, &|_, _| false, &mut |piece| archive.put(piece))?;
-    let manifest = manifest(created_ms, stores, files);
+    let (stores, files) = copy(from, &|_, _| false, pace, &mut |piece| archive.put(piece, pace))?;
+    let manifest = manifest(created_ms, data_id, (stores, files));
     archive.finish(&manifest)?;
     let copied = manifest.total_bytes();
     Ok(Created { manifest, name: String::new(), copied })
@@ -80,14 +106,14 @@ fn into_archive(data: &Path, names: &[String], to: &Path) -> Result<Created, Bac
 
 /// Passes every file of a data folder to `put`, a store at a time, so that few files are open.
 fn copy(
-    data: &Path,
-    names: &[String],
+    (data, names): (&Path, &[String]),
     known: &dyn Fn(&str, &Metadata) -> bool,
+    pace: &Pace,
     put: &mut dyn FnMut(Piece) -> Result<FileInBackup, BackupError>,
 ) -> Result<(Vec<StoreInBackup>, Vec<FileInBackup>), BackupError> {
     let (mut stores, mut files) = (Vec::new(), Vec::new());
     for name in names {
-        match pieces::of_store(data, name, known) {
+        match pieces::of_store(data, name, known, pace) {
             // Deleted since the folder was listed.
             Err(_) if !data.join("stores").join(name).exists() => {}
             frozen => {
@@ -106,6 +132,11 @@ fn copy(
     Ok((stores, files))
 }
 
-fn manifest(created_ms: i64, stores: Vec<StoreInBackup>, files: Vec<FileInBackup>) -> Manifest {
-    Manifest { format: FORMAT, version: version::LINE.to_owned(), created_ms, stores, files }
+fn manifest(
+    created_ms: i64,
+    data_id: &str,
+    (stores, files): (Vec<StoreInBackup>, Vec<FileInBackup>),
+) -> Manifest {
+    let (version, data_id) = (version::LINE.to_owned(), data_id.to_owned());
+    Manifest { format: FORMAT, version, created_ms, data_id, stores, files }
 }

@@ -20,7 +20,7 @@ pub(super) enum Form {
 impl Form {
     /// The form that a new backup at a path gets.
     pub(super) fn of_new(path: &Path) -> Self {
-        let is_archive = path.to_string_lossy().ends_with(ENDING);
+        let is_archive = path.to_string_lossy().to_ascii_lowercase().ends_with(ENDING);
         if is_archive { Form::Archive } else { Form::Repository }
     }
 

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use crate::store::priority::Pace;
+
 /// Passes bytes on and hashes them.
 pub(super) struct Hashing<R> {
     inner: R,
@@ -10,11 +12,17 @@ pub(super) struct Hashing<R> {
     pub(super) bytes: u64,
     /// Why it could not be read on; none while it can.
     pub(super) broken: Option<String>,
+    pace: Pace,
 }
 
 impl<R> Hashing<R> {
     pub(super) fn new(inner: R) -> Self {
-        Self { inner, hasher: blake3::Hasher::new(), bytes: 0, broken: None }
+        Self::paced(inner, Pace::fast())
+    }
+
+    /// Reads at a pace.
+    pub(super) fn paced(inner: R, pace: Pace) -> Self {
+        Self { inner, hasher: blake3::Hasher::new(), bytes: 0, broken: None, pace }
     }
 
     /// The checksum of what was read so far, in hex.
@@ -29,6 +37,7 @@ impl<R: Read> Read for Hashing<R> {
         let read = read.inspect_err(|error| self.broken = Some(error.to_string()))?;
         self.hasher.update(&buffer[..read]);
         self.bytes += read as u64;
+        self.pace.rest();
         Ok(read)
     }
 }

@@ -23,6 +23,8 @@ pub struct Manifest {
     pub version: String,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: i64,
+    /// The id of the data folder; empty where it could not be given one.
+    pub data_id: String,
     /// Its stores.
     pub stores: Vec<StoreInBackup>,
     /// Its files.

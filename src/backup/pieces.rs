@@ -10,7 +10,11 @@ use super::BackupError;
 use super::manifest::{Stamp, StoreInBackup};
 use crate::model::frozen::FrozenSnapshots;
 use crate::store::folder::{self, StoreFolder};
+use crate::store::priority::Pace;
 use crate::store::{FrozenLog, files};
+
+/// The file with the id of a data folder.
+const ID: &str = "ID";
 
 /// A file of a backup.
 pub(super) struct Piece {
@@ -55,10 +59,25 @@ pub(super) fn store_names(data: &Path) -> Result<Vec<String>, BackupError> {
     Ok(names)
 }
 
+/// The id of a data folder, which its first backup gives it and a restored one keeps; empty where it
+/// cannot be written.
+pub(super) fn id(data: &Path) -> String {
+    let path = data.join(ID);
+    let known = files::read_if_there(&path).ok().flatten();
+    if let Some(known) = known.and_then(|bytes| String::from_utf8(bytes).ok()) {
+        return known.trim().to_owned();
+    }
+    let id = uuid::Uuid::now_v7().to_string();
+    match files::replace(&path, format!("{id}\n").as_bytes()) {
+        Ok(()) => id,
+        Err(_) => String::new(),
+    }
+}
+
 /// The files of a data folder that belong to no store: API keys and the audit log.
 pub(super) fn of_none(data: &Path) -> Result<Vec<Piece>, BackupError> {
     let mut pieces = Vec::new();
-    for path in ["KEYED", "access/KEYS", "access/USED"] {
+    for path in [ID, "KEYED", "access/KEYS", "access/USED"] {
         let place = data.join(path);
         let bytes = files::read_if_there(&place).map_err(BackupError::io("read", &place))?;
         pieces.extend(bytes.map(|bytes| Piece::small(path.to_owned(), bytes)));
@@ -73,6 +92,7 @@ pub(super) fn of_store(
     data: &Path,
     name: &str,
     known: &dyn Fn(&str, &Metadata) -> bool,
+    pace: &Pace,
 ) -> Result<(Vec<Piece>, StoreInBackup), BackupError> {
     let mut pieces = Vec::new();
     let root = data.join("stores").join(name);
@@ -85,7 +105,7 @@ pub(super) fn of_store(
     // Before the log: a model never knows more than the log that is on disk.
     let in_snapshots = |file: &str| format!("stores/{name}/snapshots/{file}");
     let is_known = |file: &str, metadata: &Metadata| known(&in_snapshots(file), metadata);
-    let snapshots = FrozenSnapshots::of(&folder.snapshots(), &is_known)?;
+    let snapshots = FrozenSnapshots::of(&folder.snapshots(), &is_known, pace)?;
     let models = snapshots.files.len() / 2;
     for (path, file) in snapshots.files {
         let path = in_snapshots(&path);
@@ -98,7 +118,7 @@ pub(super) fn of_store(
 
     let in_log = |file: &str| format!("stores/{name}/log/{file}");
     let is_known = |file: &str, metadata: &Metadata| known(&in_log(file), metadata);
-    let log = FrozenLog::of(&folder.log(), &is_known)?;
+    let log = FrozenLog::of(&folder.log(), &is_known, pace)?;
     let segments = log.segments.len();
     for segment in log.segments {
         let path = in_log(&segment.name);

@@ -20,6 +20,7 @@ use super::manifest::{FORMAT, FileInBackup, Manifest, Stamp};
 use super::pieces::Piece;
 use crate::domain::now_ms;
 use crate::store::files;
+use crate::store::priority::Pace;
 
 /// The file that marks a repository.
 const MARK: &str = "REPOSITORY";
@@ -52,11 +53,14 @@ impl Repository {
         Ok(Self { root: root.to_owned(), before: HashMap::new(), before_ms: 0, _lock: None })
     }
 
-    /// Opens a repository for a new backup; creates it in a new or empty folder.
-    pub(super) fn open(root: &Path) -> Result<Self, BackupError> {
+    /// Opens a repository for a new backup of the data folder with this id; creates it in a new or
+    /// empty folder.
+    pub(super) fn open(root: &Path, data_id: &str) -> Result<Self, BackupError> {
         files::create_folder(root).map_err(BackupError::io("create", root))?;
         if !Self::is_at(root) {
-            let names = files::names(root).map_err(BackupError::io("list", root))?;
+            let mut names = files::names(root).map_err(BackupError::io("list", root))?;
+            // What a disk of its own has, and what was cut off in the line below.
+            names.retain(|name| !["lost+found", "REPOSITORY.writing"].contains(&name.as_str()));
             if !names.is_empty() {
                 let what = "the folder is not empty and holds no backups; name another";
                 return Err(BackupError::refused(root, what));
@@ -71,8 +75,11 @@ impl Repository {
         }
         let mut repository = Self::read(root)?;
         repository._lock = Some(lock(root)?);
-        if let Some(newest) = repository.names()?.last() {
-            let newest = repository.manifest(newest)?;
+        if let Some(newest) = repository.newest()? {
+            if !data_id.is_empty() && !newest.data_id.is_empty() && newest.data_id != data_id {
+                let what = "it holds the backups of another data folder; name another";
+                return Err(BackupError::refused(root, what));
+            }
             repository.before_ms = newest.created_ms;
             let files = newest.files.into_iter();
             repository.before = files.map(|file| (file.path.clone(), file)).collect();
@@ -95,7 +102,11 @@ impl Repository {
     }
 
     /// Keeps a file; returns its entry, and the bytes that were copied.
-    pub(super) fn put(&self, piece: Piece) -> Result<(FileInBackup, u64), BackupError> {
+    pub(super) fn put(
+        &self,
+        piece: Piece,
+        pace: &Pace,
+    ) -> Result<(FileInBackup, u64), BackupError> {
         if let Some(before) = self.same(&piece.path, piece.stamp, piece.bytes) {
             return Ok((before.clone(), 0));
         }
@@ -103,7 +114,8 @@ impl Repository {
         let Piece { stamp, bytes, .. } = piece;
         let path = piece.path.clone();
         let aside = self.root.join("objects").join("writing");
-        let mut content = Hashing::new(piece.reader());
+        let mut content = Hashing::paced(piece.reader(), pace.clone());
+        let leftover = Leftover(&aside);
         let mut file = files::create(&aside).map_err(BackupError::io("create", &aside))?;
         io::copy(&mut content, &mut file).map_err(BackupError::io("copy to", &aside))?;
         if content.bytes != bytes {
@@ -119,6 +131,7 @@ impl Repository {
         files::create_folder(folder).map_err(BackupError::io("create", folder))?;
         // Also over one that is there: its bytes may have rotted.
         fs::rename(&aside, &object).map_err(BackupError::io("rename to", &object))?;
+        drop(leftover);
         files::sync_folder(folder).map_err(BackupError::io("flush", folder))?;
         let copied = if was_there { 0 } else { bytes };
         Ok((FileInBackup { path, bytes, blake3, stamp }, copied))
@@ -175,7 +188,14 @@ impl Repository {
 
         let mut needed = HashSet::new();
         for name in &names[beyond..] {
-            needed.extend(self.manifest(name)?.files.into_iter().map(|file| file.blake3));
+            match self.manifest(name) {
+                Ok(manifest) => needed.extend(manifest.files.into_iter().map(|file| file.blake3)),
+                Err(error) => {
+                    // What it needs is not known.
+                    tracing::warn!(%error, "a backup cannot be read; no file of any is removed");
+                    return Ok(());
+                }
+            }
         }
         let objects = self.root.join("objects");
         for folder in files::names(&objects).map_err(BackupError::io("list", &objects))? {
@@ -187,7 +207,7 @@ impl Repository {
             }
             for name in files::names(&folder).map_err(BackupError::io("list", &folder))? {
                 let path = folder.join(&name);
-                if !needed.contains(&name) {
+                if !needed.contains(&name) && path.is_file() {
                     fs::remove_file(&path).map_err(BackupError::io("remove", &path))?;
                 }
             }
@@ -199,29 +219,42 @@ impl Repository {
     pub(super) fn names(&self) -> Result<Vec<String>, BackupError> {
         let folder = self.root.join("backups");
         let names = files::names(&folder).map_err(BackupError::io("list", &folder))?;
-        let named = names.iter().filter_map(|name| name.strip_suffix(".json"));
+        // Other files are none of the repository's.
+        let is_time =
+            |name: &&str| name.ends_with('Z') && name.starts_with(|c: char| c.is_ascii_digit());
+        let named = names.iter().filter_map(|name| name.strip_suffix(".json")).filter(is_time);
         let mut names: Vec<String> = named.map(str::to_owned).collect();
         names.sort();
         Ok(names)
     }
 
-    /// The backup of this name; without one the newest.
-    pub(super) fn find(&self, name: Option<&str>) -> Result<Manifest, BackupError> {
-        let names = self.names()?;
-        let found = match name {
-            None => names.last(),
-            Some(name) => names.iter().find(|known| *known == name),
-        };
-        let Some(found) = found else {
-            let what = match name {
-                None => "it holds no backup".to_owned(),
-                Some(name) => {
-                    format!("it holds no backup {name:?}; there are {}", names.join(", "))
+    /// The newest backup that can be read, if there is one.
+    fn newest(&self) -> Result<Option<Manifest>, BackupError> {
+        for name in self.names()?.iter().rev() {
+            match self.manifest(name) {
+                Ok(manifest) => return Ok(Some(manifest)),
+                Err(error) => {
+                    tracing::warn!(%error, "a backup cannot be read; the one before is taken")
                 }
-            };
-            return Err(BackupError::refused(&self.root, what));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The backup of this name; without one the newest that can be read.
+    pub(super) fn find(&self, name: Option<&str>) -> Result<Manifest, BackupError> {
+        let refused = |what: String| BackupError::refused(&self.root, what);
+        let Some(name) = name else {
+            return self.newest()?.ok_or_else(|| refused("it holds no backup".to_owned()));
         };
-        self.manifest(found)
+        let names = self.names()?;
+        match names.iter().find(|known| *known == name) {
+            Some(found) => self.manifest(found),
+            None => {
+                let what = format!("it holds no backup {name:?}; there are {}", names.join(", "));
+                Err(refused(what))
+            }
+        }
     }
 
     /// A backup's manifest.
@@ -249,6 +282,15 @@ impl Repository {
 
     fn object(&self, blake3: &str) -> PathBuf {
         self.root.join("objects").join(&blake3[..2]).join(blake3)
+    }
+}
+
+/// Removes a file that is half written, if it is still there.
+struct Leftover<'p>(&'p Path);
+
+impl Drop for Leftover<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.0);
     }
 }
 

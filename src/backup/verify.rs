@@ -12,6 +12,7 @@ use super::{BackupError, archive};
 use crate::model::frozen;
 use crate::store::FrozenLog;
 use crate::store::folder::{StoreFolder, store_names};
+use crate::store::priority::Pace;
 
 /// What was read and is whole.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,7 @@ fn verify_data(data: &Path) -> Result<Verified, BackupError> {
     let mut verified = Verified::default();
     for name in store_names(data)? {
         let folder = StoreFolder::beside(data, &name)?;
-        let log = FrozenLog::of(&folder.log(), &|_, _| false)?;
+        let log = FrozenLog::of(&folder.log(), &|_, _| false, &Pace::fast())?;
         verified.files += log.segments.len();
         verified.bytes += log.segments.iter().map(|segment| segment.bytes).sum::<u64>();
         let (models, bytes) = frozen::verify(&folder.snapshots())?;

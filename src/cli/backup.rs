@@ -9,7 +9,7 @@ use super::{Failure, output};
 use crate::api::admission::connections::raise_open_files;
 use crate::backup::{self, Manifest};
 use crate::config::Config;
-use crate::store::priority::step_back;
+use crate::store::priority::{Pace, step_back};
 
 /// Back up the data folder, also while a server runs on it
 #[derive(Debug, Args)]
@@ -26,6 +26,9 @@ pub struct Backup {
     /// Backups that stay in the folder; older ones are removed
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     keep: u32,
+    /// Without the rests that leave the machine to the server
+    #[arg(long)]
+    fast: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -63,7 +66,8 @@ impl Backup {
         // The server's requests come first.
         step_back();
         raise_open_files();
-        let created = backup::create(&config.data, &self.to, self.keep as usize)?;
+        let pace = if self.fast { Pace::fast() } else { Pace::gentle() };
+        let created = backup::create(&config.data, &self.to, self.keep as usize, &pace)?;
         if self.json {
             return output::json(&json!({
                 "name": created.name,

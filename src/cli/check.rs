@@ -15,7 +15,8 @@ use crate::domain::{DAY_MS, now_ms};
 use crate::engine::pseudonyms::Pseudonyms;
 use crate::model::disk;
 use crate::store::folder::{StoreFolder, store_names};
-use crate::store::{files, memory};
+use crate::store::priority::Pace;
+use crate::store::{FrozenLog, files, memory};
 use crate::telemetry::version;
 
 /// Check the configuration, the data folder, the disk and the clock, before a start or from a monitor
@@ -230,8 +231,9 @@ fn store(config: &Config, name: &str) -> Item {
         Err(error) => return item(what, Verdict::Error, format!("{name}: {error}")),
     };
     let pseudonyms = Pseudonyms::new(config.privacy.pseudonym_key.reveal(), name);
-    let whole = folder.check_proof();
-    let whole = whole.and_then(|()| folder.check_key(pseudonyms.fingerprint().as_deref()));
+    // Of the log, the newest file is read.
+    let whole = FrozenLog::of(&folder.log(), &|_, _| true, &Pace::fast());
+    let whole = whole.and_then(|_| folder.check_key(pseudonyms.fingerprint().as_deref()));
     if let Err(error) = whole {
         return item(what, Verdict::Error, format!("{name}: {error}"));
     }

@@ -1,5 +1,7 @@
 //! The options that describe how a file is read, for every verb that reads one.
 
+use std::collections::HashSet;
+
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -8,7 +10,7 @@ use super::Failure;
 use crate::import::encoding::Encoding;
 use crate::import::event_names::EventNames;
 use crate::import::time_format::TimeFormat;
-use crate::import::{ColumnMap, Dialect, Plan, Preset};
+use crate::import::{ColumnMap, Dialect, Plan, Preset, identity};
 
 /// How files are read.
 #[derive(Debug, Args)]
@@ -69,6 +71,12 @@ fn moment(given: &str) -> Result<i64, String> {
 }
 
 impl DialectArgs {
+    /// The ids of an option, with what they become where ids are unified.
+    fn excluded(&self, ids: &[String]) -> HashSet<String> {
+        let unified = ids.iter().filter(|_| self.unify_ids).map(|id| identity::unified(id));
+        ids.iter().cloned().chain(unified).collect()
+    }
+
     /// The plan for reading a log.
     ///
     /// # Errors
@@ -93,8 +101,8 @@ impl DialectArgs {
         Ok(Plan {
             dialect,
             preset: plan.preset,
-            excluded_items: self.exclude_items.iter().cloned().collect(),
-            excluded_users: self.exclude_users.iter().cloned().collect(),
+            excluded_items: self.excluded(&self.exclude_items),
+            excluded_users: self.excluded(&self.exclude_users),
             times: (self.since, self.until),
             drop_duplicates: self.drop_duplicates,
             unify_ids: self.unify_ids,

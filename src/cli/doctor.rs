@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::dialect::DialectArgs;
-use super::{Failure, check_store, output};
+use super::{Failure, check_readable, output};
 use crate::config::Config;
 use crate::doctor::{Examination, Finding, subject};
 use crate::domain::now_ms;
@@ -42,7 +42,7 @@ impl Doctor {
                 examined.map_err(|e| format!("{}: {e}", path.display()))?;
             }
             None => {
-                check_store(config)?;
+                check_readable(config)?;
                 subject::examine_store(&config.data, &config.store, &mut examination)?;
             }
         }

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::{Failure, check_store, output};
+use super::{Failure, check_readable, output};
 use crate::config::Config;
 use crate::engine::pseudonyms::Pseudonyms;
 use crate::store::{Entry, Record, StoreFolder, replay_beside};
@@ -41,7 +41,7 @@ struct Line {
 
 impl History {
     pub(super) fn run(self, config: &Config) -> Result<(), Failure> {
-        check_store(config)?;
+        check_readable(config)?;
         let folder = StoreFolder::beside(&config.data, &config.store)?;
         let pseudonyms = Pseudonyms::new(config.privacy.pseudonym_key.reveal(), &config.store);
         folder.check_key(pseudonyms.fingerprint().as_deref())?;

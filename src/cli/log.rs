@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Failure, check_store, output};
+use super::{Failure, check_readable, output};
 use crate::config::Config;
 use crate::domain::EventKind;
 use crate::domain::quote::printable;
@@ -42,7 +42,7 @@ enum What {
 
 impl Log {
     pub(super) fn run(self, config: &Config) -> Result<(), Failure> {
-        check_store(config)?;
+        check_readable(config)?;
         let folder = StoreFolder::beside(&config.data, &config.store)?;
         match self.what {
             What::Tail { records, json } => tail(&folder, records as usize, json),

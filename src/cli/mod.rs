@@ -225,6 +225,14 @@ fn reading(common: Common, serve: serve::Serve) -> reload::Read {
     })
 }
 
+/// Checks that there is a data folder with the store, for verbs that only read.
+fn check_readable(config: &Config) -> Result<(), Failure> {
+    if !config.data.is_dir() {
+        return Err(format!("there is no data folder {}", config.data.display()).into());
+    }
+    check_store(config)
+}
+
 /// Checks that the data folder has the store that a verb works on: a name that is mistyped must not
 /// create one.
 fn check_store(config: &Config) -> Result<(), Failure> {

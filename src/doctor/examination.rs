@@ -21,7 +21,17 @@ pub struct Examination {
     users: Users,
     orders: Orders,
     ids: Ids,
-    unreadable: BTreeMap<(String, &'static str), (u64, String)>,
+    unreadable: Reasons,
+    dropped: Reasons,
+}
+
+/// Numbers of rows by reason and what helps, each with an example.
+type Reasons = BTreeMap<(String, &'static str), (u64, String)>;
+
+fn note(reasons: &mut Reasons, line: u64, refusal: &Refusal) {
+    let key = (refusal.reason.clone(), refusal.help);
+    let example = || format!("line {line}: {}", refusal.detail);
+    reasons.entry(key).or_insert_with(|| (0, example())).0 += 1;
 }
 
 /// Share of the rows that may be unreadable.
@@ -38,7 +48,8 @@ impl Examination {
             users: Users::default(),
             orders: Orders::default(),
             ids: Ids::default(),
-            unreadable: BTreeMap::new(),
+            unreadable: Reasons::new(),
+            dropped: Reasons::new(),
         }
     }
 
@@ -54,9 +65,12 @@ impl Examination {
 
     /// Notes a row that cannot be read.
     pub fn refused(&mut self, line: u64, refusal: &Refusal) {
-        let key = (refusal.reason.clone(), refusal.help);
-        let example = || format!("line {line}: {}", refusal.detail);
-        self.unreadable.entry(key).or_insert_with(|| (0, example())).0 += 1;
+        note(&mut self.unreadable, line, refusal);
+    }
+
+    /// Notes a value that cannot be read, of a row that is taken without it.
+    pub fn dropped(&mut self, line: u64, refusal: &Refusal) {
+        note(&mut self.dropped, line, refusal);
     }
 
     /// Adds an item of the catalogue.
@@ -88,13 +102,17 @@ impl Examination {
     fn unreadable(&self) -> impl Iterator<Item = Finding> {
         let rows: u64 = self.unreadable.values().map(|(rows, _)| rows).sum();
         let all = (rows + self.events) as f64;
-        let many = self.unreadable.iter().filter(move |(_, (rows, _))| *rows as f64 > NOISE * all);
-        many.map(|((reason, help), (rows, example))| Finding {
+        let unreadable = self.unreadable.iter().map(|reason| (reason, "rows", "they are left out"));
+        let effect = "the rows are taken without them";
+        let dropped = self.dropped.iter().map(move |reason| (reason, "values", effect));
+        let many = unreadable.chain(dropped);
+        let many = many.filter(move |((_, (rows, _)), ..)| *rows as f64 > NOISE * all);
+        many.map(|(((reason, help), (rows, example)), what, effect)| Finding {
             kind: if reason.contains("time") { Kind::ImpossibleDate } else { Kind::Unreadable },
-            what: format!("{rows} rows cannot be read: {reason}"),
+            what: format!("{rows} {what} cannot be read: {reason}"),
             events: *rows,
             example: example.clone(),
-            effect: "they are left out",
+            effect,
             mend: match *help {
                 "" => "correct them where they are written".to_owned(),
                 help => help.to_owned(),

@@ -4,6 +4,7 @@ use ahash::{AHashMap, AHashSet};
 
 use super::examined::{Examined, Sighting};
 use super::finding::{Finding, Kind};
+use crate::import::fields::is_no_id;
 use crate::import::identity::unified;
 
 /// What is noted about ids.
@@ -65,7 +66,7 @@ impl Ids {
 /// Ids that are spellings of one.
 fn drift(what: &str, ids: &AHashMap<String, Id>) -> Option<Finding> {
     let mut spellings: AHashMap<String, Vec<(&String, &Id)>> = AHashMap::new();
-    for (id, of) in ids {
+    for (id, of) in ids.iter().filter(|(id, _)| !is_no_id(id)) {
         spellings.entry(unified(id)).or_default().push((id, of));
     }
     let mut several: Vec<Vec<(&String, &Id)>> =

@@ -32,6 +32,9 @@ pub fn examine_file(
         let line = row.line;
         match plan.event(&mut row, now_ms) {
             Ok(converted) => {
+                for field in &converted.dropped {
+                    examination.dropped(line, field);
+                }
                 let event = &converted.value.event;
                 let repeats = seen.repeats(event);
                 if !(repeats && plan.drops_duplicates()) {

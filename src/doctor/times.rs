@@ -19,6 +19,8 @@ const FIRST_MS: i64 = 631_152_000_000;
 /// Share of the events that one moment may have, and the number from which on that is looked at.
 const MOMENT: f64 = 0.1;
 const ENOUGH: u64 = 200;
+/// Share of events at the beginning of a day from which on a log has days alone.
+const DAYS_ALONE: f64 = 0.9;
 /// Moments that are followed at a time (Misra and Gries 1982: every moment with more than a
 /// thirty-third of the events is among them).
 const MOMENTS: usize = 32;
@@ -27,6 +29,8 @@ const MOMENTS: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Times {
     events: u64,
+    /// Events at the beginning of a day: a log with days alone has no others.
+    midnights: u64,
     future: Tally,
     impossible: Tally,
     /// The latest and the earliest events, by time and line.
@@ -63,6 +67,7 @@ impl Times {
     pub(super) fn note(&mut self, event: &Examined<'_>, now_ms: i64) {
         self.events += 1;
         let time_ms = event.time_ms;
+        self.midnights += u64::from(time_ms % DAY_MS == 0);
         if time_ms > now_ms {
             return self.future.note(event);
         }
@@ -202,7 +207,9 @@ impl Times {
 
     fn one_moment(&self) -> Option<Finding> {
         let (time_ms, (count, seen)) = self.moments.iter().max_by_key(|(_, (count, _))| count)?;
-        if self.events < ENOUGH || (*count as f64) < MOMENT * self.events as f64 {
+        let has_days_alone = self.midnights as f64 > DAYS_ALONE * self.events as f64;
+        let is_much = *count as f64 >= MOMENT * self.events as f64;
+        if self.events < ENOUGH || has_days_alone || !is_much {
             return None;
         }
         Some(Finding {

@@ -40,14 +40,16 @@ impl Volume {
         let Some(first) = days.next() else { return Vec::new() };
         let last = days.next_back().unwrap_or(first);
         let usual = self.usual_by_weekday(first, last);
+        let busiest = usual.iter().copied().fold(0.0, f64::max);
 
         let mut found = Vec::new();
         let mut run: Vec<i64> = Vec::new();
         for at in first..=last + 1 {
-            let expected = usual[weekday(at)];
             let events = self.0.get(&at).copied().unwrap_or(0) as f64;
-            let is_closed = expected == 0.0 || is_turn_of_the_year(at);
-            let is_empty = at <= last && (is_closed && events == 0.0 || events <= EMPTY * expected);
+            let is_closed = usual[weekday(at)] == 0.0 || is_turn_of_the_year(at);
+            // A few events on a closed day do not end a gap.
+            let expected = if is_closed { busiest } else { usual[weekday(at)] };
+            let is_empty = at <= last && events <= EMPTY * expected;
             if is_empty {
                 run.push(at);
                 continue;

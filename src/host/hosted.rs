@@ -8,7 +8,6 @@ use super::settings::{Limits, StoreSettings};
 use crate::access::{RateLimiter, Usage};
 use crate::engine::Engine;
 use crate::telemetry::RequestCounts;
-use crate::telemetry::request_counts::MAX_METHODS;
 
 /// An open store, with what counts its use.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ impl Hosted {
             name: name.to_owned(),
             engine: Arc::new(engine),
             usage: Arc::default(),
-            counts: Arc::new(RequestCounts::new(MAX_METHODS)),
+            counts: Arc::new(RequestCounts::new(name)),
             settings: ArcSwap::from_pointee(settings),
             rate: ArcSwap::from_pointee(rate),
         }

@@ -10,9 +10,10 @@ use xxhash_rust::xxh3::Xxh3;
 use super::Manifest;
 use super::disk::{self, SnapshotError};
 use crate::store::files;
+use crate::store::priority::Pace;
 
 /// Bytes that are read at once.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 256 << 10;
 
 /// The files of the kept snapshots, by their paths below their folder.
 #[derive(Debug, Default)]
@@ -34,6 +35,7 @@ impl FrozenSnapshots {
     pub fn of(
         folder: &Path,
         known: &dyn Fn(&str, &Metadata) -> bool,
+        pace: &Pace,
     ) -> Result<Self, SnapshotError> {
         // The roles first: what is active then is kept longest.
         let mut frozen = Self::default();
@@ -47,7 +49,7 @@ impl FrozenSnapshots {
             let place = disk::place(folder, generation);
             let name = |of: &str| format!("{generation:010}/{of}");
             let (manifest, arrays) = (name(disk::MANIFEST), name(disk::ARRAYS));
-            match opened(&place, &arrays, known) {
+            match opened(&place, &arrays, known, pace) {
                 Ok([one, other]) => frozen.files.extend([(manifest, one), (arrays, other)]),
                 // Removed since the folder was listed.
                 Err(error) if error.is_absent() && !place.exists() => {}
@@ -69,6 +71,7 @@ fn opened(
     place: &Path,
     name: &str,
     known: &dyn Fn(&str, &Metadata) -> bool,
+    pace: &Pace,
 ) -> Result<[File; 2], SnapshotError> {
     let open = |of: &str| {
         let path = place.join(of);
@@ -79,7 +82,7 @@ fn opened(
     let path = place.join(disk::ARRAYS);
     let metadata = arrays.metadata().map_err(disk::refused(&path))?;
     if !known(name, &metadata) {
-        check(&path, arrays, &disk::read_manifest(place)?)?;
+        check(&path, arrays, &disk::read_manifest(place)?, pace)?;
         let mut arrays = arrays;
         arrays.rewind().map_err(disk::refused(&path))?;
     }
@@ -87,7 +90,12 @@ fn opened(
 }
 
 /// Checks that the arrays are those of a manifest.
-fn check(path: &Path, mut arrays: &File, manifest: &Manifest) -> Result<(), SnapshotError> {
+fn check(
+    path: &Path,
+    mut arrays: &File,
+    manifest: &Manifest,
+    pace: &Pace,
+) -> Result<(), SnapshotError> {
     let mut hasher = Xxh3::new();
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -96,6 +104,7 @@ fn check(path: &Path, mut arrays: &File, manifest: &Manifest) -> Result<(), Snap
             break;
         }
         hasher.update(&chunk[..read]);
+        pace.rest();
     }
     if format!("{:032x}", hasher.digest128()) == manifest.checksum {
         return Ok(());
@@ -112,7 +121,9 @@ pub fn verify(folder: &Path) -> Result<(usize, u64), SnapshotError> {
     let (mut count, mut bytes) = (0, 0);
     for generation in disk::generations(folder)? {
         let place = disk::place(folder, generation);
-        match opened(&place, "", &|_, _| false).and_then(|_| disk::read_manifest(&place)) {
+        match opened(&place, "", &|_, _| false, &Pace::fast())
+            .and_then(|_| disk::read_manifest(&place))
+        {
             Ok(manifest) => {
                 count += 1;
                 bytes += manifest.bytes;

@@ -5,8 +5,6 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::options::Opening;
-use super::proof::Proof;
 use super::witness::Witness;
 use super::{BackedUp, StoreError, files, mark, segment};
 use crate::domain::limits;
@@ -154,15 +152,6 @@ impl StoreFolder {
         }
 
         self.compare_key(held.as_deref(), given)
-    }
-
-    /// Checks that all files of the log are there that it lists.
-    ///
-    /// # Errors
-    /// [`StoreError::Lost`] with what is missing.
-    pub fn check_proof(&self) -> Result<(), StoreError> {
-        let opening = Opening { proven: self.is_proven(), ..Opening::default() };
-        Proof::of(&self.log(), opening).map(drop)
     }
 
     /// Checks that the log was written with a key of pseudonyms, by its fingerprint, or without one.

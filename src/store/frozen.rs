@@ -8,6 +8,7 @@ use std::path::Path;
 use super::frame::Header;
 use super::ledger::{self, Ledger};
 use super::mark::{self, Acknowledged};
+use super::priority::Pace;
 use super::{StoreError, files, segment};
 use crate::domain::Offset;
 
@@ -41,7 +42,11 @@ impl FrozenLog {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] and [`StoreError::Lost`] where it is not what was written.
-    pub fn of(folder: &Path, known: &dyn Fn(&str, &Metadata) -> bool) -> Result<Self, StoreError> {
+    pub fn of(
+        folder: &Path,
+        known: &dyn Fn(&str, &Metadata) -> bool,
+        pace: &Pace,
+    ) -> Result<Self, StoreError> {
         let missing = |path: &Path| StoreError::lost(path, "every log of this version has it");
         // Read before the files, which only grow.
         let mark_path = mark::path(folder);
@@ -72,7 +77,7 @@ impl FrozenLog {
             let is_last = at + 1 == count;
             let (end, bytes) = match next {
                 Some(next) if !is_last && known(&name, &metadata) => (next.base, metadata.len()),
-                _ => checked(&path, &file, base, is_last, acknowledged)?,
+                _ => checked((&path, &file), base, is_last, acknowledged, pace)?,
             };
             offset = end;
             if bytes > segment::SEGMENT_HEADER_BYTES as u64 || base == 0 {
@@ -92,19 +97,21 @@ impl FrozenLog {
 
 /// Reads a segment to the end of its whole blocks; returns the offset there, and the bytes.
 fn checked(
-    path: &Path,
-    file: &File,
+    (path, file): (&Path, &File),
     base: Offset,
     is_last: bool,
     acknowledged: Acknowledged,
+    pace: &Pace,
 ) -> Result<(Offset, u64), StoreError> {
     // A closed file was flushed before the next began.
     let whole = Acknowledged { offset: Offset::MAX, ordered: true };
     let acknowledged = if is_last { acknowledged } else { whole };
     let read = file.try_clone().map_err(StoreError::io("open", path))?;
-    let mut nothing = |_: &Header, _: &[u8]| Ok(());
-    let extent =
-        segment::read_blocks_of(path, read, base, acknowledged, Offset::MAX, &mut nothing)?;
+    let mut rest = |_: &Header, _: &[u8]| {
+        pace.rest();
+        Ok(())
+    };
+    let extent = segment::read_blocks_of(path, read, base, acknowledged, Offset::MAX, &mut rest)?;
     Ok((extent.end_offset, extent.whole_bytes))
 }
 

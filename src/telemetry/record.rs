@@ -3,7 +3,7 @@
 //! item.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -14,19 +14,15 @@ use super::RequestCounts;
 pub struct RequestRecord {
     /// When it arrived.
     pub started: Instant,
-    /// When it arrived, by the system's clock.
-    pub started_at: SystemTime,
     facts: Mutex<Facts>,
 }
 
 /// What a request has shown so far.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Facts {
     /// The name of its API key; empty without one.
     pub key: String,
-    /// The name of its store; empty for none.
-    pub store: String,
-    /// Where requests of its store are counted.
+    /// Where requests of its store are counted; none for a request of no store.
     pub counts: Option<Arc<RequestCounts>>,
     /// Whether it is a stream of messages, which lasts as long as its caller wants.
     pub is_stream: bool,
@@ -49,13 +45,23 @@ pub struct Stage {
     pub passed: Option<usize>,
 }
 
+/// Stages that a request usually has.
+const USUAL_STAGES: usize = 8;
 /// Stages that are kept of one request: more than a list has.
 const MAX_STAGES: usize = 64;
 
 impl Default for RequestRecord {
     fn default() -> Self {
-        let facts = Mutex::default();
-        Self { started: Instant::now(), started_at: SystemTime::now(), facts }
+        let stages = Vec::with_capacity(USUAL_STAGES);
+        let facts = Mutex::new(Facts { stages, ..Facts::default() });
+        Self { started: Instant::now(), facts }
+    }
+}
+
+impl Facts {
+    /// The name of its store; empty for none.
+    pub fn store(&self) -> &str {
+        self.counts.as_ref().map_or("", |counts| &counts.store)
     }
 }
 
@@ -80,10 +86,8 @@ impl RequestRecord {
     }
 
     /// Notes the store that it is for.
-    pub fn is_for(&self, store: &str, counts: &Arc<RequestCounts>) {
-        let mut facts = self.facts.lock();
-        store.clone_into(&mut facts.store);
-        facts.counts = Some(counts.clone());
+    pub fn is_for(&self, counts: &Arc<RequestCounts>) {
+        self.facts.lock().counts = Some(counts.clone());
     }
 
     /// Notes that it is a stream of messages.
@@ -96,9 +100,9 @@ impl RequestRecord {
         self.facts.lock().generation = generation;
     }
 
-    /// What is known so far.
-    pub fn facts(&self) -> Facts {
-        self.facts.lock().clone()
+    /// Takes what is known, at the end of the request.
+    pub fn take_facts(&self) -> Facts {
+        std::mem::take(&mut *self.facts.lock())
     }
 }
 
@@ -114,7 +118,7 @@ mod tests {
         record.came_with("shop");
         record.answered_by(7);
 
-        let facts = record.facts();
+        let facts = record.take_facts();
         assert_eq!(
             (facts.key.as_str(), facts.generation, facts.stages.len()),
             ("shop", 7, MAX_STAGES)

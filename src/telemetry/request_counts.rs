@@ -11,18 +11,22 @@ pub const MAX_METHODS: usize = 64;
 
 /// A count for each method and code.
 #[derive(Debug)]
-pub struct RequestCounts(Box<[[AtomicU64; CODES]]>);
+pub struct RequestCounts {
+    /// The name of the store; empty for requests of none.
+    pub store: String,
+    counts: Box<[[AtomicU64; CODES]]>,
+}
 
 impl RequestCounts {
-    /// Counts of 0 for a number of methods.
-    pub fn new(methods: usize) -> Self {
+    /// Counts of 0 of a store.
+    pub fn new(store: &str) -> Self {
         let zeros = || std::array::from_fn(|_| AtomicU64::new(0));
-        Self((0..methods).map(|_| zeros()).collect())
+        Self { store: store.to_owned(), counts: (0..MAX_METHODS).map(|_| zeros()).collect() }
     }
 
     /// Counts a request; an unknown method or code is ignored.
     pub fn note(&self, method: usize, code: usize) {
-        if let Some(count) = self.0.get(method).and_then(|codes| codes.get(code)) {
+        if let Some(count) = self.counts.get(method).and_then(|codes| codes.get(code)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -33,7 +37,7 @@ impl RequestCounts {
             let counts = codes.each_ref().map(|count| count.load(Ordering::Relaxed));
             counts.into_iter().enumerate().map(move |(code, count)| (method, code, count))
         };
-        self.0.iter().enumerate().flat_map(of_method).filter(|&(_, _, count)| count > 0)
+        self.counts.iter().enumerate().flat_map(of_method).filter(|&(_, _, count)| count > 0)
     }
 }
 
@@ -43,8 +47,8 @@ mod tests {
 
     #[test]
     fn what_is_noted_is_counted() {
-        let counts = RequestCounts::new(2);
-        for (method, code) in [(1, 0), (1, 0), (0, 16), (2, 0), (0, 17)] {
+        let counts = RequestCounts::new("shop");
+        for (method, code) in [(1, 0), (1, 0), (0, 16), (MAX_METHODS, 0), (0, 17)] {
             counts.note(method, code);
         }
         assert_eq!(counts.all().collect::<Vec<_>>(), [(0, 16, 1), (1, 0, 2)]);

@@ -175,6 +175,11 @@ fn what_is_no_whole_backup_is_refused_and_nothing_is_left() {
     let error = refused(&["restore", text(folder.path()), "--data", text(&restored)]);
     assert!(error.contains("it is no backup"), "{error}");
     let error = refused(&["backup", "--to", text(&data), "--data", text(&data)]);
+    assert!(error.contains("it lies within the data folder"), "{error}");
+    let full = folder.path().join("full");
+    std::fs::create_dir(&full).unwrap();
+    std::fs::write(full.join("file"), "mine").unwrap();
+    let error = refused(&["backup", "--to", text(&full), "--data", text(&data)]);
     assert!(error.contains("is not empty and holds no backups"), "{error}");
     let error = refused(&["backup", "--to", text(&archive), "--data", text(&data)]);
     assert!(error.contains("there is such a file already"), "{error}");

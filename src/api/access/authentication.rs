@@ -173,7 +173,7 @@ fn note_caller(request: &Request<Body>, caller: &Caller) {
         record.came_with(&held.key.name);
     }
     if let Some(store) = &caller.store {
-        record.is_for(&store.name, &store.counts);
+        record.is_for(&store.counts);
     }
     record.end("authenticate");
 }

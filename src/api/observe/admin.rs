@@ -29,13 +29,13 @@ use crate::host::Host;
 use crate::telemetry::version;
 
 /// Connections at once; further ones wait to be accepted.
-const MAX_CONNECTIONS: usize = 32;
+const MAX_CONNECTIONS: usize = 256;
 /// Pages of metrics that are made at once; each reads every store.
 const MAX_PAGES: usize = 2;
 /// Time to send a request's headers.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Maximum duration of a connection.
-const LIFETIME: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Maximum duration of a connection, which carries one request.
+const LIFETIME: Duration = Duration::from_secs(10);
 /// Pause after a connection that could not be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -77,7 +77,6 @@ impl Admin {
                     let admin = self.clone();
                     connections.spawn(async move {
                         let _place = place;
-                        // A client that stays is asked to come back.
                         let _ = tokio::time::timeout(LIFETIME, admin.connection(stream)).await;
                     });
                 }
@@ -95,7 +94,7 @@ impl Admin {
             }
         });
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+        http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
         // A client that breaks off is no fault of the server.
         let _ = http.serve_connection(TokioIo::new(stream), service).await;
     }

@@ -103,8 +103,8 @@ impl Exposition {
         let uptime = metrics.started.elapsed().as_secs_f64();
         page.gauge("uptime_seconds", "Time since the server started", [(vec![], uptime)])?;
 
-        let of_stores = open.iter().flat_map(|open| requests(&open.store.name, &open.store.counts));
-        let all = requests("", &metrics.of_no_store).chain(of_stores);
+        let of_stores = open.iter().flat_map(|open| requests(&open.store.counts));
+        let all = requests(&metrics.of_no_store).chain(of_stores);
         page.counter("requests", "Ended requests by method, code and store", all)?;
         let latency = metrics.latency.iter().enumerate().map(|(number, seconds)| {
             (vec![("method", method_name(number).to_owned())], seconds.clone())
@@ -128,15 +128,12 @@ impl Exposition {
 }
 
 /// The requests of one store.
-fn requests<'c>(
-    store: &str,
-    counts: &'c RequestCounts,
-) -> impl Iterator<Item = (Labels, u64)> + use<'c> {
-    let store = store.to_owned();
-    counts.all().map(move |(method, code, count)| {
+fn requests(counts: &RequestCounts) -> impl Iterator<Item = (Labels, u64)> {
+    counts.all().map(|(method, code, count)| {
         let code = code_name(Code::from_i32(code as i32));
         let method = method_name(method).to_owned();
-        (vec![("method", method), ("code", code), ("store", store.clone())], count)
+        let store = counts.store.clone();
+        (vec![("method", method), ("code", code), ("store", store)], count)
     })
 }
 

@@ -104,7 +104,7 @@ impl Seen {
         let end = failed.map_or_else(End::well, End::of);
 
         let seconds = self.record.started.elapsed().as_secs_f64();
-        let facts = self.record.facts();
+        let facts = self.record.take_facts();
         let metrics = &self.observer.metrics;
         metrics.in_flight.dec();
         metrics.latency[self.method].observe(seconds);

@@ -98,7 +98,8 @@ impl RequestLog {
 
         let stages = stages(record, facts);
         let trace = trace.unwrap_or_default();
-        let Facts { key, store, generation, .. } = facts;
+        let Facts { key, generation, .. } = facts;
+        let store = facts.store();
         let code = code_name(end.code);
         let ms = (seconds * 1e6).round() / 1e3;
         let End { reason, field, .. } = end;

@@ -61,7 +61,7 @@ impl Default for ServerMetrics {
             started: Instant::now(),
             in_flight: Gauge::default(),
             latency: (0..COUNTED_METHODS).map(|_| latency::histogram()).collect(),
-            of_no_store: RequestCounts::new(COUNTED_METHODS),
+            of_no_store: RequestCounts::new(""),
             failed: Mutex::default(),
         }
     }

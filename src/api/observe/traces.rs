@@ -92,6 +92,7 @@ impl Traces {
         end: &End,
         parent: &Parent,
     ) -> Option<String> {
+        let started_at = SystemTime::now() - record.started.elapsed();
         let name = method_name(method);
         let service = name.split('/').next().unwrap_or(name);
         let attributes = vec![
@@ -99,13 +100,13 @@ impl Traces {
             KeyValue::new("rpc.service", format!("qianmian.v1.{service}")),
             KeyValue::new("rpc.method", name.rsplit('/').next().unwrap_or(name)),
             KeyValue::new("rpc.grpc.status_code", end.code as i64),
-            KeyValue::new("qianmian.store", facts.store.clone()),
+            KeyValue::new("qianmian.store", facts.store().to_owned()),
             KeyValue::new("qianmian.generation", facts.generation as i64),
             KeyValue::new("qianmian.reason", end.reason.clone()),
         ];
         let mut span = SpanBuilder::from_name(name)
             .with_kind(SpanKind::Server)
-            .with_start_time(record.started_at)
+            .with_start_time(started_at)
             .with_attributes(attributes)
             .start_with_context(&self.tracer, &parent.0);
         if !span.span_context().is_sampled() {
@@ -117,16 +118,22 @@ impl Traces {
             span.set_status(Status::error(end.reason.clone()));
         }
         let whole = parent.0.with_remote_span_context(span.span_context().clone());
-        let last = self.export_stages(record, facts, &whole);
-        span.end_with_timestamp(last.max(record.started_at + record.started.elapsed()));
+        self.export_stages(record, facts, started_at, &whole);
+        span.end_with_timestamp(started_at + record.started.elapsed());
         Some(trace)
     }
 
-    /// Sends a span for each stage; returns the end of the last.
-    fn export_stages(&self, record: &RequestRecord, facts: &Facts, whole: &Context) -> SystemTime {
-        let mut began = record.started_at;
+    /// Sends a span for each stage.
+    fn export_stages(
+        &self,
+        record: &RequestRecord,
+        facts: &Facts,
+        started_at: SystemTime,
+        whole: &Context,
+    ) {
+        let mut began = started_at;
         for stage in &facts.stages {
-            let ended = record.started_at + stage.ended.duration_since(record.started);
+            let ended = started_at + stage.ended.duration_since(record.started);
             let mut attributes = Vec::new();
             if !stage.source.is_empty() {
                 attributes.push(KeyValue::new("qianmian.source", stage.source));
@@ -141,7 +148,6 @@ impl Traces {
             span.end_with_timestamp(ended);
             began = ended;
         }
-        began
     }
 
     /// Sends what is not sent yet, and ends.

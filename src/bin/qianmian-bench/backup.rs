@@ -1,17 +1,19 @@
 //! What a backup costs the callers: the latency of lists while events come in, with and without
 //! backups of the same store that follow each other.
 
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clap::Args;
+use qianmian::backup;
 use qianmian::cli::{Failure, output};
 use qianmian::config::Config;
+use qianmian::store::priority::{self, step_back};
 
 use crate::asked::Asked;
 use crate::load::{self, Calls, Outcome, Pace, STEADY};
-use crate::server::{Server, copy_folder, server_program};
+use crate::server::{Server, copy_folder};
 use crate::writes::{self, BATCH, WRITERS};
 
 /// Measure lists and writes during backups: latency, relative to quiet, in the same run
@@ -53,6 +55,9 @@ impl Backup {
             let made = AtomicUsize::new(0);
             let (busy, written) = std::thread::scope(|scope| {
                 scope.spawn(|| {
+                    // As the command does. It is not started anew for each, as its start is no part
+                    // of a long backup.
+                    step_back();
                     while !done.load(Ordering::Relaxed) {
                         let to =
                             folder.path().join(format!("backup-{}", made.load(Ordering::Relaxed)));
@@ -108,9 +113,6 @@ impl Backup {
 }
 
 /// Makes a backup; whether it succeeded.
-fn back_up(data: &std::path::Path, to: &std::path::Path) -> bool {
-    let Ok(program) = server_program() else { return false };
-    let mut command = Command::new(program);
-    command.arg("backup").arg("--to").arg(to).arg("--data").arg(data);
-    command.stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+fn back_up(data: &Path, to: &Path) -> bool {
+    backup::create(data, to, 1, &priority::Pace::gentle()).is_ok()
 }
