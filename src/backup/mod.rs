@@ -1,7 +1,7 @@
 //! Backups of a data folder, also beside the server that has it open: each store as of one offset of
 //! its log, with its models, the API keys and the audit log.
 //!
-//! - [`create`](mod@create), [`restore`](mod@restore), [`verify`](mod@verify): the three verbs
+//! - `create`, `restore`, `verify`: the three verbs
 //! - `pieces`: what a data folder consists of; `manifest`: what a backup holds; `hashing`: copies
 //!   with a checksum
 //! - `repository`: a folder of backups that share what has not changed; `archive`: one backup as a

@@ -106,7 +106,10 @@ impl Examination {
         let effect = "the rows are taken without them";
         let dropped = self.dropped.iter().map(move |reason| (reason, "values", effect));
         let many = unreadable.chain(dropped);
-        let many = many.filter(move |((_, (rows, _)), ..)| *rows as f64 > NOISE * all);
+        // A time that cannot be is a fault of a clock, however rare.
+        let many = many.filter(move |(((reason, _), (rows, _)), ..)| {
+            reason.contains("time") || *rows as f64 > NOISE * all
+        });
         many.map(|(((reason, help), (rows, example)), what, effect)| Finding {
             kind: if reason.contains("time") { Kind::ImpossibleDate } else { Kind::Unreadable },
             what: format!("{rows} {what} cannot be read: {reason}"),

@@ -12,7 +12,9 @@ use crate::domain::{DAY_MS, EventKind};
 const ROWS: u32 = 3;
 /// Time within which a second order like the first is a repetition of it.
 const SOON_MS: i64 = 3_600_000;
-/// Repeated rows, orders and scattered orders that are noise: a share of all.
+/// Repeated rows that are coincidence.
+const FEW_REPEATS: u64 = 5;
+/// Repeated and scattered orders that are noise: a share of all.
 const NOISE: f64 = 0.001;
 
 /// Orders that are kept; where there are more, those of half of the users are dropped.
@@ -21,7 +23,6 @@ const MAX_ORDERS: usize = 1_000_000;
 /// What is noted about rows and orders.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
-    events: u64,
     repeats: Tally,
     orders: AHashMap<u64, Order>,
     /// Orders of one user in `2^sampled` are looked at.
@@ -41,7 +42,6 @@ struct Order {
 
 impl Orders {
     pub(super) fn note(&mut self, event: &Examined<'_>) {
-        self.events += 1;
         if event.repeats {
             self.repeats.note(event);
         }
@@ -79,7 +79,7 @@ impl Orders {
     pub(super) fn findings(&self) -> Vec<Finding> {
         let mut found = Vec::new();
         let Tally { events, example } = &self.repeats;
-        if *events as f64 > NOISE * self.events as f64 {
+        if *events > FEW_REPEATS {
             found.push(Finding {
                 kind: Kind::Duplicate,
                 what: format!("{events} rows repeat another in everything"),

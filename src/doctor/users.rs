@@ -7,8 +7,8 @@ use super::finding::{Finding, Kind};
 use crate::domain::EventKind;
 use crate::import::fields::is_no_id;
 
-/// Looks within one hour that no person makes: one every four seconds.
-const BOT_LOOKS: u32 = 900;
+/// Events within one hour that no person makes: one every four seconds.
+const BOT_EVENTS: u32 = 900;
 /// Events that a bot or a reseller has at least, and how many times those of the 99th percentile.
 const ENOUGH: u64 = 500;
 const TIMES: f64 = 10.0;
@@ -29,7 +29,9 @@ pub(super) struct Users(AHashMap<String, User>);
 struct User {
     looks: u64,
     purchases: u64,
-    /// The hour of the latest look, and the looks within it.
+    /// Units of its purchases.
+    units: f64,
+    /// The hour of the latest event, and the events within it.
     hour: i64,
     in_hour: u32,
     most_in_hour: u32,
@@ -39,7 +41,7 @@ struct User {
 impl User {
     fn at(event: &Examined<'_>) -> Self {
         let first = Sighting::of(event);
-        Self { looks: 0, purchases: 0, hour: 0, in_hour: 0, most_in_hour: 0, first }
+        Self { looks: 0, purchases: 0, units: 0.0, hour: 0, in_hour: 0, most_in_hour: 0, first }
     }
 }
 
@@ -50,22 +52,28 @@ impl Users {
         }
         let Some(user) = self.0.get_mut(event.user) else { return };
         match event.kind {
-            EventKind::Purchase => user.purchases += 1,
-            EventKind::Refund | EventKind::Rating | EventKind::Impression => {}
+            EventKind::Purchase => {
+                user.purchases += 1;
+                user.units += event.quantity;
+            }
             EventKind::View | EventKind::Click | EventKind::AddToCart | EventKind::Favorite => {
                 user.looks += 1;
-                let hour = event.time_ms.div_euclid(HOUR_MS);
-                user.in_hour = if hour == user.hour { user.in_hour + 1 } else { 1 };
-                user.hour = hour;
-                user.most_in_hour = user.most_in_hour.max(user.in_hour);
             }
+            EventKind::Refund | EventKind::Rating | EventKind::Impression => return,
         }
+
+        let hour = event.time_ms.div_euclid(HOUR_MS);
+        user.in_hour = if hour == user.hour { user.in_hour + 1 } else { 1 };
+        user.hour = hour;
+        user.most_in_hour = user.most_in_hour.max(user.in_hour);
     }
 
     pub(super) fn findings(&self) -> Vec<Finding> {
         let looks = limit(self.0.values().map(|user| user.looks));
         let purchases = limit(self.0.values().map(|user| user.purchases));
-        let is_bot = |user: &User| user.most_in_hour >= BOT_LOOKS || user.looks > looks;
+        let units = 2 * limit(self.0.values().map(|user| user.units as u64));
+        let is_bot = |user: &User| user.most_in_hour >= BOT_EVENTS || user.looks > looks;
+        let is_reseller = |user: &User| user.purchases > purchases || user.units as u64 > units;
         let is_placeholder =
             |id: &str| is_no_id(id) || UNKNOWN.iter().any(|word| id.eq_ignore_ascii_case(word));
         let all: u64 = self.0.values().map(|user| user.looks + user.purchases).sum();
@@ -80,20 +88,19 @@ impl Users {
         };
         let placeholders = of(&|id, user| is_placeholder(id) && user.looks + user.purchases > many);
         let bots = of(&|id, user| !is_placeholder(id) && is_bot(user));
-        let resellers =
-            of(&|id, user| !is_placeholder(id) && !is_bot(user) && user.purchases > purchases);
+        let resellers = of(&|id, user| !is_placeholder(id) && !is_bot(user) && is_reseller(user));
 
         let kinds = [
             (
                 Kind::Bot,
                 bots,
-                "look at more than a person can",
+                "do more than a person can",
                 "items that a program reads look popular, and alike",
             ),
             (
                 Kind::Reseller,
                 resellers,
-                "buy ten times as much as the largest hundredth of all users",
+                "buy ten times as often, or twenty times as much, as the largest hundredth of all users",
                 "what they buy for others is taken for taste, and joins unrelated items",
             ),
             (

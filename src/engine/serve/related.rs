@@ -17,7 +17,7 @@ impl Recommender {
     /// Items similar to one item. Before the first model: items with similar attributes.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an unknown item; [`Error::NotReady`] before the first model,
+    /// [`crate::domain::Error::NotFound`] for an unknown item; [`crate::domain::Error::NotReady`] before the first model,
     /// where no item has similar attributes.
     pub fn similar_items(&self, id: &str, filter: &Filter, limit: usize) -> Result<Answer> {
         let (item, _) = Directory::new(&self.state).item(id)?;
@@ -40,7 +40,7 @@ impl Recommender {
     /// Users similar to one user.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an unknown user; [`Error::NotReady`] before the first model.
+    /// [`crate::domain::Error::NotFound`] for an unknown user; [`crate::domain::Error::NotReady`] before the first model.
     pub fn similar_users(&self, id: &str, limit: usize) -> Result<Answer<ScoredUser>> {
         let user = self.state.user_idx(id).ok_or_else(|| not_found("user", id))?;
         let snapshot = self.snapshot()?;
@@ -72,7 +72,7 @@ impl Recommender {
     /// Items bought together with the items of a basket.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where no item of the basket is known; [`Error::NotReady`] before
+    /// [`crate::domain::Error::NotFound`] where no item of the basket is known; [`crate::domain::Error::NotReady`] before
     /// the first model.
     pub fn bought_together(&self, ids: &[String], filter: &Filter, limit: usize) -> Result<Answer> {
         let mut basket = self.known_items(ids);
@@ -94,7 +94,7 @@ impl Recommender {
     /// The most bought items of a window. Before the first model: by live counts.
     ///
     /// # Errors
-    /// [`Error::NotReady`] before the first event.
+    /// [`crate::domain::Error::NotReady`] before the first event.
     pub fn popular(&self, window: Window, filter: &Filter, limit: usize) -> Result<Answer> {
         let Some(snapshot) = self.state.models.active() else {
             let filter = Arc::new(filter.clone());
