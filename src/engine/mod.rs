@@ -17,15 +17,15 @@
 //! - `behaviour`: what a training reads from the log
 //! - [`options`]: the engine's part of the configuration
 //! - [`pseudonyms`]: the names of users in the store
-//! - [`observed`]: what is seen of the store at one moment
+//! - [`figures`]: what is seen of the store at one moment
 //! - [`page`]: pages of listings; `closing`: how the store ends; `threads`: those that the stores
 //!   of a process share
 
 mod behaviour;
 mod closing;
 mod directory;
+pub mod figures;
 pub mod import;
-pub mod observed;
 pub mod options;
 pub mod page;
 pub mod pseudonyms;
@@ -60,7 +60,7 @@ use crate::domain::{Generation, Result};
 use crate::live::{DedupWindow, Live, LiveWriter};
 use crate::recommend::prepared::PreparedListOptions;
 use crate::store::{Entry, Log, Opening, Record, StoreFolder};
-use observed::Observed;
+use figures::StoreFigures;
 use pseudonyms::Pseudonyms;
 use state::State;
 use stats::Stats;
@@ -202,8 +202,8 @@ impl Engine {
 
     /// What is seen of the store now. It reads the sizes of the log's files: call it from a thread
     /// that may wait for the disk.
-    pub fn observe(&self) -> Observed {
-        Observed::of(&self.state, &self.writer, &self.trainer)
+    pub fn figures(&self) -> StoreFigures {
+        StoreFigures::of(&self.state, &self.writer, &self.trainer)
     }
 
     /// The models: which one answers now, which are kept.

@@ -15,7 +15,7 @@ use super::page::Page;
 use super::server_metrics::{Labels, method_name};
 use crate::api::access::audited::code_name;
 use crate::domain::EventKind;
-use crate::engine::observed::Observed;
+use crate::engine::figures::StoreFigures;
 use crate::engine::stats::{Made, Outcome, Stats};
 use crate::host::{Host, Hosted};
 use crate::model::{Manifest, Source};
@@ -55,7 +55,7 @@ impl Collector for Exposition {
 /// An open store, and what was seen of it.
 struct Open {
     store: Arc<Hosted>,
-    observed: Observed,
+    figures: StoreFigures,
 }
 
 impl Open {
@@ -69,7 +69,7 @@ impl Open {
 
     /// The models with a role in serving, each with its labels.
     fn models(&self) -> impl Iterator<Item = (Labels, &Manifest)> {
-        self.observed
+        self.figures
             .models
             .iter()
             .map(|model| (self.labelled("role", model.role.name()), &model.manifest))
@@ -91,7 +91,7 @@ impl Exposition {
         page.gauge("store_open", "1 while the store is open, 0 where it did not open", is_open)?;
 
         let open = listed.into_iter().filter_map(|listed| listed.store.ok());
-        Ok(open.map(|store| Open { observed: store.engine.observe(), store }).collect())
+        Ok(open.map(|store| Open { figures: store.engine.figures(), store }).collect())
     }
 
     /// The server as a whole, and the requests to it.
@@ -155,8 +155,8 @@ fn writes(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
     let flush = open.iter().map(|open| (open.labels(), open.stats().flush.clone()));
     page.histogram("log_flush_seconds", "One flush of the log to disk", flush)?;
 
-    let of = |figure: fn(&Observed) -> f64| {
-        open.iter().map(move |open| (open.labels(), figure(&open.observed)))
+    let of = |figure: fn(&StoreFigures) -> f64| {
+        open.iter().map(move |open| (open.labels(), figure(&open.figures)))
     };
     page.gauge("log_offset", "Records of the log", of(|seen| seen.offset as f64))?;
     page.gauge("log_bytes", "Bytes of the log on disk", of(|seen| seen.log_bytes as f64))?;
@@ -171,11 +171,10 @@ fn writes(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
         "Bytes of writes that wait",
         of(|s| s.waiting_bytes as f64),
     )?;
-    let disk =
-        open.iter().filter_map(|open| Some((open.labels(), open.observed.disk_free? as f64)));
+    let disk = open.iter().filter_map(|open| Some((open.labels(), open.figures.disk_free? as f64)));
     page.gauge("disk_free_bytes", "Bytes that are free on the disk of the log", disk)?;
     let backups = open.iter().filter_map(|open| {
-        let seconds = open.observed.backup_ms? as f64 / 1e3;
+        let seconds = open.figures.backup_ms? as f64 / 1e3;
         Some((open.labels(), seconds))
     });
     page.gauge("backup_last_success_timestamp_seconds", "Time of the last backup", backups)
@@ -205,14 +204,14 @@ fn trainings(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
     });
     page.counter("trainings", "Ended trainings by outcome", ended)?;
 
-    let running = open.iter().map(|open| (open.labels(), open.observed.trainings as f64));
+    let running = open.iter().map(|open| (open.labels(), open.figures.trainings as f64));
     page.gauge("trainings_pending", "Trainings that run or wait for their turn", running)?;
-    let success = open.iter().filter(|open| open.observed.trained_ms > 0);
-    let success = success.map(|open| (open.labels(), open.observed.trained_ms as f64 / 1e3));
+    let success = open.iter().filter(|open| open.figures.trained_ms > 0);
+    let success = success.map(|open| (open.labels(), open.figures.trained_ms as f64 / 1e3));
     let help = "Time of the last training that published a model";
     page.gauge("training_last_success_timestamp_seconds", help, success)?;
 
-    let active = || open.iter().filter_map(|open| Some((open, open.observed.models.first()?)));
+    let active = || open.iter().filter_map(|open| Some((open, open.figures.models.first()?)));
     let seconds = active().map(|(open, model)| (open.labels(), model.manifest.train_seconds));
     page.gauge("training_seconds", "Length of the active model's training", seconds)?;
     let stages = active().flat_map(|(open, model)| {
@@ -244,20 +243,20 @@ fn models(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
     page.gauge("model_ann_recall", help, recall)?;
 
     let behind = open.iter().filter_map(|open| {
-        let trained = open.observed.models.first()?.manifest.offset;
-        Some((open.labels(), open.observed.offset.saturating_sub(trained) as f64))
+        let trained = open.figures.models.first()?.manifest.offset;
+        Some((open.labels(), open.figures.offset.saturating_sub(trained) as f64))
     });
     page.gauge("model_behind_records", "Records since the active model's training", behind)
 }
 
 fn sizes(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
-    let of = |figure: fn(&Observed) -> u64| {
-        open.iter().map(move |open| (open.labels(), figure(&open.observed) as f64))
+    let of = |figure: fn(&StoreFigures) -> u64| {
+        open.iter().map(move |open| (open.labels(), figure(&open.figures) as f64))
     };
     page.gauge("users", "Users ever named", of(|seen| seen.users))?;
     page.gauge("items", "Items ever named", of(|seen| seen.items))?;
     let memory = open.iter().flat_map(|open| {
-        let parts = open.observed.memory.iter();
+        let parts = open.figures.memory.iter();
         parts.map(|(part, bytes)| (open.labelled("part", part), *bytes as f64))
     });
     page.gauge("memory_bytes", "Memory by part, as estimated from numbers", memory)

@@ -8,7 +8,7 @@ use crate::domain::Offset;
 
 /// A store at one moment.
 #[derive(Debug)]
-pub struct Observed {
+pub struct StoreFigures {
     /// Records of the log.
     pub offset: Offset,
     /// Bytes of the log on disk.
@@ -37,7 +37,7 @@ pub struct Observed {
     pub memory: Vec<(&'static str, u64)>,
 }
 
-impl Observed {
+impl StoreFigures {
     /// What is seen of a store now.
     pub(super) fn of(state: &State, writer: &Writer, trainer: &Trainer) -> Self {
         let live = &state.live;
@@ -48,7 +48,7 @@ impl Observed {
 
         let mut memory = live.memory_parts().to_vec();
         memory.push(("models", state.models.loaded_bytes()));
-        Observed {
+        Self {
             offset: live.offset(),
             log_bytes,
             log_segments,
