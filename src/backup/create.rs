@@ -35,7 +35,7 @@ pub struct Created {
 pub fn create(data: &Path, to: &Path, keep: usize, pace: &Pace) -> Result<Created, BackupError> {
     let names = pieces::store_names(data)?;
     check_outside(data, to)?;
-    let data_id = pieces::id(data);
+    let data_id = pieces::id(data)?;
     let (to, id) = (Target { to, keep }, data_id.as_str());
     let created = match Form::of_new(to.to) {
         Form::Repository => into_repository((data, &names), to, id, pace)?,

@@ -61,17 +61,19 @@ pub(super) fn store_names(data: &Path) -> Result<Vec<String>, BackupError> {
 
 /// The id of a data folder, which its first backup gives it and a restored one keeps; empty where it
 /// cannot be written.
-pub(super) fn id(data: &Path) -> String {
+pub(super) fn id(data: &Path) -> Result<String, BackupError> {
     let path = data.join(ID);
-    let known = files::read_if_there(&path).ok().flatten();
-    if let Some(known) = known.and_then(|bytes| String::from_utf8(bytes).ok()) {
-        return known.trim().to_owned();
+    let known = files::read_if_there(&path).map_err(BackupError::io("read", &path))?;
+    if let Some(known) = known {
+        return Ok(String::from_utf8_lossy(&known).trim().to_owned());
     }
+
     let id = uuid::Uuid::now_v7().to_string();
-    match files::replace(&path, format!("{id}\n").as_bytes()) {
-        Ok(()) => id,
-        Err(_) => String::new(),
+    if let Err(error) = files::replace(&path, format!("{id}\n").as_bytes()) {
+        tracing::warn!(%error, "the data folder has no id: its backups are not told from others");
+        return Ok(String::new());
     }
+    Ok(id)
 }
 
 /// The files of a data folder that belong to no store: API keys and the audit log.
@@ -142,27 +144,25 @@ fn audit(data: &Path, pieces: &mut Vec<Piece>) -> Result<(), BackupError> {
         return Ok(());
     }
 
-    // The current file first: it may be renamed before the others are listed, and is in both then.
-    let mut names = vec!["audit.jsonl".to_owned()];
     let mut seen = HashSet::new();
-    for listed in [false, true] {
-        if listed {
-            names = files::names(&folder).map_err(BackupError::io("list", &folder))?;
-            names.retain(|name| name.ends_with(".jsonl") && name != "audit.jsonl");
+    let mut add = |name: &str| -> Result<(), BackupError> {
+        let place = folder.join(name);
+        let file = match File::open(&place) {
+            // Removed as the oldest, or not begun.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            opened => opened.map_err(BackupError::io("open", &place))?,
+        };
+        let metadata = file.metadata().map_err(BackupError::io("stat", &place))?;
+        if seen.insert(Stamp::of(&metadata)) {
+            let bytes = metadata.len();
+            pieces.push(Piece::open(format!("audit/{name}"), file, &metadata, bytes));
         }
-        for name in &names {
-            let place = folder.join(name);
-            let file = match File::open(&place) {
-                // Removed as the oldest, or not begun.
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                opened => opened.map_err(BackupError::io("open", &place))?,
-            };
-            let metadata = file.metadata().map_err(BackupError::io("stat", &place))?;
-            if seen.insert(Stamp::of(&metadata)) {
-                let bytes = metadata.len();
-                pieces.push(Piece::open(format!("audit/{name}"), file, &metadata, bytes));
-            }
-        }
-    }
-    Ok(())
+        Ok(())
+    };
+
+    // The current file first: it may be renamed before the others are listed, and is in both then.
+    add("audit.jsonl")?;
+    let names = files::names(&folder).map_err(BackupError::io("list", &folder))?;
+    let is_other = |name: &&String| name.ends_with(".jsonl") && *name != "audit.jsonl";
+    names.iter().filter(is_other).try_for_each(|name| add(name))
 }

@@ -126,6 +126,9 @@ impl Seen {
 
 impl Drop for Seen {
     fn drop(&mut self) {
-        self.end(Some(&Status::cancelled("the caller has gone")));
+        // Most have ended, and pay for no status.
+        if !self.is_ended {
+            self.end(Some(&Status::cancelled("the caller has gone")));
+        }
     }
 }
