@@ -203,6 +203,7 @@ impl Config {
         }
 
         self.train.settings.validate().map_err(|what| format!("train.settings.{what}"))?;
+        self.serve.browsers.check()?;
         let all = self.serve.max_requests;
         let each = self.serve.max_requests_per_connection;
         if each >= all {

@@ -1,6 +1,6 @@
 //! Qianmian (千面, "a thousand faces"): a recommendation engine server. One
 //! binary takes a store's purchase log, trains on it in the background, and
-//! answers storefronts over gRPC.
+//! answers storefronts over gRPC, gRPC-Web and JSON.
 //!
 //! # The flow
 //! ```text
@@ -17,7 +17,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`cli`] | the verbs of the command line, one file each; the gRPC client they share (`backend`, `admin`, `remote`) |
-//! | [`api`] | gRPC: `services` (one file a service), `access` (who may call what, which store answers), `admission` (connections, memory, number of requests, deadlines), `wire` (protocol, limits on entries, conversions, statuses) |
+//! | [`api`] | gRPC: `services` (one file a service), `web` (JSON, gRPC-Web, browsers), `access` (who may call what, which store answers), `admission` (connections, memory, number of requests, deadlines), `wire` (protocol, limits on entries, conversions, statuses) |
 //! | [`host`] | the stores of one process: created, limited, deleted |
 //! | [`engine`] | one store: `serve`, `write`, `trainer`, `push`, `import` over a shared state and the `registry` of models |
 //! | [`backup`] | the data folder as of one moment: copied, checked, restored |

@@ -1,10 +1,12 @@
-//! The gRPC api. The only module, beside the client in `cli`, that knows tonic and prost.
+//! The api: gRPC, and all else that is called over HTTP. The only module, beside the client in `cli`,
+//! that knows tonic and prost.
 //!
 //! - [`server`]: all services on a listener, with reflection; `health`: whether they serve
 //! - [`services`]: one file a service
 //! - [`access`]: who may call what, and which store answers
 //! - [`observe`]: metrics, the request log, traces, the admin listener
 //! - [`admission`]: which connections and requests are taken in; [`tls`]: certificates
+//! - [`web`]: JSON, gRPC-Web and browsers
 //! - [`wire`]: the generated protocol and its conversions
 
 pub mod access;
@@ -14,9 +16,11 @@ pub mod observe;
 pub mod server;
 pub mod services;
 pub mod tls;
+pub mod web;
 pub mod wire;
 
 pub use observe::{Observer, RequestLogOptions, TraceOptions};
 pub use server::{Listeners, ServeOptions, Served, serve};
 pub use tls::TlsOptions;
+pub use web::origins::BrowserOptions;
 pub use wire::pb;

@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
+use tonic_web::GrpcWebLayer;
 use tower::layer::util::Stack;
 
 use crate::access::{Audit, AuditOptions, Keyring};
@@ -29,6 +30,10 @@ use crate::api::observe::{Observer, Observing};
 use crate::api::services::key::KeyApi;
 use crate::api::services::store::StoreApi;
 use crate::api::tls::{Certificates, TlsOptions};
+use crate::api::web::layer::Web;
+use crate::api::web::origins::{BrowserOptions, Browsers, Origins};
+use crate::api::web::page::Pages;
+use crate::api::wire::json::Methods;
 use crate::api::wire::pb;
 use crate::api::wire::pb::key_service_server::KeyServiceServer;
 use crate::api::wire::pb::store_service_server::StoreServiceServer;
@@ -64,7 +69,7 @@ pub struct ServeOptions {
     /// Connections at once from one address, fewer than in all.
     pub max_connections_per_address: usize,
     /// Seconds within which a connection must complete the TLS handshake, and then begin to speak
-    /// HTTP/2.
+    /// HTTP.
     pub handshake_seconds: u64,
     /// Seconds after which a connection without requests is closed.
     pub idle_seconds: u64,
@@ -76,6 +81,8 @@ pub struct ServeOptions {
     pub insecure: bool,
     /// Certificates.
     pub tls: TlsOptions,
+    /// What web pages may do.
+    pub browsers: BrowserOptions,
 }
 
 impl Default for ServeOptions {
@@ -97,6 +104,7 @@ impl Default for ServeOptions {
             drain_seconds: 10,
             insecure: false,
             tls: TlsOptions::default(),
+            browsers: BrowserOptions::default(),
         }
     }
 }
@@ -267,7 +275,12 @@ async fn run(
     let acts = TaskTracker::new();
     let auditing = Auditing::new(audit.clone(), acts.clone());
     let layers = layers(&host, &keys, (audit, auditing), &observer, options, bounds.max);
+    let web = web(&keys, &options.browsers)?;
     let server = Server::builder()
+        .accept_http1(true)
+        .layer(Browsers::new(&options.browsers))
+        .layer(web)
+        .layer(GrpcWebLayer::new())
         .layer(layers)
         .concurrency_limit_per_connection(options.max_requests_per_connection)
         .http2_max_header_list_size(MAX_HEADERS)
@@ -297,16 +310,19 @@ async fn run(
         }
     };
 
-    // Acts whose callers have gone end too, each with its line in the audit log.
-    acts.close();
-    let drain = Duration::from_secs(options.drain_seconds);
-    if tokio::time::timeout(drain, acts.wait()).await.is_err() {
-        tracing::warn!("acts of administration are cut off");
-    }
+    end_acts(&acts, options.drain_seconds).await;
     beside.shutdown().await;
     save_last_uses(&keys);
     observer.close();
     Ok(result?)
+}
+
+/// Lets acts of administration end whose callers have gone, each with its line in the audit log.
+async fn end_acts(acts: &TaskTracker, seconds: u64) {
+    acts.close();
+    if tokio::time::timeout(Duration::from_secs(seconds), acts.wait()).await.is_err() {
+        tracing::warn!("acts of administration are cut off");
+    }
 }
 
 /// What runs beside the requests.
@@ -353,6 +369,15 @@ fn layers(
     };
     let observed = Stack::new(authentication, Observing(observer.clone()));
     Stack::new(dispatch, Stack::new(auditing, Stack::new(admission, observed)))
+}
+
+/// What calls in JSON and browsers pass before all others.
+fn web(keys: &Arc<Keyring>, options: &BrowserOptions) -> std::result::Result<Web, ServeError> {
+    options.check()?;
+    let methods = Arc::new(Methods::read()?);
+    let pages = Arc::new(Pages::new(&methods, options.page));
+    let origins = Arc::new(Origins::new(options.clone(), keys.clone()));
+    Ok(Web { methods, origins, pages })
 }
 
 /// Takes up keys that another process changes, and notes when keys were used, as long as it is

@@ -18,8 +18,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Time between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The protocol that is negotiated: HTTP/2.
-const ALPN: &[u8] = b"h2";
+/// The protocols that are negotiated, the best first: HTTP/2, which gRPC needs, and HTTP/1.1.
+const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// `[serve.tls]`
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -184,7 +184,7 @@ fn config(options: &TlsOptions) -> Result<ServerConfig, String> {
         }
         other => failure(key, other),
     })?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
     Ok(config)
 }
 

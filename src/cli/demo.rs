@@ -40,13 +40,15 @@ pub(super) fn run(engine: &Engine, address: SocketAddr) -> Result<(), Failure> {
 fn what_to_try(address: SocketAddr) -> String {
     format!(
         r#"
+  curl http://{address}/v1/RecommendationService/Recommend \
+    -H 'content-type: application/json' -d '{{"userId": "17850", "limit": 5}}'
+
+  http://{address}/ in a browser: a page to try every method
+
   cargo run --release -- recommend 17850 --server {address}
   cargo run --release -- similar 85123A --server {address}
 
   cargo run --release -- train --server {address}    (fits the blend to the store: half a minute)
-
-  grpcurl -plaintext -d '{{"user_id": "17850", "limit": 5}}' \
-    {address} qianmian.v1.RecommendationService/Recommend
 
   ghz --insecure --call qianmian.v1.RecommendationService/Recommend \
     -d '{{"user_id": "17850", "limit": 20}}' -n 20000 -c 10 {address}    (ghz v0.120.0)

@@ -15,7 +15,7 @@ use crate::engine::DEFAULT_STORE;
 use crate::recommend::RepeatPolicy;
 use crate::telemetry::version;
 
-/// Serve recommendations over gRPC, and train in the background
+/// Serve recommendations over gRPC and HTTP, and train in the background
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  qianmian serve --demo\n  \
                         qianmian serve --data DIR --listen 0.0.0.0:50051")]
@@ -27,6 +27,9 @@ pub struct Serve {
     /// for none
     #[arg(long, value_name = "ADDR")]
     admin_listen: Option<String>,
+    /// Origins of web pages that may call, e.g. https://shop.example; "*" for any [default: none]
+    #[arg(long, value_name = "ORIGIN,…", value_delimiter = ',')]
+    allow_origin: Vec<String>,
     /// Import the bundled Online Retail log, train, and print what to try next;
     /// without --data, into a temporary folder
     #[arg(long)]
@@ -40,6 +43,9 @@ impl Serve {
         }
         if let Some(listen) = &self.admin_listen {
             config.serve.admin_listen.clone_from(listen);
+        }
+        if !self.allow_origin.is_empty() {
+            config.serve.browsers.allowed_origins.clone_from(&self.allow_origin);
         }
         // The demo shows a small server; `train` runs a tuning, which takes half as much memory
         // again.
@@ -204,7 +210,8 @@ mod tests {
         let configured = |demo: bool, policy: RepeatPolicy| {
             let mut config = Config::default();
             config.recommend.repeat_policy = policy;
-            Serve { listen: None, admin_listen: None, demo }.configure(&mut config);
+            Serve { listen: None, admin_listen: None, allow_origin: Vec::new(), demo }
+                .configure(&mut config);
             config.recommend.repeat_policy
         };
         assert_eq!(configured(true, RepeatPolicy::Auto), RepeatPolicy::ExcludePurchased);

@@ -3,6 +3,7 @@
 
 mod audit;
 mod backups;
+mod browsers;
 mod catalog;
 mod catalog_files;
 mod cli;
@@ -25,6 +26,7 @@ mod gate;
 mod golden;
 mod guarded;
 mod imports;
+mod json;
 mod keys;
 mod malformed;
 mod models;

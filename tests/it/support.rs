@@ -167,13 +167,36 @@ fn run_program(
 
 /// An HTTP request: the code, the headers and the body of the answer.
 pub(crate) fn http_get(address: &str, path: &str) -> (u16, String, String) {
+    let (code, head, body) = http_send(address, &format!("GET {path}"), &[], b"");
+    (code, head, String::from_utf8(body).unwrap())
+}
+
+/// An HTTP request with headers and a body, over a connection of its own; the headers of the answer
+/// are in lower case.
+pub(crate) fn http_send(
+    address: &str,
+    what: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> (u16, String, Vec<u8>) {
     let mut stream = std::net::TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let mut head = format!("{what} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    if !body.is_empty() {
+        head += &format!("Content-Length: {}\r\n", body.len());
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+    // The server may refuse a body before it has taken it.
+    let _ = stream.write_all(body);
+
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let at = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer");
+    let head = String::from_utf8(answer[..at].to_vec()).unwrap();
     let code = head.split_whitespace().nth(1).unwrap().parse().unwrap();
-    (code, head.to_ascii_lowercase(), body.to_owned())
+    (code, head.to_ascii_lowercase(), answer[at + 4..].to_vec())
 }
 
 /// A server in a process of its own, which can be killed.
@@ -193,9 +216,18 @@ impl Process {
 
     /// The same with a command that `change` has changed.
     pub(crate) fn start_with(data: &Path, change: impl FnOnce(&mut Command)) -> Process {
+        Self::start_at("127.0.0.1:0", data, change)
+    }
+
+    /// The same at an address.
+    pub(crate) fn start_at(
+        address: &str,
+        data: &Path,
+        change: impl FnOnce(&mut Command),
+    ) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_qianmian"));
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--listen", address, "--data"])
             .arg(data)
             .env("QIANMIAN_LOGGING__FORMAT", "json")
             .env("QIANMIAN_SERVE__ADMIN_LISTEN", "127.0.0.1:0")

@@ -75,7 +75,7 @@ fn sources() -> Vec<(String, String)> {
     while let Some(path) = open.pop() {
         if path.is_dir() {
             open.extend(fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
-        } else if !path.ends_with("tests.rs") {
+        } else if path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("tests.rs") {
             let name = path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
             found.push((name, fs::read_to_string(&path).unwrap()));
         }

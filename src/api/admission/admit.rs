@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use tonic::Status;
@@ -24,7 +25,8 @@ use crate::api::admission::answer;
 use crate::api::admission::caller::{Budget, Caller, MemoryReservation, Running, Shares};
 use crate::api::admission::intake::{Intake, too_much};
 use crate::api::admission::peer::{Open, Peer};
-use crate::api::wire::{entries, status};
+use crate::api::wire::json::JsonCall;
+use crate::api::wire::{codec, entries, status};
 use crate::domain::{Deadline, Error};
 use crate::telemetry::RequestRecord;
 
@@ -98,8 +100,10 @@ impl Admission {
         let is_work = request.extensions().get::<LongWork>().is_some();
 
         let (parts, body) = request.into_parts();
+        let json = parts.extensions.get::<JsonCall>().cloned();
         let whole = self.intake.whole(&peer, &caller, body);
-        let (message, held) = match caller.unless_closing(whole).await {
+        let whole = caller.unless_closing(whole).await;
+        let (message, held) = match whole.and_then(|whole| self.message(json.as_ref(), whole)) {
             Ok(whole) => whole,
             Err(refused) => return Ok(refused.into_http()),
         };
@@ -129,8 +133,38 @@ impl Admission {
             return Ok(answer::stream(answer, open, caller, running));
         }
 
-        let whole = answer::whole(answer, held, open).await;
-        Ok(whole.unwrap_or_else(|full| full.into_http()))
+        let answer = match json {
+            None => Ok(answer),
+            Some(call) => call.answer(answer).await,
+        };
+        let whole = match answer {
+            Ok(answer) => answer::whole(answer, held, open).await,
+            Err(failed) => Err(failed),
+        };
+        Ok(whole.unwrap_or_else(|refused| refused.into_http()))
+    }
+
+    /// The message of a request that has arrived, as it travels in gRPC.
+    fn message(
+        &self,
+        json: Option<&JsonCall>,
+        (bytes, mut held): (Bytes, MemoryReservation),
+    ) -> Result<(Bytes, MemoryReservation), Status> {
+        let largest = self.intake.largest;
+        let Some(call) = json else {
+            codec::check_whole(&bytes, largest)?;
+            return Ok((bytes, held));
+        };
+        if bytes.len() > largest {
+            let most = largest >> 20;
+            let message = format!("the request must be at most {most} MiB (serve.max_message_mib)");
+            return Err(Status::out_of_range(message));
+        }
+
+        let message = call.request(&bytes)?;
+        held.grow(message.len()).map_err(too_much)?;
+        held.shrink(bytes.len());
+        Ok((message, held))
     }
 }
 

@@ -15,6 +15,9 @@ use crate::api::admission::caller::{Caller, MemoryReservation, Running};
 use crate::api::admission::intake::too_much;
 use crate::api::admission::peer::{Open, Unsent};
 
+/// Maximum size of a frame of a unary answer in bytes.
+const MAX_FRAME_BYTES: usize = 64 << 10;
+
 /// A unary answer, collected to its end so that its size is known.
 ///
 /// # Errors
@@ -27,9 +30,19 @@ pub(super) async fn whole(
     let (parts, mut body) = answer.into_parts();
     let mut frames = Vec::with_capacity(2);
     while let Some(frame) = body.frame().await {
-        let frame = frame?;
-        held.grow(frame.data_ref().map_or(0, Bytes::len)).map_err(too_much)?;
-        frames.push(frame);
+        let mut data = match frame?.into_data() {
+            Ok(data) => data,
+            Err(trailers) => {
+                frames.push(trailers);
+                continue;
+            }
+        };
+        held.grow(data.len()).map_err(too_much)?;
+        // A connection of HTTP/1 takes whole frames, whether or not its client does.
+        while data.len() > MAX_FRAME_BYTES {
+            frames.push(Frame::data(data.split_to(MAX_FRAME_BYTES)));
+        }
+        frames.push(Frame::data(data));
     }
 
     frames.reverse();

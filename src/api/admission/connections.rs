@@ -21,7 +21,7 @@ use crate::api::admission::places::{Place, Places};
 use crate::api::admission::stream::Stream;
 use crate::api::tls::Certificates;
 
-/// Length of the preface with which an HTTP/2 client begins.
+/// Length of the preface with which an HTTP/2 client begins; a request of HTTP/1 is longer.
 const PREFACE_BYTES: u64 = 24;
 /// Pause after the system has refused to accept a connection.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -193,6 +193,8 @@ pub struct Connection {
     taken: Option<u64>,
     /// Time of the last activity that was seen.
     asked: Instant,
+    /// Since when the client takes nothing of what was written; none while it does.
+    stuck: Option<Instant>,
     _place: Place,
 }
 
@@ -205,7 +207,9 @@ impl Connection {
         let taken = None;
         let asked = Instant::now();
         let began = asked;
-        Self { began, stream, bounds, look, said, peer, requests, taken, asked, _place: place }
+        let stuck = None;
+        let _place = place;
+        Self { began, stream, bounds, look, said, peer, requests, taken, asked, stuck, _place }
     }
 
     /// Whether the client has sent no preface, no request, or taken no answer for too long.
@@ -224,7 +228,8 @@ impl Connection {
                 self.bounds.idle.min(MAX_IDLE_UNKNOWN)
             };
             let asks_nothing = self.asked.elapsed() >= idle;
-            if self.said < PREFACE_BYTES || asks_nothing || takes_nothing {
+            let is_stuck = self.stuck.is_some_and(|since| since.elapsed() >= self.bounds.sending);
+            if self.said < PREFACE_BYTES || asks_nothing || takes_nothing || is_stuck {
                 return true;
             }
 
@@ -248,6 +253,17 @@ impl Connection {
             .saturating_add(taken.saturating_mul(EXTRA_PER_ANSWER_FRAME))
             .saturating_add(self.began.elapsed().as_secs().saturating_mul(EXTRA_PER_SECOND));
         self.said > explained.saturating_add(EXTRA_BYTES)
+    }
+}
+
+impl Connection {
+    /// Notes whether the client takes what is written.
+    fn note_written(&mut self, takes: bool) {
+        if takes {
+            self.stuck = None;
+        } else {
+            self.stuck.get_or_insert_with(Instant::now);
+        }
     }
 }
 
@@ -300,7 +316,9 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note_written(written.is_ready());
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -316,7 +334,9 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.note_written(written.is_ready());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

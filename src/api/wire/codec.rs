@@ -17,6 +17,35 @@ pub fn frame(message: &impl prost::Message) -> Vec<u8> {
     frame
 }
 
+/// Bytes before a message as it travels: a flag and its length.
+pub const PREFIX_BYTES: usize = 5;
+
+/// The announced length of a message, once its prefix has arrived.
+pub fn announced(bytes: &[u8]) -> Option<usize> {
+    let length: [u8; 4] = bytes.get(1..PREFIX_BYTES)?.try_into().ok()?;
+    Some(u32::from_be_bytes(length) as usize)
+}
+
+/// Checks that bytes hold the one message that they announce. One of more than `largest` bytes
+/// passes, for the decoder to refuse.
+///
+/// # Errors
+/// INVALID_ARGUMENT where fewer or more bytes came than were announced.
+pub fn check_whole(bytes: &[u8], largest: usize) -> Result<(), Status> {
+    let Some(announced) = announced(bytes).filter(|&announced| announced <= largest) else {
+        return Ok(());
+    };
+    let came = bytes.len() - PREFIX_BYTES;
+    if came > announced {
+        return Err(Status::invalid_argument("the request holds more than its one message"));
+    }
+    if came < announced {
+        let message = format!("the request announces {announced} bytes, and {came} arrived");
+        return Err(Status::invalid_argument(message));
+    }
+    Ok(())
+}
+
 /// The codec of every service.
 #[derive(Debug, Clone)]
 pub struct WireCodec<T, U>(ProstCodec<T, U>);
@@ -97,5 +126,20 @@ mod tests {
         assert_eq!(said, Violation::new("events.user_id", "must be UTF-8, is not"));
         let said = violation("failed to decode Protobuf message: invalid tag value: 0");
         assert_eq!(said, Violation::new("request", "invalid tag value: 0"));
+    }
+
+    #[test]
+    fn one_message_is_whole_or_refused() {
+        let said =
+            |bytes: &[u8]| check_whole(bytes, 100).map_err(|status| status.message().to_owned());
+        assert_eq!(said(&[0, 0, 0, 0, 2, 7, 8]), Ok(()));
+        assert!(
+            said(&[0, 0, 0, 0, 9, 1]).unwrap_err().contains("announces 9 bytes, and 1 arrived")
+        );
+        // A second message, behind which the first could hide.
+        let two = [0, 0, 0, 0, 1, 9, 0, 0, 0, 0, 0];
+        assert!(said(&two).unwrap_err().contains("more than its one message"));
+        assert_eq!(said(&[0, 9, 9, 9, 9]), Ok(()), "too large: for the decoder to refuse");
+        assert_eq!(said(&[0, 0]), Ok(()), "no prefix: for the decoder to refuse");
     }
 }

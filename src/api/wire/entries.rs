@@ -69,14 +69,24 @@ const MAX_DEEP: usize = 2 * limits::MAX_CONDITION_DEPTH + 8;
 /// # Errors
 /// The field and its limit.
 pub fn check(name: &str, message: &[u8]) -> Result<(), Violation> {
-    let place = MESSAGES.binary_search_by(|shape| shape.name.cmp(name));
-    place.map_or(Ok(()), |place| SearchState { conditions: 0 }.message(place, message, None, 0))
+    let search = |place| SearchState { conditions: 0 }.message(place, message, None, 0);
+    place(name).map_or(Ok(()), search)
+}
+
+/// The index in [`MESSAGES`] of the message with this name.
+pub(super) fn place(name: &str) -> Option<usize> {
+    MESSAGES.binary_search_by(|shape| shape.name.cmp(name)).ok()
 }
 
 /// Minimum and maximum number of entries of a field.
-fn limit(shape: &Shape, field: &Field) -> Option<(usize, usize)> {
+pub(super) fn limit(shape: &Shape, field: &Field) -> Option<(usize, usize)> {
+    limit_of(shape.name, field.name)
+}
+
+/// Minimum and maximum number of entries of a field, by the names of its message and itself.
+pub fn limit_of(message: &str, field: &str) -> Option<(usize, usize)> {
     let mut all = LIMITS.iter();
-    let of = all.find(|(message, name, ..)| *message == shape.name && *name == field.name);
+    let of = all.find(|(of_message, name, ..)| *of_message == message && *name == field);
     of.map(|(_, _, min, max)| (*min, *max))
 }
 
@@ -90,18 +100,26 @@ fn is_limited(shape: &Shape, deep: usize) -> bool {
 
 /// The position of a nested message: its field, and its index in a repeated one. Formatted only
 /// where a message is refused.
-struct Place<'a> {
-    above: Option<&'a Place<'a>>,
-    field: &'static str,
-    at: Option<usize>,
+pub(super) struct Place<'a> {
+    pub(super) above: Option<&'a Place<'a>>,
+    pub(super) field: &'a str,
+    pub(super) at: Option<usize>,
 }
 
 impl Place<'_> {
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         let above = self.above.map_or_else(String::new, |above| above.path() + ".");
         let at = self.at.map_or_else(String::new, |at| format!("[{at}]"));
         format!("{above}{}{at}", self.field)
     }
+}
+
+/// The message whose entries are counted in the whole request.
+pub(super) const CONDITIONS: &str = "Conditions";
+
+/// Checks the number of conditions of a request so far.
+pub(super) fn count_conditions(count: usize) -> Result<(), Violation> {
+    limits::count("filter.condition", count, 1, limits::MAX_CONDITIONS)
 }
 
 struct SearchState {
@@ -159,9 +177,9 @@ impl SearchState {
             let here = Place { above, field: counted.field.name, at };
             counted.check(&here)?;
 
-            if shape.name == "Conditions" {
+            if shape.name == CONDITIONS {
                 self.conditions += 1;
-                limits::count("filter.condition", self.conditions, 1, limits::MAX_CONDITIONS)?;
+                count_conditions(self.conditions)?;
             }
 
             if let Some(inner) = counted.inner {
@@ -177,6 +195,17 @@ fn numbers(packed: &[u8]) -> usize {
     packed.iter().filter(|byte| **byte < 0x80).count()
 }
 
+/// Refuses the first entry of a field beyond its limit; the total does not matter.
+pub(super) fn check_count(
+    limit: Option<(usize, usize)>,
+    count: usize,
+    here: &Place<'_>,
+) -> Result<(), Violation> {
+    let Some((min, max)) = limit.filter(|(_, max)| count > *max) else { return Ok(()) };
+    let message = format!("must have {min} to {max} entries, has more");
+    Err(Violation::new(Place { at: None, ..*here }.path(), message))
+}
+
 /// A field and the number of its entries so far.
 struct Counted {
     field: &'static Field,
@@ -187,18 +216,13 @@ struct Counted {
 }
 
 impl Counted {
-    /// Refuses the first entry beyond the limit; the total does not matter.
+    /// Refuses an entry beyond the limit, and a second one of a field that has one.
     fn check(&self, here: &Place<'_>) -> Result<(), Violation> {
-        let whole = Place { at: None, ..*here };
-        if let Some((min, max)) = self.limit
-            && self.count > max
-        {
-            let message = format!("must have {min} to {max} entries, has more");
-            return Err(Violation::new(whole.path(), message));
-        }
+        check_count(self.limit, self.count, here)?;
 
         if self.field.message.is_some() && !self.field.repeated && self.count > 1 {
             // The wire format would merge the two, list onto list.
+            let whole = Place { at: None, ..*here };
             return Err(Violation::new(whole.path(), "must be given once, is given again"));
         }
         Ok(())

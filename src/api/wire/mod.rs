@@ -2,6 +2,7 @@
 //!
 //! - [`pb`]: the generated messages and services
 //! - [`codec`]: refuses messages that do not decode; [`entries`]: and those with too many entries
+//! - [`json`]: the same messages in JSON
 //! - [`convert`], [`filter`]: conversions that several services need
 //! - [`status`]: the engine's errors as statuses with details
 
@@ -9,5 +10,6 @@ pub mod codec;
 pub mod convert;
 pub mod entries;
 pub mod filter;
+pub mod json;
 pub mod pb;
 pub mod status;
