@@ -1,4 +1,4 @@
-//! Two servers on one machine, loaded in turn, so that both see the same neighbours.
+//! Two servers on one machine, or two ways to call one, loaded in turn, so that both see the same neighbours.
 
 use std::time::Duration;
 
@@ -16,27 +16,26 @@ pub(crate) struct Loads {
     /// Seconds of each load
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// Loads of each server, in turn
+    /// Loads of each, in turn
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=99))]
     rounds: u64,
 }
 
 impl Loads {
-    /// A row of a table: the medians of both servers, and of the ratio of loads that follow each
+    /// A row of a table: the medians of both, each with its calls, and of the ratio of loads that follow each
     /// other, with its lowest and highest.
     pub(crate) fn compare(
         &self,
         name: &str,
-        calls: &Calls,
-        one: &Reached,
-        other: &Reached,
+        one: (&Calls, &Reached),
+        other: (&Calls, &Reached),
     ) -> Result<Vec<String>, Failure> {
         let pace = Pace {
             duration: Duration::from_secs(self.seconds),
             concurrency: CONCURRENCY,
             rate: None,
         };
-        let rate = |reached: &Reached| -> Result<f64, Failure> {
+        let rate = |(calls, reached): (&Calls, &Reached)| -> Result<f64, Failure> {
             let outcome = load::run_by(reached, calls, pace)?;
             match outcome.refused {
                 0 => Ok(outcome.rate()),

@@ -1,5 +1,5 @@
-//! Loads a gRPC server from one thread over a few HTTP/2 connections. Requests are prepared frames
-//! and answers are not decoded, so that the measured cost is the server's.
+//! Loads a server from one thread, in gRPC over a few HTTP/2 connections or in JSON. Requests are
+//! prepared and answers are not decoded, so that the measured cost is the server's.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use http::Request;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
@@ -25,10 +28,21 @@ const CONNECTIONS: usize = 4;
 /// Calls that are repeated.
 #[derive(Debug, Clone)]
 pub(crate) struct Calls {
-    /// `/package.Service/Method`
+    /// `/package.Service/Method`; in JSON, `/v1/Service/Method`.
     pub path: String,
-    /// Framed requests, sent in turn.
+    /// Framed requests, or those in JSON, sent in turn.
     pub frames: Vec<Bytes>,
+}
+
+/// The protocol of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// gRPC.
+    Grpc,
+    /// JSON over HTTP/2, over as many connections as gRPC.
+    JsonHttp2,
+    /// JSON over HTTP/1.1, a connection for each concurrent request.
+    JsonHttp1,
 }
 
 /// The pace of calls.
@@ -76,12 +90,15 @@ pub(crate) struct Reached {
     pub tls: Option<TlsConnector>,
     /// The value of `authorization`; empty: calls carry none.
     pub authorization: String,
+    /// What is spoken.
+    pub protocol: Protocol,
 }
 
 impl Reached {
-    /// Plain, without a key.
+    /// Plain, without a key, in gRPC.
     pub(crate) fn plainly(address: &str) -> Self {
-        Self { address: address.to_owned(), tls: None, authorization: String::new() }
+        let protocol = Protocol::Grpc;
+        Self { address: address.to_owned(), tls: None, authorization: String::new(), protocol }
     }
 }
 
@@ -108,19 +125,26 @@ struct Shared {
     pace: Pace,
     uri: String,
     authorization: String,
+    protocol: Protocol,
     started: Instant,
     sent: Cell<usize>,
     outcome: RefCell<Outcome>,
 }
 
 async fn drive(reached: &Reached, calls: &Calls, pace: Pace) -> Result<Outcome, Failure> {
+    let number = match reached.protocol {
+        Protocol::JsonHttp1 => pace.concurrency,
+        Protocol::Grpc | Protocol::JsonHttp2 => CONNECTIONS,
+    };
     let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..number {
         let stream = TcpStream::connect(&reached.address).await?;
         stream.set_nodelay(true)?;
         connections.push(match &reached.tls {
-            None => begin(stream).await?,
-            Some(tls) => begin(tls.connect("localhost".try_into()?, stream).await?).await?,
+            None => begin(reached.protocol, stream).await?,
+            Some(tls) => {
+                begin(reached.protocol, tls.connect("localhost".try_into()?, stream).await?).await?
+            }
         });
     }
 
@@ -129,17 +153,20 @@ async fn drive(reached: &Reached, calls: &Calls, pace: Pace) -> Result<Outcome, 
         pace,
         uri: format!("http://{}{}", reached.address, calls.path),
         authorization: reached.authorization.clone(),
+        protocol: reached.protocol,
         started: Instant::now(),
         sent: Cell::new(0),
         outcome: RefCell::default(),
     });
 
-    let workers: Vec<_> = (0..pace.concurrency)
-        .map(|at| {
-            let client = connections[at % CONNECTIONS].clone();
-            tokio::task::spawn_local(work(shared.clone(), client))
-        })
-        .collect();
+    let mut workers = Vec::new();
+    for at in 0..pace.concurrency {
+        let client = match connections.get(at % number) {
+            Some(Client::Http2(client)) => Client::Http2(client.clone()),
+            _ => connections.remove(connections.len() - 1),
+        };
+        workers.push(tokio::task::spawn_local(work(shared.clone(), client)));
+    }
 
     for worker in workers {
         worker.await??;
@@ -151,20 +178,35 @@ async fn drive(reached: &Reached, calls: &Calls, pace: Pace) -> Result<Outcome, 
     Ok(outcome)
 }
 
-/// Begins to speak HTTP/2.
+/// A connection.
+enum Client {
+    Http2(SendRequest<Bytes>),
+    Http1(http1::SendRequest<Full<Bytes>>),
+}
+
+/// Begins to speak.
 async fn begin(
+    protocol: Protocol,
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-) -> Result<SendRequest<Bytes>, Failure> {
+) -> Result<Client, Failure> {
+    // A connection ends with its clients; a failure shows in their answers.
+    if protocol == Protocol::JsonHttp1 {
+        let (client, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::task::spawn_local(async move {
+            let _ = connection.await;
+        });
+        return Ok(Client::Http1(client));
+    }
+
     let (client, connection) = h2::client::handshake(stream).await?;
     tokio::task::spawn_local(async move {
-        // Ends with the clients of the connection; a failure shows in their answers.
         let _ = connection.await;
     });
-    Ok(client)
+    Ok(Client::Http2(client))
 }
 
 /// Sends requests until the time is over.
-async fn work(shared: Rc<Shared>, mut client: SendRequest<Bytes>) -> Result<(), Failure> {
+async fn work(shared: Rc<Shared>, mut client: Client) -> Result<(), Failure> {
     let Shared { calls, pace, .. } = &*shared;
     loop {
         let at = shared.sent.replace(shared.sent.get() + 1);
@@ -193,29 +235,47 @@ async fn work(shared: Rc<Shared>, mut client: SendRequest<Bytes>) -> Result<(), 
     }
 }
 
-/// Sends one request; returns whether its status is OK.
-async fn ask(
-    client: SendRequest<Bytes>,
-    shared: &Shared,
-    frame: Bytes,
-) -> Result<(bool, SendRequest<Bytes>), Failure> {
-    let mut client = client.ready().await?;
-    let mut request = Request::post(&shared.uri)
-        .header("content-type", "application/grpc")
-        .header("te", "trailers");
+/// Sends one request; returns whether it is answered.
+async fn ask(client: Client, shared: &Shared, frame: Bytes) -> Result<(bool, Client), Failure> {
+    let mut request = Request::post(&shared.uri);
     if !shared.authorization.is_empty() {
         request = request.header("authorization", &shared.authorization);
     }
-    let request = request.body(())?;
-    let (response, mut stream) = client.send_request(request, false)?;
-    stream.send_data(frame, true)?;
+    request = match shared.protocol {
+        Protocol::Grpc => {
+            request.header("content-type", "application/grpc").header("te", "trailers")
+        }
+        Protocol::JsonHttp2 | Protocol::JsonHttp1 => {
+            request.header("content-type", "application/json")
+        }
+    };
 
-    let mut body = response.await?.into_body();
-    while let Some(chunk) = body.data().await {
-        body.flow_control().release_capacity(chunk?.len())?;
+    match client {
+        Client::Http1(mut client) => {
+            client.ready().await?;
+            let answer = client.send_request(request.body(Full::new(frame))?).await?;
+            let is_ok = answer.status() == StatusCode::OK;
+            answer.into_body().collect().await?;
+            Ok((is_ok, Client::Http1(client)))
+        }
+
+        Client::Http2(client) => {
+            let mut client = client.ready().await?;
+            let (response, mut stream) = client.send_request(request.body(())?, false)?;
+            stream.send_data(frame, true)?;
+            let answer = response.await?;
+            let mut is_ok = answer.status() == StatusCode::OK;
+
+            let mut body = answer.into_body();
+            while let Some(chunk) = body.data().await {
+                body.flow_control().release_capacity(chunk?.len())?;
+            }
+            let trailers = body.trailers().await?;
+            if shared.protocol == Protocol::Grpc {
+                let status = trailers.as_ref().and_then(|trailers| trailers.get("grpc-status"));
+                is_ok &= status.is_some_and(|status| status == "0");
+            }
+            Ok((is_ok, Client::Http2(client)))
+        }
     }
-
-    let trailers = body.trailers().await?;
-    let status = trailers.as_ref().and_then(|trailers| trailers.get("grpc-status"));
-    Ok((status.is_some_and(|status| status == "0"), client))
 }

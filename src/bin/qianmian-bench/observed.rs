@@ -76,7 +76,7 @@ impl Observed {
         let compare = |name: &str| {
             let known = calls.iter().find(|(known, _)| known == name);
             let (_, calls) = known.ok_or("there is no such call")?;
-            self.loads.compare(name, calls, &without, &with)
+            self.loads.compare(name, (calls, &without), (calls, &with))
         };
         ["Recommend", "Recommend, blended anew", "SimilarItems"].into_iter().map(compare).collect()
     }

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::asked::Asked;
 use crate::compared::Loads;
-use crate::load::{CONCURRENCY, Reached};
+use crate::load::{CONCURRENCY, Protocol, Reached};
 use crate::server::{Server, copy_folder, server_program};
 
 /// Measure the cost of TLS and a key: requests/s with both, relative to neither, in the same run;
@@ -52,6 +52,7 @@ impl Secured {
             address: secured.address.to_string(),
             tls: Some(files.connector()?),
             authorization,
+            protocol: Protocol::Grpc,
         };
 
         println!(
@@ -62,7 +63,7 @@ impl Secured {
         for name in ["Recommend", "Recommend, blended anew", "SimilarItems"] {
             let known = calls.iter().find(|(known, _)| known == name);
             let (_, calls) = known.ok_or("there is no such call")?;
-            rows.push(self.loads.compare(name, calls, &plainly, &by_tls)?);
+            rows.push(self.loads.compare(name, (calls, &plainly), (calls, &by_tls))?);
         }
 
         let header = ["method", "plain /s", "TLS and key /s", "ratio", "lowest", "highest"];
