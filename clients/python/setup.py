@@ -1,4 +1,5 @@
-"""Generates the protocol's modules from the .proto files while the package is built."""
+"""Generates the protocol's modules from the .proto files, and the blocking client from that of
+asyncio, while the package is built."""
 
 import shutil
 from importlib.metadata import version
@@ -22,7 +23,24 @@ def proto_folder() -> Path:
 
 def generate(out: Path) -> None:
     """Puts generated modules beside the written ones below `out`."""
-    # grpc_tools is installed only while a package is built.
+    generate_protocol(out)
+    generate_blocking_client(out)
+
+
+def generate_blocking_client(out: Path) -> None:
+    """Writes `_sync` from `_async`: the same without `async` and `await`."""
+    # Installed only while a package is built.
+    from unasync import Rule, unasync_files
+
+    names = {"AsyncClient": "Client", "open_async_channel": "open_channel", "AsyncChannel": "Channel"}
+    # `time.sleep` in place of that of asyncio.
+    rule = Rule("/_async/", "/_sync/", additional_replacements={**names, "asyncio": "time"})
+    unasync_files([str(path) for path in out.glob("qianmian/_async/*.py")], [rule])
+
+
+def generate_protocol(out: Path) -> None:
+    """Writes the modules of the protocol."""
+    # Installed only while a package is built.
     import grpc_tools
     from grpc_tools import protoc
 
@@ -60,5 +78,7 @@ if __name__ == "__main__":
             f"protobuf>={version('protobuf')}",
             "grpcio-status",
             "numpy>=1.24",
+            "tzdata; platform_system == 'Windows'",
         ],
+        extras_require={"tables": ["pyarrow>=15"]},
     )

@@ -49,7 +49,7 @@ def main(address: str) -> None:
         error = refused(lambda: client.push_embeddings(ids, holed), "not_finite 1")
         assert error.checks["not_finite"].endswith("failed") and len(error.checks) > 5, error.checks
         refused(lambda: client.recommend("u", limit=1_000), "limit: must be 1 to 500, was 1000")
-        for wrong in (lambda: client.push_embeddings(ids, vectors[:2]), lambda: client.assign(1, "shown")):
+        for wrong in (lambda: client.push_embeddings(ids, vectors[:2]), lambda: client.assign_model(1, "shown")):
             try:
                 wrong()
             except ValueError:
@@ -59,11 +59,11 @@ def main(address: str) -> None:
         places, scores = neighbours_of(np.array([[9, 0, 0.5, 0.25], *[[0] * 4] * 3]), 2)
         assert places.tolist()[0] == [2, 3] and places.tolist()[1] == [-1, -1], places
         tensors = {"item_neighbours": places, "item_neighbours.scores": scores}
-        kept = client.push(encode(tensors, {"item_ids": json.dumps(ids)}), role="staged")
+        kept = client.push_model(encode(tensors, {"item_ids": json.dumps(ids)}), role="staged")
         assert kept.role == "staged", kept
-        assert client.assign(3, "canary", 0.5).share == 0.5
-        assert client.rollback().generation == 1
-        assert [(m.generation, m.role) for m in client.models()] == [
+        assert client.assign_model(3, "canary", 0.5).share == 0.5
+        assert client.rollback_model().generation == 1
+        assert [(m.generation, m.role) for m in client.list_models()] == [
             (3, "canary"),
             (2, "retired"),
             (1, "active"),

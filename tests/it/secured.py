@@ -25,17 +25,17 @@ def main(address: str, ca: str, key: str, store: str) -> None:
     url = f"https://{address}"
     with Client(url, ca=ca, key=key) as client:
         assert client.write_events([Event("u", "lamp")]) == 1
-        assert client.models() == []
+        assert client.list_models() == []
     with Client(url, ca=ca, key=key, store=store) as client:
         assert client.write_events([Event("u", "lamp")]) == 1, "another store"
     with Client(url, ca=ca, key=key, store="nowhere") as client:
-        assert code(client.models) == grpc.StatusCode.NOT_FOUND
+        assert code(client.list_models) == grpc.StatusCode.NOT_FOUND
 
     with Client(url, ca=ca) as client:
-        assert code(client.models) == grpc.StatusCode.UNAUTHENTICATED
+        assert code(client.list_models) == grpc.StatusCode.UNAUTHENTICATED
     os.environ["QIANMIAN_KEY"] = key
     with Client(url, ca=ca) as client:
-        assert client.models() == []
+        assert client.list_models() == []
 
     for address in ("shop.example:50051", "http://10.0.0.1:50051"):
         try:

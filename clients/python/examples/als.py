@@ -49,7 +49,7 @@ def main(log: str, address: str) -> None:
             answer = client.recommend(shopper, limit=5, strategy=strategy)
             told = [(entry.item_id, entry.source) for entry in answer.items]
             print(f"for {shopper}, generation {answer.generation}: {told}")
-        back = client.rollback()
+        back = client.rollback_model()
         print(f"rolled back: generation {back.generation} is {back.role}")
 
 

@@ -1,22 +1,91 @@
 """Client of the Qianmian recommendation engine.
 
->>> from qianmian import Client
->>> with Client("127.0.0.1:50051") as client:
-...     answer = client.recommend("17850", limit=5)
-...     [item.item_id for item in answer.items]
+>>> from qianmian import Client, Event
+>>> with Client(ADDRESS) as client:
+...     client.write_events([Event("anna", "22423", kind="view")])
+...     answer = client.recommend("anna", limit=5)
+1
+>>> len(answer.items) > 0
+True
+
+For asyncio:
+
+>>> import asyncio
+>>> from qianmian import AsyncClient
+>>> async def newest(user: str) -> int:
+...     async with AsyncClient(ADDRESS) as client:
+...         return (await client.recommend(user, limit=1)).generation
+>>> asyncio.run(newest("anna"))
+1
 """
 
-from .client import Check, Client, Event, Item, Model, Recommendation, Refused
+from ._async.client import AsyncClient
+from ._sync.client import Client
+from .errors import Refused
 from .layout import encode, neighbours_of
+from .types import (
+    Acknowledgement,
+    Attribute,
+    Condition,
+    CreatedKey,
+    Event,
+    EventError,
+    Filter,
+    Item,
+    ItemList,
+    Key,
+    Model,
+    ModelCheck,
+    ModelComparison,
+    ModelLineage,
+    PriceRange,
+    Quota,
+    Ranking,
+    Recommendation,
+    ScoredItem,
+    ScoredUser,
+    SettingDifference,
+    ShadowComparison,
+    Store,
+    StoreLimits,
+    Training,
+    TrainingProgress,
+    User,
+    UserList,
+)
 
 __all__ = [
-    "Check",
+    "Acknowledgement",
+    "AsyncClient",
+    "Attribute",
     "Client",
+    "Condition",
+    "CreatedKey",
     "Event",
+    "EventError",
+    "Filter",
     "Item",
+    "ItemList",
+    "Key",
     "Model",
+    "ModelCheck",
+    "ModelComparison",
+    "ModelLineage",
+    "PriceRange",
+    "Quota",
+    "Ranking",
     "Recommendation",
     "Refused",
+    "ScoredItem",
+    "ScoredUser",
+    "SettingDifference",
+    "ShadowComparison",
+    "Store",
+    "StoreLimits",
+    "Training",
+    "TrainingProgress",
+    "User",
+    "UserList",
     "encode",
     "neighbours_of",
 ]

@@ -1,0 +1,620 @@
+"""A client of one server, with every method of the protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from asyncio import sleep
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import grpc
+
+from .. import connection, convert, layout, rules, tables, types
+from ..errors import Refused
+from ..pushes import Push
+from ..tables import Table
+from ..types import Id
+from ..v1 import catalog_pb2, catalog_pb2_grpc, event_pb2, event_pb2_grpc, key_pb2, key_pb2_grpc
+from ..v1 import model_pb2, model_pb2_grpc, recommendation_pb2, recommendation_pb2_grpc
+from ..v1 import store_pb2, store_pb2_grpc, user_pb2, user_pb2_grpc
+
+Role = Literal["staged", "shadow", "canary", "active"]
+Metric = Literal["inner_product", "cosine"]
+RepeatPolicy = Literal["unspecified", "allow", "exclude_purchased", "when_due"]
+Window = Literal["unspecified", "7_days", "30_days", "all_time"]
+Scope = Literal["read", "events", "catalog", "users", "models", "admin"]
+
+_BATCH = 1_000
+_PUSH_ATTEMPTS = 5
+Given = TypeVar("Given")
+
+
+class AsyncClient:
+    """A connection to a server; close it, or use it as a context manager. ``Client`` blocks;
+    ``AsyncClient`` is for asyncio, and has the same methods to be awaited.
+
+    Args:
+        address: host and port, e.g. "127.0.0.1:50051"; "https://host:port" for TLS.
+        timeout: seconds after which a request is given up, retries included; streams and pushes
+            have none.
+        key: the API key ("qm_…"); the variable QIANMIAN_KEY where it is None and there is no
+            channel. To an address it is sent in plain text on this machine only.
+        store: the store, where the key is an admin's or the server has no keys; the one that the
+            key opens, or "default", where it is None.
+        time_zone: the zone of times without one, as "UTC" or "Europe/London"; where it is None,
+            such times are refused.
+        retries: whether a call that meets an unavailable server is tried up to five times, with
+            growing random pauses, unless a second try could do something else (see
+            ``connection.py``). Events get an id, by which the server knows a retry.
+        ca: file of the roots (PEM) that the server's certificate must come from; those of gRPC
+            where it is None.
+        cert, cert_key: files of a client certificate and its key (PEM), for a server that asks.
+        channel: a channel of your own instead of address and certificates; it carries the key as it
+            is, and retries as it does.
+
+    Every method raises :class:`Refused` where the server refuses, or cannot be reached, and
+    ValueError or TypeError, with the field's name, for what cannot be sent.
+    """
+
+    def __init__(
+        self,
+        address: str = "127.0.0.1:50051",
+        *,
+        timeout: float = 10.0,
+        key: str | None = None,
+        store: str | None = None,
+        time_zone: str | tzinfo | None = None,
+        retries: bool = True,
+        ca: str | Path | None = None,
+        cert: str | Path | None = None,
+        cert_key: str | Path | None = None,
+        channel: connection.AsyncChannel | None = None,
+    ) -> None:
+        files = (ca, cert, cert_key)
+        if channel is not None:
+            if any(file is not None for file in files):
+                raise ValueError("ca, cert and cert_key are for an address, not for a channel")
+            secret = key or ""
+        else:
+            secret = connection.secret_for(address, key)
+            channel = connection.open_async_channel(address, files, retries)
+
+        self._channel: Any = channel
+        self._metadata = connection.metadata(secret, store)
+        self._timeout = timeout
+        self._zone = rules.zone_of(time_zone)
+        self._catalog = catalog_pb2_grpc.CatalogServiceStub(channel)
+        self._events = event_pb2_grpc.EventServiceStub(channel)
+        self._keys = key_pb2_grpc.KeyServiceStub(channel)
+        self._models = model_pb2_grpc.ModelServiceStub(channel)
+        self._recommendations = recommendation_pb2_grpc.RecommendationServiceStub(channel)
+        self._stores = store_pb2_grpc.StoreServiceStub(channel)
+        self._users = user_pb2_grpc.UserServiceStub(channel)
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # Lists.
+
+    async def recommend(
+        self,
+        user_id: Id = "",
+        *,
+        session: Sequence[Id] = (),
+        limit: int = 20,
+        filter: types.Filter | None = None,
+        exclude: Sequence[Id] = (),
+        strategy: str = "",
+        repeat_policy: RepeatPolicy = "unspecified",
+        exclude_purchased_days: int = 0,
+        attributes: Mapping[str, str] | None = None,
+    ) -> types.Recommendation:
+        """A personalised list.
+
+        Args:
+            user_id: the user; may be empty with a session or attributes.
+            session: items of the running session, oldest first.
+            limit: length of the list, 1 to 500.
+            filter: which items may be offered.
+            exclude: items that are not to be offered.
+            strategy: one source alone, e.g. "pushed_embedding"; all where it is empty.
+            repeat_policy: whether bought items may come back.
+            exclude_purchased_days: with "exclude_purchased": only what was bought within these days.
+            attributes: those of the user as of now.
+        """
+        request = recommendation_pb2.RecommendRequest(
+            user_id=rules.identifier("user_id", user_id),
+            session_item_ids=_ids("session", session),
+            limit=limit,
+            filter=self._filter(filter),
+            exclude_item_ids=_ids("exclude", exclude),
+            strategy=_number(recommendation_pb2.Source, "strategy", strategy or "unspecified"),
+            repeat_policy=_number(recommendation_pb2.RepeatPolicy, "repeat_policy", repeat_policy),
+            exclude_purchased_days=exclude_purchased_days,
+            attributes=attributes or {},
+        )
+        answer = await self._call(self._recommendations.Recommend, request)
+        return _answer(types.Recommendation, answer)
+
+    async def batch_recommend(
+        self,
+        user_ids: Iterable[Id],
+        *,
+        limit: int = 20,
+        filter: types.Filter | None = None,
+        repeat_policy: RepeatPolicy = "unspecified",
+        exclude_purchased_days: int = 0,
+    ) -> AsyncIterator[tuple[str, types.Recommendation]]:
+        """Lists for many users, each as it is made. Arguments as of :meth:`recommend`."""
+        rest = iter(_ids("user_ids", user_ids))
+        while batch := list(islice(rest, 10_000)):
+            request = recommendation_pb2.BatchRecommendRequest(
+                user_ids=batch,
+                limit=limit,
+                filter=self._filter(filter),
+                repeat_policy=_number(
+                    recommendation_pb2.RepeatPolicy, "repeat_policy", repeat_policy
+                ),
+                exclude_purchased_days=exclude_purchased_days,
+            )
+            async for answer in self._stream(self._recommendations.BatchRecommend, request):
+                yield answer.user_id, _answer(types.Recommendation, answer.recommendation)
+
+    async def similar_items(
+        self, item_id: Id, *, limit: int = 20, filter: types.Filter | None = None
+    ) -> types.ItemList:
+        """Items similar to an item."""
+        request = recommendation_pb2.SimilarItemsRequest(
+            item_id=rules.identifier("item_id", item_id), limit=limit, filter=self._filter(filter)
+        )
+        answer = await self._call(self._recommendations.SimilarItems, request)
+        return _answer(types.ItemList, answer)
+
+    async def similar_users(self, user_id: Id, *, limit: int = 20) -> types.UserList:
+        """Users similar to a user."""
+        request = recommendation_pb2.SimilarUsersRequest(
+            user_id=rules.identifier("user_id", user_id), limit=limit
+        )
+        answer = await self._call(self._recommendations.SimilarUsers, request)
+        return _answer(types.UserList, answer)
+
+    async def bought_together(
+        self, item_ids: Sequence[Id], *, limit: int = 20, filter: types.Filter | None = None
+    ) -> types.ItemList:
+        """Complements of a basket of 1 to 100 items."""
+        request = recommendation_pb2.BoughtTogetherRequest(
+            item_ids=_ids("item_ids", item_ids), limit=limit, filter=self._filter(filter)
+        )
+        answer = await self._call(self._recommendations.BoughtTogether, request)
+        return _answer(types.ItemList, answer)
+
+    async def popular(
+        self,
+        *,
+        window: Window = "unspecified",
+        limit: int = 20,
+        filter: types.Filter | None = None,
+    ) -> types.ItemList:
+        """The most bought items of the last 30 days, or of another window."""
+        request = recommendation_pb2.PopularRequest(
+            window=_number(recommendation_pb2.Window, "window", window),
+            limit=limit,
+            filter=self._filter(filter),
+        )
+        answer = await self._call(self._recommendations.Popular, request)
+        return _answer(types.ItemList, answer)
+
+    async def rank(
+        self, item_ids: Sequence[Id], *, user_id: Id = "", session: Sequence[Id] = ()
+    ) -> types.Ranking:
+        """1 to 1,000 candidates in the order that suits a user, or a session."""
+        request = recommendation_pb2.RankRequest(
+            user_id=rules.identifier("user_id", user_id),
+            session_item_ids=_ids("session", session),
+            item_ids=_ids("item_ids", item_ids),
+        )
+        answer = await self._call(self._recommendations.Rank, request)
+        return _answer(types.Ranking, answer)
+
+    # Events.
+
+    async def write_events(
+        self,
+        events: Iterable[types.Event] | Table,
+        *,
+        columns: Mapping[str, str] | None = None,
+    ) -> int:
+        """Records events, durably; they count in the user's next list.
+
+        Args:
+            events: events, or a table (pandas, polars, Arrow) with a row for each.
+            columns: the attributes of :class:`Event` that columns of a table hold, where their
+                names differ, as {"CustomerID": "user_id"}.
+
+        Returns:
+            The number of new events; events with a known id are not counted.
+
+        Raises:
+            ValueError: if events break a limit. Earlier batches, and the valid events of this
+                batch, are recorded; later batches are not sent.
+        """
+        recorded, begun = 0, 0
+        for batch in self._event_batches(events, columns):
+            request = event_pb2.WriteEventsRequest(events=batch)
+            answer = await self._call(self._events.WriteEvents, request)
+            if answer.errors:
+                first = answer.errors[0]
+                words = f"events[{begun + first.index}].{first.field}: {first.message}"
+                raise ValueError(f"{len(answer.errors)} events were refused; {words}")
+            recorded += answer.recorded
+            begun += len(batch)
+        return recorded
+
+    async def stream_events(
+        self,
+        events: Iterable[types.Event] | Table,
+        *,
+        columns: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[types.Acknowledgement]:
+        """Records events over one stream, the fastest way for many: an acknowledgement for each
+        batch of 1,000, with the errors of its events. Arguments as of :meth:`write_events`. A
+        stream that breaks is not resumed: events with ids of your own can be sent again."""
+        batches = self._event_batches(events, columns)
+        requests = (event_pb2.StreamEventsRequest(events=batch) for batch in batches)
+        async for answer in self._stream(self._events.StreamEvents, requests):
+            yield _answer(types.Acknowledgement, answer)
+
+    # The catalogue.
+
+    async def upsert_items(
+        self,
+        items: Iterable[types.Item] | Table,
+        *,
+        fields: Sequence[str] = (),
+        columns: Mapping[str, str] | None = None,
+    ) -> int:
+        """Creates or replaces items, batch by batch, each all or nothing; returns their number.
+
+        Args:
+            items: items, or a table (pandas, polars, Arrow) with a row for each.
+            fields: the only fields to write, as ["price", "attributes.colour"]; all where there
+                are none.
+            columns: as of :meth:`write_events`, for attributes of :class:`Item`.
+        """
+        upserted, rest = 0, tables.rows(items, types.Item, columns)
+        while batch := list(islice(rest, _BATCH)):
+            messages = [convert.to_message(item, self._zone) for item in batch]
+            request = catalog_pb2.UpsertItemsRequest(items=messages)
+            if fields:
+                request.update_mask.paths.extend(fields)
+            answer = await self._call(self._catalog.UpsertItems, request)
+            upserted += answer.upserted
+        return upserted
+
+    async def set_availability(self, item_ids: Iterable[Id], available: bool) -> list[str]:
+        """Marks up to 10,000 items as available or not; returns those that are not known."""
+        word = "available" if available else "unavailable"
+        request = catalog_pb2.SetAvailabilityRequest(
+            item_ids=_ids("item_ids", item_ids),
+            availability=_number(catalog_pb2.Availability, "availability", word),
+        )
+        answer = await self._call(self._catalog.SetAvailability, request)
+        return list(answer.unknown_item_ids)
+
+    async def get_item(self, item_id: Id) -> types.Item:
+        """One item."""
+        request = catalog_pb2.GetItemRequest(item_id=rules.identifier("item_id", item_id))
+        answer = await self._call(self._catalog.GetItem, request)
+        return _answer(types.Item, answer.item)
+
+    async def list_items(self) -> AsyncIterator[types.Item]:
+        """All known items, in the order in which the store first saw them."""
+        token = ""
+        while True:
+            request = catalog_pb2.ListItemsRequest(page_size=_BATCH, page_token=token)
+            answer = await self._call(self._catalog.ListItems, request)
+            for item in answer.items:
+                yield _answer(types.Item, item)
+            token = answer.next_page_token
+            if not token:
+                return
+
+    async def delete_item(self, item_id: Id) -> None:
+        """Deletes an item from the catalogue; events on it stay."""
+        request = catalog_pb2.DeleteItemRequest(item_id=rules.identifier("item_id", item_id))
+        await self._call(self._catalog.DeleteItem, request)
+
+    # Users.
+
+    async def upsert_users(
+        self, users: Iterable[types.User] | Table, *, columns: Mapping[str, str] | None = None
+    ) -> int:
+        """Creates or replaces users, batch by batch; returns their number. Arguments as of
+        :meth:`upsert_items`."""
+        upserted, rest = 0, tables.rows(users, types.User, columns)
+        while batch := list(islice(rest, _BATCH)):
+            messages = [convert.to_message(user, self._zone) for user in batch]
+            answer = await self._call(
+                self._users.UpsertUsers, user_pb2.UpsertUsersRequest(users=messages)
+            )
+            upserted += answer.upserted
+        return upserted
+
+    async def get_user(self, user_id: Id) -> types.User:
+        """One user."""
+        request = user_pb2.GetUserRequest(user_id=rules.identifier("user_id", user_id))
+        answer = await self._call(self._users.GetUser, request)
+        return _answer(types.User, answer.user)
+
+    async def list_users(self) -> AsyncIterator[types.User]:
+        """All known users, in the order in which the store first saw them."""
+        token = ""
+        while True:
+            request = user_pb2.ListUsersRequest(page_size=_BATCH, page_token=token)
+            answer = await self._call(self._users.ListUsers, request)
+            for user in answer.users:
+                yield _answer(types.User, user)
+            token = answer.next_page_token
+            if not token:
+                return
+
+    async def delete_user(self, user_id: Id) -> None:
+        """Erases a user: their history is gone and no answer names them."""
+        request = user_pb2.DeleteUserRequest(user_id=rules.identifier("user_id", user_id))
+        await self._call(self._users.DeleteUser, request)
+
+    # Models.
+
+    async def train(self) -> types.Training:
+        """Starts a training, or names the one that runs."""
+        answer = await self._call(self._models.Train, model_pb2.TrainRequest())
+        return _answer(types.Training, answer)
+
+    async def watch_training(self, training_id: str = "") -> AsyncIterator[types.TrainingProgress]:
+        """How far a training is, until it ends; the newest where no id is given."""
+        request = model_pb2.WatchTrainingRequest(training_id=training_id)
+        async for answer in self._stream(self._models.WatchTraining, request):
+            yield _answer(types.TrainingProgress, answer)
+
+    async def get_model(self, generation: int = 0) -> types.Model:
+        """A kept model; the active one for 0."""
+        request = model_pb2.GetModelRequest(generation=generation)
+        answer = await self._call(self._models.GetModel, request)
+        return _answer(types.Model, answer.model)
+
+    async def list_models(self) -> list[types.Model]:
+        """The models kept, newest first."""
+        answer = await self._call(self._models.ListModels, model_pb2.ListModelsRequest())
+        return [_answer(types.Model, model) for model in answer.models]
+
+    async def compare_models(
+        self, generation: int = 0, other_generation: int = 0, *, users: int = 0
+    ) -> types.ModelComparison:
+        """How two models differ, by the lists of ``users`` users; 0: the active one, 200 users."""
+        request = model_pb2.CompareModelsRequest(
+            generation=generation, other_generation=other_generation, users=users
+        )
+        answer = await self._call(self._models.CompareModels, request)
+        return _answer(types.ModelComparison, answer)
+
+    async def assign_model(
+        self, generation: int, role: Role, share: float = 0.0
+    ) -> types.Model:
+        """Gives a kept model another role; "active" makes it answer."""
+        number = _number(model_pb2.ModelRole, "role", role)
+        request = model_pb2.AssignModelRequest(generation=generation, role=number, share=share)
+        answer = await self._call(self._models.AssignModel, request)
+        return _answer(types.Model, answer.model)
+
+    async def activate_model(self, generation: int) -> types.Model:
+        """Lets a kept model answer."""
+        request = model_pb2.ActivateModelRequest(generation=generation)
+        answer = await self._call(self._models.ActivateModel, request)
+        return _answer(types.Model, answer.model)
+
+    async def rollback_model(self) -> types.Model:
+        """Lets the kept model answer that did before."""
+        answer = await self._call(self._models.RollbackModel, model_pb2.RollbackModelRequest())
+        return _answer(types.Model, answer.model)
+
+    async def delete_model(self, generation: int) -> None:
+        """Removes a kept model that has no role."""
+        request = model_pb2.DeleteModelRequest(generation=generation)
+        await self._call(self._models.DeleteModel, request)
+
+    async def push_embeddings(
+        self,
+        ids: Sequence[Id],
+        array: Any,
+        *,
+        user_ids: Sequence[Id] = (),
+        user_array: Any = None,
+        metric: Metric = "inner_product",
+        trained_until: datetime | None = None,
+        role: Role = "active",
+        share: float = 0.0,
+        pushed_by: str = "",
+        note: str = "",
+        force: bool = False,
+    ) -> types.Model:
+        """Pushes item vectors, and user vectors with them; returns when they serve.
+
+        Args:
+            ids: items, one a row of ``array``.
+            array: n x d, d from 1 to 1,024; float16 is sent as it is, all else as float32.
+                Of a PyTorch module, ``weight.detach().cpu()``.
+            user_ids, user_array: the same of users, m x d. A user without a vector is folded in from
+                their history.
+            metric: the similarity of vectors.
+            trained_until: the model was trained on events until then; the server judges it by
+                later ones. None: until now.
+            role, share: the role of the model, and the share of a shadow or a canary.
+            force: accept the model even if lists are worse with it.
+        """
+        items = layout.floats("array", array, len(ids))
+        tensors = {**layout.ids("item", _ids("ids", ids)), "item_embeddings": items}
+        if user_array is not None:
+            vectors = layout.floats("user_array", user_array, len(user_ids))
+            of_users = layout.ids("user", _ids("user_ids", user_ids))
+            tensors |= {**of_users, "user_embeddings": vectors}
+        metadata: dict[str, str] = {"metric": metric}
+        if trained_until is not None:
+            until = rules.moment("trained_until", trained_until, self._zone)
+            metadata["trained_until"] = str(round(until.timestamp() * 1_000))
+        data = layout.encode(tensors, metadata)
+        return await self.push_model(
+            data, role=role, share=share, pushed_by=pushed_by, note=note, force=force
+        )
+
+    async def push_model(
+        self,
+        file: bytes | bytearray | memoryview | str | Path,
+        *,
+        role: Role = "active",
+        share: float = 0.0,
+        pushed_by: str = "",
+        note: str = "",
+        force: bool = False,
+    ) -> types.Model:
+        """Pushes a file of any kinds of parts, given whole or by its path;
+        docs/src/models.md shows its layout. Resumes after a broken connection. Arguments as of
+        :meth:`push_embeddings`."""
+        push = Push.of(file, role, share, pushed_by, note, force)
+        for attempt in range(_PUSH_ATTEMPTS):
+            try:
+                messages = push.messages(await self.get_push(push.header.push_id))
+                answer = await self._models.PushModel(messages, metadata=self._metadata)
+                return _answer(types.Model, answer.model)
+            except grpc.RpcError as error:
+                refused = Refused(error)
+            except Refused as error:
+                refused = error
+            if refused.code != grpc.StatusCode.UNAVAILABLE or attempt + 1 == _PUSH_ATTEMPTS:
+                raise refused from None
+            await sleep(2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def get_push(self, push_id: str) -> int:
+        """The bytes that a server has of a push; 0 where it knows of none."""
+        try:
+            request = model_pb2.GetPushRequest(push_id=push_id)
+            return int((await self._call(self._models.GetPush, request)).received_bytes)
+        except Refused as refused:
+            if refused.code == grpc.StatusCode.NOT_FOUND:
+                return 0
+            raise
+
+    # Keys and stores; the scope is admin.
+
+    async def create_key(
+        self,
+        name: str,
+        scopes: Sequence[Scope],
+        *,
+        store: str = "",
+        quota: types.Quota | None = None,
+        expires_in: timedelta | None = None,
+    ) -> types.CreatedKey:
+        """Creates a key for a store ("default" where none is named)."""
+        numbers = [_number(key_pb2.Scope, "scopes", scope) for scope in scopes]
+        request = key_pb2.CreateKeyRequest(name=name, scopes=numbers, store=store)
+        if quota is not None:
+            request.quota.CopyFrom(convert.to_message(quota))
+        if expires_in is not None:
+            request.expires_in.FromTimedelta(expires_in)
+        return _answer(types.CreatedKey, await self._call(self._keys.CreateKey, request))
+
+    async def list_keys(self) -> list[types.Key]:
+        """All keys, without their secrets."""
+        answer = await self._call(self._keys.ListKeys, key_pb2.ListKeysRequest())
+        return [_answer(types.Key, key) for key in answer.keys]
+
+    async def revoke_key(self, name: str) -> types.Key:
+        """Revokes a key, at once and for good."""
+        answer = await self._call(self._keys.RevokeKey, key_pb2.RevokeKeyRequest(name=name))
+        return _answer(types.Key, answer.key)
+
+    async def create_store(
+        self, name: str, limits: types.StoreLimits | None = None
+    ) -> types.Store:
+        """Creates an empty store."""
+        request = store_pb2.CreateStoreRequest(name=name)
+        if limits is not None:
+            request.limits.CopyFrom(convert.to_message(limits))
+        answer = await self._call(self._stores.CreateStore, request)
+        return _answer(types.Store, answer.store)
+
+    async def list_stores(self) -> list[types.Store]:
+        """All stores, in the order of their names."""
+        answer = await self._call(self._stores.ListStores, store_pb2.ListStoresRequest())
+        return [_answer(types.Store, store) for store in answer.stores]
+
+    async def update_store(self, name: str, limits: types.StoreLimits) -> types.Store:
+        """Replaces the limits of a store."""
+        request = store_pb2.UpdateStoreRequest(name=name, limits=convert.to_message(limits))
+        answer = await self._call(self._stores.UpdateStore, request)
+        return _answer(types.Store, answer.store)
+
+    async def delete_store(self, name: str) -> None:
+        """Deletes a store and everything in it, for good."""
+        await self._call(self._stores.DeleteStore, store_pb2.DeleteStoreRequest(name=name))
+
+    # What all of them need.
+
+    async def _call(self, method: Any, request: Any) -> Any:
+        try:
+            return await method(request, timeout=self._timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise Refused(error) from None
+
+    async def _stream(self, method: Any, request: Any) -> AsyncIterator[Any]:
+        try:
+            async for answer in method(request, metadata=self._metadata):
+                yield answer
+        except grpc.RpcError as error:
+            raise Refused(error) from None
+
+    def _event_batches(
+        self, events: Iterable[types.Event] | Table, columns: Mapping[str, str] | None
+    ) -> Iterator[list[event_pb2.Event]]:
+        rest = tables.rows(events, types.Event, columns)
+        while batch := list(islice(rest, _BATCH)):
+            yield [convert.to_message(_with_id(event), self._zone) for event in batch]
+
+    def _filter(self, filter: types.Filter | None) -> recommendation_pb2.Filter | None:
+        message: recommendation_pb2.Filter | None = None
+        if filter is not None:
+            message = convert.to_message(filter, self._zone)
+        return message
+
+
+def _answer(kind: type[Given], message: Any) -> Given:
+    made = convert.from_message(message)
+    assert isinstance(made, kind)
+    return made
+
+
+def _with_id(event: types.Event) -> types.Event:
+    now = event.time or datetime.now().astimezone()
+    return dataclasses.replace(event, time=now, event_id=event.event_id or uuid.uuid4().hex)
+
+
+def _ids(field: str, ids: Iterable[Id]) -> list[str]:
+    if isinstance(ids, str):
+        raise TypeError(f"{field} must be a list of ids, was {ids!r}")
+    return [rules.identifier(f"{field}[{at}]", each) for at, each in enumerate(ids)]
+
+
+def _number(enum: Any, field: str, word: str) -> Any:
+    return convert.constant(enum.DESCRIPTOR, field, word)

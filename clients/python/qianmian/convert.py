@@ -1,0 +1,145 @@
+"""Conversions between the protocol's messages and the classes of :mod:`.types`, by the names of
+their fields. No message is named here but those that have a form of their own in Python."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import timezone, tzinfo
+from typing import Any
+
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from . import rules, types
+from .v1 import catalog_pb2, event_pb2, key_pb2, recommendation_pb2, store_pb2, user_pb2
+
+# Messages whose classes have other names.
+_RENAMED = {
+    "RecommendResponse": types.Recommendation,
+    "SimilarItemsResponse": types.ItemList,
+    "BoughtTogetherResponse": types.ItemList,
+    "PopularResponse": types.ItemList,
+    "RankResponse": types.Ranking,
+    "SimilarUsersResponse": types.UserList,
+    "StreamEventsResponse": types.Acknowledgement,
+    "TrainResponse": types.Training,
+    "WatchTrainingResponse": types.TrainingProgress,
+    "CompareModelsResponse": types.ModelComparison,
+    "CreateKeyResponse": types.CreatedKey,
+}
+_FILES = (catalog_pb2, event_pb2, key_pb2, recommendation_pb2, store_pb2, user_pb2)
+_NUMBERS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
+
+
+def from_message(message: Any) -> Any:
+    """A message as an object of its class."""
+    name = message.DESCRIPTOR.name
+    kind = _RENAMED.get(name) or getattr(types, name)
+    values: dict[str, Any] = {}
+    for part in dataclasses.fields(kind):
+        field = message.DESCRIPTOR.fields_by_name[part.name]
+        if field.has_presence and not message.HasField(part.name):
+            values[part.name] = None
+        else:
+            values[part.name] = _from_field(field, getattr(message, part.name))
+    return kind(**values)
+
+
+def to_message(value: Any, zone: tzinfo | None = None) -> Any:
+    """An object as the message of its class's name; times without a zone are in ``zone``.
+
+    Raises:
+        TypeError, ValueError: with the name of the field that does not fit.
+    """
+    name = type(value).__name__
+    made = next(getattr(file, name) for file in _FILES if hasattr(file, name))()
+    for part in dataclasses.fields(value):
+        given = getattr(value, part.name)
+        if given is not None:
+            _set(made, made.DESCRIPTOR.fields_by_name[part.name], given, zone)
+    return made
+
+
+def constant(enum: EnumDescriptor, field: str, word: str) -> int:
+    """The number of a word.
+
+    >>> constant(event_pb2.EventKind.DESCRIPTOR, "kind", "view")
+    1
+    >>> constant(user_pb2.Consent.DESCRIPTOR, "consent", "yes")
+    Traceback (most recent call last):
+    ValueError: consent must be one of ['unspecified', 'given', 'denied'], was 'yes'
+    """
+    known = {_word(value.name, enum): value.number for value in enum.values}
+    if word not in known:
+        raise ValueError(f"{field} must be one of {list(known)}, was {word!r}")
+    return int(known[word])
+
+
+def _word(name: str, enum: EnumDescriptor) -> str:
+    prefix = "".join(f"_{c}" if c.isupper() else c.upper() for c in enum.name)
+    return name.removeprefix(f"{prefix[1:]}_").lower()
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return bool(field.message_type and field.message_type.GetOptions().map_entry)
+
+
+def _from_field(field: FieldDescriptor, value: Any) -> Any:
+    if _is_map(field):
+        return dict(value)
+    if field.is_repeated:
+        return [_from_value(field, each) for each in value]
+    return _from_value(field, value)
+
+
+def _from_value(field: FieldDescriptor, value: Any) -> Any:
+    if field.enum_type:
+        return _word(field.enum_type.values_by_number[value].name, field.enum_type)
+    if not field.message_type:
+        return value
+    if field.message_type.name == "Timestamp":
+        return value.ToDatetime(tzinfo=timezone.utc)
+    return from_message(value)
+
+
+def _set(message: Any, field: FieldDescriptor, value: Any, zone: tzinfo | None) -> None:
+    name = field.name
+    if field.message_type and field.message_type.name == "Conditions":
+        conditions = recommendation_pb2.Conditions(conditions=[to_message(each) for each in value])
+        getattr(message, name).CopyFrom(conditions)
+    elif _is_map(field):
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{name} must be a dictionary, was {value!r}")
+        getattr(message, name).update({key: _text(name, each) for key, each in value.items()})
+    elif field.is_repeated:
+        if isinstance(value, str):
+            raise TypeError(f"{name} must be a list, was {value!r}")
+        getattr(message, name).extend(_to_value(field, each, zone) for each in value)
+    elif field.message_type:
+        getattr(message, name).CopyFrom(_to_value(field, value, zone))
+    else:
+        setattr(message, name, _to_value(field, value, zone))
+
+
+def _to_value(field: FieldDescriptor, value: Any, zone: tzinfo | None) -> Any:
+    name = field.name
+    if field.enum_type:
+        return constant(field.enum_type, name, value)
+    if field.cpp_type in _NUMBERS:
+        return float(value)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        return rules.identifier(name, value) if name.endswith("_id") else _text(name, value)
+    if not field.message_type:
+        return value
+    if field.message_type.name == "Timestamp":
+        time = Timestamp()
+        time.FromDatetime(rules.moment(name, value, zone))
+        return time
+    return to_message(value, zone)
+
+
+def _text(field: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{field} must be text, was {value!r} ({type(value).__name__})")
+    return value

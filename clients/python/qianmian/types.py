@@ -1,0 +1,380 @@
+"""What calls take and give, in Python's own types.
+
+Enumerations of the protocol are words in lower case, as ``"add_to_cart"`` for
+``EVENT_KIND_ADD_TO_CART``. Times are :class:`datetime.datetime`; those of answers are in UTC. An id
+that is a whole number is its decimal text: ``17850`` and ``"17850"`` are the same user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+Id = str | int
+Time = datetime | date
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event of a user.
+
+    Attributes:
+        kind: "view", "add_to_cart", "favorite", "purchase", "refund", "rating",
+            "impression" or "click".
+        time: when; now where it is None. One without a zone is in the client's ``time_zone``.
+        quantity: above 0; 1 where it is None.
+        event_id: an id of your own, by which a retry is known; a random one where it is empty.
+        recommendation_id: the answer that showed the item.
+        rating: with the kind "rating".
+    """
+
+    user_id: Id
+    item_id: Id
+    kind: str = "purchase"
+    time: Time | None = None
+    quantity: float | None = None
+    price: float | None = None
+    event_id: str = ""
+    basket_id: Id = ""
+    session_id: Id = ""
+    recommendation_id: str = ""
+    channel: str = ""
+    rating: float | None = None
+
+
+@dataclass(frozen=True)
+class EventError:
+    """An event that was refused: its place among those that were sent, and why."""
+
+    index: int
+    field: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """What is on disk of a stream of events so far.
+
+    Attributes:
+        batches: batches that are answered.
+        recorded: new events of the newest batch; ``duplicates`` were known already.
+        errors: those of its events that were refused.
+    """
+
+    batches: int
+    recorded: int
+    duplicates: int
+    offset: int
+    errors: list[EventError]
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of the catalogue.
+
+    Attributes:
+        categories: paths from the general to the specific, as "home/lighting".
+        availability: "available", "unavailable", or "unspecified", which counts as available.
+        valid_from, valid_until: when it may be offered; without bound where they are None.
+    """
+
+    item_id: Id
+    title: str = ""
+    categories: Sequence[str] = ()
+    brand: str = ""
+    price: float | None = None
+    tags: Sequence[str] = ()
+    availability: str = "unspecified"
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    valid_from: Time | None = None
+    valid_until: Time | None = None
+
+
+@dataclass(frozen=True)
+class User:
+    """A user. ``consent`` is "given", "denied", or "unspecified", which counts as given."""
+
+    user_id: Id
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    consent: str = "unspecified"
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """An attribute of an item, with its value."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class PriceRange:
+    """A range of prices, both ends included; at least one is given."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition on an item: exactly one of these."""
+
+    category: str | None = None
+    brand: str | None = None
+    tag: str | None = None
+    attribute: Attribute | None = None
+    price: PriceRange | None = None
+    all_of: Sequence[Condition] | None = None
+    any_of: Sequence[Condition] | None = None
+    none_of: Sequence[Condition] | None = None
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which items may be offered: in one of the categories, and where the condition holds."""
+
+    categories: Sequence[str] = ()
+    include_unavailable: bool = False
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True)
+class ScoredItem:
+    """An item of a list: its score, higher is better, and the source it came from."""
+
+    item_id: str
+    score: float
+    source: str
+
+
+@dataclass(frozen=True)
+class ScoredUser:
+    """A user of a list: the similarity, 0 to 1."""
+
+    user_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class ItemList:
+    """A list, best first.
+
+    Attributes:
+        recommendation_id: names the answer in later events.
+        generation: the model that it came from; 0 before the first.
+    """
+
+    recommendation_id: str
+    generation: int
+    items: list[ScoredItem]
+
+
+@dataclass(frozen=True)
+class Ranking(ItemList):
+    """Every candidate, best first; ``basis`` as of :class:`Recommendation`."""
+
+    basis: str
+
+
+@dataclass(frozen=True)
+class Recommendation(ItemList):
+    """A personalised list.
+
+    Attributes:
+        basis: what it was built on: "history", "session", "attributes" or "popular".
+        reduced: whether the deadline was too near for the second stage.
+        cohort: of a list by attributes: the narrowest cohort that it came from.
+        repeat_policy: whether bought items could come back; ``repeat_reason``: what decided it.
+    """
+
+    basis: str
+    reduced: bool
+    cohort: str
+    repeat_policy: str
+    repeat_reason: str
+
+
+@dataclass(frozen=True)
+class UserList:
+    """Similar users, best first."""
+
+    recommendation_id: str
+    generation: int
+    users: list[ScoredUser]
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """What the gate looked at: a figure, the limit in words, and the verdict ("passed",
+    "failed", "overridden" or "not_judged")."""
+
+    name: str
+    figure: float
+    limit: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class ModelLineage:
+    """Where the pushed part of a model came from."""
+
+    generation: int
+    base_generation: int
+    pushed_by: str
+    note: str
+    push_time: datetime | None
+    trained_until_time: datetime | None
+    log_offset: int | None
+    contents: list[str]
+    size_bytes: int
+    sha256: str
+    forced: bool
+    checks: list[ModelCheck]
+
+
+@dataclass(frozen=True)
+class ShadowComparison:
+    """What was seen of a shadow: the lists compared, and the mean share of the first ten items
+    that its lists have in common with those that were shown."""
+
+    lists: int
+    overlap: float
+    same_first: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """A kept model.
+
+    Attributes:
+        role: "staged", "shadow", "canary", "active" or "retired".
+        quality: measured quality by name.
+    """
+
+    generation: int
+    role: str
+    share: float
+    offset: int
+    create_time: datetime | None
+    train_seconds: float
+    users: int
+    items: int
+    interactions: int
+    seed: int
+    settings_json: str
+    quality: Mapping[str, float]
+    size_bytes: int
+    lineage: ModelLineage | None
+    shadow: ShadowComparison | None
+
+    @property
+    def checks(self) -> list[ModelCheck]:
+        """What the gate found of its pushed part."""
+        return self.lineage.checks if self.lineage else []
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training; ``started`` is False where one ran already, which is then this one."""
+
+    training_id: str
+    started: bool
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """How far a training is. ``state`` is "running", "succeeded" or "failed"; ``progress`` is a
+    share of the whole."""
+
+    training_id: str
+    state: str
+    stage: str
+    stage_number: int
+    stage_count: int
+    elapsed_seconds: float
+    generation: int
+    error: str
+    progress: float | None
+    remaining_seconds: float | None
+    quality: Mapping[str, float]
+    previous_quality: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class SettingDifference:
+    """A setting in which two models differ."""
+
+    path: str
+    value_json: str
+    other_value_json: str
+
+
+@dataclass(frozen=True)
+class ModelComparison:
+    """How two models differ: their settings, and their lists for the same users."""
+
+    model: Model
+    other: Model
+    settings: list[SettingDifference]
+    lists: int
+    overlap: float
+    same_first: float
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How fast a key or a store may be used; 0: without limit."""
+
+    requests_per_second: int = 0
+    burst: int = 0
+    bytes_per_second: int = 0
+
+
+@dataclass(frozen=True)
+class Key:
+    """An API key, without its secret."""
+
+    name: str
+    scopes: list[str]
+    store: str
+    quota: Quota | None
+    created_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class CreatedKey:
+    """A new key, and its secret, which is shown this once."""
+
+    key: Key
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class StoreLimits:
+    """How large a store may become; 0: as the server's configuration has it."""
+
+    max_users: int = 0
+    max_items: int = 0
+    memory_mib: int = 0
+    quota: Quota | None = None
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store of a server; ``failure`` says why it did not open, where it did not."""
+
+    name: str
+    limits: StoreLimits | None
+    created_at: datetime | None
+    users: int
+    items: int
+    events: int
+    generation: int
+    memory_bytes: int
+    failure: str
+

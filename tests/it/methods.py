@@ -1,0 +1,174 @@
+"""Every method of both Python clients against a server: usage methods.py ADDRESS.
+
+Leaves with 77 where the package, or pandas, polars or pyarrow, are not installed.
+"""
+import asyncio
+import inspect
+import re
+import sys
+from datetime import date, datetime, timedelta, timezone
+
+try:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+    import qianmian
+    from qianmian import AsyncClient, Client, Condition, Event, Filter, Item, PriceRange, Refused, User
+    from qianmian.v1 import catalog_pb2, event_pb2, key_pb2, model_pb2, recommendation_pb2
+    from qianmian.v1 import store_pb2, user_pb2
+except ImportError as missing:
+    print(f"python lacks {missing.name}: pip install -r tests/it/requirements.txt ./clients/python", file=sys.stderr)
+    sys.exit(77)
+
+FILES = (catalog_pb2, event_pb2, key_pb2, model_pb2, recommendation_pb2, store_pb2, user_pb2)
+
+
+def fails(kind, words: str, call) -> None:
+    try:
+        call()
+    except kind as error:
+        assert words in str(error), error
+        return
+    raise AssertionError(f"taken, not refused with {words}")
+
+
+def every_method_is_there() -> None:
+    for file in FILES:
+        for service in file.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                name = re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower()
+                plain, awaited = (inspect.signature(getattr(c, name)) for c in (Client, AsyncClient))
+                assert plain.parameters.keys() == awaited.parameters.keys(), name
+
+
+def tables(client: Client) -> None:
+    before = next(iter(client.list_stores())).events
+    columns = {"CustomerID": "user_id", "StockCode": "item_id", "InvoiceDate": "time"}
+    frame = pd.DataFrame(
+        {
+            "CustomerID": [17850, 17851],
+            "StockCode": ["lamp", "mug"],
+            "InvoiceDate": pd.to_datetime(["2024-07-01 12:00:00.123456789", "2024-07-02 09:30"], format="ISO8601"),
+            "price": [3.5, None],
+        }
+    )
+    assert client.write_events(frame, columns=columns) == 2
+    other = pl.DataFrame({"user_id": ["anna"], "item_id": ["lamp"], "time": [date(2024, 7, 3)]})
+    assert client.write_events(other) == 1
+    arrow = pa.table({"user_id": ["bo"], "item_id": ["mug"], "kind": ["view"]})
+    assert sum(answer.recorded for answer in client.stream_events(arrow)) == 1
+    assert next(iter(client.list_stores())).events == before + 4
+    assert client.get_user(17850).user_id == client.get_user("17850").user_id == "17850"
+
+    gaps = pd.DataFrame({"user_id": [1.0, 2.0], "item_id": ["a", "b"]})
+    fails(TypeError, "user_id must be text or a whole number, was 1.0", lambda: client.write_events(gaps))
+    fails(ValueError, "row 1: user_id is empty", lambda: client.write_events(pa.table({"user_id": ["u", None], "item_id": ["a", "b"]})))
+    fails(ValueError, "['shop'] are no attributes of Event", lambda: client.write_events(arrow.append_column("shop", [["x"]])))
+    fails(ValueError, "has no column item_id", lambda: client.write_events(pa.table({"user_id": ["u"]})))
+
+
+def rules(client: Client, address: str) -> None:
+    naive = Event("u", "lamp", time=datetime(2024, 7, 1, 12))
+    assert client.write_events([naive]) == 1
+    with Client(address) as strict:
+        fails(ValueError, "time has no zone", lambda: strict.write_events([naive]))
+    fails(ValueError, "kind must be one of", lambda: client.write_events([Event("u", "lamp", kind="buy")]))
+    fails(TypeError, "user_ids must be a list", lambda: list(client.batch_recommend("anna")))
+    fails(TypeError, "session[0] must be text", lambda: client.recommend(session=[1.5]))
+    try:
+        client.recommend("u", limit=501)
+    except Refused as refused:
+        assert refused.reason == "INVALID_ARGUMENT", refused.reason
+        assert refused.violations == [("limit", "must be 1 to 500, was 501")], refused.violations
+    else:
+        raise AssertionError("taken")
+
+
+def calls(client: Client) -> None:
+    items = [
+        Item("lamp", "A lamp", ["home/lighting"], "Acme", 9.5, attributes={"colour": "red"}),
+        Item("mug", price=4, valid_from=datetime(2024, 1, 1, tzinfo=timezone.utc)),
+    ]
+    assert client.upsert_items(items) == 2
+    assert client.upsert_items([Item("mug", price=5)], fields=["price"]) == 1
+    mug = client.get_item("mug")
+    assert (mug.price, mug.valid_from) == (5, items[1].valid_from), mug
+    assert client.upsert_items(pa.table({"item_id": ["cup"], "title": ["A cup"]})) == 1
+    assert client.get_item("cup").title == "A cup"
+    assert client.set_availability(["lamp", "nothing"], True) == ["nothing"]
+    assert {"lamp", "mug", "cup"} <= {item.item_id for item in client.list_items()}
+    client.delete_item("cup")
+
+    assert client.upsert_users([User("anna", {"country": "SE"}, "given")]) == 1
+    assert client.get_user("anna").attributes == {"country": "SE"}
+    assert "anna" in [user.user_id for user in client.list_users()]
+
+    cheap = Filter(condition=Condition(all_of=[Condition(brand="Acme"), Condition(price=PriceRange(max=10))]))
+    only = client.recommend("anna", filter=cheap, attributes={"device": "app"}, repeat_policy="allow")
+    assert [item.item_id for item in only.items] in ([], ["lamp"]), only
+    assert only.repeat_reason == "request" and only.repeat_policy == "allow", only
+    lists = dict(client.batch_recommend(["u", "v"], limit=2))
+    assert lists.keys() == {"u", "v"} and lists["u"].generation == 1, lists
+    assert client.similar_items("a").items and client.popular(window="all_time").items
+    assert client.similar_users("u").users[0].user_id == "v"
+    assert client.bought_together(["a"], limit=3).generation == 1
+    ranked = client.rank(["b", "unheard"], user_id="u")
+    assert ranked.basis == "history" and ranked.items[-1].item_id == "unheard", ranked
+
+    started = client.train()
+    steps = list(client.watch_training(started.training_id))
+    assert steps[-1].state == "succeeded" and steps[-1].generation == 2, steps[-1]
+    assert client.get_model().generation == 2 and client.get_model(1).role == "retired"
+    assert client.compare_models(1, 2, users=5).other.generation == 2
+    assert client.activate_model(1).generation == 1
+    client.delete_model(2)
+    assert client.get_push("none") == 0
+
+    made = client.create_store("eu")
+    assert made.name == "eu" and made.created_at is not None, made
+    limits = qianmian.StoreLimits(max_users=10, quota=qianmian.Quota(requests_per_second=5))
+    assert client.update_store("eu", limits).limits == limits
+    assert [store.name for store in client.list_stores()] == ["default", "eu"]
+    client.delete_store("eu")
+    client.delete_user("anna")
+
+
+async def awaited(address: str) -> None:
+    async with AsyncClient(address, time_zone="UTC") as client:
+        assert await client.write_events([Event("carl", "a"), Event(7, "b")]) == 2
+        answers = await asyncio.gather(*(client.recommend("carl", limit=n + 1) for n in range(20)))
+        assert all(answer.basis == "history" for answer in answers)
+        lists = {user: found async for user, found in client.batch_recommend(["u", "v"])}
+        assert lists.keys() == {"u", "v"}
+        streamed = [answer async for answer in client.stream_events([Event("carl", "mug")] * 1_500)]
+        assert sum(answer.recorded for answer in streamed) == 1_500, streamed
+        assert "carl" in [user.user_id async for user in client.list_users()]
+        pushed = await client.push_embeddings(["a", "b"], [[1, 0], [0, 1]], role="staged", force=True)
+        assert pushed.role == "staged" and pushed.checks, pushed
+        try:
+            await client.get_item("nothing")
+        except Refused as refused:
+            assert refused.reason == "NOT_FOUND"
+        else:
+            raise AssertionError("found")
+
+
+def keys(client: Client) -> None:
+    made = client.create_key("shop", ["read", "events"], expires_in=timedelta(days=1))
+    assert made.secret.startswith("qm_") and made.secret not in repr(made)
+    assert made.key.scopes == ["read", "events"] and made.key.expires_at is not None
+    # From the first key on every call needs one.
+    fails(Refused, "key", client.list_keys)
+
+
+def main(address: str) -> None:
+    every_method_is_there()
+    with Client(address, time_zone="Europe/London") as client:
+        calls(client)
+        tables(client)
+        rules(client, address)
+        asyncio.run(awaited(address))
+        keys(client)
+
+
+main(sys.argv[1])
