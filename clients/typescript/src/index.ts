@@ -1,0 +1,133 @@
+/**
+ * Client of the Qianmian recommendation engine, for browsers and Node.js, by gRPC-Web.
+ *
+ * ```ts
+ * const shop = connect("http://127.0.0.1:50051");
+ * const { items } = await shop.recommendations.recommend({ userId: "12583", limit: 5 });
+ * ```
+ *
+ * Every service of the protocol is a client with its methods; server streams are async iterables. A
+ * browser sends no streams of its own: `streamEvents` and `pushModel` are for other clients.
+ *
+ * @packageDocumentation
+ */
+
+import { type Client, Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import { createGrpcWebTransport } from "@connectrpc/connect-web";
+
+import { CatalogService } from "./gen/qianmian/v1/catalog_pb.js";
+import { EventService } from "./gen/qianmian/v1/event_pb.js";
+import { KeyService } from "./gen/qianmian/v1/key_pb.js";
+import { ModelService } from "./gen/qianmian/v1/model_pb.js";
+import { RecommendationService } from "./gen/qianmian/v1/recommendation_pb.js";
+import { StoreService } from "./gen/qianmian/v1/store_pb.js";
+import { UserService } from "./gen/qianmian/v1/user_pb.js";
+
+export * from "./gen/qianmian/v1/catalog_pb.js";
+export * from "./gen/qianmian/v1/event_pb.js";
+export * from "./gen/qianmian/v1/key_pb.js";
+export * from "./gen/qianmian/v1/model_pb.js";
+export * from "./gen/qianmian/v1/recommendation_pb.js";
+export * from "./gen/qianmian/v1/store_pb.js";
+export * from "./gen/qianmian/v1/user_pb.js";
+export { Code, ConnectError };
+
+/** How a server is called. */
+export interface Options {
+  /**
+   * The API key. A page shows it to everyone who opens the page: give it the scopes `read` and
+   * `events` at most.
+   */
+  key?: string;
+  /** The store, where the key opens more than one or the server has no keys. */
+  store?: string;
+  /** Milliseconds after which a call is given up, retries included. */
+  timeoutMs?: number;
+  /** Tries of a call that meets an unavailable server, unless a second one could do something else. */
+  attempts?: number;
+}
+
+/** A server's services. */
+export interface Qianmian {
+  readonly recommendations: Client<typeof RecommendationService>;
+  readonly events: Client<typeof EventService>;
+  readonly catalog: Client<typeof CatalogService>;
+  readonly users: Client<typeof UserService>;
+  readonly models: Client<typeof ModelService>;
+  readonly keys: Client<typeof KeyService>;
+  readonly stores: Client<typeof StoreService>;
+}
+
+/** Milliseconds of the first pause between two tries; each further one is twice as long. */
+const FIRST_PAUSE = 100;
+/** Methods of which a second call does something else, or fails because the first succeeded. */
+const NEVER_RETRIED = new Set(["RollbackModel", "PushModel", "CreateKey", "CreateStore"]);
+
+/**
+ * Calls the server at a URL, as `https://shop.example:50051`. In a browser the server must allow the
+ * page's origin (`serve.browsers.allowed_origins`).
+ */
+export function connect(baseUrl: string, options: Options = {}): Qianmian {
+  const transport = createGrpcWebTransport({
+    baseUrl,
+    defaultTimeoutMs: options.timeoutMs ?? 10_000,
+    interceptors: [named, retried(options.attempts ?? 4), carrying(options)],
+  });
+  return {
+    recommendations: createClient(RecommendationService, transport),
+    events: createClient(EventService, transport),
+    catalog: createClient(CatalogService, transport),
+    users: createClient(UserService, transport),
+    models: createClient(ModelService, transport),
+    keys: createClient(KeyService, transport),
+    stores: createClient(StoreService, transport),
+  };
+}
+
+/** Gives events an id where they have none, by which the server knows a retry. */
+const named: Interceptor = (next) => (request) => {
+  if (!request.stream && request.method.name === "WriteEvents") {
+    const { events } = request.message as unknown as { events: { eventId: string }[] };
+    for (const event of events) event.eventId ||= identifier();
+  }
+  return next(request);
+};
+
+/** A random id. `crypto.randomUUID` is there on pages of https and localhost only. */
+function identifier(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** What every call carries. */
+function carrying({ key, store }: Options): Interceptor {
+  return (next) => (request) => {
+    if (key) request.header.set("authorization", `Bearer ${key}`);
+    if (store) request.header.set("store", store);
+    return next(request);
+  };
+}
+
+/** Tries a call again that met an unavailable server, after a pause of random length. */
+function retried(attempts: number): Interceptor {
+  return (next) => async (request) => {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await next(request);
+      } catch (error) {
+        const { code } = ConnectError.from(error);
+        const isFinal = attempt >= attempts || request.stream || NEVER_RETRIED.has(request.method.name);
+        if (isFinal || request.signal.aborted || !(code === Code.Unavailable || isUnreached(error))) {
+          throw error;
+        }
+        const longest = FIRST_PAUSE * 2 ** attempt;
+        await new Promise((resolve) => setTimeout(resolve, longest * (0.5 + Math.random() / 2)));
+      }
+    }
+  };
+}
+
+/** Whether no answer came at all, which browsers and Node.js report as a failed fetch. */
+function isUnreached(error: unknown): boolean {
+  return error instanceof ConnectError && error.cause instanceof TypeError;
+}
