@@ -2,6 +2,7 @@
 //! cannot be used, handshakes that stall.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use qianmian::access::Scope;
@@ -9,6 +10,9 @@ use qianmian::api::tls::Certificates;
 use qianmian::api::{ServeOptions, TlsOptions};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
 use crate::guarded::{Caller, Guarded};
@@ -221,5 +225,41 @@ async fn handshakes_that_stall_end_and_hold_up_no_other() {
         let _ = ended.await.expect("the connection ends");
     }
     drop(channel);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_is_spoken_by_tls_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root();
+    let tls = options(folder.path(), &issued(&root, |_| {}));
+    let options = ServeOptions { tls, ..ServeOptions::default() };
+    let server = Guarded::start(&folder.path().join("data"), support::quiet(), options).await;
+    let mut roots = RootCertStore::empty();
+    roots.add(root.der().clone()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+
+    // A client of HTTP/1.1 says so, or says nothing.
+    for protocols in [vec![b"http/1.1".to_vec()], Vec::new()] {
+        config.alpn_protocols = protocols;
+        let stream = tokio::net::TcpStream::connect(&server.address).await.unwrap();
+        let tls = TlsConnector::from(Arc::new(config.clone()));
+        let mut stream = tls.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+        let request = "POST /v1/CatalogService/ListItems HTTP/1.1\r\nHost: localhost\r\nContent-Type: \
+            application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // The server ends the connection, with a close of TLS or without.
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains("\"totalSize\":\"0\""),
+            "{answer}"
+        );
+    }
     server.stop().await;
 }
