@@ -24,13 +24,14 @@ use crate::api::admission::admit::Admission;
 use crate::api::admission::caller::{Budget, Shares};
 use crate::api::admission::connections::{self, Bounds};
 use crate::api::admission::intake::Intake;
+use crate::api::admission::open_files;
 use crate::api::health::Announcer;
 use crate::api::observe::admin::Admin;
 use crate::api::observe::{Observer, Observing};
 use crate::api::services::key::KeyApi;
 use crate::api::services::store::StoreApi;
 use crate::api::tls::{Certificates, TlsOptions};
-use crate::api::web::layer::Web;
+use crate::api::web::layer::{MAX_HEADERS, Web};
 use crate::api::web::origins::{BrowserOptions, Browsers, Origins};
 use crate::api::web::page::Pages;
 use crate::api::wire::json::Methods;
@@ -167,8 +168,6 @@ const MAX_RESETS: usize = 20;
 /// Time between two looks at the file of keys, and between two notes of their last use.
 const KEYS_EVERY: Duration = Duration::from_secs(1);
 const USES_EVERY: Duration = Duration::from_secs(60);
-/// Maximum size of a request's headers in bytes, which are kept while it is open.
-const MAX_HEADERS: u32 = 8 << 10;
 /// Interval of keep-alive pings, and the time that a client has to answer one.
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PING_PATIENCE: Duration = Duration::from_secs(20);
@@ -210,7 +209,7 @@ impl Served {
     /// # Errors
     /// [`crate::domain::Error::Storage`] where one does not open.
     pub fn open(data: &Path, options: EngineOptions, audit: AuditOptions) -> Result<Self> {
-        connections::raise_open_files();
+        open_files::raise_open_files();
         let keys = Arc::new(Keyring::open(data)?);
         let host = Arc::new(Host::open(data, options)?);
         let audit = Arc::new(Audit::of(data, audit));
@@ -255,9 +254,7 @@ async fn run(
 ) -> Result<(), ServeError> {
     options.check_safe(callers.local_addr()?, served.keys.is_in_force())?;
     let certificates = Certificates::read(&options.tls)?;
-    if options.insecure && !(options.tls.is_on() && served.keys.is_in_force()) {
-        tracing::warn!("serve.insecure is set, and TLS or API keys are missing");
-    }
+    warn_of_open_doors(options, served.keys.is_in_force());
 
     let Served { host, keys, audit, observer } = served;
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -269,13 +266,13 @@ async fn run(
         beside.spawn(Admin::new(host.clone(), observer.clone(), stops).serve(admin));
     }
 
-    let bounds = connections::fit_open_files(options.bounds(), host.list().len());
+    let bounds = open_files::fit_open_files(options.bounds(), host.list().len());
     let (stopping, stopped) = oneshot::channel();
     let closing = host.clone();
     let acts = TaskTracker::new();
     let auditing = Auditing::new(audit.clone(), acts.clone());
     let layers = layers(&host, &keys, (audit, auditing), &observer, options, bounds.max);
-    let web = web(&keys, &options.browsers)?;
+    let web = web(&keys, &observer, &options.browsers)?;
     let server = Server::builder()
         .accept_http1(true)
         .layer(Browsers::new(&options.browsers))
@@ -315,6 +312,16 @@ async fn run(
     save_last_uses(&keys);
     observer.close();
     Ok(result?)
+}
+
+/// Warns where others may call whom the operator may not have meant.
+fn warn_of_open_doors(options: &ServeOptions, has_keys: bool) {
+    if options.insecure && !(options.tls.is_on() && has_keys) {
+        tracing::warn!("serve.insecure is set, and TLS or API keys are missing");
+    }
+    if options.browsers.allows_any() && !has_keys {
+        tracing::warn!("every web page may call, without a key (serve.browsers.allowed_origins)");
+    }
 }
 
 /// Lets acts of administration end whose callers have gone, each with its line in the audit log.
@@ -372,12 +379,16 @@ fn layers(
 }
 
 /// What calls in JSON and browsers pass before all others.
-fn web(keys: &Arc<Keyring>, options: &BrowserOptions) -> std::result::Result<Web, ServeError> {
+fn web(
+    keys: &Arc<Keyring>,
+    observer: &Arc<Observer>,
+    options: &BrowserOptions,
+) -> std::result::Result<Web, ServeError> {
     options.check()?;
     let methods = Arc::new(Methods::read()?);
     let pages = Arc::new(Pages::new(&methods, options.page));
     let origins = Arc::new(Origins::new(options.clone(), keys.clone()));
-    Ok(Web { methods, origins, pages })
+    Ok(Web { methods, origins, pages, observer: observer.clone() })
 }
 
 /// Takes up keys that another process changes, and notes when keys were used, as long as it is

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Failure, output};
-use crate::api::admission::connections::raise_open_files;
+use crate::api::admission::open_files::raise_open_files;
 use crate::backup::{self, Manifest};
 use crate::config::Config;
 use crate::store::priority::{Pace, step_back};

@@ -27,7 +27,7 @@ pub struct Serve {
     /// for none
     #[arg(long, value_name = "ADDR")]
     admin_listen: Option<String>,
-    /// Origins of web pages that may call, e.g. https://shop.example; "*" for any [default: none]
+    /// Origins of web pages that may call, as SCHEME://HOST:PORT; "*" for any [default: none]
     #[arg(long, value_name = "ORIGIN,…", value_delimiter = ',')]
     allow_origin: Vec<String>,
     /// Import the bundled Online Retail log, train, and print what to try next;

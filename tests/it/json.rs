@@ -344,6 +344,10 @@ fn what_is_too_much_takes_no_memory() {
         ("RecommendationService/Popular", deep(35)),
         ("RecommendationService/Popular", deep(1_000)),
         ("CatalogService/GetItem", " ".repeat(17 << 20)),
+        (
+            "CatalogService/UpsertItems",
+            format!(r#"{{"items": [{}]}}"#, vec![r#"{"tags": ["a","b"]}"#; 10_001].join(",")),
+        ),
     ] {
         let path = format!("POST /v1/{method}");
         let (code, _, body) = http_send(&server.address, &path, &[JSON], text.as_bytes());
@@ -384,11 +388,96 @@ fn clients_of_http_1_cannot_hold_the_server() {
     let (took, answer) = ends(half);
     assert!(took < Duration::from_secs(10) && answer.contains("504"), "{took:?} {answer}");
 
-    // Headers without end.
+    // A client that asks again and again, and takes no answer.
     let mut stream = TcpStream::connect(&server.address).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
-    let line = format!("X: {}\r\n", "x".repeat(1_000));
-    let sent = (0..100_000).take_while(|_| stream.write_all(line.as_bytes()).is_ok()).count();
-    assert!(sent < 50_000, "{sent} headers of 1 kB were taken");
+    let get = format!("GET /v1/openapi.json HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+    stream.write_all(get.repeat(300).as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_secs(6));
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut came = Vec::new();
+    let ended = stream.read_to_end(&mut came).map_err(|error| error.kind());
+    assert_ne!(ended, Err(std::io::ErrorKind::WouldBlock), "the connection is still open");
+    let whole = 300 * http_get(&server.address, "/v1/openapi.json").2.len();
+    assert!(came.len() < whole / 2, "{} of {whole} bytes came", came.len());
+
+    // Headers without end.
+    let before = server.memory_mib();
+    let line = format!("X: {}\r\n", "x".repeat(1_000)).repeat(300);
+    let endless: Vec<TcpStream> = (0..150)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&server.address).unwrap();
+            // The server may have ended it already.
+            let _ = stream.write_all(format!("GET / HTTP/1.1\r\n{line}").as_bytes());
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(1));
+    let grown = server.memory_mib().saturating_sub(before);
+    assert!(grown < 20, "{grown} MiB for {} connections", endless.len());
+
+    let many: Vec<(&str, &str)> = vec![("X-Long", "a header of thirty bytes or so"); 90];
+    let (code, _, _) = http_send(
+        &server.address,
+        "POST /v1/CatalogService/ListItems",
+        &[many, vec![JSON]].concat(),
+        b"{}",
+    );
+    assert_eq!(code, 200, "as HTTP/2 allows");
+    let long = "x".repeat(9_000);
+    let (code, _, _) = http_send(
+        &server.address,
+        "POST /v1/CatalogService/ListItems",
+        &[JSON, ("X-Long", &long)],
+        b"{}",
+    );
+    assert_eq!(code, 431);
     assert_eq!(call(&server.address, "CatalogService/ListItems", "{}").0, 200);
+}
+
+#[test]
+fn what_is_refused_before_it_is_a_call_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path());
+    let send =
+        |what: &str, headers: &[(&str, &str)]| http_send(&server.address, what, headers, b"{}").0;
+    // The first look at the metrics turns them on.
+    server.get("/metrics");
+    let popular = "POST /v1/RecommendationService/Popular";
+    assert_eq!(send(popular, &[JSON, ("Origin", "http://elsewhere.example")]), 403);
+    assert_eq!(send(popular, &[]), 415);
+    assert_eq!(send("POST /v1/Nothing/Nowhere", &[JSON]), 404);
+    let (_, _, metrics) = server.get("/metrics");
+    for (method, code) in [
+        ("RecommendationService/Popular", "PERMISSION_DENIED"),
+        ("RecommendationService/Popular", "INVALID_ARGUMENT"),
+        ("other", "NOT_FOUND"),
+    ] {
+        let counted = |line: &str| {
+            line.starts_with("qianmian_requests_total")
+                && line.contains(&format!("\"{method}\""))
+                && line.contains(code)
+                && line.ends_with(" 1")
+        };
+        assert!(metrics.lines().any(counted), "{method} {code}: {metrics}");
+    }
+}
+
+#[test]
+fn every_reason_has_its_place_on_the_page() {
+    let page = include_str!("../../src/api/web/page.html");
+    let documented = include_str!("../../docs/src/api.md");
+    let statuses = documented.split("| status | HTTP |").nth(1).unwrap();
+    let reasons =
+        statuses.lines().take_while(|line| !line.is_empty()).filter(|line| line.starts_with("| `"));
+    let mut count = 0;
+    for line in reasons {
+        let words: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
+        let named = if words.len() > 1 { &words[1..] } else { &words[..] };
+        for reason in named.iter().filter(|reason| !reason.contains('.') && **reason != "RetryInfo")
+        {
+            assert!(page.contains(&format!("id=\"{reason}\"")), "{reason}");
+            count += 1;
+        }
+    }
+    assert!(count > 15, "{count}");
 }

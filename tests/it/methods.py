@@ -14,6 +14,7 @@ try:
     import pyarrow as pa
     import qianmian
     from qianmian import AsyncClient, Client, Condition, Event, Filter, Item, PriceRange, Refused, User
+    from qianmian import connection
     from qianmian.v1 import catalog_pb2, event_pb2, key_pb2, model_pb2, recommendation_pb2
     from qianmian.v1 import store_pb2, user_pb2
 except ImportError as missing:
@@ -41,6 +42,14 @@ def every_method_is_there() -> None:
                 assert plain.parameters.keys() == awaited.parameters.keys(), name
 
 
+def what_is_never_retried_is_in_the_protocol() -> None:
+    known = {(s.name, m.name) for f in FILES for s in f.DESCRIPTOR.services_by_name.values() for m in s.methods}
+    never = set(connection.NEVER_RETRIED)
+    assert never <= known, never - known
+    risky = {pair for pair in known if pair[1].startswith(("Create", "Delete", "Push", "Rollback"))}
+    assert risky <= never, risky - never
+
+
 def tables(client: Client) -> None:
     before = next(iter(client.list_stores())).events
     columns = {"CustomerID": "user_id", "StockCode": "item_id", "InvoiceDate": "time"}
@@ -60,6 +69,8 @@ def tables(client: Client) -> None:
     assert next(iter(client.list_stores())).events == before + 4
     assert client.get_user(17850).user_id == client.get_user("17850").user_id == "17850"
 
+    chosen = pd.DataFrame({"user_id": ["u", None, "v"], "item_id": ["lamp"] * 3}).dropna()
+    assert client.write_events(chosen) == 2
     gaps = pd.DataFrame({"user_id": [1.0, 2.0], "item_id": ["a", "b"]})
     fails(TypeError, "user_id must be text or a whole number, was 1.0", lambda: client.write_events(gaps))
     fails(ValueError, "row 1: user_id is empty", lambda: client.write_events(pa.table({"user_id": ["u", None], "item_id": ["a", "b"]})))
@@ -73,6 +84,11 @@ def rules(client: Client, address: str) -> None:
     with Client(address) as strict:
         fails(ValueError, "time has no zone", lambda: strict.write_events([naive]))
     fails(ValueError, "kind must be one of", lambda: client.write_events([Event("u", "lamp", kind="buy")]))
+    fails(TypeError, "quantity must be a number", lambda: client.write_events([Event("u", "lamp", quantity="x")]))
+    fails(TypeError, "limit must be a whole number", lambda: client.recommend("u", limit="x"))
+    twice = Event("u", "lamp", time=datetime(2024, 10, 27, 1, 30))
+    fails(ValueError, "is not one time in Europe/London", lambda: client.write_events([twice]))
+    fails(ValueError, "is not one time in Europe/London", lambda: list(client.stream_events([twice])))
     fails(TypeError, "user_ids must be a list", lambda: list(client.batch_recommend("anna")))
     fails(TypeError, "session[0] must be text", lambda: client.recommend(session=[1.5]))
     try:
@@ -142,6 +158,12 @@ async def awaited(address: str) -> None:
         assert lists.keys() == {"u", "v"}
         streamed = [answer async for answer in client.stream_events([Event("carl", "mug")] * 1_500)]
         assert sum(answer.recorded for answer in streamed) == 1_500, streamed
+        try:
+            [answer async for answer in client.stream_events([Event("carl", "mug"), Event(1.5, "mug")])]
+        except TypeError as error:
+            assert "user_id must be text" in str(error), error
+        else:
+            raise AssertionError("taken")
         assert "carl" in [user.user_id async for user in client.list_users()]
         pushed = await client.push_embeddings(["a", "b"], [[1, 0], [0, 1]], role="staged", force=True)
         assert pushed.role == "staged" and pushed.checks, pushed
@@ -163,6 +185,7 @@ def keys(client: Client) -> None:
 
 def main(address: str) -> None:
     every_method_is_there()
+    what_is_never_retried_is_in_the_protocol()
     with Client(address, time_zone="Europe/London") as client:
         calls(client)
         tables(client)

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -24,9 +25,7 @@ import (
 const retries = `{"methodConfig": [{
   "name": [
     {"service": "qianmian.v1.RecommendationService"},
-    {"service": "qianmian.v1.EventService"},
-    {"service": "qianmian.v1.CatalogService"},
-    {"service": "qianmian.v1.UserService"}
+    {"service": "qianmian.v1.EventService"}
   ],
   "retryPolicy": {
     "maxAttempts": 5, "initialBackoff": "0.25s", "maxBackoff": "5s", "backoffMultiplier": 3,
@@ -49,6 +48,16 @@ func main() {
 	}
 }
 
+// isThisMachine reports whether a key may be sent to HOST:PORT in plain text.
+func isThisMachine(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
 func run(server, user, item string) error {
 	host, isEncrypted := strings.CutPrefix(server, "https://")
 	security := insecure.NewCredentials()
@@ -65,6 +74,9 @@ func run(server, user, item string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if key := os.Getenv("QIANMIAN_KEY"); key != "" {
+		if !isEncrypted && !isThisMachine(host) {
+			return fmt.Errorf("%s is not encrypted: give https:// to send a key", server)
+		}
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
 	}
 

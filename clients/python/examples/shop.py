@@ -1,6 +1,6 @@
-"""Serves a page with a user's list, and follows what is added to the cart: python shop.py ADDRESS USER.
+"""Serves a page with a user's list, which follows what is added to the cart: python shop.py ADDRESS USER.
 
-Opens no other port than 127.0.0.1:8000, and needs nothing but the package.
+What is in the cart is reported as an event, and not offered again. The page is at 127.0.0.1:8000.
 """
 
 import sys
@@ -13,6 +13,7 @@ from qianmian import Client, Event, Refused
 
 def main(address: str, user: str) -> None:
     client = Client(address)
+    cart: list[str] = []
 
     def title(item_id: str) -> str:
         try:
@@ -24,13 +25,18 @@ def main(address: str, user: str) -> None:
         def do_GET(self) -> None:
             if urlsplit(self.path).path != "/":
                 return self.send_error(404)
-            answer = client.recommend(user, limit=8)
+            answer = client.recommend(user, limit=8, session=cart[-100:], exclude=cart)
             rows = "".join(
-                f"<li>{escape(title(item.item_id))} <button name=item value={escape(item.item_id, True)!r}>"
-                "Add to cart</button></li>"
+                f"<li>{escape(title(item.item_id))} "
+                f'<button name="item" value="{escape(item.item_id)}">Add to cart</button></li>'
                 for item in answer.items
             )
-            page = f"<!doctype html><meta charset=utf-8><h1>For {escape(user)}</h1><form method=post><ol>{rows}</ol></form>"
+            shown = f'<input type="hidden" name="shown" value="{escape(answer.recommendation_id)}">'
+            inside = ", ".join(escape(title(item)) for item in cart) or "empty"
+            page = (
+                f"<!doctype html><meta charset=utf-8><h1>For {escape(user)}</h1><p>Cart: {inside}</p>"
+                f"<form method=post>{shown}<ol>{rows}</ol></form>"
+            )
             self.send_response(200)
             self.send_header("content-type", "text/html; charset=utf-8")
             self.end_headers()
@@ -38,8 +44,12 @@ def main(address: str, user: str) -> None:
 
         def do_POST(self) -> None:
             length = min(int(self.headers.get("content-length", 0)), 1_000)
-            chosen = parse_qs(self.rfile.read(length).decode()).get("item", [])
-            client.write_events(Event(user, item, kind="add_to_cart") for item in chosen)
+            sent = parse_qs(self.rfile.read(length).decode())
+            chosen, shown = sent.get("item", []), sent.get("shown", [""])[0]
+            client.write_events(
+                Event(user, item, kind="add_to_cart", recommendation_id=shown) for item in chosen
+            )
+            cart.extend(chosen)
             self.send_response(303)
             self.send_header("location", "/")
             self.end_headers()
@@ -49,4 +59,6 @@ def main(address: str, user: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python shop.py ADDRESS USER")
     main(sys.argv[1], sys.argv[2])

@@ -19,11 +19,16 @@ AsyncChannel: TypeAlias = grpc.aio.Channel
 _PACKAGE = "qianmian.v1"
 _SERVICES = ("Catalog", "Event", "Key", "Model", "Recommendation", "Store", "User")
 # A second call would do something else, or is refused because the first succeeded.
-_NEVER_RETRIED = (
-    ("ModelService", "RollbackModel"),
-    ("ModelService", "PushModel"),
+NEVER_RETRIED = (
+    ("CatalogService", "DeleteItem"),
     ("KeyService", "CreateKey"),
+    ("ModelService", "DeleteModel"),
+    ("ModelService", "PushModel"),
+    ("ModelService", "RollbackModel"),
+    ("ModelService", "Train"),
     ("StoreService", "CreateStore"),
+    ("StoreService", "DeleteStore"),
+    ("UserService", "DeleteUser"),
 )
 # The pauses grow to about eight seconds in all, each drawn at random around its length.
 _RETRY = {
@@ -74,7 +79,7 @@ def metadata(key: str, store: str | None) -> Metadata:
 
 def _options(retries: bool) -> list[tuple[str, Any]]:
     named = [{"service": f"{_PACKAGE}.{service}Service"} for service in _SERVICES]
-    never = [{"service": f"{_PACKAGE}.{service}", "method": name} for service, name in _NEVER_RETRIED]
+    never = [{"service": f"{_PACKAGE}.{service}", "method": name} for service, name in NEVER_RETRIED]
     config = {"methodConfig": [{"name": named, "retryPolicy": _RETRY}, {"name": never}]}
     return [
         ("grpc.enable_retries", int(retries)),

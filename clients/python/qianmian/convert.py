@@ -95,7 +95,9 @@ def _from_field(field: FieldDescriptor, value: Any) -> Any:
 
 def _from_value(field: FieldDescriptor, value: Any) -> Any:
     if field.enum_type:
-        return _word(field.enum_type.values_by_number[value].name, field.enum_type)
+        known = field.enum_type.values_by_number.get(value)
+        # A newer server may have further ones.
+        return _word(known.name, field.enum_type) if known else str(value)
     if not field.message_type:
         return value
     if field.message_type.name == "Timestamp":
@@ -127,11 +129,11 @@ def _to_value(field: FieldDescriptor, value: Any, zone: tzinfo | None) -> Any:
     if field.enum_type:
         return constant(field.enum_type, name, value)
     if field.cpp_type in _NUMBERS:
-        return float(value)
+        return rules.number(name, value)
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return rules.identifier(name, value) if name.endswith("_id") else _text(name, value)
     if not field.message_type:
-        return value
+        return value if isinstance(value, bool) else rules.whole(name, value)
     if field.message_type.name == "Timestamp":
         time = Timestamp()
         time.FromDatetime(rules.moment(name, value, zone))

@@ -50,7 +50,10 @@ def _rows(table: Any, kind: type[Row], columns: Mapping[str, str]) -> Iterator[R
     ]
 
     reader = pyarrow.RecordBatchReader.from_stream(table)
-    names = [columns.get(name, name) for name in reader.schema.names]
+    # The rows' numbers in pandas are no data.
+    index = [f"__index_level_{level}__" for level in range(len(reader.schema.names))]
+    kept = [at for at, name in enumerate(reader.schema.names) if name not in index]
+    names = [columns.get(reader.schema.names[at], reader.schema.names[at]) for at in kept]
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(
@@ -63,7 +66,7 @@ def _rows(table: Any, kind: type[Row], columns: Mapping[str, str]) -> Iterator[R
 
     at = 0
     for batch in reader:
-        values = [_values(pyarrow, column) for column in batch.columns]
+        values = [_values(pyarrow, batch.column(at)) for at in kept]
         for row in zip(*values):
             given = {name: value for name, value in zip(names, row) if value is not None}
             for name in required:

@@ -10,8 +10,15 @@ const user = document.querySelector<HTMLInputElement>("#user")!;
 const list = document.querySelector<HTMLOListElement>("#list")!;
 const said = document.querySelector<HTMLParagraphElement>("#said")!;
 
+/** What is in the cart; it is not offered again. */
+const cart: string[] = [];
+
 async function show(): Promise<void> {
-  const answer = await shop.recommendations.recommend({ userId: user.value, limit: 8 });
+  const answer = await shop.recommendations.recommend({
+    userId: user.value,
+    limit: 8,
+    excludeItemIds: cart,
+  });
   const entries = await Promise.all(
     answer.items.map(async ({ itemId }) => {
       const { item } = await shop.catalog.getItem({ itemId });
@@ -19,7 +26,7 @@ async function show(): Promise<void> {
     }),
   );
   list.replaceChildren(...entries);
-  said.textContent = `${entries.length} items for ${user.value}, model ${answer.generation}`;
+  said.textContent = `${entries.length} items for ${user.value}, model ${answer.generation}; ${cart.length} in the cart`;
 }
 
 function entry(itemId: string, title: string, price: number | undefined, recommendationId: string) {
@@ -34,6 +41,7 @@ function entry(itemId: string, title: string, price: number | undefined, recomme
     attempt(async () => {
       const kind = EventKind.ADD_TO_CART;
       await shop.events.writeEvents({ events: [{ kind, userId: user.value, itemId, recommendationId }] });
+      cart.push(itemId);
       await show();
     });
   made.append(name, more, document.createElement("br"), buy);

@@ -61,13 +61,28 @@ export interface Qianmian {
 /** Milliseconds of the first pause between two tries; each further one is twice as long. */
 const FIRST_PAUSE = 100;
 /** Methods of which a second call does something else, or fails because the first succeeded. */
-const NEVER_RETRIED = new Set(["RollbackModel", "PushModel", "CreateKey", "CreateStore"]);
+const NEVER_RETRIED = new Set([
+  "CreateKey",
+  "CreateStore",
+  "DeleteItem",
+  "DeleteModel",
+  "DeleteStore",
+  "DeleteUser",
+  "PushModel",
+  "RollbackModel",
+  "Train",
+]);
 
 /**
  * Calls the server at a URL, as `https://shop.example:50051`. In a browser the server must allow the
  * page's origin (`serve.browsers.allowed_origins`).
+ *
+ * @throws Error where a key would be sent in plain text to another machine.
  */
 export function connect(baseUrl: string, options: Options = {}): Qianmian {
+  if (options.key && !mayCarryKey(new URL(baseUrl))) {
+    throw new Error(`${baseUrl} is not encrypted: give https:// to send a key`);
+  }
   const transport = createGrpcWebTransport({
     baseUrl,
     defaultTimeoutMs: options.timeoutMs ?? 10_000,
@@ -97,6 +112,11 @@ const named: Interceptor = (next) => (request) => {
 function identifier(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Whether a key may be sent: encrypted, or to this machine. */
+function mayCarryKey({ protocol, hostname }: URL): boolean {
+  return protocol === "https:" || hostname === "localhost" || hostname === "[::1]" || /^127\.[\d.]+$/.test(hostname);
 }
 
 /** What every call carries. */
@@ -129,5 +149,5 @@ function retried(attempts: number): Interceptor {
 
 /** Whether no answer came at all, which browsers and Node.js report as a failed fetch. */
 function isUnreached(error: unknown): boolean {
-  return error instanceof ConnectError && error.cause instanceof TypeError;
+  return error instanceof TypeError || (error instanceof ConnectError && error.cause instanceof TypeError);
 }

@@ -306,7 +306,7 @@ where
             Err(refused) => {
                 // The request is open for its connection while its refusal waits.
                 let open = peer.begin();
-                tokio::spawn(drain(peer, request.into_body()));
+                drain(peer, request.into_body());
                 Box::pin(async move {
                     let status = match refused {
                         Refused::Now(status) => status,

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
+use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -25,9 +26,9 @@ use crate::api::admission::answer;
 use crate::api::admission::caller::{Budget, Caller, MemoryReservation, Running, Shares};
 use crate::api::admission::intake::{Intake, too_much};
 use crate::api::admission::peer::{Open, Peer};
-use crate::api::wire::json::JsonCall;
+use crate::api::wire::json::{self, JsonCall};
 use crate::api::wire::{codec, entries, status};
-use crate::domain::{Deadline, Error};
+use crate::domain::{Deadline, Error, Violation};
 use crate::telemetry::RequestRecord;
 
 /// How the paths of health checks begin.
@@ -44,11 +45,17 @@ pub struct Admission {
     intake: Intake,
     /// Of health checks, which need no key and take nothing from others.
     health: Intake,
+    /// Turns of large messages that are translated from or to JSON.
+    translations: Arc<Semaphore>,
 }
 
 /// Maximum size of a health check in bytes, and of all that wait together.
 const MAX_HEALTH_BYTES: usize = 1 << 10;
 const HEALTH_BYTES: usize = 4 << 20;
+/// Size of a message up to which its connection's thread translates it from or to JSON, in bytes, and
+/// the number of larger ones that are translated at once.
+const MAX_QUICK_BYTES: usize = 64 << 10;
+const MAX_TRANSLATIONS: usize = 2;
 /// Bytes that a request takes beside its message, from its first header on.
 const REQUEST_BYTES: usize = 32 << 10;
 
@@ -57,7 +64,8 @@ impl Admission {
     pub fn new(budget: Budget, intake: Intake) -> Self {
         let of_health = Shares { requests: 0, streams: 0, work: 0, bytes: HEALTH_BYTES };
         let health = Intake::new(MAX_HEALTH_BYTES, intake.patience, Budget::new(of_health));
-        Self { budget, intake, health }
+        let translations = Arc::new(Semaphore::new(MAX_TRANSLATIONS));
+        Self { budget, intake, health, translations }
     }
 
     /// Counts a request for all that it is for.
@@ -102,14 +110,17 @@ impl Admission {
         let (parts, body) = request.into_parts();
         let json = parts.extensions.get::<JsonCall>().cloned();
         let whole = self.intake.whole(&peer, &caller, body);
-        let whole = caller.unless_closing(whole).await;
-        let (message, held) = match whole.and_then(|whole| self.message(json.as_ref(), whole)) {
+        let whole = match caller.unless_closing(whole).await {
             Ok(whole) => whole,
             Err(refused) => return Ok(refused.into_http()),
         };
         let running = match self.enter(&caller, counted, is_work) {
             Ok(running) => running,
             Err(full) => return Ok(full.into_http()),
+        };
+        let (message, held) = match self.message(json.as_ref(), whole).await {
+            Ok(message) => message,
+            Err(refused) => return Ok(refused.into_http()),
         };
 
         if let Some(record) = parts.extensions.get::<Arc<RequestRecord>>() {
@@ -135,7 +146,7 @@ impl Admission {
 
         let answer = match json {
             None => Ok(answer),
-            Some(call) => call.answer(answer).await,
+            Some(call) => self.in_json(call, answer).await,
         };
         let whole = match answer {
             Ok(answer) => answer::whole(answer, held, open).await,
@@ -145,7 +156,7 @@ impl Admission {
     }
 
     /// The message of a request that has arrived, as it travels in gRPC.
-    fn message(
+    async fn message(
         &self,
         json: Option<&JsonCall>,
         (bytes, mut held): (Bytes, MemoryReservation),
@@ -157,14 +168,50 @@ impl Admission {
         };
         if bytes.len() > largest {
             let most = largest >> 20;
-            let message = format!("the request must be at most {most} MiB (serve.max_message_mib)");
-            return Err(Status::out_of_range(message));
+            let message = format!("must be at most {most} MiB (serve.max_message_mib), is larger");
+            return Err(status::from_error(Violation::new("request", message).into()));
         }
 
-        let message = call.request(&bytes)?;
+        let length = bytes.len();
+        let call = call.clone();
+        let message = self.translated(length, move || call.request(&bytes)).await?;
         held.grow(message.len()).map_err(too_much)?;
-        held.shrink(bytes.len());
+        held.shrink(length);
         Ok((message, held))
+    }
+
+    /// An answer in JSON; one that carries a status in its headers stays as it is.
+    async fn in_json(
+        &self,
+        call: JsonCall,
+        answer: Response<Body>,
+    ) -> Result<Response<Body>, Status> {
+        if Status::from_header_map(answer.headers()).is_some() {
+            return Ok(answer);
+        }
+        let (parts, message) = json::collected(answer).await?;
+        let json = self.translated(message.len(), move || call.answer(&message)).await?;
+        Ok(json::answered(parts, json))
+    }
+
+    /// What `translate` makes of a message of this length. A large one takes a thread for long and
+    /// many times its size in memory, so that few are translated at once, and none by the threads of
+    /// the connections.
+    async fn translated<T: Send + 'static>(
+        &self,
+        length: usize,
+        translate: impl FnOnce() -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        if length <= MAX_QUICK_BYTES {
+            return translate();
+        }
+        let stopping = || status::from_error(Error::ShuttingDown);
+        let turn = self.translations.clone().acquire_owned().await.map_err(|_| stopping())?;
+        let translating = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            translate()
+        });
+        translating.await.map_err(|_| stopping())?
     }
 }
 
@@ -245,7 +292,9 @@ where
             } else {
                 admission.enter(&caller, counted, false)
             };
-            let messages = |body| Body::new(intake.messages(&peer, &caller, body));
+            // What the caller holds already takes nothing from its health checks.
+            let holder = if is_health { Caller::default() } else { caller.clone() };
+            let messages = |body| Body::new(intake.messages(&peer, &holder, body));
             let mut request = request.map(messages);
             let answer = running.map(|running| {
                 request.extensions_mut().insert(running.clone());

@@ -21,8 +21,11 @@ use crate::api::admission::places::{Place, Places};
 use crate::api::admission::stream::Stream;
 use crate::api::tls::Certificates;
 
-/// Length of the preface with which an HTTP/2 client begins; a request of HTTP/1 is longer.
+/// Length of the preface with which an HTTP/2 client begins; hardly a request of HTTP/1 is shorter.
 const PREFACE_BYTES: u64 = 24;
+/// Bytes that may come before a request begins, with which its headers must be complete. HTTP/2 has a
+/// limit of its own; hyper's for HTTP/1 is ten times as large, before anything is counted.
+const MAX_HEAD_BYTES: u64 = 32 << 10;
 /// Pause after the system has refused to accept a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Minimum time between two log lines about refused connections.
@@ -36,10 +39,6 @@ const EXTRA_BYTES: u64 = 4 << 20;
 const EXTRA_PER_SECOND: u64 = 64;
 /// Time without a request after which a connection ends that was never let in.
 const MAX_IDLE_UNKNOWN: Duration = Duration::from_secs(60);
-/// File descriptors reserved for the process and for each store, where there are enough.
-const FILES_OF_THE_PROCESS: u64 = 120;
-const FILES_OF_A_STORE: u64 = 8;
-
 /// Limits on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -54,45 +53,6 @@ pub struct Bounds {
     pub idle: Duration,
     /// Time for which a client may take nothing of the answers that wait for it.
     pub sending: Duration,
-}
-
-/// Reduces the limits on connections to the descriptors that the stores leave, after
-/// [`raise_open_files`].
-pub fn fit_open_files(bounds: Bounds, stores: usize) -> Bounds {
-    let Some(files) = raise_open_files() else { return bounds };
-    let of_stores = FILES_OF_A_STORE.saturating_mul(stores as u64);
-    let kept = FILES_OF_THE_PROCESS.saturating_add(of_stores).min(files / 2);
-    let max = usize::try_from(files - kept).unwrap_or(usize::MAX);
-    if max < bounds.max {
-        tracing::warn!(files, connections = max, "the limit of open files limits connections");
-    }
-    let max = bounds.max.min(max);
-    // One address may not take all connections.
-    let per_address = bounds.per_address.min((max / 2).max(1));
-    Bounds { max, per_address, ..bounds }
-}
-
-/// Raises the limit of open files as far as the process may, and returns it; none where there is no
-/// such limit. Stores need descriptors before connections do.
-#[cfg(target_os = "linux")]
-pub fn raise_open_files() -> Option<u64> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: maximum, maximum };
-    match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => maximum,
-        Err(error) => {
-            tracing::warn!(%error, "the limit of open files stays as it is");
-            current
-        }
-    }
-}
-
-/// There is no such limit.
-#[cfg(not(target_os = "linux"))]
-pub fn raise_open_files() -> Option<u64> {
-    None
 }
 
 /// Accepts connections from `listener` until the stream is dropped: encrypted ones where there are
@@ -185,9 +145,14 @@ pub struct Connection {
     began: Instant,
     /// When activity is checked next.
     look: Pin<Box<Sleep>>,
-    /// Bytes received so far.
+    /// Whether it speaks HTTP/2, by its first bytes.
+    is_http2: bool,
+    /// Bytes received so far, and those since the last request began.
     said: u64,
+    head: u64,
     peer: Peer,
+    /// Requests begun when bytes came last.
+    begun: u64,
     /// Requests begun and answer frames taken at the last check.
     requests: u64,
     taken: Option<u64>,
@@ -202,14 +167,23 @@ impl Connection {
     fn new(stream: Stream, place: Place, bounds: Bounds) -> Self {
         let look = Box::pin(tokio::time::sleep(bounds.handshake));
         let peer = Peer::new(place.address, place.usage.clone());
-        let said = 0;
-        let requests = 0;
-        let taken = None;
-        let asked = Instant::now();
-        let began = asked;
-        let stuck = None;
-        let _place = place;
-        Self { began, stream, bounds, look, said, peer, requests, taken, asked, stuck, _place }
+        let now = Instant::now();
+        Self {
+            stream,
+            bounds,
+            began: now,
+            look,
+            is_http2: false,
+            said: 0,
+            head: 0,
+            peer,
+            begun: 0,
+            requests: 0,
+            taken: None,
+            asked: now,
+            stuck: None,
+            _place: place,
+        }
     }
 
     /// Whether the client has sent no preface, no request, or taken no answer for too long.
@@ -238,9 +212,35 @@ impl Connection {
         }
         false
     }
-}
 
-impl Connection {
+    /// Whether the client sends on and on, and no request begins: headers without end.
+    fn is_endless_head(&mut self) -> bool {
+        let (requests, open) = self.peer.requests();
+        if open || requests > self.begun || self.is_http2 {
+            self.begun = requests;
+            self.head = 0;
+        }
+        self.head > MAX_HEAD_BYTES
+    }
+
+    /// The outcome of a write: an error where the client takes nothing for too long.
+    fn written<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stuck = None;
+            return written;
+        }
+        self.stuck.get_or_insert_with(Instant::now);
+        // A connection whose requests wait is not read meanwhile, and its clock must run all the same.
+        if self.is_silent(context) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        written
+    }
+
     /// Whether the client has sent more beside its messages than its requests explain: frames
     /// without content, pings, settings.
     fn is_flood(&self) -> bool {
@@ -253,17 +253,6 @@ impl Connection {
             .saturating_add(taken.saturating_mul(EXTRA_PER_ANSWER_FRAME))
             .saturating_add(self.began.elapsed().as_secs().saturating_mul(EXTRA_PER_SECOND));
         self.said > explained.saturating_add(EXTRA_BYTES)
-    }
-}
-
-impl Connection {
-    /// Notes whether the client takes what is written.
-    fn note_written(&mut self, takes: bool) {
-        if takes {
-            self.stuck = None;
-        } else {
-            self.stuck.get_or_insert_with(Instant::now);
-        }
     }
 }
 
@@ -288,12 +277,19 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.is_endless_head() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
 
         let came = (buffer.filled().len() - before) as u64;
         let begins = self.said < PREFACE_BYTES;
+        if self.said == 0 && buffer.filled()[before..].starts_with(b"PRI") {
+            self.is_http2 = true;
+        }
         self.said += came;
+        self.head += came;
         if begins && self.said >= PREFACE_BYTES {
             let every = self.bounds.every();
             self.look.as_mut().reset(tokio::time::Instant::now() + every);
@@ -317,8 +313,7 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.note_written(written.is_ready());
-        written
+        self.written(written, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -335,8 +330,7 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.note_written(written.is_ready());
-        written
+        self.written(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {

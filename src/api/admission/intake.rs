@@ -2,6 +2,7 @@
 //! take no more memory than is reserved for them. The announced length of a message takes no
 //! memory; received bytes do.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,7 +12,7 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use prost::bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::api::admission::caller::{Bill, Budget, Caller, MemoryReservation, Party};
 use crate::api::admission::peer::Peer;
@@ -43,6 +44,25 @@ fn too_fast((party, wait): (Party, Duration)) -> Status {
     status::retry_later("QUOTA_EXCEEDED", message, wait)
 }
 
+/// The status of a body that cannot be read to its end: the caller has gone, or sent what is no body.
+fn broken(error: impl Into<tonic::codegen::StdError>) -> Status {
+    let status = Status::from_error(error.into());
+    let has_gone = |error: &hyper::Error| error.is_incomplete_message() || error.is_closed();
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(has_gone) {
+            return Status::cancelled("the connection broke while the request arrived");
+        }
+        cause = error.source();
+    }
+    match status.code() {
+        Code::Unknown | Code::Internal => {
+            Status::invalid_argument("the body of the request is not encoded as its headers say")
+        }
+        _ => status,
+    }
+}
+
 impl Intake {
     /// Accepts messages of up to `largest` bytes, within a budget of bytes.
     pub fn new(largest: usize, patience: Duration, budget: Budget) -> Self {
@@ -71,7 +91,7 @@ impl Intake {
         let collecting = self.collect(peer, caller, &mut body);
         let whole = tokio::time::timeout(self.patience, collecting).await.map_err(late);
         whole.and_then(|whole| whole).inspect_err(|_| {
-            tokio::spawn(drain(peer.clone(), body));
+            drain(peer.clone(), body);
         })
     }
 
@@ -90,7 +110,7 @@ impl Intake {
         let mut first = Bytes::new();
         let mut all = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Status::from_error(error.into()))?;
+            let frame = frame.map_err(broken)?;
             let Ok(data) = frame.into_data() else { continue };
             peer.receive(data.len());
             held.grow(data.len()).map_err(too_much)?;
@@ -136,7 +156,16 @@ impl Intake {
 
 /// Reads what is still coming of a request that was refused, for a short time and up to a window, and
 /// keeps none of it: the client has sent it already, and its connection serves other requests too.
-pub async fn drain<B>(peer: Peer, mut body: B)
+pub fn drain<B>(peer: Peer, body: B)
+where
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    if !body.is_end_stream() {
+        tokio::spawn(drained(peer, body));
+    }
+}
+
+async fn drained<B>(peer: Peer, mut body: B)
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -271,7 +300,7 @@ where
             match frame {
                 None => this.ended = true,
                 Some(Err(error)) => {
-                    return Poll::Ready(Some(Err(Status::from_error(error.into()))));
+                    return Poll::Ready(Some(Err(broken(error))));
                 }
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };

@@ -1,7 +1,7 @@
 //! Admission: which connections and requests are taken in, and in how much memory.
 //!
 //! - [`connections`]: the connections; `places`: their number, by address and in all; [`peer`]: what
-//!   one is doing
+//!   one is doing; [`open_files`]: the descriptors that limit them
 //! - [`intake`]: requests as they arrive; `answer`: answers until they are taken
 //! - [`caller`]: whose request it is, and how much of the server each may take
 //! - [`admit`]: the number of requests at once, and deadlines
@@ -12,6 +12,7 @@ mod answer;
 pub mod caller;
 pub mod connections;
 pub mod intake;
+pub mod open_files;
 pub mod peer;
 mod places;
 mod stream;

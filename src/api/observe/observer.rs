@@ -63,6 +63,20 @@ impl Observer {
         }
     }
 
+    /// Notes a request that is refused before it is one of gRPC.
+    pub(in crate::api) fn note_refused(
+        self: &Arc<Self>,
+        path: &str,
+        headers: &HeaderMap,
+        status: &Status,
+    ) {
+        if self.is_read() {
+            self.begin(path, headers).end(Some(status));
+        } else {
+            self.refusals.note(status);
+        }
+    }
+
     /// Logs what is only counted meanwhile, as long as it is polled.
     pub async fn report(self: Arc<Self>) {
         let left_out = async {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER};
 use http::uri::Authority;
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 use serde::{Deserialize, Serialize};
 use tokio_util::either::Either;
 use tonic::body::Body;
@@ -56,14 +56,15 @@ impl BrowserOptions {
             if !is_origin(origin) {
                 return Err(format!(
                     "serve.browsers.allowed_origins must be origins as https://shop.example or \
-                     http://localhost:3000, in lower case and without a path, or \"*\"; was {origin:?}"
+                     http://localhost:3000, in lower case, without a path and without the usual port, or \"*\"; was {origin:?}"
                 ));
             }
         }
         Ok(())
     }
 
-    fn allows_any(&self) -> bool {
+    /// Whether pages of every origin may call.
+    pub fn allows_any(&self) -> bool {
         self.allowed_origins.iter().any(|origin| origin == ANY)
     }
 
@@ -151,12 +152,19 @@ where
     }
 }
 
-/// Whether a text is an origin as browsers send it: a scheme, a host, perhaps a port.
+/// Whether a text is an origin as browsers send it: a scheme, a host, perhaps a port other than the
+/// scheme's own.
 fn is_origin(text: &str) -> bool {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let Some(host) = host.filter(|host| !host.contains('@')) else { return false };
-    let is_host = host.parse::<Authority>().is_ok_and(|host| !host.host().is_empty());
-    is_host && text == text.to_ascii_lowercase() && text.parse::<Uri>().is_ok()
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let own_port = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return false,
+    };
+    let is_host = host
+        .parse::<Authority>()
+        .is_ok_and(|host| !host.host().is_empty() && host.port_u16() != Some(own_port));
+    is_host && !host.contains('@') && text == text.to_ascii_lowercase()
 }
 
 /// Refuses the calls of other pages.
@@ -191,7 +199,9 @@ impl Origins {
         let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
-        let (Some((_, of_page)), Some(host)) = (origin, host) else { return false };
+        let (Some(("http" | "https", of_page)), Some(host)) = (origin, host) else {
+            return false;
+        };
         of_page == host && (self.keys.is_in_force() || is_unnamed(host))
     }
 }
@@ -240,7 +250,7 @@ mod tests {
 
     #[test]
     fn origins_are_checked_at_the_start() {
-        for origin in ["*", "https://shop.example", "http://localhost:3000", "http://[::1]:80"] {
+        for origin in ["*", "https://shop.example", "http://localhost:3000", "http://[::1]:8080"] {
             let options = BrowserOptions { allowed_origins: vec![origin.into()], page: true };
             assert_eq!(options.check(), Ok(()));
         }

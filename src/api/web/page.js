@@ -14,18 +14,28 @@ function resolved(schema) {
   return target ? description.components.schemas[target.slice(REFERENCE.length)] : schema;
 }
 
-/** The fields of a request that most calls set, with values of their types. */
-function sample(schema) {
-  const known = {
-    userId: "12583", itemId: "22423", itemIds: ["22423"], limit: 5, pageSize: 5,
+/** Requests of the methods that a newcomer tries first; those of others are empty. */
+const SAMPLES = {
+  "RecommendationService/Recommend": { userId: "12583", limit: 5 },
+  "RecommendationService/SimilarItems": { itemId: "22423", limit: 5 },
+  "RecommendationService/SimilarUsers": { userId: "12583", limit: 5 },
+  "RecommendationService/BoughtTogether": { itemIds: ["22423"], limit: 5 },
+  "RecommendationService/Popular": { limit: 5 },
+  "RecommendationService/Rank": { userId: "12583", itemIds: ["22423", "85123A"] },
+  "EventService/WriteEvents": {
     events: [{ kind: "EVENT_KIND_PURCHASE", userId: "anna", itemId: "22423" }],
+  },
+  "CatalogService/UpsertItems": {
     items: [{ itemId: "new-mug", title: "A new mug", categories: ["kitchen/mugs"], price: 4.5 }],
-    users: [{ userId: "anna", attributes: { country: "SE" } }],
-    availability: "AVAILABILITY_AVAILABLE",
-  };
-  const fields = Object.keys(schema.properties ?? {}).filter((name) => name in known);
-  return Object.fromEntries(fields.map((name) => [name, known[name]]));
-}
+  },
+  "CatalogService/GetItem": { itemId: "22423" },
+  "CatalogService/ListItems": { pageSize: 5 },
+  "UserService/UpsertUsers": { users: [{ userId: "anna", attributes: { country: "SE" } }] },
+  "UserService/GetUser": { userId: "12583" },
+  "UserService/ListUsers": { pageSize: 5 },
+};
+/** The services in the order in which they are met. */
+const SERVICES = ["Recommendation", "Event", "Catalog", "User", "Model", "Store", "Key"];
 
 function kindOf(schema) {
   if (schema.$ref) return schema.$ref.slice(REFERENCE.length);
@@ -47,10 +57,10 @@ function show(chosen) {
   const request = resolved(post.requestBody.content["application/json"].schema);
   of("name").textContent = path;
   of("description").textContent = post.description;
-  of("request").value = JSON.stringify(sample(request), null, 2);
+  of("request").value = JSON.stringify(SAMPLES[path.slice("/v1/".length)] ?? {}, null, 2);
   of("answer").textContent = of("outcome").textContent = "";
   for (const button of document.querySelectorAll("nav button")) {
-    button.toggleAttribute("aria-current", button.value === path);
+    button.ariaCurrent = button.value === path ? "true" : null;
   }
 
   const fields = Object.entries(request.properties ?? {}).flatMap(([name, schema]) => [
@@ -59,6 +69,7 @@ function show(chosen) {
   ]);
   of("fields").replaceChildren(...fields);
   showCurl();
+  return true;
 }
 
 /** The headers of a call; `key` stands for the key where the call is shown. */
@@ -109,18 +120,22 @@ async function send() {
 
 async function start() {
   description = await (await fetch("/v1/openapi.json")).json();
-  for (const tag of description.tags) {
+  const place = ({ name }) => SERVICES.findIndex((known) => name === `${known}Service`);
+  for (const tag of description.tags.toSorted((a, b) => place(a) - place(b))) {
     const paths = Object.keys(description.paths).filter((path) => path.startsWith(`/v1/${tag.name}/`));
     if (paths.length === 0) continue;
     of("methods").append(element("h3", tag.name, { title: tag.description }));
     for (const path of paths) {
       const name = path.split("/").at(-1);
-      of("methods").append(element("button", name, { value: path, onclick: () => show(path) }));
+      of("methods").append(element("button", name, { value: path, onclick: () => (location.hash = path) }));
     }
   }
   of("send").onclick = send;
   for (const id of ["request", "key", "store"]) of(id).addEventListener("input", showCurl);
-  show("/v1/RecommendationService/Recommend");
+  // A method has its address: /#/v1/…; the reasons of refusals are anchors too.
+  const named = () => description.paths[location.hash.slice(1)] && show(location.hash.slice(1));
+  window.onhashchange = named;
+  if (!named()) show("/v1/RecommendationService/Recommend");
 }
 
 start();

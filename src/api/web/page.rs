@@ -21,7 +21,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 
 /// The page runs its own script, calls this server, and does nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      img-src data:;                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What a browser is shown.
 #[derive(Debug)]

@@ -83,6 +83,35 @@ pub(super) fn limit(shape: &Shape, field: &Field) -> Option<(usize, usize)> {
     limit_of(shape.name, field.name)
 }
 
+/// Whether any message has a field of this name, as the protocol or JSON writes it.
+pub fn is_field(name: &str) -> bool {
+    MESSAGES.iter().any(|shape| shape.fields.iter().any(|field| field.is_named(name)))
+}
+
+impl Field {
+    /// Whether this is its name, as the protocol has it or as JSON does.
+    pub fn is_named(&self, name: &str) -> bool {
+        if self.name == name {
+            return true;
+        }
+        // The name in JSON: without underscores, the letters after them in upper case.
+        let mut of_json = name.chars();
+        let mut upper = false;
+        for letter in self.name.chars() {
+            if letter == '_' {
+                upper = true;
+                continue;
+            }
+            let expected = if upper { letter.to_ascii_uppercase() } else { letter };
+            upper = false;
+            if of_json.next() != Some(expected) {
+                return false;
+            }
+        }
+        of_json.next().is_none()
+    }
+}
+
 /// Minimum and maximum number of entries of a field, by the names of its message and itself.
 pub fn limit_of(message: &str, field: &str) -> Option<(usize, usize)> {
     let mut all = LIMITS.iter();

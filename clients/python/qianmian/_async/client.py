@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from itertools import islice
 from pathlib import Path
+from random import random
 from typing import Any, Literal, TypeVar
 
 import grpc
@@ -83,6 +84,7 @@ class AsyncClient:
             secret = connection.secret_for(address, key)
             channel = connection.open_async_channel(address, files, retries)
 
+        self._push_attempts = _PUSH_ATTEMPTS if retries else 1
         self._channel: Any = channel
         self._metadata = connection.metadata(secret, store)
         self._timeout = timeout
@@ -136,12 +138,12 @@ class AsyncClient:
         request = recommendation_pb2.RecommendRequest(
             user_id=rules.identifier("user_id", user_id),
             session_item_ids=_ids("session", session),
-            limit=limit,
+            limit=rules.whole("limit", limit),
             filter=self._filter(filter),
             exclude_item_ids=_ids("exclude", exclude),
             strategy=_number(recommendation_pb2.Source, "strategy", strategy or "unspecified"),
             repeat_policy=_number(recommendation_pb2.RepeatPolicy, "repeat_policy", repeat_policy),
-            exclude_purchased_days=exclude_purchased_days,
+            exclude_purchased_days=rules.whole("exclude_purchased_days", exclude_purchased_days),
             attributes=attributes or {},
         )
         answer = await self._call(self._recommendations.Recommend, request)
@@ -161,12 +163,12 @@ class AsyncClient:
         while batch := list(islice(rest, 10_000)):
             request = recommendation_pb2.BatchRecommendRequest(
                 user_ids=batch,
-                limit=limit,
+                limit=rules.whole("limit", limit),
                 filter=self._filter(filter),
                 repeat_policy=_number(
                     recommendation_pb2.RepeatPolicy, "repeat_policy", repeat_policy
                 ),
-                exclude_purchased_days=exclude_purchased_days,
+                exclude_purchased_days=rules.whole("exclude_purchased_days", exclude_purchased_days),
             )
             async for answer in self._stream(self._recommendations.BatchRecommend, request):
                 yield answer.user_id, _answer(types.Recommendation, answer.recommendation)
@@ -176,7 +178,7 @@ class AsyncClient:
     ) -> types.ItemList:
         """Items similar to an item."""
         request = recommendation_pb2.SimilarItemsRequest(
-            item_id=rules.identifier("item_id", item_id), limit=limit, filter=self._filter(filter)
+            item_id=rules.identifier("item_id", item_id), limit=rules.whole("limit", limit), filter=self._filter(filter)
         )
         answer = await self._call(self._recommendations.SimilarItems, request)
         return _answer(types.ItemList, answer)
@@ -184,7 +186,7 @@ class AsyncClient:
     async def similar_users(self, user_id: Id, *, limit: int = 20) -> types.UserList:
         """Users similar to a user."""
         request = recommendation_pb2.SimilarUsersRequest(
-            user_id=rules.identifier("user_id", user_id), limit=limit
+            user_id=rules.identifier("user_id", user_id), limit=rules.whole("limit", limit)
         )
         answer = await self._call(self._recommendations.SimilarUsers, request)
         return _answer(types.UserList, answer)
@@ -194,7 +196,7 @@ class AsyncClient:
     ) -> types.ItemList:
         """Complements of a basket of 1 to 100 items."""
         request = recommendation_pb2.BoughtTogetherRequest(
-            item_ids=_ids("item_ids", item_ids), limit=limit, filter=self._filter(filter)
+            item_ids=_ids("item_ids", item_ids), limit=rules.whole("limit", limit), filter=self._filter(filter)
         )
         answer = await self._call(self._recommendations.BoughtTogether, request)
         return _answer(types.ItemList, answer)
@@ -209,7 +211,7 @@ class AsyncClient:
         """The most bought items of the last 30 days, or of another window."""
         request = recommendation_pb2.PopularRequest(
             window=_number(recommendation_pb2.Window, "window", window),
-            limit=limit,
+            limit=rules.whole("limit", limit),
             filter=self._filter(filter),
         )
         answer = await self._call(self._recommendations.Popular, request)
@@ -270,10 +272,15 @@ class AsyncClient:
         """Records events over one stream, the fastest way for many: an acknowledgement for each
         batch of 1,000, with the errors of its events. Arguments as of :meth:`write_events`. A
         stream that breaks is not resumed: events with ids of your own can be sent again."""
-        batches = self._event_batches(events, columns)
-        requests = (event_pb2.StreamEventsRequest(events=batch) for batch in batches)
-        async for answer in self._stream(self._events.StreamEvents, requests):
-            yield _answer(types.Acknowledgement, answer)
+        requests = _Requests(
+            event_pb2.StreamEventsRequest(events=batch)
+            for batch in self._event_batches(events, columns)
+        )
+        try:
+            async for answer in self._stream(self._events.StreamEvents, requests):
+                yield _answer(types.Acknowledgement, answer)
+        finally:
+            requests.check()
 
     # The catalogue.
 
@@ -491,7 +498,7 @@ class AsyncClient:
         docs/src/models.md shows its layout. Resumes after a broken connection. Arguments as of
         :meth:`push_embeddings`."""
         push = Push.of(file, role, share, pushed_by, note, force)
-        for attempt in range(_PUSH_ATTEMPTS):
+        for attempt in range(self._push_attempts):
             try:
                 messages = push.messages(await self.get_push(push.header.push_id))
                 answer = await self._models.PushModel(messages, metadata=self._metadata)
@@ -500,9 +507,9 @@ class AsyncClient:
                 refused = Refused(error)
             except Refused as error:
                 refused = error
-            if refused.code != grpc.StatusCode.UNAVAILABLE or attempt + 1 == _PUSH_ATTEMPTS:
+            if refused.code != grpc.StatusCode.UNAVAILABLE or attempt + 1 == self._push_attempts:
                 raise refused from None
-            await sleep(2**attempt)
+            await sleep(2**attempt * (0.5 + random()))
         raise AssertionError("the last attempt returns or raises")
 
     async def get_push(self, push_id: str) -> int:
@@ -597,6 +604,32 @@ class AsyncClient:
         if filter is not None:
             message = convert.to_message(filter, self._zone)
         return message
+
+
+class _Requests:
+    """Requests of a stream. gRPC hides what goes wrong while they are made: the stream ends there, and
+    the caller learns it after."""
+
+    def __init__(self, requests: Iterator[Any]) -> None:
+        self._requests = requests
+        self._failed: Exception | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._requests)
+        except StopIteration:
+            raise
+        except Exception as error:
+            self._failed = error
+            raise StopIteration from None
+
+    def check(self) -> None:
+        """Raises what went wrong, if anything did."""
+        if self._failed is not None:
+            raise self._failed
 
 
 def _answer(kind: type[Given], message: Any) -> Given:

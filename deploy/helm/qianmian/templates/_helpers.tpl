@@ -10,6 +10,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- /* What both containers are given. A variable overrides the same setting of the file. */ -}}
 {{- define "qianmian.container" -}}
 env:
+  - { name: QIANMIAN_DATA, value: /var/lib/qianmian/data }
+  - { name: QIANMIAN_SERVE__LISTEN, value: "0.0.0.0:50051" }
   - { name: QIANMIAN_SERVE__ADMIN_LISTEN, value: "0.0.0.0:50052" }
   {{- if .Values.tls.secretName }}
   - { name: QIANMIAN_SERVE__TLS__CERT, value: /etc/qianmian/tls/tls.crt }

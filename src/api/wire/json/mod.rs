@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::response::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Response};
 use http_body_util::{BodyExt, Full};
@@ -133,31 +134,40 @@ impl JsonCall {
         Ok(message)
     }
 
-    /// An answer in JSON; one that carries a status in its headers stays as it is.
+    /// An answer's message in JSON.
     ///
     /// # Errors
-    /// The status of an answer that failed after its headers.
-    pub async fn answer(&self, answer: Response<Body>) -> Result<Response<Body>, Status> {
-        if Status::from_header_map(answer.headers()).is_some() {
-            return Ok(answer);
-        }
-        let (mut parts, body) = answer.into_parts();
-        let collected = body.collect().await?;
-        let status = collected.trailers().and_then(Status::from_header_map);
-        if let Some(failed) = status.filter(|status| status.code() != tonic::Code::Ok) {
-            return Err(failed);
-        }
-
-        let bytes = collected.to_bytes();
-        let message = bytes.get(codec::PREFIX_BYTES..).unwrap_or_default();
-        let json = self.writer.write(self.method.answer, message).map_err(|error| {
+    /// INTERNAL where its bytes are not those of the method's answer.
+    pub fn answer(&self, message: &[u8]) -> Result<Vec<u8>, Status> {
+        self.writer.write(self.method.answer, message).map_err(|error| {
             tracing::error!(error, "an answer cannot be written as JSON");
             Status::internal("the answer cannot be written as JSON")
-        })?;
-        parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(json.len()));
-        Ok(Response::from_parts(parts, Body::new(Full::from(json))))
+        })
     }
+}
+
+/// The head and the message of an answer of gRPC.
+///
+/// # Errors
+/// The status of an answer that failed after its headers.
+pub async fn collected(answer: Response<Body>) -> Result<(Parts, Bytes), Status> {
+    let (parts, body) = answer.into_parts();
+    let collected = body.collect().await?;
+    let status = collected.trailers().and_then(Status::from_header_map);
+    if let Some(failed) = status.filter(|status| status.code() != tonic::Code::Ok) {
+        return Err(failed);
+    }
+
+    let bytes = collected.to_bytes();
+    let message = bytes.slice(codec::PREFIX_BYTES.min(bytes.len())..);
+    Ok((parts, message))
+}
+
+/// The answer with this head, and JSON in place of its message.
+pub fn answered(mut parts: Parts, json: Vec<u8>) -> Response<Body> {
+    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(json.len()));
+    Response::from_parts(parts, Body::new(Full::from(json)))
 }
 
 /// What is wrong with a field, without repeating much of what was sent.

@@ -1,5 +1,5 @@
-//! The shape of a request in JSON, checked before anything of it is kept: the names of its fields and
-//! the number of their entries. An entry takes two or three bytes in JSON and hundreds in memory, so
+//! The shape of a request in JSON, checked before anything of it is kept: the names of its fields, each
+//! once, and the number of their entries. An entry takes two or three bytes in JSON and hundreds in memory, so
 //! limits must hold before memory is taken, as those of the wire do.
 
 use std::borrow::Cow;
@@ -9,7 +9,7 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::api::wire::entries::{self, Field, MESSAGES, Place, check_count};
-use crate::domain::quote::clipped;
+use crate::domain::quote::{clipped, quoted};
 use crate::domain::{Violation, limits};
 
 /// Messages that JSON writes in a form of their own.
@@ -88,8 +88,9 @@ impl Walk<'_> {
     ) -> Result<(), A::Error> {
         let shape = &MESSAGES[message];
         let above = self.here;
+        let mut given = Vec::new();
         while let Some(key) = map.next_key::<Cow<'_, str>>()? {
-            let Some(field) = shape.fields.iter().find(|field| is_named(field, &key)) else {
+            let Some(field) = shape.fields.iter().find(|field| field.is_named(&key)) else {
                 let place = Place {
                     above,
                     field: &clipped(key.into_owned(), limits::MAX_ID_BYTES),
@@ -105,6 +106,11 @@ impl Walk<'_> {
                 Of::single(field.message)
             };
             let here = Place { above, field: field.name, at: None };
+            if given.contains(&field.number) {
+                let message = "must be given once, is given again";
+                return Err(self.search.refuse(Violation::new(here.path(), message)));
+            }
+            given.push(field.number);
             map.next_value_seed(self.within(of, &here))?;
         }
         Ok(())
@@ -194,9 +200,21 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
         let Of::Message(place) = self.of else { return Ok(()) };
+        if MESSAGES[place].name != MASK {
+            return Ok(());
+        }
         let paths = text.split(',').count();
-        if MESSAGES[place].name == MASK && paths > limits::MAX_PATHS {
+        if paths > limits::MAX_PATHS {
             let message = format!("must have 1 to {} paths, has {paths}", limits::MAX_PATHS);
+            return Err(self.search.refuse(Violation::new(self.path(), message)));
+        }
+
+        // JSON changes the capitals of a path into underscores, and so the key of a map into another.
+        let is_changed = |key: &str| key.contains(|letter: char| letter.is_ascii_uppercase());
+        let mut keys = text.split(',').filter_map(|path| path.split_once('.'));
+        if let Some((_, key)) = keys.find(|(_, key)| is_changed(key)) {
+            let message =
+                format!("cannot name {} in JSON, which knows no capitals there", quoted(key));
             return Err(self.search.refuse(Violation::new(self.path(), message)));
         }
         Ok(())
@@ -221,28 +239,6 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         Ok(())
     }
-}
-
-/// Whether a field has this name, as the protocol has it or as JSON does.
-fn is_named(field: &Field, key: &str) -> bool {
-    if field.name == key {
-        return true;
-    }
-    // The name in JSON: without underscores, the letters after them in upper case.
-    let mut of_json = key.chars();
-    let mut upper = false;
-    for letter in field.name.chars() {
-        if letter == '_' {
-            upper = true;
-            continue;
-        }
-        let expected = if upper { letter.to_ascii_uppercase() } else { letter };
-        upper = false;
-        if of_json.next() != Some(expected) {
-            return false;
-        }
-    }
-    of_json.next().is_none()
 }
 
 #[cfg(test)]
@@ -273,6 +269,13 @@ mod tests {
         let said = refused("UpsertItemsRequest", &mask).unwrap();
         assert_eq!(said, "update_mask: must have 1 to 80 paths, has 1000000");
 
+        let said = refused("UpsertItemsRequest", r#"{"updateMask": "price,attributes.fooBar"}"#);
+        assert!(said.unwrap().starts_with("update_mask: cannot name \"fooBar\""));
+        assert_eq!(
+            refused("UpsertItemsRequest", r#"{"updateMask": "validFrom,attributes.foo"}"#),
+            None
+        );
+
         let all = format!(r#"{{"anyOf": {{"conditions": [{}]}}}}"#, many("{}", 60));
         let condition = format!(r#"{{"allOf": {{"conditions": [{all}, {all}]}}}}"#);
         let filter = format!(r#"{{"filter": {{"condition": {condition}}}}}"#);
@@ -285,6 +288,8 @@ mod tests {
         assert_eq!(said.unwrap(), "filter.condition.bran: is not a field of Condition");
         let said = refused("WriteEventsRequest", r#"{"events": [{}, {"user": "x"}]}"#);
         assert_eq!(said.unwrap(), "events[1].user: is not a field of Event");
+        let said = refused("GetItemRequest", r#"{"itemId": "a", "item_id": "b"}"#);
+        assert_eq!(said.unwrap(), "item_id: must be given once, is given again");
     }
 
     #[test]

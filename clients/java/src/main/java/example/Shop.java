@@ -55,13 +55,17 @@ public final class Shop {
     String item = arguments.length > 2 ? arguments[2] : "22423";
 
     boolean encrypted = server.startsWith("https://");
+    String key = System.getenv().getOrDefault("QIANMIAN_KEY", "");
+    if (!key.isEmpty() && !encrypted && !server.matches("(127\\.[0-9.]+|localhost|\\[::1]):.*")) {
+      throw new IllegalArgumentException(server + " is not encrypted: give https:// to send a key");
+    }
     ChannelCredentials credentials =
         encrypted ? TlsChannelCredentials.create() : InsecureChannelCredentials.create();
     ManagedChannel channel =
         Grpc.newChannelBuilder(server.replaceFirst("^https://", ""), credentials)
             .defaultServiceConfig(RETRIES)
             .enableRetry()
-            .intercept(MetadataUtils.newAttachHeadersInterceptor(carried()))
+            .intercept(MetadataUtils.newAttachHeadersInterceptor(carried(key)))
             .build();
     try {
       write(channel, user, item);
@@ -72,10 +76,9 @@ public final class Shop {
   }
 
   /** What every call carries. */
-  private static Metadata carried() {
+  private static Metadata carried(String key) {
     Metadata metadata = new Metadata();
-    String key = System.getenv("QIANMIAN_KEY");
-    if (key != null && !key.isEmpty()) {
+    if (!key.isEmpty()) {
       metadata.put(AUTHORIZATION, "Bearer " + key);
     }
     return metadata;
