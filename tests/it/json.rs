@@ -435,6 +435,43 @@ fn clients_of_http_1_cannot_hold_the_server() {
 }
 
 #[test]
+fn a_body_that_breaks_off_or_is_none_is_no_fault_of_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path());
+    server.get("/metrics");
+    let head = "POST /v1/CatalogService/ListItems HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    let half = format!("{head}Content-Length: 100\r\n\r\n{{");
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream.write_all(half.as_bytes()).unwrap();
+    drop(stream);
+
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream.write_all(format!("{head}Transfer-Encoding: chunked\r\n\r\nZZ\r\n").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 400") && !answer.contains("hyper"), "{answer}");
+
+    let text = [("Content-Type", "application/grpc-web-text")];
+    let path = "POST /qianmian.v1.CatalogService/ListItems";
+    let (_, head, _) = http_send(&server.address, path, &text, b"!!!!!!!!");
+    assert!(head.contains("grpc-status: 3"), "{head}");
+
+    let counted = |code: &str| {
+        let (_, _, metrics) = server.get("/metrics");
+        metrics
+            .lines()
+            .any(|line| line.starts_with("qianmian_requests_total") && line.contains(code))
+    };
+    let began = Instant::now();
+    while !counted("CANCELLED") {
+        assert!(began.elapsed() < Duration::from_secs(10), "the broken request is not counted");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(!counted("UNKNOWN") && !counted("INTERNAL"));
+}
+
+#[test]
 fn what_is_refused_before_it_is_a_call_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let server = Process::start(folder.path());

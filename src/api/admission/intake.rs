@@ -47,10 +47,9 @@ fn too_fast((party, wait): (Party, Duration)) -> Status {
 /// The status of a body that cannot be read to its end: the caller has gone, or sent what is no body.
 fn broken(error: impl Into<tonic::codegen::StdError>) -> Status {
     let status = Status::from_error(error.into());
-    let has_gone = |error: &hyper::Error| error.is_incomplete_message() || error.is_closed();
     let mut cause = status.source();
     while let Some(error) = cause {
-        if error.downcast_ref().is_some_and(has_gone) {
+        if is_gone(error) {
             return Status::cancelled("the connection broke while the request arrived");
         }
         cause = error.source();
@@ -61,6 +60,17 @@ fn broken(error: impl Into<tonic::codegen::StdError>) -> Status {
         }
         _ => status,
     }
+}
+
+/// Whether an error is the end of a connection.
+fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+
+    let ended = [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof];
+    let of_io = error.downcast_ref::<std::io::Error>();
+    let of_http = error.downcast_ref::<hyper::Error>();
+    of_io.is_some_and(|error| ended.contains(&error.kind()))
+        || of_http.is_some_and(|error| error.is_incomplete_message() || error.is_closed())
 }
 
 impl Intake {
