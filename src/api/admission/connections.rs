@@ -21,7 +21,7 @@ use crate::api::admission::places::{Place, Places};
 use crate::api::admission::stream::Stream;
 use crate::api::tls::Certificates;
 
-/// Length of the preface with which an HTTP/2 client begins; hardly a request of HTTP/1 is shorter.
+/// Length of the preface with which an HTTP/2 client begins; few requests of HTTP/1 are shorter.
 const PREFACE_BYTES: u64 = 24;
 /// Bytes that may come before a request begins, with which its headers must be complete. HTTP/2 has a
 /// limit of its own; hyper's for HTTP/1 is ten times as large, before anything is counted.
@@ -39,6 +39,7 @@ const EXTRA_BYTES: u64 = 4 << 20;
 const EXTRA_PER_SECOND: u64 = 64;
 /// Time without a request after which a connection ends that was never let in.
 const MAX_IDLE_UNKNOWN: Duration = Duration::from_secs(60);
+
 /// Limits on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {

@@ -182,6 +182,8 @@ where
     const PATIENCE: Duration = Duration::from_secs(1);
     const MAX_BYTES: usize = 1 << 20;
 
+    // What comes belongs to a request.
+    let _open = peer.begin();
     let mut came = 0;
     let reading = async {
         while came < MAX_BYTES
