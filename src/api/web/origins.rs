@@ -28,7 +28,7 @@ use crate::api::wire::status::denied;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BrowserOptions {
-    /// Origins whose pages may call, as "https://shop.example"; "*": any.
+    /// Origins whose pages may call, as `https://shop.example`; "*": any.
     pub allowed_origins: Vec<String>,
     /// Whether the address of the server shows a page to try calls, without a key. It holds the
     /// protocol, and nothing of any store.
