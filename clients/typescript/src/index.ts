@@ -12,7 +12,7 @@
  * @packageDocumentation
  */
 
-import { type Client, Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import { type Client, Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 
 import { CatalogService } from "./gen/qianmian/v1/catalog_pb.js";
@@ -41,7 +41,7 @@ export interface Options {
   key?: string;
   /** The store, where the key opens more than one or the server has no keys. */
   store?: string;
-  /** Milliseconds after which a call is given up, retries included. */
+  /** Milliseconds after which a call is given up, retries included; streams have no limit. */
   timeoutMs?: number;
   /** Tries of a call that meets an unavailable server, unless a second one could do something else. */
   attempts?: number;
@@ -83,11 +83,12 @@ export function connect(baseUrl: string, options: Options = {}): Qianmian {
   if (options.key && !mayCarryKey(new URL(baseUrl))) {
     throw new Error(`${baseUrl} is not encrypted: give https:// to send a key`);
   }
-  const transport = createGrpcWebTransport({
-    baseUrl,
-    defaultTimeoutMs: options.timeoutMs ?? 10_000,
-    interceptors: [named, retried(options.attempts ?? 4), carrying(options)],
-  });
+  const interceptors = [named, retried(options.attempts ?? 4), carrying(options)];
+  const defaultTimeoutMs = options.timeoutMs ?? 10_000;
+  const { unary } = createGrpcWebTransport({ baseUrl, interceptors, defaultTimeoutMs });
+  // A stream lasts as long as it has something to say.
+  const { stream } = createGrpcWebTransport({ baseUrl, interceptors });
+  const transport: Transport = { unary, stream };
   return {
     recommendations: createClient(RecommendationService, transport),
     events: createClient(EventService, transport),
