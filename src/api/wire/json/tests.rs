@@ -62,11 +62,13 @@ fn what_does_not_fit_is_named_by_its_path() {
         let said = refusal(write, json);
         assert!(said.starts_with(&format!("{field}: ")) && said.contains(words), "{json}: {said}");
     }
+
     let recommend = "/v1/RecommendationService/Recommend";
     for value in ["99999999999", "1.5", "\"ten\"", "true", "[1]"] {
         let said = refusal(recommend, &format!(r#"{{"limit": {value}}}"#));
         assert!(said.starts_with("limit: "), "{said}");
     }
+
     let long = format!(r#"{{"limit": "{}"}}"#, "9".repeat(1_000_000));
     assert!(refusal(recommend, &long).len() < 1_000);
     let named = format!(r#"{{"{}": 1}}"#, "n".repeat(1_000_000));
@@ -105,6 +107,7 @@ fn random(message: &MessageDescriptor, deep: usize, rng: &mut StdRng) -> Dynamic
         made.set_field_by_name("nanos", Value::I32(nanos));
         return made;
     }
+
     for field in message.fields().filter(|_| deep < 5) {
         let kind = field.kind();
         let count = rng.random_range(0..3);
