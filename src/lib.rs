@@ -30,6 +30,7 @@
 //! | [`train`] | trainers, one algorithm a file; `graph` builds the nearest-neighbour graph |
 //! | [`model`] | the snapshot and its parts, settings, roles, on disk and in memory; `vectors` searches, `pushed` reads pushed files |
 //! | [`matrix`] | the user-item matrix: weighting, sparse rows, baskets |
+//! | [`content`] | what items are: words, features, vectors, and how alike they are |
 //! | [`doctor`] | finds what is wrong with a log, and names what mends it |
 //! | [`import`] | files to events, items and users: formats, mapping, cleaning |
 //! | [`access`] | API keys, scopes, quotas, the audit log |
@@ -116,6 +117,7 @@ pub mod api;
 pub mod backup;
 pub mod cli;
 pub mod config;
+pub mod content;
 pub mod doctor;
 pub mod domain;
 pub mod engine;

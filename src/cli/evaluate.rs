@@ -1,6 +1,7 @@
 //! `qianmian evaluate`
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -11,12 +12,14 @@ use serde_json::json;
 use super::dialect::DialectArgs;
 use super::{Failure, output};
 use crate::config::Config;
+use crate::content::Corpus;
 use crate::domain::history::standing;
 use crate::domain::progress::{Control, Stage};
 use crate::domain::{HistoryEvent, UserIdx, limits};
 use crate::evaluate::harness::Harness;
 use crate::evaluate::split::{self, Holdout};
 use crate::evaluate::{Case, Dataset, Method, Metrics, Row, Truth};
+use crate::import::{ColumnMap, Dialect};
 use crate::matrix::UserEvents;
 use crate::model::{Manifest, Snapshot, Source};
 use crate::recommend::RepeatPolicy;
@@ -48,6 +51,18 @@ pub struct Evaluate {
     /// after:DATE
     #[arg(long, value_name = "CUT", value_parser = str::parse::<Holdout>, conflicts_with = "train")]
     holdout: Option<Holdout>,
+    /// Catalogue of the items: titles, categories, brands, tags, attributes, prices
+    #[arg(long, value_name = "FILE")]
+    items: Option<PathBuf>,
+    /// Columns of the catalogue, as --map
+    #[arg(long, value_name = "COLUMN=NAME,…", requires = "items", value_parser = str::parse::<ColumnMap>)]
+    items_map: Option<ColumnMap>,
+    /// Know the catalogue's items, but nothing of what they are
+    #[arg(long, requires = "items")]
+    no_content: bool,
+    /// Count only held-out items with fewer purchases than this in the training part
+    #[arg(long, value_name = "N")]
+    fewer_than: Option<usize>,
     #[command(flatten)]
     dialect: DialectArgs,
     /// Items of the user's past: allow ranks them like any other, mask neither ranks nor counts
@@ -128,6 +143,15 @@ impl Evaluate {
             log = read(&mut data, train)?;
         }
 
+        let corpus = match &self.items {
+            Some(path) => {
+                let columns = self.items_map.clone().unwrap_or_default();
+                data.corpus(path, &Dialect::of_columns(columns))?
+            }
+            None => Corpus::default(),
+        };
+        let corpus = Arc::new(if self.no_content { Corpus::default() } else { corpus });
+
         // Idx of users known only to the held-out part follow all others.
         let known_users = data.users.len();
         let known_items = data.items.len();
@@ -141,7 +165,7 @@ impl Evaluate {
         let cancel = AtomicBool::new(false);
         let control = Control::new(&report, &cancel);
         let started = Instant::now();
-        let (snapshot, repeat) = self.model(config, &train, &control)?;
+        let (snapshot, repeat) = self.model(config, &train, &corpus, &control)?;
 
         let train_seconds = started.elapsed().as_secs_f64();
 
@@ -182,6 +206,7 @@ impl Evaluate {
         &self,
         config: &Config,
         events: &UserEvents,
+        corpus: &Arc<Corpus>,
         control: &Control<'_>,
     ) -> Result<(Snapshot, RepeatPolicy), Failure> {
         let task = match (self.protocol, self.seen) {
@@ -193,6 +218,7 @@ impl Evaluate {
 
         let tuner = Tuner {
             events,
+            corpus: corpus.clone(),
             start: config.train.settings,
             served: false,
             defaults: config.train.settings,
@@ -212,7 +238,7 @@ impl Evaluate {
         let asked = tuned.sources();
         let mut sources = Source::TRAINED.to_vec();
         sources.retain(|source| *source != Source::Embedding || asked.contains(source));
-        let data = TrainingData::new(events);
+        let data = TrainingData::new(events).with_corpus(corpus);
         let trained = train(&data, &tuned.settings, &sources, self.seed, control)?;
         let manifest =
             Manifest { newest_ms: events.as_of_ms(), seed: self.seed, ..Manifest::default() };
@@ -232,6 +258,8 @@ impl Evaluate {
     fn cases(&self, logs: &Logs) -> (Vec<Case>, usize) {
         let users = logs.data.users.len();
         let test = UserEvents::new(users, logs.data.items.len(), logs.test.clone());
+        let mut sold = vec![0; logs.data.items.len()];
+        logs.train.all().iter().for_each(|event| sold[event.item as usize] += 1);
         let mut cases = Vec::new();
         let mut unknown = 0;
         for user in (0..users).filter(|&u| !test.of(u).is_empty()) {
@@ -249,7 +277,9 @@ impl Evaluate {
             let masked = self.seen == Seen::Mask;
             let bought = if masked { standing(history) } else { Vec::new() };
             let seen = |item: u32| bought.binary_search(&item).is_ok();
-            let wanted = test.of(user).iter().map(|e| e.item).filter(|&item| !seen(item));
+            let counts =
+                |item: u32| !seen(item) && self.fewer_than.is_none_or(|n| sold[item as usize] < n);
+            let wanted = test.of(user).iter().map(|e| e.item).filter(|&item| counts(item));
 
             let (known, new): (Vec<_>, Vec<_>) =
                 wanted.partition(|&item| (item as usize) < logs.known_items);

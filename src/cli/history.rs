@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{Failure, check_readable, output};
 use crate::config::Config;
+use crate::domain::EventKind;
 use crate::engine::pseudonyms::Pseudonyms;
 use crate::store::{Entry, Record, StoreFolder, replay_beside};
 
@@ -32,6 +33,12 @@ struct Line {
     price: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rating: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dwell_ms: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hide_scope: Option<&'static str>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    hide_reason: String,
     basket_id: String,
     session_id: String,
     event_id: String,
@@ -97,6 +104,9 @@ fn events(folder: &StoreFolder, name: &str) -> Result<Option<Vec<Line>>, Failure
                 quantity: event.quantity,
                 price: event.price,
                 rating: event.rating,
+                dwell_ms: event.dwell_ms,
+                hide_scope: (event.kind == EventKind::Hide).then(|| event.scope.name()),
+                hide_reason: event.reason.to_owned(),
                 basket_id: event.basket_id.to_owned(),
                 session_id: event.session_id.to_owned(),
                 event_id: event.event_id.to_owned(),

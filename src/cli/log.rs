@@ -72,7 +72,7 @@ impl Line {
                 more: event.basket_id.to_owned(),
                 ..line
             },
-            Record::Item(..) | Record::ItemBefore(..) => Self { what: "item", ..line },
+            Record::Item(..) => Self { what: "item", ..line },
             Record::ItemAvailable(_, available) => {
                 Self { what: "availability", more: available.to_string(), ..line }
             }
@@ -83,6 +83,19 @@ impl Line {
             }
             Record::Imported(_) => Self { what: "import", ..line },
             Record::Gone => Self { what: "gone", ..line },
+            Record::Exposure(exposure) => Self {
+                what: "exposure",
+                time_ms: Some(exposure.time_ms),
+                item: None,
+                more: format!("{}, {} items", exposure.placement, exposure.items.len()),
+                ..line
+            },
+            Record::Decision(decision) => Self {
+                what: "decision",
+                time_ms: Some(decision.time_ms),
+                more: format!("{} {}", decision.kind, decision.version),
+                ..line
+            },
         }
     }
 }

@@ -26,6 +26,7 @@ pub mod history;
 pub mod import;
 pub mod items;
 pub mod keys;
+pub mod list;
 pub mod log;
 pub mod models;
 pub mod output;
@@ -41,6 +42,7 @@ pub mod stores;
 pub mod together;
 pub mod train;
 pub mod users;
+pub mod why;
 
 use std::path::PathBuf;
 use std::pin::Pin;

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::Failure;
 use super::backend::Target;
-use super::output::List;
+use super::list::List;
 use crate::api::wire::pb;
 use crate::config::Config;
 

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::Failure;
 use super::backend::Target;
-use super::output::List;
+use super::list::List;
 use crate::api::wire::pb;
 use crate::config::Config;
 use crate::model::Source;
@@ -35,6 +35,12 @@ pub struct Recommend {
     /// An attribute of the user, e.g. country=SE; may be given several times
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
     attributes: Vec<(String, String)>,
+    /// How much the items differ: the weight of relevance, 0 to 1; one item of a group is shown
+    #[arg(long, value_name = "LAMBDA")]
+    variety: Option<f64>,
+    /// Show why each item is in the list
+    #[arg(long)]
+    explain: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -84,6 +90,12 @@ impl Recommend {
             repeat_policy: repeat_policy.into(),
             exclude_purchased_days: 0,
             attributes: self.attributes.into_iter().collect(),
+            explain: self.explain,
+            variety: self.variety.map(|lambda| pb::Variety {
+                lambda: Some(lambda),
+                one_of_group: true,
+                ..pb::Variety::default()
+            }),
         };
 
         let answer = backend.recommend(request).await.map_err(|s| s.message().to_owned())?;

@@ -9,7 +9,7 @@ use super::examined::Examined;
 use crate::domain::{BoxError, Event};
 use crate::import::convert::NoEvent;
 use crate::import::{Plan, Reader, Row, identity};
-use crate::store::{Entry, Record, StoreFolder, StoredEvent, replay_beside};
+use crate::store::{Entry, Record, StoreFolder, replay_beside};
 
 /// Examines the rows of a file, as an import would read them.
 ///
@@ -65,15 +65,14 @@ pub fn examine_store(
         Entry::User(id) => users.push(id.to_owned()),
         Entry::Item(id) => items.push(id.to_owned()),
         Entry::Record(offset, Record::Event(stored)) => {
-            let id = |ids: &[String], idx: u32| ids.get(idx as usize).cloned().unwrap_or_default();
-            let event = event_of(&stored, id(&users, stored.user), id(&items, stored.item));
+            let event = stored.named(id(&users, stored.user), id(&items, stored.item));
             // An erased user has no name.
             if !event.user_id.is_empty() {
                 let repeats = seen.repeats(&event);
                 examination.event(&Examined::of(&event, offset, repeats));
             }
         }
-        Entry::Record(_, Record::Item(idx, _) | Record::ItemBefore(idx, _)) => {
+        Entry::Record(_, Record::Item(idx, _)) => {
             if let Some(id) = items.get(idx as usize) {
                 examination.catalogue_item(id);
             }
@@ -81,6 +80,11 @@ pub fn examine_store(
         Entry::Record(..) => {}
     })?;
     Ok(())
+}
+
+/// The id of an idx; empty where it has none.
+fn id(ids: &[String], idx: u32) -> &str {
+    ids.get(idx as usize).map_or("", String::as_str)
 }
 
 /// The events so far, by which repetitions are known.
@@ -94,18 +98,5 @@ impl Seen {
     /// Whether an event equals an earlier one.
     fn repeats(&mut self, event: &Event) -> bool {
         !self.hashes.insert(identity::hash(event, &mut self.bytes))
-    }
-}
-
-/// A stored event with its external ids.
-fn event_of(stored: &StoredEvent<'_>, user_id: String, item_id: String) -> Event {
-    Event {
-        quantity: stored.quantity,
-        price: stored.price,
-        rating: stored.rating,
-        event_id: stored.event_id.to_owned(),
-        basket_id: stored.basket_id.to_owned(),
-        session_id: stored.session_id.to_owned(),
-        ..Event::new(stored.kind, &user_id, &item_id, stored.time_ms)
     }
 }

@@ -59,7 +59,9 @@ impl Users {
             EventKind::View | EventKind::Click | EventKind::AddToCart | EventKind::Favorite => {
                 user.looks += 1;
             }
-            EventKind::Refund | EventKind::Rating | EventKind::Impression => return,
+            EventKind::Refund | EventKind::Rating | EventKind::Impression | EventKind::Hide => {
+                return;
+            }
         }
 
         let hour = event.time_ms.div_euclid(HOUR_MS);

@@ -23,11 +23,21 @@ pub enum ItemField {
     ValidFrom,
     /// The end of its validity.
     ValidUntil,
+    /// Its description.
+    Description,
+    /// The group of its variants.
+    GroupId,
+    /// Its margin.
+    Margin,
+    /// Its named vectors, all of them.
+    Embeddings,
+    /// Its offers by context, all of them.
+    Offers,
 }
 
 impl ItemField {
     /// Every field.
-    pub const ALL: [ItemField; 9] = [
+    pub const ALL: [ItemField; 14] = [
         ItemField::Title,
         ItemField::Categories,
         ItemField::Brand,
@@ -37,6 +47,11 @@ impl ItemField {
         ItemField::Attributes,
         ItemField::ValidFrom,
         ItemField::ValidUntil,
+        ItemField::Description,
+        ItemField::GroupId,
+        ItemField::Margin,
+        ItemField::Embeddings,
+        ItemField::Offers,
     ];
 
     /// Its name in the protocol.
@@ -51,6 +66,11 @@ impl ItemField {
             ItemField::Attributes => "attributes",
             ItemField::ValidFrom => "valid_from",
             ItemField::ValidUntil => "valid_until",
+            ItemField::Description => "description",
+            ItemField::GroupId => "group_id",
+            ItemField::Margin => "margin",
+            ItemField::Embeddings => "embeddings",
+            ItemField::Offers => "offers",
         }
     }
 }
@@ -101,6 +121,11 @@ impl ItemChange {
             (ItemField::Tags, item.tags.is_empty()),
             (ItemField::ValidFrom, item.validity.from_ms.is_none()),
             (ItemField::ValidUntil, item.validity.until_ms.is_none()),
+            (ItemField::Description, item.description.is_empty()),
+            (ItemField::GroupId, item.group_id.is_empty()),
+            (ItemField::Margin, item.margin.is_none()),
+            (ItemField::Embeddings, item.embeddings.is_empty()),
+            (ItemField::Offers, item.offers.is_empty()),
         ];
 
         empty.into_iter().filter(|(_, empty)| *empty).for_each(|(field, _)| self.remove(field));
@@ -142,6 +167,11 @@ impl ItemChange {
                 ItemField::Attributes => item.attributes.clone_from(&said.attributes),
                 ItemField::ValidFrom => item.validity.from_ms = said.validity.from_ms,
                 ItemField::ValidUntil => item.validity.until_ms = said.validity.until_ms,
+                ItemField::Description => item.description.clone_from(&said.description),
+                ItemField::GroupId => item.group_id.clone_from(&said.group_id),
+                ItemField::Margin => item.margin = said.margin,
+                ItemField::Embeddings => item.embeddings.clone_from(&said.embeddings),
+                ItemField::Offers => item.offers.clone_from(&said.offers),
             }
         }
 
@@ -198,7 +228,7 @@ impl UserChange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Validity;
+    use crate::domain::{Offer, Validity};
 
     fn lamp() -> Item {
         Item {
@@ -210,6 +240,11 @@ mod tests {
             available: true,
             attributes: [("colour".into(), "red".into()), ("size".into(), "m".into())].into(),
             validity: Validity { from_ms: Some(1), until_ms: Some(9) },
+            description: "A lamp of brass".into(),
+            group_id: "lamps".into(),
+            margin: Some(2.5),
+            embeddings: [("text".into(), vec![1.0, 0.0].into())].into(),
+            offers: [("SE".into(), Offer { available: false, price: None })].into(),
         }
     }
 

@@ -24,11 +24,40 @@ pub enum EventKind {
     Impression,
     /// Clicked it in a list.
     Click,
+    /// Does not want to see it.
+    Hide,
+}
+
+/// What a user does not want to see: how far [`EventKind::Hide`] reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HideScope {
+    /// The item alone.
+    #[default]
+    Item,
+    /// Every item of its group.
+    Group,
+    /// Every item of its most specific category.
+    Category,
+}
+
+impl HideScope {
+    /// Every scope.
+    pub const ALL: [HideScope; 3] = [HideScope::Item, HideScope::Group, HideScope::Category];
+
+    /// Its name in import files.
+    pub fn name(self) -> &'static str {
+        match self {
+            HideScope::Item => "item",
+            HideScope::Group => "group",
+            HideScope::Category => "category",
+        }
+    }
 }
 
 impl EventKind {
     /// Every kind, in the order of the protocol.
-    pub const ALL: [EventKind; 8] = [
+    pub const ALL: [EventKind; 9] = [
         EventKind::View,
         EventKind::AddToCart,
         EventKind::Favorite,
@@ -37,7 +66,13 @@ impl EventKind {
         EventKind::Rating,
         EventKind::Impression,
         EventKind::Click,
+        EventKind::Hide,
     ];
+
+    /// Whether histories and trainings read it: what a user is shown, or hides, is no behaviour.
+    pub fn is_behaviour(self) -> bool {
+        !matches!(self, EventKind::Impression | EventKind::Hide)
+    }
 
     /// The kind's name in logs and import files.
     pub fn name(self) -> &'static str {
@@ -50,6 +85,7 @@ impl EventKind {
             EventKind::Rating => "rating",
             EventKind::Impression => "impression",
             EventKind::Click => "click",
+            EventKind::Hide => "hide",
         }
     }
 
@@ -65,6 +101,7 @@ impl EventKind {
             "rating" | "rate" | "review" => EventKind::Rating,
             "impression" | "show" => EventKind::Impression,
             "click" => EventKind::Click,
+            "hide" | "dislike" | "not_interested" => EventKind::Hide,
             _ => return None,
         })
     }
@@ -97,6 +134,12 @@ pub struct Event {
     pub channel: String,
     /// The rating given, for [`EventKind::Rating`].
     pub rating: Option<f64>,
+    /// How long the page was looked at, in milliseconds, for [`EventKind::View`].
+    pub dwell_ms: Option<u32>,
+    /// How far it reaches, for [`EventKind::Hide`].
+    pub scope: HideScope,
+    /// Why, in the user's or the shop's words, for [`EventKind::Hide`]; may be empty.
+    pub reason: String,
 }
 
 impl Event {
@@ -115,6 +158,9 @@ impl Event {
             recommendation_id: String::new(),
             channel: String::new(),
             rating: None,
+            dwell_ms: None,
+            scope: HideScope::Item,
+            reason: String::new(),
         }
     }
 
@@ -128,6 +174,7 @@ impl Event {
             &self.session_id,
             &self.recommendation_id,
             &self.channel,
+            &self.reason,
         ];
         size_of::<Event>() + texts.iter().map(|text| text.len()).sum::<usize>()
     }
@@ -154,7 +201,12 @@ impl Event {
             return Err(Violation::new("rating", "must be a finite number"));
         }
 
+        if self.dwell_ms.is_some() && self.kind != EventKind::View {
+            return Err(Violation::new("dwell_ms", "is of events of the kind VIEW only"));
+        }
+
         for (field, value) in [
+            ("hide.reason", &self.reason),
             ("event_id", &self.event_id),
             ("basket_id", &self.basket_id),
             ("session_id", &self.session_id),

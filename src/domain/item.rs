@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::quote::quoted;
-use super::{Violation, limits};
+use super::{Vector, Violation, limits};
 
 /// An item of the catalogue; its id lives in the vocabulary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,26 @@ pub struct Item {
     pub attributes: BTreeMap<String, String>,
     /// The time in which it may be offered.
     pub validity: Validity,
+    /// A longer text; searched for likeness, not shown by the server.
+    pub description: String,
+    /// The product that it is a variant of; a list shows one item of a group. May be empty.
+    pub group_id: String,
+    /// What the shop earns with one, in its currency; negative for a loss.
+    pub margin: Option<f64>,
+    /// Vectors that the shop brings, by name ("text", "image").
+    pub embeddings: BTreeMap<String, Vector>,
+    /// Availability and price by context: a branch, a country, a currency. In a context that is
+    /// not among them the item is as everywhere.
+    pub offers: BTreeMap<String, Offer>,
+}
+
+/// An item in one context.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Whether it is available there.
+    pub available: bool,
+    /// Its price there; none: the price everywhere.
+    pub price: Option<f64>,
 }
 
 /// A span of time, in milliseconds since 1970.
@@ -49,6 +69,11 @@ impl Default for Item {
             available: true,
             attributes: BTreeMap::new(),
             validity: Validity::default(),
+            description: String::new(),
+            group_id: String::new(),
+            margin: None,
+            embeddings: BTreeMap::new(),
+            offers: BTreeMap::new(),
         }
     }
 }
@@ -73,12 +98,24 @@ impl Validity {
 }
 
 impl Item {
+    /// Its categories and those above them: each path and all its prefixes.
+    pub fn category_paths(&self) -> impl Iterator<Item = &str> {
+        self.categories.iter().flat_map(|path| {
+            let path = path.trim_matches('/');
+            path.match_indices('/').map(|(at, _)| &path[..at]).chain([path])
+        })
+    }
+
     /// Approximate bytes in memory.
     pub fn bytes(&self) -> usize {
         let lists = self.categories.iter().chain(&self.tags).map(|text| text.len() + 8);
         let attributes = self.attributes.iter().map(|(key, value)| key.len() + value.len() + 16);
-        let texts = self.title.len() + self.brand.len();
-        size_of::<Item>() + texts + lists.sum::<usize>() + attributes.sum::<usize>()
+        let vectors = self.embeddings.iter().map(|(key, v)| key.len() + size_of_val(&v[..]) + 48);
+        let offers = self.offers.keys().map(|key| key.len() + size_of::<Offer>() + 24);
+        let texts =
+            self.title.len() + self.brand.len() + self.description.len() + self.group_id.len();
+        let parts = lists.chain(attributes).chain(vectors).chain(offers);
+        size_of::<Item>() + texts + parts.sum::<usize>()
     }
 
     /// Checks every limit; the violation names the field.
@@ -108,7 +145,49 @@ impl Item {
                 limits::MAX_ATTRIBUTE_BYTES,
             )?;
         }
-        self.validity.validate()
+        self.validity.validate()?;
+
+        limits::text("description", &self.description, limits::MAX_DESCRIPTION_BYTES)?;
+        limits::optional_id("group_id", &self.group_id)?;
+        if let Some(margin) = self.margin {
+            limits::number("margin", margin, -limits::MAX_PRICE, limits::MAX_PRICE)?;
+        }
+        self.validate_embeddings()?;
+        self.validate_offers()
+    }
+
+    fn validate_embeddings(&self) -> Result<(), Violation> {
+        limits::count("embeddings", self.embeddings.len(), 0, limits::MAX_EMBEDDINGS)?;
+        for (name, values) in &self.embeddings {
+            limits::name("embeddings key", name)?;
+            let field = format!("embeddings[{}].values", quoted(name));
+            limits::count(&field, values.len(), 1, limits::MAX_DIMENSIONS)?;
+            if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+                return Err(Violation::new(
+                    field,
+                    format!("must be finite numbers, one is {value}"),
+                ));
+            }
+            if values.iter().all(|value| *value == 0.0) {
+                return Err(Violation::new(
+                    field,
+                    "must not all be 0: such a vector has no direction",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_offers(&self) -> Result<(), Violation> {
+        limits::count("offers", self.offers.len(), 0, limits::MAX_TAGS)?;
+        for (context, offer) in &self.offers {
+            limits::new_id("offers key", context)?;
+            if let Some(price) = offer.price {
+                let field = format!("offers[{}].price", quoted(context));
+                limits::number(&field, price, 0.0, limits::MAX_PRICE)?;
+            }
+        }
+        Ok(())
     }
 }
 

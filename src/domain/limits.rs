@@ -15,6 +15,12 @@ pub const MAX_NAME_BYTES: usize = 64;
 pub const MAX_TITLE_BYTES: usize = 1_024;
 /// Maximum length of an attribute's value in bytes.
 pub const MAX_ATTRIBUTE_BYTES: usize = 4_096;
+/// Maximum length of a description in bytes.
+pub const MAX_DESCRIPTION_BYTES: usize = 65_536;
+/// Maximum number of named vectors of an item.
+pub const MAX_EMBEDDINGS: usize = 4;
+/// Maximum number of dimensions of a named vector of an item.
+pub const MAX_DIMENSIONS: usize = 1_024;
 /// Maximum number of categories of an item, and of a filter.
 pub const MAX_CATEGORIES: usize = 32;
 /// Maximum number of conditions of a filter, nested ones included.

@@ -25,6 +25,8 @@ pub enum Stage {
     Embeddings,
     /// The nearest-neighbour graph over the embeddings.
     Ann,
+    /// What items are.
+    Content,
     /// Preparing lists.
     Lists,
     /// Writing the snapshot.
@@ -33,7 +35,7 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Stage; 12] = [
+    pub const ALL: [Stage; 13] = [
         Stage::ReadLog,
         Stage::Tune,
         Stage::Popularity,
@@ -44,6 +46,7 @@ impl Stage {
         Stage::Sequences,
         Stage::Embeddings,
         Stage::Ann,
+        Stage::Content,
         Stage::Lists,
         Stage::Persist,
     ];
@@ -60,6 +63,7 @@ impl Stage {
             Stage::Sequences => "sequences",
             Stage::Embeddings => "embeddings",
             Stage::Ann => "ann graph",
+            Stage::Content => "content",
             Stage::Tune => "tune",
             Stage::Lists => "lists",
             Stage::Persist => "persist",

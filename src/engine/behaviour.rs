@@ -2,7 +2,7 @@
 
 use super::state::State;
 use crate::doctor::Pulse;
-use crate::domain::{EventKind, HistoryEvent, Offset, Result, now_ms};
+use crate::domain::{HistoryEvent, Offset, Result, now_ms};
 use crate::live::history_event;
 use crate::matrix::UserEvents;
 use crate::store::{Entry, Record, replay};
@@ -22,11 +22,8 @@ pub(super) fn read(state: &State, offset: Offset) -> Result<(UserEvents, Pulse)>
     replay(&state.folder.log(), offset, &mut |entry| match entry {
         Entry::User(_) => users += 1,
         Entry::Item(_) => items += 1,
-        // Impressions are no behaviour: histories do not hold them either.
         Entry::Record(at, Record::Event(event))
-            if at < offset
-                && event.kind != EventKind::Impression
-                && !objecting.contains(&event.user) =>
+            if at < offset && event.kind.is_behaviour() && !objecting.contains(&event.user) =>
         {
             pulse.note(event.time_ms);
             // Events from a clock that was ahead count as of now.

@@ -104,6 +104,7 @@ impl Engine {
         let (live, mut live_writer) = Live::new(recommend.history_limit, recommend.cohorts.clone());
         let started = Instant::now();
         let (log, dedup) = replay_log(&mut folder, &live, &mut live_writer, &options.log)?;
+        live.index(&mut live_writer);
         folder.mark_format()?;
 
         let lists = PreparedListOptions {
@@ -127,7 +128,8 @@ impl Engine {
         let background = threads.background.clone();
         let pushes =
             Pushes::new(state.clone(), writer.clone(), background.clone(), options.push, policy);
-        let recommender = Arc::new(Recommender::new(state.clone(), policy, threads));
+        let recommender = Recommender::new(state.clone(), writer.clone(), recommend, threads)?;
+        let recommender = Arc::new(recommender);
         let batches = Batches::new(recommender.clone(), background);
         Ok(Self { trainer, writer, pushes, batches, recommender, state })
     }

@@ -250,6 +250,9 @@ pub struct RecommendOptions {
     pub repeat_policy: RepeatPolicy,
     /// Newest events kept in memory of each user.
     pub history_limit: usize,
+    /// Share of the answers whose items are recorded in the log, 0 to 1: what was shown to whom, from
+    /// which later evaluations start. Some 80 bytes an answer.
+    pub exposures: f64,
     /// Attributes that define cohorts of users without events, the one dropped first last: lists
     /// come from users alike in all of them, then in all but the last, and so on.
     pub cohorts: Vec<String>,
@@ -258,7 +261,7 @@ pub struct RecommendOptions {
 impl Default for RecommendOptions {
     fn default() -> Self {
         let cohorts = ["segment", "country", "device"].map(str::to_owned).to_vec();
-        Self { repeat_policy: RepeatPolicy::Auto, history_limit: 2_000, cohorts }
+        Self { repeat_policy: RepeatPolicy::Auto, history_limit: 2_000, exposures: 1.0, cohorts }
     }
 }
 

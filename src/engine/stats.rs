@@ -24,6 +24,10 @@ pub struct Stats {
     pub lists: [Counter; Made::ALL.len()],
     /// Candidates that sources proposed to blended lists, by source.
     pub candidates: [Counter; Source::BLENDED.len()],
+    /// Answers recorded as shown.
+    pub exposures: Counter,
+    /// Answers that were not recorded, because the queue was full or a write failed.
+    pub exposures_lost: Counter,
     /// Ended trainings, by outcome.
     pub trainings: [Counter; Outcome::ALL.len()],
     /// End of the last training that published a model, in milliseconds since 1970; 0 before.
@@ -100,6 +104,8 @@ impl Stats {
             flush,
             lists: Default::default(),
             candidates: Default::default(),
+            exposures: Counter::default(),
+            exposures_lost: Counter::default(),
             trainings: Default::default(),
             trained_ms: AtomicI64::new(0),
         }

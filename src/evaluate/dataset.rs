@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::content::{Corpus, Document, Words};
 use crate::domain::history::basket_number;
-use crate::domain::{HistoryEvent, ItemIdx, Price, UserIdx, now_ms};
+use crate::domain::{HistoryEvent, Item, ItemIdx, Price, UserIdx, now_ms};
 use crate::import::convert::NoEvent;
-use crate::import::{self, Column, Plan, Row, identity};
+use crate::import::{self, Column, Dialect, Plan, Row, convert, identity};
 use crate::live::Vocabulary;
 use crate::matrix::UserEvents;
 
@@ -79,6 +80,39 @@ impl Dataset {
             }
         }
         Ok(log)
+    }
+
+    /// Reads a catalogue, whose items join the vocabulary. Returns what is compared of them.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened or lacks a column.
+    pub fn corpus(
+        &mut self,
+        path: &Path,
+        dialect: &Dialect,
+    ) -> Result<Corpus, import::ImportError> {
+        let words = Words::default();
+        let mut items: BTreeMap<ItemIdx, Item> = BTreeMap::new();
+        let mut reader = import::open(path, dialect, &[Column::ItemId], Arc::default())?;
+        let mut row = Row::default();
+        let broken = |broken: import::Broken| import::ImportError {
+            path: path.to_owned(),
+            what: broken.to_string(),
+        };
+
+        while let Some(read) = reader.next(&mut row).map_err(broken)? {
+            let Ok(item) = read.and_then(|()| convert::item(&row, dialect)) else { continue };
+            let (id, change) = item.value;
+            let idx = self.items.intern(&id).0;
+            let before = items.remove(&idx);
+            items.insert(idx, change.applied(before.as_ref()));
+        }
+
+        let mut corpus = Corpus::default();
+        for (idx, item) in items {
+            corpus.insert(idx, Document::of(&item, &words));
+        }
+        Ok(corpus)
     }
 
     /// The log grouped by user, as trainers read it, with the current vocabularies.

@@ -71,6 +71,9 @@ impl Reading {
             ("rating", Column::number()),
             ("channel", Column::text()),
             ("recommendation_id", Column::text()),
+            ("dwell_ms", Column::number()),
+            ("hide_scope", Column::text()),
+            ("hide_reason", Column::text()),
         ];
 
         let mut table = Table::create(file, format, columns, &self.facts(until_ms))?;
@@ -83,7 +86,9 @@ impl Reading {
             }
 
             let [user_id, item_id, kind, moment, quantity, price, rest @ ..] = table.columns();
-            let [basket_id, session_id, event_id, rating, channel, recommendation_id] = rest;
+            let [basket_id, session_id, event_id, rating, channel, recommendation_id, rest @ ..] =
+                rest;
+            let [dwell_ms, hide_scope, hide_reason] = rest;
             user_id.push_text(users.id(event.user));
             item_id.push_text(items.id(event.item));
             kind.push_text(event.kind.name());
@@ -96,6 +101,10 @@ impl Reading {
             rating.push_number(event.rating);
             channel.push_text(event.channel);
             recommendation_id.push_text(event.recommendation_id);
+            dwell_ms.push_number(event.dwell_ms.map(f64::from));
+            let hides = event.kind == EventKind::Hide;
+            hide_scope.push_text(if hides { event.scope.name() } else { "" });
+            hide_reason.push_text(event.reason);
             failed = table.end_row();
         })?;
 
@@ -117,7 +126,7 @@ impl Reading {
         let until_ms = self.until_ms(held_out_days);
         let mut log = Vec::new();
         self.events(until_ms, &mut |event| {
-            if event.kind != EventKind::Impression {
+            if event.kind.is_behaviour() {
                 log.push((event.user, history_event(event)));
             }
         })?;

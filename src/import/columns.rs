@@ -46,6 +46,18 @@ pub enum Column {
     ValidUntil,
     /// Whether the user consents: true, false, 1, 0, yes, no.
     Consent,
+    /// The item's description.
+    Description,
+    /// The group of the item's variants.
+    GroupId,
+    /// What the shop earns with one of the item.
+    Margin,
+    /// How long a page was looked at, in milliseconds.
+    DwellMs,
+    /// How far an event that hides reaches: item, group, category.
+    HideScope,
+    /// Why the user hides.
+    HideReason,
 }
 
 /// Number of canonical columns.
@@ -55,7 +67,7 @@ const ATTRIBUTES: &str = "attributes.";
 
 impl Column {
     /// Every column, in order.
-    pub const ALL: [Column; 20] = [
+    pub const ALL: [Column; 26] = [
         Column::UserId,
         Column::ItemId,
         Column::Timestamp,
@@ -76,6 +88,12 @@ impl Column {
         Column::ValidFrom,
         Column::ValidUntil,
         Column::Consent,
+        Column::Description,
+        Column::GroupId,
+        Column::Margin,
+        Column::DwellMs,
+        Column::HideScope,
+        Column::HideReason,
     ];
 
     /// The columns that hold times.
@@ -104,6 +122,12 @@ impl Column {
             Column::ValidFrom => "valid_from",
             Column::ValidUntil => "valid_until",
             Column::Consent => "consent",
+            Column::Description => "description",
+            Column::GroupId => "group_id",
+            Column::Margin => "margin",
+            Column::DwellMs => "dwell_ms",
+            Column::HideScope => "hide_scope",
+            Column::HideReason => "hide_reason",
         }
     }
 

@@ -5,7 +5,8 @@ use super::fields::{Fields, breaks_a_limit};
 use super::{Column, Dialect, Refusal, Row};
 use crate::domain::quote::quoted;
 use crate::domain::{
-    Event, EventKind, Item, ItemChange, ItemField, UserChange, Validity, Violation, limits,
+    Event, EventKind, HideScope, Item, ItemChange, ItemField, UserChange, Validity, Violation,
+    limits,
 };
 
 /// A converted row, and the fields that were dropped.
@@ -96,6 +97,14 @@ pub fn event<'a>(
     event.event_id = fields.id(Column::EventId);
     event.channel = fields.id(Column::Channel);
     event.recommendation_id = fields.id(Column::RecommendationId);
+    if kind == EventKind::View {
+        let dwell_ms = fields.number(Column::DwellMs, 0.0, u32::MAX.into());
+        event.dwell_ms = dwell_ms.map(|ms| ms as u32);
+    }
+    if kind == EventKind::Hide {
+        event.scope = hide_scope(&mut fields);
+        event.reason = fields.id(Column::HideReason);
+    }
     event.validate(now_ms).map_err(breaks_a_limit)?;
 
     let title = fields.text_within(Column::Title, limits::MAX_TITLE_BYTES);
@@ -103,6 +112,16 @@ pub fn event<'a>(
     let brand = fields.id(Column::Brand);
     let value = EventRow { event, title, category, brand };
     Ok(Converted { value, dropped: fields.into_dropped() })
+}
+
+/// How far an event that hides reaches; the item alone where the row does not say.
+fn hide_scope(fields: &mut Fields<'_>) -> HideScope {
+    let Some(name) = fields.text(Column::HideScope) else { return HideScope::Item };
+    let named = HideScope::ALL.into_iter().find(|scope| scope.name() == name);
+    named.unwrap_or_else(|| {
+        fields.drop(Refusal::new("hide_scope is none of item, group, category", quoted(name)));
+        HideScope::Item
+    })
 }
 
 /// The kind in a row; none where its file has no column for it.
@@ -142,6 +161,12 @@ pub fn item(row: &Row, dialect: &Dialect) -> Result<Converted<(String, ItemChang
         tags: fields.words(Column::Tags, limits::MAX_TAGS),
         available: available.unwrap_or(true),
         validity: validity(&mut fields),
+        description: fields
+            .text_within(Column::Description, limits::MAX_DESCRIPTION_BYTES)
+            .unwrap_or("")
+            .to_owned(),
+        group_id: fields.id(Column::GroupId),
+        margin: fields.number(Column::Margin, -limits::MAX_PRICE, limits::MAX_PRICE),
         ..Item::default()
     };
 
@@ -154,6 +179,9 @@ pub fn item(row: &Row, dialect: &Dialect) -> Result<Converted<(String, ItemChang
         (Column::Available, ItemField::Available, available.is_some()),
         (Column::ValidFrom, ItemField::ValidFrom, item.validity.from_ms.is_some()),
         (Column::ValidUntil, ItemField::ValidUntil, item.validity.until_ms.is_some()),
+        (Column::Description, ItemField::Description, !item.description.is_empty()),
+        (Column::GroupId, ItemField::GroupId, !item.group_id.is_empty()),
+        (Column::Margin, ItemField::Margin, item.margin.is_some()),
     ];
 
     let mut said = ItemChange::of(item);

@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::domain::Event;
+use crate::domain::{Event, HideScope};
 
 /// A hash of all fields of an event. Sixty-four bits: among twenty million rows, two share one with
 /// a chance of 1 in 100,000. `bytes` is memory to reuse.
@@ -23,11 +23,18 @@ pub fn hash(event: &Event, bytes: &mut Vec<u8>) -> u64 {
     }
 
     // Events imported before these fields existed keep their hash.
-    for (tag, text) in [(1, &event.channel), (2, &event.recommendation_id)] {
+    for (tag, text) in [(1, &event.channel), (2, &event.recommendation_id), (3, &event.reason)] {
         if !text.is_empty() {
             bytes.push(tag);
             bytes.extend_from_slice(text.as_bytes());
         }
+    }
+    if event.scope != HideScope::Item {
+        bytes.extend_from_slice(&[4, event.scope as u8]);
+    }
+    if let Some(dwell_ms) = event.dwell_ms {
+        bytes.push(5);
+        bytes.extend_from_slice(&dwell_ms.to_le_bytes());
     }
     xxh3_64(bytes)
 }

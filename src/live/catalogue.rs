@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
+use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 use super::facets::Facets;
 use super::filter::Filter;
-use crate::domain::topk::Scored;
+use super::hidden::Hidden;
+use crate::content::{Corpus, Document, Words};
 use crate::domain::{Item, ItemIdx, Validity};
 
 /// The catalogue.
@@ -25,6 +27,7 @@ pub struct Catalogue {
     deleted: RoaringBitmap,
     validity: ByTime,
     facets: Facets,
+    corpus: Corpus,
 }
 
 /// Items by the start and the end of their validity, so that a request looks only at those outside
@@ -55,8 +58,8 @@ impl ByTime {
 }
 
 impl Catalogue {
-    /// Creates or replaces an item.
-    pub fn upsert(&mut self, idx: ItemIdx, item: &Item) {
+    /// Creates or replaces an item; `document`: what is compared of it, where that changes.
+    pub fn upsert(&mut self, idx: ItemIdx, item: &Item, document: Option<Document>) {
         let slot = idx as usize;
         if slot >= self.items.len() {
             self.items.resize_with(slot + 1, || None);
@@ -64,6 +67,7 @@ impl Catalogue {
         self.forget(idx);
         self.deleted.remove(idx);
         self.facets.add(idx, item);
+        document.into_iter().for_each(|document| self.corpus.insert(idx, document));
         self.validity.add(idx, item.validity);
         self.bytes += item.bytes();
         self.items[slot] = Some(Box::new(item.clone()));
@@ -73,6 +77,7 @@ impl Catalogue {
     /// Deletes an item: it has no data and is not offered, until it is upserted.
     pub fn delete(&mut self, idx: ItemIdx) {
         self.forget(idx);
+        self.corpus.remove(idx);
         self.unavailable.remove(idx);
         self.deleted.insert(idx);
     }
@@ -85,9 +90,25 @@ impl Catalogue {
         }
     }
 
-    /// Approximate bytes of the items in memory.
+    /// Approximate bytes of the items in memory, with what is compared of them.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.corpus.bytes()
+    }
+
+    /// Computes what is compared of the items, for a catalogue that was filled without.
+    pub fn index(&mut self, words: &Words) {
+        let items: Vec<(usize, &Item)> = (0..)
+            .zip(&self.items)
+            .filter_map(|(idx, item)| Some((idx, item.as_deref()?)))
+            .collect();
+        let document = |(idx, item): (usize, &Item)| (idx as ItemIdx, Document::of(item, words));
+        let documents: Vec<_> = items.into_par_iter().map(document).collect();
+        documents.into_iter().for_each(|(idx, document)| self.corpus.insert(idx, document));
+    }
+
+    /// What is compared of the items.
+    pub fn corpus(&self) -> &Corpus {
+        &self.corpus
     }
 
     /// Sets whether an item is available, and nothing else.
@@ -141,15 +162,19 @@ impl Catalogue {
         self.items.get(idx as usize)?.as_deref()
     }
 
-    /// The items most similar to one by their attributes, among the first `items`, best first, at
-    /// most `k`, with scores from 0 to 1.
-    pub fn alike(&self, idx: ItemIdx, items: usize, k: usize) -> Vec<Scored> {
-        self.get(idx).map_or_else(Vec::new, |item| self.facets.alike(idx, item, items, k))
-    }
-
     /// The items of the categories of an item.
     pub fn of_categories(&self, idx: ItemIdx) -> RoaringBitmap {
         self.get(idx).map_or_else(RoaringBitmap::new, |item| self.facets.of_categories(item))
+    }
+
+    /// Forbids what a user hides.
+    pub fn forbid_hidden(&self, hidden: &[Hidden], mask: &mut ItemMask) {
+        for Hidden { item, scope } in hidden {
+            mask.forbid(*item);
+            let entry = self.get(*item);
+            let with = entry.map(|item| self.facets.with(item, *scope)).unwrap_or_default();
+            with.iter().for_each(|other| mask.forbid(other));
+        }
     }
 
     /// Writes into `mask` which of the first `items` items pass the filter at a time.
@@ -270,9 +295,9 @@ mod tests {
     #[test]
     fn a_category_holds_those_below_it() {
         let mut catalogue = Catalogue::default();
-        catalogue.upsert(0, &item(&["home/lighting"], true));
-        catalogue.upsert(1, &item(&["home", "gifts"], true));
-        catalogue.upsert(3, &item(&["home/lighting/lamps"], false));
+        catalogue.upsert(0, &item(&["home/lighting"], true), None);
+        catalogue.upsert(1, &item(&["home", "gifts"], true), None);
+        catalogue.upsert(3, &item(&["home/lighting/lamps"], false), None);
         assert_eq!(passing(&catalogue, &[], false), [0, 1, 2, 4]);
         assert_eq!(passing(&catalogue, &["home"], false), [0, 1]);
         assert_eq!(passing(&catalogue, &["home/lighting"], true), [0, 3]);
@@ -283,8 +308,8 @@ mod tests {
     #[test]
     fn replacing_an_item_leaves_nothing_of_the_old_one() {
         let mut catalogue = Catalogue::default();
-        catalogue.upsert(2, &item(&["home/lighting"], false));
-        catalogue.upsert(2, &item(&["garden"], true));
+        catalogue.upsert(2, &item(&["home/lighting"], false), None);
+        catalogue.upsert(2, &item(&["garden"], true), None);
         assert_eq!(passing(&catalogue, &["home"], true), [0u32; 0]);
         assert_eq!(passing(&catalogue, &["garden"], false), [2]);
         assert_eq!(catalogue.get(2).unwrap().categories, ["garden"]);
@@ -296,7 +321,7 @@ mod tests {
         let mut catalogue = Catalogue::default();
         let mut valid = |idx, from_ms, until_ms| {
             let validity = Validity { from_ms, until_ms };
-            catalogue.upsert(idx, &Item { validity, ..Item::default() });
+            catalogue.upsert(idx, &Item { validity, ..Item::default() }, None);
         };
         valid(0, Some(NOW), None);
         valid(1, Some(NOW + 1), None);

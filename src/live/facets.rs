@@ -4,16 +4,10 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use ahash::AHashMap;
 use roaring::RoaringBitmap;
 
 use super::filter::Condition;
-use crate::domain::topk::{Scored, keep_top};
-use crate::domain::{Item, ItemIdx, limits};
-
-/// Maximum number of items that are compared, those of the rarest facets first: common facets carry
-/// little information and cost much.
-const LOOKED_AT: u64 = 10_000;
+use crate::domain::{HideScope, Item, ItemIdx, limits};
 
 /// The facets of all items.
 #[derive(Debug, Default)]
@@ -21,6 +15,7 @@ pub struct Facets {
     categories: Members,
     brands: Members,
     tags: Members,
+    groups: Members,
     attributes: HashMap<String, Members>,
     /// Price by item; NaN without one.
     prices: Vec<f64>,
@@ -54,10 +49,13 @@ impl Members {
 impl Facets {
     /// Adds an item.
     pub fn add(&mut self, idx: ItemIdx, item: &Item) {
-        paths(item).for_each(|path| self.categories.add(path, idx));
+        item.category_paths().for_each(|path| self.categories.add(path, idx));
         item.tags.iter().for_each(|tag| self.tags.add(tag, idx));
         if !item.brand.is_empty() {
             self.brands.add(&item.brand, idx);
+        }
+        if !item.group_id.is_empty() {
+            self.groups.add(&item.group_id, idx);
         }
 
         for (name, value) in words(item) {
@@ -73,9 +71,10 @@ impl Facets {
 
     /// Removes an item, given the entry with which it was added.
     pub fn remove(&mut self, idx: ItemIdx, item: &Item) {
-        paths(item).for_each(|path| self.categories.remove(path, idx));
+        item.category_paths().for_each(|path| self.categories.remove(path, idx));
         item.tags.iter().for_each(|tag| self.tags.remove(tag, idx));
         self.brands.remove(&item.brand, idx);
+        self.groups.remove(&item.group_id, idx);
 
         for (name, value) in words(item) {
             let Some(values) = self.attributes.get_mut(name) else { continue };
@@ -90,39 +89,16 @@ impl Facets {
         }
     }
 
-    /// Items with similar facets, best first, at most `k`: each shared facet counts ln(1 + items /
-    /// its items), as a share of the sum over all facets of the item. The rarest facets are looked
-    /// at, up to `LOOKED_AT` items.
-    pub fn alike(&self, idx: ItemIdx, item: &Item, items: usize, k: usize) -> Vec<Scored> {
-        let mut shared: AHashMap<ItemIdx, f32> = AHashMap::new();
-        let mut all = 0.0;
-        let mut rarest: Vec<&RoaringBitmap> = self.members_of(item).collect();
-        rarest.sort_by_key(|members| members.len());
-
-        let mut looked_at = 0;
-        for members in rarest {
-            let telling = (1.0 + items as f32 / members.len() as f32).ln();
-            all += telling;
-            looked_at += members.len();
-            if looked_at <= LOOKED_AT {
-                members.iter().for_each(|other| *shared.entry(other).or_default() += telling);
+    /// What goes with an item: those of its group, or of its first category.
+    pub fn with(&self, item: &Item, scope: HideScope) -> Cow<'_, RoaringBitmap> {
+        match scope {
+            HideScope::Item => Cow::default(),
+            HideScope::Group => self.groups.of(&item.group_id),
+            HideScope::Category => {
+                let first = item.categories.first().map_or("", String::as_str);
+                self.categories.of(first.trim_matches('/'))
             }
         }
-
-        shared.remove(&idx);
-        let share = |(idx, sum): (ItemIdx, f32)| Scored { idx, score: sum / all };
-        let mut alike: Vec<Scored> = shared.into_iter().map(share).collect();
-        keep_top(&mut alike, k);
-        alike
-    }
-
-    /// The items of every facet of an item.
-    fn members_of<'a>(&'a self, item: &'a Item) -> impl Iterator<Item = &'a RoaringBitmap> {
-        let categories = paths(item).filter_map(|path| self.categories.0.get(path));
-        let tags = item.tags.iter().filter_map(|tag| self.tags.0.get(tag));
-        let attributes =
-            words(item).filter_map(|(name, value)| self.attributes.get(name)?.0.get(value));
-        categories.chain(self.brands.0.get(&item.brand)).chain(tags).chain(attributes)
     }
 
     /// Items of an item's own categories.
@@ -172,14 +148,6 @@ fn words(item: &Item) -> impl Iterator<Item = (&str, &str)> {
     all.filter(|(_, value)| value.len() <= limits::MAX_ID_BYTES)
 }
 
-/// The categories of an item: each path and all its prefixes.
-fn paths(item: &Item) -> impl Iterator<Item = &str> {
-    item.categories.iter().flat_map(|path| {
-        let path = path.trim_matches('/');
-        path.match_indices('/').map(|(at, _)| &path[..at]).chain([path])
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,35 +185,16 @@ mod tests {
     }
 
     #[test]
-    fn items_are_alike_by_what_few_share() {
-        let mut facets = Facets::default();
-        let of = |category: &str, brand: &str| Item {
-            categories: vec![category.into()],
-            brand: brand.into(),
-            ..Item::default()
-        };
-
-        let items = [("home/lamps", "A"), ("home/lamps", "A"), ("home/lamps", "B")];
-        for (idx, (category, brand)) in items.into_iter().chain([("home/beds", "C")]).enumerate() {
-            facets.add(idx as ItemIdx, &of(category, brand));
-        }
-
-        let alike = facets.alike(0, &of("home/lamps", "A"), 4, 9);
-        assert_eq!(alike.iter().map(|s| s.idx).collect::<Vec<_>>(), [1, 2, 3]);
-        assert!((alike[0].score - 1.0).abs() < 1e-6 && alike[2].score > 0.0, "{alike:?}");
-        assert_eq!(facets.alike(0, &of("home/lamps", "A"), 4, 1).len(), 1);
-        assert!(facets.alike(9, &Item::default(), 4, 9).is_empty());
-        let lamps: Vec<u32> = facets.of_categories(&of("home/lamps", "Z")).iter().collect();
-        assert_eq!(lamps, [0, 1, 2]);
-    }
-
-    #[test]
     fn what_is_taken_out_leaves_nothing() {
         let mut facets = Facets::default();
         facets.add(1, &lamp());
         facets.remove(1, &lamp());
-        let Facets { categories, brands, tags, attributes, prices } = facets;
+        let Facets { categories, brands, tags, groups, attributes, prices } = facets;
         assert!(categories.0.is_empty() && brands.0.is_empty() && tags.0.is_empty());
-        assert!(attributes.is_empty() && prices.iter().all(|price| price.is_nan()));
+        assert!(
+            groups.0.is_empty()
+                && attributes.is_empty()
+                && prices.iter().all(|price| price.is_nan())
+        );
     }
 }

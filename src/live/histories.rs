@@ -1,6 +1,6 @@
 //! Each user's newest events, in time order. Events and not aggregates: every snapshot chooses its
 //! own half-life, which cannot be applied afterwards. Impressions are not kept: they are no signal
-//! of taste. Purchases stay known when their events leave.
+//! of taste, nor are items that a user hides. Purchases stay known when their events leave.
 
 use ahash::AHashMap;
 use parking_lot::RwLock;
@@ -40,7 +40,7 @@ impl Histories {
     /// Inserts an event by time, after those of the same moment. Returns whether it is the first
     /// signal for its item.
     pub(super) fn record(&self, user: UserIdx, event: HistoryEvent) -> bool {
-        if event.kind == EventKind::Impression {
+        if !event.kind.is_behaviour() {
             return false;
         }
 

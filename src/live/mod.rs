@@ -4,6 +4,7 @@
 //! - [`histories`]: each user's newest events
 //! - [`catalogue`]: items, and the mask of those that may be offered
 //! - [`filter`], [`facets`]: conditions on items, and the bitmaps that answer them
+//! - [`hidden`]: what users do not want to see
 //! - [`profiles`]: attributes and consent of users; [`erasures`]: erased users
 //! - [`trends`], [`overlay`]: what is taken now, and together with what, before a model knows
 //! - [`dedup_window`]: ids of the newest events, so that a retry adds nothing
@@ -16,6 +17,7 @@ pub mod dedup_window;
 pub mod erasures;
 pub mod facets;
 pub mod filter;
+pub mod hidden;
 pub mod histories;
 pub mod overlay;
 pub mod profiles;
@@ -32,6 +34,7 @@ pub use catalogue::{Catalogue, ItemMask};
 pub use dedup_window::DedupWindow;
 pub use erasures::Erasures;
 pub use filter::{Condition, Filter};
+pub use hidden::{Hidden, HiddenItems};
 pub use histories::Histories;
 pub use overlay::Overlay;
 pub use profiles::Profiles;
@@ -39,6 +42,8 @@ pub use shared::{LiveWriter, Shared};
 pub use trends::{Trend, Trends};
 pub use vocabulary::Vocabulary;
 
+use crate::content::features::is_same;
+use crate::content::{Corpus, Document, Words};
 use crate::domain::history::{basket_number, first_distinct};
 use crate::domain::topk::Scored;
 use crate::domain::{EventKind, HistoryEvent, ItemIdx, Offset, Price, UserIdx, now_ms};
@@ -61,6 +66,8 @@ pub struct Live {
     pub catalogue: Shared<Catalogue>,
     /// Attributes and consent of users.
     pub profiles: Shared<Profiles>,
+    /// What users do not want to see.
+    pub hidden: Shared<HiddenItems>,
     /// Erased users. The trainer notes here what it has rewritten.
     pub erasures: RwLock<Erasures>,
     /// What is taken now.
@@ -69,11 +76,13 @@ pub struct Live {
     pub overlay: RwLock<Overlay>,
     /// The user attributes that define cohorts.
     cohorts: Vec<String>,
+    words: Words,
     /// Digests of the import chunks that are on disk.
     pub imported: Shared<HashSet<u128>>,
     buyers: Shared<Vec<u32>>,
     offset: AtomicU64,
     events: AtomicU64,
+    exposures: AtomicU64,
     newest_ms: AtomicI64,
     ahead_ms: AtomicI64,
 }
@@ -88,14 +97,17 @@ impl Live {
             histories: Histories::new(history_limit),
             catalogue: Shared::default(),
             profiles: Shared::default(),
+            hidden: Shared::default(),
             erasures: RwLock::default(),
             trends: Shared::default(),
             overlay: RwLock::default(),
             cohorts,
+            words: Words::default(),
             imported: Shared::default(),
             buyers: Shared::default(),
             offset: AtomicU64::new(0),
             events: AtomicU64::new(0),
+            exposures: AtomicU64::new(0),
             newest_ms: AtomicI64::new(0),
             ahead_ms: AtomicI64::new(0),
         };
@@ -117,18 +129,38 @@ impl Live {
             Entry::Item(name) => {
                 self.items.write(writer).intern(name);
             }
+            Entry::Record(offset, Record::Item(idx, item)) => {
+                // Most are replaced by a later record: see [`Live::index`].
+                self.catalogue.write(writer).upsert(*idx, item, None);
+                self.offset.store(offset + 1, Ordering::Release);
+            }
             Entry::Record(offset, record) => self.apply(writer, *offset, record),
         }
+    }
+
+    /// What is compared of the items, as of now.
+    pub fn corpus(&self) -> Corpus {
+        let documents = self.catalogue.read().corpus().shared();
+        Corpus::of(documents)
+    }
+
+    /// Computes what is compared of the items, once the log is replayed.
+    pub(crate) fn index(&self, writer: &mut LiveWriter) {
+        self.catalogue.write(writer).index(&self.words);
     }
 
     /// Applies a record whose names are known; for every durable write.
     pub(crate) fn apply(&self, writer: &mut LiveWriter, offset: Offset, record: &Record<'_>) {
         match record {
             Record::Event(event) => self.apply_event(writer, event),
-            Record::ItemBefore(idx, item) => {
-                self.catalogue.write(writer).upsert(*idx, &item.clone().into());
+            Record::Item(idx, item) => {
+                let before = self.catalogue.read();
+                let is_same = before.get(*idx).is_some_and(|before| is_same(before, item));
+                drop(before);
+                // Cut into words before the catalogue is locked.
+                let document = (!is_same).then(|| Document::of(item, &self.words));
+                self.catalogue.write(writer).upsert(*idx, item, document);
             }
-            Record::Item(idx, item) => self.catalogue.write(writer).upsert(*idx, item),
             Record::ItemAvailable(idx, available) => {
                 self.catalogue.write(writer).set_available(*idx, *available);
             }
@@ -136,7 +168,8 @@ impl Live {
             Record::User(idx, user) => self.profiles.write(writer).upsert(*idx, user),
             Record::Erased(idx, _) => self.erase(writer, *idx, offset),
             Record::Imported(digest) => drop(self.imported.write(writer).insert(*digest)),
-            Record::Gone => {}
+            Record::Exposure(_) => drop(self.exposures.fetch_add(1, Ordering::Relaxed)),
+            Record::Decision(_) | Record::Gone => {}
         }
         self.offset.store(offset + 1, Ordering::Release);
     }
@@ -147,6 +180,11 @@ impl Live {
             self.histories.record(event.user, HistoryEvent { time_ms, ..history_event(event) });
         self.events.fetch_add(1, Ordering::Relaxed);
         self.newest_ms.fetch_max(time_ms, Ordering::Relaxed);
+        let concerns_hidden = self.hidden.read().concerns(event.user, event.kind);
+        if concerns_hidden {
+            let mut hidden = self.hidden.write(writer);
+            hidden.note(event.user, event.item, event.kind, event.scope);
+        }
         let cohorts = match self.profiles.read().get(event.user) {
             Some(user) if !user.consent => return,
             Some(user) => self.cohorts(&user.attributes),
@@ -231,6 +269,7 @@ impl Live {
         // After the history, whose use the consent decides.
         self.profiles.write(writer).erase(user);
         self.overlay.write().forget_user(user);
+        self.hidden.write(writer).erase(user);
 
         self.erasures.write().note(user, offset, was_known);
 
@@ -245,6 +284,11 @@ impl Live {
     /// Offset just past the newest record applied.
     pub fn offset(&self) -> Offset {
         self.offset.load(Ordering::Acquire)
+    }
+
+    /// Number of records applied that a training reads: all but exposures.
+    pub fn trainable(&self) -> u64 {
+        self.offset().saturating_sub(self.exposures.load(Ordering::Relaxed))
     }
 
     /// Number of events applied.
@@ -268,7 +312,7 @@ impl Live {
             ("histories", histories),
             ("names", (users.bytes() + self.items.read().bytes()) as u64),
             ("catalogue", self.catalogue.read().bytes() as u64),
-            ("profiles", self.profiles.read().bytes() as u64),
+            ("profiles", (self.profiles.read().bytes() + self.hidden.read().bytes()) as u64),
         ]
     }
 

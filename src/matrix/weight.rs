@@ -43,7 +43,7 @@ pub fn kind_weight(kind: EventKind) -> f32 {
         EventKind::AddToCart => 0.5,
         EventKind::Favorite => 0.4,
         EventKind::View | EventKind::Click => 0.2,
-        EventKind::Impression | EventKind::Refund => 0.0,
+        EventKind::Impression | EventKind::Refund | EventKind::Hide => 0.0,
     }
 }
 

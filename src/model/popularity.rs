@@ -3,6 +3,14 @@
 use crate::domain::ItemIdx;
 use crate::domain::topk::Scored;
 
+/// Buyers below which an item is rare: behaviour says next to nothing of it.
+const RARE: f32 = 3.0;
+
+/// Whether an item has fewer than three buyers, by `buyers` of all time.
+pub fn is_rare(buyers: &[f32], item: ItemIdx) -> bool {
+    buyers.get(item as usize).is_none_or(|&n| n < RARE)
+}
+
 /// A window of time that ends at the newest event trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Window {

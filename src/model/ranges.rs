@@ -11,13 +11,18 @@ impl Settings {
     /// # Errors
     /// The first that is not, by its path below the settings, with its range.
     pub fn validate(&self) -> Result<(), String> {
-        let Self { item_cf, user_cf, embedding, ease, repeat, session, transition, popular, blend } =
-            self;
+        let Self { item_cf, user_cf, embedding, ease, repeat, session, .. } = self;
+        let Self { transition, popular, content, blend, .. } = self;
+        let fields = content.fields.of_fields();
+        let fields = fields.into_iter().chain(content.fields.vectors).map(f64::from);
+        let (least, most) = fields.fold((0.0, 0.0), |(least, most): (f64, f64), weight| {
+            (least.min(weight), if weight > most { weight } else { most })
+        });
         let exponent = (-4.0, 4.0);
         let number = (0.0, 1e9);
         let days = (0.0, MAX_DAYS);
 
-        let figures: [(&str, f64, (f64, f64)); 46] = [
+        let figures: [(&str, f64, (f64, f64)); 51] = [
             ("item_cf.half_life_days", item_cf.weighting.half_life_days, days),
             ("item_cf.profile_half_life_days", item_cf.weighting.profile_half_life_days, days),
             ("item_cf.counts", item_cf.weighting.counts.into(), exponent),
@@ -61,6 +66,12 @@ impl Settings {
             ("transition.target_popularity", transition.target_popularity.into(), exponent),
             ("transition.decay", transition.decay.into(), (0.0, 1.0)),
             ("popular.half_life_days", popular.half_life_days, days),
+            ("content.neighbours", content.neighbours as f64, (1.0, 1e4)),
+            ("content.profile_half_life_days", content.profile_half_life_days, days),
+            ("content.boost", content.boost.into(), (0.0, 1e6)),
+            // Minimum and maximum of all weights.
+            ("content.fields, its weights,", least, (0.0, 1e6)),
+            ("content.fields, its weights,", most, (0.0, 1e6)),
             ("blend.candidates", blend.candidates as f64, (1.0, 1e5)),
             // Minimum and maximum of all weights.
             ("blend, its weights,", weight(self, f32::min), (0.0, 1e6)),

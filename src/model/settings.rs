@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::blend::BlendSettings;
+use crate::content::FieldWeights;
 use crate::matrix::Weighting;
 
 /// All settings of a training.
@@ -28,6 +29,8 @@ pub struct Settings {
     pub transition: TransitionSettings,
     /// Popularity.
     pub popular: PopularSettings,
+    /// Content.
+    pub content: ContentSettings,
     /// How the sources are blended.
     pub blend: BlendSettings,
 }
@@ -274,6 +277,32 @@ impl Default for TransitionSettings {
             source_popularity: 0.5,
             target_popularity: 0.0,
             decay: 0.6,
+        }
+    }
+}
+
+/// Likeness of what items are, times 1 + boost / (1 + buyers of the item).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContentSettings {
+    /// How much each field of an item counts.
+    pub fields: FieldWeights,
+    /// Neighbours kept of each item.
+    pub neighbours: usize,
+    /// Half-life of the user's own events in a request.
+    pub profile_half_life_days: f64,
+    /// How much more an item without buyers counts than one with many: the less is known of its
+    /// buyers, the more what it is has to say.
+    pub boost: f32,
+}
+
+impl Default for ContentSettings {
+    fn default() -> Self {
+        Self {
+            fields: FieldWeights::default(),
+            neighbours: 100,
+            profile_half_life_days: 60.0,
+            boost: 4.0,
         }
     }
 }

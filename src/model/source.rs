@@ -34,6 +34,8 @@ macro_rules! candidate_sources {
             pushed_users: PushedUsers = 16, weight 0.0, Pushed;
             /// Pushed scores of items, not personal.
             pushed_prior: PushedPrior = 17, weight 0.0, Pushed;
+            /// Alike in what they are: texts, categories, brands, tags, attributes, prices, vectors.
+            content: Content = 12, weight 0.1, Trained;
         }
     };
 }
@@ -61,8 +63,6 @@ macro_rules! define_sources {
             BoughtTogether,
             /// Taken by the same users since the model was trained.
             Fresh,
-            /// Similar attributes in the catalogue.
-            Content,
             /// Bought together with other items of the category.
             Category,
         }
@@ -86,7 +86,6 @@ macro_rules! define_sources {
                     Source::Catalog => "catalog",
                     Source::BoughtTogether => "bought_together",
                     Source::Fresh => "fresh",
-                    Source::Content => "content",
                     Source::Category => "category",
                 }
             }
@@ -98,7 +97,6 @@ macro_rules! define_sources {
                     Source::Catalog => 5,
                     Source::BoughtTogether => 6,
                     Source::Fresh => 11,
-                    Source::Content => 12,
                     Source::Category => 13,
                 }
             }

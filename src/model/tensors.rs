@@ -351,6 +351,7 @@ impl Reader<'_, '_> {
             ridge: self.ridge(prefix),
             ann: Ann { entry: entry as u32, layers, side, ef: ef as usize },
             quantized: QuantizedVectors::default(),
+            placed: Vec::new(),
         };
 
         let items = embeddings.fold_in.len();

@@ -4,9 +4,10 @@
 
 use super::features;
 use super::list::Recommended;
-use crate::domain::topk::{Scored, keep_top};
+use crate::domain::topk::Scored;
+use crate::model::popularity::is_rare;
 use crate::model::second_stage::Features;
-use crate::model::{Snapshot, Source};
+use crate::model::{Popularity, Snapshot, Source};
 use crate::sources::{self, FunnelStage, Query, Scratch};
 
 /// Candidates that the second stage reorders: 120.
@@ -21,13 +22,11 @@ pub(super) fn blend(
     let stage = query.second_stage(snapshot);
     let mut best = Vec::new();
     if stage.is_empty() || query.hurried {
-        weighted(snapshot, query, query.limit, scratch, &mut best);
+        weighted(snapshot, query, query.depth(), scratch, &mut best);
     } else {
         second_stage_rows(snapshot, query, scratch, &mut best);
-        for (candidate, score) in best.iter_mut().zip(stage.scores(&scratch.rows)) {
-            candidate.score = score;
-        }
-        keep_top(&mut best, query.limit);
+        reorder(&mut best, &stage.scores(&scratch.rows), &snapshot.parts.popularity);
+        best.truncate(query.depth());
         query.watch.end(FunnelStage::Rerank, || best.len());
         // Trees return log-odds; lists have scores above 0.
         best.iter_mut().for_each(|s| s.score = 1.0 / (1.0 + (-s.score).exp()));
@@ -39,6 +38,28 @@ pub(super) fn blend(
         .collect()
 }
 
+/// Orders candidates by the second stage's scores. A rare item, of which trees know nothing, keeps
+/// the place that the blend gave it, with the score of the item before.
+fn reorder(best: &mut [Scored], scores: &[f32], popularity: &Popularity) {
+    let buyers = &popularity.all_time.by_item;
+    let known = best.iter().zip(scores).filter(|(s, _)| !is_rare(buyers, s.idx));
+    let mut known: Vec<Scored> = known.map(|(s, &score)| Scored { idx: s.idx, score }).collect();
+    known.sort_unstable_by(Scored::best_first);
+
+    let mut next = known.into_iter().peekable();
+    let mut before = next.peek().map_or(0.0, |first| first.score);
+    for place in best.iter_mut() {
+        if !is_rare(buyers, place.idx)
+            && let Some(known) = next.next()
+        {
+            *place = known;
+            before = known.score;
+        } else {
+            place.score = before;
+        }
+    }
+}
+
 /// The second stage's input: the candidates, best blended first, into `best`, and their features
 /// into `scratch.rows`.
 pub(super) fn second_stage_rows<'s>(
@@ -47,7 +68,7 @@ pub(super) fn second_stage_rows<'s>(
     scratch: &'s mut Scratch,
     best: &mut Vec<Scored>,
 ) -> &'s [Features] {
-    weighted(snapshot, query, STAGE_DEPTH.max(query.limit), scratch, best);
+    weighted(snapshot, query, STAGE_DEPTH.max(query.depth()), scratch, best);
     features::rows(snapshot, query, best, scratch);
     &scratch.rows
 }
@@ -59,7 +80,7 @@ pub(super) fn single(
     query: &Query<'_>,
     scratch: &mut Scratch,
 ) -> Vec<Recommended> {
-    sources::propose(snapshot, source, query, query.limit, scratch);
+    sources::propose(snapshot, source, query, query.depth(), scratch);
     query.watch.end(FunnelStage::Retrieve(source), || scratch.candidates.len());
     let best = scratch.candidates.iter();
     best.map(|s| Recommended { item: s.idx, score: s.score, source }).collect()
@@ -79,7 +100,7 @@ fn weighted(
         let weight = settings.weight(source);
         scratch.lists[at].clear();
         if weight > 0.0 {
-            let k = settings.candidates.max(query.limit);
+            let k = settings.candidates.max(query.depth());
             sources::propose(snapshot, source, query, k, scratch);
             add(source, weight, scratch);
             query.watch.end(FunnelStage::Retrieve(source), || scratch.candidates.len());

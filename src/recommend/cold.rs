@@ -4,6 +4,7 @@ use roaring::RoaringBitmap;
 
 use super::fill;
 use super::list::Recommended;
+use crate::content::FieldWeights;
 use crate::domain::ItemIdx;
 use crate::domain::history::first_distinct;
 use crate::domain::topk::{Scored, keep_top};
@@ -23,7 +24,7 @@ pub(super) fn alike(items: &[ItemIdx], k: usize, shelf: &Shelf<'_>, scratch: &mu
     let Scratch { items: sums, mask, candidates, .. } = scratch;
     sums.reserve(shelf.items);
     for &item in items {
-        let found = shelf.catalogue.alike(item, shelf.items, ALIKE);
+        let found = shelf.catalogue.corpus().alike(item, &FieldWeights::default(), ALIKE);
         // An item written after the shelf was computed may be newer than it.
         let known = found.iter().filter(|s| (s.idx as usize) < shelf.items);
         known.for_each(|s| sums.add(s.idx, s.score));

@@ -15,12 +15,24 @@ pub(super) fn fill<'a>(
     rankings: impl IntoIterator<Item = &'a Ranking>,
     mask: &mut ItemMask,
 ) {
+    fill_admitted(list, limit, rankings, mask, |_| true);
+}
+
+/// The same, with those items alone that `admit` takes.
+pub(super) fn fill_admitted<'a>(
+    list: &mut Vec<Recommended>,
+    limit: usize,
+    rankings: impl IntoIterator<Item = &'a Ranking>,
+    mask: &mut ItemMask,
+    mut admit: impl FnMut(ItemIdx) -> bool,
+) {
     list.iter().for_each(|r| mask.forbid(r.item));
     for ranking in rankings {
-        fill_from(list, limit, ranking.iter(), mask);
+        fill_from_admitted(list, limit, ranking.iter(), mask, &mut admit);
     }
     let missing = limit.saturating_sub(list.len());
-    let rest: Vec<(ItemIdx, f32)> = mask.iter().take(missing).map(|item| (item, 0.0)).collect();
+    let rest = mask.iter().filter(|&item| admit(item)).take(missing);
+    let rest: Vec<(ItemIdx, f32)> = rest.map(|item| (item, 0.0)).collect();
     append(list, Source::Catalog, &rest, mask);
 }
 
@@ -31,8 +43,18 @@ pub(super) fn fill_from(
     ranking: impl Iterator<Item = Scored>,
     mask: &mut ItemMask,
 ) {
+    fill_from_admitted(list, limit, ranking, mask, &mut |_| true);
+}
+
+fn fill_from_admitted(
+    list: &mut Vec<Recommended>,
+    limit: usize,
+    ranking: impl Iterator<Item = Scored>,
+    mask: &mut ItemMask,
+    admit: &mut impl FnMut(ItemIdx) -> bool,
+) {
     let missing = limit.saturating_sub(list.len());
-    let offered = ranking.filter(|s| mask.allows(s.idx)).take(missing);
+    let offered = ranking.filter(|s| mask.allows(s.idx) && admit(s.idx)).take(missing);
     let found: Vec<(ItemIdx, f32)> = offered.map(|s| (s.idx, s.score)).collect();
     append(list, Source::Popular, &found, mask);
 }

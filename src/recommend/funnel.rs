@@ -1,7 +1,8 @@
 //! The funnel: named stages, in order, from a query to a list.
 
 use super::list::{Basis, List, Origin, Recommended};
-use super::{blend, cold, fill, fresh, prepared};
+use super::variety::Caps;
+use super::{blend, cold, exploration, fill, fresh, prepared, reasons, variety};
 use crate::domain::topk::Scored;
 use crate::domain::{HistoryEvent, ItemIdx};
 use crate::matrix::weight::kind_weight;
@@ -46,6 +47,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     }
 
     let popularity = &snapshot.parts.popularity;
+    scratch.neighbours.clear();
     query.exclude(snapshot, scratch);
     query.watch.end(FunnelStage::Restrict, || scratch.mask.count());
     let known = basis(snapshot, query, scratch);
@@ -64,9 +66,12 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     }
 
     if query.strategy.is_none() {
-        fresh::merge(&mut items, query.fresh, query.limit, &mut scratch.mask);
+        fresh::merge(&mut items, query.fresh, query.depth(), &mut scratch.mask);
         query.watch.end(FunnelStage::Fresh, || items.len());
     }
+
+    let mut caps = Caps::new(query.variety, query.shelf.catalogue);
+    let varied = vary(snapshot, query, &mut items, &mut caps, scratch);
 
     let mut basis = if items.is_empty() { known } else { own_basis(query, known) };
     let mut cohort = String::new();
@@ -76,11 +81,12 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
         basis = if cohort.is_empty() { basis } else { Basis::Attributes };
     }
 
-    fill::fill(
+    fill::fill_admitted(
         &mut items,
         query.limit,
         [&popularity.trending, &popularity.all_time],
         &mut scratch.mask,
+        |item| caps.admit(item),
     );
     query.watch.end(FunnelStage::Fill, || items.len());
 
@@ -90,8 +96,56 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
         None => Origin::Blended,
     };
     let is_blended = origin == Origin::Blended;
+    let reasons = if query.explain {
+        reasons::explain(snapshot, query, &items, (is_blended, &varied.parts), scratch)
+    } else {
+        Vec::new()
+    };
+    query.watch.end(FunnelStage::Reasons, || reasons.len());
     let reduced = query.hurried && is_blended && !query.second_stage(snapshot).is_empty();
-    List { items, basis, origin, reduced, cohort }
+    let propensities = varied.propensities;
+    List { items, basis, origin, reduced, cohort, reasons, propensities }
+}
+
+/// What variety did to a list.
+#[derive(Default)]
+struct Varied {
+    /// What it takes from the score of each item.
+    parts: Vec<f32>,
+    /// The propensity of each item; empty where nothing was drawn by chance.
+    propensities: Vec<f32>,
+}
+
+/// Chooses the list from the candidates, where the query asks for variety. Scores never rise down the
+/// list: an item that others were put before is scored no higher than them.
+fn vary(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    items: &mut Vec<Recommended>,
+    caps: &mut Caps<'_>,
+    scratch: &Scratch,
+) -> Varied {
+    let Some(variety) = query.variety else { return Varied::default() };
+    let candidates = std::mem::take(items);
+    *items = variety::select(snapshot, variety, &candidates, query.limit, caps);
+    query.watch.end(FunnelStage::Variety, || items.len());
+
+    let mut varied = Varied::default();
+    if variety.exploration > 0.0 {
+        let share = variety.exploration;
+        varied.propensities =
+            exploration::explore(snapshot, query, share, items, &candidates, caps, scratch);
+        query.watch.end(FunnelStage::Exploration, || items.len());
+    }
+
+    let mut lowest = f32::INFINITY;
+    for item in items.iter_mut() {
+        let before = item.score;
+        item.score = before.min(lowest);
+        lowest = item.score;
+        varied.parts.push(item.score - before);
+    }
+    varied
 }
 
 /// The prepared list of a query with fresh pairs, if there is one that still holds. Leaves the
@@ -108,8 +162,15 @@ pub fn prepared_list(
         fresh::merge(&mut items, query.fresh, query.limit, &mut scratch.mask);
     }
     query.watch.end(FunnelStage::Prepared, || items.len());
-    let cohort = String::new();
-    Some(List { items, basis: Basis::History, origin: Origin::Prepared, reduced: false, cohort })
+    Some(List {
+        items,
+        basis: Basis::History,
+        origin: Origin::Prepared,
+        reduced: false,
+        cohort: String::new(),
+        reasons: Vec::new(),
+        propensities: Vec::new(),
+    })
 }
 
 /// The basis of a list: [`Basis::Popular`] where the snapshot knows neither the user nor any of

@@ -1,5 +1,6 @@
 //! A personalised list.
 
+use super::reasons::Reasons;
 use crate::domain::ItemIdx;
 use crate::model::Source;
 
@@ -53,4 +54,9 @@ pub struct List {
     pub reduced: bool,
     /// With [`Basis::Attributes`]: the narrowest cohort that the list came from.
     pub cohort: String,
+    /// Why each item is in it; empty where the query does not ask.
+    pub reasons: Vec<Reasons>,
+    /// The probability with which each item is at its place; empty where all are 1. Items after its
+    /// end have 1.
+    pub propensities: Vec<f32>,
 }

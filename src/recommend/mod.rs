@@ -2,25 +2,37 @@
 //! no clock, no random numbers; the same arguments give the same list.
 //!
 //! - `funnel`: the stages in order; `list`: what comes out
+//! - [`restrict`]: how many items each restriction removes
 //! - [`prepared`]: lists made when a snapshot is trained, and when they still hold
 //! - [`blend`]: one score from several sources; [`features`]: the second stage's input
 //! - `fresh`: items taken together since the model was trained
 //! - `cold`: items and users unknown to the model
 //! - [`fill`]: popular items, then the catalogue, where candidates run out
+//! - `reasons`: what led to each item
+//! - `variety`: items that differ, caps on brands, categories and groups; `exploration`: places for
+//!   new and rare items, by chance
 //! - [`related`]: similar items, bought together, similar users, popular
 
 pub mod blend;
 mod cold;
+mod exploration;
 pub mod features;
 pub mod fill;
 mod fresh;
 mod funnel;
 mod list;
 pub mod prepared;
+mod reasons;
 pub mod related;
+pub mod restrict;
+mod variety;
 
-pub use crate::sources::{FunnelStage, Query, RepeatPolicy, Scratch, Shelf, Watch};
+pub use crate::sources::{
+    Diversifier, FunnelStage, Likeness, Query, RepeatPolicy, Scratch, Shelf, Variety, Watch,
+};
 pub use funnel::{candidates, prepared_list, recommend, second_stage_rows};
 pub use list::{Basis, List, Origin, Recommended};
 pub use prepared::prepare;
+pub use reasons::Reasons;
 pub use related::{bought_together, popular, similar_items, similar_users};
+pub use restrict::Restrictions;

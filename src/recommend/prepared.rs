@@ -64,6 +64,7 @@ pub fn prepare(
         items: events.items(),
         filter: &Filter::default(),
         excluded: &[],
+        hidden: &[],
         only: None,
         now_ms: snapshot.manifest.newest_ms,
     };
@@ -131,7 +132,8 @@ pub(super) fn answer(
     let policy =
         if prepared.repeats { RepeatPolicy::Allow } else { RepeatPolicy::ExcludePurchased };
     let as_prepared = query.repeat.resolved(&snapshot.manifest.settings) == policy;
-    if query.strategy.is_some() || !query.session.is_empty() || !as_prepared {
+    let asks_more = query.explain || query.variety.is_some() || query.strategy.is_some();
+    if asks_more || !query.session.is_empty() || !as_prepared {
         return None;
     }
 

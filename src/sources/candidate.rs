@@ -53,6 +53,11 @@ pub trait CandidateSource: Sync {
         Vec::new()
     }
 
+    /// Whether a setting of the search space can have an effect on this data.
+    fn is_worth_trying(&self, _setting: &Hyperparameter, _data: &TrainingData<'_>) -> bool {
+        true
+    }
+
     /// Whether its part is trained even where the blend does not ask it: other methods read it.
     fn is_always_trained(&self) -> bool {
         false

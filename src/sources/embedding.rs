@@ -12,7 +12,7 @@ use crate::model::settings::EmbeddingTrainer;
 use crate::model::vectors::embeddings::SCAN_UP_TO;
 use crate::model::{Parts, Settings, Snapshot};
 use crate::train::graph::build::{REQUIRED_RECALL, build};
-use crate::train::{self, TrainError};
+use crate::train::{self, TrainError, placement};
 
 pub(super) struct Embedding;
 
@@ -20,7 +20,10 @@ impl CandidateSource for Embedding {
     fn train(&self, job: &TrainingJob<'_>, parts: &mut Parts) -> Result<(), TrainError> {
         let settings = &job.settings.embedding;
         let matrix = job.data.matrix(settings.weighting.training());
-        let trained = train::embeddings(&matrix, settings, job.seed, job.control)?;
+        let mut trained = train::embeddings(&matrix, settings, job.seed, job.control)?;
+        let fields = &job.settings.content.fields;
+        placement::place(&mut trained, job.data.corpus(), fields, job.seed, job.control)?;
+        trained.encode();
         parts.embeddings = Arc::new(trained);
         Ok(())
     }
@@ -36,7 +39,13 @@ impl CandidateSource for Embedding {
         }
         job.control.begin(Stage::Ann)?;
         let embeddings = Arc::make_mut(&mut parts.embeddings);
-        let recall = build(embeddings, &job.settings.embedding, job.seed, job.control)?;
+        let mut recall = build(embeddings, &job.settings.embedding, job.seed, job.control)?;
+        if recall < REQUIRED_RECALL && !embeddings.placed.is_empty() {
+            // Of many new items that are much alike, links reach too few.
+            embeddings.remove_placed();
+            embeddings.encode();
+            recall = build(embeddings, &job.settings.embedding, job.seed, job.control)?;
+        }
         Ok((recall >= REQUIRED_RECALL).then(|| ("ann_recall@10".to_owned(), recall)))
     }
 

@@ -23,7 +23,7 @@ pub mod watch;
 pub use candidate::{CandidateSource, TrainingJob};
 pub use nearest::nearest;
 pub use neighbours::similar_users;
-pub use query::{Query, RepeatPolicy, Shelf};
+pub use query::{Diversifier, Likeness, Query, RepeatPolicy, Shelf, Variety};
 pub use scratch::Scratch;
 pub use training::{Trained, train};
 pub use watch::{FunnelStage, Watch};

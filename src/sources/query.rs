@@ -5,10 +5,13 @@ use super::watch::Watch;
 use crate::domain::history::{Bought, all_bought};
 use crate::domain::topk::Scored;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx, UserIdx};
-use crate::live::{Catalogue, Filter, ItemMask, Trend};
+use crate::live::{Catalogue, Filter, Hidden, ItemMask, Trend};
 use crate::matrix::Weighting;
 use crate::matrix::weight::kind_weight;
 use crate::model::{SecondStage, Settings, Snapshot, Source};
+
+/// Candidates that a list with variety is chosen from, where it is shorter.
+const RESERVE: usize = 120;
 
 /// Whether items that the user bought may be offered again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -40,6 +43,48 @@ impl RepeatPolicy {
     }
 }
 
+/// How a list gets variety.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Diversifier {
+    /// Maximal marginal relevance.
+    #[default]
+    Mmr,
+    /// A determinantal point process.
+    Dpp,
+}
+
+/// By what items are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Likeness {
+    /// By who takes them; by what they are where that is unknown.
+    #[default]
+    Behaviour,
+    /// By what they are.
+    Content,
+}
+
+/// How much the items of a list differ.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Variety {
+    /// How it is made.
+    pub by: Diversifier,
+    /// By what items are alike.
+    pub likeness: Likeness,
+    /// Weight of relevance against variety, from 0 to 1, where only relevance counts.
+    pub lambda: f32,
+    /// Maximum number of items of a brand; 0: no limit.
+    pub max_of_brand: usize,
+    /// Maximum number of items of a category, by an item's first; 0: no limit.
+    pub max_of_category: usize,
+    /// Whether one item of a group is enough.
+    pub one_of_group: bool,
+    /// Share of the places, after the first, that new and rare items get by chance: 0 to 0.5.
+    pub exploration: f32,
+}
+
 /// What may be offered: the current catalogue, a filter, exclusions.
 #[derive(Debug, Clone, Copy)]
 pub struct Shelf<'a> {
@@ -51,6 +96,8 @@ pub struct Shelf<'a> {
     pub filter: &'a Filter,
     /// Never offered.
     pub excluded: &'a [ItemIdx],
+    /// What the user does not want to see.
+    pub hidden: &'a [Hidden],
     /// Only these are offered; none: all that pass.
     pub only: Option<&'a [ItemIdx]>,
     /// The time, in milliseconds since 1970.
@@ -65,6 +112,7 @@ impl Shelf<'_> {
             mask.keep(only);
         }
         self.excluded.iter().for_each(|&item| mask.forbid(item));
+        self.catalogue.forbid_hidden(self.hidden, mask);
     }
 }
 
@@ -94,6 +142,12 @@ pub struct Query<'a> {
     pub trends: &'a [Trend],
     /// Whether to skip the second stage, because the deadline is near.
     pub hurried: bool,
+    /// How much its items differ; none: by their scores alone. It is never a prepared one then.
+    pub variety: Option<&'a Variety>,
+    /// Seed of what is drawn by chance.
+    pub seed: u64,
+    /// Whether the list comes with reasons; it is never a prepared one then.
+    pub explain: bool,
     /// Who follows the stages of the list.
     pub watch: Watch<'a>,
 }
@@ -113,12 +167,23 @@ impl<'a> Query<'a> {
             fresh: &[],
             trends: &[],
             hurried: false,
+            variety: None,
+            seed: 0,
+            explain: false,
             watch: Watch::default(),
         }
     }
 }
 
 impl Query<'_> {
+    /// Number of candidates that later stages choose the list from.
+    pub(crate) fn depth(&self) -> usize {
+        match self.variety {
+            Some(_) => self.limit.max(RESERVE),
+            None => self.limit,
+        }
+    }
+
     /// The settings of the list: anonymous sessions may have settings of their own.
     pub(crate) fn settings<'s>(&self, snapshot: &'s Snapshot) -> &'s Settings {
         let own = snapshot.manifest.session_settings.as_ref();

@@ -38,6 +38,8 @@ pub struct Scratch {
     pub(crate) query: Vec<f32>,
     /// Candidates of one source.
     pub(crate) candidates: Vec<Scored>,
+    /// The users most similar to the one of the last list, where user CF was asked.
+    pub(crate) neighbours: Vec<u32>,
     /// By item of the user's: when they last bought it.
     pub(crate) last_ms: ahash::AHashMap<u32, i64>,
     pub(crate) search: SearchState,

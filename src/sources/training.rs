@@ -79,6 +79,7 @@ fn stage(source: Source) -> Stage {
         Source::Ease => Stage::Ease,
         Source::Embedding => Stage::Embeddings,
         Source::Popular => Stage::Popularity,
+        Source::Content => Stage::Content,
         _ => Stage::Sequences,
     }
 }

@@ -24,6 +24,7 @@ impl CandidateSource for UserCf {
         let settings = &query.settings(snapshot).user_cf;
         query.profile(settings.weighting.profile(), scratch);
         similar_users(snapshot, query, settings.neighbours, scratch);
+        scratch.neighbours.extend(scratch.candidates.iter().map(|neighbour| neighbour.idx));
         for neighbour in &mut scratch.candidates {
             neighbour.score = neighbour.score.powf(settings.power);
         }

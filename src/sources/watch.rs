@@ -43,8 +43,14 @@ pub enum FunnelStage {
     Fresh,
     /// What is taken now, for a user unknown to the snapshot.
     Cold,
+    /// Items that differ, chosen from the candidates.
+    Variety,
+    /// Places for new and rare items.
+    Exploration,
     /// Popular items, up to the limit.
     Fill,
+    /// What led to each item.
+    Reasons,
 }
 
 impl FunnelStage {
@@ -58,7 +64,10 @@ impl FunnelStage {
             FunnelStage::Rerank => "rerank",
             FunnelStage::Fresh => "fresh",
             FunnelStage::Cold => "cold",
+            FunnelStage::Variety => "variety",
+            FunnelStage::Exploration => "exploration",
             FunnelStage::Fill => "fill",
+            FunnelStage::Reasons => "reasons",
         }
     }
 

@@ -6,9 +6,10 @@ use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use super::block::{self, BlockBuilder, Entry};
 use super::frame::Header;
 use super::mark::Acknowledged;
-use super::record::{self, BlockBuilder, Entry, Record};
+use super::record::Record;
 use super::{StoreError, files, frame, segment};
 use crate::domain::{Offset, UserIdx};
 
@@ -52,7 +53,7 @@ pub fn compact(
         let users_before = users;
         let mut concerned = false;
         segment::read_blocks(&path, base, WHOLE, Offset::MAX, &mut |header, payload| {
-            record::decode(payload, header.first_offset, header.records, &mut |entry| match entry {
+            block::decode(payload, header.first_offset, header.records, &mut |entry| match entry {
                 Entry::User(name) => {
                     concerned |= !name.is_empty() && erased.contains(&users);
                     users += 1;
@@ -131,26 +132,26 @@ fn without(
     erased: &HashSet<UserIdx>,
     users: &mut UserIdx,
 ) -> Result<BlockBuilder, String> {
-    let mut block = BlockBuilder::default();
-    record::decode(payload, header.first_offset, header.records, &mut |entry| match entry {
+    let mut kept = BlockBuilder::default();
+    block::decode(payload, header.first_offset, header.records, &mut |entry| match entry {
         Entry::User(name) => {
-            block.define_user(if erased.contains(users) { "" } else { name });
+            kept.define_user(if erased.contains(users) { "" } else { name });
             *users += 1;
         }
-        Entry::Item(name) => block.define_item(name),
+        Entry::Item(name) => kept.define_item(name),
         Entry::Record(_, record) => {
             let gone = record.user().is_some_and(|user| erased.contains(&user));
-            block.push(if gone { &Record::Gone } else { &record });
+            kept.push(if gone { &Record::Gone } else { &record });
         }
     })?;
-    Ok(block)
+    Ok(kept)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{Durability, Log, Opening, StoredEvent, ledger, replay};
     use super::*;
-    use crate::domain::EventKind;
+    use crate::domain::{EventKind, HideScope};
 
     fn event(user: UserIdx, event_id: &str) -> Record<'_> {
         Record::Event(StoredEvent {
@@ -166,6 +167,9 @@ mod tests {
             session_id: "",
             recommendation_id: "",
             channel: "",
+            dwell_ms: None,
+            scope: HideScope::Item,
+            reason: "",
         })
     }
 

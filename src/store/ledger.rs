@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{BlockBuilder, Record};
+use super::block::BlockBuilder;
+use super::record::Record;
 use super::{StoreError, files, frame, sealed, segment};
 use crate::domain::Offset;
 

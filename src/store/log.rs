@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use prometheus_client::metrics::histogram::Histogram;
 
+use super::block::{BlockBuilder, Entry};
 use super::ledger::{self, Begins, Ledger};
 use super::mark::{self, Acknowledged, Mark};
 use super::open_segment::OpenSegment;
 use super::options::{Durability, Opening};
 use super::proof::Proof;
-use super::record::{BlockBuilder, Entry};
 use super::replay::{Names, read_all};
 use super::witness::Witness;
 use super::{StoreError, compact, files, frame, segment, witness};

@@ -3,7 +3,8 @@
 //! over it, so no second store must be kept in step.
 //!
 //! - [`folder`]: the data folder and its lock
-//! - [`record`]: records as bytes; [`frame`]: checksummed, length-framed blocks of records
+//! - [`record`]: what the log holds; `on_disk`: of this version and of earlier ones
+//! - [`block`]: records as bytes; [`frame`]: checksummed, length-framed blocks of records
 //! - [`segment`]: one file of blocks; tells a torn tail from damage
 //! - [`ledger`]: the list of the log's files; [`mark`]: up to where they are on disk; `proof`:
 //!   both, checked before the log is read
@@ -17,6 +18,7 @@
 //! - `options`: how a log is opened; [`error`]: why it fails
 
 pub mod backed_up;
+pub mod block;
 pub mod compact;
 pub mod error;
 pub mod files;
@@ -27,6 +29,7 @@ pub mod ledger;
 pub mod log;
 pub mod mark;
 pub mod memory;
+mod on_disk;
 mod open_segment;
 mod options;
 pub mod priority;
@@ -38,11 +41,12 @@ pub mod segment;
 pub mod witness;
 
 pub use backed_up::BackedUp;
+pub use block::{BlockBuilder, Entry};
 pub use compact::compact;
 pub use error::StoreError;
 pub use folder::StoreFolder;
 pub use frozen::FrozenLog;
 pub use log::Log;
 pub use options::{Durability, Opening};
-pub use record::{BlockBuilder, Entry, Record, StoredEvent};
+pub use record::{Decision, Exposure, Record, StoredEvent};
 pub use replay::{replay, replay_beside};

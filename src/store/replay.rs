@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::block::{self, Entry};
 use super::ledger::Begins;
 use super::mark::Acknowledged;
 use super::options::Opening;
 use super::proof::Proof;
-use super::record::{self, Entry};
 use super::{StoreError, segment};
 use crate::domain::Offset;
 
@@ -97,7 +97,7 @@ pub(super) fn read_all(
         let extent =
             segment::read_blocks(path, *base, acknowledged, until, &mut |header, payload| {
                 let mut unnamed = Ok(());
-                record::decode(payload, header.first_offset, header.records, &mut |entry| {
+                block::decode(payload, header.first_offset, header.records, &mut |entry| {
                     if unnamed.is_ok() {
                         unnamed = names.check(&entry);
                     }

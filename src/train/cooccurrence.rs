@@ -86,7 +86,7 @@ fn shrunk_cosine(rows: &Csr, by_item: &Csr, control: &Control<'_>) -> Result<Csr
 /// The kernel: C_ij = Σ over rows r with i and j of x_ri · weight_r · x_rj,
 /// turned into a score by `score(i, j, C_ij)`; per item i the best `keep`
 /// items j, best first.
-fn product(
+pub(super) fn product(
     rows: &Csr,
     by_item: &Csr,
     row_weight: &[f32],

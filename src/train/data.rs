@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::content::Corpus;
 use crate::matrix::{Interactions, UserEvents, Weighting};
 
 /// Matrices kept at a time: a tuner asks for dozens, each as large as the log.
@@ -15,13 +16,25 @@ const KEPT: usize = 4;
 pub struct TrainingData<'e> {
     events: &'e UserEvents,
     now_ms: i64,
+    corpus: Arc<Corpus>,
     matrices: Mutex<Vec<(Weighting, Arc<Interactions>)>>,
 }
 
 impl<'e> TrainingData<'e> {
     /// Training data of `events`, as of the newest of them; see [`UserEvents::as_of_ms`].
     pub fn new(events: &'e UserEvents) -> Self {
-        Self { events, now_ms: events.as_of_ms(), matrices: Mutex::default() }
+        let corpus = Arc::default();
+        Self { events, now_ms: events.as_of_ms(), corpus, matrices: Mutex::default() }
+    }
+
+    /// The same, with what items are.
+    pub fn with_corpus(self, corpus: &Arc<Corpus>) -> Self {
+        Self { corpus: corpus.clone(), ..self }
+    }
+
+    /// What items are; empty without a catalogue.
+    pub fn corpus(&self) -> &Corpus {
+        &self.corpus
     }
 
     /// The events.

@@ -79,6 +79,7 @@ pub fn train(
         ridge: Some(ridge),
         quantized: Default::default(),
         ann: Default::default(),
+        placed: Vec::new(),
     })
 }
 

@@ -3,18 +3,21 @@
 //!
 //! - [`data`]: the events, and the matrices made from them
 //! - [`popularity`], [`habits`]: purchases by window; repurchases
+//! - [`content`]: items alike by what they are; [`placement`]: embeddings of items without behaviour
 //! - [`cooccurrence`]: the sparse product behind item CF, similar items and baskets
 //! - [`user_cf`]: inverted lists; [`ease`]: item weights in closed form
 //! - [`svd`], [`ials`]: embeddings; [`graph`]: the nearest-neighbour graph over them; [`pushed`]:
 //!   embeddings trained elsewhere, prepared for serving
 //! - [`sessions`], [`transition`]: the order of events
 
+pub mod content;
 pub mod cooccurrence;
 pub mod data;
 pub mod ease;
 pub mod graph;
 pub mod habits;
 pub mod ials;
+pub mod placement;
 pub mod popularity;
 pub mod pushed;
 pub mod sessions;
@@ -46,7 +49,7 @@ pub enum TrainError {
     Factorisation(String),
 }
 
-/// Trains item vectors, without a graph. In a large catalogue only items with enough users get one:
+/// Trains item vectors, without a graph, not yet quantized. In a large catalogue only items with enough users get one:
 /// the vectors of others coincide with those of their few buyers.
 ///
 /// # Errors
@@ -61,10 +64,8 @@ pub fn embeddings(
         .then(|| matrix.of_items_with(settings.support))
         .filter(|supported| supported.by_user.entries() > 0);
     let matrix = supported.as_ref().unwrap_or(matrix);
-    let mut trained = match settings.trainer {
+    match settings.trainer {
         EmbeddingTrainer::Svd => svd::train(matrix, settings, seed, control),
         EmbeddingTrainer::Ials => ials::train(matrix, settings, seed, control),
-    }?;
-    trained.encode();
-    Ok(trained)
+    }
 }

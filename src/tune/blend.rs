@@ -70,18 +70,48 @@ impl Proposals {
         Self { items, wanted, truth: self.truth }
     }
 
-    fn ndcg(&self, weights: &[f32; SOURCES]) -> f64 {
+    /// The proposals with another list of one source, best first.
+    pub fn with_list(&self, source: Source, list: &[Scored], truth: &Truth) -> Self {
+        let Some(at) = Source::TRAINED.iter().position(|&trained| trained == source) else {
+            return self.clone();
+        };
+        let mut items = self.items.clone();
+        items.iter_mut().for_each(|(_, scores)| scores[at] = 0.0);
+        let known = items.len();
+        let best = list.first().map_or(1.0, |s| s.score);
+        for candidate in list {
+            let score = candidate.score / best;
+            match items[..known].binary_search_by_key(&candidate.idx, |&(item, _)| item) {
+                Ok(place) => items[place].1[at] = score,
+                Err(_) => {
+                    let mut scores = [0.0; SOURCES];
+                    scores[at] = score;
+                    items.push((candidate.idx, scores));
+                }
+            }
+        }
+        items.sort_unstable_by_key(|&(item, _)| item);
+        let wanted = items.iter().map(|(item, _)| truth.holds(*item)).collect();
+        Self { items, wanted, truth: self.truth }
+    }
+
+    /// The places of the best `k` of the items, best first.
+    fn list(&self, weights: &[f32; SOURCES], k: usize) -> Vec<Scored> {
         let score = |scores: &[f32; SOURCES]| -> f32 {
             scores.iter().zip(weights).map(|(s, w)| s * w).sum()
         };
 
-        let mut best = Threshold::new(K);
+        let mut best = Threshold::new(k);
         let mut list = Vec::new();
         for (idx, (_, scores)) in (0u32..).zip(&self.items) {
             best.push(&mut list, Scored { idx, score: score(scores) });
         }
+        keep_top(&mut list, k);
+        list
+    }
 
-        keep_top(&mut list, K);
+    fn ndcg(&self, weights: &[f32; SOURCES]) -> f64 {
+        let list = self.list(weights, K);
         let discount = |rank: usize| 1.0 / (rank as f64 + 1.0).log2();
         let hits = (1..).zip(&list).filter(|(_, s)| s.score > 0.0 && self.wanted[s.idx as usize]);
         let gain: f64 = hits.map(|(rank, _)| discount(rank)).sum();
@@ -93,6 +123,23 @@ impl Proposals {
 /// NDCG at 10 with these weights, case by case.
 pub fn ndcg(cases: &[Proposals], weights: &BlendSettings) -> Vec<f64> {
     scores(cases, &Source::TRAINED.map(|source| weights.weight(source)))
+}
+
+/// The share of the items in lists of length k for which `holds`.
+pub fn share_of(
+    cases: &[Proposals],
+    weights: &BlendSettings,
+    k: usize,
+    holds: impl Fn(u32) -> bool + Sync,
+) -> f64 {
+    let weights = Source::TRAINED.map(|source| weights.weight(source));
+    let counts = cases.par_iter().map(|case| {
+        let list = case.list(&weights, k);
+        let those = list.iter().filter(|s| holds(case.items[s.idx as usize].0)).count();
+        (those, list.len())
+    });
+    let (those, all) = counts.reduce(|| (0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    those as f64 / all.max(1) as f64
 }
 
 /// NDCG at 10, case by case, with weights fitted to the other half of the cases.

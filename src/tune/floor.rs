@@ -151,7 +151,7 @@ impl Tuner<'_> {
         let cases = &held.cases[..held.cases.len().min(TARGET_CASES)];
         let Self { seed, control, .. } = *self;
         let context = TrialContext { repeat, cases, ordered: held.ordered, seed, control };
-        let data = TrainingData::new(&held.log);
+        let data = TrainingData::new(&held.log).with_corpus(&self.corpus);
 
         // Candidates that differ only in their blend share their models.
         let mut scores: Vec<Option<Vec<f64>>> = vec![None; candidates.len()];
@@ -247,6 +247,7 @@ mod tests {
         let cancel = AtomicBool::new(false);
         let control = Control::new(&|_| {}, &cancel);
         let tuner = Tuner {
+            corpus: Arc::default(),
             events: &events,
             start: Settings::default(),
             served: false,

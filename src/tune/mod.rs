@@ -2,7 +2,7 @@
 //!
 //! Behaviour is held out of the log ([`validation`]) and every source is trained on the rest,
 //! where that is costly on a trimmed log ([`trim`]). Its hyperparameters are searched ([`trials`],
-//! [`search`]); then the blend's weights are fitted to the sources' proposals ([`blend`]), and a
+//! [`search`]); then the blend's weights are fitted to the sources' proposals ([`blend`], and content's share [`hybrid`]), and a
 //! second stage is trained, which is kept where it wins ([`second_stage`]). The result is compared
 //! with simpler settings ([`floor`]). A pushed model gets its weight beside the trained sources
 //! ([`pushed`]). All measurements go through the `recommend` that serves. Budgets are counted in
@@ -11,6 +11,7 @@
 pub mod blend;
 pub mod compare;
 pub mod floor;
+pub mod hybrid;
 pub mod pushed;
 pub mod search;
 pub mod second_stage;

@@ -10,6 +10,7 @@ use super::compare::mean;
 use super::trials::{TrialContext, TrialSnapshot};
 use super::validation::{HoldoutSplit, MIN_CASES};
 use super::{Task, trim, validation};
+use crate::content::Corpus;
 use crate::domain::progress::Control;
 use crate::evaluate::Case;
 use crate::matrix::UserEvents;
@@ -54,6 +55,7 @@ pub struct Measured {
 /// [`TrainError::Cancelled`] when cancelled, or a factorisation that failed.
 pub fn judge(
     events: &UserEvents,
+    corpus: &Arc<Corpus>,
     active: &Snapshot,
     pushed: &Arc<Pushed>,
     repeat: RepeatPolicy,
@@ -81,7 +83,7 @@ pub fn judge(
     let context = TrialContext { repeat, cases: &cases, ordered, seed, control };
     let trimmed = trim::trim(&held.log);
 
-    let data = TrainingData::new(trimmed.as_ref().unwrap_or(&held.log));
+    let data = TrainingData::new(trimmed.as_ref().unwrap_or(&held.log)).with_corpus(corpus);
     let sources = settings.blend.sources();
     let sources: Vec<Source> =
         sources.into_iter().filter(|source| Source::TRAINED.contains(source)).collect();

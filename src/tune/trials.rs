@@ -11,12 +11,13 @@ use super::blend::Proposals;
 use super::compare::{is_better, mean};
 use super::second_stage::StageCase;
 use crate::domain::progress::{Control, Stage};
+use crate::domain::topk::Scored;
 use crate::evaluate::harness::Harness;
 use crate::evaluate::{Case, Method, metrics};
 use crate::model::{Manifest, Parts, Pushed, SecondStage, Settings, Snapshot, Source};
 use crate::recommend::{self, RepeatPolicy, Scratch};
 use crate::sources::search_space::Hyperparameter;
-use crate::sources::{self, CandidateSource, TrainingJob};
+use crate::sources::{self, TrainingJob};
 use crate::train::{TrainError, TrainingData, habits};
 
 /// Length of the lists that trials are judged by.
@@ -165,12 +166,11 @@ impl<'a> TrialSnapshot<'a> {
                 self.try_change(trial, borrow, &mut best, budget)?;
             }
 
-            for parameter in sources::of(source)
-                .map(CandidateSource::search_space)
-                .unwrap_or_default()
-                .into_iter()
-                .filter(|parameter| retrain || !parameter.retrains)
-            {
+            let Some(candidate) = sources::of(source) else { continue };
+            let space = candidate.search_space().into_iter();
+            for parameter in space.filter(|parameter| {
+                (retrain || !parameter.retrains) && candidate.is_worth_trying(parameter, self.data)
+            }) {
                 // Anonymous sessions have no age: half-lives do not apply.
                 let idle = (!ordered || !retrain) && parameter.is_half_life();
                 if idle || !(parameter.applies)(&best.1.manifest.settings) {
@@ -311,6 +311,27 @@ impl<'a> TrialSnapshot<'a> {
                 Proposals::new(&lists, &case.truth)
             })
             .collect()
+    }
+
+    /// The proposals of one source for every case, with these settings.
+    pub fn lists_of(&mut self, source: Source, settings: &Settings) -> Vec<Vec<Scored>> {
+        self.snapshot.manifest.settings = *settings;
+        let harness = self.harness();
+        let k = settings.blend.candidates;
+        self.context
+            .cases
+            .par_iter()
+            .map_init(Scratch::default, |scratch, case| {
+                harness.ask(case, Some(source), k, |query| {
+                    recommend::candidates(&self.snapshot, source, query, k, scratch)
+                })
+            })
+            .collect()
+    }
+
+    /// The number of buyers of every item.
+    pub fn buyers(&self) -> Vec<f32> {
+        self.snapshot.parts.popularity.all_time.by_item.clone()
     }
 
     /// The second stage's input for every case, with these settings.

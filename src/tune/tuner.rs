@@ -10,7 +10,8 @@ use super::task::Task;
 use super::trials::{Budget, TrialContext, TrialSnapshot};
 use super::tuned::Tuned;
 use super::validation::{self, HoldoutSplit};
-use super::{pushed, search, second_stage, trim};
+use super::{hybrid, pushed, search, second_stage, trim};
+use crate::content::Corpus;
 use crate::domain::progress::Control;
 use crate::evaluate::Case;
 use crate::matrix::UserEvents;
@@ -32,6 +33,8 @@ const STAGE: &str = "validation_ndcg@10_stage";
 pub struct Tuner<'a> {
     /// The log.
     pub events: &'a UserEvents,
+    /// What items are; empty without a catalogue.
+    pub corpus: Arc<Corpus>,
     /// Where the search begins.
     pub start: Settings,
     /// Whether `start` was served before: then nothing worse replaces it.
@@ -95,7 +98,9 @@ impl Tuner<'_> {
             search::copy_serving_settings(&mut start, before);
         }
 
-        let tuner = Tuner { start, served: before.is_some(), pushed: self.pushed.clone(), ..*self };
+        let corpus = self.corpus.clone();
+        let pushed = self.pushed.clone();
+        let tuner = Tuner { start, served: before.is_some(), corpus, pushed, ..*self };
         let found = tuner.fit(Task::Session, &mut budget)?;
         if found.tuning.is_some() {
             let quality = found.quality.into_iter();
@@ -128,12 +133,12 @@ impl Tuner<'_> {
         let began = Instant::now();
         let context =
             TrialContext { repeat, cases, ordered, seed: self.seed, control: self.control };
-        let all = tuned_sources(repeat, ordered);
+        let all = tuned_sources(repeat, ordered, !self.corpus.is_empty());
         let start = self.start_of(ordered);
 
-        let full = TrainingData::new(inner);
+        let full = TrainingData::new(inner).with_corpus(&self.corpus);
         let trimmed = trim::trim(inner);
-        let trimmed = trimmed.as_ref().map(TrainingData::new);
+        let trimmed = trimmed.as_ref().map(|log| TrainingData::new(log).with_corpus(&self.corpus));
         let mut trials =
             TrialSnapshot::new(trimmed.as_ref().unwrap_or(&full), start, &all, context)?;
         let of = |trials: &TrialSnapshot, weights| mean(&blend::ndcg(&trials.proposals(), weights));
@@ -147,9 +152,12 @@ impl Tuner<'_> {
         }
         self.log(began, "sources are trained");
 
-        let proposals = trials.proposals();
+        let mut proposals = trials.proposals();
         self.log(began, "candidates are proposed");
         settings.blend = blend::fit(&proposals, &start.blend);
+        if all.contains(&Source::Content) {
+            hybrid::fit(&mut trials, cases, &mut proposals, &mut settings);
+        }
         let blended = blend::cross_validated(&proposals, &start.blend);
         quality.insert(BLEND.to_owned(), mean(&blended));
         quality.extend(ablation(&proposals, &settings.blend));
@@ -239,9 +247,10 @@ fn or_start(trials: &TrialSnapshot<'_>, start: Settings, before: Option<f64>) ->
 }
 
 /// The sources that are tuned for a repeat policy.
-fn tuned_sources(repeat: RepeatPolicy, ordered: bool) -> Vec<Source> {
+fn tuned_sources(repeat: RepeatPolicy, ordered: bool, has_corpus: bool) -> Vec<Source> {
     let asked = |source: &Source| {
         (*source != Source::Repeat || repeat == RepeatPolicy::Allow)
+            && (*source != Source::Content || has_corpus)
             && (ordered || !sources::of(*source).is_some_and(|s| s.reads_order()))
     };
     search::in_tuning_order().into_iter().filter(asked).collect()
@@ -298,7 +307,9 @@ mod tests {
         control: &'a Control<'a>,
     ) -> Tuner<'a> {
         let defaults = Settings::default();
-        Tuner { events, start, served, defaults, pushed: Arc::default(), seed: 1, control }
+        let corpus = Arc::default();
+        let pushed = Arc::default();
+        Tuner { events, corpus, start, served, defaults, pushed, seed: 1, control }
     }
 
     fn tuned(item: impl Fn(u32, u32) -> u32, before: Option<Settings>) -> Tuned {

@@ -23,7 +23,7 @@ use qianmian::domain::{hex, now_ms};
 use qianmian::engine::{Engine, PushRequest, RecommendRequest, Write};
 use qianmian::import::{Column, Dialect, Row, convert, reader};
 use qianmian::model::{Role, Source, disk, tensors};
-use qianmian::store::{frame, record, replay};
+use qianmian::store::{block, frame, replay};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sha2::{Digest, Sha256};
@@ -188,7 +188,7 @@ fn files(rounds: usize) {
     let start = 16 + frame::HEADER_BYTES;
     let payload = frame::unpack(&header, &whole[start..start + header.stored as usize]).unwrap();
     each(&[payload], rounds, |bytes| {
-        let _ = record::decode(bytes, 0, header.records, &mut |_| {});
+        let _ = block::decode(bytes, 0, header.records, &mut |_| {});
     });
     let snapshot = only(&store.join("snapshots"));
     let arrays = std::fs::read(snapshot.join("model.safetensors")).unwrap();
@@ -236,6 +236,8 @@ fn requests(rounds: usize) {
         repeat_policy: 2,
         exclude_purchased_days: 7,
         attributes: [("country".to_owned(), "SE".to_owned())].into(),
+        explain: true,
+        variety: Some(pb::Variety { max_of_brand: 2, ..Default::default() }),
     };
     let similar =
         pb::SimilarItemsRequest { item_id: "i1".into(), limit: 5, filter: filter.clone() };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::imports;
 
 /// The modules from top to bottom: imports point down only.
-const HOUSE: [&str; 20] = [
+const HOUSE: [&str; 21] = [
     "cli",
     "api",
     "host",
@@ -21,6 +21,7 @@ const HOUSE: [&str; 20] = [
     "train",
     "model",
     "matrix",
+    "content",
     "doctor",
     "import",
     "access",

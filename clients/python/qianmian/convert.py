@@ -87,7 +87,8 @@ def _is_map(field: FieldDescriptor) -> bool:
 
 def _from_field(field: FieldDescriptor, value: Any) -> Any:
     if _is_map(field):
-        return dict(value)
+        of = field.message_type.fields_by_name["value"]
+        return {key: _from_value(of, each) for key, each in value.items()}
     if field.is_repeated:
         return [_from_value(field, each) for each in value]
     return _from_value(field, value)
@@ -102,6 +103,8 @@ def _from_value(field: FieldDescriptor, value: Any) -> Any:
         return value
     if field.message_type.name == "Timestamp":
         return value.ToDatetime(tzinfo=timezone.utc)
+    if field.message_type.name == "Embedding":
+        return list(value.values)
     return from_message(value)
 
 
@@ -113,7 +116,7 @@ def _set(message: Any, field: FieldDescriptor, value: Any, zone: tzinfo | None) 
     elif _is_map(field):
         if not isinstance(value, Mapping):
             raise TypeError(f"{name} must be a dictionary, was {value!r}")
-        getattr(message, name).update({key: _text(name, each) for key, each in value.items()})
+        _set_map(getattr(message, name), field, value, zone)
     elif field.is_repeated:
         if isinstance(value, str):
             raise TypeError(f"{name} must be a list, was {value!r}")
@@ -122,6 +125,19 @@ def _set(message: Any, field: FieldDescriptor, value: Any, zone: tzinfo | None) 
         getattr(message, name).CopyFrom(_to_value(field, value, zone))
     else:
         setattr(message, name, _to_value(field, value, zone))
+
+
+def _set_map(
+    entries: Any, field: FieldDescriptor, value: Mapping[str, Any], zone: tzinfo | None
+) -> None:
+    of = field.message_type.fields_by_name["value"]
+    for key, each in value.items():
+        if of.message_type is None:
+            entries[key] = _text(field.name, each)
+        elif of.message_type.name == "Embedding":
+            entries[key].values.extend(rules.number(field.name, number) for number in each)
+        else:
+            entries[key].CopyFrom(to_message(each, zone))
 
 
 def _to_value(field: FieldDescriptor, value: Any, zone: tzinfo | None) -> Any:

@@ -16,17 +16,27 @@ Time = datetime | date
 
 
 @dataclass(frozen=True)
+class Hide:
+    """What a user does not want to see: ``scope`` is "item", "group" or "category"."""
+
+    scope: str = "item"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Event:
     """An event of a user.
 
     Attributes:
         kind: "view", "add_to_cart", "favorite", "purchase", "refund", "rating",
-            "impression" or "click".
+            "impression", "click" or "hide".
         time: when; now where it is None. One without a zone is in the client's ``time_zone``.
         quantity: above 0; 1 where it is None.
         event_id: an id of your own, by which a retry is known; a random one where it is empty.
         recommendation_id: the answer that showed the item.
         rating: with the kind "rating".
+        dwell_ms: with the kind "view": how long the page was looked at, in milliseconds.
+        hide: with the kind "hide": how far it reaches, and why.
     """
 
     user_id: Id
@@ -41,6 +51,8 @@ class Event:
     recommendation_id: str = ""
     channel: str = ""
     rating: float | None = None
+    dwell_ms: int | None = None
+    hide: Hide | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,14 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True)
+class Offer:
+    """An item in one context; ``price`` None: its price everywhere."""
+
+    availability: str = "unspecified"
+    price: float | None = None
+
+
+@dataclass(frozen=True)
 class Item:
     """An item of the catalogue.
 
@@ -77,6 +97,11 @@ class Item:
         categories: paths from the general to the specific, as "home/lighting".
         availability: "available", "unavailable", or "unspecified", which counts as available.
         valid_from, valid_until: when it may be offered; without bound where they are None.
+        description: a longer text, by which similar items are found.
+        group_id: the product that it is a variant of.
+        margin: what the shop earns with one.
+        embeddings: vectors of your own by name, as ``{"text": [0.1, 0.7]}``.
+        offers: availability and price by context (a branch, a country, a currency).
     """
 
     item_id: Id
@@ -89,6 +114,11 @@ class Item:
     attributes: Mapping[str, str] = field(default_factory=dict)
     valid_from: Time | None = None
     valid_until: Time | None = None
+    description: str = ""
+    group_id: Id = ""
+    margin: float | None = None
+    embeddings: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    offers: Mapping[str, Offer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

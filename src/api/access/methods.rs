@@ -44,13 +44,14 @@ impl Method {
 }
 
 /// All methods.
-pub const METHODS: [Method; 36] = [
+pub const METHODS: [Method; 37] = [
     method("RecommendationService/Recommend", &[Read]),
     method("RecommendationService/SimilarItems", &[Read]),
     method("RecommendationService/SimilarUsers", &[Users]),
     method("RecommendationService/BoughtTogether", &[Read]),
     method("RecommendationService/Popular", &[Read]),
     method("RecommendationService/Rank", &[Read]),
+    method("RecommendationService/Diagnose", &[Read]),
     method("RecommendationService/BatchRecommend", &[Read]),
     method("EventService/WriteEvents", &[Events]),
     method("EventService/StreamEvents", &[Events]),

@@ -8,7 +8,9 @@ use crate::api::wire::pb::catalog_service_server::CatalogService;
 use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, pb};
 use crate::domain::quote::quoted;
-use crate::domain::{Error, Item, ItemChange, ItemField, Result, Validity, Violation, limits};
+use crate::domain::{
+    Error, Item, ItemChange, ItemField, Offer, Result, Validity, Violation, limits,
+};
 use crate::engine::Engine;
 
 /// Reads and writes the catalogue.
@@ -157,19 +159,36 @@ fn item(given: pb::Item) -> Result<(String, Item), Violation> {
             from_ms: moment("valid_from", given.valid_from)?,
             until_ms: moment("valid_until", given.valid_until)?,
         },
+        description: given.description,
+        group_id: given.group_id,
+        margin: given.margin,
+        embeddings: given.embeddings.into_iter().map(|(name, e)| (name, e.values.into())).collect(),
+        offers: given.offers.into_iter().map(offer).collect::<Result<_, _>>()?,
     };
 
     item.validate()?;
     Ok((given.item_id, item))
 }
 
+fn offer((context, given): (String, pb::Offer)) -> Result<(String, Offer), Violation> {
+    let field = format!("offers[{}]", quoted(&context));
+    let available = available(given.availability).map_err(|v| v.within(&field))?;
+    Ok((context, Offer { available, price: given.price }))
+}
+
 fn moment(field: &str, time: Option<prost_types::Timestamp>) -> Result<Option<i64>, Violation> {
     time.map(|time| convert::milliseconds(field, &time)).transpose()
 }
 
+fn availability(available: bool) -> pb::Availability {
+    if available { pb::Availability::Available } else { pb::Availability::Unavailable }
+}
+
 fn proto(item_id: String, item: Item) -> pb::Item {
-    let availability =
-        if item.available { pb::Availability::Available } else { pb::Availability::Unavailable };
+    let offer = |offer: Offer| pb::Offer {
+        availability: availability(offer.available).into(),
+        price: offer.price,
+    };
     pb::Item {
         item_id,
         title: item.title,
@@ -177,10 +196,19 @@ fn proto(item_id: String, item: Item) -> pb::Item {
         brand: item.brand,
         price: item.price,
         tags: item.tags,
-        availability: availability.into(),
+        availability: availability(item.available).into(),
         attributes: item.attributes.into_iter().collect(),
         valid_from: item.validity.from_ms.map(convert::timestamp),
         valid_until: item.validity.until_ms.map(convert::timestamp),
+        description: item.description,
+        group_id: item.group_id,
+        margin: item.margin,
+        embeddings: item
+            .embeddings
+            .into_iter()
+            .map(|(name, values)| (name, pb::Embedding { values: values.to_vec() }))
+            .collect(),
+        offers: item.offers.into_iter().map(|(context, of)| (context, offer(of))).collect(),
     }
 }
 

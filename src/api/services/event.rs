@@ -10,7 +10,7 @@ use crate::api::wire::pb::event_service_server::EventService;
 use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, pb};
 use crate::domain::quote::clipped;
-use crate::domain::{Event, EventKind, Result, Violation, limits, now_ms};
+use crate::domain::{Event, EventKind, HideScope, Result, Violation, limits, now_ms};
 use crate::engine::{Engine, Receipt};
 
 /// Maximum length of the field and of the message of an event's error, in bytes: the errors of a
@@ -96,6 +96,8 @@ fn event_errors(errors: Vec<(usize, Violation)>) -> Vec<pb::EventError> {
 }
 
 fn event(given: pb::Event, now_ms: i64) -> Result<Event, Violation> {
+    let has_hide = given.hide.is_some();
+    let hide = given.hide.unwrap_or_default();
     let event = Event {
         kind: kind(given.kind)?,
         time_ms: match &given.time {
@@ -112,8 +114,14 @@ fn event(given: pb::Event, now_ms: i64) -> Result<Event, Violation> {
         recommendation_id: given.recommendation_id,
         channel: given.channel,
         rating: given.rating,
+        dwell_ms: given.dwell_ms,
+        scope: scope(hide.scope)?,
+        reason: hide.reason,
     };
 
+    if has_hide && event.kind != EventKind::Hide {
+        return Err(Violation::new("hide", "is of events of the kind HIDE only"));
+    }
     event.validate(now_ms)?;
     Ok(event)
 }
@@ -128,9 +136,19 @@ fn kind(value: i32) -> Result<EventKind, Violation> {
         Ok(pb::EventKind::Rating) => Ok(EventKind::Rating),
         Ok(pb::EventKind::Impression) => Ok(EventKind::Impression),
         Ok(pb::EventKind::Click) => Ok(EventKind::Click),
+        Ok(pb::EventKind::Hide) => Ok(EventKind::Hide),
         Ok(pb::EventKind::Unspecified) | Err(_) => {
-            Err(Violation::new("kind", format!("must be 1 to 8, was {value}")))
+            Err(Violation::new("kind", format!("must be 1 to 9, was {value}")))
         }
+    }
+}
+
+fn scope(value: i32) -> Result<HideScope, Violation> {
+    match pb::HideScope::try_from(value) {
+        Ok(pb::HideScope::Unspecified | pb::HideScope::Item) => Ok(HideScope::Item),
+        Ok(pb::HideScope::Group) => Ok(HideScope::Group),
+        Ok(pb::HideScope::Category) => Ok(HideScope::Category),
+        Err(_) => Err(Violation::new("hide.scope", format!("must be 0 to 3, was {value}"))),
     }
 }
 

@@ -9,14 +9,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
+use crate::api::services::wait_for;
 use crate::api::wire::pb::recommendation_service_server::RecommendationService;
 use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, filter, pb};
 use crate::domain::{Deadline, Result, Violation, limits, user};
 use crate::engine::Engine;
-use crate::engine::serve::{Answer, RecommendRequest, RepeatReason, ScoredUser};
+use crate::engine::serve::{Answer, RecommendRequest, RepeatReason, ScoredUser, StageRecord};
 use crate::model::{Source, Window};
-use crate::recommend::{Basis, RepeatPolicy};
+use crate::recommend::{Basis, Diversifier, Likeness, RepeatPolicy, Variety};
 use crate::telemetry::RequestRecord;
 
 /// Time for which a reader may take nothing of a batch, by default.
@@ -57,7 +58,7 @@ impl RecommendationApi {
         let filter = filter::filter(request.filter)?;
         let answer = self.engine.recommender().similar_items(&request.item_id, &filter, limit)?;
         Ok(pb::SimilarItemsResponse {
-            recommendation_id: answer.recommendation_id,
+            recommendation_id: answer.recommendation_id.to_string(),
             generation: answer.generation,
             items: convert::scored_items(answer.entries),
         })
@@ -74,7 +75,7 @@ impl RecommendationApi {
         };
 
         Ok(pb::SimilarUsersResponse {
-            recommendation_id: answer.recommendation_id,
+            recommendation_id: answer.recommendation_id.to_string(),
             generation: answer.generation,
             users: answer.entries.into_iter().map(scored).collect(),
         })
@@ -90,7 +91,7 @@ impl RecommendationApi {
         let answer =
             self.engine.recommender().bought_together(&request.item_ids, &filter, limit)?;
         Ok(pb::BoughtTogetherResponse {
-            recommendation_id: answer.recommendation_id,
+            recommendation_id: answer.recommendation_id.to_string(),
             generation: answer.generation,
             items: convert::scored_items(answer.entries),
         })
@@ -103,10 +104,37 @@ impl RecommendationApi {
         let session = request.session_item_ids;
         let answer = self.engine.recommender().rank(user, session, request.item_ids).await?;
         Ok(pb::RankResponse {
-            recommendation_id: answer.recommendation_id,
+            recommendation_id: answer.recommendation_id.to_string(),
             generation: answer.generation,
             items: convert::scored_items(answer.entries),
             basis: basis(answer.basis).into(),
+        })
+    }
+
+    async fn diagnose(&self, request: pb::DiagnoseRequest) -> Result<pb::DiagnoseResponse> {
+        let unsaid = || Violation::new("request", "must be given, is absent");
+        let asked = recommend_request(request.request.ok_or_else(unsaid)?)
+            .map_err(|violation| violation.within("request"))?;
+        let recommender = self.engine.recommender().clone();
+        let diagnosis = wait_for(move || recommender.diagnose(asked)).await?;
+
+        let stage = |stage: StageRecord| pb::FunnelStage {
+            name: stage.name.to_owned(),
+            source: stage.source.to_owned(),
+            passed: stage.passed.map(|passed| passed as i32),
+            micros: stage.took.as_secs_f64() * 1e6,
+        };
+        let restriction = |(name, removed): (&str, usize)| pb::Restriction {
+            name: name.to_owned(),
+            removed: removed as i32,
+        };
+        let restrictions = diagnosis.restrictions.unwrap_or_default();
+        Ok(pb::DiagnoseResponse {
+            recommendation: Some(recommendation(diagnosis.answer)),
+            items: restrictions.items as i32,
+            restrictions: restrictions.removed.into_iter().map(restriction).collect(),
+            stages: diagnosis.stages.into_iter().map(stage).collect(),
+            findings: diagnosis.findings,
         })
     }
 
@@ -131,7 +159,7 @@ impl RecommendationApi {
         let filter = filter::filter(request.filter)?;
         let answer = self.engine.recommender().popular(window(request.window)?, &filter, limit)?;
         Ok(pb::PopularResponse {
-            recommendation_id: answer.recommendation_id,
+            recommendation_id: answer.recommendation_id.to_string(),
             generation: answer.generation,
             items: convert::scored_items(answer.entries),
         })
@@ -140,7 +168,7 @@ impl RecommendationApi {
 
 fn recommendation(answer: Answer) -> pb::RecommendResponse {
     pb::RecommendResponse {
-        recommendation_id: answer.recommendation_id,
+        recommendation_id: answer.recommendation_id.to_string(),
         generation: answer.generation,
         items: convert::scored_items(answer.entries),
         basis: basis(answer.basis).into(),
@@ -187,6 +215,8 @@ fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, 
         attributes,
         strategy: strategy(request.strategy)?,
         repeat: repeat_policy(request.repeat_policy, request.exclude_purchased_days)?,
+        explain: request.explain,
+        variety: request.variety.map(variety).transpose()?,
         ..RecommendRequest::default()
     })
 }
@@ -225,6 +255,43 @@ fn repeat_policy(value: i32, days: i32) -> Result<Option<RepeatPolicy>, Violatio
             Err(Violation::new("exclude_purchased_days", message))
         }
     }
+}
+
+/// Weight of relevance where a request for variety does not say.
+const LAMBDA: f64 = 0.7;
+
+fn variety(given: pb::Variety) -> Result<Variety, Violation> {
+    let lambda = given.lambda.unwrap_or(LAMBDA);
+    limits::number("variety.lambda", lambda, 0.0, 1.0)?;
+    limits::number("variety.exploration", given.exploration, 0.0, 0.5)?;
+    let cap = |field: &str, value: i32| match usize::try_from(value) {
+        Ok(cap) if cap <= limits::MAX_LIMIT => Ok(cap),
+        _ => {
+            let message = format!("must be 0 to {}, was {value}", limits::MAX_LIMIT);
+            Err(Violation::new(field, message))
+        }
+    };
+    let unknown =
+        |field: &str, value| Violation::new(field, format!("must be 0 to 2, was {value}"));
+    let by = match pb::Diversifier::try_from(given.diversifier) {
+        Ok(pb::Diversifier::Unspecified | pb::Diversifier::Mmr) => Diversifier::Mmr,
+        Ok(pb::Diversifier::Dpp) => Diversifier::Dpp,
+        Err(_) => return Err(unknown("variety.diversifier", given.diversifier)),
+    };
+    let likeness = match pb::Likeness::try_from(given.likeness) {
+        Ok(pb::Likeness::Unspecified | pb::Likeness::Behaviour) => Likeness::Behaviour,
+        Ok(pb::Likeness::Content) => Likeness::Content,
+        Err(_) => return Err(unknown("variety.likeness", given.likeness)),
+    };
+    Ok(Variety {
+        by,
+        likeness,
+        lambda: lambda as f32,
+        max_of_brand: cap("variety.max_of_brand", given.max_of_brand)?,
+        max_of_category: cap("variety.max_of_category", given.max_of_category)?,
+        one_of_group: given.one_of_group,
+        exploration: given.exploration as f32,
+    })
 }
 
 fn window(value: i32) -> Result<Window, Violation> {
@@ -290,6 +357,13 @@ impl RecommendationService for RecommendationApi {
         request: Request<pb::RankRequest>,
     ) -> Result<Response<pb::RankResponse>, Status> {
         self.rank(request.into_inner()).await.map(Response::new).map_err(from_error)
+    }
+
+    async fn diagnose(
+        &self,
+        request: Request<pb::DiagnoseRequest>,
+    ) -> Result<Response<pb::DiagnoseResponse>, Status> {
+        self.diagnose(request.into_inner()).await.map(Response::new).map_err(from_error)
     }
 
     type BatchRecommendStream = BatchStream;

@@ -6,7 +6,8 @@ use crate::api::wire::pb;
 use crate::domain::quote::quoted;
 use crate::domain::{Violation, limits};
 use crate::engine::Page;
-use crate::engine::serve::ScoredItem;
+use crate::engine::serve::{Explanation, LedBy, ScoredItem};
+use crate::model::Source;
 
 /// Checks that a request names a user or a session; neither is needed where `else_known`.
 pub fn user(user_id: &str, session: &[String], else_known: bool) -> Result<(), Violation> {
@@ -73,8 +74,40 @@ pub fn scored_items(items: Vec<ScoredItem>) -> Vec<pb::ScoredItem> {
         item_id: item.item_id,
         score: f64::from(item.score),
         source: item.source.number(),
+        propensity: item.propensity.into(),
+        explanation: item.explanation.map(|explanation| explained(*explanation)),
     };
     items.into_iter().map(scored).collect()
+}
+
+fn explained(given: Explanation) -> pb::Explanation {
+    let share = |(source, share): (Source, f32)| pb::SourceShare {
+        source: source.number(),
+        share: share.into(),
+    };
+    let led_by = |led: LedBy| pb::LedBy {
+        item_id: led.item_id,
+        kind: led.kind as i32 + 1,
+        time: Some(timestamp(led.time_ms)),
+        share: led.share.into(),
+    };
+    let rhythm = |(usual, since): (f32, f32)| pb::Rhythm {
+        usual_days: usual.into(),
+        since_days: since.into(),
+    };
+    let attribute = |(name, value)| pb::Attribute { name, value };
+    pb::Explanation {
+        blend_score: given.blend_score.into(),
+        shares: given.shares.into_iter().map(share).collect(),
+        second_stage: given.second_stage.into(),
+        variety: given.variety.into(),
+        led_by: given.led_by.into_iter().map(led_by).collect(),
+        similar_users: given.similar_users as i32,
+        shared: given.shared.into_iter().map(attribute).collect(),
+        rhythm: given.due.map(rhythm),
+        sentence_en: given.sentence_en,
+        sentence_zh: given.sentence_zh,
+    }
 }
 
 /// Milliseconds since 1970 as a protobuf timestamp.

@@ -38,13 +38,16 @@ include!(concat!(env!("OUT_DIR"), "/shape.rs"));
 
 /// Minimum and maximum number of entries of repeated fields of requests: for each message, but for
 /// conditions in the whole request, since they nest. The services check the minimum.
-const LIMITS: [(&str, &str, usize, usize); 20] = [
+const LIMITS: [(&str, &str, usize, usize); 23] = [
     ("UpsertItemsRequest", "items", 1, limits::MAX_BATCH),
     ("google.protobuf.FieldMask", "paths", 1, limits::MAX_PATHS),
     ("SetAvailabilityRequest", "item_ids", 1, limits::MAX_BATCH),
     ("Item", "categories", 0, limits::MAX_CATEGORIES),
     ("Item", "tags", 0, limits::MAX_TAGS),
     ("Item", "attributes", 0, limits::MAX_TAGS),
+    ("Item", "embeddings", 0, limits::MAX_EMBEDDINGS),
+    ("Item", "offers", 0, limits::MAX_TAGS),
+    ("Embedding", "values", 1, limits::MAX_DIMENSIONS),
     ("UpsertUsersRequest", "users", 1, limits::MAX_BATCH),
     ("User", "attributes", 0, limits::MAX_TAGS),
     ("WriteEventsRequest", "events", 1, limits::MAX_BATCH),

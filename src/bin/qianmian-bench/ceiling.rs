@@ -85,6 +85,13 @@ impl RecommendationService for Ceiling {
         Err(refused())
     }
 
+    async fn diagnose(
+        &self,
+        _: Request<pb::DiagnoseRequest>,
+    ) -> Result<Response<pb::DiagnoseResponse>, Status> {
+        Err(refused())
+    }
+
     type BatchRecommendStream = tokio_stream::Empty<Result<pb::BatchRecommendResponse, Status>>;
 
     async fn batch_recommend(
@@ -101,6 +108,8 @@ async fn serve(listener: TcpListener, length: usize) -> Result<(), Failure> {
         item_id: format!("i{}", 20_000 + i),
         score: 1.0 / (1 + i) as f64,
         source: pb::Source::ItemCf.into(),
+        explanation: None,
+        propensity: 1.0,
     };
 
     let answer = pb::RecommendResponse {

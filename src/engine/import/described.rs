@@ -98,7 +98,7 @@ impl OfItem {
             EventKind::View | EventKind::Click | EventKind::AddToCart | EventKind::Favorite => {
                 self.looks += 1;
             }
-            EventKind::Refund | EventKind::Rating | EventKind::Impression => {}
+            EventKind::Refund | EventKind::Rating | EventKind::Impression | EventKind::Hide => {}
         }
 
         if let Some(title) = row.title {

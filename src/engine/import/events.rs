@@ -18,7 +18,7 @@ use crate::engine::write::{Pending, Write};
 use crate::import::convert::NoEvent;
 use crate::import::fields::Fields;
 use crate::import::{Column, Plan, Reader, Refusal, Row, identity, notice};
-use crate::store::{Entry, Record, StoredEvent};
+use crate::store::{Entry, Record};
 
 /// Number of occurrences of each row, by the hash of its content.
 type Occurrences = AHashMap<u64, u32>;
@@ -189,7 +189,7 @@ impl<'a> EventImport<'a> {
             if let Entry::Record(offset, Record::Event(stored)) = entry
                 && offset < self.before
             {
-                let event = event_of(&stored, users.id(stored.user), items.id(stored.item));
+                let event = stored.named(users.id(stored.user), items.id(stored.item));
                 *counts.entry(identity::hash(&event, &mut bytes)).or_default() += 1;
             }
         })
@@ -223,23 +223,5 @@ impl<'a> EventImport<'a> {
 
         report.described += new.len() as u64;
         CatalogueImport::new(context).write_items(&mut new, report)
-    }
-}
-
-/// A stored event with its external ids.
-fn event_of(stored: &StoredEvent<'_>, user_id: &str, item_id: &str) -> Event {
-    Event {
-        event_id: stored.event_id.to_owned(),
-        kind: stored.kind,
-        user_id: user_id.to_owned(),
-        item_id: item_id.to_owned(),
-        time_ms: stored.time_ms,
-        quantity: stored.quantity,
-        price: stored.price,
-        basket_id: stored.basket_id.to_owned(),
-        session_id: stored.session_id.to_owned(),
-        recommendation_id: stored.recommendation_id.to_owned(),
-        channel: stored.channel.to_owned(),
-        rating: stored.rating,
     }
 }

@@ -205,7 +205,8 @@ impl Pushes {
 
         let pushed = Arc::new(pushed);
         let (events, _) = behaviour::read(&self.state, self.state.live.offset())?;
-        let judgement = judge(&events, &active, &pushed, self.repeat, &control);
+        let corpus = Arc::new(self.state.live.corpus());
+        let judgement = judge(&events, &corpus, &active, &pushed, self.repeat, &control);
         let judgement = judgement.map_err(|e| Error::Training(e.into()))?;
         log_step("is judged");
 

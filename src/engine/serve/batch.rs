@@ -99,6 +99,9 @@ async fn answer_all(
     background.spawn(move || {
         let answer = |request: RecommendRequest| {
             let answer = recommender.recommend(&request);
+            if let Ok(answer) = &answer {
+                recommender.expose(answer, &request.user_id, "batch_recommend");
+            }
             (request.user_id, answer)
         };
         // A panic here would end the process; only the batch ends.

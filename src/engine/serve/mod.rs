@@ -2,12 +2,18 @@
 //!
 //! - `request`: what is asked and answered
 //! - `query`: the hot path, from a request through the pure funnel to an answer
+//! - `explain`: reasons with their names, and as a sentence
+//! - `diagnose`: a list with the record of its funnel, and what stands out
+//! - `exposures`: records what was shown
 //! - `batch`: lists for many users at once, on the background threads
 //! - `shadow`: compares the lists of a model that is not shown
 //! - `models`: compares two kept models; `comparison`: how lists and settings differ
 
 mod batch;
 mod comparison;
+mod diagnose;
+mod explain;
+mod exposures;
 mod models;
 mod query;
 mod related;
@@ -16,5 +22,8 @@ mod shadow;
 
 pub use batch::{Batch, Batches};
 pub use comparison::{Comparison, Difference};
+pub use diagnose::{Diagnosis, StageRecord};
 pub use query::Recommender;
-pub use request::{Answer, RecommendRequest, Repeat, RepeatReason, ScoredItem, ScoredUser};
+pub use request::{
+    Answer, Explanation, LedBy, RecommendRequest, Repeat, RepeatReason, ScoredItem, ScoredUser,
+};

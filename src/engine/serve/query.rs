@@ -8,20 +8,24 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::explain;
+use super::exposures::Exposures;
 use super::request::{Answer, RecommendRequest, Repeat, ScoredItem};
 use super::shadow::{self, ShadowComparer};
 use crate::domain::history::{Past, all_bought, first_distinct};
 use crate::domain::topk::Scored;
 use crate::domain::{Deadline, Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
+use crate::engine::options::RecommendOptions;
 use crate::engine::state::State;
 use crate::engine::stats::{Made, Stats};
 use crate::engine::threads::Threads;
 use crate::engine::threads::requests::RequestThreads;
-use crate::live::{Filter, Trend};
+use crate::engine::write::Writer;
+use crate::live::{Filter, Hidden, Trend};
 use crate::model::{Ranking, Snapshot, Source};
 use crate::recommend::{
-    self, Basis, FunnelStage, List, Origin, Query, Recommended, RepeatPolicy, Scratch, Shelf,
-    Watch, related,
+    self, Basis, FunnelStage, List, Origin, Query, Recommended, RepeatPolicy, Restrictions,
+    Scratch, Shelf, Watch, related, restrict,
 };
 
 /// Newest items of a user whose fresh neighbours are looked up, and the events in which they
@@ -40,6 +44,7 @@ pub struct Recommender {
     /// Working memory that requests reuse.
     scratch: Mutex<Vec<Scratch>>,
     threads: Arc<RequestThreads>,
+    exposures: Exposures,
     pub(super) shadow: ShadowComparer,
 }
 
@@ -53,19 +58,26 @@ struct Inputs {
     fresh: Vec<Scored>,
     /// Of users without a history: what others take now.
     trends: Vec<Trend>,
+    /// What the user does not want to see.
+    hidden: Vec<Hidden>,
+    /// Seed of what is drawn by chance.
+    seed: u64,
     now_ms: i64,
 }
 
 impl Recommender {
     pub(in crate::engine) fn new(
         state: Arc<State>,
-        repeat: RepeatPolicy,
+        writer: Writer,
+        options: &RecommendOptions,
         threads: &Threads,
-    ) -> Self {
+    ) -> Result<Self> {
+        let exposures = Exposures::start(state.clone(), writer, options.exposures)?;
+        let repeat = options.repeat_policy;
         let scratch = Mutex::default();
         let shadow = ShadowComparer::new(threads.background.clone());
         let threads = threads.requests.clone();
-        Self { state, repeat, scratch, threads, shadow }
+        Ok(Self { state, repeat, scratch, threads, exposures, shadow })
     }
 
     /// Answers a live request as [`Recommender::recommend`] does: by a prepared list at once where
@@ -83,6 +95,7 @@ impl Recommender {
         if let Some(record) = &request.record {
             record.answered_by(answer.generation);
         }
+        self.expose(&answer, &request.user_id, "recommend");
 
         if let Some(unseen) = self.state.models.shadow(shadow::draw(&answer)) {
             let recommender = self.clone();
@@ -120,6 +133,13 @@ impl Recommender {
         Ok(answer)
     }
 
+    /// Notes that an answer is shown to a user, who may be anonymous, or to no one in particular.
+    pub(super) fn expose(&self, answer: &Answer, user_id: &str, placement: &str) {
+        let user = Some(user_id).filter(|id| !id.is_empty());
+        let user = self.consenting(user.and_then(|id| self.state.user_idx(id)));
+        self.exposures.note(answer, user, placement, &self.state);
+    }
+
     /// [`Recommender::recommend`] on the request threads.
     async fn on_request_thread(
         self: &Arc<Self>,
@@ -138,7 +158,8 @@ impl Recommender {
     fn prepared(&self, request: &RecommendRequest) -> Option<Answer> {
         let snapshot = self.state.models.of_user(&request.user_id)?;
         let user = self.consenting(self.user(request))?;
-        if request.strategy.is_some() || !request.session.is_empty() {
+        let asks_more = request.explain || request.variety.is_some();
+        if asks_more || request.strategy.is_some() || !request.session.is_empty() {
             return None;
         }
 
@@ -184,6 +205,20 @@ impl Recommender {
         self.answer_of(snapshot, request, list)
     }
 
+    /// How many items each restriction of a request removes.
+    pub(super) fn restrictions(
+        &self,
+        snapshot: &Snapshot,
+        request: &RecommendRequest,
+        now_ms: i64,
+    ) -> Restrictions {
+        let inputs = self.inputs(self.user(request), request, now_ms);
+        self.with_request_shelf(request, now_ms, |shelf, scratch| {
+            let query = self.query(request, &inputs, shelf, &|_, _| {});
+            restrict::restrictions(snapshot, &query, scratch)
+        })
+    }
+
     /// Looks up what a list is made from.
     fn inputs(&self, user: Option<UserIdx>, request: &RecommendRequest, now_ms: i64) -> Inputs {
         let session = self.known_items(&request.session);
@@ -196,16 +231,19 @@ impl Recommender {
         } else {
             Vec::new()
         };
-        Inputs { user: consenting, past, session, fresh, trends, now_ms }
+        let seed = if request.variety.is_some() { rand::random() } else { 0 };
+        let hidden = self.hidden(user);
+        Inputs { user: consenting, past, session, fresh, trends, hidden, seed, now_ms }
     }
 
     fn query<'a>(
         &self,
-        request: &RecommendRequest,
+        request: &'a RecommendRequest,
         inputs: &'a Inputs,
         shelf: Shelf<'a>,
         follow: &'a dyn Fn(FunnelStage, usize),
     ) -> Query<'a> {
+        let shelf = Shelf { hidden: &inputs.hidden, ..shelf };
         let is_followed = request.record.is_some();
         Query {
             user: inputs.user,
@@ -217,6 +255,9 @@ impl Recommender {
             repeat: request.repeat.unwrap_or(self.repeat),
             fresh: &inputs.fresh,
             trends: &inputs.trends,
+            variety: request.variety.as_ref(),
+            seed: inputs.seed,
+            explain: request.explain,
             hurried: request.deadline.is_some_and(Deadline::is_near),
             watch: if is_followed { Watch::by(follow) } else { Watch::default() },
             ..Query::on(shelf)
@@ -226,8 +267,16 @@ impl Recommender {
     fn answer_of(&self, snapshot: &Snapshot, request: &RecommendRequest, list: List) -> Answer {
         let manifest = &snapshot.manifest;
         let repeat = Repeat::resolve(request.repeat, self.repeat, Some(manifest));
-        let answer = self.answer(manifest.generation, &list.items, list.basis);
+        let mut answer = self.answer(manifest.generation, &list.items, list.basis);
         let made = made(&list);
+        for (entry, propensity) in answer.entries.iter_mut().zip(list.propensities) {
+            entry.propensity = propensity;
+        }
+        let reasons = list.items.iter().zip(list.reasons);
+        for (entry, (item, reasons)) in answer.entries.iter_mut().zip(reasons) {
+            let explanation = explain::explanation(&self.state.live, item, reasons);
+            entry.explanation = Some(Box::new(explanation));
+        }
         Answer { made, reduced: list.reduced, cohort: list.cohort, repeat, ..answer }
     }
 
@@ -260,11 +309,15 @@ impl Recommender {
             answer.entries.iter().map(|entry| entry.item_id.clone()).collect();
         for item_id in request.candidates.iter().flatten() {
             if listed.insert(item_id.clone()) {
-                let unknown =
-                    ScoredItem { item_id: item_id.clone(), score: 0.0, source: Source::Catalog };
+                let (item_id, explanation) = (item_id.clone(), None);
+                let source = Source::Catalog;
+                let propensity = 1.0;
+                let (idx, score) = (None, 0.0);
+                let unknown = ScoredItem { item_id, idx, score, source, propensity, explanation };
                 answer.entries.push(unknown);
             }
         }
+        self.expose(&answer, &request.user_id, "rank");
         Ok(answer)
     }
 
@@ -287,9 +340,10 @@ impl Recommender {
             RepeatPolicy::Allow => Vec::new(),
             _ => self.bought(self.user(request)),
         };
+        let hidden = self.hidden(self.user(request));
         let items = self.with_request_shelf(request, now_ms, |shelf, scratch| {
             let excluded = [shelf.excluded, &bought].concat();
-            let shelf = Shelf { excluded: &excluded, ..shelf };
+            let shelf = Shelf { excluded: &excluded, hidden: &hidden, ..shelf };
             related::from_rankings([&ranking], request.limit, &shelf, &mut scratch.mask)
         });
         Ok(Answer { repeat, ..self.answer(0, &items, Basis::Popular) })
@@ -308,6 +362,12 @@ impl Recommender {
 
     pub(super) fn past(&self, user: Option<UserIdx>) -> Past {
         user.map(|user| self.state.live.histories.read(user)).unwrap_or_default()
+    }
+
+    /// What a user does not want to see: a wish, not a taste, which holds without consent too.
+    fn hidden(&self, user: Option<UserIdx>) -> Vec<Hidden> {
+        let hidden = user.map(|user| self.state.live.hidden.read().of(user).to_vec());
+        hidden.unwrap_or_default()
     }
 
     /// The items that a user bought and has not returned.
@@ -362,8 +422,15 @@ impl Recommender {
         let items = self.state.live.items.read().len();
         let catalogue = self.state.live.catalogue.read();
         let now_ms = now_ms();
-        let shelf =
-            Shelf { catalogue: &catalogue, items, filter, excluded: &[], only: None, now_ms };
+        let shelf = Shelf {
+            catalogue: &catalogue,
+            items,
+            filter,
+            excluded: &[],
+            hidden: &[],
+            only: None,
+            now_ms,
+        };
         let result = ask(shelf, &mut scratch);
         drop(catalogue);
         self.scratch.lock().push(scratch);
@@ -379,8 +446,11 @@ impl Recommender {
         let names = self.state.live.items.read();
         let scored = |r: &Recommended| ScoredItem {
             item_id: names.id(r.item).to_owned(),
+            idx: Some(r.item),
             score: r.score,
             source: r.source,
+            propensity: 1.0,
+            explanation: None,
         };
         Answer::new(generation, items.iter().map(scored).collect(), basis)
     }

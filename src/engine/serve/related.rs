@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::query::{Recommender, not_ready};
 use super::request::{Answer, RecommendRequest, ScoredUser};
-use crate::domain::{Result, now_ms};
+use crate::domain::{Generation, Result, now_ms};
 use crate::engine::directory::{Directory, not_found};
 use crate::live::Filter;
 use crate::model::Window;
-use crate::recommend::{self, Basis, Query, RepeatPolicy, related};
+use crate::recommend::{self, Basis, Query, Recommended, RepeatPolicy, related};
 
 /// Additional similar users to look up, as some may have been erased since the training.
 const SPARE_USERS: usize = 100;
@@ -27,14 +27,15 @@ impl Recommender {
             if items.is_empty() {
                 return Err(not_ready());
             }
-            return Ok(self.answer(0, &items, Basis::Session));
+            return Ok(self.shown(0, &items, Basis::Session, "similar_items"));
         };
 
         let fresh = self.state.live.taken_with(&[item], 1);
         let items = self.with_shelf(filter, |shelf, scratch| {
             recommend::similar_items(&snapshot, item, limit, &fresh, &shelf, scratch)
         });
-        Ok(self.answer(snapshot.manifest.generation, &items, Basis::Session))
+        let generation = snapshot.manifest.generation;
+        Ok(self.shown(generation, &items, Basis::Session, "similar_items"))
     }
 
     /// Users similar to one user.
@@ -88,7 +89,8 @@ impl Recommender {
         let items = self.with_shelf(filter, |shelf, scratch| {
             recommend::bought_together(&snapshot, &basket, limit, &fresh, &shelf, scratch)
         });
-        Ok(self.answer(snapshot.manifest.generation, &items, Basis::Session))
+        let generation = snapshot.manifest.generation;
+        Ok(self.shown(generation, &items, Basis::Session, "bought_together"))
     }
 
     /// The most bought items of a window. Before the first model: by live counts.
@@ -99,11 +101,26 @@ impl Recommender {
         let Some(snapshot) = self.state.models.active() else {
             let filter = Arc::new(filter.clone());
             let request = RecommendRequest { filter, limit, ..Default::default() };
-            return self.live_popular(&request, now_ms());
+            let answer = self.live_popular(&request, now_ms())?;
+            self.expose(&answer, "", "popular");
+            return Ok(answer);
         };
         let items = self.with_shelf(filter, |shelf, scratch| {
             recommend::popular(&snapshot, window, limit, &shelf, scratch)
         });
-        Ok(self.answer(snapshot.manifest.generation, &items, Basis::Popular))
+        Ok(self.shown(snapshot.manifest.generation, &items, Basis::Popular, "popular"))
+    }
+
+    /// An answer to no user in particular, noted as shown.
+    fn shown(
+        &self,
+        generation: Generation,
+        items: &[Recommended],
+        basis: Basis,
+        placement: &str,
+    ) -> Answer {
+        let answer = self.answer(generation, items, basis);
+        self.expose(&answer, "", placement);
+        answer
     }
 }

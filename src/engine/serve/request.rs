@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{Deadline, Generation};
+use uuid::Uuid;
+
+use crate::domain::{Deadline, EventKind, Generation, ItemIdx};
 use crate::engine::stats::Made;
 use crate::live::Filter;
 use crate::model::{Manifest, Source};
-use crate::recommend::{Basis, FunnelStage, RepeatPolicy};
+use crate::recommend::{Basis, FunnelStage, RepeatPolicy, Variety};
 use crate::telemetry::RequestRecord;
 
 /// A request for a personalised list.
@@ -33,6 +35,10 @@ pub struct RecommendRequest {
     pub deadline: Option<Deadline>,
     /// Attributes of the user as of now; they override those in the store.
     pub attributes: BTreeMap<String, String>,
+    /// Whether each item comes with an explanation.
+    pub explain: bool,
+    /// How much the items differ; none: by their scores alone.
+    pub variety: Option<Variety>,
     /// Where the stages of the list are noted; none where no one reads them.
     pub record: Option<Arc<RequestRecord>>,
 }
@@ -59,10 +65,54 @@ impl RecommendRequest {
 pub struct ScoredItem {
     /// Its external id.
     pub item_id: String,
+    /// Its idx; none for an item that the store does not know.
+    pub idx: Option<ItemIdx>,
     /// Higher is better, within one list.
     pub score: f32,
     /// The source that contributed most.
     pub source: Source,
+    /// The probability with which it is at its place; 1 where nothing was drawn by chance.
+    pub propensity: f32,
+    /// Why it is in the list, where the request asks.
+    pub explanation: Option<Box<Explanation>>,
+}
+
+/// Why an item is in a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The blend's score: the sum of the shares.
+    pub blend_score: f32,
+    /// The part of each source, largest first.
+    pub shares: Vec<(Source, f32)>,
+    /// What the second stage adds or takes away.
+    pub second_stage: f32,
+    /// What variety takes away.
+    pub variety: f32,
+    /// The user's events that led to it, largest part first.
+    pub led_by: Vec<LedBy>,
+    /// How many of the users most similar to this one took it.
+    pub similar_users: u32,
+    /// What it has in common with the item of the first of these events: names and values.
+    pub shared: Vec<(String, String)>,
+    /// The usual days between two purchases of it, and the days since the user's last.
+    pub due: Option<(f32, f32)>,
+    /// The reason as a sentence, in English.
+    pub sentence_en: String,
+    /// The reason as a sentence, in Chinese.
+    pub sentence_zh: String,
+}
+
+/// An event of the user that led to an item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LedBy {
+    /// The item of the event.
+    pub item_id: String,
+    /// Its kind.
+    pub kind: EventKind,
+    /// Its time, in milliseconds since 1970.
+    pub time_ms: i64,
+    /// Its part of the score.
+    pub share: f32,
 }
 
 /// A user of an answer.
@@ -78,7 +128,7 @@ pub struct ScoredUser {
 #[derive(Debug, Clone)]
 pub struct Answer<T = ScoredItem> {
     /// Identifies this answer in later events.
-    pub recommendation_id: String,
+    pub recommendation_id: Uuid,
     /// The generation that scored it; 0: live counts.
     pub generation: Generation,
     /// The list, best first.
@@ -99,7 +149,7 @@ impl<T> Answer<T> {
     /// An answer with a fresh id that does not depend on what the user bought.
     pub(super) fn new(generation: Generation, entries: Vec<T>, basis: Basis) -> Self {
         Self {
-            recommendation_id: uuid::Uuid::now_v7().to_string(),
+            recommendation_id: Uuid::now_v7(),
             generation,
             entries,
             basis,

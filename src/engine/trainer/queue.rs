@@ -8,7 +8,6 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::broadcast;
 
 use super::status::TrainingStatus;
-use crate::domain::Offset;
 
 /// Status messages that a slow watcher may fall behind before it misses some.
 const WATCH_BUFFER: usize = 64;
@@ -45,8 +44,8 @@ pub(super) struct Jobs {
     closing: bool,
     /// Number of holders that keep automatic trainings from starting.
     holds: usize,
-    /// The end of the log at the last look.
-    last_offset: Offset,
+    /// Records of the log at the last look.
+    last_records: u64,
 }
 
 impl Default for JobQueue {
@@ -92,8 +91,8 @@ impl JobQueue {
     pub(super) fn next(
         &self,
         interval: Duration,
-        offset: impl Fn() -> Offset,
-        is_due: impl Fn(Offset, bool) -> Option<Job>,
+        records: impl Fn() -> u64,
+        is_due: impl Fn(u64, bool) -> Option<Job>,
     ) -> Option<Job> {
         let mut jobs = self.jobs.lock();
         loop {
@@ -101,9 +100,9 @@ impl JobQueue {
                 return None;
             }
 
-            let offset = offset();
-            let is_quiet = std::mem::replace(&mut jobs.last_offset, offset) == offset;
-            let due = if jobs.holds == 0 { is_due(offset, is_quiet) } else { None };
+            let records = records();
+            let is_quiet = std::mem::replace(&mut jobs.last_records, records) == records;
+            let due = if jobs.holds == 0 { is_due(records, is_quiet) } else { None };
             if let Some(job) = jobs.requested.take().or(due) {
                 jobs.running = Some(job.id.clone());
                 return Some(job);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::carried::CarriedPush;
 use super::erasure;
 use super::timeline::Timeline;
+use crate::content::Corpus;
 use crate::doctor::Pulse;
 use crate::domain::progress::{Control, Stage};
 use crate::domain::{BoxError, Error, Offset, Result, now_ms};
@@ -31,6 +32,13 @@ pub(super) struct Runner {
     pub(super) keep_pushed_days: u32,
 }
 
+/// What a training learns from.
+#[derive(Clone, Copy)]
+struct Material<'a> {
+    events: &'a UserEvents,
+    corpus: &'a Arc<Corpus>,
+}
+
 impl Runner {
     /// The settings in force. A training takes them once, when it begins.
     pub(super) fn options(&self) -> Arc<TrainOptions> {
@@ -54,10 +62,12 @@ impl Runner {
         erasure::rewrite_log(&self.state, &self.writer, control)?;
         let (events, pulse) = behaviour::read(&self.state, offset)?;
         self.check(pulse, options)?;
+        let corpus = Arc::new(self.state.live.corpus());
         let carried = CarriedPush::of_active(&self.state, self.keep_pushed_days);
 
-        let tuned = self.tune(&events, &carried, quick, (options, control)).map_err(training)?;
-        let trained = self.train_parts(&events, &tuned, (options, control))?;
+        let material = Material { events: &events, corpus: &corpus };
+        let tuned = self.tune(material, &carried, quick, (options, control)).map_err(training)?;
+        let trained = self.train_parts(material, &tuned, (options, control))?;
         let manifest = Manifest {
             offset,
             newest_ms: events.as_of_ms(),
@@ -96,7 +106,7 @@ impl Runner {
     /// model; a quick training takes them as they are.
     fn tune(
         &self,
-        events: &UserEvents,
+        material: Material<'_>,
         carried: &CarriedPush,
         quick: bool,
         (options, control): (&TrainOptions, &Control<'_>),
@@ -109,7 +119,8 @@ impl Runner {
         let served = active.filter(|s| s.manifest.tuning.is_some());
         let start = served.as_ref().map_or(options.settings, |s| s.manifest.settings);
         let tuner = Tuner {
-            events,
+            events: material.events,
+            corpus: material.corpus.clone(),
             start: carried.with_weights(start),
             served: served.is_some(),
             defaults: options.settings,
@@ -128,11 +139,11 @@ impl Runner {
     /// is removed too.
     fn train_parts(
         &self,
-        events: &UserEvents,
+        material: Material<'_>,
         tuned: &Tuned,
         (options, control): (&TrainOptions, &Control<'_>),
     ) -> Result<Trained> {
-        let data = TrainingData::new(events);
+        let data = TrainingData::new(material.events).with_corpus(material.corpus);
         let trained = train(&data, &tuned.settings, &tuned.sources(), options.seed, control);
         if matches!(trained, Err(TrainError::Empty)) {
             erasure::remove_last_model(&self.state);

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::erasure;
-use crate::domain::Offset;
 use crate::engine::options::TrainOptions;
 use crate::engine::state::State;
 
@@ -13,22 +12,22 @@ const RETRY: Duration = Duration::from_secs(60);
 /// What decides when the next training starts.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    /// The end of the log at the last attempt, successful or not: a log that has not grown
-    /// since is not tried again.
-    tried: Option<Offset>,
+    /// Records of the log that a training reads, at the last attempt, successful or not: a log
+    /// without more of them is not tried again.
+    tried: Option<u64>,
     ended: Instant,
     took: Duration,
 }
 
 impl Schedule {
-    /// A schedule after a model that was trained up to `tried`.
-    pub(super) fn new(tried: Option<Offset>) -> Self {
+    /// A schedule after a model that was trained on `tried` records.
+    pub(super) fn new(tried: Option<u64>) -> Self {
         Self { tried, ended: Instant::now(), took: Duration::ZERO }
     }
 
-    /// Notes an attempt on the log up to `offset` that ends now.
-    pub(super) fn note(&mut self, offset: Offset, took: Duration) {
-        *self = Self { tried: Some(offset), ended: Instant::now(), took };
+    /// Notes an attempt on this number of records that ends now.
+    pub(super) fn note(&mut self, records: u64, took: Duration) {
+        *self = Self { tried: Some(records), ended: Instant::now(), took };
     }
 
     /// Whether a training should start by itself.
@@ -40,11 +39,11 @@ impl Schedule {
         &self,
         state: &State,
         options: &TrainOptions,
-        offset: Offset,
+        records: u64,
         is_quiet: bool,
     ) -> bool {
         let before = self.tried.unwrap_or(0);
-        let grown = offset.saturating_sub(before);
+        let grown = records.saturating_sub(before);
         let since = self.ended.elapsed();
         let may_erase = grown > 0 && since >= self.took || since >= RETRY;
         if may_erase && erasure::is_owed(state) {

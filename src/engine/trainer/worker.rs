@@ -35,8 +35,7 @@ impl Worker {
 
     /// Works until the store closes.
     pub(super) fn run(self) {
-        let trained_to = self.runner.state.models.active().map(|s| s.manifest.offset);
-        let mut schedule = Schedule::new(trained_to);
+        let mut schedule = Schedule::new(self.trained_to());
         if self.runner.options().automatic {
             self.prepare_missing_lists();
         }
@@ -44,21 +43,33 @@ impl Worker {
         while let Some(job) = self.next_job(&schedule) {
             let Some(turn) = self.threads.turns.take(self.queue.cancel()) else { break };
             let started = Instant::now();
-            let offset = self.runner.state.live.offset();
+            let live = &self.runner.state.live;
+            let (offset, trainable) = (live.offset(), live.trainable());
             self.train(job, started, offset);
-            schedule.note(offset, started.elapsed());
+            schedule.note(trainable, started.elapsed());
             self.prepare_missing_lists();
             drop(turn);
         }
+    }
+
+    /// How much of the log the active model was trained on, as [`Live::trainable`] counts; at least,
+    /// as exposures since then count too.
+    ///
+    /// [`Live::trainable`]: crate::live::Live::trainable
+    fn trained_to(&self) -> Option<u64> {
+        let state = &self.runner.state;
+        let model = state.models.active()?;
+        let since = state.live.offset().saturating_sub(model.manifest.offset);
+        Some(state.live.trainable().saturating_sub(since))
     }
 
     fn next_job(&self, schedule: &Schedule) -> Option<Job> {
         let state = &self.runner.state;
         self.queue.next(
             INTERVAL,
-            || state.live.offset(),
-            |offset, is_quiet| {
-                let is_due = schedule.is_due(state, &self.runner.options(), offset, is_quiet);
+            || state.live.trainable(),
+            |trainable, is_quiet| {
+                let is_due = schedule.is_due(state, &self.runner.options(), trainable, is_quiet);
                 // The first model is trained without tuning.
                 is_due.then(|| Job::new(state.models.generation() == 0))
             },

@@ -1,11 +1,14 @@
 //! Changes of items within a group of writes: each is applied to the item as it is by then.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use ahash::AHashMap;
 
 use super::request::BATCH_BYTES;
-use crate::domain::{Item, ItemChange, ItemIdx, Result, Violation};
+use crate::domain::quote::quoted;
+use crate::domain::{Item, ItemChange, ItemIdx, Result, Violation, limits};
 use crate::live::{Catalogue, Shared};
 use crate::store::Record;
 
@@ -16,11 +19,14 @@ pub(super) struct Edits<'g> {
     written: AHashMap<ItemIdx, usize>,
     /// Availability that changed after the item was written.
     available: AHashMap<ItemIdx, bool>,
+    /// Dimensions by name of the vectors of the store and of the group so far.
+    vectors: RefCell<BTreeMap<String, usize>>,
 }
 
 impl<'g> Edits<'g> {
     pub(super) fn new(catalogue: &'g Shared<Catalogue>) -> Self {
-        Self { catalogue, written: AHashMap::new(), available: AHashMap::new() }
+        let (written, available, vectors) = Default::default();
+        Self { catalogue, written, available, vectors }
     }
 
     /// The items of a write after its changes; `idxs`: those that are known. An item may occur
@@ -57,12 +63,41 @@ impl<'g> Edits<'g> {
             items.push(Cow::Owned(item));
         }
 
+        self.check_vectors(&catalogue, &items)?;
         if bytes > BATCH_BYTES {
             let message =
                 format!("must take at most {BATCH_BYTES} bytes after the change, take {bytes}");
             return Err(Violation::new("items", message).into());
         }
         Ok(items)
+    }
+
+    /// Checks that vectors of one name have the same number of dimensions in the whole store, and that
+    /// there are not too many names.
+    fn check_vectors(&self, catalogue: &Catalogue, items: &[Cow<'g, Item>]) -> Result<()> {
+        let mut known: BTreeMap<String, usize> = self.vectors.borrow().clone();
+        known.extend(catalogue.corpus().vectors().map(|(name, n)| (name.to_owned(), n)));
+        for (at, item) in items.iter().enumerate() {
+            for (name, vector) in &item.embeddings {
+                let field = || format!("items[{at}].embeddings[{}]", quoted(name));
+                let dimensions = *known.entry(name.clone()).or_insert(vector.len());
+                if vector.len() != dimensions {
+                    let message = format!(
+                        "must have {dimensions} values, as the store's other vectors of this name, \
+                         has {}",
+                        vector.len()
+                    );
+                    return Err(Violation::new(field(), message).into());
+                }
+                if known.len() > limits::MAX_EMBEDDINGS {
+                    let max = limits::MAX_EMBEDDINGS;
+                    let message = format!("is one name too many: a store has at most {max}");
+                    return Err(Violation::new(field(), message).into());
+                }
+            }
+        }
+        self.vectors.replace(known);
+        Ok(())
     }
 
     /// An item after the group's changes so far.

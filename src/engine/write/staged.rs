@@ -12,7 +12,7 @@ use crate::domain::{Error, Event, ItemChange, Offset, Result};
 use crate::engine::options::StoreLimits;
 use crate::engine::state::State;
 use crate::live::{DedupWindow, LiveWriter, Shared, Vocabulary};
-use crate::store::{BlockBuilder, Record, StoredEvent};
+use crate::store::{BlockBuilder, Exposure, Record, StoredEvent};
 
 /// A group of writes as records.
 pub(super) struct Staged<'g> {
@@ -86,6 +86,7 @@ impl<'g> Staged<'g> {
                     self.push(Record::Erased(idx, *time_ms));
                 }
             }
+            Write::Exposures(exposures) => self.add_exposures(exposures),
             Write::Seal | Write::Flush => {}
         }
 
@@ -103,6 +104,7 @@ impl<'g> Staged<'g> {
             Write::Events(events) | Write::Imported(_, events) => !events.is_empty(),
             Write::Items(given) => given.iter().any(|(id, _)| self.items.get(id).is_none()),
             Write::Users(given) => given.iter().any(|(id, _)| self.users.get(id).is_none()),
+            Write::Exposures(_) => true,
             Write::Availability(..)
             | Write::DeleteItem(_)
             | Write::Erase(..)
@@ -136,7 +138,8 @@ impl<'g> Staged<'g> {
             }
             Write::Items(given) => items.extend(given.iter().map(|(id, _)| id.as_str())),
             Write::Users(given) => users.extend(given.iter().map(|(id, _)| id.as_str())),
-            Write::Availability(..)
+            Write::Exposures(_)
+            | Write::Availability(..)
             | Write::DeleteItem(_)
             | Write::Erase(..)
             | Write::Seal
@@ -171,6 +174,16 @@ impl<'g> Staged<'g> {
             self.push(Record::Item(idx, item));
         }
         Ok(())
+    }
+
+    /// Stages exposures; those of a user who was erased since name no one.
+    fn add_exposures(&mut self, exposures: &'g [Exposure<'static>]) {
+        let users = self.users.known;
+        for exposure in exposures {
+            let user = exposure.user.filter(|&user| !users.read().id(user).is_empty());
+            let exposure = Exposure { user, ..exposure.borrowed() };
+            self.push(Record::Exposure(Box::new(exposure)));
+        }
     }
 
     /// Stages events that are not duplicates; returns the number of duplicates.
@@ -250,5 +263,8 @@ fn stored(event: &Event, user: u32, item: u32) -> StoredEvent<'_> {
         session_id: &event.session_id,
         recommendation_id: &event.recommendation_id,
         channel: &event.channel,
+        dwell_ms: event.dwell_ms,
+        scope: event.scope,
+        reason: &event.reason,
     }
 }

@@ -44,6 +44,8 @@ pub struct Embeddings {
     pub quantized: QuantizedVectors,
     /// The nearest-neighbour graph.
     pub ann: Ann,
+    /// Items whose vector is not of their behaviour, but of what they are; not stored.
+    pub placed: Vec<ItemIdx>,
 }
 
 /// The shared part of all users' systems.
@@ -58,6 +60,15 @@ pub struct Ridge {
 }
 
 impl Embeddings {
+    /// Removes the vectors that are not of behaviour.
+    pub fn remove_placed(&mut self) {
+        for item in std::mem::take(&mut self.placed) {
+            let start = item as usize * self.dimensions;
+            self.vectors[start..start + self.dimensions].fill(0.0);
+            self.fold_in[item as usize] = 0.0;
+        }
+    }
+
     /// Number of items.
     pub fn items(&self) -> usize {
         self.fold_in.len()

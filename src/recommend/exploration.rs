@@ -1,0 +1,67 @@
+//! Exploration: some places of a list go to new and rare items by chance, so that the shop learns who
+//! takes them. The chance of each item at its place, its propensity, is noted: evaluations rest on
+//! it.
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::list::Recommended;
+use super::variety::Caps;
+use crate::model::popularity::is_rare;
+use crate::model::{Snapshot, Source};
+use crate::sources::{Query, Scratch};
+
+/// Items that one is drawn from.
+const POOL: usize = 100;
+
+/// Gives each place of `list` after the first, with the chance `share`, to a rare item of the
+/// `reserve`, or of the shelf where that has none. Returns the propensity of every item.
+pub(super) fn explore(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    share: f32,
+    list: &mut [Recommended],
+    reserve: &[Recommended],
+    caps: &mut Caps<'_>,
+    scratch: &Scratch,
+) -> Vec<f32> {
+    let mut propensities = vec![1.0; list.len()];
+    let mut pool = pool(snapshot, list, reserve, scratch);
+    if share <= 0.0 || pool.is_empty() {
+        return propensities;
+    }
+
+    let mut rng = StdRng::seed_from_u64(query.seed);
+    for place in 1..list.len() {
+        propensities[place] = 1.0 - share;
+        if pool.is_empty() || rng.random::<f32>() >= share {
+            continue;
+        }
+        let among = pool.len() as f32;
+        let drawn = pool.swap_remove(rng.random_range(0..pool.len()));
+        if caps.admit(drawn.item) {
+            list[place] = Recommended { score: list[place].score, ..drawn };
+            propensities[place] = share / among;
+        }
+    }
+    propensities
+}
+
+/// Rare items that may be offered and are not in the list.
+fn pool(
+    snapshot: &Snapshot,
+    list: &[Recommended],
+    reserve: &[Recommended],
+    scratch: &Scratch,
+) -> Vec<Recommended> {
+    let buyers = &snapshot.parts.popularity.all_time.by_item;
+    let is_new = |item| is_rare(buyers, item) && list.iter().all(|listed| listed.item != item);
+    let proposed = reserve.iter().filter(|candidate| is_new(candidate.item));
+    let pool: Vec<Recommended> = proposed.take(POOL).copied().collect();
+    if !pool.is_empty() {
+        return pool;
+    }
+    let source = Source::Catalog;
+    let others = scratch.mask.iter().filter(|&item| is_new(item));
+    others.map(|item| Recommended { item, score: 0.0, source }).collect()
+}

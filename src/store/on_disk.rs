@@ -1,0 +1,198 @@
+//! Records as they lie on disk, in postcard's format: those that this version writes, and those that
+//! earlier versions wrote, which are read as today's.
+//!
+//! A record is its number here and its fields: new kinds come last, and no kind changes.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{Decision, Exposure, Record, StoredEvent};
+use crate::domain::{EventKind, HideScope, Item, ItemIdx, User, UserIdx, Validity};
+
+/// A record on disk.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum OnDisk<'a> {
+    /// An event, up to format 4.
+    #[serde(borrow)]
+    EventOf4(EventOf4<'a>),
+    /// An item of format 1.
+    ItemOf1(ItemIdx, ItemOf1),
+    Imported(u128),
+    /// An item of formats 2 to 4.
+    ItemOf4(ItemIdx, ItemOf4),
+    User(UserIdx, Cow<'a, User>),
+    Erased(UserIdx, i64),
+    Gone,
+    ItemDeleted(ItemIdx),
+    ItemAvailable(ItemIdx, bool),
+    #[serde(borrow)]
+    Event(StoredEvent<'a>),
+    Item(ItemIdx, Cow<'a, Item>),
+    #[serde(borrow)]
+    Exposure(Exposure<'a>),
+    #[serde(borrow)]
+    Decision(Decision<'a>),
+}
+
+/// An event before it had a dwell time and could hide.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct EventOf4<'a> {
+    user: UserIdx,
+    item: ItemIdx,
+    kind: EventKind,
+    time_ms: i64,
+    quantity: f64,
+    price: Option<f64>,
+    rating: Option<f64>,
+    event_id: &'a str,
+    basket_id: &'a str,
+    session_id: &'a str,
+    recommendation_id: &'a str,
+    channel: &'a str,
+}
+
+/// An item before it had a validity.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ItemOf1 {
+    title: String,
+    categories: Vec<String>,
+    brand: String,
+    price: Option<f64>,
+    tags: Vec<String>,
+    available: bool,
+    attributes: BTreeMap<String, String>,
+}
+
+/// An item before it had a description, a group, a margin, vectors and offers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ItemOf4 {
+    before: ItemOf1,
+    validity: Validity,
+}
+
+impl<'a> From<OnDisk<'a>> for Record<'a> {
+    fn from(on_disk: OnDisk<'a>) -> Self {
+        match on_disk {
+            OnDisk::EventOf4(event) => Record::Event(event.into()),
+            OnDisk::ItemOf1(idx, item) => Record::Item(idx, Cow::Owned(item.into())),
+            OnDisk::ItemOf4(idx, ItemOf4 { before, validity }) => {
+                Record::Item(idx, Cow::Owned(Item { validity, ..before.into() }))
+            }
+            OnDisk::Imported(digest) => Record::Imported(digest),
+            OnDisk::User(idx, user) => Record::User(idx, user),
+            OnDisk::Erased(idx, time_ms) => Record::Erased(idx, time_ms),
+            OnDisk::Gone => Record::Gone,
+            OnDisk::ItemDeleted(idx) => Record::ItemDeleted(idx),
+            OnDisk::ItemAvailable(idx, available) => Record::ItemAvailable(idx, available),
+            OnDisk::Event(event) => Record::Event(event),
+            OnDisk::Item(idx, item) => Record::Item(idx, item),
+            OnDisk::Exposure(exposure) => Record::Exposure(Box::new(exposure)),
+            OnDisk::Decision(decision) => Record::Decision(decision),
+        }
+    }
+}
+
+impl<'a> From<&'a Record<'_>> for OnDisk<'a> {
+    fn from(record: &'a Record<'_>) -> Self {
+        match record {
+            Record::Event(event) => OnDisk::Event(*event),
+            Record::Imported(digest) => OnDisk::Imported(*digest),
+            Record::Item(idx, item) => OnDisk::Item(*idx, Cow::Borrowed(item)),
+            Record::User(idx, user) => OnDisk::User(*idx, Cow::Borrowed(user)),
+            Record::Erased(idx, time_ms) => OnDisk::Erased(*idx, *time_ms),
+            Record::Gone => OnDisk::Gone,
+            Record::ItemDeleted(idx) => OnDisk::ItemDeleted(*idx),
+            Record::ItemAvailable(idx, available) => OnDisk::ItemAvailable(*idx, *available),
+            Record::Exposure(exposure) => OnDisk::Exposure(exposure.borrowed()),
+            Record::Decision(decision) => OnDisk::Decision(*decision),
+        }
+    }
+}
+
+impl<'a> From<EventOf4<'a>> for StoredEvent<'a> {
+    fn from(before: EventOf4<'a>) -> Self {
+        StoredEvent {
+            user: before.user,
+            item: before.item,
+            kind: before.kind,
+            time_ms: before.time_ms,
+            quantity: before.quantity,
+            price: before.price,
+            rating: before.rating,
+            event_id: before.event_id,
+            basket_id: before.basket_id,
+            session_id: before.session_id,
+            recommendation_id: before.recommendation_id,
+            channel: before.channel,
+            dwell_ms: None,
+            scope: HideScope::Item,
+            reason: "",
+        }
+    }
+}
+
+impl From<ItemOf1> for Item {
+    fn from(before: ItemOf1) -> Self {
+        let ItemOf1 { title, categories, brand, price, tags, available, attributes } = before;
+        Item { title, categories, brand, price, tags, available, attributes, ..Item::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Record<'_> {
+        let (on_disk, rest) = postcard::take_from_bytes::<OnDisk<'_>>(bytes).unwrap();
+        assert!(rest.is_empty());
+        on_disk.into()
+    }
+
+    #[test]
+    fn items_of_older_logs_are_read() {
+        let before = || ItemOf1 {
+            title: "Green tea".into(),
+            categories: vec!["tea".into()],
+            brand: String::new(),
+            price: Some(2.5),
+            tags: Vec::new(),
+            available: false,
+            attributes: BTreeMap::new(),
+        };
+
+        // The second kind of record, an item with idx 3, as the first format wrote it.
+        let bytes = postcard::to_allocvec(&(1u8, 3u32, before())).unwrap();
+        let Record::Item(3, item) = read(&bytes) else { panic!("no item") };
+        assert_eq!((item.title.as_str(), item.available), ("Green tea", false));
+
+        // The fourth kind, as the formats after it did.
+        let validity = Validity { from_ms: Some(7), until_ms: None };
+        let bytes = postcard::to_allocvec(&(3u8, 3u32, before(), validity)).unwrap();
+        let Record::Item(3, item) = read(&bytes) else { panic!("no item") };
+        assert_eq!((item.price, item.validity), (Some(2.5), validity));
+    }
+
+    #[test]
+    fn events_of_older_logs_are_read() {
+        let before = EventOf4 {
+            user: 1,
+            item: 2,
+            kind: EventKind::Click,
+            time_ms: 3,
+            quantity: 1.0,
+            price: None,
+            rating: None,
+            event_id: "e",
+            basket_id: "",
+            session_id: "",
+            recommendation_id: "",
+            channel: "web",
+        };
+        let bytes = postcard::to_allocvec(&OnDisk::EventOf4(before)).unwrap();
+        let Record::Event(event) = read(&bytes) else { panic!("no event") };
+        assert_eq!((event.user, event.item, event.channel), (1, 2, "web"));
+        assert_eq!((event.dwell_ms, event.reason), (None, ""));
+    }
+}
