@@ -36,7 +36,7 @@ pub struct Recommend {
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
     attributes: Vec<(String, String)>,
     /// How much the items differ: the weight of relevance, 0 to 1; one item of a group is shown
-    #[arg(long, value_name = "LAMBDA")]
+    #[arg(long, value_name = "RELEVANCE")]
     variety: Option<f64>,
     /// Show why each item is in the list
     #[arg(long)]
@@ -91,8 +91,8 @@ impl Recommend {
             exclude_purchased_days: 0,
             attributes: self.attributes.into_iter().collect(),
             explain: self.explain,
-            variety: self.variety.map(|lambda| pb::Variety {
-                lambda: Some(lambda),
+            variety: self.variety.map(|relevance| pb::Variety {
+                relevance: Some(relevance),
                 one_of_group: true,
                 ..pb::Variety::default()
             }),

@@ -195,16 +195,18 @@ impl Corpus {
 
     /// The items most alike to one, best first, at most `k`, with scores above 0, up to 1.
     pub fn alike(&self, idx: ItemIdx, weights: &FieldWeights, k: usize) -> Vec<Scored> {
-        self.document(idx).map_or_else(Vec::new, |own| self.alike_to(own, Some(idx), weights, k))
+        self.alike_from(idx, 0, weights, k)
     }
 
-    fn alike_to(
+    /// The same among the items from idx `first` on: those that a model does not know yet.
+    pub fn alike_from(
         &self,
-        own: &Document,
-        idx: Option<ItemIdx>,
+        idx: ItemIdx,
+        first: ItemIdx,
         weights: &FieldWeights,
         k: usize,
     ) -> Vec<Scored> {
+        let Some(own) = self.document(idx) else { return Vec::new() };
         let weigh = Weigh { corpus: self, fields: weights.of_fields() };
         let mut rarest: Vec<(&RoaringBitmap, f32)> = own
             .features
@@ -216,20 +218,22 @@ impl Corpus {
         let mut sums: AHashMap<ItemIdx, f32> = AHashMap::new();
         let mut looked_at = 0;
         for (items, square) in rarest {
-            looked_at += items.len();
+            if first == 0 {
+                looked_at += items.len();
+            }
             if looked_at > LOOKED_AT && !sums.is_empty() {
                 break;
             }
-            let items = items.iter().take(LOOKED_AT as usize);
+            let items = items.range(first..).take(LOOKED_AT as usize);
             items.for_each(|item| *sums.entry(item).or_default() += square);
         }
 
-        self.with_vectors_alone(own).for_each(|item| {
+        self.with_vectors_alone(own).filter(|item| *item >= first).for_each(|item| {
             sums.entry(item).or_default();
         });
         let mut found: Vec<Scored> = sums
             .into_iter()
-            .filter(|(item, _)| Some(*item) != idx)
+            .filter(|(item, _)| *item != idx)
             .map(|(idx, score)| Scored { idx, score })
             .collect();
         if own.vectors.is_empty() {

@@ -1,20 +1,21 @@
 //! Cuts a text into words, in any language: by the rules of Unicode (UAX 29); runs of Han characters
 //! by jieba's dictionary, which is loaded when the first of them is met.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use jieba_rs::Jieba;
+use parking_lot::Mutex;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Cuts texts.
 #[derive(Default)]
 pub struct Words {
-    jieba: OnceLock<Jieba>,
+    jieba: Mutex<Option<Arc<Jieba>>>,
 }
 
 impl std::fmt::Debug for Words {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Words").field("is_loaded", &self.jieba.get().is_some()).finish()
+        f.debug_struct("Words").field("is_loaded", &self.jieba.lock().is_some()).finish()
     }
 }
 
@@ -28,7 +29,7 @@ impl Words {
                 break;
             }
             if run.starts_with(is_han) {
-                let jieba = self.jieba.get_or_init(Jieba::new);
+                let jieba = self.jieba();
                 words.extend(
                     jieba.cut_for_search(run, true).iter().map(|token| token.word.to_owned()),
                 );
@@ -38,6 +39,10 @@ impl Words {
         }
         words.truncate(max);
         words
+    }
+
+    fn jieba(&self) -> Arc<Jieba> {
+        self.jieba.lock().get_or_insert_with(|| Arc::new(Jieba::new())).clone()
     }
 }
 

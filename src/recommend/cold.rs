@@ -9,13 +9,15 @@ use crate::domain::ItemIdx;
 use crate::domain::history::first_distinct;
 use crate::domain::topk::{Scored, keep_top};
 use crate::live::Trend;
-use crate::model::Snapshot;
+use crate::model::{Snapshot, Source};
 use crate::sources::{Query, Scratch, Shelf};
 
 /// Newest items of a user that are used.
 const NEWEST: usize = 5;
 /// Similar items looked up for each; some may not be offered.
 const ALIKE: usize = 500;
+/// New items that are merged into a list.
+const NEWCOMERS: usize = 20;
 /// Most bought items of a category that represent it.
 const STANDING_IN: usize = 30;
 
@@ -37,6 +39,44 @@ pub(super) fn alike_to_newest(query: &Query<'_>, scratch: &mut Scratch) {
     query.events(scratch);
     let newest = first_distinct(scratch.events.iter().rev().map(|e| e.item), NEWEST);
     alike(&newest, query.limit, &query.shelf, scratch);
+}
+
+/// Items newer than the snapshot that are alike to any of `items`, best first, with `share` times
+/// their likeness as scores.
+pub(super) fn newcomers(
+    snapshot: &Snapshot,
+    items: &[ItemIdx],
+    shelf: &Shelf<'_>,
+    share: f32,
+) -> Vec<Scored> {
+    let table = snapshot.parts.tables.get(&Source::Content);
+    let known = table.map_or(0, |table| table.rows());
+    if known == 0 || shelf.items <= known {
+        return Vec::new();
+    }
+
+    let weights = &snapshot.manifest.settings.content.fields;
+    let corpus = shelf.catalogue.corpus();
+    let alike = |&item: &ItemIdx| corpus.alike_from(item, known as ItemIdx, weights, NEWCOMERS);
+    let mut found: Vec<Scored> = items.iter().flat_map(alike).collect();
+    // An item that is alike to several counts once, by the most alike.
+    found.sort_unstable_by(|a, b| a.idx.cmp(&b.idx).then(b.score.total_cmp(&a.score)));
+    found.dedup_by_key(|s| s.idx);
+    found.iter_mut().for_each(|s| s.score *= share);
+    keep_top(&mut found, NEWCOMERS);
+    found
+}
+
+/// The same for a user's newest items; the weight of content in the blend is their share.
+pub(super) fn newcomers_of(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    scratch: &mut Scratch,
+) -> Vec<Scored> {
+    query.events(scratch);
+    let newest = first_distinct(scratch.events.iter().rev().map(|e| e.item), NEWEST);
+    let share = query.settings(snapshot).blend.content.min(1.0);
+    newcomers(snapshot, &newest, &query.shelf, share)
 }
 
 /// Writes into `scratch.candidates` the best `k` items bought together with the most bought items

@@ -2,8 +2,7 @@
 //! takes them. The chance of each item at its place, its propensity, is noted: evaluations rest on
 //! it.
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::list::Recommended;
 use super::variety::Caps;
@@ -31,20 +30,27 @@ pub(super) fn explore(
         return propensities;
     }
 
-    let mut rng = StdRng::seed_from_u64(query.seed);
     for place in 1..list.len() {
         propensities[place] = 1.0 - share;
-        if pool.is_empty() || rng.random::<f32>() >= share {
+        let [lot, which] = [0, 1].map(|draw| uniform(query.seed, [place as u64, draw]));
+        if pool.is_empty() || lot >= share {
             continue;
         }
         let among = pool.len() as f32;
-        let drawn = pool.swap_remove(rng.random_range(0..pool.len()));
+        let drawn = pool.swap_remove((which * among) as usize);
         if caps.admit(drawn.item) {
             list[place] = Recommended { score: list[place].score, ..drawn };
             propensities[place] = share / among;
         }
     }
     propensities
+}
+
+/// A number from 0 to 1, 1 excluded: a function of the seed and of what it is drawn for.
+fn uniform(seed: u64, of: [u64; 2]) -> f32 {
+    let hash = xxh3_64_with_seed(bytemuck::bytes_of(&of), seed);
+    // The 24 bits that an f32 holds exactly.
+    (hash >> 40) as f32 / (1 << 24) as f32
 }
 
 /// Rare items that may be offered and are not in the list.

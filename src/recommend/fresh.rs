@@ -1,5 +1,6 @@
-//! Merges items taken together since the model was trained into the model's list: their share of
-//! users, relative to the best of the list.
+//! Merges items that the model does not know, or not yet well, into its list: those taken together
+//! since it was trained, and new ones that are alike. Their scores are relative to the best of the
+//! list.
 
 use super::list::Recommended;
 use crate::domain::topk::Scored;
@@ -11,6 +12,7 @@ use crate::model::Source;
 pub(super) fn merge(
     list: &mut Vec<Recommended>,
     fresh: &[Scored],
+    source: Source,
     limit: usize,
     mask: &mut ItemMask,
 ) {
@@ -24,12 +26,12 @@ pub(super) fn merge(
         let listed = list.iter_mut().find(|listed| listed.item == found.idx);
         match listed {
             Some(listed) if listed.score < score => {
-                (listed.score, listed.source) = (score, Source::Fresh);
+                (listed.score, listed.source) = (score, source);
             }
             Some(_) => {}
             None if mask.allows(found.idx) => {
                 mask.forbid(found.idx);
-                list.push(Recommended { item: found.idx, score, source: Source::Fresh });
+                list.push(Recommended { item: found.idx, score, source });
             }
             None => {}
         }
@@ -52,7 +54,7 @@ mod tests {
         (0..3).chain([8]).for_each(|item| mask.forbid(item));
         let fresh = [(5, 0.6), (8, 0.9), (1, 0.3), (2, 0.7), (6, 0.1)];
         let fresh = fresh.map(|(idx, score)| Scored { idx, score });
-        merge(&mut list, &fresh, 4, &mut mask);
+        merge(&mut list, &fresh, Source::Fresh, 4, &mut mask);
         let order: Vec<_> = list.iter().map(|r| (r.item, r.source)).collect();
         assert_eq!(
             order,

@@ -66,7 +66,10 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     }
 
     if query.strategy.is_none() {
-        fresh::merge(&mut items, query.fresh, query.depth(), &mut scratch.mask);
+        let depth = query.depth();
+        fresh::merge(&mut items, query.fresh, Source::Fresh, depth, &mut scratch.mask);
+        let new = cold::newcomers_of(snapshot, query, scratch);
+        fresh::merge(&mut items, &new, Source::Content, depth, &mut scratch.mask);
         query.watch.end(FunnelStage::Fresh, || items.len());
     }
 
@@ -159,7 +162,7 @@ pub fn prepared_list(
     let mut items = prepared::answer(snapshot, query, scratch)?;
     if !query.fresh.is_empty() {
         query.exclude(snapshot, scratch);
-        fresh::merge(&mut items, query.fresh, query.limit, &mut scratch.mask);
+        fresh::merge(&mut items, query.fresh, Source::Fresh, query.limit, &mut scratch.mask);
     }
     query.watch.end(FunnelStage::Prepared, || items.len());
     Some(List {

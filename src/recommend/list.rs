@@ -1,7 +1,6 @@
 //! A personalised list.
 
-use super::reasons::Reasons;
-use crate::domain::ItemIdx;
+use crate::domain::{HistoryEvent, ItemIdx};
 use crate::model::Source;
 
 /// An item in a list.
@@ -13,6 +12,31 @@ pub struct Recommended {
     pub score: f32,
     /// The source that contributed most.
     pub source: Source,
+}
+
+/// Why an item is in a list.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reasons {
+    /// The part of each source, largest first; they sum to the blend's score.
+    pub shares: Vec<(Source, f32)>,
+    /// What the second stage adds or takes away.
+    pub second_stage: f32,
+    /// What variety takes away.
+    pub variety: f32,
+    /// The user's events that led to it, largest part first: their newest events on each item, with
+    /// their parts of the score.
+    pub led_by: Vec<(HistoryEvent, f32)>,
+    /// How many of the users most similar to this one took it.
+    pub similar_users: u32,
+    /// The usual days between two purchases of it, and the days since the user's last.
+    pub due: Option<(f32, f32)>,
+}
+
+impl Reasons {
+    /// The blend's score.
+    pub fn blend_score(&self) -> f32 {
+        self.shares.iter().map(|(_, share)| share).sum()
+    }
 }
 
 /// What a list is based on.

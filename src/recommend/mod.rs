@@ -31,8 +31,7 @@ pub use crate::sources::{
     Diversifier, FunnelStage, Likeness, Query, RepeatPolicy, Scratch, Shelf, Variety, Watch,
 };
 pub use funnel::{candidates, prepared_list, recommend, second_stage_rows};
-pub use list::{Basis, List, Origin, Recommended};
+pub use list::{Basis, List, Origin, Reasons, Recommended};
 pub use prepared::prepare;
-pub use reasons::Reasons;
 pub use related::{bought_together, popular, similar_items, similar_users};
 pub use restrict::Restrictions;

@@ -5,7 +5,7 @@
 //! parts of the shares by the terms of each source's own sum; sources that are no sum over events
 //! (user CF, sessions) are divided by how many users took both items.
 
-use super::list::Recommended;
+use super::list::{Reasons, Recommended};
 use crate::domain::kernels::dot;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
 use crate::matrix::weight::kind_weight;
@@ -19,31 +19,6 @@ const NAMED: usize = 5;
 const MIN_PART: f32 = 0.1;
 /// Maximum number of the user's items that are looked at, those of most weight first.
 const MAX_ITEMS: usize = 200;
-
-/// Why an item is in a list.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Reasons {
-    /// The part of each source, largest first; they sum to the blend's score.
-    pub shares: Vec<(Source, f32)>,
-    /// What the second stage adds or takes away.
-    pub second_stage: f32,
-    /// What variety takes away.
-    pub variety: f32,
-    /// The user's events that led to it, largest part first: their newest events on each item, with
-    /// their parts of the score.
-    pub led_by: Vec<(HistoryEvent, f32)>,
-    /// How many of the users most similar to this one took it.
-    pub similar_users: u32,
-    /// The usual days between two purchases of it, and the days since the user's last.
-    pub due: Option<(f32, f32)>,
-}
-
-impl Reasons {
-    /// The blend's score.
-    pub fn blend_score(&self) -> f32 {
-        self.shares.iter().map(|(_, share)| share).sum()
-    }
-}
 
 /// The reasons for the items of a blended list that was just made: reads what its sources proposed
 /// from the working memory. `varied`: what variety takes from each item's score.

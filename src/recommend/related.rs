@@ -29,7 +29,9 @@ pub fn similar_items(
     let mut list = Vec::new();
     sum_rows(&parts.similar, &[item], limit, scratch);
     take(&mut list, Source::ItemCf, limit, scratch);
-    fresh::merge(&mut list, fresh, limit, &mut scratch.mask);
+    fresh::merge(&mut list, fresh, Source::Fresh, limit, &mut scratch.mask);
+    let new = cold::newcomers(snapshot, &[item], shelf, 1.0);
+    fresh::merge(&mut list, &new, Source::Content, limit, &mut scratch.mask);
 
     if list.len() < limit && parts.embeddings.has(item) {
         let vector = parts.embeddings.vector(item);
@@ -94,7 +96,7 @@ pub fn bought_together(
     let mut list = Vec::new();
     sum_rows(&parts.together, basket, limit, scratch);
     take(&mut list, Source::BoughtTogether, limit, scratch);
-    fresh::merge(&mut list, fresh, limit, &mut scratch.mask);
+    fresh::merge(&mut list, fresh, Source::Fresh, limit, &mut scratch.mask);
     sum_rows(&parts.similar, basket, limit, scratch);
     take(&mut list, Source::ItemCf, limit, scratch);
 

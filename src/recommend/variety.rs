@@ -115,6 +115,7 @@ fn mmr(
     let mut left: Vec<usize> = (0..candidates.len()).collect();
     let mut nearest = vec![0.0f32; candidates.len()];
     let mut chosen = Vec::with_capacity(limit);
+
     while chosen.len() < limit {
         let gain = |&at: &usize| lambda * relevance[at] - (1.0 - lambda) * nearest[at];
         let next = left
@@ -122,6 +123,7 @@ fn mmr(
             .enumerate()
             .reduce(|best, next| if gain(next.1) > gain(best.1) { next } else { best });
         let Some((place, &at)) = next else { break };
+
         left.remove(place);
         if !caps.admit(candidates[at].item) {
             continue;

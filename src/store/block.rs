@@ -11,6 +11,7 @@ use super::record::Record;
 
 /// An entry of a replay, in order.
 #[derive(Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "entries pass one by one, and most are records")]
 pub enum Entry<'a> {
     /// The name of the next user idx; empty: a user who was erased.
     User(&'a str),

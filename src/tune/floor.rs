@@ -132,6 +132,9 @@ impl Tuner<'_> {
         let mut defaults = self.defaults;
         defaults.repeat.offered = tuned.settings.repeat.offered;
         defaults.blend = with_pushed_of(defaults.blend, &tuned.settings.blend);
+        // The room for new items is measured by itself.
+        defaults.content = tuned.settings.content;
+        defaults.blend.content = tuned.settings.blend.content;
 
         if !ordered {
             search::disable_fading(&mut defaults);

@@ -393,6 +393,7 @@ fn folders_of_every_format_open() {
         ("format-2-keyed", "a key of sixteen bytes"),
         ("format-3", ""),
         ("format-4", ""),
+        ("format-5", ""),
     ] {
         let folder = tempfile::tempdir().unwrap();
         copied(&fixtures.join(name), folder.path());
@@ -405,6 +406,10 @@ fn folders_of_every_format_open() {
                 engine.directory().item("item-3").unwrap().1.brand,
                 if key.is_empty() { "brand-0" } else { "" }
             );
+            if name == "format-5" {
+                let (_, item) = engine.directory().item("described").unwrap();
+                assert_eq!((item.group_id.as_str(), item.embeddings["image"].len()), ("lamps", 2));
+            }
             if name == "format-4" {
                 assert!(engine.directory().item("gone").is_err(), "it was deleted");
                 assert!(!engine.directory().item("sold-out").unwrap().1.available);

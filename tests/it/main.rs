@@ -29,6 +29,7 @@ mod imports;
 mod json;
 mod keys;
 mod malformed;
+mod merchandise;
 mod models;
 mod observed;
 mod parcel;

@@ -155,7 +155,7 @@ async fn events() {
     let absurd = prost_types::Timestamp { seconds: i64::MAX, nanos: 0 };
     let nanos = prost_types::Timestamp { seconds: 0, nanos: -1 };
     let cases: Vec<(pb::Event, &str, &str)> = vec![
-        (pb::Event { kind: 0, ..good.clone() }, "kind", "1 to 8, was 0"),
+        (pb::Event { kind: 0, ..good.clone() }, "kind", "1 to 9, was 0"),
         (pb::Event { kind: 77, ..good.clone() }, "kind", "was 77"),
         (pb::Event { user_id: String::new(), ..good.clone() }, "user_id", "is empty"),
         (pb::Event { item_id: long(257), ..good.clone() }, "item_id", "holds 257"),

@@ -13,7 +13,8 @@ try:
     import polars as pl
     import pyarrow as pa
     import qianmian
-    from qianmian import AsyncClient, Client, Condition, Event, Filter, Item, PriceRange, Refused, User
+    from qianmian import AsyncClient, Client, Condition, Event, Filter, Hide, Item, Offer
+    from qianmian import PriceRange, Refused, User, Variety
     from qianmian import connection
     from qianmian.v1 import catalog_pb2, event_pb2, key_pb2, model_pb2, recommendation_pb2
     from qianmian.v1 import store_pb2, user_pb2
@@ -130,6 +131,16 @@ def calls(client: Client) -> None:
     assert client.bought_together(["a"], limit=3).generation == 1
     ranked = client.rank(["b", "unheard"], user_id="u")
     assert ranked.basis == "history" and ranked.items[-1].item_id == "unheard", ranked
+
+    why = client.recommend("u", explain=True, variety=Variety(relevance=0.5, max_of_brand=3)).items[0].explanation
+    assert why and abs(sum(part.share for part in why.shares) - why.blend_score) < 1e-6, why
+    told = client.diagnose("u", limit=3)
+    assert told.items > 3 and told.stages and told.recommendation.items[0].explanation, told
+    described = Item("d", "Lamp", embeddings={"image": [1, 0.5]}, offers={"SE": Offer(price=3)})
+    assert client.upsert_items([described]) == 1
+    assert client.get_item("d").embeddings == {"image": [1, 0.5]}, client.get_item("d")
+    assert client.get_item("d").offers["SE"].price == 3
+    assert client.write_events([Event("v", "d", "hide", hide=Hide("group", "seen"))]) == 1
 
     started = client.train()
     steps = list(client.watch_training(started.training_id))

@@ -27,6 +27,7 @@ _RENAMED = {
     "WatchTrainingResponse": types.TrainingProgress,
     "CompareModelsResponse": types.ModelComparison,
     "CreateKeyResponse": types.CreatedKey,
+    "DiagnoseResponse": types.Diagnosis,
 }
 _FILES = (catalog_pb2, event_pb2, key_pb2, recommendation_pb2, store_pb2, user_pb2)
 _NUMBERS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)

@@ -170,12 +170,91 @@ class Filter:
 
 
 @dataclass(frozen=True)
+class Variety:
+    """How much the items of a list differ.
+
+    Attributes:
+        diversifier: "mmr" or "dpp".
+        likeness: by what items are alike: "behaviour" or "content".
+        relevance: weight of relevance against variety, 0 to 1; .7 where it is None.
+        max_of_brand, max_of_category: maximum number of items of one; 0: no limit.
+        one_of_group: whether at most one item of a group is shown.
+        exploration: share of the places, after the first, for new and rare items, 0 to 0.5.
+    """
+
+    diversifier: str = "unspecified"
+    likeness: str = "unspecified"
+    relevance: float | None = None
+    max_of_brand: int = 0
+    max_of_category: int = 0
+    one_of_group: bool = False
+    exploration: float = 0.0
+
+
+@dataclass(frozen=True)
+class SourceShare:
+    """A source's part of a score."""
+
+    source: str
+    share: float
+
+
+@dataclass(frozen=True)
+class LedBy:
+    """An event of the user that led to an item, and its part of the score."""
+
+    item_id: str
+    kind: str
+    time: datetime | None
+    share: float
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How often an item is bought: the usual days between, and those since the user's last."""
+
+    usual_days: float
+    since_days: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why an item is in a list; ``blend_score``, ``second_stage`` and ``variety`` sum to its score.
+
+    Attributes:
+        shares: the parts of the sources, largest first; they sum to ``blend_score``.
+        led_by: the user's events that led to it.
+        similar_users: how many of the most similar users took it.
+        shared: what it has in common with the item of the first of ``led_by``.
+        sentence_en, sentence_zh: the leading reason as a sentence.
+    """
+
+    blend_score: float
+    shares: list[SourceShare]
+    second_stage: float
+    variety: float
+    led_by: list[LedBy]
+    similar_users: int
+    shared: list[Attribute]
+    rhythm: Rhythm | None
+    sentence_en: str
+    sentence_zh: str
+
+
+@dataclass(frozen=True)
 class ScoredItem:
-    """An item of a list: its score, higher is better, and the source it came from."""
+    """An item of a list: its score, higher is better, and the source it came from.
+
+    Attributes:
+        propensity: the probability with which it is at its place; 1 without chance.
+        explanation: why it is in the list, where that was asked.
+    """
 
     item_id: str
     score: float
     source: str
+    propensity: float
+    explanation: Explanation | None
 
 
 @dataclass(frozen=True)
@@ -223,6 +302,40 @@ class Recommendation(ItemList):
     cohort: str
     repeat_policy: str
     repeat_reason: str
+
+
+@dataclass(frozen=True)
+class Restriction:
+    """What keeps items from being offered, and how many it removed."""
+
+    name: str
+    removed: int
+
+
+@dataclass(frozen=True)
+class FunnelStage:
+    """A stage of a list: the candidates that left it, and how long it took."""
+
+    name: str
+    source: str
+    passed: int | None
+    micros: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A list, how it came about, and what stands out.
+
+    Attributes:
+        items: how many items the store knows.
+        restrictions: what each removed of those left before it, in order.
+    """
+
+    recommendation: Recommendation
+    items: int
+    restrictions: list[Restriction]
+    stages: list[FunnelStage]
+    findings: list[str]
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,11 @@ fn lists(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
         })
     });
     page.counter("lists", "Personalised lists by how they were made", made)?;
+    let shown = open.iter().map(|open| (open.labels(), open.stats().exposures.get()));
+    page.counter("exposures", "Answers recorded as shown", shown)?;
+    let lost = open.iter().map(|open| (open.labels(), open.stats().exposures_lost.get()));
+    let help = "Answers not recorded as shown: the queue was full, or a write failed";
+    page.counter("exposures_lost", help, lost)?;
 
     let candidates = open.iter().flat_map(|open| {
         let proposed = open.stats().candidates.iter().zip(Source::BLENDED);

@@ -258,11 +258,11 @@ fn repeat_policy(value: i32, days: i32) -> Result<Option<RepeatPolicy>, Violatio
 }
 
 /// Weight of relevance where a request for variety does not say.
-const LAMBDA: f64 = 0.7;
+const RELEVANCE: f64 = 0.7;
 
 fn variety(given: pb::Variety) -> Result<Variety, Violation> {
-    let lambda = given.lambda.unwrap_or(LAMBDA);
-    limits::number("variety.lambda", lambda, 0.0, 1.0)?;
+    let lambda = given.relevance.unwrap_or(RELEVANCE);
+    limits::number("variety.relevance", lambda, 0.0, 1.0)?;
     limits::number("variety.exploration", given.exploration, 0.0, 0.5)?;
     let cap = |field: &str, value: i32| match usize::try_from(value) {
         Ok(cap) if cap <= limits::MAX_LIMIT => Ok(cap),

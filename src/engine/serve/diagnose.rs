@@ -8,7 +8,7 @@ use super::request::{Answer, RecommendRequest};
 use crate::domain::{Result, now_ms};
 use crate::engine::stats::Made;
 use crate::model::{Snapshot, Source};
-use crate::recommend::{Basis, Restrictions};
+use crate::recommend::{Basis, Restrictions, restrict};
 use crate::telemetry::RequestRecord;
 
 /// Items below which it stands out how few a filter leaves.
@@ -65,6 +65,20 @@ impl Recommender {
         let findings =
             findings(&request, snapshot.as_deref(), &answer, &stages, restrictions.as_ref());
         Ok(Diagnosis { answer, stages, restrictions, findings })
+    }
+
+    /// How many items each restriction of a request removes.
+    fn restrictions(
+        &self,
+        snapshot: &Snapshot,
+        request: &RecommendRequest,
+        now_ms: i64,
+    ) -> Restrictions {
+        let inputs = self.inputs(self.user(request), request, now_ms);
+        self.with_request_shelf(request, now_ms, |shelf, scratch| {
+            let query = self.query(request, &inputs, shelf, &|_, _| {});
+            restrict::restrictions(snapshot, &query, scratch)
+        })
     }
 }
 

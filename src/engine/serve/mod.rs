@@ -4,6 +4,7 @@
 //! - `query`: the hot path, from a request through the pure funnel to an answer
 //! - `explain`: reasons with their names, and as a sentence
 //! - `diagnose`: a list with the record of its funnel, and what stands out
+//! - `inputs`: what a list is made from, looked up once
 //! - `exposures`: records what was shown
 //! - `batch`: lists for many users at once, on the background threads
 //! - `shadow`: compares the lists of a model that is not shown
@@ -14,6 +15,7 @@ mod comparison;
 mod diagnose;
 mod explain;
 mod exposures;
+mod inputs;
 mod models;
 mod query;
 mod related;

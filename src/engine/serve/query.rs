@@ -3,7 +3,7 @@
 //! must be blended on the request threads. Read locks are held for short; no request waits for a
 //! training or a disk.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -12,57 +12,31 @@ use super::explain;
 use super::exposures::Exposures;
 use super::request::{Answer, RecommendRequest, Repeat, ScoredItem};
 use super::shadow::{self, ShadowComparer};
-use crate::domain::history::{Past, all_bought, first_distinct};
-use crate::domain::topk::Scored;
-use crate::domain::{Deadline, Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
+use crate::domain::history::{Past, all_bought};
+use crate::domain::{Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
 use crate::engine::options::RecommendOptions;
 use crate::engine::state::State;
 use crate::engine::stats::{Made, Stats};
 use crate::engine::threads::Threads;
 use crate::engine::threads::requests::RequestThreads;
 use crate::engine::write::Writer;
-use crate::live::{Filter, Hidden, Trend};
+use crate::live::Filter;
 use crate::model::{Ranking, Snapshot, Source};
 use crate::recommend::{
-    self, Basis, FunnelStage, List, Origin, Query, Recommended, RepeatPolicy, Restrictions,
-    Scratch, Shelf, Watch, related, restrict,
+    self, Basis, List, Origin, Recommended, RepeatPolicy, Scratch, Shelf, related,
 };
-
-/// Newest items of a user whose fresh neighbours are looked up, and the events in which they
-/// are looked for.
-const NEWEST_ITEMS: usize = 10;
-const NEWEST_EVENTS: usize = 50;
-/// Minimum number of users who took both items before one is offered for the other.
-const MIN_SUPPORT: u32 = 2;
 
 /// Answers requests for lists from one store.
 #[derive(Debug)]
 pub struct Recommender {
     pub(super) state: Arc<State>,
     /// Whether bought items may come back where a request does not say.
-    repeat: RepeatPolicy,
+    pub(super) repeat: RepeatPolicy,
     /// Working memory that requests reuse.
     scratch: Mutex<Vec<Scratch>>,
     threads: Arc<RequestThreads>,
     exposures: Exposures,
     pub(super) shadow: ShadowComparer,
-}
-
-/// What a list is made from, beside the snapshot and the request.
-struct Inputs {
-    /// The user, where they consent.
-    user: Option<UserIdx>,
-    past: Past,
-    session: Vec<ItemIdx>,
-    /// Items taken together with the newest ones since the training.
-    fresh: Vec<Scored>,
-    /// Of users without a history: what others take now.
-    trends: Vec<Trend>,
-    /// What the user does not want to see.
-    hidden: Vec<Hidden>,
-    /// Seed of what is drawn by chance.
-    seed: u64,
-    now_ms: i64,
 }
 
 impl Recommender {
@@ -205,65 +179,6 @@ impl Recommender {
         self.answer_of(snapshot, request, list)
     }
 
-    /// How many items each restriction of a request removes.
-    pub(super) fn restrictions(
-        &self,
-        snapshot: &Snapshot,
-        request: &RecommendRequest,
-        now_ms: i64,
-    ) -> Restrictions {
-        let inputs = self.inputs(self.user(request), request, now_ms);
-        self.with_request_shelf(request, now_ms, |shelf, scratch| {
-            let query = self.query(request, &inputs, shelf, &|_, _| {});
-            restrict::restrictions(snapshot, &query, scratch)
-        })
-    }
-
-    /// Looks up what a list is made from.
-    fn inputs(&self, user: Option<UserIdx>, request: &RecommendRequest, now_ms: i64) -> Inputs {
-        let session = self.known_items(&request.session);
-        // A user without consent is anonymous to pushed models too.
-        let consenting = self.consenting(user);
-        let past = self.past(consenting);
-        let fresh = self.state.live.taken_with(&newest_items(&past.events, &session), MIN_SUPPORT);
-        let trends = if past.events.is_empty() {
-            self.trends(user, &request.attributes, now_ms)
-        } else {
-            Vec::new()
-        };
-        let seed = if request.variety.is_some() { rand::random() } else { 0 };
-        let hidden = self.hidden(user);
-        Inputs { user: consenting, past, session, fresh, trends, hidden, seed, now_ms }
-    }
-
-    fn query<'a>(
-        &self,
-        request: &'a RecommendRequest,
-        inputs: &'a Inputs,
-        shelf: Shelf<'a>,
-        follow: &'a dyn Fn(FunnelStage, usize),
-    ) -> Query<'a> {
-        let shelf = Shelf { hidden: &inputs.hidden, ..shelf };
-        let is_followed = request.record.is_some();
-        Query {
-            user: inputs.user,
-            history: &inputs.past.events,
-            bought: &inputs.past.bought,
-            session: &inputs.session,
-            limit: request.limit,
-            strategy: request.strategy,
-            repeat: request.repeat.unwrap_or(self.repeat),
-            fresh: &inputs.fresh,
-            trends: &inputs.trends,
-            variety: request.variety.as_ref(),
-            seed: inputs.seed,
-            explain: request.explain,
-            hurried: request.deadline.is_some_and(Deadline::is_near),
-            watch: if is_followed { Watch::by(follow) } else { Watch::default() },
-            ..Query::on(shelf)
-        }
-    }
-
     fn answer_of(&self, snapshot: &Snapshot, request: &RecommendRequest, list: List) -> Answer {
         let manifest = &snapshot.manifest;
         let repeat = Repeat::resolve(request.repeat, self.repeat, Some(manifest));
@@ -350,7 +265,7 @@ impl Recommender {
     }
 
     /// The request's user, if it names one that the store knows.
-    fn user(&self, request: &RecommendRequest) -> Option<UserIdx> {
+    pub(super) fn user(&self, request: &RecommendRequest) -> Option<UserIdx> {
         let id = Some(&request.user_id).filter(|id| !id.is_empty());
         id.and_then(|id| self.state.user_idx(id))
     }
@@ -364,12 +279,6 @@ impl Recommender {
         user.map(|user| self.state.live.histories.read(user)).unwrap_or_default()
     }
 
-    /// What a user does not want to see: a wish, not a taste, which holds without consent too.
-    fn hidden(&self, user: Option<UserIdx>) -> Vec<Hidden> {
-        let hidden = user.map(|user| self.state.live.hidden.read().of(user).to_vec());
-        hidden.unwrap_or_default()
-    }
-
     /// The items that a user bought and has not returned.
     fn bought(&self, user: Option<UserIdx>) -> Vec<ItemIdx> {
         let past = self.past(self.consenting(user));
@@ -378,27 +287,13 @@ impl Recommender {
         bought.iter().filter(|bought| bought.stands()).map(|bought| bought.item).collect()
     }
 
-    /// What users of the same cohorts take now, and what everyone takes.
-    fn trends(
-        &self,
-        user: Option<UserIdx>,
-        given: &BTreeMap<String, String>,
-        now_ms: i64,
-    ) -> Vec<Trend> {
-        let live = &self.state.live;
-        let known = user.and_then(|user| live.profiles.read().get(user).cloned());
-        let mut attributes = known.map_or_else(BTreeMap::new, |user| user.attributes);
-        attributes.extend(given.clone());
-        live.trends.read().of(&live.cohorts(&attributes), now_ms)
-    }
-
     pub(super) fn known_items(&self, ids: &[String]) -> Vec<ItemIdx> {
         let names = self.state.live.items.read();
         ids.iter().filter_map(|id| names.get(id)).collect()
     }
 
     /// Calls `ask` with the shelf that a request leaves, and working memory from the pool.
-    fn with_request_shelf<T>(
+    pub(super) fn with_request_shelf<T>(
         &self,
         request: &RecommendRequest,
         now_ms: i64,
@@ -469,10 +364,4 @@ fn made(list: &List) -> Made {
 
 pub(super) fn not_ready() -> Error {
     Error::NotReady("no model is published yet; train one, or wait for training".to_owned())
-}
-
-/// The items that a user viewed or took last, newest first.
-fn newest_items(history: &[HistoryEvent], session: &[ItemIdx]) -> Vec<ItemIdx> {
-    let all = session.iter().rev().copied().chain(history.iter().rev().map(|e| e.item));
-    first_distinct(all.take(NEWEST_EVENTS), NEWEST_ITEMS)
 }

@@ -192,7 +192,10 @@ impl Worker {
     /// Counts what a group wrote, which is visible now.
     fn count(&self, group: &[Request], receipts: &[Result<Receipt>], latency: &mut WriteLatency) {
         let stats = &self.state.stats;
-        for (request, _) in group.iter().zip(receipts).filter(|(_, receipt)| receipt.is_ok()) {
+        let written = group.iter().zip(receipts).filter(|(_, receipt)| receipt.is_ok());
+        // No list follows what was shown.
+        let written = written.filter(|(r, _)| !matches!(r.write, Write::Exposures(_)));
+        for (request, _) in written {
             stats.effect.observe(request.arrived.elapsed().as_secs_f64());
             latency.note(request.arrived);
         }

@@ -121,6 +121,8 @@ class AsyncClient:
         repeat_policy: RepeatPolicy = "unspecified",
         exclude_purchased_days: int = 0,
         attributes: Mapping[str, str] | None = None,
+        explain: bool = False,
+        variety: types.Variety | None = None,
     ) -> types.Recommendation:
         """A personalised list.
 
@@ -134,8 +136,54 @@ class AsyncClient:
             repeat_policy: whether bought items may come back.
             exclude_purchased_days: with "exclude_purchased": only what was bought within these days.
             attributes: those of the user as of now.
+            explain: whether each item comes with an explanation.
+            variety: how much the items differ; by their scores alone where it is None.
         """
-        request = recommendation_pb2.RecommendRequest(
+        request = self._recommend_request(
+            user_id, session, limit, filter, exclude, strategy, repeat_policy,
+            exclude_purchased_days, attributes, explain, variety,
+        )
+        answer = await self._call(self._recommendations.Recommend, request)
+        return _answer(types.Recommendation, answer)
+
+    async def diagnose(
+        self,
+        user_id: Id = "",
+        *,
+        session: Sequence[Id] = (),
+        limit: int = 20,
+        filter: types.Filter | None = None,
+        exclude: Sequence[Id] = (),
+        strategy: str = "",
+        repeat_policy: RepeatPolicy = "unspecified",
+        exclude_purchased_days: int = 0,
+        attributes: Mapping[str, str] | None = None,
+        variety: types.Variety | None = None,
+    ) -> types.Diagnosis:
+        """A list as :meth:`recommend` makes it, how it came about, and what stands out."""
+        request = recommendation_pb2.DiagnoseRequest(
+            request=self._recommend_request(
+                user_id, session, limit, filter, exclude, strategy, repeat_policy,
+                exclude_purchased_days, attributes, True, variety,
+            )
+        )
+        return _answer(types.Diagnosis, await self._call(self._recommendations.Diagnose, request))
+
+    def _recommend_request(
+        self,
+        user_id: Id,
+        session: Sequence[Id],
+        limit: int,
+        filter: types.Filter | None,
+        exclude: Sequence[Id],
+        strategy: str,
+        repeat_policy: RepeatPolicy,
+        exclude_purchased_days: int,
+        attributes: Mapping[str, str] | None,
+        explain: bool,
+        variety: types.Variety | None,
+    ) -> recommendation_pb2.RecommendRequest:
+        return recommendation_pb2.RecommendRequest(
             user_id=rules.identifier("user_id", user_id),
             session_item_ids=_ids("session", session),
             limit=rules.whole("limit", limit),
@@ -145,9 +193,9 @@ class AsyncClient:
             repeat_policy=_number(recommendation_pb2.RepeatPolicy, "repeat_policy", repeat_policy),
             exclude_purchased_days=rules.whole("exclude_purchased_days", exclude_purchased_days),
             attributes=attributes or {},
+            explain=explain,
+            variety=None if variety is None else convert.to_message(variety),
         )
-        answer = await self._call(self._recommendations.Recommend, request)
-        return _answer(types.Recommendation, answer)
 
     async def batch_recommend(
         self,

@@ -1,0 +1,113 @@
+//! What a list is made from, beside the snapshot: looked up once for each request.
+
+use std::collections::BTreeMap;
+
+use super::query::Recommender;
+use super::request::RecommendRequest;
+use crate::domain::history::{Past, first_distinct};
+use crate::domain::topk::Scored;
+use crate::domain::{Deadline, HistoryEvent, ItemIdx, UserIdx};
+use crate::live::{Hidden, Trend};
+use crate::recommend::{FunnelStage, Query, Shelf, Watch};
+
+/// Newest items of a user whose fresh neighbours are looked up, and the events in which they
+/// are looked for.
+const NEWEST_ITEMS: usize = 10;
+const NEWEST_EVENTS: usize = 50;
+/// Minimum number of users who took both items before one is offered for the other.
+const MIN_SUPPORT: u32 = 2;
+
+/// What a list is made from, beside the snapshot and the request.
+pub(super) struct Inputs {
+    /// The user, where they consent.
+    user: Option<UserIdx>,
+    past: Past,
+    session: Vec<ItemIdx>,
+    /// Items taken together with the newest ones since the training.
+    fresh: Vec<Scored>,
+    /// Of users without a history: what others take now.
+    trends: Vec<Trend>,
+    /// What the user does not want to see.
+    hidden: Vec<Hidden>,
+    /// Seed of what is drawn by chance.
+    seed: u64,
+    pub(super) now_ms: i64,
+}
+
+impl Recommender {
+    /// Looks up what a list is made from.
+    pub(super) fn inputs(
+        &self,
+        user: Option<UserIdx>,
+        request: &RecommendRequest,
+        now_ms: i64,
+    ) -> Inputs {
+        let session = self.known_items(&request.session);
+        // A user without consent is anonymous to pushed models too.
+        let consenting = self.consenting(user);
+        let past = self.past(consenting);
+        let fresh = self.state.live.taken_with(&newest_items(&past.events, &session), MIN_SUPPORT);
+        let trends = if past.events.is_empty() {
+            self.trends(user, &request.attributes, now_ms)
+        } else {
+            Vec::new()
+        };
+        let seed = if request.variety.is_some() { rand::random() } else { 0 };
+        let hidden = self.hidden(user);
+        Inputs { user: consenting, past, session, fresh, trends, hidden, seed, now_ms }
+    }
+
+    pub(super) fn query<'a>(
+        &self,
+        request: &'a RecommendRequest,
+        inputs: &'a Inputs,
+        shelf: Shelf<'a>,
+        follow: &'a dyn Fn(FunnelStage, usize),
+    ) -> Query<'a> {
+        let shelf = Shelf { hidden: &inputs.hidden, ..shelf };
+        let is_followed = request.record.is_some();
+        Query {
+            user: inputs.user,
+            history: &inputs.past.events,
+            bought: &inputs.past.bought,
+            session: &inputs.session,
+            limit: request.limit,
+            strategy: request.strategy,
+            repeat: request.repeat.unwrap_or(self.repeat),
+            fresh: &inputs.fresh,
+            trends: &inputs.trends,
+            variety: request.variety.as_ref(),
+            seed: inputs.seed,
+            explain: request.explain,
+            hurried: request.deadline.is_some_and(Deadline::is_near),
+            watch: if is_followed { Watch::by(follow) } else { Watch::default() },
+            ..Query::on(shelf)
+        }
+    }
+
+    /// What a user does not want to see: a wish, not a taste, which holds without consent too.
+    pub(super) fn hidden(&self, user: Option<UserIdx>) -> Vec<Hidden> {
+        let hidden = user.map(|user| self.state.live.hidden.read().of(user).to_vec());
+        hidden.unwrap_or_default()
+    }
+
+    /// What users of the same cohorts take now, and what everyone takes.
+    fn trends(
+        &self,
+        user: Option<UserIdx>,
+        given: &BTreeMap<String, String>,
+        now_ms: i64,
+    ) -> Vec<Trend> {
+        let live = &self.state.live;
+        let known = user.and_then(|user| live.profiles.read().get(user).cloned());
+        let mut attributes = known.map_or_else(BTreeMap::new, |user| user.attributes);
+        attributes.extend(given.clone());
+        live.trends.read().of(&live.cohorts(&attributes), now_ms)
+    }
+}
+
+/// The items that a user viewed or took last, newest first.
+fn newest_items(history: &[HistoryEvent], session: &[ItemIdx]) -> Vec<ItemIdx> {
+    let all = session.iter().rev().copied().chain(history.iter().rev().map(|e| e.item));
+    first_distinct(all.take(NEWEST_EVENTS), NEWEST_ITEMS)
+}
