@@ -65,6 +65,7 @@ impl Line {
     fn of(offset: u64, record: &Record<'_>) -> Self {
         let (user, item) = record.names();
         let line = Self { offset, what: "", user, item, time_ms: None, more: String::new() };
+
         match record {
             Record::Event(event) => Self {
                 what: event.kind.name(),

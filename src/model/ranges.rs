@@ -1,5 +1,6 @@
 //! The valid ranges of settings, for configurations and for stored models.
 
+use super::settings::ContentSettings;
 use super::{Settings, Source};
 
 /// Days of the longest half-life: a century.
@@ -13,11 +14,7 @@ impl Settings {
     pub fn validate(&self) -> Result<(), String> {
         let Self { item_cf, user_cf, embedding, ease, repeat, session, .. } = self;
         let Self { transition, popular, content, blend, .. } = self;
-        let fields = content.fields.of_fields();
-        let fields = fields.into_iter().chain(content.fields.vectors).map(f64::from);
-        let (least, most) = fields.fold((0.0, 0.0), |(least, most): (f64, f64), weight| {
-            (least.min(weight), if weight > most { weight } else { most })
-        });
+        let (least, most) = field_weights(content);
         let exponent = (-4.0, 4.0);
         let number = (0.0, 1e9);
         let days = (0.0, MAX_DAYS);
@@ -69,7 +66,6 @@ impl Settings {
             ("content.neighbours", content.neighbours as f64, (1.0, 1e4)),
             ("content.profile_half_life_days", content.profile_half_life_days, days),
             ("content.boost", content.boost.into(), (0.0, 1e6)),
-            // Minimum and maximum of all weights.
             ("content.fields, its weights,", least, (0.0, 1e6)),
             ("content.fields, its weights,", most, (0.0, 1e6)),
             ("blend.candidates", blend.candidates as f64, (1.0, 1e5)),
@@ -85,6 +81,16 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// The smallest and the largest of the weights of an item's fields; NaN if one is NaN.
+fn field_weights(content: &ContentSettings) -> (f64, f64) {
+    let fields = content.fields.of_fields().into_iter().chain(content.fields.vectors);
+    let fields: Vec<f64> = fields.map(f64::from).collect();
+    if fields.iter().any(|weight| weight.is_nan()) {
+        return (f64::NAN, f64::NAN);
+    }
+    (fields.iter().copied().fold(0.0, f64::min), fields.into_iter().fold(0.0, f64::max))
 }
 
 /// The weight that `of` chooses among all; NaN if one is NaN.

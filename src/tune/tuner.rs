@@ -154,10 +154,7 @@ impl Tuner<'_> {
 
         let mut proposals = trials.proposals();
         self.log(began, "candidates are proposed");
-        settings.blend = blend::fit(&proposals, &start.blend);
-        if all.contains(&Source::Content) {
-            hybrid::fit(&mut trials, cases, &mut proposals, &mut settings);
-        }
+        self.fit_blend(&mut trials, cases, &mut proposals, &mut settings);
         let blended = blend::cross_validated(&proposals, &start.blend);
         quality.insert(BLEND.to_owned(), mean(&blended));
         quality.extend(ablation(&proposals, &settings.blend));
@@ -188,6 +185,21 @@ impl Tuner<'_> {
             floor: None,
         };
         Ok(Tuned { second_stage, quality, tuning: Some(tuning), ..Tuned::untuned(settings) })
+    }
+
+    /// Fits the blend's weights, from those of the settings on, and how content takes part.
+    fn fit_blend(
+        &self,
+        trials: &mut TrialSnapshot<'_>,
+        cases: &[Case],
+        proposals: &mut Vec<Proposals>,
+        settings: &mut Settings,
+    ) {
+        let start = settings.blend;
+        settings.blend = blend::fit(proposals, &start);
+        if !self.corpus.is_empty() {
+            hybrid::fit(trials, cases, proposals, settings);
+        }
     }
 
     /// Where the search begins: where times do not order the events, nothing fades.

@@ -86,9 +86,15 @@ def _is_map(field: FieldDescriptor) -> bool:
     return bool(field.message_type and field.message_type.GetOptions().map_entry)
 
 
+def _values_of(field: FieldDescriptor) -> Any:
+    """The field of a map's values."""
+    entry: Any = field.message_type
+    return entry.fields_by_name["value"]
+
+
 def _from_field(field: FieldDescriptor, value: Any) -> Any:
     if _is_map(field):
-        of = field.message_type.fields_by_name["value"]
+        of = _values_of(field)
         return {key: _from_value(of, each) for key, each in value.items()}
     if field.is_repeated:
         return [_from_value(field, each) for each in value]
@@ -131,7 +137,7 @@ def _set(message: Any, field: FieldDescriptor, value: Any, zone: tzinfo | None) 
 def _set_map(
     entries: Any, field: FieldDescriptor, value: Mapping[str, Any], zone: tzinfo | None
 ) -> None:
-    of = field.message_type.fields_by_name["value"]
+    of = _values_of(field)
     for key, each in value.items():
         if of.message_type is None:
             entries[key] = _text(field.name, each)

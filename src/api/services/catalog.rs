@@ -189,6 +189,7 @@ fn proto(item_id: String, item: Item) -> pb::Item {
         availability: availability(offer.available).into(),
         price: offer.price,
     };
+
     pb::Item {
         item_id,
         title: item.title,

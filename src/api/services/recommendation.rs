@@ -283,6 +283,7 @@ fn variety(given: pb::Variety) -> Result<Variety, Violation> {
         Ok(pb::Likeness::Content) => Likeness::Content,
         Err(_) => return Err(unknown("variety.likeness", given.likeness)),
     };
+
     Ok(Variety {
         by,
         likeness,

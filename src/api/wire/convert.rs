@@ -96,6 +96,7 @@ fn explained(given: Explanation) -> pb::Explanation {
         since_days: since.into(),
     };
     let attribute = |(name, value)| pb::Attribute { name, value };
+
     pb::Explanation {
         blend_score: given.blend_score.into(),
         shares: given.shares.into_iter().map(share).collect(),

@@ -81,6 +81,7 @@ impl<'g> Edits<'g> {
             for (name, vector) in &item.embeddings {
                 let field = || format!("items[{at}].embeddings[{}]", quoted(name));
                 let dimensions = *known.entry(name.clone()).or_insert(vector.len());
+
                 if vector.len() != dimensions {
                     let message = format!(
                         "must have {dimensions} values, as the store's other vectors of this name, \
