@@ -76,6 +76,9 @@ pub struct Evaluate {
     /// prefix by prefix
     #[arg(long, value_enum, default_value_t = Protocol::Holdout)]
     protocol: Protocol,
+    /// Also test the reasons: whether the events named for an item matter more to it than others
+    #[arg(long)]
+    faithful: bool,
     /// Rows to print: all, or names
     #[arg(long, value_delimiter = ',', default_value = "all")]
     methods: Vec<String>,
@@ -198,6 +201,14 @@ impl Evaluate {
             .collect();
 
         bar.finish_and_clear();
+        if self.faithful {
+            let found = harness.faithfulness(&cases);
+            println!(
+                "of {} explained items, {:.1} % lose more by the events that are named than by others",
+                found.explained,
+                100.0 * found.share()
+            );
+        }
         self.print(&snapshot, &cases, unknown, &rows, train_seconds)
     }
 

@@ -9,10 +9,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::words::{Words, is_han};
 use crate::domain::{Item, Vector};
 
-/// Words of a description that are read.
-const DESCRIPTION_WORDS: usize = 2_000;
-/// Words of a title and of a long attribute that are read.
-const TEXT_WORDS: usize = 200;
+/// Words of a text that are read.
+const TEXT_WORDS: usize = 400;
 /// Features of a field that are kept.
 const KEPT: usize = 128;
 /// Characters of a part of a word.
@@ -88,7 +86,7 @@ impl Document {
         add(&mut features, Field::Title, title.iter().map(String::as_str));
         add(&mut features, Field::Part, title.iter().flat_map(|word| parts(word)));
         let long = item.attributes.values().filter(|value| value.len() > VALUE_BYTES);
-        let mut text = words.of(&item.description, DESCRIPTION_WORDS);
+        let mut text = words.of(&item.description, TEXT_WORDS);
         long.for_each(|value| text.extend(words.of(value, TEXT_WORDS)));
         add(&mut features, Field::Description, text.iter().map(String::as_str));
 

@@ -7,6 +7,10 @@ use jieba_rs::Jieba;
 use parking_lot::Mutex;
 use unicode_segmentation::UnicodeSegmentation;
 
+/// Bytes of a text that are read, for each word that is wanted: the rest of a long one would take
+/// time and change nothing.
+const WORD_BYTES: usize = 16;
+
 /// Cuts texts.
 #[derive(Default)]
 pub struct Words {
@@ -23,7 +27,8 @@ impl Words {
     /// The first `max` words of a text, in lower case.
     pub fn of(&self, text: &str, max: usize) -> Vec<String> {
         let mut words = Vec::new();
-        let lower = text.to_lowercase();
+        let end = text.floor_char_boundary(max * WORD_BYTES);
+        let lower = text[..end].to_lowercase();
         for run in runs(&lower) {
             if words.len() >= max {
                 break;

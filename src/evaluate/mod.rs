@@ -4,9 +4,10 @@
 //! - [`metrics`]: ranking metrics, intervals, coverage and related metrics
 //! - [`dataset`]: logs in memory with their vocabularies
 //! - [`split`]: splits a log into training and test
-//! - [`harness`]: asks for every list and scores it
+//! - [`harness`]: asks for every list and scores it; [`faithful`]: tests the reasons of lists
 
 pub mod dataset;
+pub mod faithful;
 pub mod harness;
 pub mod metrics;
 pub mod split;

@@ -3,7 +3,8 @@
 //! - [`run`]: a server and its ceiling in processes of their own, loaded over real sockets in one
 //!   run; [`asked`]: its requests; [`server`]: its processes; [`load`]: the load generator
 //! - [`secured`]: the cost of TLS and a key; [`observed`]: of metrics and the request log;
-//!   [`json`]: of JSON in place of gRPC; [`compared`]: two servers in turn
+//!   [`json`]: of JSON in place of gRPC; [`lists`]: of reasons, variety and the record of what
+//!   was shown; [`compared`]: two servers in turn
 //! - [`backup`]: the cost of a backup to the callers
 //! - [`writes`]: the cost of taking in events; [`effect`]: the time until an event shows;
 //!   [`push`]: the time until a pushed model serves
@@ -17,6 +18,7 @@ mod ceiling;
 mod compared;
 mod effect;
 mod json;
+mod lists;
 mod load;
 mod observed;
 mod push;
@@ -67,6 +69,7 @@ enum Verb {
     Secured(secured::Secured),
     Observed(observed::Observed),
     Json(json::Json),
+    Lists(lists::Lists),
     Backup(backup::Backup),
     Synth(synth::Synth),
     Ceiling(ceiling::Serve),
@@ -95,6 +98,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Verb::Secured(verb) => verb.run(&config, is_given),
         Verb::Observed(verb) => verb.run(&config, is_given),
         Verb::Json(verb) => verb.run(&config, is_given),
+        Verb::Lists(verb) => verb.run(&config, is_given),
         Verb::Backup(verb) => verb.run(&config, is_given),
         Verb::Synth(verb) => verb.run(),
         Verb::Ceiling(verb) => runtime.block_on(verb.run()),
