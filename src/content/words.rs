@@ -7,6 +7,8 @@ use jieba_rs::Jieba;
 use parking_lot::Mutex;
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::domain::quote::head;
+
 /// Bytes of a text that are read, for each word that is wanted: the rest of a long one would take
 /// time and change nothing.
 const WORD_BYTES: usize = 16;
@@ -27,8 +29,7 @@ impl Words {
     /// The first `max` words of a text, in lower case.
     pub fn of(&self, text: &str, max: usize) -> Vec<String> {
         let mut words = Vec::new();
-        let end = text.floor_char_boundary(max * WORD_BYTES);
-        let lower = text[..end].to_lowercase();
+        let lower = head(text, max * WORD_BYTES).to_lowercase();
         for run in runs(&lower) {
             if words.len() >= max {
                 break;

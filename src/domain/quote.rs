@@ -12,11 +12,16 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
+/// The first `max` bytes of a text, cut at a character's boundary.
+pub fn head(text: &str, max: usize) -> &str {
+    let end = (0..=max.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    &text[..end]
+}
+
 /// The first `max` bytes of a message, cut at a character's boundary.
 pub fn clipped(mut text: String, max: usize) -> String {
     if text.len() > max {
-        let end = (0..=max).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        text.truncate(end);
+        text.truncate(head(&text, max).len());
         text.push('…');
     }
     text
