@@ -146,14 +146,7 @@ impl Evaluate {
             log = read(&mut data, train)?;
         }
 
-        let corpus = match &self.items {
-            Some(path) => {
-                let columns = self.items_map.clone().unwrap_or_default();
-                data.corpus(path, &Dialect::of_columns(columns))?
-            }
-            None => Corpus::default(),
-        };
-        let corpus = Arc::new(if self.no_content { Corpus::default() } else { corpus });
+        let corpus = self.corpus(&mut data)?;
 
         // Idx of users known only to the held-out part follow all others.
         let known_users = data.users.len();
@@ -210,6 +203,17 @@ impl Evaluate {
             );
         }
         self.print(&snapshot, &cases, unknown, &rows, train_seconds)
+    }
+
+    /// What is compared of the catalogue's items; says how many rows were refused.
+    fn corpus(&self, data: &mut Dataset) -> Result<Arc<Corpus>, Failure> {
+        let Some(path) = &self.items else { return Ok(Arc::default()) };
+        let columns = self.items_map.clone().unwrap_or_default();
+        let (corpus, refused) = data.corpus(path, &Dialect::of_columns(columns))?;
+        if refused > 0 {
+            eprintln!("{}: {refused} rows refused", path.display());
+        }
+        Ok(Arc::new(if self.no_content { Corpus::default() } else { corpus }))
     }
 
     /// Tunes and trains, on the training part alone.

@@ -82,7 +82,8 @@ impl Dataset {
         Ok(log)
     }
 
-    /// Reads a catalogue, whose items join the vocabulary. Returns what is compared of them.
+    /// Reads a catalogue, whose items join the vocabulary. Returns what is compared of them,
+    /// and the number of rows that were refused.
     ///
     /// # Errors
     /// Where the file cannot be opened or lacks a column.
@@ -90,9 +91,10 @@ impl Dataset {
         &mut self,
         path: &Path,
         dialect: &Dialect,
-    ) -> Result<Corpus, import::ImportError> {
+    ) -> Result<(Corpus, u64), import::ImportError> {
         let words = Words::default();
         let mut items: BTreeMap<ItemIdx, Item> = BTreeMap::new();
+        let mut refused = 0;
         let mut reader = import::open(path, dialect, &[Column::ItemId], Arc::default())?;
         let mut row = Row::default();
         let broken = |broken: import::Broken| import::ImportError {
@@ -101,7 +103,10 @@ impl Dataset {
         };
 
         while let Some(read) = reader.next(&mut row).map_err(broken)? {
-            let Ok(item) = read.and_then(|()| convert::item(&row, dialect)) else { continue };
+            let Ok(item) = read.and_then(|()| convert::item(&row, dialect)) else {
+                refused += 1;
+                continue;
+            };
             let (id, change) = item.value;
             let idx = self.items.intern(&id).0;
             let before = items.remove(&idx);
@@ -112,7 +117,7 @@ impl Dataset {
         for (idx, item) in items {
             corpus.insert(idx, Document::of(&item, &words));
         }
-        Ok(corpus)
+        Ok((corpus, refused))
     }
 
     /// The log grouped by user, as trainers read it, with the current vocabularies.

@@ -66,6 +66,7 @@ impl Recommender {
     ) -> Query<'a> {
         let shelf = Shelf { hidden: &inputs.hidden, ..shelf };
         let is_followed = request.record.is_some();
+
         Query {
             user: inputs.user,
             history: &inputs.past.events,
