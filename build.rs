@@ -9,12 +9,14 @@ use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
-const PROTOS: [&str; 7] = [
+const PROTOS: [&str; 9] = [
     "qianmian/v1/catalog.proto",
     "qianmian/v1/event.proto",
     "qianmian/v1/key.proto",
     "qianmian/v1/model.proto",
+    "qianmian/v1/placement.proto",
     "qianmian/v1/recommendation.proto",
+    "qianmian/v1/rule.proto",
     "qianmian/v1/store.proto",
     "qianmian/v1/user.proto",
 ];

@@ -45,7 +45,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let catalogue = engine.live().catalogue.read();
     let filter = Filter::default();
     let (catalogue, filter, now_ms) = (&catalogue, &filter, snapshot.manifest.newest_ms);
-    let shelf = Shelf { catalogue, items, filter, excluded: &[], hidden: &[], only: None, now_ms };
+    let shelf = Shelf {
+        catalogue,
+        items,
+        filter,
+        excluded: &[],
+        hidden: &[],
+        only: None,
+        rules: None,
+        now_ms,
+    };
     let mut scratch = Scratch::default();
     let blended = snapshot.manifest.settings.blend.sources();
     let step = users.div_ceil(lists).max(1);

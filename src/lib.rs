@@ -24,8 +24,9 @@
 //! | [`export`] | the log, the matrix and models as files for jobs elsewhere |
 //! | [`tune`] | fits hyperparameters, blend weights and the second stage to the store, on held-out behaviour |
 //! | [`evaluate`] | splits, metrics, and the harness that asks for lists and scores them |
-//! | [`recommend`] | the funnel, pure: prepared list, sources, blend, second stage, fill, related lists |
+//! | [`recommend`] | the funnel, pure: prepared list, sources, blend, second stage, rules, variety, fill, reasons, related lists |
 //! | [`sources`] | candidate sources, one file each: training, proposal, search space; query, shelf, training of a snapshot's parts |
+//! | [`rules`] | what a merchandiser decides: rules as data, compiled against the catalogue, those that hold for a list |
 //! | [`live`] | what every write changes: vocabulary, histories, catalogue, profiles, trends |
 //! | [`train`] | trainers, one algorithm a file; `graph` builds the nearest-neighbour graph |
 //! | [`model`] | the snapshot and its parts, settings, roles, on disk and in memory; `vectors` searches, `pushed` reads pushed files |
@@ -58,6 +59,7 @@
 //! | the checks of a pushed model's arrays (NaN, lengths, ids) | `engine/push/arrays.rs` counts, `engine/push/gate.rs` decides |
 //! | who gets the canary | `engine/registry/models.rs`, `of_user` |
 //! | scoring of anonymous sessions | `sources/session.rs` |
+//! | which of two rules in conflict holds | `rules/active.rs`; places of a list: `recommend/places.rs` |
 //! | new items and new users (cold start) | `recommend/cold.rs`, `live/trends.rs`, `live/overlay.rs` |
 //! | what a retry adds (dedup window) | `live/dedup_window.rs` |
 //! | which key may call what | `api/access/methods.rs`, decided in `api/access/authentication.rs` |
@@ -129,6 +131,7 @@ pub mod live;
 pub mod matrix;
 pub mod model;
 pub mod recommend;
+pub mod rules;
 pub mod sources;
 pub mod store;
 pub mod telemetry;

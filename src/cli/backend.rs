@@ -64,6 +64,8 @@ macro_rules! ask {
     };
 }
 
+pub(super) use ask;
+
 impl Target {
     /// Opens the data folder, or connects to the server.
     ///

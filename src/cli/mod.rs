@@ -4,12 +4,13 @@
 //!   folder; `reload`: a server that reads its configuration again
 //! - [`evaluate`], [`plot`]: work on files alone; [`doctor`]: on a file or a data folder
 //! - [`train`], [`recommend`], [`similar`], [`together`], [`popular`], [`users`], [`items`],
-//!   [`models`], [`push`]: work on a data folder or, with
+//!   [`models`], [`push`], [`rules`], [`placements`]: work on a data folder or, with
 //!   `--server`, on a running server
 //! - [`backup`]: backup, restore and verify, on a data folder as a whole
 //! - [`keys`], [`stores`]: work on a data folder or a running server as a whole
 //! - [`backend`]: the data folder or the server behind one interface; `admin`: the same for keys and
 //!   stores; [`remote`]: the connection to a server
+//! - [`decisions`]: rules and placements, in files and calls
 //! - `dialect`: options for reading files
 //! - [`output`]: tables for people, JSON for programs
 
@@ -17,6 +18,7 @@ mod admin;
 pub mod backend;
 pub mod backup;
 pub mod check;
+pub mod decisions;
 pub mod demo;
 mod dialect;
 pub mod doctor;
@@ -30,12 +32,14 @@ pub mod list;
 pub mod log;
 pub mod models;
 pub mod output;
+pub mod placements;
 pub mod plot;
 pub mod popular;
 pub mod push;
 pub mod recommend;
 mod reload;
 pub mod remote;
+pub mod rules;
 pub mod serve;
 pub mod similar;
 pub mod stores;
@@ -106,6 +110,8 @@ enum Verb {
     Users(users::Users),
     Items(items::Items),
     Models(models::Models),
+    Rules(rules::Rules),
+    Placements(placements::Placements),
     Push(push::Push),
     Export(export::Export),
     Keys(keys::Keys),
@@ -205,6 +211,8 @@ impl Cli {
             Verb::Items(verb) => verb.run(config).await,
             Verb::Log(verb) => tokio::task::block_in_place(|| verb.run(&config)),
             Verb::Models(verb) => verb.run(config).await,
+            Verb::Rules(verb) => verb.run(config).await,
+            Verb::Placements(verb) => verb.run(config).await,
             Verb::Push(verb) => verb.run(config).await,
             Verb::Keys(verb) => verb.run(config, self.common.store).await,
             Verb::Stores(verb) => verb.run(config).await,

@@ -7,6 +7,7 @@ use super::backend::Target;
 use super::list::List;
 use crate::api::wire::pb;
 use crate::config::Config;
+use crate::domain::quote::printable;
 use crate::model::Source;
 
 /// Print a personalised list for a user
@@ -20,9 +21,9 @@ pub struct Recommend {
     /// Items of the running session, oldest first
     #[arg(long, value_name = "ITEM,…", value_delimiter = ',')]
     session: Vec<String>,
-    /// Length of the list, 1 to 500
-    #[arg(long, short = 'n', default_value_t = 10, value_parser = clap::value_parser!(i32).range(1..=500))]
-    limit: i32,
+    /// Length of the list, 1 to 500 [default: 10, or as the placement says]
+    #[arg(long, short = 'n', value_parser = clap::value_parser!(i32).range(1..=500))]
+    limit: Option<i32>,
     /// One source instead of the blend of all
     #[arg(long, value_name = "SOURCE", value_parser = source)]
     strategy: Option<Source>,
@@ -32,6 +33,15 @@ pub struct Recommend {
     /// Only items in this category, or below it; may be given several times
     #[arg(long = "category", value_name = "PATH")]
     categories: Vec<String>,
+    /// A placement of the store; its title is shown above the list
+    #[arg(long, value_name = "NAME")]
+    placement: Option<String>,
+    /// Category of the page, for rules
+    #[arg(long, value_name = "PATH")]
+    page_category: Option<String>,
+    /// Items of the page: the one that is shown, or a basket
+    #[arg(long, value_name = "ITEM,…", value_delimiter = ',')]
+    page_items: Vec<String>,
     /// An attribute of the user, e.g. country=SE; may be given several times
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
     attributes: Vec<(String, String)>,
@@ -67,8 +77,11 @@ fn attribute(given: &str) -> Result<(String, String), String> {
 
 impl Recommend {
     pub(super) async fn run(self, config: Config) -> Result<(), Failure> {
-        if self.user.is_none() && self.session.is_empty() && self.attributes.is_empty() {
-            return Err("name a user, items with --session, or an --attribute".into());
+        let names_no_one =
+            self.user.is_none() && self.session.is_empty() && self.attributes.is_empty();
+        if names_no_one && self.placement.is_none() {
+            let words = "name a user, items with --session, an --attribute, or a --placement";
+            return Err(words.into());
         }
 
         let backend = self.target.open(&config).await?;
@@ -83,7 +96,7 @@ impl Recommend {
         let request = pb::RecommendRequest {
             user_id: self.user.unwrap_or_default(),
             session_item_ids: self.session,
-            limit: self.limit,
+            limit: self.limit.unwrap_or(if self.placement.is_some() { 0 } else { 10 }),
             filter: Some(pb::Filter { categories: self.categories, ..pb::Filter::default() }),
             exclude_item_ids: Vec::new(),
             strategy,
@@ -96,11 +109,17 @@ impl Recommend {
                 one_of_group: true,
                 ..pb::Variety::default()
             }),
+            placement: self.placement.unwrap_or_default(),
+            page_category: self.page_category.unwrap_or_default(),
+            page_item_ids: self.page_items,
         };
 
         let answer = backend.recommend(request).await.map_err(|s| s.message().to_owned())?;
         let basis = Some(answer.basis());
         let repeats = repeats(answer.repeat_policy(), answer.repeat_reason());
+        if !answer.title.is_empty() && !self.json {
+            println!("{}\n", printable(&answer.title));
+        }
         let pb::RecommendResponse { recommendation_id, generation, items, .. } = answer;
         let list = List::new(&backend, recommendation_id, generation, basis, items).await;
         list.with_repeats(repeats).print(self.json)

@@ -26,6 +26,8 @@ pub struct Why {
     pub second_stage: f64,
     /// What variety takes away.
     pub variety: f64,
+    /// The rules that moved it, with what they add or take away.
+    pub rules: Vec<(String, f64)>,
     /// The user's events that led to it: item, kind, part of the score.
     pub led_by: Vec<(String, String, f64)>,
     /// How many similar users took it.
@@ -52,6 +54,7 @@ impl Why {
             blend_score: given.blend_score,
             second_stage: given.second_stage,
             variety: given.variety,
+            rules: given.rules.into_iter().map(|part| (part.rule, part.part)).collect(),
             similar_users: given.similar_users,
         }
     }
@@ -62,6 +65,7 @@ impl Why {
         let parts = self.shares.iter().map(|(source, share)| (source.as_str(), *share));
         let others = [("second stage", self.second_stage), ("variety", self.variety)];
         let others = others.into_iter().filter(|(_, part)| *part != 0.0);
+        let others = others.chain(self.rules.iter().map(|(rule, part)| (rule.as_str(), *part)));
         let rows = parts.chain(others).map(|(source, share)| {
             vec!["  ".to_owned(), source.to_owned(), format!("{share:+.4}"), bar(share, largest)]
         });

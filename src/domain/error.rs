@@ -64,6 +64,9 @@ pub enum Error {
         /// As the caller gave it.
         id: String,
     },
+    /// Another change came first.
+    #[error("{0}")]
+    Conflict(String),
     /// The store cannot answer in its current state.
     #[error("{0}")]
     NotReady(String),

@@ -39,6 +39,8 @@ pub const MAX_LIMIT: usize = 500;
 pub const DEFAULT_LIMIT: usize = 20;
 /// Maximum number of items of a session, and of a basket.
 pub const MAX_SESSION_ITEMS: usize = 100;
+/// Maximum number of placements of one page.
+pub const MAX_PAGE_PLACEMENTS: usize = 16;
 /// Maximum number of items to exclude by id.
 pub const MAX_EXCLUDED: usize = 1_000;
 /// Maximum number of candidates to rank.

@@ -1,18 +1,20 @@
 //! The engine: one store's log, live state, models and background trainer. The api and the
 //! command line call it; it knows nothing of either.
 //!
-//! Four wings, each with fields of its own, over what they share:
+//! Wings, each with fields of its own, over what they share:
 //!
 //! - [`serve`]: a request becomes an answer
 //! - `write`: writes become durable, then visible
 //! - [`trainer`]: the log becomes a model
 //! - `push`: a model trained elsewhere becomes part of one
+//! - [`steering`]: rules and placements, in versions, and what they would change
 //! - [`import`]: files become writes; stands above the trainer, which waits meanwhile
 //!
 //! Below them:
 //!
 //! - `registry`: which snapshot answers whom, and which are kept on disk
 //! - `state`: what the threads share; [`stats`]: what they count for the operator
+//! - `in_force`: the rules and placements in force; `refresher`: the thread that keeps them so
 //! - `directory`: items and users by their ids
 //! - `behaviour`: what a training reads from the log
 //! - [`options`]: the engine's part of the configuration
@@ -26,14 +28,17 @@ mod closing;
 mod directory;
 pub mod figures;
 pub mod import;
+mod in_force;
 pub mod options;
 pub mod page;
 pub mod pseudonyms;
 mod push;
+mod refresher;
 mod registry;
 pub mod serve;
 mod state;
 pub mod stats;
+pub mod steering;
 mod threads;
 pub mod trainer;
 mod write;
@@ -62,8 +67,10 @@ use crate::recommend::prepared::PreparedListOptions;
 use crate::store::{Entry, Log, Opening, Record, StoreFolder};
 use figures::StoreFigures;
 use pseudonyms::Pseudonyms;
+use refresher::Refresher;
 use state::State;
 use stats::Stats;
+use steering::Steering;
 use write::MemoryBudget;
 
 /// An open store. Dropping it stops a training, drains the writes and releases the folder.
@@ -75,6 +82,8 @@ pub struct Engine {
     pushes: Pushes,
     batches: Batches,
     recommender: Arc<Recommender>,
+    steering: Steering,
+    _refresher: Refresher,
     state: Arc<State>,
 }
 
@@ -128,10 +137,14 @@ impl Engine {
         let background = threads.background.clone();
         let pushes =
             Pushes::new(state.clone(), writer.clone(), background.clone(), options.push, policy);
+        state.in_force.refresh(&state.live)?;
+        let refresher = Refresher::start(state.clone())?;
+        let steering = Steering::new(state.clone(), writer.clone());
         let recommender = Recommender::new(state.clone(), writer.clone(), recommend, threads)?;
         let recommender = Arc::new(recommender);
         let batches = Batches::new(recommender.clone(), background);
-        Ok(Self { trainer, writer, pushes, batches, recommender, state })
+        let _refresher = refresher;
+        Ok(Self { trainer, writer, pushes, batches, recommender, steering, _refresher, state })
     }
 
     /// Begins to close: stops trainings and imports, and ends every watch. Lists and writes
@@ -170,6 +183,11 @@ impl Engine {
     /// Answers requests for the lists of many users.
     pub fn batches(&self) -> &Batches {
         &self.batches
+    }
+
+    /// Decides what lists show: rules and placements.
+    pub fn steering(&self) -> &Steering {
+        &self.steering
     }
 
     /// Takes writes.

@@ -4,6 +4,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::closing::Closing;
+use super::in_force::InForce;
 use super::options::{StoreLimits, TrainOptions};
 use super::pseudonyms::Pseudonyms;
 use super::registry::Models;
@@ -18,6 +19,8 @@ use crate::store::{Entry, StoreFolder, replay};
 pub(super) struct State {
     pub(super) live: Live,
     pub(super) models: Models,
+    /// The rules and placements in force.
+    pub(super) in_force: InForce,
     pub(super) folder: StoreFolder,
     pub(super) pseudonyms: Pseudonyms,
     /// Which lists are prepared.
@@ -48,7 +51,20 @@ impl State {
         let train = ArcSwap::from_pointee(train);
         let closing = Closing::default();
         let assembling = Mutex::default();
-        Self { live, models, folder, pseudonyms, lists, limits, train, closing, stats, assembling }
+        let in_force = InForce::default();
+        Self {
+            live,
+            models,
+            in_force,
+            folder,
+            pseudonyms,
+            lists,
+            limits,
+            train,
+            closing,
+            stats,
+            assembling,
+        }
     }
 
     /// The idx of a user by their external id, if the store knows them.

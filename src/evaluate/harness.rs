@@ -201,7 +201,16 @@ impl Harness<'_> {
         let filter = &filter;
         let excluded = &[][..];
         let now_ms = self.snapshot.manifest.newest_ms;
-        let shelf = Shelf { catalogue, items, filter, excluded, hidden: &[], only: None, now_ms };
+        let shelf = Shelf {
+            catalogue,
+            items,
+            filter,
+            excluded,
+            hidden: &[],
+            only: None,
+            rules: None,
+            now_ms,
+        };
         answer(&Query {
             user: case.user,
             history,

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 use super::facets::Facets;
-use super::filter::Filter;
+use super::filter::{Condition, Filter};
 use super::hidden::Hidden;
 use crate::content::{Corpus, Document, Words};
 use crate::domain::{Item, ItemIdx, Validity};
@@ -28,6 +28,10 @@ pub struct Catalogue {
     validity: ByTime,
     facets: Facets,
     corpus: Corpus,
+    /// Items whose price fell at its last change.
+    dropped: RoaringBitmap,
+    /// Number of changes of items, beside their availability.
+    changes: u64,
 }
 
 /// Items by the start and the end of their validity, so that a request looks only at those outside
@@ -64,7 +68,9 @@ impl Catalogue {
         if slot >= self.items.len() {
             self.items.resize_with(slot + 1, || None);
         }
+        self.note_price(idx, item);
         self.forget(idx);
+        self.changes += 1;
         self.deleted.remove(idx);
         self.facets.add(idx, item);
         document.into_iter().for_each(|document| self.corpus.insert(idx, document));
@@ -77,9 +83,26 @@ impl Catalogue {
     /// Deletes an item: it has no data and is not offered, until it is upserted.
     pub fn delete(&mut self, idx: ItemIdx) {
         self.forget(idx);
+        self.changes += 1;
+        self.dropped.remove(idx);
         self.corpus.remove(idx);
         self.unavailable.remove(idx);
         self.deleted.insert(idx);
+    }
+
+    /// Notes whether the price of an item falls with its new entry, or rises.
+    fn note_price(&mut self, idx: ItemIdx, item: &Item) {
+        let before = self.get(idx).and_then(|before| before.price);
+        match (before, item.price) {
+            (Some(before), Some(now)) if now < before => drop(self.dropped.insert(idx)),
+            (Some(before), Some(now)) if now == before => {}
+            _ => drop(self.dropped.remove(idx)),
+        }
+    }
+
+    /// Items whose price fell at its last change.
+    pub fn dropped(&self) -> RoaringBitmap {
+        self.dropped.clone()
     }
 
     fn forget(&mut self, idx: ItemIdx) {
@@ -162,6 +185,25 @@ impl Catalogue {
         self.items.get(idx as usize)?.as_deref()
     }
 
+    /// Number of changes of items so far, beside their availability: two equal numbers say that nothing
+    /// changed between.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Those of the first `items` items for which a condition holds.
+    pub fn matching(&self, condition: &Condition, items: usize) -> Cow<'_, RoaringBitmap> {
+        self.facets.matching(condition, items)
+    }
+
+    /// Items whose validity began after `since_ms`, up to `now_ms`.
+    pub fn valid_since(&self, since_ms: i64, now_ms: i64) -> RoaringBitmap {
+        let after =
+            (Bound::Excluded((since_ms, ItemIdx::MAX)), Bound::Included((now_ms, ItemIdx::MAX)));
+        let begun = self.validity.from.range(after);
+        begun.map(|&(_, idx)| idx).collect()
+    }
+
     /// The items of the categories of an item.
     pub fn of_categories(&self, idx: ItemIdx) -> RoaringBitmap {
         self.get(idx).map_or_else(RoaringBitmap::new, |item| self.facets.of_categories(item))
@@ -211,7 +253,26 @@ impl ItemMask {
         allowed.into_iter().for_each(|idx| self.allow(idx));
     }
 
-    fn allow_none(&mut self, len: usize) {
+    /// Forbids every item.
+    pub fn clear(&mut self) {
+        self.words.fill(0);
+    }
+
+    /// Forbids the items of another mask.
+    pub fn forbid_all(&mut self, other: &ItemMask) {
+        let words = self.words.iter_mut().zip(&other.words);
+        words.for_each(|(word, other)| *word &= !other);
+    }
+
+    /// Allows those items of `other` that `allowed` holds as well.
+    pub fn allow_all(&mut self, other: &ItemMask, allowed: &ItemMask) {
+        let both = other.words.iter().zip(&allowed.words);
+        let words = self.words.iter_mut().zip(both);
+        words.for_each(|(word, (other, allowed))| *word |= other & allowed);
+    }
+
+    /// Allows no item of the first `len`, and none beyond them.
+    pub fn allow_none(&mut self, len: usize) {
         self.words.clear();
         self.words.resize(len.div_ceil(64), 0);
         self.len = len;
@@ -254,6 +315,20 @@ impl ItemMask {
         self.words.iter().map(|w| w.count_ones() as usize).sum()
     }
 
+    /// The items that may be offered, descending.
+    pub fn iter_back(&self) -> impl Iterator<Item = ItemIdx> + '_ {
+        self.words.iter().enumerate().rev().flat_map(|(at, &word)| {
+            let mut rest = word;
+            std::iter::from_fn(move || {
+                (rest != 0).then(|| {
+                    let bit = 63 - rest.leading_zeros();
+                    rest &= !(1 << bit);
+                    at as u32 * 64 + bit
+                })
+            })
+        })
+    }
+
     /// The items that may be offered, ascending.
     pub fn iter(&self) -> impl Iterator<Item = ItemIdx> + '_ {
         self.words.iter().enumerate().flat_map(|(at, &word)| {
@@ -272,8 +347,6 @@ impl ItemMask {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::Condition;
-
     const NOW: i64 = 1_000;
 
     fn item(categories: &[&str], available: bool) -> Item {

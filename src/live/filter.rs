@@ -1,5 +1,7 @@
 //! The filter of a request: a tree of conditions.
 
+use serde::{Deserialize, Serialize};
+
 /// A filter.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
@@ -10,7 +12,8 @@ pub struct Filter {
 }
 
 /// A condition. For an item without an entry, only [`Condition::Not`] can hold.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Condition {
     /// It is in this category, or in one below.
     Category(String),

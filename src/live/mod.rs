@@ -4,7 +4,7 @@
 //! - [`histories`]: each user's newest events
 //! - [`catalogue`]: items, and the mask of those that may be offered
 //! - [`filter`], [`facets`]: conditions on items, and the bitmaps that answer them
-//! - [`hidden`]: what users do not want to see
+//! - [`hidden`]: what users do not want to see; [`decisions`]: what people decided of lists
 //! - [`profiles`]: attributes and consent of users; [`erasures`]: erased users
 //! - [`trends`], [`overlay`]: what is taken now, and together with what, before a model knows
 //! - [`dedup_window`]: ids of the newest events, so that a retry adds nothing
@@ -13,6 +13,7 @@
 //!   the engine's committer); any number read, each lock for a short time
 
 pub mod catalogue;
+pub mod decisions;
 pub mod dedup_window;
 pub mod erasures;
 pub mod facets;
@@ -31,6 +32,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 pub use catalogue::{Catalogue, ItemMask};
+pub use decisions::{Decided, Decisions};
 pub use dedup_window::DedupWindow;
 pub use erasures::Erasures;
 pub use filter::{Condition, Filter};
@@ -68,6 +70,8 @@ pub struct Live {
     pub profiles: Shared<Profiles>,
     /// What users do not want to see.
     pub hidden: Shared<HiddenItems>,
+    /// What people decided of lists.
+    pub decisions: Shared<Decisions>,
     /// Erased users. The trainer notes here what it has rewritten.
     pub erasures: RwLock<Erasures>,
     /// What is taken now.
@@ -98,6 +102,7 @@ impl Live {
             catalogue: Shared::default(),
             profiles: Shared::default(),
             hidden: Shared::default(),
+            decisions: Shared::default(),
             erasures: RwLock::default(),
             trends: Shared::default(),
             overlay: RwLock::default(),
@@ -169,7 +174,8 @@ impl Live {
             Record::Erased(idx, _) => self.erase(writer, *idx, offset),
             Record::Imported(digest) => drop(self.imported.write(writer).insert(*digest)),
             Record::Exposure(_) => drop(self.exposures.fetch_add(1, Ordering::Relaxed)),
-            Record::Decision(_) | Record::Gone => {}
+            Record::Decision(decision) => self.decisions.write(writer).note(decision),
+            Record::Gone => {}
         }
         self.offset.store(offset + 1, Ordering::Release);
     }
@@ -303,7 +309,7 @@ impl Live {
     }
 
     /// [`Live::memory_bytes`] by part.
-    pub fn memory_parts(&self) -> [(&'static str, u64); 4] {
+    pub fn memory_parts(&self) -> [(&'static str, u64); 5] {
         let events = self.events() * size_of::<HistoryEvent>() as u64;
         let users = self.users.read();
         // Of a user also the list of their events, of which half as much again may be spare.
@@ -311,6 +317,7 @@ impl Live {
         [
             ("histories", histories),
             ("names", (users.bytes() + self.items.read().bytes()) as u64),
+            ("decisions", self.decisions.read().bytes() as u64),
             ("catalogue", self.catalogue.read().bytes() as u64),
             ("profiles", (self.profiles.read().bytes() + self.hidden.read().bytes()) as u64),
         ]

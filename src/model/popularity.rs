@@ -12,7 +12,8 @@ pub fn is_rare(buyers: &[f32], item: ItemIdx) -> bool {
 }
 
 /// A window of time that ends at the newest event trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Window {
     /// The last 7 days.
     Days7,

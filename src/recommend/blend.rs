@@ -8,6 +8,8 @@ use crate::domain::topk::Scored;
 use crate::model::popularity::is_rare;
 use crate::model::second_stage::Features;
 use crate::model::{Popularity, Snapshot, Source};
+use crate::rules::ItemSet;
+use crate::sources::scratch::Accumulator;
 use crate::sources::{self, FunnelStage, Query, Scratch};
 
 /// Candidates that the second stage reorders: 120.
@@ -26,7 +28,9 @@ pub(super) fn blend(
     } else {
         second_stage_rows(snapshot, query, scratch, &mut best);
         reorder(&mut best, &stage.scores(&scratch.rows), &snapshot.parts.popularity);
-        best.truncate(query.depth());
+        if query.shelf.steering().is_none() {
+            best.truncate(query.depth());
+        }
         query.watch.end(FunnelStage::Rerank, || best.len());
         // Trees return log-odds; lists have scores above 0.
         best.iter_mut().for_each(|s| s.score = 1.0 / (1.0 + (-s.score).exp()));
@@ -107,8 +111,31 @@ fn weighted(
             std::mem::swap(&mut scratch.lists[at], &mut scratch.candidates);
         }
     }
+
+    let raised = raised(query, &scratch.blended);
     scratch.blended.drain_top(depth, |_| true, best);
+    for candidate in raised {
+        // Most are among the best already; the others rank below them.
+        if best.iter().all(|listed| listed.idx != candidate.idx) {
+            best.push(candidate);
+        }
+    }
     query.watch.end(FunnelStage::Blend, || best.len());
+}
+
+/// The best candidates of those that rules may bring into the list.
+fn raised(query: &Query<'_>, blended: &Accumulator) -> Vec<Scored> {
+    let Some(rules) = query.shelf.steering() else { return Vec::new() };
+    let of_set = |items: &ItemSet| match items {
+        ItemSet::Few(items) => blended.best_among(query.limit, items.iter()),
+        ItemSet::Many(mask) => {
+            blended.best_among(query.limit, blended.ids().filter(|&idx| mask.allows(idx)))
+        }
+    };
+    let mut raised: Vec<Scored> = rules.raised().flat_map(of_set).collect();
+    raised.sort_unstable_by(Scored::best_first);
+    raised.dedup_by_key(|s| s.idx);
+    raised
 }
 
 /// Adds the candidates of one source.

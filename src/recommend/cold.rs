@@ -122,12 +122,12 @@ pub(super) fn taken_now(
         let before = list.len();
         if trend.support >= 1.0 {
             let taken = trend.items.iter().copied();
-            fill::fill_from(list, query.limit, taken, &mut scratch.mask);
+            fill::fill_from(list, query.depth(), taken, &mut scratch.mask);
         } else {
-            let missing = query.limit.saturating_sub(before);
+            let missing = query.depth().saturating_sub(before);
             blend_with_model(snapshot, trend, missing, query.shelf.items, scratch);
             let blended = std::mem::take(&mut scratch.candidates);
-            fill::fill_from(list, query.limit, blended.iter().copied(), &mut scratch.mask);
+            fill::fill_from(list, query.depth(), blended.iter().copied(), &mut scratch.mask);
             scratch.candidates = blended;
         }
 

@@ -26,19 +26,18 @@ pub(super) fn explore(
 ) -> Vec<f32> {
     let mut propensities = vec![1.0; list.len()];
     let mut pool = pool(snapshot, list, reserve, scratch);
-    if share <= 0.0 || pool.is_empty() {
-        return propensities;
-    }
-
     for place in 1..list.len() {
+        pool.retain(|candidate| caps.has_room(candidate.item));
+        if pool.is_empty() {
+            break;
+        }
+
         propensities[place] = 1.0 - share;
         let [lot, which] = [0, 1].map(|draw| uniform(query.seed, [place as u64, draw]));
-        if pool.is_empty() || lot >= share {
-            continue;
-        }
-        let among = pool.len() as f32;
-        let drawn = pool.swap_remove((which * among) as usize);
-        if caps.admit(drawn.item) {
+        if lot < share {
+            let among = pool.len() as f32;
+            let drawn = pool.swap_remove((which * among) as usize);
+            caps.admit(drawn.item);
             list[place] = Recommended { score: list[place].score, ..drawn };
             propensities[place] = share / among;
         }

@@ -1,8 +1,10 @@
 //! The funnel: named stages, in order, from a query to a list.
 
 use super::list::{Basis, List, Origin, Recommended};
+use super::reasons::After;
+use super::rules::Steering;
 use super::variety::Caps;
-use super::{blend, cold, exploration, fill, fresh, prepared, reasons, variety};
+use super::{blend, cold, exploration, fill, fresh, prepared, reasons, rules, variety};
 use crate::domain::topk::Scored;
 use crate::domain::{HistoryEvent, ItemIdx};
 use crate::matrix::weight::kind_weight;
@@ -46,35 +48,11 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
         return list;
     }
 
-    let popularity = &snapshot.parts.popularity;
     scratch.neighbours.clear();
     query.exclude(snapshot, scratch);
     query.watch.end(FunnelStage::Restrict, || scratch.mask.count());
     let known = basis(snapshot, query, scratch);
-    let mut items = match query.strategy {
-        _ if known == Basis::Popular => Vec::new(),
-        Some(source) => blend::single(snapshot, source, query, scratch),
-        None => blend::blend(snapshot, query, scratch),
-    };
-
-    if known == Basis::Popular && query.strategy.is_none() {
-        cold::alike_to_newest(query, scratch);
-        let alike = scratch.candidates.iter();
-        let source = Source::Content;
-        items.extend(alike.map(|s| Recommended { item: s.idx, score: s.score, source }));
-        query.watch.end(FunnelStage::Cold, || items.len());
-    }
-
-    if query.strategy.is_none() {
-        let depth = query.depth();
-        fresh::merge(&mut items, query.fresh, Source::Fresh, depth, &mut scratch.mask);
-        let new = cold::newcomers_of(snapshot, query, scratch);
-        fresh::merge(&mut items, &new, Source::Content, depth, &mut scratch.mask);
-        query.watch.end(FunnelStage::Fresh, || items.len());
-    }
-
-    let mut caps = Caps::new(query.variety, query.shelf.catalogue);
-    let varied = vary(snapshot, query, &mut items, &mut caps, scratch);
+    let mut items = retrieve(snapshot, query, known, scratch);
 
     let mut basis = if items.is_empty() { known } else { own_basis(query, known) };
     let mut cohort = String::new();
@@ -84,6 +62,10 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
         basis = if cohort.is_empty() { basis } else { Basis::Attributes };
     }
 
+    let steering = boost(snapshot, query, &mut items, scratch);
+    let mut caps = Caps::new(query.variety, query.shelf.catalogue);
+    let mut varied = vary(snapshot, query, &mut items, &mut caps, scratch);
+    let popularity = &snapshot.parts.popularity;
     fill::fill_admitted(
         &mut items,
         query.limit,
@@ -93,6 +75,16 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     );
     query.watch.end(FunnelStage::Fill, || items.len());
 
+    let chosen: Vec<ItemIdx> = items.iter().map(|item| item.item).collect();
+    let place = |steering: Steering<'_>| {
+        steering.place(&mut items, query.limit, &scratch.mask, query.explain).0
+    };
+    let steered = steering.map(place);
+    if let Some(steered) = &steered {
+        varied.follow(&chosen, &items);
+        query.watch.end(FunnelStage::Place, || steered.moved.len());
+    }
+
     let origin = match query.strategy {
         _ if known == Basis::Popular => Origin::Cold,
         Some(_) => Origin::Single,
@@ -100,23 +92,89 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     };
     let is_blended = origin == Origin::Blended;
     let reasons = if query.explain {
-        reasons::explain(snapshot, query, &items, (is_blended, &varied.parts), scratch)
+        let after = After { varied: &varied.parts, steered: steered.as_ref() };
+        reasons::explain(snapshot, query, &items, is_blended, after, scratch)
     } else {
         Vec::new()
     };
     query.watch.end(FunnelStage::Reasons, || reasons.len());
     let reduced = query.hurried && is_blended && !query.second_stage(snapshot).is_empty();
     let propensities = varied.propensities;
-    List { items, basis, origin, reduced, cohort, reasons, propensities }
+    List { items, basis, origin, reduced, cohort, reasons, propensities, steered }
+}
+
+/// The candidates of the sources, best first, with what is newer than the snapshot.
+fn retrieve(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    known: Basis,
+    scratch: &mut Scratch,
+) -> Vec<Recommended> {
+    let mut items = match query.strategy {
+        _ if known == Basis::Popular => Vec::new(),
+        Some(source) => blend::single(snapshot, source, query, scratch),
+        None => blend::blend(snapshot, query, scratch),
+    };
+    if query.strategy.is_some() {
+        return items;
+    }
+
+    if known == Basis::Popular {
+        cold::alike_to_newest(query, scratch);
+        let alike = scratch.candidates.iter();
+        let source = Source::Content;
+        items.extend(alike.map(|s| Recommended { item: s.idx, score: s.score, source }));
+        query.watch.end(FunnelStage::Cold, || items.len());
+    }
+
+    let depth = query.depth().max(items.len());
+    fresh::merge(&mut items, query.fresh, Source::Fresh, depth, &mut scratch.mask);
+    let new = cold::newcomers_of(snapshot, query, scratch);
+    fresh::merge(&mut items, &new, Source::Content, depth, &mut scratch.mask);
+    query.watch.end(FunnelStage::Fresh, || items.len());
+    items
+}
+
+/// Lets rules multiply the scores of the candidates, where any moves items.
+fn boost<'q>(
+    snapshot: &Snapshot,
+    query: &'q Query<'_>,
+    items: &mut Vec<Recommended>,
+    scratch: &Scratch,
+) -> Option<Steering<'q>> {
+    let rules = query.shelf.steering()?;
+    let popularity = &snapshot.parts.popularity;
+    let lengths = (query.limit, query.depth());
+    rules::deepen(rules, items, lengths, popularity, &scratch.mask);
+    let steering = Steering::boost(rules, items);
+    query.watch.end(FunnelStage::Boost, || items.len());
+    Some(steering)
 }
 
 /// What variety did to a list.
 #[derive(Default)]
 struct Varied {
-    /// What it takes from the score of each item.
+    /// What it takes from the score of each item; items after its end lose nothing.
     parts: Vec<f32>,
     /// The propensity of each item; empty where nothing was drawn by chance.
     propensities: Vec<f32>,
+}
+
+impl Varied {
+    /// Follows items to other places; what comes in loses nothing, and is certain.
+    fn follow(&mut self, before: &[ItemIdx], after: &[Recommended]) {
+        let from = |of: &[f32], otherwise: f32| -> Vec<f32> {
+            let place = |item: &Recommended| before.iter().position(|before| *before == item.item);
+            let value = |item| place(item).and_then(|place| of.get(place).copied());
+            after.iter().map(|item| value(item).unwrap_or(otherwise)).collect()
+        };
+        if !self.parts.is_empty() {
+            self.parts = from(&self.parts, 0.0);
+        }
+        if !self.propensities.is_empty() {
+            self.propensities = from(&self.propensities, 1.0);
+        }
+    }
 }
 
 /// Chooses the list from the candidates, where the query asks for variety. Scores never rise down the
@@ -128,7 +186,10 @@ fn vary(
     caps: &mut Caps<'_>,
     scratch: &Scratch,
 ) -> Varied {
-    let Some(variety) = query.variety else { return Varied::default() };
+    let Some(variety) = query.variety else {
+        items.truncate(query.limit);
+        return Varied::default();
+    };
     let candidates = std::mem::take(items);
     *items = variety::select(snapshot, variety, &candidates, query.limit, caps);
     query.watch.end(FunnelStage::Variety, || items.len());
@@ -151,7 +212,8 @@ fn vary(
     varied
 }
 
-/// The prepared list of a query with fresh pairs, if there is one that still holds. Leaves the
+/// The prepared list of a query with fresh pairs, if there is one that still holds, whatever rules
+/// make of it. Leaves the
 /// shelf's mask in the working memory.
 pub fn prepared_list(
     snapshot: &Snapshot,
@@ -160,9 +222,24 @@ pub fn prepared_list(
 ) -> Option<List> {
     query.shelf.mask(&mut scratch.mask);
     let mut items = prepared::answer(snapshot, query, scratch)?;
-    if !query.fresh.is_empty() {
+    if !query.fresh.is_empty() || query.shelf.steering().is_some() {
         query.exclude(snapshot, scratch);
-        fresh::merge(&mut items, query.fresh, Source::Fresh, query.limit, &mut scratch.mask);
+        let length = items.len();
+        fresh::merge(&mut items, query.fresh, Source::Fresh, length, &mut scratch.mask);
+    }
+
+    let mut steered = None;
+    if let Some(rules) = query.shelf.steering() {
+        let steering = Steering::boost(rules, &mut items);
+        if !steering.is_settled(query.limit) {
+            return None;
+        }
+        items.truncate(query.limit);
+        let (done, is_met) = steering.place(&mut items, query.limit, &scratch.mask, false);
+        if !is_met {
+            return None;
+        }
+        steered = Some(done);
     }
     query.watch.end(FunnelStage::Prepared, || items.len());
     Some(List {
@@ -173,6 +250,7 @@ pub fn prepared_list(
         cohort: String::new(),
         reasons: Vec::new(),
         propensities: Vec::new(),
+        steered,
     })
 }
 

@@ -23,6 +23,9 @@ pub struct Reasons {
     pub second_stage: f32,
     /// What variety takes away.
     pub variety: f32,
+    /// The rules that moved it, by their places among the compiled ones, each with what it adds to the
+    /// score, or takes away.
+    pub rules: Vec<(usize, f32)>,
     /// The user's events that led to it, largest part first: their newest events on each item, with
     /// their parts of the score.
     pub led_by: Vec<(HistoryEvent, f32)>,
@@ -33,10 +36,38 @@ pub struct Reasons {
 }
 
 impl Reasons {
+    /// What variety and rules add to the model's own score, or take away.
+    pub fn after(&self) -> f32 {
+        self.variety + self.rules.iter().map(|(_, part)| part).sum::<f32>()
+    }
+
     /// The blend's score.
     pub fn blend_score(&self) -> f32 {
         self.shares.iter().map(|(_, share)| share).sum()
     }
+}
+
+/// What rules did to a list.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Steered {
+    /// The items that rules moved, with the rule, by its place among the compiled ones, and what it
+    /// adds to the score, or takes away. Of boosts only where the query asks for reasons.
+    pub moved: Vec<Moved>,
+    /// The sum of the model's own scores of the best items.
+    pub best: f32,
+    /// The same of the items in the list.
+    pub kept: f32,
+}
+
+/// An item that a rule moved.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moved {
+    /// The item.
+    pub item: ItemIdx,
+    /// The rule, by its place among the compiled ones.
+    pub rule: usize,
+    /// What it adds to the score, or takes away.
+    pub part: f32,
 }
 
 /// What a list is based on.
@@ -83,4 +114,6 @@ pub struct List {
     /// The probability with which each item is at its place; empty where all are 1. Items after its
     /// end have 1.
     pub propensities: Vec<f32>,
+    /// What rules did; none where none moves items.
+    pub steered: Option<Steered>,
 }

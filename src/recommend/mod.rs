@@ -9,8 +9,10 @@
 //! - `cold`: items and users unknown to the model
 //! - [`fill`]: popular items, then the catalogue, where candidates run out
 //! - `reasons`: what led to each item
+//! - `rules`: boosts, buries and targets; `places`: pins and quotas
 //! - `variety`: items that differ, caps on brands, categories and groups; `exploration`: places for
 //!   new and rare items, by chance
+//! - [`placement`]: named bundles of what a list is made of
 //! - [`related`]: similar items, bought together, similar users, popular
 
 pub mod blend;
@@ -21,17 +23,21 @@ pub mod fill;
 mod fresh;
 mod funnel;
 mod list;
+pub mod placement;
+mod places;
 pub mod prepared;
 mod reasons;
 pub mod related;
 pub mod restrict;
+mod rules;
 mod variety;
 
 pub use crate::sources::{
     Diversifier, FunnelStage, Likeness, Query, RepeatPolicy, Scratch, Shelf, Variety, Watch,
 };
 pub use funnel::{candidates, prepared_list, recommend, second_stage_rows};
-pub use list::{Basis, List, Origin, Reasons, Recommended};
+pub use list::{Basis, List, Moved, Origin, Reasons, Recommended, Steered};
+pub use placement::{Placement, PlacementSet, Shows};
 pub use prepared::prepare;
 pub use related::{bought_together, popular, similar_items, similar_users};
 pub use restrict::Restrictions;

@@ -66,6 +66,7 @@ pub fn prepare(
         excluded: &[],
         hidden: &[],
         only: None,
+        rules: None,
         now_ms: snapshot.manifest.newest_ms,
     };
     let list = |scratch: &mut Scratch, &user: &usize| {
@@ -122,7 +123,7 @@ fn add(prepared: &mut Prepared, user: usize, stamp: u64, list: &[Recommended]) {
 }
 
 /// The prepared list of a query, of the items on the shelf, if there is one that still holds and is
-/// long enough. Items that the policy excludes for this user were left out when it was made.
+/// long enough: cut to the limit, unless rules choose from all of it. Items that the policy excludes for this user were left out when it was made.
 pub(super) fn answer(
     snapshot: &Snapshot,
     query: &Query<'_>,
@@ -138,12 +139,13 @@ pub(super) fn answer(
     }
 
     let list = prepared.list(query.user?, query.history)?;
-    let mut items = Vec::with_capacity(query.limit);
+    let keep = if query.shelf.steering().is_some() { LENGTH } else { query.limit };
+    let mut items = Vec::with_capacity(keep);
     let offered = list.filter(|&(item, ..)| scratch.mask.allows(item));
-    items.extend(offered.take(query.limit).map(|(item, score, source)| Recommended {
+    items.extend(offered.take(keep).map(|(item, score, source)| Recommended {
         item,
         score,
         source,
     }));
-    (items.len() == query.limit).then_some(items)
+    (items.len() >= query.limit).then_some(items)
 }

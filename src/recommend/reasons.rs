@@ -5,7 +5,7 @@
 //! parts of the shares by the terms of each source's own sum; sources that are no sum over events
 //! (user CF, sessions) are divided by how many users took both items.
 
-use super::list::{Reasons, Recommended};
+use super::list::{Reasons, Recommended, Steered};
 use crate::domain::kernels::dot;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
 use crate::matrix::weight::kind_weight;
@@ -20,13 +20,32 @@ const MIN_PART: f32 = 0.1;
 /// Maximum number of the user's items that are looked at, those of most weight first.
 const MAX_ITEMS: usize = 200;
 
+/// What later stages did to the scores of a list.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct After<'a> {
+    /// What variety takes from each item's.
+    pub(super) varied: &'a [f32],
+    /// What rules did.
+    pub(super) steered: Option<&'a Steered>,
+}
+
+impl After<'_> {
+    fn note(&self, at: usize, item: ItemIdx, reasons: &mut Reasons) {
+        reasons.variety = self.varied.get(at).copied().unwrap_or(0.0);
+        let moved = self.steered.map_or(&[][..], |steered| &steered.moved);
+        let of_item = moved.iter().filter(|moved| moved.item == item);
+        reasons.rules = of_item.map(|moved| (moved.rule, moved.part)).collect();
+    }
+}
+
 /// The reasons for the items of a blended list that was just made: reads what its sources proposed
-/// from the working memory. `varied`: what variety takes from each item's score.
+/// from the working memory.
 pub(super) fn explain(
     snapshot: &Snapshot,
     query: &Query<'_>,
     list: &[Recommended],
-    (is_blended, varied): (bool, &[f32]),
+    is_blended: bool,
+    after: After<'_>,
     scratch: &mut Scratch,
 ) -> Vec<Reasons> {
     let mut all: Vec<Reasons> = list.iter().map(|_| Reasons::default()).collect();
@@ -37,14 +56,15 @@ pub(super) fn explain(
     }
 
     for (at, (reasons, item)) in all.iter_mut().zip(list).enumerate() {
-        reasons.variety = varied.get(at).copied().unwrap_or(0.0);
+        after.note(at, item.item, reasons);
+        let own = item.score - reasons.after();
         let merged = !Source::BLENDED.contains(&item.source);
         if merged || reasons.shares.is_empty() {
             // From outside of the blend: its score has no other part.
-            reasons.shares = vec![(item.source, item.score - reasons.variety)];
+            reasons.shares = vec![(item.source, own)];
         }
         reasons.shares.sort_by(|a, b| b.1.total_cmp(&a.1));
-        reasons.second_stage = item.score - reasons.variety - reasons.blend_score();
+        reasons.second_stage = own - reasons.blend_score();
     }
 
     add_events(snapshot, query, &targets, &mut all, scratch);

@@ -1,7 +1,8 @@
-//! Related lists: similar items, complements of a basket, similar users, popular items.
+//! Related lists: similar items, complements of a basket, similar users, popular items. Rules hold in
+//! those of items as in personalised ones.
 
 use super::list::Recommended;
-use super::{cold, fill, fresh};
+use super::{cold, fill, fresh, rules};
 use crate::domain::ItemIdx;
 use crate::domain::topk::Scored;
 use crate::live::ItemMask;
@@ -25,6 +26,8 @@ pub fn similar_items(
 ) -> Vec<Recommended> {
     shelf.mask(&mut scratch.mask);
     scratch.mask.forbid(item);
+    let length = limit;
+    let limit = shelf.depth(length);
     let parts = &snapshot.parts;
     let mut list = Vec::new();
     sum_rows(&parts.similar, &[item], limit, scratch);
@@ -40,7 +43,7 @@ pub fn similar_items(
         // Scores are inner products: short vectors belong to items with few users, not to
         // dissimilar ones.
         let min = |s: &Scored| {
-            let both = length(vector) * length(parts.embeddings.vector(s.idx));
+            let both = norm(vector) * norm(parts.embeddings.vector(s.idx));
             s.score >= MIN_LIKENESS * both
         };
         candidates.retain(min);
@@ -53,7 +56,7 @@ pub fn similar_items(
     }
 
     fill::fill(&mut list, limit, [&parts.popularity.trending], &mut scratch.mask);
-    list
+    rules::steered(shelf, length, list, &scratch.mask)
 }
 
 /// Items with attributes similar to `item`; then the rest of the catalogue: all there is before the
@@ -72,10 +75,10 @@ pub fn alike(
     if !list.is_empty() {
         fill::fill(&mut list, limit, [], &mut scratch.mask);
     }
-    list
+    rules::steered(shelf, limit, list, &scratch.mask)
 }
 
-fn length(vector: &[f32]) -> f32 {
+fn norm(vector: &[f32]) -> f32 {
     vector.iter().map(|x| x * x).sum::<f32>().sqrt()
 }
 
@@ -92,6 +95,8 @@ pub fn bought_together(
 ) -> Vec<Recommended> {
     shelf.mask(&mut scratch.mask);
     basket.iter().for_each(|&item| scratch.mask.forbid(item));
+    let length = limit;
+    let limit = shelf.depth(length);
     let parts = &snapshot.parts;
     let mut list = Vec::new();
     sum_rows(&parts.together, basket, limit, scratch);
@@ -106,7 +111,7 @@ pub fn bought_together(
     }
 
     fill::fill(&mut list, limit, [&parts.popularity.trending], &mut scratch.mask);
-    list
+    rules::steered(shelf, length, list, &scratch.mask)
 }
 
 /// The users most similar to a history, best first; scores are cosines.
@@ -138,8 +143,8 @@ pub fn from_rankings<'a>(
 ) -> Vec<Recommended> {
     shelf.mask(mask);
     let mut list = Vec::new();
-    fill::fill(&mut list, limit, rankings, mask);
-    list
+    fill::fill(&mut list, shelf.depth(limit), rankings, mask);
+    rules::steered(shelf, limit, list, mask)
 }
 
 /// Sums rows of a table of neighbours into the best `k` candidates that may be offered.

@@ -20,15 +20,16 @@ pub struct Restrictions {
 pub fn restrictions(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> Restrictions {
     let shelf = query.shelf;
     let all = Filter { include_unavailable: true, condition: None };
-    let bare = Shelf { filter: &all, excluded: &[], hidden: &[], only: None, ..shelf };
+    let bare = Shelf { filter: &all, excluded: &[], hidden: &[], only: None, rules: None, ..shelf };
     let available = Filter { include_unavailable: shelf.filter.include_unavailable, ..all.clone() };
     let steps = [
         ("deleted", bare),
         ("availability", Shelf { filter: &available, ..bare }),
         ("filter", Shelf { filter: shelf.filter, ..bare }),
         ("candidates", Shelf { filter: shelf.filter, only: shelf.only, ..bare }),
-        ("excluded", Shelf { hidden: &[], ..shelf }),
-        ("hidden", shelf),
+        ("excluded", Shelf { hidden: &[], rules: None, ..shelf }),
+        ("hidden", Shelf { rules: None, ..shelf }),
+        ("rules", shelf),
     ];
 
     let mut left = shelf.items;

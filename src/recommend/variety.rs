@@ -51,10 +51,15 @@ impl<'a> Caps<'a> {
         })
     }
 
+    /// Whether the list has room for an item.
+    pub(super) fn has_room(&self, item: ItemIdx) -> bool {
+        let is_full = |(key, max)| self.counts.get(&key).is_some_and(|count| *count >= max);
+        !self.counted(item).any(is_full)
+    }
+
     /// Whether the list has room for an item; counts it then.
     pub(super) fn admit(&mut self, item: ItemIdx) -> bool {
-        let full = |(key, max)| self.counts.get(&key).is_some_and(|count| *count >= max);
-        if self.counted(item).any(full) {
+        if !self.has_room(item) {
             return false;
         }
         for (key, _) in self.counted(item) {

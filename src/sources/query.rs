@@ -9,8 +9,9 @@ use crate::live::{Catalogue, Filter, Hidden, ItemMask, Trend};
 use crate::matrix::Weighting;
 use crate::matrix::weight::kind_weight;
 use crate::model::{SecondStage, Settings, Snapshot, Source};
+use crate::rules::ActiveRules;
 
-/// Candidates that a list with variety is chosen from, where it is shorter.
+/// Candidates that a list with variety or rules is chosen from, where it is shorter.
 const RESERVE: usize = 120;
 
 /// Whether items that the user bought may be offered again.
@@ -100,6 +101,8 @@ pub struct Shelf<'a> {
     pub hidden: &'a [Hidden],
     /// Only these are offered; none: all that pass.
     pub only: Option<&'a [ItemIdx]>,
+    /// The rules that hold; none for a list that they do not concern.
+    pub rules: Option<&'a ActiveRules<'a>>,
     /// The time, in milliseconds since 1970.
     pub now_ms: i64,
 }
@@ -113,6 +116,19 @@ impl Shelf<'_> {
         }
         self.excluded.iter().for_each(|&item| mask.forbid(item));
         self.catalogue.forbid_hidden(self.hidden, mask);
+        if let Some(rules) = self.rules {
+            rules.restrict(mask);
+        }
+    }
+
+    /// The rules that hold and change the order of lists.
+    pub fn steering(&self) -> Option<&ActiveRules<'_>> {
+        self.rules.filter(|rules| rules.moves())
+    }
+
+    /// Number of candidates that rules choose a list of `limit` from.
+    pub fn depth(&self, limit: usize) -> usize {
+        if self.steering().is_some() { limit.max(RESERVE) } else { limit }
     }
 }
 
@@ -180,7 +196,7 @@ impl Query<'_> {
     pub(crate) fn depth(&self) -> usize {
         match self.variety {
             Some(_) => self.limit.max(RESERVE),
-            None => self.limit,
+            None => self.shelf.depth(self.limit),
         }
     }
 

@@ -90,6 +90,20 @@ impl Accumulator {
         self.sums[idx as usize] != 0.0
     }
 
+    /// The best `k` of some ids by their sums, of those above 0, best first; nothing changes.
+    pub fn best_among(&self, k: usize, ids: impl Iterator<Item = u32>) -> Vec<Scored> {
+        let sum = |idx: u32| self.sums.get(idx as usize).copied().unwrap_or(0.0);
+        let scored = ids.map(|idx| Scored { idx, score: sum(idx) });
+        let mut best: Vec<Scored> = scored.filter(|s| s.score > 0.0).collect();
+        keep_top(&mut best, k);
+        best
+    }
+
+    /// The ids that anything was added to.
+    pub fn ids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.touched[..self.len].iter().copied()
+    }
+
     /// Moves the best `k` sums above 0 whose ids pass into `best`, best first,
     /// and leaves the accumulator empty.
     pub fn drain_top(&mut self, k: usize, passes: impl Fn(u32) -> bool, best: &mut Vec<Scored>) {

@@ -43,6 +43,10 @@ pub enum FunnelStage {
     Fresh,
     /// What is taken now, for a user unknown to the snapshot.
     Cold,
+    /// Boosts, buries and targets of rules.
+    Boost,
+    /// Pins and quotas of rules.
+    Place,
     /// Items that differ, chosen from the candidates.
     Variety,
     /// Places for new and rare items.
@@ -64,6 +68,8 @@ impl FunnelStage {
             FunnelStage::Rerank => "rerank",
             FunnelStage::Fresh => "fresh",
             FunnelStage::Cold => "cold",
+            FunnelStage::Boost => "boost",
+            FunnelStage::Place => "place",
             FunnelStage::Variety => "variety",
             FunnelStage::Exploration => "exploration",
             FunnelStage::Fill => "fill",

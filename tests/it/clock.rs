@@ -60,7 +60,10 @@ fn one_event_of_today_does_not_decide_everyones_list() {
             assert!(after.iter().all(|(_, score)| *score > 0.0), "{after:?}");
             assert!(after.is_sorted_by(|a, b| a.1 >= b.1), "{after:?}");
         }
-        let window = engine.recommender().popular(Window::Days30, &Filter::default(), 3).unwrap();
+        let window = engine
+            .recommender()
+            .popular(Window::Days30, &crate::support::asked(&Filter::default(), 3))
+            .unwrap();
         assert_eq!(window.entries[0].item_id, "item-1");
 
         // Enough users who do something today are heard at once.
@@ -99,7 +102,10 @@ fn a_clock_that_was_ahead_poisons_nothing() {
     let active = engine.models().active().unwrap();
     assert!(active.manifest.newest_ms <= now_ms());
     assert_eq!(names(&cold(&engine))[..3], names(&before)[..3]);
-    let window = engine.recommender().popular(Window::Days7, &Filter::default(), 5).unwrap();
+    let window = engine
+        .recommender()
+        .popular(Window::Days7, &crate::support::asked(&Filter::default(), 5))
+        .unwrap();
     assert_eq!(window.entries[0].item_id, "item-1", "{:?}", window.entries);
 
     // Whoever was there with the wrong clock is not offered what they bought then.

@@ -69,16 +69,24 @@ fn related_lists_keep_to_their_colour() {
     let is_even = |id: &str| id[1..].parse::<usize>().unwrap().is_multiple_of(2);
     let even = |items: &[ScoredItem]| items.iter().all(|item| is_even(&item.item_id));
     let own = SIZE / 2;
-    let similar = engine.recommender().similar_items("i0", &Filter::default(), own - 1).unwrap();
+    let similar = engine
+        .recommender()
+        .similar_items("i0", &crate::support::asked(&Filter::default(), own - 1))
+        .unwrap();
     assert!(even(&similar.entries), "{similar:?}");
     let basket = ["i0".to_owned(), "i2".to_owned()];
-    let together =
-        engine.recommender().bought_together(&basket, &Filter::default(), own - 2).unwrap();
+    let together = engine
+        .recommender()
+        .bought_together(&basket, &crate::support::asked(&Filter::default(), own - 2))
+        .unwrap();
     assert!(even(&together.entries), "{together:?}");
     assert!(together.entries.iter().all(|e| e.source == Source::BoughtTogether));
     let users = engine.recommender().similar_users("u0", own - 1).unwrap();
     assert!(users.entries.iter().all(|user| is_even(&user.user_id)), "{users:?}");
-    let popular = engine.recommender().popular(Window::AllTime, &Filter::default(), 1).unwrap();
+    let popular = engine
+        .recommender()
+        .popular(Window::AllTime, &crate::support::asked(&Filter::default(), 1))
+        .unwrap();
     assert_eq!(popular.entries[0].score, (own - 1) as f32, "everyone but the diagonal's owner");
     assert_eq!(popular.entries[0].item_id, "i2", "ties go to the item heard of first, u0's");
 }

@@ -185,17 +185,27 @@ fn ask(store: &Store, engine: &Engine, filter: &Filter, limit: usize) -> Result<
     let left = passing.iter().filter(|id| ![name(0), name(1)].contains(id)).cloned().collect();
     check(&engine.recommender().recommend(&session).unwrap(), &left, limit)?;
     check(
-        &engine.recommender().similar_items(&name(0), filter, limit).unwrap(),
+        &engine
+            .recommender()
+            .similar_items(&name(0), &crate::support::asked(filter, limit))
+            .unwrap(),
         &without("i0"),
         limit,
     )?;
     check(
-        &engine.recommender().bought_together(&[name(1)], filter, limit).unwrap(),
+        &engine
+            .recommender()
+            .bought_together(&[name(1)], &crate::support::asked(filter, limit))
+            .unwrap(),
         &without("i1"),
         limit,
     )?;
     for window in [Window::Days7, Window::Days30, Window::AllTime] {
-        check(&engine.recommender().popular(window, filter, limit).unwrap(), &passing, limit)?;
+        check(
+            &engine.recommender().popular(window, &crate::support::asked(filter, limit)).unwrap(),
+            &passing,
+            limit,
+        )?;
     }
     Ok(())
 }
@@ -213,7 +223,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let engine = store.open(folder.path());
         for filter in &filters {
-            let popular = engine.recommender().popular(Window::AllTime, filter, limit).unwrap();
+            let popular = engine.recommender().popular(Window::AllTime, &crate::support::asked(filter, limit)).unwrap();
             check(&popular, &store.passing(filter), limit)?;
         }
         if store.events.iter().any(|e| e.2 == EventKind::Purchase) {

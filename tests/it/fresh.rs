@@ -43,8 +43,12 @@ fn a_new_item_has_neighbours_with_its_first_buyers() {
     let engine = trained(&folder);
     let bought =
         |user: &str, item: &str| write(&engine, Write::Events(purchases(&[(user, item, 2)])));
-    let alike =
-        |item: &str| engine.recommender().similar_items(item, &Filter::default(), 5).unwrap();
+    let alike = |item: &str| {
+        engine
+            .recommender()
+            .similar_items(item, &crate::support::asked(&Filter::default(), 5))
+            .unwrap()
+    };
     bought("u0", "new");
     // One user's purchase: the item's neighbours are theirs, but nobody is shown it for it.
     let own = alike("new");
@@ -64,7 +68,10 @@ fn a_new_item_has_neighbours_with_its_first_buyers() {
     let (at, source) = place(&engine.recommender().recommend(&ask("u10")).unwrap(), "new").unwrap();
     assert!(at < 5 && source == Source::Fresh, "{at} {source:?}");
     let basket = ["new".to_owned()];
-    let together = engine.recommender().bought_together(&basket, &Filter::default(), 3).unwrap();
+    let together = engine
+        .recommender()
+        .bought_together(&basket, &crate::support::asked(&Filter::default(), 3))
+        .unwrap();
     assert!(together.entries.iter().all(|entry| entry.source == Source::Fresh), "{together:?}");
     // Taken off the shelf, it is gone; and the next training takes it all over.
     let gone = Item { available: false, ..Item::default() };
@@ -83,12 +90,20 @@ fn what_happened_since_the_training_is_known_after_a_restart() {
     for user in ["u0", "u1", "u9", "u19"] {
         write(&engine, Write::Events(purchases(&[(user, "new", 2)])));
     }
-    let before = engine.recommender().similar_items("old0", &Filter::default(), 5).unwrap().entries;
+    let before = engine
+        .recommender()
+        .similar_items("old0", &crate::support::asked(&Filter::default(), 5))
+        .unwrap()
+        .entries;
     assert!(before.iter().any(|entry| entry.source == Source::Fresh), "{before:?}");
     drop(engine);
     let engine = Engine::open(folder.path(), support::quiet()).unwrap();
     assert_eq!(
-        engine.recommender().similar_items("old0", &Filter::default(), 5).unwrap().entries,
+        engine
+            .recommender()
+            .similar_items("old0", &crate::support::asked(&Filter::default(), 5))
+            .unwrap()
+            .entries,
         before
     );
 }
@@ -102,7 +117,10 @@ fn items_that_have_no_user_in_common_are_not_alike() {
         pairs.iter().flat_map(|&(user, one, other)| [(user, one, 1), (user, other, 1)]).collect();
     write(&engine, Write::Events(purchases(&rows)));
     engine.trainer().train_blocking(true).unwrap();
-    let answer = engine.recommender().similar_items("a", &Filter::default(), 3).unwrap();
+    let answer = engine
+        .recommender()
+        .similar_items("a", &crate::support::asked(&Filter::default(), 3))
+        .unwrap();
     assert_eq!(place(&answer, "b"), Some((0, Source::ItemCf)));
     // Their embeddings point in no direction of a's: what is left of rounding is no likeness.
     for other in ["c", "d"] {
@@ -117,13 +135,18 @@ fn items_that_nobody_took_are_known_by_the_catalogue() {
     let described = [("old3", "A"), ("old4", "B"), ("unseen", "A")];
     let items = described.map(|(id, brand)| (id.to_owned(), ItemChange::whole(lamp(brand))));
     write(&engine, Write::Items(items.to_vec()));
-    let alike = engine.recommender().similar_items("unseen", &Filter::default(), 4).unwrap();
+    let alike = engine
+        .recommender()
+        .similar_items("unseen", &crate::support::asked(&Filter::default(), 4))
+        .unwrap();
     assert_eq!(place(&alike, "old3"), Some((0, Source::Content)));
     assert_eq!(place(&alike, "old4"), Some((1, Source::Content)));
     assert_eq!(alike.entries[2].source, Source::Popular);
     // In baskets, the lamps that are bought stand in for it.
-    let together =
-        engine.recommender().bought_together(&["unseen".into()], &Filter::default(), 3).unwrap();
+    let together = engine
+        .recommender()
+        .bought_together(&["unseen".into()], &crate::support::asked(&Filter::default(), 3))
+        .unwrap();
     assert!(together.entries.iter().all(|entry| entry.source == Source::Category), "{together:?}");
     // A visitor who looks at nothing but it gets what is like it.
     let session = RecommendRequest { session: vec!["unseen".into()], ..ask("") };

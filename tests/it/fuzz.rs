@@ -13,11 +13,13 @@ use prost::Message;
 use qianmian::api::services::catalog::CatalogApi;
 use qianmian::api::services::event::EventApi;
 use qianmian::api::services::recommendation::RecommendationApi;
+use qianmian::api::services::rule::RuleApi;
 use qianmian::api::services::user::UserApi;
 use qianmian::api::wire::pb;
 use qianmian::api::wire::pb::catalog_service_server::CatalogService;
 use qianmian::api::wire::pb::event_service_server::EventService;
 use qianmian::api::wire::pb::recommendation_service_server::RecommendationService;
+use qianmian::api::wire::pb::rule_service_server::RuleService;
 use qianmian::api::wire::pb::user_service_server::UserService;
 use qianmian::domain::{hex, now_ms};
 use qianmian::engine::{Engine, PushRequest, RecommendRequest, Write};
@@ -215,6 +217,7 @@ fn requests(rounds: usize) {
     let lists = RecommendationApi::new(engine.clone());
     let (events, items) = (EventApi::new(engine.clone()), CatalogApi::new(engine.clone()));
     let users = UserApi::new(engine.clone());
+    let rules = RuleApi::new(engine.clone());
     let condition = |kind| pb::Condition { kind: Some(kind) };
     let filter = Some(pb::Filter {
         categories: vec!["a/b".into()],
@@ -238,6 +241,9 @@ fn requests(rounds: usize) {
         attributes: [("country".to_owned(), "SE".to_owned())].into(),
         explain: true,
         variety: Some(pb::Variety { max_of_brand: 2, ..Default::default() }),
+        placement: String::new(),
+        page_category: "a/b".into(),
+        page_item_ids: vec!["i4".into()],
     };
     let similar =
         pb::SimilarItemsRequest { item_id: "i1".into(), limit: 5, filter: filter.clone() };
@@ -291,6 +297,32 @@ fn requests(rounds: usize) {
         pb::UpsertUsersRequest,
         pb::UpsertUsersRequest { users: vec![user] }
     );
+    let rule = pb::Rule {
+        name: "r".into(),
+        items: Some(pb::ItemSelection {
+            item_ids: vec!["i1".into()],
+            arrived_within_days: 3,
+            ..Default::default()
+        }),
+        when: Some(pb::RuleCondition {
+            page_categories: vec!["a".into()],
+            schedule: Some(pb::Schedule {
+                start_time: time,
+                weekly: vec![pb::WeeklyHours {
+                    days: vec!["fri".into()],
+                    start: "17:00".into(),
+                    end: "02:00".into(),
+                }],
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        action: Some(pb::rule::Action::Boost(pb::Boost { factor: 2.0 })),
+        ..Default::default()
+    };
+    let set = pb::RuleSet { time_zone: "Asia/Shanghai".into(), rules: vec![rule] };
+    let tried = pb::DryRunRulesRequest { rules: Some(set), users: 2, ..Default::default() };
+    target!(rules, dry_run_rules, pb::DryRunRulesRequest, tried);
     let page = pb::ListItemsRequest { page_size: 7, page_token: "3".into() };
     target!(items, list_items, pb::ListItemsRequest, page);
     // Durable writes take their time: fewer of them.
@@ -301,7 +333,7 @@ fn requests(rounds: usize) {
         }
     });
     // All that was taken can be read back, and asked for.
-    drop((lists, events, items, users));
+    drop((lists, events, items, users, rules));
     drop(engine);
     let engine = Engine::open(folder.path(), support::quiet()).unwrap();
     engine.trainer().train_blocking(true).unwrap();

@@ -64,8 +64,16 @@ fn lists(events: &UserEvents, trainer: EmbeddingTrainer) -> Lists {
     let snapshot = Snapshot { manifest, parts: trained.parts };
     let (catalogue, filter) = (Catalogue::default(), Filter::default());
     let (catalogue, filter, now_ms) = (&catalogue, &filter, events.as_of_ms());
-    let shelf =
-        Shelf { catalogue, items: ITEMS, filter, excluded: &[], hidden: &[], only: None, now_ms };
+    let shelf = Shelf {
+        catalogue,
+        items: ITEMS,
+        filter,
+        excluded: &[],
+        hidden: &[],
+        only: None,
+        rules: None,
+        now_ms,
+    };
     let mut scratch = Scratch::default();
     let mut ask = |user: usize, strategy: Option<Source>| {
         let query = Query {

@@ -38,6 +38,7 @@ mod privacy;
 mod push;
 mod python;
 mod soak;
+mod steering;
 mod stores;
 mod strangers;
 mod support;

@@ -223,10 +223,16 @@ fn behaviour_that_may_not_be_used_is_not() {
     assert_eq!(trained.parts.user_cf.by_user.degree(5), 0);
     // Nor does what they do from now on count for others.
     write(&engine, Write::Events(purchases(&[("Erika", "i3", 2), ("Erika", "strange", 2)])));
-    let beside = engine.recommender().similar_items("strange", &Filter::default(), 3).unwrap();
+    let beside = engine
+        .recommender()
+        .similar_items("strange", &crate::support::asked(&Filter::default(), 3))
+        .unwrap();
     assert!(beside.entries.iter().all(|e| e.source != Source::Fresh), "{beside:?}");
     write(&engine, Write::Events(purchases(&[("u0", "strange", 2)])));
-    let beside = engine.recommender().similar_items("strange", &Filter::default(), 3).unwrap();
+    let beside = engine
+        .recommender()
+        .similar_items("strange", &crate::support::asked(&Filter::default(), 3))
+        .unwrap();
     assert!(beside.entries.iter().any(|e| e.source == Source::Fresh), "{beside:?}");
     // Consent given again brings it all back.
     write(&engine, Write::Users(vec![("Erika".into(), User::default())]));
@@ -254,7 +260,12 @@ fn with_a_key_no_id_of_a_user_is_stored() {
     let neighbours = engine.recommender().similar_users("u4", 9).unwrap().entries;
     let hash = |user: &ScoredUser| user.user_id.len() == 32 && !user.user_id.starts_with('u');
     assert!(!neighbours.is_empty() && neighbours.iter().all(hash), "{neighbours:?}");
-    assert!(engine.recommender().similar_items("i5", &Filter::default(), 3).is_ok());
+    assert!(
+        engine
+            .recommender()
+            .similar_items("i5", &crate::support::asked(&Filter::default(), 3))
+            .is_ok()
+    );
     drop(engine);
     assert!(!decoded(folder.path()).contains("Erika"));
     for other in ["another secret of sixteen", ""] {

@@ -10,11 +10,15 @@ use qianmian::api::wire::pb;
 use qianmian::api::wire::pb::catalog_service_client::CatalogServiceClient;
 use qianmian::api::wire::pb::event_service_client::EventServiceClient;
 use qianmian::api::wire::pb::model_service_client::ModelServiceClient;
+use qianmian::api::wire::pb::placement_service_client::PlacementServiceClient;
 use qianmian::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
+use qianmian::api::wire::pb::rule_service_client::RuleServiceClient;
+use qianmian::api::wire::pb::user_service_client::UserServiceClient;
 use qianmian::api::{self, ServeOptions, Served};
 use qianmian::domain::{Event, EventKind};
 use qianmian::engine::options::EngineOptions;
-use qianmian::engine::{DEFAULT_STORE, Engine};
+use qianmian::engine::{DEFAULT_STORE, Engine, RecommendRequest};
+use qianmian::live::Filter;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -87,9 +91,27 @@ impl Server {
         CatalogServiceClient::new(self.channel.clone())
     }
 
+    pub(crate) fn users(&self) -> UserServiceClient<Channel> {
+        UserServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn rules(&self) -> RuleServiceClient<Channel> {
+        RuleServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn placements(&self) -> PlacementServiceClient<Channel> {
+        PlacementServiceClient::new(self.channel.clone())
+    }
+
     pub(crate) fn models(&self) -> ModelServiceClient<Channel> {
         ModelServiceClient::new(self.channel.clone())
     }
+}
+
+/// A request for a list of `limit` items that pass a filter.
+pub(crate) fn asked(filter: &Filter, limit: usize) -> RecommendRequest {
+    let filter = Arc::new(filter.clone());
+    RecommendRequest { limit, filter, ..RecommendRequest::default() }
 }
 
 /// Purchases as a log: (user, item, day).

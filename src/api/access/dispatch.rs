@@ -18,12 +18,16 @@ use crate::api::admission::caller::Caller;
 use crate::api::services::catalog::CatalogApi;
 use crate::api::services::event::EventApi;
 use crate::api::services::model::ModelApi;
+use crate::api::services::placement::PlacementApi;
 use crate::api::services::recommendation::RecommendationApi;
+use crate::api::services::rule::RuleApi;
 use crate::api::services::user::UserApi;
 use crate::api::wire::pb::catalog_service_server::CatalogServiceServer;
 use crate::api::wire::pb::event_service_server::EventServiceServer;
 use crate::api::wire::pb::model_service_server::ModelServiceServer;
+use crate::api::wire::pb::placement_service_server::PlacementServiceServer;
 use crate::api::wire::pb::recommendation_service_server::RecommendationServiceServer;
+use crate::api::wire::pb::rule_service_server::RuleServiceServer;
 use crate::api::wire::pb::user_service_server::UserServiceServer;
 use crate::engine::Engine;
 
@@ -62,6 +66,8 @@ impl Dispatch {
         type Catalog = CatalogServiceServer<CatalogApi>;
         type Users = UserServiceServer<UserApi>;
         type Models = ModelServiceServer<ModelApi>;
+        type Rules = RuleServiceServer<RuleApi>;
+        type Placements = PlacementServiceServer<PlacementApi>;
 
         let max = self.max_message;
         let service = request.uri().path().trim_start_matches('/').split('/').next();
@@ -81,6 +87,13 @@ impl Dispatch {
             }
             Models::NAME => {
                 Models::new(ModelApi::new(engine)).max_decoding_message_size(max).call(request)
+            }
+            Rules::NAME => {
+                Rules::new(RuleApi::new(engine)).max_decoding_message_size(max).call(request)
+            }
+            Placements::NAME => {
+                let api = PlacementApi::new(engine);
+                Placements::new(api).max_decoding_message_size(max).call(request)
             }
             _ => {
                 let unknown = Status::unimplemented("no store has this service").into_http();

@@ -44,7 +44,7 @@ impl Method {
 }
 
 /// All methods.
-pub const METHODS: [Method; 37] = [
+pub const METHODS: [Method; 45] = [
     method("RecommendationService/Recommend", &[Read]),
     method("RecommendationService/SimilarItems", &[Read]),
     method("RecommendationService/SimilarUsers", &[Users]),
@@ -52,6 +52,7 @@ pub const METHODS: [Method; 37] = [
     method("RecommendationService/Popular", &[Read]),
     method("RecommendationService/Rank", &[Read]),
     method("RecommendationService/Diagnose", &[Read]),
+    method("RecommendationService/RecommendPage", &[Read]),
     method("RecommendationService/BatchRecommend", &[Read]),
     method("EventService/WriteEvents", &[Events]),
     method("EventService/StreamEvents", &[Events]),
@@ -75,6 +76,13 @@ pub const METHODS: [Method; 37] = [
     method("ModelService/PushModel", &[Models]).audited(pushed),
     method("ModelService/GetPush", &[Models]),
     method("ModelService/CompareModels", &[Models]).long(),
+    method("RuleService/ApplyRules", &[Catalog]).audited(applied_rules),
+    method("RuleService/GetRules", &[Catalog]),
+    method("RuleService/RollbackRules", &[Catalog]).audited(rolled_back_rules),
+    method("RuleService/DryRunRules", &[Catalog]).long(),
+    method("PlacementService/ApplyPlacements", &[Catalog]).audited(applied_placements),
+    method("PlacementService/GetPlacements", &[Catalog]),
+    method("PlacementService/RollbackPlacements", &[Catalog]).audited(rolled_back_placements),
     method("KeyService/CreateKey", &[Admin]).audited(created_key),
     method("KeyService/ListKeys", &[Admin]),
     method("KeyService/RevokeKey", &[Admin]).audited(revoked_key),
@@ -140,6 +148,29 @@ fn pushed(message: &[u8]) -> Value {
         }),
         _ => Value::Null,
     })
+}
+
+/// The rules themselves are in the store's log, by their version.
+fn applied_rules(message: &[u8]) -> Value {
+    read(message, |m: pb::ApplyRulesRequest| {
+        let rules = m.rules.map_or(0, |set| set.rules.len());
+        json!({"rules": rules, "expected_version": m.expected_version})
+    })
+}
+
+fn rolled_back_rules(message: &[u8]) -> Value {
+    read(message, |m: pb::RollbackRulesRequest| json!({"version": m.version}))
+}
+
+fn applied_placements(message: &[u8]) -> Value {
+    read(message, |m: pb::ApplyPlacementsRequest| {
+        let placements = m.placements.map_or(0, |set| set.placements.len());
+        json!({"placements": placements, "expected_version": m.expected_version})
+    })
+}
+
+fn rolled_back_placements(message: &[u8]) -> Value {
+    read(message, |m: pb::RollbackPlacementsRequest| json!({"version": m.version}))
 }
 
 fn created_key(message: &[u8]) -> Value {

@@ -1,6 +1,7 @@
 //! The gRPC services: each method validates, converts, and delegates to the engine.
 //!
-//! - [`recommendation`], [`event`], [`catalog`], [`user`], [`model`]: one service each, of a store
+//! - [`recommendation`], [`event`], [`catalog`], [`user`], [`model`], [`rule`], [`placement`]: one
+//!   service each, of a store
 //! - [`key`], [`store`]: services of the whole server
 //! - `push`: the stream by which a model arrives; `manifest`: models as the protocol has them
 
@@ -9,8 +10,10 @@ pub mod event;
 pub mod key;
 mod manifest;
 pub mod model;
+pub mod placement;
 mod push;
 pub mod recommendation;
+pub mod rule;
 pub mod store;
 pub mod user;
 

@@ -12,12 +12,12 @@ use tonic::{Request, Response, Status};
 use crate::api::services::wait_for;
 use crate::api::wire::pb::recommendation_service_server::RecommendationService;
 use crate::api::wire::status::from_error;
-use crate::api::wire::{convert, filter, pb};
+use crate::api::wire::{convert, filter, lists, pb};
 use crate::domain::{Deadline, Result, Violation, limits, user};
 use crate::engine::Engine;
 use crate::engine::serve::{Answer, RecommendRequest, RepeatReason, ScoredUser, StageRecord};
-use crate::model::{Source, Window};
-use crate::recommend::{Basis, Diversifier, Likeness, RepeatPolicy, Variety};
+use crate::live::Filter;
+use crate::recommend::Basis;
 use crate::telemetry::RequestRecord;
 
 /// Time for which a reader may take nothing of a batch, by default.
@@ -49,14 +49,41 @@ impl RecommendationApi {
         record: Option<Arc<RequestRecord>>,
     ) -> Result<pb::RecommendResponse> {
         let request = RecommendRequest { deadline, record, ..recommend_request(request)? };
-        Ok(recommendation(self.engine.recommender().serve(request).await?))
+        let placement = request.placement.clone();
+        let answer = self.engine.recommender().show(request).await?;
+        Ok(pb::RecommendResponse { placement, ..recommendation(answer) })
+    }
+
+    async fn page(
+        &self,
+        request: pb::RecommendPageRequest,
+        deadline: Option<Deadline>,
+    ) -> Result<pb::RecommendPageResponse> {
+        let placements = request.placements;
+        limits::count("placements", placements.len(), 1, limits::MAX_PAGE_PLACEMENTS)?;
+        let request = request.request.unwrap_or_default();
+        if !request.placement.is_empty() {
+            let message = "must be empty: the page names its placements";
+            return Err(Violation::new("request.placement", message).into());
+        }
+        let first = placements[0].clone();
+        let request = recommend_request(pb::RecommendRequest { placement: first, ..request })
+            .map_err(|violation| violation.within("request"))?;
+        let request = RecommendRequest { deadline, ..request };
+        let answers = self.engine.recommender().page(request, placements.clone()).await?;
+
+        let lists = placements.into_iter().zip(answers);
+        let list =
+            |(placement, answer)| pb::RecommendResponse { placement, ..recommendation(answer) };
+        Ok(pb::RecommendPageResponse { lists: lists.map(list).collect() })
     }
 
     fn similar_items(&self, request: pb::SimilarItemsRequest) -> Result<pb::SimilarItemsResponse> {
         limits::id("item_id", &request.item_id)?;
         let limit = limits::list_length("limit", request.limit.into())?;
-        let filter = filter::filter(request.filter)?;
-        let answer = self.engine.recommender().similar_items(&request.item_id, &filter, limit)?;
+        let item_id = request.item_id.clone();
+        let asked = related("similar_items", limit, filter::filter(request.filter)?);
+        let answer = self.engine.recommender().similar_items(&item_id, &asked)?;
         Ok(pb::SimilarItemsResponse {
             recommendation_id: answer.recommendation_id.to_string(),
             generation: answer.generation,
@@ -87,9 +114,8 @@ impl RecommendationApi {
     ) -> Result<pb::BoughtTogetherResponse> {
         convert::ids("item_ids", &request.item_ids, 1, limits::MAX_SESSION_ITEMS)?;
         let limit = limits::list_length("limit", request.limit.into())?;
-        let filter = filter::filter(request.filter)?;
-        let answer =
-            self.engine.recommender().bought_together(&request.item_ids, &filter, limit)?;
+        let asked = related("bought_together", limit, filter::filter(request.filter)?);
+        let answer = self.engine.recommender().bought_together(&request.item_ids, &asked)?;
         Ok(pb::BoughtTogetherResponse {
             recommendation_id: answer.recommendation_id.to_string(),
             generation: answer.generation,
@@ -143,12 +169,13 @@ impl RecommendationApi {
         convert::ids("user_ids", &request.user_ids, 1, limits::MAX_BATCH)?;
         let limit = limits::list_length("limit", request.limit.into())?;
         let filter = Arc::new(filter::filter(request.filter)?);
-        let repeat = repeat_policy(request.repeat_policy, request.exclude_purchased_days)?;
+        let repeat = lists::repeat_policy(request.repeat_policy, request.exclude_purchased_days)?;
         let of_user = |user_id| RecommendRequest {
             user_id,
             limit,
             filter: filter.clone(),
             repeat,
+            placement: "batch_recommend".to_owned(),
             ..RecommendRequest::default()
         };
         Ok(request.user_ids.into_iter().map(of_user).collect())
@@ -156,14 +183,20 @@ impl RecommendationApi {
 
     fn popular(&self, request: pb::PopularRequest) -> Result<pb::PopularResponse> {
         let limit = limits::list_length("limit", request.limit.into())?;
-        let filter = filter::filter(request.filter)?;
-        let answer = self.engine.recommender().popular(window(request.window)?, &filter, limit)?;
+        let asked = related("popular", limit, filter::filter(request.filter)?);
+        let answer = self.engine.recommender().popular(lists::window(request.window)?, &asked)?;
         Ok(pb::PopularResponse {
             recommendation_id: answer.recommendation_id.to_string(),
             generation: answer.generation,
             items: convert::scored_items(answer.entries),
         })
     }
+}
+
+/// A request for a list of a method that no user asks for.
+fn related(method: &str, limit: usize, filter: Filter) -> RecommendRequest {
+    let filter = Arc::new(filter);
+    RecommendRequest { placement: method.to_owned(), limit, filter, ..RecommendRequest::default() }
 }
 
 fn recommendation(answer: Answer) -> pb::RecommendResponse {
@@ -174,19 +207,11 @@ fn recommendation(answer: Answer) -> pb::RecommendResponse {
         basis: basis(answer.basis).into(),
         reduced: answer.reduced,
         cohort: answer.cohort,
-        repeat_policy: policy(answer.repeat.policy).into(),
+        repeat_policy: lists::policy(answer.repeat.policy).into(),
         repeat_reason: reason(answer.repeat.reason).into(),
-    }
-}
-
-fn policy(policy: RepeatPolicy) -> pb::RepeatPolicy {
-    match policy {
-        RepeatPolicy::Allow => pb::RepeatPolicy::Allow,
-        RepeatPolicy::ExcludePurchased | RepeatPolicy::ExcludeWithin(_) => {
-            pb::RepeatPolicy::ExcludePurchased
-        }
-        RepeatPolicy::WhenDue => pb::RepeatPolicy::WhenDue,
-        RepeatPolicy::Auto => pb::RepeatPolicy::Unspecified,
+        placement: String::new(),
+        title: answer.title,
+        about_item_id: answer.about.unwrap_or_default(),
     }
 }
 
@@ -202,106 +227,36 @@ fn reason(reason: RepeatReason) -> pb::RepeatReason {
 fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, Violation> {
     let user_id = &request.user_id;
     let attributes = &request.attributes;
-    convert::user(user_id, &request.session_item_ids, !attributes.is_empty())?;
+    let else_known = !attributes.is_empty() || !request.placement.is_empty();
+    convert::user(user_id, &request.session_item_ids, else_known)?;
+    convert::ids("page_item_ids", &request.page_item_ids, 0, limits::MAX_SESSION_ITEMS)?;
+    limits::text("page_category", &request.page_category, limits::MAX_ID_BYTES)?;
+    limits::text("placement", &request.placement, limits::MAX_NAME_BYTES)?;
     convert::ids("exclude_item_ids", &request.exclude_item_ids, 0, limits::MAX_EXCLUDED)?;
     let attributes = request.attributes.into_iter().collect();
     user::attributes(&attributes)?;
+
+    // 0 leaves the length to the placement.
+    let limit = match request.limit {
+        0 => 0,
+        limit => limits::list_length("limit", limit.into())?,
+    };
     Ok(RecommendRequest {
         user_id: request.user_id,
         session: request.session_item_ids,
-        limit: limits::list_length("limit", request.limit.into())?,
+        limit,
         filter: Arc::new(filter::filter(request.filter)?),
+        placement: request.placement,
+        page_category: request.page_category,
+        page_items: request.page_item_ids,
         exclude: request.exclude_item_ids,
         attributes,
-        strategy: strategy(request.strategy)?,
-        repeat: repeat_policy(request.repeat_policy, request.exclude_purchased_days)?,
+        strategy: lists::strategy(request.strategy)?,
+        repeat: lists::repeat_policy(request.repeat_policy, request.exclude_purchased_days)?,
         explain: request.explain,
-        variety: request.variety.map(variety).transpose()?,
+        variety: request.variety.map(lists::variety).transpose()?,
         ..RecommendRequest::default()
     })
-}
-
-fn strategy(value: i32) -> Result<Option<Source>, Violation> {
-    if value == i32::from(pb::Source::Unspecified) {
-        return Ok(None);
-    }
-    Source::numbered(value).map(Some).ok_or_else(|| {
-        let message =
-            format!("must be 0 (the blend), ITEM_CF or another source of the blend, was {value}");
-        Violation::new("strategy", message)
-    })
-}
-
-/// The policy, with the days of EXCLUDE_PURCHASED.
-fn repeat_policy(value: i32, days: i32) -> Result<Option<RepeatPolicy>, Violation> {
-    let unknown = |_| Violation::new("repeat_policy", format!("must be 0 to 3, was {value}"));
-    let policy = match pb::RepeatPolicy::try_from(value).map_err(unknown)? {
-        pb::RepeatPolicy::Unspecified => None,
-        pb::RepeatPolicy::Allow => Some(RepeatPolicy::Allow),
-        pb::RepeatPolicy::ExcludePurchased => Some(RepeatPolicy::ExcludePurchased),
-        pb::RepeatPolicy::WhenDue => Some(RepeatPolicy::WhenDue),
-    };
-
-    match (policy, u32::try_from(days)) {
-        (policy, Ok(0)) => Ok(policy),
-        (Some(RepeatPolicy::ExcludePurchased), Ok(days)) if days <= limits::MAX_DAYS => {
-            Ok(Some(RepeatPolicy::ExcludeWithin(days)))
-        }
-        _ => {
-            let max = limits::MAX_DAYS;
-            let message = format!(
-                "must be 0 to {max}, and 0 unless repeat_policy is EXCLUDE_PURCHASED, was {days}"
-            );
-            Err(Violation::new("exclude_purchased_days", message))
-        }
-    }
-}
-
-/// Weight of relevance where a request for variety does not say.
-const RELEVANCE: f64 = 0.7;
-
-fn variety(given: pb::Variety) -> Result<Variety, Violation> {
-    let lambda = given.relevance.unwrap_or(RELEVANCE);
-    limits::number("variety.relevance", lambda, 0.0, 1.0)?;
-    limits::number("variety.exploration", given.exploration, 0.0, 0.5)?;
-    let cap = |field: &str, value: i32| match usize::try_from(value) {
-        Ok(cap) if cap <= limits::MAX_LIMIT => Ok(cap),
-        _ => {
-            let message = format!("must be 0 to {}, was {value}", limits::MAX_LIMIT);
-            Err(Violation::new(field, message))
-        }
-    };
-    let unknown =
-        |field: &str, value| Violation::new(field, format!("must be 0 to 2, was {value}"));
-    let by = match pb::Diversifier::try_from(given.diversifier) {
-        Ok(pb::Diversifier::Unspecified | pb::Diversifier::Mmr) => Diversifier::Mmr,
-        Ok(pb::Diversifier::Dpp) => Diversifier::Dpp,
-        Err(_) => return Err(unknown("variety.diversifier", given.diversifier)),
-    };
-    let likeness = match pb::Likeness::try_from(given.likeness) {
-        Ok(pb::Likeness::Unspecified | pb::Likeness::Behaviour) => Likeness::Behaviour,
-        Ok(pb::Likeness::Content) => Likeness::Content,
-        Err(_) => return Err(unknown("variety.likeness", given.likeness)),
-    };
-
-    Ok(Variety {
-        by,
-        likeness,
-        lambda: lambda as f32,
-        max_of_brand: cap("variety.max_of_brand", given.max_of_brand)?,
-        max_of_category: cap("variety.max_of_category", given.max_of_category)?,
-        one_of_group: given.one_of_group,
-        exploration: given.exploration as f32,
-    })
-}
-
-fn window(value: i32) -> Result<Window, Violation> {
-    match pb::Window::try_from(value) {
-        Ok(pb::Window::Unspecified | pb::Window::Window30Days) => Ok(Window::Days30),
-        Ok(pb::Window::Window7Days) => Ok(Window::Days7),
-        Ok(pb::Window::AllTime) => Ok(Window::AllTime),
-        Err(_) => Err(Violation::new("window", format!("must be 0 to 3, was {value}"))),
-    }
 }
 
 fn basis(basis: Basis) -> pb::Basis {
@@ -365,6 +320,14 @@ impl RecommendationService for RecommendationApi {
         request: Request<pb::DiagnoseRequest>,
     ) -> Result<Response<pb::DiagnoseResponse>, Status> {
         self.diagnose(request.into_inner()).await.map(Response::new).map_err(from_error)
+    }
+
+    async fn recommend_page(
+        &self,
+        request: Request<pb::RecommendPageRequest>,
+    ) -> Result<Response<pb::RecommendPageResponse>, Status> {
+        let deadline = request.extensions().get::<Deadline>().copied();
+        self.page(request.into_inner(), deadline).await.map(Response::new).map_err(from_error)
     }
 
     type BatchRecommendStream = BatchStream;

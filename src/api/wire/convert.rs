@@ -96,12 +96,14 @@ fn explained(given: Explanation) -> pb::Explanation {
         since_days: since.into(),
     };
     let attribute = |(name, value)| pb::Attribute { name, value };
+    let rule = |(rule, part): (String, f32)| pb::RulePart { rule, part: part.into() };
 
     pb::Explanation {
         blend_score: given.blend_score.into(),
         shares: given.shares.into_iter().map(share).collect(),
         second_stage: given.second_stage.into(),
         variety: given.variety.into(),
+        rules: given.rules.into_iter().map(rule).collect(),
         led_by: given.led_by.into_iter().map(led_by).collect(),
         similar_users: given.similar_users as i32,
         shared: given.shared.into_iter().map(attribute).collect(),

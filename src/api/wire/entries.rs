@@ -9,6 +9,9 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 
 use crate::access::Scope;
 use crate::domain::{Violation, limits};
+use crate::recommend::placement;
+use crate::rules::schedule::{self, Day};
+use crate::rules::{rule, select};
 
 /// The shape of a message on the wire.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ include!(concat!(env!("OUT_DIR"), "/shape.rs"));
 
 /// Minimum and maximum number of entries of repeated fields of requests: for each message, but for
 /// conditions in the whole request, since they nest. The services check the minimum.
-const LIMITS: [(&str, &str, usize, usize); 23] = [
+const LIMITS: [(&str, &str, usize, usize); 35] = [
     ("UpsertItemsRequest", "items", 1, limits::MAX_BATCH),
     ("google.protobuf.FieldMask", "paths", 1, limits::MAX_PATHS),
     ("SetAvailabilityRequest", "item_ids", 1, limits::MAX_BATCH),
@@ -62,6 +65,18 @@ const LIMITS: [(&str, &str, usize, usize); 23] = [
     ("RankRequest", "session_item_ids", 0, limits::MAX_SESSION_ITEMS),
     ("RankRequest", "item_ids", 1, limits::MAX_RANKED),
     ("CreateKeyRequest", "scopes", 1, Scope::ALL.len()),
+    ("RecommendRequest", "page_item_ids", 0, limits::MAX_SESSION_ITEMS),
+    ("RecommendPageRequest", "placements", 1, limits::MAX_PAGE_PLACEMENTS),
+    ("RuleSet", "rules", 0, rule::MAX_RULES),
+    ("ItemSelection", "item_ids", 0, select::MAX_ITEMS),
+    ("RuleCondition", "placements", 0, schedule::MAX_VALUES),
+    ("RuleCondition", "user_attributes", 0, limits::MAX_TAGS),
+    ("RuleCondition", "page_categories", 0, schedule::MAX_VALUES),
+    ("AttributeValues", "values", 1, schedule::MAX_VALUES),
+    ("Schedule", "weekly", 0, schedule::MAX_VALUES),
+    ("Schedule", "dates", 0, schedule::MAX_VALUES),
+    ("WeeklyHours", "days", 0, Day::ALL.len()),
+    ("PlacementSet", "placements", 0, placement::MAX_PLACEMENTS),
 ];
 /// Maximum depth of nested messages: a condition takes two.
 const MAX_DEEP: usize = 2 * limits::MAX_CONDITION_DEPTH + 8;
@@ -146,8 +161,14 @@ impl Place<'_> {
     }
 }
 
-/// The message whose entries are counted in the whole request.
+/// The message whose entries are counted in the whole request, or in the whole of a rule or a
+/// placement.
 pub(super) const CONDITIONS: &str = "Conditions";
+
+/// Whether the conditions of a message are counted for itself.
+pub(super) fn counts_conditions(message: &str) -> bool {
+    ["Rule", "Placement"].contains(&message)
+}
 
 /// Checks the number of conditions of a request so far.
 pub(super) fn count_conditions(count: usize) -> Result<(), Violation> {
@@ -168,6 +189,9 @@ impl SearchState {
         deep: usize,
     ) -> Result<(), Violation> {
         let shape = &MESSAGES[place];
+        if counts_conditions(shape.name) {
+            self.conditions = 0;
+        }
         if deep > MAX_DEEP {
             let message = format!("must be at most {MAX_DEEP} messages deep, is deeper");
             return Err(Violation::new(above.map_or_else(String::new, Place::path), message));

@@ -24,6 +24,37 @@ pub fn filter(given: Option<pb::Filter>) -> Result<Filter, Violation> {
     Ok(Filter { condition, include_unavailable })
 }
 
+/// A condition, which a request names `field`.
+pub fn condition(field: &str, given: pb::Condition) -> Result<Condition, Violation> {
+    Checked { count: 0 }.condition(field, given, 1)
+}
+
+/// A condition as the protocol has it.
+pub fn condition_proto(condition: &Condition) -> pb::Condition {
+    let all = |parts: &[Condition]| pb::Conditions {
+        conditions: parts.iter().map(condition_proto).collect(),
+    };
+    let kind = match condition {
+        Condition::Category(path) => Kind::Category(path.clone()),
+        Condition::Brand(brand) => Kind::Brand(brand.clone()),
+        Condition::Tag(tag) => Kind::Tag(tag.clone()),
+        Condition::Attribute(name, value) => {
+            Kind::Attribute(pb::Attribute { name: name.clone(), value: value.clone() })
+        }
+        Condition::Price(min, max) => {
+            let max = Some(*max).filter(|max| *max < limits::MAX_PRICE);
+            Kind::Price(pb::PriceRange { min: Some(*min), max })
+        }
+        Condition::All(parts) => Kind::AllOf(all(parts)),
+        Condition::Any(parts) => Kind::AnyOf(all(parts)),
+        Condition::Not(part) => Kind::NoneOf(match &**part {
+            Condition::Any(parts) => all(parts),
+            part => all(std::slice::from_ref(part)),
+        }),
+    };
+    pb::Condition { kind: Some(kind) }
+}
+
 /// The conditions checked so far.
 struct Checked {
     count: usize,

@@ -3,7 +3,8 @@
 //! - [`pb`]: the generated messages and services
 //! - [`codec`]: refuses messages that do not decode; [`entries`]: and those with too many entries
 //! - [`json`]: the same messages in JSON
-//! - [`convert`], [`filter`]: conversions that several services need
+//! - [`convert`], [`filter`], [`lists`]: conversions that several services need; [`rules`],
+//!   [`placements`]: of what people decide
 //! - [`status`]: the engine's errors as statuses with details
 
 pub mod codec;
@@ -11,5 +12,8 @@ pub mod convert;
 pub mod entries;
 pub mod filter;
 pub mod json;
+pub mod lists;
 pub mod pb;
+pub mod placements;
+pub mod rules;
 pub mod status;

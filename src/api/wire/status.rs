@@ -18,6 +18,7 @@ pub fn from_error(error: Error) -> Status {
         Error::Invalid(_) => (Code::InvalidArgument, "INVALID_ARGUMENT"),
         Error::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
         Error::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
+        Error::Conflict(_) => (Code::Aborted, "CONFLICT"),
         Error::NotReady(_) => (Code::FailedPrecondition, "NOT_READY"),
         Error::Overloaded(_) => (Code::ResourceExhausted, "OVERLOADED"),
         Error::Full(_) => (Code::ResourceExhausted, "STORE_FULL"),

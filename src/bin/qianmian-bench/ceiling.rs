@@ -92,6 +92,13 @@ impl RecommendationService for Ceiling {
         Err(refused())
     }
 
+    async fn recommend_page(
+        &self,
+        _: Request<pb::RecommendPageRequest>,
+    ) -> Result<Response<pb::RecommendPageResponse>, Status> {
+        Err(refused())
+    }
+
     type BatchRecommendStream = tokio_stream::Empty<Result<pb::BatchRecommendResponse, Status>>;
 
     async fn batch_recommend(
@@ -121,6 +128,7 @@ async fn serve(listener: TcpListener, length: usize) -> Result<(), Failure> {
         cohort: String::new(),
         repeat_policy: pb::RepeatPolicy::ExcludePurchased.into(),
         repeat_reason: pb::RepeatReason::Default.into(),
+        ..pb::RecommendResponse::default()
     };
 
     Server::builder()

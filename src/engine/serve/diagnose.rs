@@ -1,10 +1,12 @@
 //! Diagnosis: a list with the record of its funnel, and what stands out in it, in words.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::query::Recommender;
 use super::request::{Answer, RecommendRequest};
+use crate::domain::quote::quoted;
 use crate::domain::{Result, now_ms};
 use crate::engine::stats::Made;
 use crate::model::{Snapshot, Source};
@@ -45,8 +47,9 @@ impl Recommender {
     /// counted as shown.
     ///
     /// # Errors
-    /// As [`Recommender::recommend`].
+    /// As [`Recommender::recommend`]; [`crate::domain::Error::Invalid`] for an unknown placement.
     pub fn diagnose(&self, request: RecommendRequest) -> Result<Diagnosis> {
+        let request = self.resolved(request)?.0;
         let record = Arc::new(RequestRecord::default());
         let request = RecommendRequest { record: Some(record.clone()), explain: true, ..request };
         let snapshot = self.state.models.of_user(&request.user_id);
@@ -74,12 +77,40 @@ impl Recommender {
         request: &RecommendRequest,
         now_ms: i64,
     ) -> Restrictions {
-        let inputs = self.inputs(self.user(request), request, now_ms);
-        self.with_request_shelf(request, now_ms, |shelf, scratch| {
+        let user = self.user(request);
+        let inputs = self.inputs(user, request, now_ms);
+        let rules = self.rules(request);
+        self.with_request_shelf(request, user, &rules, now_ms, |shelf, scratch| {
             let query = self.query(request, &inputs, shelf, &|_, _| {});
             restrict::restrictions(snapshot, &query, scratch)
         })
     }
+}
+
+/// The sources that propose nothing, where there are any.
+fn silent_sources(answer: &Answer, stages: &[StageRecord]) -> Option<String> {
+    let retrieved = || stages.iter().filter(|stage| stage.name == "retrieve");
+    let silent: Vec<&str> =
+        retrieved().filter(|stage| stage.passed == Some(0)).map(|stage| stage.source).collect();
+    if silent.is_empty() {
+        return None;
+    }
+    let why = match answer.basis {
+        Basis::Session => "the session alone is known",
+        _ => "nothing in the user's events speaks to them",
+    };
+    let (count, asked, names) = (silent.len(), retrieved().count(), silent.join(", "));
+    Some(format!("{count} of {asked} sources propose nothing ({names}): {why}"))
+}
+
+/// How many items of a list each rule moved.
+fn moved_by_rules(answer: &Answer) -> impl Iterator<Item = String> {
+    let mut moved: BTreeMap<&str, usize> = BTreeMap::new();
+    let reasons = answer.entries.iter().filter_map(|entry| entry.explanation.as_ref());
+    for (rule, _) in reasons.flat_map(|explanation| &explanation.rules) {
+        *moved.entry(rule).or_default() += 1;
+    }
+    moved.into_iter().map(|(rule, items)| format!("rule {} moved {items} items", quoted(rule)))
 }
 
 /// What stands out of a list.
@@ -96,22 +127,7 @@ fn findings(
         return found;
     }
 
-    let retrieved = || stages.iter().filter(|stage| stage.name == "retrieve");
-    let silent: Vec<&str> =
-        retrieved().filter(|stage| stage.passed == Some(0)).map(|stage| stage.source).collect();
-    if !silent.is_empty() {
-        let asked = retrieved().count();
-        let why = match answer.basis {
-            Basis::Session => "the session alone is known",
-            _ => "nothing in the user's events speaks to them",
-        };
-        let silent_names = silent.join(", ");
-        found.push(format!(
-            "{} of {asked} sources propose nothing ({silent_names}): {why}",
-            silent.len()
-        ));
-    }
-
+    found.extend(silent_sources(answer, stages));
     if let Some(restrictions) = restrictions {
         if restrictions.left < FEW && restrictions.removed.iter().any(|(_, n)| *n > 0) {
             let (worst, removed) =
@@ -144,6 +160,7 @@ fn findings(
         }
         Basis::History | Basis::Session => {}
     }
+    found.extend(moved_by_rules(answer));
     let filled = answer.entries.iter().filter(|entry| entry.source == Source::Catalog).count();
     if filled > 0 {
         found.push(format!("{filled} items come from the catalogue: no source had more"));

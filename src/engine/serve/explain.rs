@@ -5,12 +5,18 @@ use crate::domain::{EventKind, Item, ItemIdx};
 use crate::live::Live;
 use crate::model::Source;
 use crate::recommend::{Reasons, Recommended};
+use crate::rules::CompiledRules;
 
 /// Maximum number of shared attributes that are named.
 const SHARED: usize = 5;
 
 /// The explanation of an item of a list.
-pub(super) fn explanation(live: &Live, item: &Recommended, reasons: Reasons) -> Explanation {
+pub(super) fn explanation(
+    live: &Live,
+    item: &Recommended,
+    reasons: Reasons,
+    rules: &CompiledRules,
+) -> Explanation {
     let led = reasons.led_by.first().map(|(event, _)| *event);
     let shared = led.map_or_else(Vec::new, |event| shared(live, item.item, event.item));
     let names = live.items.read();
@@ -37,6 +43,11 @@ pub(super) fn explanation(live: &Live, item: &Recommended, reasons: Reasons) -> 
         shares: reasons.shares,
         second_stage: reasons.second_stage,
         variety: reasons.variety,
+        rules: reasons
+            .rules
+            .iter()
+            .map(|&(at, part)| (rules.rule(at).rule.name.clone(), part))
+            .collect(),
         led_by,
         similar_users: reasons.similar_users,
         shared,

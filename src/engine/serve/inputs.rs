@@ -27,11 +27,8 @@ pub(super) struct Inputs {
     fresh: Vec<Scored>,
     /// Of users without a history: what others take now.
     trends: Vec<Trend>,
-    /// What the user does not want to see.
-    hidden: Vec<Hidden>,
     /// Seed of what is drawn by chance.
     seed: u64,
-    pub(super) now_ms: i64,
 }
 
 impl Recommender {
@@ -53,8 +50,7 @@ impl Recommender {
             Vec::new()
         };
         let seed = if request.variety.is_some() { rand::random() } else { 0 };
-        let hidden = self.hidden(user);
-        Inputs { user: consenting, past, session, fresh, trends, hidden, seed, now_ms }
+        Inputs { user: consenting, past, session, fresh, trends, seed }
     }
 
     pub(super) fn query<'a>(
@@ -64,7 +60,6 @@ impl Recommender {
         shelf: Shelf<'a>,
         follow: &'a dyn Fn(FunnelStage, usize),
     ) -> Query<'a> {
-        let shelf = Shelf { hidden: &inputs.hidden, ..shelf };
         let is_followed = request.record.is_some();
 
         Query {
@@ -100,10 +95,20 @@ impl Recommender {
         now_ms: i64,
     ) -> Vec<Trend> {
         let live = &self.state.live;
-        let known = user.and_then(|user| live.profiles.read().get(user).cloned());
-        let mut attributes = known.map_or_else(BTreeMap::new, |user| user.attributes);
+        live.trends.read().of(&live.cohorts(&self.attributes(user, given)), now_ms)
+    }
+
+    /// The attributes of a user: those given override those in the store.
+    pub(super) fn attributes(
+        &self,
+        user: Option<UserIdx>,
+        given: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let profiles = self.state.live.profiles.read();
+        let known = user.and_then(|user| profiles.get(user));
+        let mut attributes = known.map_or_else(BTreeMap::new, |user| user.attributes.clone());
         attributes.extend(given.clone());
-        live.trends.read().of(&live.cohorts(&attributes), now_ms)
+        attributes
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - `request`: what is asked and answered
 //! - `query`: the hot path, from a request through the pure funnel to an answer
+//! - `placed`: lists of placements, and of whole pages
 //! - `explain`: reasons with their names, and as a sentence
 //! - `diagnose`: a list with the record of its funnel, and what stands out
 //! - `inputs`: what a list is made from, looked up once
@@ -17,6 +18,7 @@ mod explain;
 mod exposures;
 mod inputs;
 mod models;
+mod placed;
 mod query;
 mod related;
 mod request;

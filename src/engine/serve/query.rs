@@ -3,14 +3,14 @@
 //! must be blended on the request threads. Read locks are held for short; no request waits for a
 //! training or a disk.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::explain;
 use super::exposures::Exposures;
-use super::request::{Answer, RecommendRequest, Repeat, ScoredItem};
+use super::request::{Answer, RecommendRequest, Repeat, ScoredItem, SteeredAnswer};
 use super::shadow::{self, ShadowComparer};
 use crate::domain::history::{Past, all_bought};
 use crate::domain::{Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
@@ -23,8 +23,9 @@ use crate::engine::write::Writer;
 use crate::live::Filter;
 use crate::model::{Ranking, Snapshot, Source};
 use crate::recommend::{
-    self, Basis, List, Origin, Recommended, RepeatPolicy, Scratch, Shelf, related,
+    self, Basis, List, Origin, Recommended, RepeatPolicy, Scratch, Shelf, Steered, related,
 };
+use crate::rules::{Asked, CompiledRules};
 
 /// Answers requests for lists from one store.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl Recommender {
         if let Some(record) = &request.record {
             record.answered_by(answer.generation);
         }
-        self.expose(&answer, &request.user_id, "recommend");
+        self.expose(&answer, &request.user_id, &request.placement);
 
         if let Some(unseen) = self.state.models.shadow(shadow::draw(&answer)) {
             let recommender = self.clone();
@@ -107,10 +108,30 @@ impl Recommender {
         Ok(answer)
     }
 
+    /// A list for a user who is known by their idx, made anew and not counted.
+    ///
+    /// # Errors
+    /// As [`Recommender::recommend`].
+    pub(in crate::engine) fn dry_list(
+        &self,
+        user: UserIdx,
+        request: &RecommendRequest,
+    ) -> Result<Answer> {
+        let snapshot = self.state.models.active();
+        match snapshot {
+            Some(snapshot) => Ok(self.answer_from(&snapshot, Some(user), request, now_ms(), None)),
+            None => self.live_popular(request, now_ms()),
+        }
+    }
+
     /// Notes that an answer is shown to a user, who may be anonymous, or to no one in particular.
     pub(super) fn expose(&self, answer: &Answer, user_id: &str, placement: &str) {
         let user = Some(user_id).filter(|id| !id.is_empty());
         let user = self.consenting(user.and_then(|id| self.state.user_idx(id)));
+        let steered = &answer.steered;
+        for (target, shown) in &steered.targets {
+            target.note(answer.entries.len(), *shown, steered.own);
+        }
         self.exposures.note(answer, user, placement, &self.state);
     }
 
@@ -146,11 +167,15 @@ impl Recommender {
 
         let inputs = self.inputs(Some(user), request, now_ms());
         let follow = |stage, passed| request.end_funnel_stage(stage, passed);
-        let list = self.with_request_shelf(request, inputs.now_ms, |shelf, scratch| {
-            let query = self.query(request, &inputs, shelf, &follow);
-            recommend::prepared_list(&snapshot, &query, scratch)
-        })?;
-        let answer = self.answer_of(&snapshot, request, list);
+        let rules = self.rules(request);
+        let (list, steered) =
+            self.with_request_shelf(request, Some(user), &rules, now_ms(), |shelf, scratch| {
+                let query = self.query(request, &inputs, shelf, &follow);
+                let list = recommend::prepared_list(&snapshot, &query, scratch)?;
+                let steered = steered(&shelf, &list.items, list.steered.as_ref());
+                Some((list, steered))
+            })?;
+        let answer = Answer { steered, ..self.answer_of(&snapshot, request, list, &rules) };
         self.state.stats.note_list(answer.made);
         Some(answer)
     }
@@ -168,18 +193,32 @@ impl Recommender {
         let inputs = self.inputs(user, request, now_ms);
         request.end("look up");
         let follow = |stage, passed| request.end_funnel_stage(stage, passed);
-        let list = self.with_request_shelf(request, now_ms, |shelf, scratch| {
-            let query = self.query(request, &inputs, shelf, &follow);
-            let list = recommend::recommend(snapshot, &query, scratch);
-            if let Some(stats) = stats.filter(|_| list.origin == Origin::Blended) {
-                stats.note_candidates(scratch.proposed());
-            }
-            list
-        });
-        self.answer_of(snapshot, request, list)
+        let rules = self.rules(request);
+        let (list, steered) =
+            self.with_request_shelf(request, user, &rules, now_ms, |shelf, scratch| {
+                let query = self.query(request, &inputs, shelf, &follow);
+                let list = recommend::recommend(snapshot, &query, scratch);
+                if let Some(stats) = stats.filter(|_| list.origin == Origin::Blended) {
+                    stats.note_candidates(scratch.proposed());
+                }
+                let steered = steered(&shelf, &list.items, list.steered.as_ref());
+                (list, steered)
+            });
+        Answer { steered, ..self.answer_of(snapshot, request, list, &rules) }
     }
 
-    fn answer_of(&self, snapshot: &Snapshot, request: &RecommendRequest, list: List) -> Answer {
+    /// The rules for a request: those in force, unless it tries others.
+    pub(super) fn rules(&self, request: &RecommendRequest) -> Arc<CompiledRules> {
+        request.rules.clone().unwrap_or_else(|| self.state.in_force.rules())
+    }
+
+    fn answer_of(
+        &self,
+        snapshot: &Snapshot,
+        request: &RecommendRequest,
+        list: List,
+        rules: &CompiledRules,
+    ) -> Answer {
         let manifest = &snapshot.manifest;
         let repeat = Repeat::resolve(request.repeat, self.repeat, Some(manifest));
         let mut answer = self.answer(manifest.generation, &list.items, list.basis);
@@ -189,7 +228,7 @@ impl Recommender {
         }
         let reasons = list.items.iter().zip(list.reasons);
         for (entry, (item, reasons)) in answer.entries.iter_mut().zip(reasons) {
-            let explanation = explain::explanation(&self.state.live, item, reasons);
+            let explanation = explain::explanation(&self.state.live, item, reasons, rules);
             entry.explanation = Some(Box::new(explanation));
         }
         Answer { made, reduced: list.reduced, cohort: list.cohort, repeat, ..answer }
@@ -214,6 +253,9 @@ impl Recommender {
             filter,
             candidates: Some(items),
             repeat: Some(RepeatPolicy::Allow),
+            placement: "rank".to_owned(),
+            // The caller chose the items; rules do not.
+            rules: Some(Arc::default()),
             ..RecommendRequest::default()
         };
 
@@ -232,7 +274,7 @@ impl Recommender {
                 answer.entries.push(unknown);
             }
         }
-        self.expose(&answer, &request.user_id, "rank");
+        self.expose(&answer, &request.user_id, &request.placement);
         Ok(answer)
     }
 
@@ -255,13 +297,22 @@ impl Recommender {
             RepeatPolicy::Allow => Vec::new(),
             _ => self.bought(self.user(request)),
         };
-        let hidden = self.hidden(self.user(request));
-        let items = self.with_request_shelf(request, now_ms, |shelf, scratch| {
-            let excluded = [shelf.excluded, &bought].concat();
-            let shelf = Shelf { excluded: &excluded, hidden: &hidden, ..shelf };
-            related::from_rankings([&ranking], request.limit, &shelf, &mut scratch.mask)
-        });
-        Ok(Answer { repeat, ..self.answer(0, &items, Basis::Popular) })
+        let rules = self.rules(request);
+        let (items, steered) = self.with_request_shelf(
+            request,
+            self.user(request),
+            &rules,
+            now_ms,
+            |shelf, scratch| {
+                let excluded = [shelf.excluded, &bought].concat();
+                let shelf = Shelf { excluded: &excluded, ..shelf };
+                let items =
+                    related::from_rankings([&ranking], request.limit, &shelf, &mut scratch.mask);
+                let steered = steered(&shelf, &items, None);
+                (items, steered)
+            },
+        );
+        Ok(Answer { repeat, steered, ..self.answer(0, &items, Basis::Popular) })
     }
 
     /// The request's user, if it names one that the store knows.
@@ -292,18 +343,32 @@ impl Recommender {
         ids.iter().filter_map(|id| names.get(id)).collect()
     }
 
-    /// Calls `ask` with the shelf that a request leaves, and working memory from the pool.
+    /// Calls `ask` with the shelf that a request and the rules leave, and working memory from the pool.
     pub(super) fn with_request_shelf<T>(
         &self,
         request: &RecommendRequest,
+        user: Option<UserIdx>,
+        rules: &CompiledRules,
         now_ms: i64,
         ask: impl FnOnce(Shelf<'_>, &mut Scratch) -> T,
     ) -> T {
         let excluded = self.known_items(&request.exclude);
         let only = request.candidates.as_ref().map(|candidates| self.known_items(candidates));
+        let hidden = self.hidden(user);
+        let attributes = if rules.asks_for_attributes() {
+            self.attributes(user, &request.attributes)
+        } else {
+            BTreeMap::new()
+        };
+
+        let placement = request.placement.as_str();
+        let page_category = request.page_category.as_str();
+        let active = rules.active(&Asked { placement, attributes: &attributes, page_category });
+        let rules = Some(&active).filter(|active| !active.is_empty());
         self.with_shelf(&request.filter, |shelf, scratch| {
             let only = only.as_deref();
-            ask(Shelf { excluded: &excluded, only, now_ms, ..shelf }, scratch)
+            let (excluded, hidden) = (&excluded[..], &hidden[..]);
+            ask(Shelf { excluded, hidden, only, rules, now_ms, ..shelf }, scratch)
         })
     }
 
@@ -324,6 +389,7 @@ impl Recommender {
             excluded: &[],
             hidden: &[],
             only: None,
+            rules: None,
             now_ms,
         };
         let result = ask(shelf, &mut scratch);
@@ -349,6 +415,19 @@ impl Recommender {
         };
         Answer::new(generation, items.iter().map(scored).collect(), basis)
     }
+}
+
+/// What the rules of a shelf did to a list.
+pub(super) fn steered(
+    shelf: &Shelf<'_>,
+    items: &[Recommended],
+    done: Option<&Steered>,
+) -> SteeredAnswer {
+    let sum = || items.iter().map(|item| f64::from(item.score)).sum();
+    let own = done.map(|steered| (f64::from(steered.best), f64::from(steered.kept)));
+    let list = || items.iter().map(|item| item.item).collect::<Vec<_>>();
+    let targets = shelf.rules.map(|rules| rules.targets_in(&list())).unwrap_or_default();
+    SteeredAnswer { targets, own: own.unwrap_or_else(|| (sum(), sum())) }
 }
 
 /// How a list was made.

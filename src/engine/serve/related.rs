@@ -1,14 +1,12 @@
 //! Lists without a blend: similar items and users, items bought together, popular items.
 
-use std::sync::Arc;
-
-use super::query::{Recommender, not_ready};
+use super::query::{Recommender, not_ready, steered};
 use super::request::{Answer, RecommendRequest, ScoredUser};
 use crate::domain::{Generation, Result, now_ms};
 use crate::engine::directory::{Directory, not_found};
 use crate::live::Filter;
 use crate::model::Window;
-use crate::recommend::{self, Basis, Query, Recommended, RepeatPolicy, related};
+use crate::recommend::{self, Basis, Query, Recommended, RepeatPolicy, Scratch, Shelf, related};
 
 /// Additional similar users to look up, as some may have been erased since the training.
 const SPARE_USERS: usize = 100;
@@ -19,23 +17,22 @@ impl Recommender {
     /// # Errors
     /// [`crate::domain::Error::NotFound`] for an unknown item; [`crate::domain::Error::NotReady`] before the first model,
     /// where no item has similar attributes.
-    pub fn similar_items(&self, id: &str, filter: &Filter, limit: usize) -> Result<Answer> {
+    pub fn similar_items(&self, id: &str, request: &RecommendRequest) -> Result<Answer> {
         let (item, _) = Directory::new(&self.state).item(id)?;
+        let limit = request.limit;
         let Some(snapshot) = self.state.models.active() else {
-            let items = self
-                .with_shelf(filter, |shelf, scratch| related::alike(item, limit, &shelf, scratch));
-            if items.is_empty() {
-                return Err(not_ready());
-            }
-            return Ok(self.shown(0, &items, Basis::Session, "similar_items"));
+            let alike = |shelf: Shelf<'_>, scratch: &mut Scratch| {
+                related::alike(item, limit, &shelf, scratch)
+            };
+            let answer = self.shown(0, request, Basis::Session, alike);
+            return if answer.entries.is_empty() { Err(not_ready()) } else { Ok(answer) };
         };
 
         let fresh = self.state.live.taken_with(&[item], 1);
-        let items = self.with_shelf(filter, |shelf, scratch| {
-            recommend::similar_items(&snapshot, item, limit, &fresh, &shelf, scratch)
-        });
         let generation = snapshot.manifest.generation;
-        Ok(self.shown(generation, &items, Basis::Session, "similar_items"))
+        Ok(self.shown(generation, request, Basis::Session, |shelf, scratch| {
+            recommend::similar_items(&snapshot, item, limit, &fresh, &shelf, scratch)
+        }))
     }
 
     /// Users similar to one user.
@@ -75,7 +72,7 @@ impl Recommender {
     /// # Errors
     /// [`crate::domain::Error::NotFound`] where no item of the basket is known; [`crate::domain::Error::NotReady`] before
     /// the first model.
-    pub fn bought_together(&self, ids: &[String], filter: &Filter, limit: usize) -> Result<Answer> {
+    pub fn bought_together(&self, ids: &[String], request: &RecommendRequest) -> Result<Answer> {
         let mut basket = self.known_items(ids);
         let catalogue = self.state.live.catalogue.read();
         basket.retain(|&item| !catalogue.is_deleted(item));
@@ -86,41 +83,50 @@ impl Recommender {
 
         let snapshot = self.snapshot()?;
         let fresh = self.state.live.taken_with(&basket, 1);
-        let items = self.with_shelf(filter, |shelf, scratch| {
-            recommend::bought_together(&snapshot, &basket, limit, &fresh, &shelf, scratch)
-        });
         let generation = snapshot.manifest.generation;
-        Ok(self.shown(generation, &items, Basis::Session, "bought_together"))
+        Ok(self.shown(generation, request, Basis::Session, |shelf, scratch| {
+            recommend::bought_together(&snapshot, &basket, request.limit, &fresh, &shelf, scratch)
+        }))
     }
 
     /// The most bought items of a window. Before the first model: by live counts.
     ///
     /// # Errors
     /// [`crate::domain::Error::NotReady`] before the first event.
-    pub fn popular(&self, window: Window, filter: &Filter, limit: usize) -> Result<Answer> {
+    pub fn popular(&self, window: Window, request: &RecommendRequest) -> Result<Answer> {
         let Some(snapshot) = self.state.models.active() else {
-            let filter = Arc::new(filter.clone());
-            let request = RecommendRequest { filter, limit, ..Default::default() };
-            let answer = self.live_popular(&request, now_ms())?;
-            self.expose(&answer, "", "popular");
+            let answer = self.live_popular(request, now_ms())?;
+            self.expose(&answer, &request.user_id, &request.placement);
             return Ok(answer);
         };
-        let items = self.with_shelf(filter, |shelf, scratch| {
-            recommend::popular(&snapshot, window, limit, &shelf, scratch)
-        });
-        Ok(self.shown(snapshot.manifest.generation, &items, Basis::Popular, "popular"))
+        let generation = snapshot.manifest.generation;
+        Ok(self.shown(generation, request, Basis::Popular, |shelf, scratch| {
+            recommend::popular(&snapshot, window, request.limit, &shelf, scratch)
+        }))
     }
 
-    /// An answer to no user in particular, noted as shown.
-    fn shown(
+    /// An answer with a list of the shelf that a request leaves, noted as shown.
+    pub(super) fn shown(
         &self,
         generation: Generation,
-        items: &[Recommended],
+        request: &RecommendRequest,
         basis: Basis,
-        placement: &str,
+        list: impl FnOnce(Shelf<'_>, &mut Scratch) -> Vec<Recommended>,
     ) -> Answer {
-        let answer = self.answer(generation, items, basis);
-        self.expose(&answer, "", placement);
+        let rules = self.rules(request);
+        let (items, steered) = self.with_request_shelf(
+            request,
+            self.user(request),
+            &rules,
+            now_ms(),
+            |shelf, scratch| {
+                let items = list(shelf, scratch);
+                let steered = steered(&shelf, &items, None);
+                (items, steered)
+            },
+        );
+        let answer = Answer { steered, ..self.answer(generation, &items, basis) };
+        self.expose(&answer, &request.user_id, &request.placement);
         answer
     }
 }

@@ -10,6 +10,7 @@ use crate::engine::stats::Made;
 use crate::live::Filter;
 use crate::model::{Manifest, Source};
 use crate::recommend::{Basis, FunnelStage, RepeatPolicy, Variety};
+use crate::rules::{CompiledRules, Target};
 use crate::telemetry::RequestRecord;
 
 /// A request for a personalised list.
@@ -25,6 +26,12 @@ pub struct RecommendRequest {
     pub filter: Arc<Filter>,
     /// Items never offered; unknown ones are ignored.
     pub exclude: Vec<String>,
+    /// The placement, or the name of the method that answers.
+    pub placement: String,
+    /// The category of the page; empty for none.
+    pub page_category: String,
+    /// The items of the page: the one shown, or a basket; unknown ones are ignored.
+    pub page_items: Vec<String>,
     /// Only these may be offered; none: all that pass the filter.
     pub candidates: Option<Vec<String>>,
     /// One candidate source alone; none: the blend.
@@ -39,6 +46,8 @@ pub struct RecommendRequest {
     pub explain: bool,
     /// How much the items differ; none: by their scores alone.
     pub variety: Option<Variety>,
+    /// Rules other than those in force, to try them.
+    pub rules: Option<Arc<CompiledRules>>,
     /// Where the stages of the list are noted; none where no one reads them.
     pub record: Option<Arc<RequestRecord>>,
 }
@@ -88,6 +97,8 @@ pub struct Explanation {
     pub second_stage: f32,
     /// What variety takes away.
     pub variety: f32,
+    /// The rules that moved it, each with what it adds to the score, or takes away.
+    pub rules: Vec<(String, f32)>,
     /// The user's events that led to it, largest part first.
     pub led_by: Vec<LedBy>,
     /// How many of the users most similar to this one took it.
@@ -143,6 +154,28 @@ pub struct Answer<T = ScoredItem> {
     pub reduced: bool,
     /// With [`Basis::Attributes`]: the narrowest cohort that the list came from.
     pub cohort: String,
+    /// What is shown above it; empty for nothing.
+    pub title: String,
+    /// The item that it is about, where a placement picked one.
+    pub about: Option<String>,
+    /// What rules did to it.
+    pub(super) steered: SteeredAnswer,
+}
+
+/// What rules did to an answer.
+#[derive(Debug, Clone, Default)]
+pub(in crate::engine) struct SteeredAnswer {
+    /// The targets of rules, each with the number of its items in the list.
+    pub(super) targets: Vec<(Arc<Target>, usize)>,
+    /// The sum of the model's own scores of the best items, and of those in the list.
+    pub(super) own: (f64, f64),
+}
+
+impl Answer {
+    /// The sum of the model's own scores of its items.
+    pub(in crate::engine) fn own_score(&self) -> f64 {
+        self.steered.own.1
+    }
 }
 
 impl<T> Answer<T> {
@@ -157,6 +190,9 @@ impl<T> Answer<T> {
             made: Made::Live,
             reduced: false,
             cohort: String::new(),
+            title: String::new(),
+            about: None,
+            steered: SteeredAnswer::default(),
         }
     }
 }

@@ -15,5 +15,6 @@ mod staged;
 mod writer;
 
 pub(super) use memory_budget::MemoryBudget;
+pub(super) use request::NewDecision;
 pub use request::{Pending, Receipt, Write};
 pub use writer::Writer;

@@ -29,10 +29,27 @@ pub enum Write {
     Erase(String, i64),
     /// Answers that were shown.
     Exposures(Vec<Exposure<'static>>),
+    /// A person's decision.
+    Decide(NewDecision),
     /// Closes the current segment: all earlier records lie in files that no longer change.
     Seal,
     /// Flushes all earlier records to disk, whatever the durability.
     Flush,
+}
+
+/// A decision to write, as the next version of its kind.
+#[derive(Debug)]
+pub struct NewDecision {
+    /// What it decides: "rules", "placements".
+    pub kind: &'static str,
+    /// The version that must be in force before it, 0 for none; none: any.
+    pub expected_version: Option<u32>,
+    /// When it was made, in milliseconds since 1970.
+    pub time_ms: i64,
+    /// Why; may be empty.
+    pub note: String,
+    /// What is decided, as JSON.
+    pub body: String,
 }
 
 /// Confirms that a write is durable and visible.
@@ -71,7 +88,7 @@ impl Write {
             Write::Imported(_, events) => events.len() + 1,
             Write::Users(users) => users.len(),
             Write::Exposures(exposures) => exposures.len(),
-            Write::Erase(..) | Write::DeleteItem(_) => 1,
+            Write::Erase(..) | Write::DeleteItem(_) | Write::Decide(_) => 1,
             Write::Seal | Write::Flush => 0,
         }
     }
@@ -80,7 +97,7 @@ impl Write {
     /// has it, or the stored items may be larger than the change.
     pub(super) fn ends_group(&self) -> bool {
         match self {
-            Write::Erase(..) | Write::DeleteItem(_) => true,
+            Write::Erase(..) | Write::DeleteItem(_) | Write::Decide(_) => true,
             Write::Items(changes) => changes.iter().any(|(_, change)| !change.is_whole()),
             _ => false,
         }
@@ -97,6 +114,7 @@ impl Write {
             Write::Availability(ids, _) => ids.iter().map(|id| id.len() + 24).sum(),
             Write::Erase(id, _) | Write::DeleteItem(id) => id.len(),
             Write::Exposures(exposures) => exposures.iter().map(Exposure::bytes).sum(),
+            Write::Decide(decision) => decision.note.len() + decision.body.len(),
             Write::Seal | Write::Flush => 0,
         }
     }

@@ -7,12 +7,12 @@ use std::collections::HashSet;
 use indexmap::IndexSet;
 
 use super::edits::Edits;
-use super::request::{Receipt, Write};
+use super::request::{NewDecision, Receipt, Write};
 use crate::domain::{Error, Event, ItemChange, Offset, Result};
 use crate::engine::options::StoreLimits;
 use crate::engine::state::State;
-use crate::live::{DedupWindow, LiveWriter, Shared, Vocabulary};
-use crate::store::{BlockBuilder, Exposure, Record, StoredEvent};
+use crate::live::{Decisions, DedupWindow, LiveWriter, Shared, Vocabulary};
+use crate::store::{BlockBuilder, Decision, Exposure, Record, StoredEvent};
 
 /// A group of writes as records.
 pub(super) struct Staged<'g> {
@@ -22,6 +22,7 @@ pub(super) struct Staged<'g> {
     pub(super) users: Names<'g>,
     pub(super) items: Names<'g>,
     edits: Edits<'g>,
+    decisions: &'g Shared<Decisions>,
     limits: StoreLimits,
     /// Why writes that grow the store are refused; none where they are accepted.
     full: Option<String>,
@@ -36,6 +37,7 @@ impl<'g> Staged<'g> {
             users: Names::new(&state.live.users),
             items: Names::new(&state.live.items),
             edits: Edits::new(&state.live.catalogue),
+            decisions: &state.live.decisions,
             limits,
             full,
         }
@@ -87,6 +89,12 @@ impl<'g> Staged<'g> {
                 }
             }
             Write::Exposures(exposures) => self.add_exposures(exposures),
+            Write::Decide(decision) => {
+                if let Err(refused) = self.add_decision(decision) {
+                    self.receipts.push(Err(refused));
+                    return;
+                }
+            }
             Write::Seal | Write::Flush => {}
         }
 
@@ -105,7 +113,8 @@ impl<'g> Staged<'g> {
             Write::Items(given) => given.iter().any(|(id, _)| self.items.get(id).is_none()),
             Write::Users(given) => given.iter().any(|(id, _)| self.users.get(id).is_none()),
             Write::Exposures(_) => true,
-            Write::Availability(..)
+            Write::Decide(_)
+            | Write::Availability(..)
             | Write::DeleteItem(_)
             | Write::Erase(..)
             | Write::Seal
@@ -139,6 +148,7 @@ impl<'g> Staged<'g> {
             Write::Items(given) => items.extend(given.iter().map(|(id, _)| id.as_str())),
             Write::Users(given) => users.extend(given.iter().map(|(id, _)| id.as_str())),
             Write::Exposures(_)
+            | Write::Decide(_)
             | Write::Availability(..)
             | Write::DeleteItem(_)
             | Write::Erase(..)
@@ -173,6 +183,21 @@ impl<'g> Staged<'g> {
             self.edits.write(idx, self.records.len());
             self.push(Record::Item(idx, item));
         }
+        Ok(())
+    }
+
+    /// Stages a decision as the next version of its kind: it ends its group, so the newest version is
+    /// that of live state.
+    fn add_decision(&mut self, decision: &'g NewDecision) -> Result<()> {
+        let NewDecision { kind, expected_version, time_ms, note, body } = decision;
+        let newest = self.decisions.read().newest(kind).map_or(0, |decided| decided.version);
+        if let Some(expected) = expected_version.filter(|&expected| expected != newest) {
+            return Err(Error::Conflict(format!(
+                "the {kind} are of version {newest}, not {expected}: another change came first"
+            )));
+        }
+        let (version, time_ms) = (newest + 1, *time_ms);
+        self.push(Record::Decision(Decision { kind, version, time_ms, note, body }));
         Ok(())
     }
 

@@ -150,6 +150,7 @@ fn pseudonymised(mut write: Write, pseudonyms: &Pseudonyms) -> Write {
         | Write::DeleteItem(_)
         | Write::Imported(..)
         | Write::Exposures(_)
+        | Write::Decide(_)
         | Write::Seal
         | Write::Flush => {}
     }

@@ -19,7 +19,10 @@ use http::response::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Response};
 use http_body_util::{BodyExt, Full};
-use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor};
+use prost::{Message, Name};
+use prost_reflect::{
+    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
+};
 use tonic::Status;
 use tonic::body::Body;
 
@@ -85,6 +88,33 @@ impl Methods {
         self.by_path.get(path)
     }
 
+    /// A message of this name in the protocol, from JSON.
+    ///
+    /// # Errors
+    /// The path of the field that does not fit.
+    pub fn message<M: Message + Name + Default>(&self, json: &[u8]) -> Result<M, Violation> {
+        let unknown = || Violation::new(M::NAME, "is no message of the protocol");
+        let descriptor = self.pool.get_message_by_name(&M::full_name()).ok_or_else(unknown)?;
+        let message = read(descriptor, json)?;
+        message.transcode_to().map_err(|error| Violation::new(M::NAME, error.to_string()))
+    }
+
+    /// A message as JSON, without fields of default values.
+    ///
+    /// # Errors
+    /// Where it is none of the protocol.
+    pub fn json<M: Message + Name>(&self, message: &M) -> Result<serde_json::Value, Violation> {
+        let refused = |error: String| Violation::new(M::NAME, error);
+        let descriptor = self.pool.get_message_by_name(&M::full_name());
+        let descriptor =
+            descriptor.ok_or_else(|| refused("is no message of the protocol".to_owned()))?;
+        let message = DynamicMessage::decode(descriptor, &message.encode_to_vec()[..])
+            .map_err(|error| refused(error.to_string()))?;
+        let options = SerializeOptions::new().use_proto_field_name(true);
+        let json = message.serialize_with_options(serde_json::value::Serializer, &options);
+        json.map_err(|error| refused(error.to_string()))
+    }
+
     /// A call of a method.
     pub fn call(&self, method: &Arc<Method>) -> JsonCall {
         JsonCall { method: method.clone(), writer: self.writer.clone() }
@@ -110,28 +140,9 @@ impl JsonCall {
     /// INVALID_ARGUMENT with the path of the field that does not fit.
     pub fn request(&self, json: &[u8]) -> Result<Bytes, Status> {
         let json = if json.is_empty() { b"{}" } else { json };
-        let message = self.read(json).map_err(|violation| status::from_error(violation.into()))?;
+        let message = read(self.method.input.clone(), json)
+            .map_err(|violation| status::from_error(violation.into()))?;
         Ok(codec::frame(&message).into())
-    }
-
-    fn read(&self, json: &[u8]) -> Result<DynamicMessage, Violation> {
-        // Before anything of it is kept: its entries are counted.
-        shape::check(self.method.input.name(), json)?;
-
-        let mut track = serde_path_to_error::Track::new();
-        let mut parser = serde_json::Deserializer::from_slice(json);
-        let tracked = serde_path_to_error::Deserializer::new(&mut parser, &mut track);
-        let options = DeserializeOptions::new().deny_unknown_fields(true);
-        let read =
-            DynamicMessage::deserialize_with_options(self.method.input.clone(), tracked, &options);
-        let message = read.map_err(|error| {
-            let path = track.path().to_string();
-            let field = if path == "." { "request".to_owned() } else { path };
-            refused(&field, &error)
-        })?;
-
-        parser.end().map_err(|error| refused("request", &error))?;
-        Ok(message)
     }
 
     /// An answer's message in JSON.
@@ -144,6 +155,26 @@ impl JsonCall {
             Status::internal("the answer cannot be written as JSON")
         })
     }
+}
+
+/// A message from JSON.
+fn read(descriptor: MessageDescriptor, json: &[u8]) -> Result<DynamicMessage, Violation> {
+    // Before anything of it is kept: its entries are counted.
+    shape::check(descriptor.name(), json)?;
+
+    let mut track = serde_path_to_error::Track::new();
+    let mut parser = serde_json::Deserializer::from_slice(json);
+    let tracked = serde_path_to_error::Deserializer::new(&mut parser, &mut track);
+    let options = DeserializeOptions::new().deny_unknown_fields(true);
+    let read = DynamicMessage::deserialize_with_options(descriptor, tracked, &options);
+    let message = read.map_err(|error| {
+        let path = track.path().to_string();
+        let field = if path == "." { "request".to_owned() } else { path };
+        refused(&field, &error)
+    })?;
+
+    parser.end().map_err(|error| refused("request", &error))?;
+    Ok(message)
 }
 
 /// The head and the message of an answer of gRPC.

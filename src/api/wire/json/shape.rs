@@ -87,6 +87,9 @@ impl Walk<'_> {
         mut map: A,
     ) -> Result<(), A::Error> {
         let shape = &MESSAGES[message];
+        if entries::counts_conditions(shape.name) {
+            self.search.conditions = 0;
+        }
         let above = self.here;
         let mut given = Vec::new();
         while let Some(key) = map.next_key::<Cow<'_, str>>()? {

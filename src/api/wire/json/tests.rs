@@ -14,7 +14,7 @@ fn call(path: &str) -> JsonCall {
 }
 
 fn refusal(path: &str, json: &str) -> String {
-    call(path).read(json.as_bytes()).unwrap_err().to_string()
+    read(call(path).method.input.clone(), json.as_bytes()).unwrap_err().to_string()
 }
 
 #[test]

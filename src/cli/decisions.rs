@@ -1,0 +1,174 @@
+//! Calls that decide what lists show, on a data folder or a running server, and the files that rules
+//! and placements are kept in: TOML with the fields of the protocol.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tonic::Request;
+
+use super::Failure;
+use super::backend::{Backend, Refused, ask};
+use crate::api::services::placement::PlacementApi;
+use crate::api::services::rule::RuleApi;
+use crate::api::wire::json::Methods;
+use crate::api::wire::pb;
+use crate::api::wire::pb::placement_service_client::PlacementServiceClient;
+use crate::api::wire::pb::placement_service_server::PlacementService;
+use crate::api::wire::pb::rule_service_client::RuleServiceClient;
+use crate::api::wire::pb::rule_service_server::RuleService;
+
+impl Backend {
+    /// Puts rules in force.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn apply_rules(
+        &self,
+        request: pb::ApplyRulesRequest,
+    ) -> Result<pb::ApplyRulesResponse, Refused> {
+        ask!(self, RuleApi as RuleService, RuleServiceClient, apply_rules, request)
+    }
+
+    /// A version of the rules; 0: the one in force.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn rules(&self, version: u32) -> Result<pb::GetRulesResponse, Refused> {
+        let request = pb::GetRulesRequest { version };
+        ask!(self, RuleApi as RuleService, RuleServiceClient, get_rules, request)
+    }
+
+    /// Puts an earlier version of the rules in force; 0: the one before.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn roll_back_rules(
+        &self,
+        version: u32,
+    ) -> Result<pb::RollbackRulesResponse, Refused> {
+        let request = pb::RollbackRulesRequest { version };
+        ask!(self, RuleApi as RuleService, RuleServiceClient, rollback_rules, request)
+    }
+
+    /// What rules would change.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn dry_run_rules(
+        &self,
+        request: pb::DryRunRulesRequest,
+    ) -> Result<pb::DryRunRulesResponse, Refused> {
+        ask!(self, RuleApi as RuleService, RuleServiceClient, dry_run_rules, request)
+    }
+
+    /// Puts placements in force.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn apply_placements(
+        &self,
+        request: pb::ApplyPlacementsRequest,
+    ) -> Result<pb::ApplyPlacementsResponse, Refused> {
+        ask!(
+            self,
+            PlacementApi as PlacementService,
+            PlacementServiceClient,
+            apply_placements,
+            request
+        )
+    }
+
+    /// A version of the placements; 0: the one in force.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn placements(&self, version: u32) -> Result<pb::GetPlacementsResponse, Refused> {
+        let request = pb::GetPlacementsRequest { version };
+        ask!(
+            self,
+            PlacementApi as PlacementService,
+            PlacementServiceClient,
+            get_placements,
+            request
+        )
+    }
+
+    /// Puts an earlier version of the placements in force; 0: the one before.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn roll_back_placements(
+        &self,
+        version: u32,
+    ) -> Result<pb::RollbackPlacementsResponse, Refused> {
+        let request = pb::RollbackPlacementsRequest { version };
+        ask!(
+            self,
+            PlacementApi as PlacementService,
+            PlacementServiceClient,
+            rollback_placements,
+            request
+        )
+    }
+}
+
+/// Reads rules from a TOML file.
+///
+/// # Errors
+/// A sentence that names the file and the field.
+pub fn read_rules(file: &Path) -> Result<pb::RuleSet, Failure> {
+    let message = Methods::read()?.message(&json(file)?);
+    message.map_err(|violation| format!("{}: {violation}", file.display()).into())
+}
+
+/// Reads placements from a TOML file.
+///
+/// # Errors
+/// A sentence that names the file and the field.
+pub fn read_placements(file: &Path) -> Result<pb::PlacementSet, Failure> {
+    let message = Methods::read()?.message(&json(file)?);
+    message.map_err(|violation| format!("{}: {violation}", file.display()).into())
+}
+
+/// Rules as TOML, as [`read_rules`] reads them.
+///
+/// # Errors
+/// Where they cannot be written.
+pub fn rules_toml(set: &pb::RuleSet) -> Result<String, Failure> {
+    let json = Methods::read()?.json(set).map_err(|violation| violation.to_string())?;
+    Ok(toml::to_string(&json)?)
+}
+
+/// Placements as TOML, as [`read_placements`] reads them.
+///
+/// # Errors
+/// Where they cannot be written.
+pub fn placements_toml(set: &pb::PlacementSet) -> Result<String, Failure> {
+    let json = Methods::read()?.json(set).map_err(|violation| violation.to_string())?;
+    Ok(toml::to_string(&json)?)
+}
+
+/// A TOML file as JSON.
+fn json(file: &Path) -> Result<Vec<u8>, Failure> {
+    let said = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| said(&error))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| said(&error))?;
+    let value = value(toml::Value::Table(table));
+    serde_json::to_vec(&value).map_err(|error| said(&error).into())
+}
+
+/// A value of TOML in JSON; dates and times become texts.
+fn value(given: toml::Value) -> Value {
+    match given {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(is_so) => is_so.into(),
+        toml::Value::Datetime(time) => time.to_string().into(),
+        toml::Value::Array(entries) => entries.into_iter().map(value).collect(),
+        toml::Value::Table(table) => {
+            let fields = table.into_iter().map(|(name, field)| (name, value(field)));
+            Value::Object(fields.collect())
+        }
+    }
+}

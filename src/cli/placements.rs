@@ -1,0 +1,101 @@
+//! `qianmian placements`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::backend::{Backend, Target};
+use super::output::{name, table};
+use super::rules::{print_versions, print_warnings};
+use super::{Failure, decisions};
+use crate::api::wire::pb;
+use crate::config::Config;
+
+/// Name what lists are made of, so that a storefront asks for a placement
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+                        qianmian placements apply placements.toml --server 127.0.0.1:50051\n  \
+                        qianmian placements list --data DIR\n  \
+                        qianmian placements rollback --data DIR\n\n\
+                        docs/src/merchandising.md shows the file.")]
+pub struct Placements {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Put the placements of a file in force, in place of all others
+    Apply {
+        /// TOML file with the placements
+        file: PathBuf,
+        /// Why, for those who read the versions
+        #[arg(long, default_value = "")]
+        note: String,
+        /// Refuse unless this version is in force; 0: none
+        #[arg(long, value_name = "VERSION")]
+        expected_version: Option<u32>,
+    },
+    /// Print the placements in force, and the versions that are kept
+    List {
+        /// An earlier version instead
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        version: u32,
+        /// Print the placements as a TOML file
+        #[arg(long)]
+        toml: bool,
+    },
+    /// Put an earlier version in force again
+    Rollback {
+        /// The version [default: the one before the newest]
+        #[arg(default_value_t = 0, hide_default_value = true)]
+        version: u32,
+    },
+}
+
+impl Placements {
+    pub(super) async fn run(self, config: Config) -> Result<(), Failure> {
+        match self.action {
+            Action::Apply { file, note, expected_version } => {
+                let placements = Some(decisions::read_placements(&file)?);
+                let backend = self.target.open(&config).await?;
+                let request = pb::ApplyPlacementsRequest { placements, note, expected_version };
+                let applied = backend.apply_placements(request).await;
+                let applied = applied.map_err(|status| status.message().to_owned())?;
+                print_warnings(&applied.warnings);
+                println!("version {} is in force", applied.version);
+            }
+            Action::List { version, toml } => {
+                let backend = self.target.open(&config).await?;
+                list(&backend, version, toml).await?;
+            }
+            Action::Rollback { version } => {
+                let backend = self.target.open(&config).await?;
+                let done = backend.roll_back_placements(version).await;
+                let done = done.map_err(|status| status.message().to_owned())?;
+                println!("version {} is in force", done.version);
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn list(backend: &Backend, version: u32, toml: bool) -> Result<(), Failure> {
+    let answer = backend.placements(version).await.map_err(|status| status.message().to_owned())?;
+    let set = answer.placements.unwrap_or_default();
+    if toml {
+        print!("{}", decisions::placements_toml(&set)?);
+        return Ok(());
+    }
+
+    let rows = set.placements.iter().map(|placement| {
+        let shows = name(placement.shows().as_str_name(), "SHOWS_").replace('_', " ");
+        let limit = if placement.limit == 0 { 20 } else { placement.limit };
+        vec![placement.name.clone(), shows, limit.to_string(), placement.title.clone()]
+    });
+    println!("{}", table(&["placement", "shows", "limit", "title"], &["limit"], rows.collect()));
+    print_versions(&answer.versions);
+    Ok(())
+}

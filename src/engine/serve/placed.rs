@@ -1,0 +1,221 @@
+//! Lists of placements: what a request leaves open, the placement that it names decides.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::query::{Recommender, not_ready};
+use super::request::{Answer, RecommendRequest};
+use crate::domain::quote::quoted;
+use crate::domain::{Error, EventKind, HistoryEvent, ItemIdx, Result, Violation, limits};
+use crate::live::{Condition, Filter};
+use crate::model::Source;
+use crate::recommend::{Basis, Placement, Recommended, Scratch, Shelf, Shows};
+
+/// A user's newest items of which "because you took" picks one.
+const PICKED_FROM: usize = 20;
+
+impl Recommender {
+    /// Answers a request by the placement that it names; by a personalised list where it names none.
+    /// `limit` 0 leaves the length to the placement.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an unknown placement, and where the placement needs an item of the page;
+    /// as [`Recommender::recommend`].
+    pub async fn show(self: &Arc<Self>, request: RecommendRequest) -> Result<Answer> {
+        let (request, placement) = self.resolved(request)?;
+        let Some(placement) = placement else { return self.serve(request).await };
+        let answer = self.placed(&placement, request).await?;
+        let about = answer.about.as_deref().map(|item| self.title(item));
+        let title = placement.title.replace("{item}", about.as_deref().unwrap_or_default());
+        Ok(Answer { title, ..answer })
+    }
+
+    /// Answers the requests of a page, one after the other: no item is in two lists.
+    ///
+    /// # Errors
+    /// As [`Recommender::show`]; a placement that has nothing to show has an empty list.
+    pub async fn page(
+        self: &Arc<Self>,
+        request: RecommendRequest,
+        placements: Vec<String>,
+    ) -> Result<Vec<Answer>> {
+        let mut answers: Vec<Answer> = Vec::with_capacity(placements.len());
+        let mut exclude = request.exclude.clone();
+        for placement in placements {
+            let request =
+                RecommendRequest { placement, exclude: exclude.clone(), ..request.clone() };
+            let answer = match self.show(request).await {
+                // Nothing is known of the page's items, or no model is there yet.
+                Err(Error::NotFound { .. } | Error::NotReady(_)) => {
+                    Answer::new(self.state.models.generation(), Vec::new(), Basis::Popular)
+                }
+                answer => answer?,
+            };
+            exclude.extend(answer.entries.iter().map(|entry| entry.item_id.clone()));
+            answers.push(answer);
+        }
+        Ok(answers)
+    }
+
+    /// A request with what it leaves open as its placement says, and the placement, where it names one.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an unknown placement.
+    pub(super) fn resolved(
+        &self,
+        request: RecommendRequest,
+    ) -> Result<(RecommendRequest, Option<Placement>)> {
+        if request.placement.is_empty() {
+            let placement = "recommend".to_owned();
+            return Ok((RecommendRequest { placement, ..with_length(request, None) }, None));
+        }
+
+        let placements = self.state.in_force.placements();
+        if let Some(placement) = placements.get(&request.placement) {
+            return Ok((with_placement(request, placement), Some(placement.clone())));
+        }
+        let names = placements.placements.iter().map(|placement| placement.name.as_str());
+        let known = names.collect::<Vec<&str>>().join(", ");
+        let known = if known.is_empty() { "of which the store has none" } else { &known };
+        let given = quoted(&request.placement);
+        let message = format!("must be a placement of the store ({known}), was {given}");
+        Err(Violation::new("placement", message).into())
+    }
+
+    async fn placed(
+        self: &Arc<Self>,
+        placement: &Placement,
+        request: RecommendRequest,
+    ) -> Result<Answer> {
+        match placement.shows {
+            Shows::Personal => self.serve(request).await,
+            Shows::SimilarItems => {
+                let item = request.page_items.last().cloned().ok_or_else(needs_an_item)?;
+                self.similar_items(&item, &request)
+            }
+            Shows::BoughtTogether if request.page_items.is_empty() => Err(needs_an_item()),
+            Shows::BoughtTogether => {
+                let basket = request.page_items.clone();
+                self.bought_together(&basket, &request)
+            }
+            Shows::Popular(window) => self.popular(window, &request),
+            Shows::BecauseYouTook => self.because_you_took(request),
+            Shows::Favorites => Ok(self.favorites(&request)),
+            Shows::PriceDrops => {
+                let candidates = Some(self.dropped());
+                self.serve(RecommendRequest { candidates, ..request }).await
+            }
+        }
+    }
+
+    /// The items whose price fell.
+    fn dropped(&self) -> Vec<String> {
+        let dropped = self.state.live.catalogue.read().dropped();
+        let names = self.state.live.items.read();
+        dropped.iter().map(|item| names.id(item).to_owned()).collect()
+    }
+
+    /// Items similar to the newest of the user's items that has any.
+    fn because_you_took(&self, request: RecommendRequest) -> Result<Answer> {
+        let mut taken = self.newest(&request, |event| is_taken(event.kind));
+        taken.truncate(PICKED_FROM);
+        let generation = self.state.models.generation();
+        let (catalogue, names) = (self.state.live.catalogue.read(), self.state.live.items.read());
+        taken.retain(|&item| !catalogue.is_deleted(item));
+        let ids: Vec<String> = taken.iter().map(|&item| names.id(item).to_owned()).collect();
+        drop((catalogue, names));
+
+        // What the user has is not offered beside it.
+        let exclude = [request.exclude.clone(), ids.clone()].concat();
+        let request = RecommendRequest { exclude, ..request };
+        for id in ids {
+            match self.similar_items(&id, &request) {
+                Ok(answer) if answer.entries.iter().any(|entry| is_alike(entry.source)) => {
+                    return Ok(Answer { about: Some(id), ..answer });
+                }
+                Ok(_) => {}
+                Err(Error::NotReady(_)) => return Err(not_ready()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Answer::new(generation, Vec::new(), Basis::Popular))
+    }
+
+    /// What the user marked as favourites, newest first.
+    fn favorites(&self, request: &RecommendRequest) -> Answer {
+        let marked = self.newest(request, |event| event.kind == EventKind::Favorite);
+        let generation = self.state.models.generation();
+        let list = |shelf: Shelf<'_>, scratch: &mut Scratch| {
+            shelf.mask(&mut scratch.mask);
+            let shown = marked.iter().filter(|&&item| scratch.mask.allows(item));
+            let shown = shown.take(request.limit).enumerate();
+            let entry = |(at, &item): (usize, &ItemIdx)| Recommended {
+                item,
+                score: 1.0 / (1.0 + at as f32),
+                source: Source::Repeat,
+            };
+            shown.map(entry).collect()
+        };
+        self.shown(generation, request, Basis::History, list)
+    }
+
+    /// The items of those events of the request's user for which `speaks` holds, newest first.
+    fn newest(
+        &self,
+        request: &RecommendRequest,
+        speaks: impl Fn(&HistoryEvent) -> bool,
+    ) -> Vec<ItemIdx> {
+        let user = self.consenting(self.user(request));
+        let events = self.past(user).events;
+        let mut seen = HashSet::new();
+        let speaking = events.iter().rev().filter(|event| speaks(event));
+        speaking.map(|event| event.item).filter(|item| seen.insert(*item)).collect()
+    }
+
+    /// The title of an item; its id where it has none.
+    fn title(&self, id: &str) -> String {
+        let item = self.state.live.item(id);
+        let catalogue = self.state.live.catalogue.read();
+        let title = item.and_then(|item| catalogue.get(item)).map(|item| item.title.clone());
+        title.filter(|title| !title.is_empty()).unwrap_or_else(|| id.to_owned())
+    }
+}
+
+fn needs_an_item() -> Error {
+    let message = "must name an item of the page: the placement is about it";
+    Violation::new("page_item_ids", message).into()
+}
+
+fn is_taken(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Purchase | EventKind::AddToCart | EventKind::Favorite)
+}
+
+/// Whether a source proposes items because they are like another, and not to fill a list.
+fn is_alike(source: Source) -> bool {
+    !matches!(source, Source::Popular | Source::Catalog)
+}
+
+fn with_length(request: RecommendRequest, of_placement: Option<usize>) -> RecommendRequest {
+    let limit = match request.limit {
+        0 => of_placement.unwrap_or(limits::DEFAULT_LIMIT),
+        limit => limit,
+    };
+    RecommendRequest { limit, ..request }
+}
+
+/// The request with what it leaves open as the placement says; both filters hold.
+fn with_placement(request: RecommendRequest, placement: &Placement) -> RecommendRequest {
+    let request = with_length(request, placement.limit);
+    let condition = match (request.filter.condition.clone(), placement.condition.clone()) {
+        (Some(one), Some(other)) => Some(Condition::All(vec![one, other])),
+        (one, other) => one.or(other),
+    };
+    let include_unavailable = request.filter.include_unavailable;
+    RecommendRequest {
+        filter: Arc::new(Filter { condition, include_unavailable }),
+        strategy: request.strategy.or(placement.strategy),
+        repeat: request.repeat.or(placement.repeat),
+        variety: request.variety.or(placement.variety),
+        ..request
+    }
+}

@@ -1,0 +1,11 @@
+//! What people decide of lists: rules and placements, written whole, in versions, and taken back by
+//! one call.
+//!
+//! - [`decisions`]: writes, lists and takes back versions
+//! - [`dry_run`]: what rules would change, on users of the store's own log
+
+mod decisions;
+mod dry_run;
+
+pub use decisions::{Applied, Decidable, Steering};
+pub use dry_run::{DryRun, DryRunRequest};

@@ -1,0 +1,172 @@
+//! Placements: named bundles of what a list is made of, kept with the store, so that a storefront
+//! sends a name and the shop changes its mind without a deployment.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::quote::quoted;
+use crate::domain::{Violation, limits};
+use crate::live::Condition;
+use crate::model::{Source, Window};
+use crate::sources::{RepeatPolicy, Variety};
+
+/// Maximum number of placements of a store.
+pub const MAX_PLACEMENTS: usize = 64;
+/// The placements that every store has: lists that are asked for without one, by their method.
+pub const OF_METHODS: [&str; 5] =
+    ["recommend", "batch_recommend", "similar_items", "bought_together", "popular"];
+
+/// The placements of a store. They are written and taken back as a whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlacementSet {
+    /// The placements.
+    pub placements: Vec<Placement>,
+}
+
+/// A placement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Placement {
+    /// Its name, which no other placement has.
+    pub name: String,
+    /// What is shown above its list; `{item}` stands for the title of the item that the list is
+    /// about. May be empty.
+    #[serde(default)]
+    pub title: String,
+    /// What its list shows.
+    #[serde(default)]
+    pub shows: Shows,
+    /// Length of its list where a request does not say; none: the default.
+    #[serde(default)]
+    pub limit: Option<usize>,
+    /// One source alone; none: the blend.
+    #[serde(default)]
+    pub strategy: Option<Source>,
+    /// A condition on its items, beside a request's own filter.
+    #[serde(default)]
+    pub condition: Option<Condition>,
+    /// Whether bought items may come back, where a request does not say; none: the store's setting.
+    #[serde(default)]
+    pub repeat: Option<RepeatPolicy>,
+    /// How much its items differ, where a request does not say.
+    #[serde(default)]
+    pub variety: Option<Variety>,
+}
+
+/// What the list of a placement shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Shows {
+    /// A personalised list.
+    #[default]
+    Personal,
+    /// Items similar to the item of the page.
+    SimilarItems,
+    /// Complements of the items of the page.
+    BoughtTogether,
+    /// The most bought items of a window.
+    Popular(Window),
+    /// Items similar to one that the user took lately, which the placement picks.
+    BecauseYouTook,
+    /// What the user marked as favourites, newest first.
+    Favorites,
+    /// A personalised list of items whose price fell.
+    PriceDrops,
+}
+
+impl PlacementSet {
+    /// The placement of this name.
+    pub fn get(&self, name: &str) -> Option<&Placement> {
+        self.placements.iter().find(|placement| placement.name == name)
+    }
+
+    /// The names of all placements, those of methods among them.
+    pub fn names(&self) -> Vec<String> {
+        let own = self.placements.iter().map(|placement| placement.name.clone());
+        OF_METHODS.into_iter().map(str::to_owned).chain(own).collect()
+    }
+
+    /// Checks every limit; the violation names the placement and the field.
+    ///
+    /// # Errors
+    /// The first field that breaks its limit.
+    pub fn check(&self) -> Result<(), Violation> {
+        limits::count("placements", self.placements.len(), 0, MAX_PLACEMENTS)?;
+        let mut names: HashSet<&str> = OF_METHODS.into();
+        for (at, placement) in self.placements.iter().enumerate() {
+            let within = |violation: Violation| violation.within(&format!("placements[{at}]"));
+            placement.check().map_err(within)?;
+            if !names.insert(&placement.name) {
+                let message = format!(
+                    "must be no method's and no other placement's, was {}",
+                    quoted(&placement.name)
+                );
+                return Err(within(Violation::new("name", message)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Placement {
+    fn check(&self) -> Result<(), Violation> {
+        limits::name("name", &self.name)?;
+        limits::text("title", &self.title, limits::MAX_TITLE_BYTES)?;
+        if let Some(limit) = self.limit {
+            limits::number("limit", limit as f64, 1.0, limits::MAX_LIMIT as f64)?;
+        }
+        let is_personal = matches!(self.shows, Shows::Personal | Shows::PriceDrops);
+        let only_personal = [
+            ("strategy", self.strategy.is_some()),
+            ("repeat_policy", self.repeat.is_some()),
+            ("variety", self.variety.is_some()),
+        ];
+        match only_personal.iter().find(|(_, given)| *given && !is_personal) {
+            Some((field, _)) => {
+                let message = "must be absent: the placement shows no personalised list";
+                Err(Violation::new(*field, message))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_breaks_a_limit_is_named() {
+        let home = |name: &str| Placement {
+            name: name.into(),
+            title: String::new(),
+            shows: Shows::Personal,
+            limit: None,
+            strategy: None,
+            condition: None,
+            repeat: None,
+            variety: None,
+        };
+        let refused = |placements: Vec<Placement>| {
+            let set = PlacementSet { placements };
+            set.check().map_or_else(|v| v.to_string(), |()| "taken".into())
+        };
+        assert_eq!(refused(vec![home("home"), home("cart")]), "taken");
+        assert!(refused(vec![home("Home!")]).starts_with("placements[0].name: must be 1 to 64"));
+        for taken in ["home", "popular"] {
+            assert_eq!(
+                refused(vec![home("home"), home(taken)]),
+                format!(
+                    "placements[1].name: must be no method's and no other placement's, was {taken:?}"
+                )
+            );
+        }
+        let long = Placement { limit: Some(501), ..home("home") };
+        assert_eq!(refused(vec![long]), "placements[0].limit: must be 1 to 500, was 501");
+        let shows = Shows::Favorites;
+        let varied = Placement { variety: Some(Variety::default()), shows, ..home("home") };
+        assert!(refused(vec![varied]).starts_with("placements[0].variety: must be absent"));
+    }
+}

@@ -1,0 +1,246 @@
+//! When a rule holds: for which lists and users, and in which times.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::{Date, Time, Weekday};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Violation, limits};
+
+/// Maximum number of placements, values, hours and dates of a rule.
+pub const MAX_VALUES: usize = 64;
+
+/// The condition of a rule: all of these hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct When {
+    /// The placements; empty: all.
+    pub placements: Vec<String>,
+    /// Attributes of the user: one of the values of each.
+    pub user_attributes: BTreeMap<String, Vec<String>>,
+    /// Categories of the page, in or below one of which it is; empty: all.
+    pub page_categories: Vec<String>,
+    /// The times; by default always.
+    pub schedule: Schedule,
+}
+
+/// The times in which a rule holds, in the store's time zone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct Schedule {
+    /// Its start, in milliseconds since 1970; none: no start.
+    pub start_ms: Option<i64>,
+    /// Its end, exclusive; none: no end.
+    pub end_ms: Option<i64>,
+    /// Hours of the week, one of which it is; empty: all.
+    pub weekly: Vec<Hours>,
+    /// Days of which it is one, festivals for instance; empty: all.
+    pub dates: Vec<Dates>,
+}
+
+/// Hours of some days of the week.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hours {
+    /// The days; empty: every day.
+    pub days: Vec<Day>,
+    /// The first minute.
+    pub start: Time,
+    /// The end, exclusive; where it is not after the start, on the next day.
+    pub end: Time,
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Day {
+    /// Monday.
+    Mon,
+    /// Tuesday.
+    Tue,
+    /// Wednesday.
+    Wed,
+    /// Thursday.
+    Thu,
+    /// Friday.
+    Fri,
+    /// Saturday.
+    Sat,
+    /// Sunday.
+    Sun,
+}
+
+impl Day {
+    /// All days, Monday first.
+    pub const ALL: [Day; 7] =
+        [Day::Mon, Day::Tue, Day::Wed, Day::Thu, Day::Fri, Day::Sat, Day::Sun];
+
+    /// Its name: "mon".
+    pub fn name(self) -> &'static str {
+        ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][self as usize]
+    }
+
+    /// The day of this name.
+    ///
+    /// # Errors
+    /// A sentence with the names.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|day| day.name() == name);
+        found.ok_or_else(|| "must be mon, tue, wed, thu, fri, sat or sun".to_owned())
+    }
+
+    fn is(self, day: Weekday) -> bool {
+        day.to_monday_zero_offset() as usize == self as usize
+    }
+}
+
+/// A span of days, the first and the last included.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dates {
+    /// Its name, a festival's for instance; may be empty.
+    #[serde(default)]
+    pub name: String,
+    /// The first day.
+    pub first: Date,
+    /// The last day.
+    pub last: Date,
+}
+
+impl When {
+    /// Checks every limit.
+    ///
+    /// # Errors
+    /// The first field that breaks its limit.
+    pub(super) fn validate(&self) -> Result<(), Violation> {
+        limits::count("placements", self.placements.len(), 0, MAX_VALUES)?;
+        limits::count("page_categories", self.page_categories.len(), 0, MAX_VALUES)?;
+        for (at, category) in self.page_categories.iter().enumerate() {
+            limits::id(&format!("page_categories[{at}]"), category)?;
+        }
+        limits::count("user_attributes", self.user_attributes.len(), 0, limits::MAX_TAGS)?;
+        for (at, (name, values)) in self.user_attributes.iter().enumerate() {
+            limits::id(&format!("user_attributes[{at}].name"), name)?;
+            limits::count(&format!("user_attributes[{at}].values"), values.len(), 1, MAX_VALUES)?;
+            for (of, value) in values.iter().enumerate() {
+                limits::id(&format!("user_attributes[{at}].values[{of}]"), value)?;
+            }
+        }
+        self.schedule.validate().map_err(|violation| violation.within("schedule"))
+    }
+
+    /// Whether it asks something of the user or of the page.
+    pub fn asks(&self) -> bool {
+        !self.user_attributes.is_empty() || !self.page_categories.is_empty()
+    }
+}
+
+impl Schedule {
+    fn validate(&self) -> Result<(), Violation> {
+        if let (Some(start), Some(end)) = (self.start_ms, self.end_ms)
+            && start >= end
+        {
+            return Err(Violation::new("end", "must be after the start: it can never match"));
+        }
+        limits::count("weekly", self.weekly.len(), 0, MAX_VALUES)?;
+        limits::count("dates", self.dates.len(), 0, MAX_VALUES)?;
+        for (at, dates) in self.dates.iter().enumerate() {
+            limits::text(&format!("dates[{at}].name"), &dates.name, limits::MAX_ID_BYTES)?;
+            if dates.first > dates.last {
+                let message = "must not be before the first day: it can never match";
+                return Err(Violation::new(format!("dates[{at}].last"), message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it holds at a time.
+    pub fn holds(&self, now_ms: i64, zone: &TimeZone) -> bool {
+        let has_begun = self.start_ms.is_none_or(|start| start <= now_ms);
+        let runs = self.end_ms.is_none_or(|end| now_ms < end);
+        if !has_begun || !runs {
+            return false;
+        }
+        if self.weekly.is_empty() && self.dates.is_empty() {
+            return true;
+        }
+
+        let Ok(now) = Timestamp::from_millisecond(now_ms) else { return false };
+        let now = now.to_zoned(zone.clone());
+        let today = now.date();
+        let in_hours = self.weekly.is_empty() || self.weekly.iter().any(|hours| hours.hold(&now));
+        let in_dates = self.dates.is_empty()
+            || self.dates.iter().any(|dates| (dates.first..=dates.last).contains(&today));
+        in_hours && in_dates
+    }
+
+    /// Whether it holds at no time from `now_ms` on.
+    pub(super) fn is_over(&self, now_ms: i64, zone: &TimeZone) -> bool {
+        let has_ended = self.end_ms.is_some_and(|end| end <= now_ms);
+        let Ok(now) = Timestamp::from_millisecond(now_ms) else { return has_ended };
+        let today = now.to_zoned(zone.clone()).date();
+        let are_past = !self.dates.is_empty() && self.dates.iter().all(|dates| dates.last < today);
+        has_ended || are_past
+    }
+}
+
+impl Hours {
+    fn hold(&self, now: &Zoned) -> bool {
+        let time = now.time();
+        let is_of = |day: Weekday| self.days.is_empty() || self.days.iter().any(|d| d.is(day));
+        let today = now.weekday();
+        if self.start < self.end {
+            return is_of(today) && (self.start..self.end).contains(&time);
+        }
+        // Over midnight: of today's evening, or of yesterday's.
+        (is_of(today) && time >= self.start) || (is_of(today.previous()) && time < self.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(schedule: &Schedule, time: &str) -> bool {
+        let now_ms = time.parse::<Timestamp>().unwrap().as_millisecond();
+        schedule.holds(now_ms, &TimeZone::get("Asia/Shanghai").unwrap())
+    }
+
+    #[test]
+    fn hours_are_those_of_the_stores_zone() {
+        // A Friday evening in Shanghai is eight hours earlier in UTC.
+        let hours = Hours {
+            days: vec![Day::Fri],
+            start: jiff::civil::time(17, 0, 0, 0),
+            end: jiff::civil::time(2, 0, 0, 0),
+        };
+        let schedule = Schedule { weekly: vec![hours], ..Schedule::default() };
+        assert!(!holds(&schedule, "2026-11-27T08:59:59Z"));
+        assert!(holds(&schedule, "2026-11-27T09:00:00Z"));
+        assert!(holds(&schedule, "2026-11-27T17:59:00Z"), "Saturday, 01:59");
+        assert!(!holds(&schedule, "2026-11-27T18:00:00Z"), "Saturday, 02:00");
+        assert!(!holds(&schedule, "2026-11-28T09:00:00Z"), "Saturday evening");
+    }
+
+    #[test]
+    fn festivals_are_whole_days() {
+        let date = jiff::civil::date;
+        let dates =
+            Dates { name: "new year".into(), first: date(2027, 2, 6), last: date(2027, 2, 7) };
+        let schedule = Schedule { dates: vec![dates], ..Schedule::default() };
+        assert!(holds(&schedule, "2027-02-05T16:00:00Z"));
+        assert!(holds(&schedule, "2027-02-07T15:59:59Z"));
+        assert!(!holds(&schedule, "2027-02-05T15:59:59Z"));
+        assert!(!holds(&schedule, "2027-02-07T16:00:00Z"));
+
+        let day_after = "2027-02-08T00:00:00Z".parse::<Timestamp>().unwrap().as_millisecond();
+        assert!(schedule.is_over(day_after, &TimeZone::UTC));
+        let span = Schedule { start_ms: Some(10), end_ms: Some(20), ..Schedule::default() };
+        assert!(span.holds(10, &TimeZone::UTC) && !span.holds(20, &TimeZone::UTC));
+        assert!(span.is_over(20, &TimeZone::UTC) && !span.is_over(19, &TimeZone::UTC));
+        let never = Schedule { start_ms: Some(20), end_ms: Some(20), ..Schedule::default() };
+        assert!(never.validate().unwrap_err().message.contains("never match"));
+    }
+}
