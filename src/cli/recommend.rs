@@ -42,6 +42,9 @@ pub struct Recommend {
     /// Items of the page: the one that is shown, or a basket
     #[arg(long, value_name = "ITEM,…", value_delimiter = ',')]
     page_items: Vec<String>,
+    /// The branch, country or currency whose offers hold
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
     /// An attribute of the user, e.g. country=SE; may be given several times
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
     attributes: Vec<(String, String)>,
@@ -98,10 +101,8 @@ impl Recommend {
             session_item_ids: self.session,
             limit: self.limit.unwrap_or(if self.placement.is_some() { 0 } else { 10 }),
             filter: Some(pb::Filter { categories: self.categories, ..pb::Filter::default() }),
-            exclude_item_ids: Vec::new(),
             strategy,
             repeat_policy: repeat_policy.into(),
-            exclude_purchased_days: 0,
             attributes: self.attributes.into_iter().collect(),
             explain: self.explain,
             variety: self.variety.map(|relevance| pb::Variety {
@@ -112,6 +113,8 @@ impl Recommend {
             placement: self.placement.unwrap_or_default(),
             page_category: self.page_category.unwrap_or_default(),
             page_item_ids: self.page_items,
+            context: self.context.unwrap_or_default(),
+            ..pb::RecommendRequest::default()
         };
 
         let answer = backend.recommend(request).await.map_err(|s| s.message().to_owned())?;

@@ -111,6 +111,9 @@ impl Engine {
 
         let recommend = &options.recommend;
         let (live, mut live_writer) = Live::new(recommend.history_limit, recommend.cohorts.clone());
+        if recommend.fatigue_after > 0 {
+            live.impressions.write(&mut live_writer).count();
+        }
         let started = Instant::now();
         let (log, dedup) = replay_log(&mut folder, &live, &mut live_writer, &options.log)?;
         live.index(&mut live_writer);

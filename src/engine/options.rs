@@ -253,6 +253,11 @@ pub struct RecommendOptions {
     /// Share of the answers whose items are recorded in the log, 0 to 1: what was shown to whom, from
     /// which later evaluations start. Some 80 bytes an answer.
     pub exposures: f64,
+    /// Impressions of an item without a click after which it fades for that user; 0: never. Counted
+    /// from events of the kind "impression".
+    pub fatigue_after: u32,
+    /// What a tired item's score is multiplied by for each impression from then on, 0 to 1.
+    pub fatigue_factor: f32,
     /// Attributes that define cohorts of users without events, the one dropped first last: lists
     /// come from users alike in all of them, then in all but the last, and so on.
     pub cohorts: Vec<String>,
@@ -261,7 +266,14 @@ pub struct RecommendOptions {
 impl Default for RecommendOptions {
     fn default() -> Self {
         let cohorts = ["segment", "country", "device"].map(str::to_owned).to_vec();
-        Self { repeat_policy: RepeatPolicy::Auto, history_limit: 2_000, exposures: 1.0, cohorts }
+        Self {
+            repeat_policy: RepeatPolicy::Auto,
+            history_limit: 2_000,
+            exposures: 1.0,
+            fatigue_after: 0,
+            fatigue_factor: 0.7,
+            cohorts,
+        }
     }
 }
 

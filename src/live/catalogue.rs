@@ -193,7 +193,7 @@ impl Catalogue {
 
     /// Those of the first `items` items for which a condition holds.
     pub fn matching(&self, condition: &Condition, items: usize) -> Cow<'_, RoaringBitmap> {
-        self.facets.matching(condition, items)
+        self.facets.matching(condition, items, "")
     }
 
     /// Items whose validity began after `since_ms`, up to `now_ms`.
@@ -225,13 +225,14 @@ impl Catalogue {
             None => mask.allow_first(items),
             Some(condition) => {
                 mask.allow_none(items);
-                let matching = self.facets.matching(condition, items);
+                let matching = self.facets.matching(condition, items, &filter.context);
                 matching.iter().for_each(|idx| mask.allow(idx));
             }
         }
 
         if !filter.include_unavailable {
             self.unavailable.iter().for_each(|idx| mask.forbid(idx));
+            self.facets.unavailable_in(&filter.context).for_each(|idx| mask.forbid(idx));
             self.validity.invalid(now_ms).for_each(|idx| mask.forbid(idx));
         }
         self.buried.iter().chain(&self.deleted).for_each(|idx| mask.forbid(idx));
@@ -360,7 +361,8 @@ mod tests {
         };
         let condition = (!categories.is_empty()).then(any);
         let mut mask = ItemMask::default();
-        catalogue.mask(&Filter { condition, include_unavailable }, 5, NOW, &mut mask);
+        let filter = Filter { condition, include_unavailable, ..Filter::default() };
+        catalogue.mask(&filter, 5, NOW, &mut mask);
         assert_eq!(mask.count(), mask.iter().count());
         mask.iter().collect()
     }

@@ -17,8 +17,17 @@ pub struct Facets {
     tags: Members,
     groups: Members,
     attributes: HashMap<String, Members>,
+    /// Items by context where their offers say so.
+    offers: HashMap<String, Offers>,
     /// Price by item; NaN without one.
     prices: Vec<f64>,
+}
+
+/// The offers of one context.
+#[derive(Debug, Default)]
+struct Offers {
+    unavailable: RoaringBitmap,
+    prices: HashMap<ItemIdx, f64>,
 }
 
 /// Items by one facet.
@@ -62,6 +71,14 @@ impl Facets {
             self.attributes.entry(name.to_owned()).or_default().add(value, idx);
         }
 
+        for (context, offer) in &item.offers {
+            let offers = self.offers.entry(context.clone()).or_default();
+            if !offer.available {
+                offers.unavailable.insert(idx);
+            }
+            offers.prices.extend(offer.price.map(|price| (idx, price)));
+        }
+
         let at = idx as usize;
         if at >= self.prices.len() {
             self.prices.resize(at + 1, f64::NAN);
@@ -84,9 +101,23 @@ impl Facets {
             }
         }
 
+        for context in item.offers.keys() {
+            let Some(offers) = self.offers.get_mut(context) else { continue };
+            offers.unavailable.remove(idx);
+            offers.prices.remove(&idx);
+            if offers.unavailable.is_empty() && offers.prices.is_empty() {
+                self.offers.remove(context);
+            }
+        }
+
         if let Some(price) = self.prices.get_mut(idx as usize) {
             *price = f64::NAN;
         }
+    }
+
+    /// Items that are not available in a context.
+    pub fn unavailable_in(&self, context: &str) -> impl Iterator<Item = ItemIdx> {
+        self.offers.get(context).into_iter().flat_map(|offers| &offers.unavailable)
     }
 
     /// What goes with an item: those of its group, or of its first category.
@@ -107,8 +138,15 @@ impl Facets {
         own.fold(RoaringBitmap::new(), |all, members| all | &*members)
     }
 
-    /// Those of the first `items` items for which the condition holds.
-    pub fn matching(&self, condition: &Condition, items: usize) -> Cow<'_, RoaringBitmap> {
+    /// Those of the first `items` items for which the condition holds, at the prices of a context.
+    pub fn matching(
+        &self,
+        condition: &Condition,
+        items: usize,
+        context: &str,
+    ) -> Cow<'_, RoaringBitmap> {
+        let matching = |part: &Condition| self.matching(part, items, context);
+
         match condition {
             Condition::Category(path) => self.categories.of(path.trim_matches('/')),
             Condition::Brand(brand) => self.brands.of(brand),
@@ -117,21 +155,24 @@ impl Facets {
                 self.attributes.get(name).map_or_else(Cow::default, |values| values.of(value))
             }
             Condition::Price(min, max) => {
+                let there = self.offers.get(context).map(|offers| &offers.prices);
+                let of_offer = |idx: &ItemIdx| there.and_then(|prices| prices.get(idx));
                 let priced = (0u32..).zip(&self.prices);
+                let priced = priced.map(|(idx, price)| (idx, of_offer(&idx).unwrap_or(price)));
                 let within = priced.filter(|(_, price)| (min..=max).contains(price));
                 Cow::Owned(within.map(|(idx, _)| idx).collect())
             }
             Condition::All(parts) => {
                 let mut all = everything(items);
-                parts.iter().for_each(|part| all &= &*self.matching(part, items));
+                parts.iter().for_each(|part| all &= &*matching(part));
                 Cow::Owned(all)
             }
             Condition::Any(parts) => {
                 let mut any = RoaringBitmap::new();
-                parts.iter().for_each(|part| any |= &*self.matching(part, items));
+                parts.iter().for_each(|part| any |= &*matching(part));
                 Cow::Owned(any)
             }
-            Condition::Not(part) => Cow::Owned(everything(items) - &*self.matching(part, items)),
+            Condition::Not(part) => Cow::Owned(everything(items) - &*matching(part)),
         }
     }
 }
@@ -151,6 +192,7 @@ fn words(item: &Item) -> impl Iterator<Item = (&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Offer;
 
     fn lamp() -> Item {
         Item {
@@ -159,6 +201,7 @@ mod tests {
             price: Some(20.0),
             tags: vec!["new".into()],
             attributes: [("colour".to_owned(), "red".to_owned())].into(),
+            offers: [("SE".to_owned(), Offer { available: false, price: Some(25.0) })].into(),
             ..Item::default()
         }
     }
@@ -169,7 +212,8 @@ mod tests {
         facets.add(0, &lamp());
         facets.add(2, &Item { brand: String::new(), price: None, ..lamp() });
         facets.add(3, &Item { tags: vec![], price: Some(30.0), ..lamp() });
-        let of = |condition: &Condition| facets.matching(condition, 5).iter().collect::<Vec<_>>();
+        let of =
+            |condition: &Condition| facets.matching(condition, 5, "").iter().collect::<Vec<_>>();
         let brand = Condition::Brand("Lumen".into());
         let new = Condition::Tag("new".into());
         let red = Condition::Attribute("colour".into(), "red".into());
@@ -177,6 +221,12 @@ mod tests {
         assert_eq!(of(&red), [0, 2, 3]);
         assert_eq!(of(&Condition::Attribute("size".into(), "red".into())), [0u32; 0]);
         assert_eq!(of(&Condition::Price(20.0, 29.9)), [0]);
+        // In a context its price is that of its offer.
+        let dear = Condition::Price(24.0, 26.0);
+        assert_eq!(of(&dear), [0u32; 0]);
+        assert_eq!(facets.matching(&dear, 5, "SE").iter().collect::<Vec<_>>(), [0, 2, 3]);
+        assert_eq!(facets.unavailable_in("SE").collect::<Vec<_>>(), [0, 2, 3]);
+        assert_eq!(facets.unavailable_in("DK").count(), 0);
         assert_eq!(of(&Condition::All(vec![brand.clone(), new.clone()])), [0]);
         assert_eq!(of(&Condition::Any(vec![brand.clone(), new.clone()])), [0, 2, 3]);
         assert_eq!(of(&Condition::Not(Box::new(brand))), [1, 2, 4]);
@@ -189,7 +239,8 @@ mod tests {
         let mut facets = Facets::default();
         facets.add(1, &lamp());
         facets.remove(1, &lamp());
-        let Facets { categories, brands, tags, groups, attributes, prices } = facets;
+        let Facets { categories, brands, tags, groups, attributes, offers, prices } = facets;
+        assert!(offers.is_empty());
         assert!(categories.0.is_empty() && brands.0.is_empty() && tags.0.is_empty());
         assert!(
             groups.0.is_empty()

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub struct Filter {
     /// The condition on an item; none: every item passes.
     pub condition: Option<Condition>,
+    /// The context whose offers decide availability and prices; empty for none.
+    pub context: String,
     /// Also items that are unavailable or outside of their validity.
     pub include_unavailable: bool,
 }

@@ -4,7 +4,8 @@
 //! - [`histories`]: each user's newest events
 //! - [`catalogue`]: items, and the mask of those that may be offered
 //! - [`filter`], [`facets`]: conditions on items, and the bitmaps that answer them
-//! - [`hidden`]: what users do not want to see; [`decisions`]: what people decided of lists
+//! - [`hidden`]: what users do not want to see; [`shown`]: what was shown to them again and again
+//! - [`decisions`]: what people decided of lists
 //! - [`profiles`]: attributes and consent of users; [`erasures`]: erased users
 //! - [`trends`], [`overlay`]: what is taken now, and together with what, before a model knows
 //! - [`dedup_window`]: ids of the newest events, so that a retry adds nothing
@@ -23,6 +24,7 @@ pub mod histories;
 pub mod overlay;
 pub mod profiles;
 pub mod shared;
+pub mod shown;
 pub mod trends;
 pub mod vocabulary;
 
@@ -41,6 +43,7 @@ pub use histories::Histories;
 pub use overlay::Overlay;
 pub use profiles::Profiles;
 pub use shared::{LiveWriter, Shared};
+pub use shown::{Impressions, Shown};
 pub use trends::{Trend, Trends};
 pub use vocabulary::Vocabulary;
 
@@ -70,6 +73,8 @@ pub struct Live {
     pub profiles: Shared<Profiles>,
     /// What users do not want to see.
     pub hidden: Shared<HiddenItems>,
+    /// What was shown to users.
+    pub impressions: Shared<Impressions>,
     /// What people decided of lists.
     pub decisions: Shared<Decisions>,
     /// Erased users. The trainer notes here what it has rewritten.
@@ -102,6 +107,7 @@ impl Live {
             catalogue: Shared::default(),
             profiles: Shared::default(),
             hidden: Shared::default(),
+            impressions: Shared::default(),
             decisions: Shared::default(),
             erasures: RwLock::default(),
             trends: Shared::default(),
@@ -191,6 +197,12 @@ impl Live {
             let mut hidden = self.hidden.write(writer);
             hidden.note(event.user, event.item, event.kind, event.scope);
         }
+        let concerns_impressions = self.impressions.read().concerns(event.user, event.kind);
+        if concerns_impressions {
+            let mut impressions = self.impressions.write(writer);
+            impressions.note(event.user, event.item, event.kind);
+        }
+
         let cohorts = match self.profiles.read().get(event.user) {
             Some(user) if !user.consent => return,
             Some(user) => self.cohorts(&user.attributes),
@@ -276,6 +288,7 @@ impl Live {
         self.profiles.write(writer).erase(user);
         self.overlay.write().forget_user(user);
         self.hidden.write(writer).erase(user);
+        self.impressions.write(writer).erase(user);
 
         self.erasures.write().note(user, offset, was_known);
 
@@ -311,6 +324,9 @@ impl Live {
     /// [`Live::memory_bytes`] by part.
     pub fn memory_parts(&self) -> [(&'static str, u64); 5] {
         let events = self.events() * size_of::<HistoryEvent>() as u64;
+        let profiles = self.profiles.read().bytes()
+            + self.hidden.read().bytes()
+            + self.impressions.read().bytes();
         let users = self.users.read();
         // Of a user also the list of their events, of which half as much again may be spare.
         let histories = events + events / 2 + (users.len() * size_of::<Vec<HistoryEvent>>()) as u64;
@@ -319,7 +335,7 @@ impl Live {
             ("names", (users.bytes() + self.items.read().bytes()) as u64),
             ("decisions", self.decisions.read().bytes() as u64),
             ("catalogue", self.catalogue.read().bytes() as u64),
-            ("profiles", (self.profiles.read().bytes() + self.hidden.read().bytes()) as u64),
+            ("profiles", profiles as u64),
         ]
     }
 

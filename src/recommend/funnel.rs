@@ -4,7 +4,7 @@ use super::list::{Basis, List, Origin, Recommended};
 use super::reasons::After;
 use super::rules::Steering;
 use super::variety::Caps;
-use super::{blend, cold, exploration, fill, fresh, prepared, reasons, rules, variety};
+use super::{blend, cold, exploration, fatigue, fill, fresh, prepared, reasons, rules, variety};
 use crate::domain::topk::Scored;
 use crate::domain::{HistoryEvent, ItemIdx};
 use crate::matrix::weight::kind_weight;
@@ -62,6 +62,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
         basis = if cohort.is_empty() { basis } else { Basis::Attributes };
     }
 
+    let faded = fatigue::fade(query.tired_of, &mut items);
     let steering = boost(snapshot, query, &mut items, scratch);
     let mut caps = Caps::new(query.variety, query.shelf.catalogue);
     let mut varied = vary(snapshot, query, &mut items, &mut caps, scratch);
@@ -92,7 +93,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     };
     let is_blended = origin == Origin::Blended;
     let reasons = if query.explain {
-        let after = After { varied: &varied.parts, steered: steered.as_ref() };
+        let after = After { faded: &faded, varied: &varied.parts, steered: steered.as_ref() };
         reasons::explain(snapshot, query, &items, is_blended, after, scratch)
     } else {
         Vec::new()
@@ -146,7 +147,7 @@ fn boost<'q>(
     let popularity = &snapshot.parts.popularity;
     let lengths = (query.limit, query.depth());
     rules::deepen(rules, items, lengths, popularity, &scratch.mask);
-    let steering = Steering::boost(rules, items);
+    let steering = Steering::boost(rules, items, query.shown_before);
     query.watch.end(FunnelStage::Boost, || items.len());
     Some(steering)
 }
@@ -230,7 +231,7 @@ pub fn prepared_list(
 
     let mut steered = None;
     if let Some(rules) = query.shelf.steering() {
-        let steering = Steering::boost(rules, &mut items);
+        let steering = Steering::boost(rules, &mut items, query.shown_before);
         if !steering.is_settled(query.limit) {
             return None;
         }

@@ -21,6 +21,8 @@ pub struct Reasons {
     pub shares: Vec<(Source, f32)>,
     /// What the second stage adds or takes away.
     pub second_stage: f32,
+    /// What it loses because it was shown again and again.
+    pub fatigue: f32,
     /// What variety takes away.
     pub variety: f32,
     /// The rules that moved it, by their places among the compiled ones, each with what it adds to the
@@ -36,9 +38,9 @@ pub struct Reasons {
 }
 
 impl Reasons {
-    /// What variety and rules add to the model's own score, or take away.
+    /// What fatigue, variety and rules add to the model's own score, or take away.
     pub fn after(&self) -> f32 {
-        self.variety + self.rules.iter().map(|(_, part)| part).sum::<f32>()
+        self.fatigue + self.variety + self.rules.iter().map(|(_, part)| part).sum::<f32>()
     }
 
     /// The blend's score.

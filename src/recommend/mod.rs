@@ -9,6 +9,7 @@
 //! - `cold`: items and users unknown to the model
 //! - [`fill`]: popular items, then the catalogue, where candidates run out
 //! - `reasons`: what led to each item
+//! - `fatigue`: items that were shown again and again
 //! - `rules`: boosts, buries and targets; `places`: pins and quotas
 //! - `variety`: items that differ, caps on brands, categories and groups; `exploration`: places for
 //!   new and rare items, by chance
@@ -18,6 +19,7 @@
 pub mod blend;
 mod cold;
 mod exploration;
+mod fatigue;
 pub mod features;
 pub mod fill;
 mod fresh;

@@ -23,6 +23,8 @@ const MAX_ITEMS: usize = 200;
 /// What later stages did to the scores of a list.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct After<'a> {
+    /// What tired items lose.
+    pub(super) faded: &'a [(ItemIdx, f32)],
     /// What variety takes from each item's.
     pub(super) varied: &'a [f32],
     /// What rules did.
@@ -31,6 +33,8 @@ pub(super) struct After<'a> {
 
 impl After<'_> {
     fn note(&self, at: usize, item: ItemIdx, reasons: &mut Reasons) {
+        let faded = self.faded.iter().find(|(faded, _)| *faded == item);
+        reasons.fatigue = faded.map_or(0.0, |(_, part)| *part);
         reasons.variety = self.varied.get(at).copied().unwrap_or(0.0);
         let moved = self.steered.map_or(&[][..], |steered| &steered.moved);
         let of_item = moved.iter().filter(|moved| moved.item == item);

@@ -19,9 +19,9 @@ pub struct Restrictions {
 /// Counts what each restriction of a query removes.
 pub fn restrictions(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> Restrictions {
     let shelf = query.shelf;
-    let all = Filter { include_unavailable: true, condition: None };
+    let all = Filter { include_unavailable: true, ..Filter::default() };
     let bare = Shelf { filter: &all, excluded: &[], hidden: &[], only: None, rules: None, ..shelf };
-    let available = Filter { include_unavailable: shelf.filter.include_unavailable, ..all.clone() };
+    let available = Filter { condition: None, ..shelf.filter.clone() };
     let steps = [
         ("deleted", bare),
         ("availability", Shelf { filter: &available, ..bare }),

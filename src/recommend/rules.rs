@@ -18,17 +18,23 @@ pub(super) struct Steering<'r> {
     own: Vec<Recommended>,
     /// The same after boosts, best first.
     candidates: Vec<Recommended>,
+    /// Items that earlier pages of the list showed.
+    shown_before: usize,
 }
 
 impl<'r> Steering<'r> {
     /// Multiplies the scores of candidates, best first, and orders them again.
-    pub(super) fn boost(rules: &'r ActiveRules<'r>, items: &mut [Recommended]) -> Self {
+    pub(super) fn boost(
+        rules: &'r ActiveRules<'r>,
+        items: &mut [Recommended],
+        shown_before: usize,
+    ) -> Self {
         let own = items.to_vec();
         if rules.has_factors() {
             items.iter_mut().for_each(|item| item.score *= rules.factor(item.item));
             items.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
         }
-        Self { rules, own, candidates: items.to_vec() }
+        Self { rules, own, candidates: items.to_vec(), shown_before }
     }
 
     /// Whether no item that is scored no higher than the last of the candidates could enter a list of
@@ -50,12 +56,15 @@ impl<'r> Steering<'r> {
     ) -> (Steered, bool) {
         let mut moved = if explained { self.boosted(items) } else { Vec::new() };
         let mut places = Places::new(items, &self.candidates, limit);
-        for pin in self.rules.pins() {
+        // Places count from the first page on.
+        let pins = self.rules.pins().into_iter();
+        for pin in pins.filter_map(|pin| pin.after(self.shown_before)) {
             places.pin(&pin, mask);
         }
 
         let mut are_met = true;
-        for quota in self.rules.quotas() {
+        let quotas = self.rules.quotas().into_iter();
+        for quota in quotas.filter(|_| self.shown_before == 0) {
             are_met &= places.fill(&quota);
         }
         places.level(&mut moved);
@@ -122,7 +131,7 @@ pub(super) fn steered(
     mask: &ItemMask,
 ) -> Vec<Recommended> {
     if let Some(rules) = shelf.steering() {
-        let steering = Steering::boost(rules, &mut list);
+        let steering = Steering::boost(rules, &mut list, 0);
         list.truncate(limit);
         steering.place(&mut list, limit, mask, false);
     }

@@ -52,6 +52,14 @@ pub struct Pin<'r> {
     pub items: &'r [ItemIdx],
 }
 
+impl Pin<'_> {
+    /// The pin in a list whose first places were shown before; none where its place was among them.
+    pub fn after(self, shown_before: usize) -> Option<Self> {
+        let place = self.place.checked_sub(shown_before)?;
+        Some(Self { place, ..self })
+    }
+}
+
 /// A minimum number of items among the first places.
 #[derive(Debug, Clone, Copy)]
 pub struct Quota<'r> {

@@ -11,7 +11,7 @@ use crate::matrix::weight::kind_weight;
 use crate::model::{SecondStage, Settings, Snapshot, Source};
 use crate::rules::ActiveRules;
 
-/// Candidates that a list with variety or rules is chosen from, where it is shorter.
+/// Candidates that a list is chosen from where later stages order it again, and it is shorter.
 const RESERVE: usize = 120;
 
 /// Whether items that the user bought may be offered again.
@@ -158,6 +158,10 @@ pub struct Query<'a> {
     pub trends: &'a [Trend],
     /// Whether to skip the second stage, because the deadline is near.
     pub hurried: bool,
+    /// Items that the user is tired of, with the factors of their scores.
+    pub tired_of: &'a [(ItemIdx, f32)],
+    /// Items that earlier pages of the list showed.
+    pub shown_before: usize,
     /// How much its items differ; none: by their scores alone. It is never a prepared one then.
     pub variety: Option<&'a Variety>,
     /// Seed of what is drawn by chance.
@@ -183,6 +187,8 @@ impl<'a> Query<'a> {
             fresh: &[],
             trends: &[],
             hurried: false,
+            tired_of: &[],
+            shown_before: 0,
             variety: None,
             seed: 0,
             explain: false,
@@ -196,6 +202,7 @@ impl Query<'_> {
     pub(crate) fn depth(&self) -> usize {
         match self.variety {
             Some(_) => self.limit.max(RESERVE),
+            None if !self.tired_of.is_empty() => self.limit.max(RESERVE),
             None => self.shelf.depth(self.limit),
         }
     }

@@ -79,8 +79,9 @@ fn condition() -> impl Strategy<Value = Condition> {
 }
 
 fn filter() -> impl Strategy<Value = Filter> {
-    (prop::option::of(condition()), any::<bool>())
-        .prop_map(|(condition, include_unavailable)| Filter { condition, include_unavailable })
+    (prop::option::of(condition()), any::<bool>()).prop_map(|(condition, include_unavailable)| {
+        Filter { condition, include_unavailable, ..Filter::default() }
+    })
 }
 
 /// Whether a condition holds, read from the item itself.

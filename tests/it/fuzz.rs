@@ -244,6 +244,9 @@ fn requests(rounds: usize) {
         placement: String::new(),
         page_category: "a/b".into(),
         page_item_ids: vec!["i4".into()],
+        paged: true,
+        page_token: "AQEAAAA".into(),
+        context: "SE".into(),
     };
     let similar =
         pb::SimilarItemsRequest { item_id: "i1".into(), limit: 5, filter: filter.clone() };

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use crate::api::services::wait_for;
 use crate::api::wire::pb::recommendation_service_server::RecommendationService;
 use crate::api::wire::status::from_error;
-use crate::api::wire::{convert, filter, lists, pb};
+use crate::api::wire::{convert, filter, lists, page_token, pb};
 use crate::domain::{Deadline, Result, Violation, limits, user};
 use crate::engine::Engine;
 use crate::engine::serve::{Answer, RecommendRequest, RepeatReason, ScoredUser, StageRecord};
@@ -48,10 +48,18 @@ impl RecommendationApi {
         deadline: Option<Deadline>,
         record: Option<Arc<RequestRecord>>,
     ) -> Result<pb::RecommendResponse> {
+        let is_paged = request.paged || !request.page_token.is_empty();
         let request = RecommendRequest { deadline, record, ..recommend_request(request)? };
         let placement = request.placement.clone();
+        let mut shown = request.shown_before.clone();
         let answer = self.engine.recommender().show(request).await?;
-        Ok(pb::RecommendResponse { placement, ..recommendation(answer) })
+        let next_page_token = if is_paged && !answer.entries.is_empty() {
+            shown.extend(answer.entries.iter().filter_map(|entry| entry.idx));
+            page_token::token(&shown)
+        } else {
+            String::new()
+        };
+        Ok(pb::RecommendResponse { placement, next_page_token, ..recommendation(answer) })
     }
 
     async fn page(
@@ -212,6 +220,7 @@ fn recommendation(answer: Answer) -> pb::RecommendResponse {
         placement: String::new(),
         title: answer.title,
         about_item_id: answer.about.unwrap_or_default(),
+        next_page_token: String::new(),
     }
 }
 
@@ -231,6 +240,7 @@ fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, 
     convert::user(user_id, &request.session_item_ids, else_known)?;
     convert::ids("page_item_ids", &request.page_item_ids, 0, limits::MAX_SESSION_ITEMS)?;
     limits::text("page_category", &request.page_category, limits::MAX_ID_BYTES)?;
+    limits::text("context", &request.context, limits::MAX_ID_BYTES)?;
     limits::text("placement", &request.placement, limits::MAX_NAME_BYTES)?;
     convert::ids("exclude_item_ids", &request.exclude_item_ids, 0, limits::MAX_EXCLUDED)?;
     let attributes = request.attributes.into_iter().collect();
@@ -245,7 +255,8 @@ fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, 
         user_id: request.user_id,
         session: request.session_item_ids,
         limit,
-        filter: Arc::new(filter::filter(request.filter)?),
+        filter: Arc::new(Filter { context: request.context, ..filter::filter(request.filter)? }),
+        shown_before: page_token::shown(&request.page_token)?,
         placement: request.placement,
         page_category: request.page_category,
         page_items: request.page_item_ids,

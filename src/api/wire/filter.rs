@@ -21,7 +21,7 @@ pub fn filter(given: Option<pb::Filter>) -> Result<Filter, Violation> {
         (Some(categories), Some(condition)) => Some(Condition::All(vec![categories, condition])),
         (categories, condition) => categories.or(condition),
     };
-    Ok(Filter { condition, include_unavailable })
+    Ok(Filter { condition, include_unavailable, ..Filter::default() })
 }
 
 /// A condition, which a request names `field`.

@@ -5,6 +5,7 @@
 //! - [`json`]: the same messages in JSON
 //! - [`convert`], [`filter`], [`lists`]: conversions that several services need; [`rules`],
 //!   [`placements`]: of what people decide
+//! - [`page_token`]: where a list goes on
 //! - [`status`]: the engine's errors as statuses with details
 
 pub mod codec;
@@ -13,6 +14,7 @@ pub mod entries;
 pub mod filter;
 pub mod json;
 pub mod lists;
+pub mod page_token;
 pub mod pb;
 pub mod placements;
 pub mod rules;

@@ -1,5 +1,7 @@
 //! What lists cost with more than items in them: reasons and variety, beside the same users' lists
-//! blended anew without; and the record of what was shown.
+//! blended anew without; rules; and the record of what was shown.
+
+use std::path::Path;
 
 use clap::Args;
 use prost::Message;
@@ -7,13 +9,18 @@ use qianmian::api::pb;
 use qianmian::api::wire::codec::{self, PREFIX_BYTES};
 use qianmian::cli::{Failure, output};
 use qianmian::config::Config;
+use qianmian::engine::Engine;
+use qianmian::rules::{Action, Rule, RuleSet, Select, When};
 
 use crate::asked::Asked;
 use crate::compared::Loads;
 use crate::load::{CONCURRENCY, Calls, Reached};
 use crate::server::{Server, copy_folder};
 
-/// Measure what reasons, variety and the record of what was shown cost, relative to lists without
+/// Number of rules in force.
+const RULES: usize = 1_000;
+
+/// Measure what reasons, variety, rules and the record of what was shown cost, relative to lists without
 #[derive(Debug, Args)]
 pub(crate) struct Lists {
     #[command(flatten)]
@@ -39,9 +46,13 @@ impl Lists {
         copy_folder(&config.data, &copy)?;
         let unrecorded = [("QIANMIAN_RECOMMEND__EXPOSURES", "0.0")];
         let plain = Server::serve(&config.data, &unrecorded)?;
+        let ruled = folder.path().join("ruled");
+        copy_folder(&copy, &ruled)?;
+        apply_rules(&ruled, config, &asked.known_items)?;
+        let ruled = Server::serve(&ruled, &unrecorded)?;
         let recording = Server::serve::<&str>(&copy, &[])?;
-        let [plain, recording] =
-            [plain.address, recording.address].map(|at| Reached::plainly(&at.to_string()));
+        let [plain, recording, ruled] = [plain.address, recording.address, ruled.address]
+            .map(|at| Reached::plainly(&at.to_string()));
         println!(
             "{}; {CONCURRENCY} requests at once, lists of {}\n",
             asked.store, self.loads.limit
@@ -63,6 +74,8 @@ impl Lists {
         }
         for name in ["Recommend", "Recommend, blended anew"] {
             let calls = of(name)?;
+            let row = format!("{RULES} rules: {name}");
+            rows.push(self.loads.compare(&row, (calls, &plain), (calls, &ruled))?);
             let row = format!("recorded: {name}");
             rows.push(self.loads.compare(&row, (calls, &plain), (calls, &recording))?);
         }
@@ -70,6 +83,34 @@ impl Lists {
         println!("{}", output::table(&header, &header[1..], rows));
         Ok(())
     }
+}
+
+/// Puts [`RULES`] rules in force: boosts, buries and exclusions of all lists, and pins of some users and of
+/// another placement.
+fn apply_rules(data: &Path, config: &Config, items: &[String]) -> Result<(), Failure> {
+    let rule = |number: usize| {
+        let pick =
+            |many: usize| (0..many).map(|n| items[(number * 7 + n * 131) % items.len()].clone());
+        let (action, many) = match number % 10 {
+            0..=3 => (Action::Boost(1.0 + (number % 7 + 1) as f64 / 20.0), 20),
+            4..=5 => (Action::Bury(0.9), 20),
+            6..=7 => (Action::Exclude, 1),
+            _ => (Action::Pin(1), 1),
+        };
+        let mut when = When::default();
+        match number % 10 {
+            8 => drop(when.user_attributes.insert("tier".into(), vec![number.to_string()])),
+            9 => when.placements.push("popular".into()),
+            _ => {}
+        }
+        let items = Select { ids: pick(many).collect(), ..Select::default() };
+        let name = format!("rule {number}");
+        Rule { name, action, items, when, priority: 0, disabled: false }
+    };
+    let set = RuleSet { rules: (0..RULES).map(rule).collect(), ..RuleSet::default() };
+    let engine = Engine::open(data, config.engine())?;
+    engine.steering().apply(&set, String::new(), None)?;
+    Ok(())
 }
 
 /// The same requests, each changed.

@@ -42,6 +42,7 @@ pub(super) fn explanation(
         blend_score: reasons.blend_score(),
         shares: reasons.shares,
         second_stage: reasons.second_stage,
+        fatigue: reasons.fatigue,
         variety: reasons.variety,
         rules: reasons
             .rules

@@ -17,6 +17,15 @@ const NEWEST_EVENTS: usize = 50;
 /// Minimum number of users who took both items before one is offered for the other.
 const MIN_SUPPORT: u32 = 2;
 
+/// When items that were shown again and again fade.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fatigue {
+    /// Impressions without a click after which an item fades; 0: never.
+    pub(super) after: u32,
+    /// What its score is multiplied by for each from then on.
+    pub(super) factor: f32,
+}
+
 /// What a list is made from, beside the snapshot and the request.
 pub(super) struct Inputs {
     /// The user, where they consent.
@@ -27,6 +36,8 @@ pub(super) struct Inputs {
     fresh: Vec<Scored>,
     /// Of users without a history: what others take now.
     trends: Vec<Trend>,
+    /// Items that the user is tired of, with the factors of their scores.
+    tired_of: Vec<(ItemIdx, f32)>,
     /// Seed of what is drawn by chance.
     seed: u64,
 }
@@ -50,7 +61,8 @@ impl Recommender {
             Vec::new()
         };
         let seed = if request.variety.is_some() { rand::random() } else { 0 };
-        Inputs { user: consenting, past, session, fresh, trends, seed }
+        let tired_of = self.tired_of(consenting);
+        Inputs { user: consenting, past, session, fresh, trends, tired_of, seed }
     }
 
     pub(super) fn query<'a>(
@@ -72,6 +84,8 @@ impl Recommender {
             repeat: request.repeat.unwrap_or(self.repeat),
             fresh: &inputs.fresh,
             trends: &inputs.trends,
+            tired_of: &inputs.tired_of,
+            shown_before: request.shown_before.len(),
             variety: request.variety.as_ref(),
             seed: inputs.seed,
             explain: request.explain,
@@ -85,6 +99,16 @@ impl Recommender {
     pub(super) fn hidden(&self, user: Option<UserIdx>) -> Vec<Hidden> {
         let hidden = user.map(|user| self.state.live.hidden.read().of(user).to_vec());
         hidden.unwrap_or_default()
+    }
+
+    /// The items that a user is tired of, with the factors of their scores.
+    fn tired_of(&self, user: Option<UserIdx>) -> Vec<(ItemIdx, f32)> {
+        let Fatigue { after, factor } = self.fatigue;
+        let Some(user) = user.filter(|_| after > 0) else { return Vec::new() };
+        let impressions = self.state.live.impressions.read();
+        let tired = impressions.of(user).iter().filter(|shown| shown.times >= after);
+        let factor = |times: u32| factor.powi((times - after + 1).min(64) as i32);
+        tired.map(|shown| (shown.item, factor(shown.times))).collect()
     }
 
     /// What users of the same cohorts take now, and what everyone takes.

@@ -210,9 +210,8 @@ fn with_placement(request: RecommendRequest, placement: &Placement) -> Recommend
         (Some(one), Some(other)) => Some(Condition::All(vec![one, other])),
         (one, other) => one.or(other),
     };
-    let include_unavailable = request.filter.include_unavailable;
     RecommendRequest {
-        filter: Arc::new(Filter { condition, include_unavailable }),
+        filter: Arc::new(Filter { condition, ..Filter::clone(&request.filter) }),
         strategy: request.strategy.or(placement.strategy),
         repeat: request.repeat.or(placement.repeat),
         variety: request.variety.or(placement.variety),

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::explain;
 use super::exposures::Exposures;
+use super::inputs::Fatigue;
 use super::request::{Answer, RecommendRequest, Repeat, ScoredItem, SteeredAnswer};
 use super::shadow::{self, ShadowComparer};
 use crate::domain::history::{Past, all_bought};
@@ -33,6 +34,7 @@ pub struct Recommender {
     pub(super) state: Arc<State>,
     /// Whether bought items may come back where a request does not say.
     pub(super) repeat: RepeatPolicy,
+    pub(super) fatigue: Fatigue,
     /// Working memory that requests reuse.
     scratch: Mutex<Vec<Scratch>>,
     threads: Arc<RequestThreads>,
@@ -49,10 +51,11 @@ impl Recommender {
     ) -> Result<Self> {
         let exposures = Exposures::start(state.clone(), writer, options.exposures)?;
         let repeat = options.repeat_policy;
+        let fatigue = Fatigue { after: options.fatigue_after, factor: options.fatigue_factor };
         let scratch = Mutex::default();
         let shadow = ShadowComparer::new(threads.background.clone());
         let threads = threads.requests.clone();
-        Ok(Self { state, repeat, scratch, threads, exposures, shadow })
+        Ok(Self { state, repeat, fatigue, scratch, threads, exposures, shadow })
     }
 
     /// Answers a live request as [`Recommender::recommend`] does: by a prepared list at once where
@@ -352,7 +355,8 @@ impl Recommender {
         now_ms: i64,
         ask: impl FnOnce(Shelf<'_>, &mut Scratch) -> T,
     ) -> T {
-        let excluded = self.known_items(&request.exclude);
+        let mut excluded = self.known_items(&request.exclude);
+        excluded.extend(&request.shown_before);
         let only = request.candidates.as_ref().map(|candidates| self.known_items(candidates));
         let hidden = self.hidden(user);
         let attributes = if rules.asks_for_attributes() {

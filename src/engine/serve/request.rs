@@ -32,6 +32,8 @@ pub struct RecommendRequest {
     pub page_category: String,
     /// The items of the page: the one shown, or a basket; unknown ones are ignored.
     pub page_items: Vec<String>,
+    /// Items that earlier pages of the list showed; they are not offered.
+    pub shown_before: Vec<ItemIdx>,
     /// Only these may be offered; none: all that pass the filter.
     pub candidates: Option<Vec<String>>,
     /// One candidate source alone; none: the blend.
@@ -95,6 +97,8 @@ pub struct Explanation {
     pub shares: Vec<(Source, f32)>,
     /// What the second stage adds or takes away.
     pub second_stage: f32,
+    /// What it loses because it was shown again and again.
+    pub fatigue: f32,
     /// What variety takes away.
     pub variety: f32,
     /// The rules that moved it, each with what it adds to the score, or takes away.
