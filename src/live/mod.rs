@@ -122,6 +122,7 @@ impl Live {
             newest_ms: AtomicI64::new(0),
             ahead_ms: AtomicI64::new(0),
         };
+
         (live, LiveWriter::new())
     }
 

@@ -54,7 +54,7 @@ pub(super) fn explain(
 ) -> Vec<Reasons> {
     let mut all: Vec<Reasons> = list.iter().map(|_| Reasons::default()).collect();
     let targets: Vec<ItemIdx> = list.iter().map(|item| item.item).collect();
-    let places = Places::of(&targets);
+    let places = Places::take(&targets, scratch);
     if is_blended {
         add_shares(snapshot, query, &places, &mut all, scratch);
     }
@@ -71,25 +71,39 @@ pub(super) fn explain(
         reasons.second_stage = own - reasons.blend_score();
     }
 
-    add_events(snapshot, query, &targets, &mut all, scratch);
+    add_events(snapshot, query, (&targets, &places), &mut all, scratch);
     add_similar_users(snapshot, &places, &mut all, scratch);
+    places.put_back(&targets, scratch);
     add_due(snapshot, query, &targets, &mut all);
     all
 }
 
-/// The places of items in a list.
-struct Places(Vec<(ItemIdx, usize)>);
+/// The places of items in a list, by item.
+struct Places {
+    /// The working memory's slots, to which they return.
+    slots: Vec<u32>,
+}
 
 impl Places {
-    fn of(items: &[ItemIdx]) -> Self {
-        let mut places: Vec<(ItemIdx, usize)> = items.iter().copied().zip(0..).collect();
-        places.sort_unstable();
-        Self(places)
+    fn take(items: &[ItemIdx], scratch: &mut Scratch) -> Self {
+        let mut slots = std::mem::take(&mut scratch.slots);
+        let len = items.iter().max().map_or(0, |item| *item as usize + 1);
+        if slots.len() < len {
+            slots.resize(len, u32::MAX);
+        }
+        (0..).zip(items).for_each(|(at, &item)| slots[item as usize] = at);
+        Self { slots }
     }
 
+    #[inline]
     fn get(&self, item: ItemIdx) -> Option<usize> {
-        let at = self.0.binary_search_by_key(&item, |&(item, _)| item).ok()?;
-        Some(self.0[at].1)
+        let slot = self.slots.get(item as usize).copied().filter(|slot| *slot != u32::MAX);
+        slot.map(|slot| slot as usize)
+    }
+
+    fn put_back(mut self, items: &[ItemIdx], scratch: &mut Scratch) {
+        items.iter().for_each(|&item| self.slots[item as usize] = u32::MAX);
+        scratch.slots = self.slots;
     }
 }
 
@@ -116,6 +130,7 @@ fn add_shares(
 struct Parts<'t> {
     own: Vec<ItemIdx>,
     targets: &'t [ItemIdx],
+    places: &'t Places,
     /// Own items × targets.
     parts: Vec<f32>,
 }
@@ -146,7 +161,7 @@ impl Parts<'_> {
 fn add_events(
     snapshot: &Snapshot,
     query: &Query<'_>,
-    targets: &[ItemIdx],
+    (targets, places): (&[ItemIdx], &Places),
     all: &mut [Reasons],
     scratch: &mut Scratch,
 ) {
@@ -161,7 +176,7 @@ fn add_events(
     }
 
     let parts = vec![0.0; own.len() * targets.len()];
-    let mut parts = Parts { own, targets, parts };
+    let mut parts = Parts { own, targets, places, parts };
     for source in query.settings(snapshot).blend.sources() {
         let of = |reasons: &Reasons| {
             reasons.shares.iter().find(|(of, _)| *of == source).map_or(0.0, |share| share.1)
@@ -227,13 +242,13 @@ fn add_source(
         at.map_or(0.0, |at| profile[at].weight)
     };
     let own = parts.own.clone();
-    let targets = parts.targets;
+    let (targets, places) = (parts.targets, parts.places);
     match (source, table) {
         (_, Some(table)) => parts.add(share, |at, row| {
             let weight = weight(own[at]);
             let (columns, values) = table.row(own[at] as usize);
             for (&column, value) in columns.iter().zip(values) {
-                if let Some(place) = targets.iter().position(|&target| target == column) {
+                if let Some(place) = places.get(column) {
                     row[place] += weight * value;
                 }
             }

@@ -77,7 +77,7 @@ pub(super) fn select(
     limit: usize,
     caps: &mut Caps<'_>,
 ) -> Vec<Recommended> {
-    let like = Alike { snapshot, catalogue: caps.catalogue, by: variety.likeness };
+    let like = Alike::new(snapshot, caps.catalogue, variety.likeness, candidates);
     let best = candidates.iter().map(|c| c.score).fold(f32::MIN_POSITIVE, f32::max);
     let relevance: Vec<f32> = candidates.iter().map(|c| c.score / best).collect();
     let order = match variety.by {
@@ -89,20 +89,37 @@ pub(super) fn select(
 
 /// How alike two items are, from 0 to 1.
 struct Alike<'a> {
-    snapshot: &'a Snapshot,
+    candidates: &'a [Recommended],
     catalogue: &'a Catalogue,
-    by: Likeness,
+    /// The embedding of each candidate and its length, where it has one and behaviour counts.
+    embedded: Vec<Option<(&'a [f32], f32)>>,
 }
 
-impl Alike<'_> {
-    fn of(&self, one: ItemIdx, other: ItemIdx) -> f32 {
-        let embeddings = &self.snapshot.parts.embeddings;
-        if self.by == Likeness::Behaviour && embeddings.has(one) && embeddings.has(other) {
-            let (a, b) = (embeddings.vector(one), embeddings.vector(other));
-            return (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()).clamp(0.0, 1.0);
+impl<'a> Alike<'a> {
+    fn new(
+        snapshot: &'a Snapshot,
+        catalogue: &'a Catalogue,
+        by: Likeness,
+        candidates: &'a [Recommended],
+    ) -> Self {
+        let embeddings = &snapshot.parts.embeddings;
+        let embedded = |candidate: &Recommended| {
+            let has = by == Likeness::Behaviour && embeddings.has(candidate.item);
+            has.then(|| embeddings.vector(candidate.item)).map(|v| (v, dot(v, v).sqrt()))
+        };
+        Self { candidates, catalogue, embedded: candidates.iter().map(embedded).collect() }
+    }
+
+    /// How alike two candidates are, by their places.
+    fn of(&self, one: usize, other: usize) -> f32 {
+        if let (Some((a, a_length)), Some((b, b_length))) =
+            (self.embedded[one], self.embedded[other])
+        {
+            return (dot(a, b) / (a_length * b_length)).clamp(0.0, 1.0);
         }
         let corpus = self.catalogue.corpus();
-        match (corpus.document(one), corpus.document(other)) {
+        let document = |at: usize| corpus.document(self.candidates[at].item);
+        match (document(one), document(other)) {
             (Some(one), Some(other)) => cosine(one, other),
             _ => 0.0,
         }
@@ -135,7 +152,7 @@ fn mmr(
         }
         chosen.push(at);
         for &other in &left {
-            let alike = like.of(candidates[at].item, candidates[other].item);
+            let alike = like.of(at, other);
             nearest[other] = nearest[other].max(alike);
         }
     }
@@ -172,7 +189,7 @@ fn dpp(
         let own = rows[at].clone();
         let root = gains[at].sqrt();
         for &other in &left {
-            let alike = like.of(candidates[at].item, candidates[other].item);
+            let alike = like.of(at, other);
             let kernel = quality[at] * quality[other] * alike;
             let part = (kernel - dot(&own, &rows[other])) / root;
             rows[other].push(part);

@@ -85,9 +85,10 @@ impl CompiledRules {
         let holding = askers.map(|at| self.rule(at)).filter(|rule| holds(&rule.rule, asked));
         parts.extend(holding.map(|rule| &rule.part));
 
-        let all = parts.iter().flat_map(|part| &part.rules).map(|&at| self.rule(at));
-        let targets: Vec<(&CompiledRule, f32)> =
-            all.filter_map(|rule| Some((rule, rule.target.as_ref()?.factor() as f32))).collect();
+        let targets = parts.iter().flat_map(|part| &part.targets).map(|&at| self.rule(at));
+        let targets: Vec<(&CompiledRule, f32)> = targets
+            .filter_map(|rule| Some((rule, rule.target.as_ref()?.factor() as f32)))
+            .collect();
         let of_targets = targets.iter().map(|(_, factor)| factor.max(1.0));
         let of_parts = parts.iter().map(|part| part.largest);
         let largest = of_parts.chain(of_targets).product();
@@ -118,9 +119,12 @@ impl<'r> ActiveRules<'r> {
         self.parts.is_empty()
     }
 
-    /// The rules that hold, by their places among the compiled ones, ascending.
-    fn all(&self) -> Vec<(usize, &'r CompiledRule)> {
-        let mut all: Vec<usize> = self.parts.iter().flat_map(|part| &part.rules).copied().collect();
+    /// Some of the rules that hold, by their places among the compiled ones, ascending.
+    fn of_parts(
+        &self,
+        which: impl Fn(&'r Part) -> &'r Vec<usize>,
+    ) -> Vec<(usize, &'r CompiledRule)> {
+        let mut all: Vec<usize> = self.parts.iter().flat_map(|part| which(part)).copied().collect();
         all.sort_unstable();
         all.into_iter().map(|at| (at, self.rules.rule(at))).collect()
     }
@@ -144,10 +148,8 @@ impl<'r> ActiveRules<'r> {
 
     /// Whether any rule changes a list's order, beyond what may be in it.
     pub fn moves(&self) -> bool {
-        let places =
-            |rule: &CompiledRule| matches!(rule.rule.action, Action::Pin(_) | Action::Quota { .. });
-        let rules = self.parts.iter().flat_map(|part| &part.rules);
-        self.has_factors() || rules.into_iter().any(|&at| places(self.rules.rule(at)))
+        let places = |part: &&Part| !part.pins.is_empty() || !part.quotas.is_empty();
+        self.has_factors() || self.parts.iter().any(places)
     }
 
     /// The largest factor that any item may have, at least 1.
@@ -164,7 +166,8 @@ impl<'r> ActiveRules<'r> {
 
     /// The rules whose factors an item has, each with its own.
     pub fn factors_of(&self, item: ItemIdx) -> Vec<(usize, f32)> {
-        let concerned = self.all().into_iter().filter(|(_, rule)| rule.items.contains(item));
+        let concerned = self.of_parts(|part| &part.rules).into_iter();
+        let concerned = concerned.filter(|(_, rule)| rule.items.contains(item));
         let factor = |(at, rule): (usize, &'r CompiledRule)| match rule.rule.action {
             Action::Boost(factor) | Action::Bury(factor) => Some((at, factor as f32)),
             Action::Target(_) => {
@@ -183,16 +186,14 @@ impl<'r> ActiveRules<'r> {
 
     /// The sets of items that lists must have some of: those of quotas and targets.
     pub fn wanted(&self) -> Vec<&'r ItemSet> {
-        let wants = |rule: &CompiledRule| {
-            matches!(rule.rule.action, Action::Quota { .. } | Action::Target(_))
-        };
-        let all = self.all().into_iter().filter(|(_, rule)| wants(rule));
-        all.map(|(_, rule)| &rule.items).collect()
+        let wanted = self.of_parts(|part| &part.quotas).into_iter();
+        let wanted = wanted.chain(self.of_parts(|part| &part.targets));
+        wanted.map(|(_, rule)| &rule.items).collect()
     }
 
     /// The pins, in the order in which they take their places.
     pub fn pins(&self) -> Vec<Pin<'r>> {
-        let all = self.all().into_iter();
+        let all = self.of_parts(|part| &part.pins).into_iter();
         let pin = |(at, rule): (usize, &'r CompiledRule)| match rule.rule.action {
             Action::Pin(place) => Some(Pin { rule: at, place: place - 1, items: &rule.pinned }),
             _ => None,
@@ -202,17 +203,12 @@ impl<'r> ActiveRules<'r> {
 
     /// The quotas, in the order in which they are filled.
     pub fn quotas(&self) -> Vec<Quota<'r>> {
-        let all = self.all().into_iter();
+        let all = self.of_parts(|part| &part.quotas).into_iter();
         let quota = |(at, rule): (usize, &'r CompiledRule)| match rule.rule.action {
             Action::Quota { min, of } => Some(Quota { rule: at, items: &rule.items, min, of }),
             _ => None,
         };
         all.filter_map(quota).collect()
-    }
-
-    /// The name of a rule.
-    pub fn name(&self, rule: usize) -> &'r str {
-        &self.rules.rule(rule).rule.name
     }
 
     /// The targets, each with the number of its items in a list.

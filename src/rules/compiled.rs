@@ -59,6 +59,10 @@ pub struct Part {
     pub(super) factors: AHashMap<ItemIdx, f32>,
     /// The largest of them, at least 1.
     pub(super) largest: f32,
+    /// Those of its rules that pin, that have quotas, and that have targets, by their places.
+    pub(super) pins: Vec<usize>,
+    pub(super) quotas: Vec<usize>,
+    pub(super) targets: Vec<usize>,
     /// Items that boosts, quotas and targets may bring into a list.
     pub(super) raised: Option<ItemSet>,
 }
@@ -221,6 +225,12 @@ impl Part {
 
         let boosted = factors.iter().filter(|(_, factor)| **factor > 1.0).map(|(item, _)| *item);
         raised.extend(boosted);
+        let those = |does: fn(&Action) -> bool| -> Vec<usize> {
+            of.iter().copied().filter(|&at| does(&rules[at].action)).collect()
+        };
+        let pins = those(|action| matches!(action, Action::Pin(_)));
+        let quotas = those(|action| matches!(action, Action::Quota { .. }));
+        let targets = those(|action| matches!(action, Action::Target(_)));
         let largest = factors.values().copied().fold(1.0, f32::max);
         let set = |items: RoaringBitmap| (!items.is_empty()).then(|| ItemSet::new(items, len));
         Self {
@@ -230,6 +240,9 @@ impl Part {
             included: included.map(|items| ItemSet::new(items, len)),
             factors,
             largest,
+            pins,
+            quotas,
+            targets,
             raised: set(raised),
         }
     }

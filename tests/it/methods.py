@@ -14,15 +14,19 @@ try:
     import pyarrow as pa
     import qianmian
     from qianmian import AsyncClient, Client, Condition, Event, Filter, Hide, Item, Offer
-    from qianmian import PriceRange, Refused, User, Variety
+    from qianmian import Exclude, ItemSelection, Pin, Placement, PlacementSet, PriceRange, RecommendRequest
+from qianmian import Refused, Rule, RuleCondition, RuleSet, Schedule, User, Variety, WeeklyHours
     from qianmian import connection
-    from qianmian.v1 import catalog_pb2, event_pb2, key_pb2, model_pb2, recommendation_pb2
-    from qianmian.v1 import store_pb2, user_pb2
+    from qianmian.v1 import catalog_pb2, event_pb2, key_pb2, model_pb2, placement_pb2
+    from qianmian.v1 import recommendation_pb2, rule_pb2, store_pb2, user_pb2
 except ImportError as missing:
     print(f"python lacks {missing.name}: pip install -r tests/it/requirements.txt ./clients/python", file=sys.stderr)
     sys.exit(77)
 
-FILES = (catalog_pb2, event_pb2, key_pb2, model_pb2, recommendation_pb2, store_pb2, user_pb2)
+FILES = (
+    catalog_pb2, event_pb2, key_pb2, model_pb2, placement_pb2, recommendation_pb2, rule_pb2, store_pb2,
+    user_pb2,
+)
 
 
 def fails(kind, words: str, call) -> None:
@@ -101,6 +105,34 @@ def rules(client: Client, address: str) -> None:
         raise AssertionError("taken")
 
 
+def steer(client: Client) -> None:
+    """Rules and placements: applied, read back as they were written, tried and taken back."""
+    friday = Schedule(weekly=[WeeklyHours("17:00", "23:00", ["fri"])])
+    late = RuleCondition(["recommend"], schedule=friday)
+    pinned = Rule("first", ItemSelection(["mug"]), pin=Pin(1))
+    written = RuleSet([pinned, Rule("off", ItemSelection(["a"]), late, exclude=Exclude())], "Europe/Paris")
+    assert client.apply_rules(written, note="a try", expected_version=0).version == 1
+    told = client.get_rules()
+    assert told.rules and [rule.name for rule in told.rules.rules] == ["first", "off"], told
+    assert client.get_rules(1).versions[0].note == "a try" and told.rules.rules[1].exclude == Exclude(), told
+    at = datetime(2026, 11, 27, 18, tzinfo=timezone.utc)
+    assert client.dry_run_rules(told.rules, users=2, time=at).users == 2
+    assert client.recommend("u").items[0].item_id == "mug"
+    fails(Refused, "of version 1, not 5", lambda: client.apply_rules(RuleSet(), expected_version=5))
+    assert client.rollback_rules() == 2 and client.get_rules().rules == RuleSet([], ""), client.get_rules()
+
+    home = Placement("home", "For {item}", limit=1)
+    assert client.apply_placements(PlacementSet([home, Placement("best", shows="popular")])).version == 1
+    assert client.get_placements().placements.placements[1].window == "30_days", client.get_placements()
+    shown = client.recommend("u", placement="home", paged=True)
+    assert len(shown.items) == 1 and shown.title == "For " and shown.next_page_token, shown
+    more = client.recommend("u", placement="home", page_token=shown.next_page_token)
+    assert more.items and more.items != shown.items, more
+    page = client.recommend_page(["home", "best"], RecommendRequest("u"))
+    assert [each.placement for each in page] == ["home", "best"], page
+    assert client.rollback_placements() == 2
+
+
 def calls(client: Client) -> None:
     items = [
         Item("lamp", "A lamp", ["home/lighting"], "Acme", 9.5, attributes={"colour": "red"}),
@@ -134,8 +166,9 @@ def calls(client: Client) -> None:
 
     why = client.recommend("u", explain=True, variety=Variety(relevance=0.5, max_of_brand=3)).items[0].explanation
     assert why and abs(sum(part.share for part in why.shares) - why.blend_score) < 1e-6, why
-    told = client.diagnose("u", limit=3)
+    told = client.diagnose(RecommendRequest("u", limit=3))
     assert told.items > 3 and told.stages and told.recommendation.items[0].explanation, told
+    steer(client)
     described = Item("d", "Lamp", embeddings={"image": [1, 0.5]}, offers={"SE": Offer(price=3)})
     assert client.upsert_items([described]) == 1
     assert client.get_item("d").embeddings == {"image": [1, 0.5]}, client.get_item("d")

@@ -540,7 +540,10 @@ async fn an_item_shown_again_and_again_fades_until_the_user_turns_to_it() {
     let sum = why.blend_score + why.second_stage + why.fatigue;
     assert!(why.fatigue < 0.0 && (sum - tired.score).abs() < 1e-4, "{tired:?}");
     write(vec![event(pb::EventKind::Click)]).await;
-    assert_eq!(list(&server, "u1").await[0], before[0]);
+    let request = pb::RecommendRequest { explain: true, limit: 12, ..ask("u1") };
+    let rested = recommend(&server, request).await;
+    let fatigue = |item: &pb::ScoredItem| item.explanation.as_ref().unwrap().fatigue;
+    assert!(rested.items.iter().all(|item| fatigue(item) == 0.0), "{rested:?}");
     server.stop().await;
 }
 
@@ -548,6 +551,19 @@ fn verb(data: &Path, arguments: &[&str]) -> (bool, String) {
     let data = data.to_str().unwrap();
     let (ok, out, err) = support::run(&[arguments, &["--data", data]].concat());
     (ok, out + &err)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_files_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    shop(folder.path()).await.stop().await;
+    let data = folder.path();
+    let (ok, said) = verb(data, &["placements", "apply", "examples/placements.toml"]);
+    assert!(ok, "{said}");
+    let (ok, said) = verb(data, &["rules", "apply", "examples/rules.toml"]);
+    assert!(ok && said.contains("matches no item of today's catalogue"), "{said}");
+    let (ok, said) = verb(data, &["recommend", "u1", "--placement", "because"]);
+    assert!(ok && said.starts_with("Because you took"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

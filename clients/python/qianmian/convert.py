@@ -12,7 +12,8 @@ from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from . import rules, types
-from .v1 import catalog_pb2, event_pb2, key_pb2, recommendation_pb2, store_pb2, user_pb2
+from .v1 import catalog_pb2, event_pb2, key_pb2, placement_pb2, recommendation_pb2, rule_pb2
+from .v1 import store_pb2, user_pb2
 
 # Messages whose classes have other names.
 _RENAMED = {
@@ -28,8 +29,15 @@ _RENAMED = {
     "CompareModelsResponse": types.ModelComparison,
     "CreateKeyResponse": types.CreatedKey,
     "DiagnoseResponse": types.Diagnosis,
+    "ApplyRulesResponse": types.Applied,
+    "ApplyPlacementsResponse": types.Applied,
+    "GetRulesResponse": types.Rules,
+    "GetPlacementsResponse": types.Placements,
+    "DryRunRulesResponse": types.DryRun,
 }
-_FILES = (catalog_pb2, event_pb2, key_pb2, recommendation_pb2, store_pb2, user_pb2)
+_FILES = (
+    catalog_pb2, event_pb2, key_pb2, placement_pb2, recommendation_pb2, rule_pb2, store_pb2, user_pb2
+)
 _NUMBERS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 
 
@@ -130,6 +138,8 @@ def _set(message: Any, field: FieldDescriptor, value: Any, zone: tzinfo | None) 
         getattr(message, name).extend(_to_value(field, each, zone) for each in value)
     elif field.message_type:
         getattr(message, name).CopyFrom(_to_value(field, value, zone))
+        # An empty message counts as given.
+        getattr(message, name).SetInParent()
     else:
         setattr(message, name, _to_value(field, value, zone))
 
@@ -154,14 +164,19 @@ def _to_value(field: FieldDescriptor, value: Any, zone: tzinfo | None) -> Any:
     if field.cpp_type in _NUMBERS:
         return rules.number(name, value)
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
-        return rules.identifier(name, value) if name.endswith("_id") else _text(name, value)
+        return rules.identifier(name, value) if name.endswith(("_id", "_ids")) else _text(name, value)
     if not field.message_type:
         return value if isinstance(value, bool) else rules.whole(name, value)
     if field.message_type.name == "Timestamp":
-        time = Timestamp()
-        time.FromDatetime(rules.moment(name, value, zone))
-        return time
+        return timestamp(name, value, zone)
     return to_message(value, zone)
+
+
+def timestamp(field: str, value: Any, zone: tzinfo | None) -> Timestamp:
+    """A time as the protocol has it; one without a zone is in ``zone``."""
+    time = Timestamp()
+    time.FromDatetime(rules.moment(field, value, zone))
+    return time
 
 
 def _text(field: str, value: Any) -> str:

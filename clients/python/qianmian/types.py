@@ -192,6 +192,35 @@ class Variety:
 
 
 @dataclass(frozen=True)
+class RecommendRequest:
+    """What a personalised list is asked for; see :meth:`Client.recommend`.
+
+    Attributes:
+        limit: length of the list, 1 to 500; 0: as the placement says, else 20.
+        session_item_ids: items of the running session, oldest first.
+        exclude_item_ids: items that are not to be offered.
+    """
+
+    user_id: Id = ""
+    session_item_ids: Sequence[Id] = ()
+    limit: int = 0
+    filter: Filter | None = None
+    exclude_item_ids: Sequence[Id] = ()
+    strategy: str = "unspecified"
+    repeat_policy: str = "unspecified"
+    exclude_purchased_days: int = 0
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    explain: bool = False
+    variety: Variety | None = None
+    placement: str = ""
+    page_category: str = ""
+    page_item_ids: Sequence[Id] = ()
+    paged: bool = False
+    page_token: str = ""
+    context: str = ""
+
+
+@dataclass(frozen=True)
 class SourceShare:
     """A source's part of a score."""
 
@@ -218,8 +247,17 @@ class Rhythm:
 
 
 @dataclass(frozen=True)
+class RulePart:
+    """A rule's part of a score."""
+
+    rule: str
+    part: float
+
+
+@dataclass(frozen=True)
 class Explanation:
-    """Why an item is in a list; ``blend_score``, ``second_stage`` and ``variety`` sum to its score.
+    """Why an item is in a list; ``blend_score``, ``second_stage``, ``fatigue``, ``variety`` and the parts
+    of ``rules`` sum to its score.
 
     Attributes:
         shares: the parts of the sources, largest first; they sum to ``blend_score``.
@@ -232,7 +270,9 @@ class Explanation:
     blend_score: float
     shares: list[SourceShare]
     second_stage: float
+    fatigue: float
     variety: float
+    rules: list[RulePart]
     led_by: list[LedBy]
     similar_users: int
     shared: list[Attribute]
@@ -295,6 +335,9 @@ class Recommendation(ItemList):
         reduced: whether the deadline was too near for the second stage.
         cohort: of a list by attributes: the narrowest cohort that it came from.
         repeat_policy: whether bought items could come back; ``repeat_reason``: what decided it.
+        placement: the placement that was asked for; ``title``: what stands above its list.
+        about_item_id: the item that the list is about, where the placement picked one.
+        next_page_token: asks for the next page, where that was wanted.
     """
 
     basis: str
@@ -302,6 +345,242 @@ class Recommendation(ItemList):
     cohort: str
     repeat_policy: str
     repeat_reason: str
+    placement: str
+    title: str
+    about_item_id: str
+    next_page_token: str
+
+
+@dataclass(frozen=True)
+class ItemSelection:
+    """The items of a rule: those of any of these."""
+
+    item_ids: Sequence[Id] = ()
+    condition: Condition | None = None
+    arrived_within_days: int = 0
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Puts items at a place, counted from 1, and those that follow it."""
+
+    place: int
+
+
+@dataclass(frozen=True)
+class Boost:
+    """Multiplies scores, by 1 to 100."""
+
+    factor: float
+
+
+@dataclass(frozen=True)
+class Bury:
+    """Multiplies scores, by 0.01 to 1."""
+
+    factor: float
+
+
+@dataclass(frozen=True)
+class Include:
+    """Only these are offered."""
+
+
+@dataclass(frozen=True)
+class Exclude:
+    """None of these is offered."""
+
+
+@dataclass(frozen=True)
+class SlotQuota:
+    """At least ``min`` of the first ``of`` places."""
+
+    min: int
+    of: int
+
+
+@dataclass(frozen=True)
+class ShareTarget:
+    """A share of all places that are shown, 0.001 to 0.5, which a controller holds."""
+
+    share: float
+
+
+@dataclass(frozen=True)
+class AttributeValues:
+    """An attribute of the user with some of its values."""
+
+    name: str
+    values: Sequence[str]
+
+
+@dataclass(frozen=True)
+class WeeklyHours:
+    """Hours of days ("mon", …; every day where there are none), as "17:00" to "23:00"."""
+
+    start: str
+    end: str
+    days: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class DateRange:
+    """A span of days as "2026-12-24", both included."""
+
+    first: str
+    last: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The times in which a rule holds, in the store's time zone."""
+
+    start_time: Time | None = None
+    end_time: Time | None = None
+    weekly: Sequence[WeeklyHours] = ()
+    dates: Sequence[DateRange] = ()
+
+
+@dataclass(frozen=True)
+class RuleCondition:
+    """When a rule holds: all of these hold."""
+
+    placements: Sequence[str] = ()
+    user_attributes: Sequence[AttributeValues] = ()
+    page_categories: Sequence[str] = ()
+    schedule: Schedule | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule, with exactly one of ``pin``, ``boost``, ``bury``, ``include``, ``exclude``, ``quota`` and
+    ``target``."""
+
+    name: str
+    items: ItemSelection | None
+    when: RuleCondition | None = None
+    priority: int = 0
+    disabled: bool = False
+    pin: Pin | None = None
+    boost: Boost | None = None
+    bury: Bury | None = None
+    include: Include | None = None
+    exclude: Exclude | None = None
+    quota: SlotQuota | None = None
+    target: ShareTarget | None = None
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """The rules of a store; ``time_zone`` as "Asia/Shanghai", UTC where it is empty."""
+
+    rules: Sequence[Rule] = ()
+    time_zone: str = ""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The version that is in force, and what stands out in it."""
+
+    version: int
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class DecisionVersion:
+    """A version of rules or placements."""
+
+    version: int
+    time: datetime | None
+    note: str
+
+
+@dataclass(frozen=True)
+class TargetReport:
+    """What a target has done: the share that is wanted and that was shown, the factor of its items'
+    scores, and the share of the model's own score that the rules cost."""
+
+    rule: str
+    wanted: float
+    shown: float
+    lists: int
+    factor: float
+    cost: float
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A version of the rules, the versions that are kept, newest first, and what targets have done."""
+
+    rules: RuleSet | None
+    versions: list[DecisionVersion]
+    targets: list[TargetReport]
+
+
+@dataclass(frozen=True)
+class ItemChange:
+    """An item that comes into lists, or leaves them, and their number."""
+
+    item_id: str
+    lists: int
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What rules would change.
+
+    Attributes:
+        users: users whose lists were made; ``changed``: lists that change.
+        cost_before: the share of the model's own score that the rules in force take;
+            ``cost_after``: the same of those that are tried.
+    """
+
+    users: int
+    changed: int
+    entering: list[ItemChange]
+    leaving: list[ItemChange]
+    cost_before: float
+    cost_after: float
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A named bundle of what a list is made of.
+
+    Attributes:
+        shows: "personal", "similar_items", "bought_together", "popular", "because_you_took",
+            "favorites" or "price_drops".
+        title: what stands above the list; "{item}" is the item that it is about.
+        window: with "popular": "7_days", "30_days" or "all_time".
+    """
+
+    name: str
+    title: str = ""
+    shows: str = "unspecified"
+    limit: int = 0
+    window: str = "unspecified"
+    strategy: str = "unspecified"
+    condition: Condition | None = None
+    repeat_policy: str = "unspecified"
+    exclude_purchased_days: int = 0
+    variety: Variety | None = None
+
+
+@dataclass(frozen=True)
+class PlacementSet:
+    """The placements of a store."""
+
+    placements: Sequence[Placement] = ()
+
+
+@dataclass(frozen=True)
+class Placements:
+    """A version of the placements, and the versions that are kept, newest first."""
+
+    placements: PlacementSet | None
+    versions: list[DecisionVersion]
 
 
 @dataclass(frozen=True)

@@ -46,13 +46,18 @@ impl Lists {
         copy_folder(&config.data, &copy)?;
         let unrecorded = [("QIANMIAN_RECOMMEND__EXPOSURES", "0.0")];
         let plain = Server::serve(&config.data, &unrecorded)?;
-        let ruled = folder.path().join("ruled");
-        copy_folder(&copy, &ruled)?;
-        apply_rules(&ruled, config, &asked.known_items)?;
-        let ruled = Server::serve(&ruled, &unrecorded)?;
+        let with_rules = |name: &str, boosts: bool| -> Result<Server, Failure> {
+            let data = folder.path().join(name);
+            copy_folder(&copy, &data)?;
+            apply_rules(&data, config, &asked.known_items, boosts)?;
+            Server::serve(&data, &unrecorded)
+        };
+        let boosting = with_rules("boosting", true)?;
+        let placing = with_rules("placing", false)?;
         let recording = Server::serve::<&str>(&copy, &[])?;
-        let [plain, recording, ruled] = [plain.address, recording.address, ruled.address]
-            .map(|at| Reached::plainly(&at.to_string()));
+        let servers = [&plain, &recording, &boosting, &placing];
+        let [plain, recording, boosting, placing] =
+            servers.map(|server| server.address).map(|at| Reached::plainly(&at.to_string()));
         println!(
             "{}; {CONCURRENCY} requests at once, lists of {}\n",
             asked.store, self.loads.limit
@@ -74,8 +79,10 @@ impl Lists {
         }
         for name in ["Recommend", "Recommend, blended anew"] {
             let calls = of(name)?;
-            let row = format!("{RULES} rules: {name}");
-            rows.push(self.loads.compare(&row, (calls, &plain), (calls, &ruled))?);
+            for (kind, ruled) in [("with boosts", &boosting), ("without boosts", &placing)] {
+                let row = format!("{RULES} rules {kind}: {name}");
+                rows.push(self.loads.compare(&row, (calls, &plain), (calls, ruled))?);
+            }
             let row = format!("recorded: {name}");
             rows.push(self.loads.compare(&row, (calls, &plain), (calls, &recording))?);
         }
@@ -85,18 +92,24 @@ impl Lists {
     }
 }
 
-/// Puts [`RULES`] rules in force: boosts, buries and exclusions of all lists, and pins of some users and of
-/// another placement.
-fn apply_rules(data: &Path, config: &Config, items: &[String]) -> Result<(), Failure> {
+/// Puts [`RULES`] rules in force: boosts and buries, where asked, and exclusions of all lists; pins of all
+/// lists, of some users, and of another placement.
+fn apply_rules(
+    data: &Path,
+    config: &Config,
+    items: &[String],
+    boosts: bool,
+) -> Result<(), Failure> {
     let rule = |number: usize| {
         let pick =
             |many: usize| (0..many).map(|n| items[(number * 7 + n * 131) % items.len()].clone());
         let (action, many) = match number % 10 {
-            0..=3 => (Action::Boost(1.0 + (number % 7 + 1) as f64 / 20.0), 20),
-            4..=5 => (Action::Bury(0.9), 20),
-            6..=7 => (Action::Exclude, 1),
+            0..=3 if boosts => (Action::Boost(1.0 + (number % 7 + 1) as f64 / 20.0), 20),
+            4..=5 if boosts => (Action::Bury(0.9), 20),
+            0..=7 if number > 9 => (Action::Exclude, 1),
             _ => (Action::Pin(1), 1),
         };
+
         let mut when = When::default();
         match number % 10 {
             8 => drop(when.user_attributes.insert("tier".into(), vec![number.to_string()])),
@@ -107,6 +120,7 @@ fn apply_rules(data: &Path, config: &Config, items: &[String]) -> Result<(), Fai
         let name = format!("rule {number}");
         Rule { name, action, items, when, priority: 0, disabled: false }
     };
+
     let set = RuleSet { rules: (0..RULES).map(rule).collect(), ..RuleSet::default() };
     let engine = Engine::open(data, config.engine())?;
     engine.steering().apply(&set, String::new(), None)?;

@@ -17,15 +17,6 @@ const NEWEST_EVENTS: usize = 50;
 /// Minimum number of users who took both items before one is offered for the other.
 const MIN_SUPPORT: u32 = 2;
 
-/// When items that were shown again and again fade.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Fatigue {
-    /// Impressions without a click after which an item fades; 0: never.
-    pub(super) after: u32,
-    /// What its score is multiplied by for each from then on.
-    pub(super) factor: f32,
-}
-
 /// What a list is made from, beside the snapshot and the request.
 pub(super) struct Inputs {
     /// The user, where they consent.
@@ -61,7 +52,7 @@ impl Recommender {
             Vec::new()
         };
         let seed = if request.variety.is_some() { rand::random() } else { 0 };
-        let tired_of = self.tired_of(consenting);
+        let tired_of = self.fatigue.of(consenting, &self.state.live);
         Inputs { user: consenting, past, session, fresh, trends, tired_of, seed }
     }
 
@@ -99,16 +90,6 @@ impl Recommender {
     pub(super) fn hidden(&self, user: Option<UserIdx>) -> Vec<Hidden> {
         let hidden = user.map(|user| self.state.live.hidden.read().of(user).to_vec());
         hidden.unwrap_or_default()
-    }
-
-    /// The items that a user is tired of, with the factors of their scores.
-    fn tired_of(&self, user: Option<UserIdx>) -> Vec<(ItemIdx, f32)> {
-        let Fatigue { after, factor } = self.fatigue;
-        let Some(user) = user.filter(|_| after > 0) else { return Vec::new() };
-        let impressions = self.state.live.impressions.read();
-        let tired = impressions.of(user).iter().filter(|shown| shown.times >= after);
-        let factor = |times: u32| factor.powi((times - after + 1).min(64) as i32);
-        tired.map(|shown| (shown.item, factor(shown.times))).collect()
     }
 
     /// What users of the same cohorts take now, and what everyone takes.

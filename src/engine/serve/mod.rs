@@ -6,6 +6,7 @@
 //! - `explain`: reasons with their names, and as a sentence
 //! - `diagnose`: a list with the record of its funnel, and what stands out
 //! - `inputs`: what a list is made from, looked up once
+//! - `fatigue`: which items a user is tired of
 //! - `exposures`: records what was shown
 //! - `batch`: lists for many users at once, on the background threads
 //! - `shadow`: compares the lists of a model that is not shown
@@ -16,6 +17,7 @@ mod comparison;
 mod diagnose;
 mod explain;
 mod exposures;
+mod fatigue;
 mod inputs;
 mod models;
 mod placed;

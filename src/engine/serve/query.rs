@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::explain;
 use super::exposures::Exposures;
-use super::inputs::Fatigue;
+use super::fatigue::Fatigue;
 use super::request::{Answer, RecommendRequest, Repeat, ScoredItem, SteeredAnswer};
 use super::shadow::{self, ShadowComparer};
 use crate::domain::history::{Past, all_bought};

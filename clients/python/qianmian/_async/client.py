@@ -20,7 +20,8 @@ from ..pushes import Push
 from ..tables import Table
 from ..types import Id
 from ..v1 import catalog_pb2, catalog_pb2_grpc, event_pb2, event_pb2_grpc, key_pb2, key_pb2_grpc
-from ..v1 import model_pb2, model_pb2_grpc, recommendation_pb2, recommendation_pb2_grpc
+from ..v1 import model_pb2, model_pb2_grpc, placement_pb2, placement_pb2_grpc
+from ..v1 import recommendation_pb2, recommendation_pb2_grpc, rule_pb2, rule_pb2_grpc
 from ..v1 import store_pb2, store_pb2_grpc, user_pb2, user_pb2_grpc
 
 Role = Literal["staged", "shadow", "canary", "active"]
@@ -93,6 +94,8 @@ class AsyncClient:
         self._events = event_pb2_grpc.EventServiceStub(channel)
         self._keys = key_pb2_grpc.KeyServiceStub(channel)
         self._models = model_pb2_grpc.ModelServiceStub(channel)
+        self._placements = placement_pb2_grpc.PlacementServiceStub(channel)
+        self._rules = rule_pb2_grpc.RuleServiceStub(channel)
         self._recommendations = recommendation_pb2_grpc.RecommendationServiceStub(channel)
         self._stores = store_pb2_grpc.StoreServiceStub(channel)
         self._users = user_pb2_grpc.UserServiceStub(channel)
@@ -114,7 +117,7 @@ class AsyncClient:
         user_id: Id = "",
         *,
         session: Sequence[Id] = (),
-        limit: int = 20,
+        limit: int = 0,
         filter: types.Filter | None = None,
         exclude: Sequence[Id] = (),
         strategy: str = "",
@@ -123,13 +126,19 @@ class AsyncClient:
         attributes: Mapping[str, str] | None = None,
         explain: bool = False,
         variety: types.Variety | None = None,
+        placement: str = "",
+        page_category: str = "",
+        page_items: Sequence[Id] = (),
+        paged: bool = False,
+        page_token: str = "",
+        context: str = "",
     ) -> types.Recommendation:
-        """A personalised list.
+        """A personalised list, or the list of a placement.
 
         Args:
-            user_id: the user; may be empty with a session or attributes.
+            user_id: the user; may be empty with a session, attributes or a placement.
             session: items of the running session, oldest first.
-            limit: length of the list, 1 to 500.
+            limit: length of the list, 1 to 500; 0: as the placement says, else 20.
             filter: which items may be offered.
             exclude: items that are not to be offered.
             strategy: one source alone, e.g. "pushed_embedding"; all where it is empty.
@@ -138,64 +147,52 @@ class AsyncClient:
             attributes: those of the user as of now.
             explain: whether each item comes with an explanation.
             variety: how much the items differ; by their scores alone where it is None.
+            placement: a placement of the store; it decides what the call leaves open.
+            page_category: category of the page, for rules.
+            page_items: items of the page: the one that is shown, or a basket.
+            paged: whether the answer has a next_page_token; page_token: that of the page before.
+            context: the branch, country or currency whose offers hold.
         """
-        request = self._recommend_request(
-            user_id, session, limit, filter, exclude, strategy, repeat_policy,
-            exclude_purchased_days, attributes, explain, variety,
-        )
-        answer = await self._call(self._recommendations.Recommend, request)
-        return _answer(types.Recommendation, answer)
-
-    async def diagnose(
-        self,
-        user_id: Id = "",
-        *,
-        session: Sequence[Id] = (),
-        limit: int = 20,
-        filter: types.Filter | None = None,
-        exclude: Sequence[Id] = (),
-        strategy: str = "",
-        repeat_policy: RepeatPolicy = "unspecified",
-        exclude_purchased_days: int = 0,
-        attributes: Mapping[str, str] | None = None,
-        variety: types.Variety | None = None,
-    ) -> types.Diagnosis:
-        """A list as :meth:`recommend` makes it, how it came about, and what stands out."""
-        request = recommendation_pb2.DiagnoseRequest(
-            request=self._recommend_request(
-                user_id, session, limit, filter, exclude, strategy, repeat_policy,
-                exclude_purchased_days, attributes, True, variety,
-            )
-        )
-        return _answer(types.Diagnosis, await self._call(self._recommendations.Diagnose, request))
-
-    def _recommend_request(
-        self,
-        user_id: Id,
-        session: Sequence[Id],
-        limit: int,
-        filter: types.Filter | None,
-        exclude: Sequence[Id],
-        strategy: str,
-        repeat_policy: RepeatPolicy,
-        exclude_purchased_days: int,
-        attributes: Mapping[str, str] | None,
-        explain: bool,
-        variety: types.Variety | None,
-    ) -> recommendation_pb2.RecommendRequest:
-        return recommendation_pb2.RecommendRequest(
-            user_id=rules.identifier("user_id", user_id),
+        request = types.RecommendRequest(
+            user_id=user_id,
             session_item_ids=_ids("session", session),
-            limit=rules.whole("limit", limit),
-            filter=self._filter(filter),
+            limit=limit,
+            filter=filter,
             exclude_item_ids=_ids("exclude", exclude),
-            strategy=_number(recommendation_pb2.Source, "strategy", strategy or "unspecified"),
-            repeat_policy=_number(recommendation_pb2.RepeatPolicy, "repeat_policy", repeat_policy),
-            exclude_purchased_days=rules.whole("exclude_purchased_days", exclude_purchased_days),
+            strategy=strategy or "unspecified",
+            repeat_policy=repeat_policy,
+            exclude_purchased_days=exclude_purchased_days,
             attributes=attributes or {},
             explain=explain,
-            variety=None if variety is None else convert.to_message(variety),
+            variety=variety,
+            placement=placement,
+            page_category=page_category,
+            page_item_ids=_ids("page_items", page_items),
+            paged=paged,
+            page_token=page_token,
+            context=context,
         )
+        message = convert.to_message(request, self._zone)
+        return _answer(
+            types.Recommendation, await self._call(self._recommendations.Recommend, message)
+        )
+
+    async def diagnose(self, request: types.RecommendRequest) -> types.Diagnosis:
+        """A list as :meth:`recommend` makes it, how it came about, and what stands out."""
+        message = recommendation_pb2.DiagnoseRequest(
+            request=convert.to_message(request, self._zone)
+        )
+        return _answer(types.Diagnosis, await self._call(self._recommendations.Diagnose, message))
+
+    async def recommend_page(
+        self, placements: Sequence[str], request: types.RecommendRequest
+    ) -> list[types.Recommendation]:
+        """The lists of several placements of one page; no item is in two of them."""
+        message = recommendation_pb2.RecommendPageRequest(
+            placements=placements, request=convert.to_message(request, self._zone)
+        )
+        answer = await self._call(self._recommendations.RecommendPage, message)
+        return [_answer(types.Recommendation, each) for each in answer.lists]
 
     async def batch_recommend(
         self,
@@ -571,6 +568,85 @@ class AsyncClient:
             raise
 
     # Keys and stores; the scope is admin.
+
+    # Rules and placements.
+
+    async def apply_rules(
+        self, rules: types.RuleSet, *, note: str = "", expected_version: int | None = None
+    ) -> types.Applied:
+        """Puts rules in force, in place of all others.
+
+        Args:
+            note: why, for those who read the versions.
+            expected_version: refuses unless this version is in force; 0: none.
+        """
+        request = rule_pb2.ApplyRulesRequest(
+            rules=convert.to_message(rules, self._zone),
+            note=note,
+            expected_version=expected_version,
+        )
+        return _answer(types.Applied, await self._call(self._rules.ApplyRules, request))
+
+    async def get_rules(self, version: int = 0) -> types.Rules:
+        """A version of the rules; the one in force where it is 0."""
+        request = rule_pb2.GetRulesRequest(version=version)
+        return _answer(types.Rules, await self._call(self._rules.GetRules, request))
+
+    async def rollback_rules(self, version: int = 0) -> int:
+        """Puts an earlier version in force again, the one before where it is 0; returns its new number."""
+        request = rule_pb2.RollbackRulesRequest(version=version)
+        return int((await self._call(self._rules.RollbackRules, request)).version)
+
+    async def dry_run_rules(
+        self,
+        rules: types.RuleSet,
+        *,
+        placement: str = "",
+        users: int = 0,
+        limit: int = 0,
+        time: types.Time | None = None,
+    ) -> types.DryRun:
+        """What rules would change, on users of the store's own log.
+
+        Args:
+            users: their number; 200 where it is 0.
+            limit: length of the lists; 20 where it is 0.
+            time: the time for the schedules; now where it is None.
+        """
+        request = rule_pb2.DryRunRulesRequest(
+            rules=convert.to_message(rules, self._zone),
+            placement=placement,
+            users=users,
+            limit=limit,
+            time=None if time is None else convert.timestamp("time", time, self._zone),
+        )
+        return _answer(types.DryRun, await self._call(self._rules.DryRunRules, request))
+
+    async def apply_placements(
+        self,
+        placements: types.PlacementSet,
+        *,
+        note: str = "",
+        expected_version: int | None = None,
+    ) -> types.Applied:
+        """Puts placements in force, in place of all others. Arguments as of :meth:`apply_rules`."""
+        request = placement_pb2.ApplyPlacementsRequest(
+            placements=convert.to_message(placements, self._zone),
+            note=note,
+            expected_version=expected_version,
+        )
+        return _answer(types.Applied, await self._call(self._placements.ApplyPlacements, request))
+
+    async def get_placements(self, version: int = 0) -> types.Placements:
+        """A version of the placements; the one in force where it is 0."""
+        request = placement_pb2.GetPlacementsRequest(version=version)
+        return _answer(types.Placements, await self._call(self._placements.GetPlacements, request))
+
+    async def rollback_placements(self, version: int = 0) -> int:
+        """Puts an earlier version in force again, the one before where it is 0; returns its new number."""
+        request = placement_pb2.RollbackPlacementsRequest(version=version)
+        return int((await self._call(self._placements.RollbackPlacements, request)).version)
+
 
     async def create_key(
         self,
