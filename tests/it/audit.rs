@@ -40,6 +40,15 @@ async fn acts_of_administration_are_recorded_without_persons() {
     };
     let part = Some(pb::push_model_request::Part::Header(header));
     let pushed = pb::PushModelRequest { part }.encode_to_vec();
+    let rules = pb::ApplyRulesRequest {
+        rules: Some(pb::RuleSet::default()),
+        note: "for anna-berg".into(),
+        ..Default::default()
+    };
+    let rules = rules.encode_to_vec();
+    let placements = Some(pb::PlacementSet::default());
+    let placements = pb::ApplyPlacementsRequest { placements, ..Default::default() };
+    let placements = placements.encode_to_vec();
     let named =
         |name: &str| pb::CreateStoreRequest { name: name.into(), limits: None }.encode_to_vec();
     let key = pb::CreateKeyRequest { name: "k".into(), scopes: vec![1], ..Default::default() };
@@ -55,6 +64,10 @@ async fn acts_of_administration_are_recorded_without_persons() {
         ),
         ("ModelService/DeleteModel", pb::DeleteModelRequest { generation: 9 }.encode_to_vec()),
         ("ModelService/PushModel", pushed),
+        ("RuleService/ApplyRules", rules),
+        ("RuleService/RollbackRules", Vec::new()),
+        ("PlacementService/ApplyPlacements", placements),
+        ("PlacementService/RollbackPlacements", Vec::new()),
         ("KeyService/CreateKey", key.encode_to_vec()),
         ("KeyService/RevokeKey", pb::RevokeKeyRequest { name: "k".into() }.encode_to_vec()),
         ("StoreService/CreateStore", named("eu")),

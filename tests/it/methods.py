@@ -15,7 +15,7 @@ try:
     import qianmian
     from qianmian import AsyncClient, Client, Condition, Event, Filter, Hide, Item, Offer
     from qianmian import Exclude, ItemSelection, Pin, Placement, PlacementSet, PriceRange, RecommendRequest
-from qianmian import Refused, Rule, RuleCondition, RuleSet, Schedule, User, Variety, WeeklyHours
+    from qianmian import Refused, Rule, RuleCondition, RuleSet, Schedule, User, Variety, WeeklyHours
     from qianmian import connection
     from qianmian.v1 import catalog_pb2, event_pb2, key_pb2, model_pb2, placement_pb2
     from qianmian.v1 import recommendation_pb2, rule_pb2, store_pb2, user_pb2
