@@ -110,6 +110,17 @@ impl Backend {
             request
         )
     }
+
+    /// What an objective would cost and bring.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn trade_off(
+        &self,
+        request: pb::TradeOffRequest,
+    ) -> Result<pb::TradeOffResponse, Refused> {
+        ask!(self, PlacementApi as PlacementService, PlacementServiceClient, trade_off, request)
+    }
 }
 
 /// Reads rules from a TOML file.

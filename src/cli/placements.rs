@@ -10,11 +10,13 @@ use super::rules::{print_versions, print_warnings};
 use super::{Failure, decisions};
 use crate::api::wire::pb;
 use crate::config::Config;
+use crate::domain::quote::printable;
 
 /// Name what lists are made of, so that a storefront asks for a placement
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
                         qianmian placements apply placements.toml --server 127.0.0.1:50051\n  \
+                        qianmian placements trade-off --margin 0.5 --data DIR\n  \
                         qianmian placements list --data DIR\n  \
                         qianmian placements rollback --data DIR\n\n\
                         docs/src/merchandising.md shows the file.")]
@@ -47,6 +49,27 @@ enum Action {
         #[arg(long)]
         toml: bool,
     },
+    /// Show what an objective would cost and bring, on users of the store's own log
+    TradeOff {
+        /// Weight of a purchase
+        #[arg(long, default_value_t = 1.0)]
+        buy: f64,
+        /// Weight of clicks
+        #[arg(long, default_value_t = 0.0)]
+        click: f64,
+        /// Weight of margin
+        #[arg(long, default_value_t = 0.0)]
+        margin: f64,
+        /// Weight against returns
+        #[arg(long, default_value_t = 0.0)]
+        returns: f64,
+        /// Number of users, 1 to 2000
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(i32).range(1..=2000))]
+        users: i32,
+        /// Length of the lists, 1 to 500
+        #[arg(long, short = 'n', default_value_t = 10, value_parser = clap::value_parser!(i32).range(1..=500))]
+        limit: i32,
+    },
     /// Put an earlier version in force again
     Rollback {
         /// The version [default: the one before the newest]
@@ -61,6 +84,13 @@ impl Placements {
             Action::Apply { file, note, expected_version } => {
                 let placements = Some(decisions::read_placements(&file)?);
                 let backend = self.target.open(&config).await?;
+                for placement in placements.iter().flat_map(|set| &set.placements) {
+                    let Some(objective) = placement.objective else { continue };
+                    println!("objective of {}:", printable(&placement.name));
+                    let limit = placement.limit;
+                    let asked = pb::TradeOffRequest { objective: Some(objective), users: 0, limit };
+                    trade_off(&backend, asked).await?;
+                }
                 let request = pb::ApplyPlacementsRequest { placements, note, expected_version };
                 let applied = backend.apply_placements(request).await;
                 let applied = applied.map_err(|status| status.message().to_owned())?;
@@ -71,6 +101,11 @@ impl Placements {
                 let backend = self.target.open(&config).await?;
                 list(&backend, version, toml).await?;
             }
+            Action::TradeOff { buy, click, margin, returns, users, limit } => {
+                let backend = self.target.open(&config).await?;
+                let objective = Some(pb::Objective { buy, click, margin, returns });
+                trade_off(&backend, pb::TradeOffRequest { objective, users, limit }).await?;
+            }
             Action::Rollback { version } => {
                 let backend = self.target.open(&config).await?;
                 let done = backend.roll_back_placements(version).await;
@@ -80,6 +115,21 @@ impl Placements {
         }
         Ok(())
     }
+}
+
+/// Prints what an objective would cost and bring.
+async fn trade_off(backend: &Backend, asked: pb::TradeOffRequest) -> Result<(), Failure> {
+    let answer = backend.trade_off(asked).await.map_err(|status| status.message().to_owned())?;
+    let change = |ratio: f64| format!("{:+.1} %", 100.0 * (ratio - 1.0));
+    let rows = answer.points.iter().map(|point| {
+        let margin = point.margin.map_or_else(|| "no margins".to_owned(), change);
+        let strength = point.strength.to_string();
+        vec![strength, change(point.conversions), margin, change(point.returns)]
+    });
+    let header = ["strength", "purchases", "margin", "returns"];
+    println!("{}", table(&header, &header, rows.collect()));
+    println!("expected in the lists of {} users\n", answer.users);
+    Ok(())
 }
 
 async fn list(backend: &Backend, version: u32, toml: bool) -> Result<(), Failure> {

@@ -24,6 +24,10 @@ pub struct Why {
     pub shares: Vec<(String, f64)>,
     /// What the second stage adds or takes away.
     pub second_stage: f64,
+    /// What it loses because it was shown again and again.
+    pub fatigue: f64,
+    /// What the placement's objective adds or takes away.
+    pub objective: f64,
     /// What variety takes away.
     pub variety: f64,
     /// The rules that moved it, with what they add or take away.
@@ -53,6 +57,8 @@ impl Why {
             sentence_zh: given.sentence_zh,
             blend_score: given.blend_score,
             second_stage: given.second_stage,
+            fatigue: given.fatigue,
+            objective: given.objective,
             variety: given.variety,
             rules: given.rules.into_iter().map(|part| (part.rule, part.part)).collect(),
             similar_users: given.similar_users,
@@ -63,7 +69,12 @@ impl Why {
     pub fn print(&self, largest: f64) {
         println!("   {}", printable(&self.sentence));
         let parts = self.shares.iter().map(|(source, share)| (source.as_str(), *share));
-        let others = [("second stage", self.second_stage), ("variety", self.variety)];
+        let others = [
+            ("second stage", self.second_stage),
+            ("fatigue", self.fatigue),
+            ("objective", self.objective),
+            ("variety", self.variety),
+        ];
         let others = others.into_iter().filter(|(_, part)| *part != 0.0);
         let others = others.chain(self.rules.iter().map(|(rule, part)| (rule.as_str(), *part)));
         let rows = parts.chain(others).map(|(source, share)| {

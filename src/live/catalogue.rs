@@ -28,6 +28,8 @@ pub struct Catalogue {
     validity: ByTime,
     facets: Facets,
     corpus: Corpus,
+    /// The sum of the items' margins, and their number.
+    margins: (f64, usize),
     /// Items whose price fell at its last change.
     dropped: RoaringBitmap,
     /// Number of changes of items, beside their availability.
@@ -76,6 +78,9 @@ impl Catalogue {
         document.into_iter().for_each(|document| self.corpus.insert(idx, document));
         self.validity.add(idx, item.validity);
         self.bytes += item.bytes();
+        if let Some(margin) = item.margin {
+            self.margins = (self.margins.0 + margin, self.margins.1 + 1);
+        }
         self.items[slot] = Some(Box::new(item.clone()));
         self.set_available(idx, item.available);
     }
@@ -100,6 +105,12 @@ impl Catalogue {
         }
     }
 
+    /// The average margin of the items that have one, where it is above 0.
+    pub fn average_margin(&self) -> Option<f64> {
+        let (sum, count) = self.margins;
+        Some(sum / count as f64).filter(|average| *average > 0.0)
+    }
+
     /// Items whose price fell at its last change.
     pub fn dropped(&self) -> RoaringBitmap {
         self.dropped.clone()
@@ -108,6 +119,9 @@ impl Catalogue {
     fn forget(&mut self, idx: ItemIdx) {
         if let Some(old) = self.items.get_mut(idx as usize).and_then(Option::take) {
             self.bytes -= old.bytes();
+            if let Some(margin) = old.margin {
+                self.margins = (self.margins.0 - margin, self.margins.1 - 1);
+            }
             self.facets.remove(idx, &old);
             self.validity.remove(idx, old.validity);
         }

@@ -7,6 +7,7 @@
 //! - [`hidden`]: what users do not want to see; [`shown`]: what was shown to them again and again
 //! - [`decisions`]: what people decided of lists
 //! - [`profiles`]: attributes and consent of users; [`erasures`]: erased users
+//! - [`outcomes`]: what comes of items
 //! - [`trends`], [`overlay`]: what is taken now, and together with what, before a model knows
 //! - [`dedup_window`]: ids of the newest events, so that a retry adds nothing
 //!
@@ -21,6 +22,7 @@ pub mod facets;
 pub mod filter;
 pub mod hidden;
 pub mod histories;
+pub mod outcomes;
 pub mod overlay;
 pub mod profiles;
 pub mod shared;
@@ -40,6 +42,7 @@ pub use erasures::Erasures;
 pub use filter::{Condition, Filter};
 pub use hidden::{Hidden, HiddenItems};
 pub use histories::Histories;
+pub use outcomes::Outcomes;
 pub use overlay::Overlay;
 pub use profiles::Profiles;
 pub use shared::{LiveWriter, Shared};
@@ -75,6 +78,8 @@ pub struct Live {
     pub hidden: Shared<HiddenItems>,
     /// What was shown to users.
     pub impressions: Shared<Impressions>,
+    /// What comes of items.
+    pub outcomes: Shared<Outcomes>,
     /// What people decided of lists.
     pub decisions: Shared<Decisions>,
     /// Erased users. The trainer notes here what it has rewritten.
@@ -108,6 +113,7 @@ impl Live {
             profiles: Shared::default(),
             hidden: Shared::default(),
             impressions: Shared::default(),
+            outcomes: Shared::default(),
             decisions: Shared::default(),
             erasures: RwLock::default(),
             trends: Shared::default(),
@@ -180,7 +186,10 @@ impl Live {
             Record::User(idx, user) => self.profiles.write(writer).upsert(*idx, user),
             Record::Erased(idx, _) => self.erase(writer, *idx, offset),
             Record::Imported(digest) => drop(self.imported.write(writer).insert(*digest)),
-            Record::Exposure(_) => drop(self.exposures.fetch_add(1, Ordering::Relaxed)),
+            Record::Exposure(exposure) => {
+                self.exposures.fetch_add(1, Ordering::Relaxed);
+                self.outcomes.write(writer).note_shown(&exposure.items);
+            }
             Record::Decision(decision) => self.decisions.write(writer).note(decision),
             Record::Gone => {}
         }
@@ -197,6 +206,9 @@ impl Live {
         if concerns_hidden {
             let mut hidden = self.hidden.write(writer);
             hidden.note(event.user, event.item, event.kind, event.scope);
+        }
+        if matches!(event.kind, EventKind::Click | EventKind::Purchase | EventKind::Refund) {
+            self.outcomes.write(writer).note(event.item, event.kind);
         }
         let concerns_impressions = self.impressions.read().concerns(event.user, event.kind);
         if concerns_impressions {
@@ -325,6 +337,7 @@ impl Live {
     /// [`Live::memory_bytes`] by part.
     pub fn memory_parts(&self) -> [(&'static str, u64); 5] {
         let events = self.events() * size_of::<HistoryEvent>() as u64;
+        let catalogue = self.catalogue.read().bytes() + self.outcomes.read().bytes();
         let profiles = self.profiles.read().bytes()
             + self.hidden.read().bytes()
             + self.impressions.read().bytes();
@@ -335,7 +348,7 @@ impl Live {
             ("histories", histories),
             ("names", (users.bytes() + self.items.read().bytes()) as u64),
             ("decisions", self.decisions.read().bytes() as u64),
-            ("catalogue", self.catalogue.read().bytes() as u64),
+            ("catalogue", catalogue as u64),
             ("profiles", profiles as u64),
         ]
     }

@@ -4,7 +4,7 @@ use super::list::{Basis, List, Origin, Recommended};
 use super::reasons::After;
 use super::rules::Steering;
 use super::variety::Caps;
-use super::{blend, cold, exploration, fatigue, fill, fresh, prepared, reasons, rules, variety};
+use super::{blend, cold, exploration, fill, fresh, prepared, reasons, rules, variety, weigh};
 use crate::domain::topk::Scored;
 use crate::domain::{HistoryEvent, ItemIdx};
 use crate::matrix::weight::kind_weight;
@@ -62,7 +62,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
         basis = if cohort.is_empty() { basis } else { Basis::Attributes };
     }
 
-    let faded = fatigue::fade(query.tired_of, &mut items);
+    let (faded, weighed) = weigh(query, &mut items);
     let steering = boost(snapshot, query, &mut items, scratch);
     let mut caps = Caps::new(query.variety, query.shelf.catalogue);
     let mut varied = vary(snapshot, query, &mut items, &mut caps, scratch);
@@ -93,7 +93,12 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     };
     let is_blended = origin == Origin::Blended;
     let reasons = if query.explain {
-        let after = After { faded: &faded, varied: &varied.parts, steered: steered.as_ref() };
+        let after = After {
+            faded: &faded,
+            weighed: &weighed,
+            varied: &varied.parts,
+            steered: steered.as_ref(),
+        };
         reasons::explain(snapshot, query, &items, is_blended, after, scratch)
     } else {
         Vec::new()
@@ -102,6 +107,15 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     let reduced = query.hurried && is_blended && !query.second_stage(snapshot).is_empty();
     let propensities = varied.propensities;
     List { items, basis, origin, reduced, cohort, reasons, propensities, steered }
+}
+
+/// What the user is tired of loses, and what the list is for counts; returns what each does to scores.
+fn weigh(query: &Query<'_>, items: &mut [Recommended]) -> (Weighed, Weighed) {
+    let tired = |item| query.tired_of.iter().find(|(of, _)| *of == item).map(|(_, factor)| *factor);
+    let faded = if query.tired_of.is_empty() { Vec::new() } else { weigh::weigh(items, tired) };
+    let Some(worth) = query.worth else { return (faded, Vec::new()) };
+    let weighed = weigh::weigh(items, |item| Some(worth.of(item, query.shelf.catalogue)));
+    (faded, weighed)
 }
 
 /// The candidates of the sources, best first, with what is newer than the snapshot.
@@ -151,6 +165,9 @@ fn boost<'q>(
     query.watch.end(FunnelStage::Boost, || items.len());
     Some(steering)
 }
+
+/// What items gain or lose.
+type Weighed = Vec<(ItemIdx, f32)>;
 
 /// What variety did to a list.
 #[derive(Default)]

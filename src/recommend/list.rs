@@ -23,6 +23,8 @@ pub struct Reasons {
     pub second_stage: f32,
     /// What it loses because it was shown again and again.
     pub fatigue: f32,
+    /// What the list's objective adds or takes away.
+    pub objective: f32,
     /// What variety takes away.
     pub variety: f32,
     /// The rules that moved it, by their places among the compiled ones, each with what it adds to the
@@ -38,9 +40,12 @@ pub struct Reasons {
 }
 
 impl Reasons {
-    /// What fatigue, variety and rules add to the model's own score, or take away.
+    /// What fatigue, the objective, variety and rules add to the model's own score, or take away.
     pub fn after(&self) -> f32 {
-        self.fatigue + self.variety + self.rules.iter().map(|(_, part)| part).sum::<f32>()
+        self.fatigue
+            + self.objective
+            + self.variety
+            + self.rules.iter().map(|(_, part)| part).sum::<f32>()
     }
 
     /// The blend's score.

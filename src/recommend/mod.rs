@@ -9,7 +9,7 @@
 //! - `cold`: items and users unknown to the model
 //! - [`fill`]: popular items, then the catalogue, where candidates run out
 //! - `reasons`: what led to each item
-//! - `fatigue`: items that were shown again and again
+//! - `weigh`: what the user is tired of, and what items are worth
 //! - `rules`: boosts, buries and targets; `places`: pins and quotas
 //! - `variety`: items that differ, caps on brands, categories and groups; `exploration`: places for
 //!   new and rare items, by chance
@@ -19,7 +19,6 @@
 pub mod blend;
 mod cold;
 mod exploration;
-mod fatigue;
 pub mod features;
 pub mod fill;
 mod fresh;
@@ -33,9 +32,11 @@ pub mod related;
 pub mod restrict;
 mod rules;
 mod variety;
+mod weigh;
 
 pub use crate::sources::{
-    Diversifier, FunnelStage, Likeness, Query, RepeatPolicy, Scratch, Shelf, Variety, Watch,
+    Diversifier, FunnelStage, Likeness, Objective, Query, RepeatPolicy, Scratch, Shelf, Variety,
+    Watch, Worth,
 };
 pub use funnel::{candidates, prepared_list, recommend, second_stage_rows};
 pub use list::{Basis, List, Moved, Origin, Reasons, Recommended, Steered};

@@ -9,7 +9,7 @@ use crate::domain::quote::quoted;
 use crate::domain::{Violation, limits};
 use crate::live::Condition;
 use crate::model::{Source, Window};
-use crate::sources::{RepeatPolicy, Variety};
+use crate::sources::{Objective, RepeatPolicy, Variety};
 
 /// Maximum number of placements of a store.
 pub const MAX_PLACEMENTS: usize = 64;
@@ -53,6 +53,9 @@ pub struct Placement {
     /// How much its items differ, where a request does not say.
     #[serde(default)]
     pub variety: Option<Variety>,
+    /// What its list is for; none: what users take.
+    #[serde(default)]
+    pub objective: Option<Objective>,
 }
 
 /// What the list of a placement shows.
@@ -117,11 +120,15 @@ impl Placement {
         if let Some(limit) = self.limit {
             limits::number("limit", limit as f64, 1.0, limits::MAX_LIMIT as f64)?;
         }
+        if let Some(objective) = &self.objective {
+            objective.check().map_err(|violation| violation.within("objective"))?;
+        }
         let is_personal = matches!(self.shows, Shows::Personal | Shows::PriceDrops);
         let only_personal = [
             ("strategy", self.strategy.is_some()),
             ("repeat_policy", self.repeat.is_some()),
             ("variety", self.variety.is_some()),
+            ("objective", self.objective.is_some()),
         ];
         match only_personal.iter().find(|(_, given)| *given && !is_personal) {
             Some((field, _)) => {
@@ -148,6 +155,7 @@ mod tests {
             condition: None,
             repeat: None,
             variety: None,
+            objective: None,
         };
         let refused = |placements: Vec<Placement>| {
             let set = PlacementSet { placements };

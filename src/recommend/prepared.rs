@@ -134,7 +134,8 @@ pub(super) fn answer(
         if prepared.repeats { RepeatPolicy::Allow } else { RepeatPolicy::ExcludePurchased };
     let as_prepared = query.repeat.resolved(&snapshot.manifest.settings) == policy;
     let asks_more = query.explain || query.variety.is_some() || query.strategy.is_some();
-    if asks_more || !query.session.is_empty() || !query.tired_of.is_empty() || !as_prepared {
+    let is_weighed = !query.tired_of.is_empty() || query.worth.is_some();
+    if asks_more || is_weighed || !query.session.is_empty() || !as_prepared {
         return None;
     }
 

@@ -25,6 +25,8 @@ const MAX_ITEMS: usize = 200;
 pub(super) struct After<'a> {
     /// What tired items lose.
     pub(super) faded: &'a [(ItemIdx, f32)],
+    /// What the objective gives or takes.
+    pub(super) weighed: &'a [(ItemIdx, f32)],
     /// What variety takes from each item's.
     pub(super) varied: &'a [f32],
     /// What rules did.
@@ -33,8 +35,11 @@ pub(super) struct After<'a> {
 
 impl After<'_> {
     fn note(&self, at: usize, item: ItemIdx, reasons: &mut Reasons) {
-        let faded = self.faded.iter().find(|(faded, _)| *faded == item);
-        reasons.fatigue = faded.map_or(0.0, |(_, part)| *part);
+        let part = |of: &[(ItemIdx, f32)]| {
+            of.iter().find(|(of, _)| *of == item).map_or(0.0, |(_, part)| *part)
+        };
+        reasons.fatigue = part(self.faded);
+        reasons.objective = part(self.weighed);
         reasons.variety = self.varied.get(at).copied().unwrap_or(0.0);
         let moved = self.steered.map_or(&[][..], |steered| &steered.moved);
         let of_item = moved.iter().filter(|moved| moved.item == item);

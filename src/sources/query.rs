@@ -1,5 +1,6 @@
 //! What is asked for (the query), and what may be offered (the shelf).
 
+use super::objective::Worth;
 use super::scratch::Scratch;
 use super::watch::Watch;
 use crate::domain::history::{Bought, all_bought};
@@ -158,6 +159,8 @@ pub struct Query<'a> {
     pub trends: &'a [Trend],
     /// Whether to skip the second stage, because the deadline is near.
     pub hurried: bool,
+    /// What the list is for; none: what users take.
+    pub worth: Option<Worth<'a>>,
     /// Items that the user is tired of, with the factors of their scores.
     pub tired_of: &'a [(ItemIdx, f32)],
     /// Items that earlier pages of the list showed.
@@ -187,6 +190,7 @@ impl<'a> Query<'a> {
             fresh: &[],
             trends: &[],
             hurried: false,
+            worth: None,
             tired_of: &[],
             shown_before: 0,
             variety: None,
@@ -202,7 +206,7 @@ impl Query<'_> {
     pub(crate) fn depth(&self) -> usize {
         match self.variety {
             Some(_) => self.limit.max(RESERVE),
-            None if !self.tired_of.is_empty() => self.limit.max(RESERVE),
+            None if !self.tired_of.is_empty() || self.worth.is_some() => self.limit.max(RESERVE),
             None => self.shelf.depth(self.limit),
         }
     }

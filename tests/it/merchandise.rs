@@ -27,7 +27,7 @@ const TITLES: [&str; 12] = [
     "porcelain mug",
 ];
 
-fn item(number: usize) -> pb::Item {
+pub(crate) fn item(number: usize) -> pb::Item {
     pb::Item {
         item_id: format!("i{number}"),
         title: TITLES[number].into(),

@@ -14,7 +14,7 @@ try:
     import pyarrow as pa
     import qianmian
     from qianmian import AsyncClient, Client, Condition, Event, Filter, Hide, Item, Offer
-    from qianmian import Exclude, ItemSelection, Pin, Placement, PlacementSet, PriceRange, RecommendRequest
+    from qianmian import Exclude, ItemSelection, Objective, Pin, Placement, PlacementSet, PriceRange, RecommendRequest
     from qianmian import Refused, Rule, RuleCondition, RuleSet, Schedule, User, Variety, WeeklyHours
     from qianmian import connection
     from qianmian.v1 import catalog_pb2, event_pb2, key_pb2, model_pb2, placement_pb2
@@ -51,7 +51,7 @@ def what_is_never_retried_is_in_the_protocol() -> None:
     known = {(s.name, m.name) for f in FILES for s in f.DESCRIPTOR.services_by_name.values() for m in s.methods}
     never = set(connection.NEVER_RETRIED)
     assert never <= known, never - known
-    risky = {pair for pair in known if pair[1].startswith(("Create", "Delete", "Push", "Rollback"))}
+    risky = {pair for pair in known if pair[1].startswith(("Apply", "Create", "Delete", "Push", "Rollback"))}
     assert risky <= never, risky - never
 
 
@@ -130,6 +130,7 @@ def steer(client: Client) -> None:
     assert more.items and more.items != shown.items, more
     page = client.recommend_page(["home", "best"], RecommendRequest("u"))
     assert [each.placement for each in page] == ["home", "best"], page
+    assert client.trade_off(Objective(margin=0.5), users=2).points[0].conversions == 1
     assert client.rollback_placements() == 2
 
 

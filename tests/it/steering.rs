@@ -419,6 +419,51 @@ async fn a_placement_decides_what_a_request_leaves_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_objective_trades_purchases_for_margin_and_says_so_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = shop(folder.path()).await;
+    let margins = (0..12).map(|number| pb::Item {
+        margin: Some(if number % 3 == 0 { 9.0 } else { 1.0 }),
+        ..crate::merchandise::item(number)
+    });
+    upsert(&server, margins.collect()).await.unwrap();
+    let objective = pb::Objective { buy: 1.0, margin: 1.0, ..Default::default() };
+    let asked = pb::TradeOffRequest { objective: Some(objective), users: 24, limit: 3 };
+    let curve = server.placements().trade_off(asked).await.unwrap().into_inner();
+    assert_eq!((curve.users, curve.points[0].conversions), (24, 1.0));
+    for (weak, strong) in curve.points.iter().zip(&curve.points[1..]) {
+        assert!(strong.conversions <= weak.conversions + 1e-6, "{curve:?}");
+        assert!(strong.margin() >= weak.margin() - 1e-6, "{curve:?}");
+    }
+    let last = curve.points.last().unwrap();
+    assert!(last.margin() > 1.001 && last.conversions < 0.999, "{curve:?}");
+
+    let rich =
+        pb::Placement { objective: Some(objective), ..placement("rich", pb::Shows::Personal) };
+    place(&server, vec![rich, placement("plain", pb::Shows::Personal)]).await.unwrap();
+    let at = |placement: &str| pb::RecommendRequest {
+        placement: placement.into(),
+        explain: true,
+        ..ask("u1")
+    };
+    let (rich, plain) =
+        (recommend(&server, at("rich")).await, recommend(&server, at("plain")).await);
+    assert_ne!(ids(&rich.items), ids(&plain.items));
+    for item in &rich.items {
+        let why = item.explanation.as_ref().unwrap();
+        let sum = why.blend_score + why.second_stage + why.objective;
+        assert!((sum - item.score).abs() < 1e-4, "{item:?}");
+    }
+    let none = pb::Placement {
+        objective: Some(pb::Objective::default()),
+        ..placement("p", pb::Shows::Personal)
+    };
+    let refused = place(&server, vec![none]).await.unwrap_err();
+    assert!(refused.message().starts_with("placements[0].objective.buy: must be above 0"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_shows_no_item_twice_and_rules_know_its_placements() {
     let folder = tempfile::tempdir().unwrap();
     let server = shop(folder.path()).await;

@@ -34,6 +34,7 @@ _RENAMED = {
     "GetRulesResponse": types.Rules,
     "GetPlacementsResponse": types.Placements,
     "DryRunRulesResponse": types.DryRun,
+    "TradeOffResponse": types.TradeOff,
 }
 _FILES = (
     catalog_pb2, event_pb2, key_pb2, placement_pb2, recommendation_pb2, rule_pb2, store_pb2, user_pb2

@@ -256,8 +256,8 @@ class RulePart:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why an item is in a list; ``blend_score``, ``second_stage``, ``fatigue``, ``variety`` and the parts
-    of ``rules`` sum to its score.
+    """Why an item is in a list; ``blend_score``, ``second_stage``, ``fatigue``, ``objective``,
+    ``variety`` and the parts of ``rules`` sum to its score.
 
     Attributes:
         shares: the parts of the sources, largest first; they sum to ``blend_score``.
@@ -271,6 +271,7 @@ class Explanation:
     shares: list[SourceShare]
     second_stage: float
     fatigue: float
+    objective: float
     variety: float
     rules: list[RulePart]
     led_by: list[LedBy]
@@ -546,6 +547,34 @@ class DryRun:
 
 
 @dataclass(frozen=True)
+class Objective:
+    """What a list is for: weights, 0 to 100, of purchases, clicks and margin, and against returns."""
+
+    buy: float = 1.0
+    click: float = 0.0
+    margin: float = 0.0
+    returns: float = 0.0
+
+
+@dataclass(frozen=True)
+class TradeOffPoint:
+    """An objective of one strength: what is to be expected, relative to lists without it."""
+
+    strength: float
+    conversions: float
+    margin: float | None
+    returns: float
+
+
+@dataclass(frozen=True)
+class TradeOff:
+    """What an objective would cost and bring, by strength, on the lists of ``users``."""
+
+    users: int
+    points: list[TradeOffPoint]
+
+
+@dataclass(frozen=True)
 class Placement:
     """A named bundle of what a list is made of.
 
@@ -566,6 +595,7 @@ class Placement:
     repeat_policy: str = "unspecified"
     exclude_purchased_days: int = 0
     variety: Variety | None = None
+    objective: Objective | None = None
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ impl Method {
 }
 
 /// All methods.
-pub const METHODS: [Method; 45] = [
+pub const METHODS: [Method; 46] = [
     method("RecommendationService/Recommend", &[Read]),
     method("RecommendationService/SimilarItems", &[Read]),
     method("RecommendationService/SimilarUsers", &[Users]),
@@ -82,6 +82,7 @@ pub const METHODS: [Method; 45] = [
     method("RuleService/DryRunRules", &[Catalog]).long(),
     method("PlacementService/ApplyPlacements", &[Catalog]).audited(applied_placements),
     method("PlacementService/GetPlacements", &[Catalog]),
+    method("PlacementService/TradeOff", &[Catalog]).long(),
     method("PlacementService/RollbackPlacements", &[Catalog]).audited(rolled_back_placements),
     method("KeyService/CreateKey", &[Admin]).audited(created_key),
     method("KeyService/ListKeys", &[Admin]),

@@ -9,8 +9,9 @@ use crate::api::services::wait_for;
 use crate::api::wire::pb::placement_service_server::PlacementService;
 use crate::api::wire::status::from_error;
 use crate::api::wire::{pb, placements};
-use crate::domain::Result;
+use crate::domain::{Result, Violation, limits};
 use crate::engine::Engine;
+use crate::engine::steering::TradeOffPoint;
 use crate::recommend::PlacementSet;
 
 /// Placements of one store.
@@ -42,6 +43,27 @@ impl PlacementApi {
         })
     }
 
+    fn trade_off(&self, request: &pb::TradeOffRequest) -> Result<pb::TradeOffResponse> {
+        let unsaid = || Violation::new("objective", "must be given, is absent");
+        let objective = placements::objective(request.objective.ok_or_else(unsaid)?);
+        let users = usize::try_from(request.users).map_err(|_| {
+            Violation::new("users", format!("must be 1 to 2000, was {}", request.users))
+        })?;
+        let limit = limits::list_length("limit", request.limit.into())?;
+        let steering = self.engine.steering();
+        let (users, points) =
+            steering.trade_off(objective, users, limit, self.engine.recommender())?;
+
+        let point = |point: TradeOffPoint| pb::TradeOffPoint {
+            strength: point.strength,
+            conversions: point.conversions,
+            margin: point.margin,
+            returns: point.returns,
+        };
+        let points = points.into_iter().map(point).collect();
+        Ok(pb::TradeOffResponse { users: users as i32, points })
+    }
+
     fn roll_back(
         &self,
         request: &pb::RollbackPlacementsRequest,
@@ -68,6 +90,15 @@ impl PlacementService for PlacementApi {
         request: Request<pb::GetPlacementsRequest>,
     ) -> Result<Response<pb::GetPlacementsResponse>, Status> {
         self.get(request.get_ref()).map(Response::new).map_err(from_error)
+    }
+
+    async fn trade_off(
+        &self,
+        request: Request<pb::TradeOffRequest>,
+    ) -> Result<Response<pb::TradeOffResponse>, Status> {
+        let api = self.clone();
+        let done = wait_for(move || api.trade_off(request.get_ref())).await;
+        done.map(Response::new).map_err(from_error)
     }
 
     async fn rollback_placements(

@@ -103,6 +103,7 @@ fn explained(given: Explanation) -> pb::Explanation {
         shares: given.shares.into_iter().map(share).collect(),
         second_stage: given.second_stage.into(),
         fatigue: given.fatigue.into(),
+        objective: given.objective.into(),
         variety: given.variety.into(),
         rules: given.rules.into_iter().map(rule).collect(),
         led_by: given.led_by.into_iter().map(led_by).collect(),

@@ -3,7 +3,7 @@
 use crate::api::wire::{filter, lists, pb};
 use crate::domain::{Violation, limits};
 use crate::model::Source;
-use crate::recommend::{Placement, PlacementSet, RepeatPolicy, Shows};
+use crate::recommend::{Objective, Placement, PlacementSet, RepeatPolicy, Shows};
 
 /// The placements of a request. Limits that depend on the store are the engine's to check.
 pub fn placement_set(given: Option<pb::PlacementSet>) -> Result<PlacementSet, Violation> {
@@ -31,7 +31,14 @@ fn placement(given: pb::Placement) -> Result<Placement, Violation> {
         condition: condition.transpose()?,
         repeat: lists::repeat_policy(given.repeat_policy, given.exclude_purchased_days)?,
         variety: given.variety.map(lists::variety).transpose()?,
+        objective: given.objective.map(objective),
     })
+}
+
+/// The objective of a request; its limits are the engine's to check.
+pub fn objective(given: pb::Objective) -> Objective {
+    let pb::Objective { buy, click, margin, returns } = given;
+    Objective { buy, click, margin, returns }
 }
 
 fn shows(value: i32, window: i32) -> Result<Shows, Violation> {
@@ -56,6 +63,11 @@ fn shows(value: i32, window: i32) -> Result<Shows, Violation> {
 /// Placements as the protocol has them.
 pub fn placement_set_proto(set: &PlacementSet) -> pb::PlacementSet {
     pb::PlacementSet { placements: set.placements.iter().map(placement_proto).collect() }
+}
+
+fn objective_proto(objective: Objective) -> pb::Objective {
+    let Objective { buy, click, margin, returns } = objective;
+    pb::Objective { buy, click, margin, returns }
 }
 
 fn placement_proto(placement: &Placement) -> pb::Placement {
@@ -84,6 +96,7 @@ fn placement_proto(placement: &Placement) -> pb::Placement {
         repeat_policy: placement.repeat.map_or(pb::RepeatPolicy::Unspecified, lists::policy).into(),
         exclude_purchased_days: days,
         variety: placement.variety.as_ref().map(lists::variety_proto),
+        objective: placement.objective.map(objective_proto),
     }
 }
 
@@ -109,6 +122,7 @@ mod tests {
                         max_of_brand: 2,
                         ..pb::Variety::default()
                     }),
+                    objective: Some(pb::Objective { buy: 1.0, margin: 0.5, ..Default::default() }),
                     ..pb::Placement::default()
                 },
                 pb::Placement {

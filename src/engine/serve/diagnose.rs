@@ -80,8 +80,9 @@ impl Recommender {
         let user = self.user(request);
         let inputs = self.inputs(user, request, now_ms);
         let rules = self.rules(request);
+        let outcomes = self.state.live.outcomes.read();
         self.with_request_shelf(request, user, &rules, now_ms, |shelf, scratch| {
-            let query = self.query(request, &inputs, shelf, &|_, _| {});
+            let query = self.query(request, (&inputs, &outcomes), shelf, &|_, _| {});
             restrict::restrictions(snapshot, &query, scratch)
         })
     }

@@ -43,6 +43,7 @@ pub(super) fn explanation(
         shares: reasons.shares,
         second_stage: reasons.second_stage,
         fatigue: reasons.fatigue,
+        objective: reasons.objective,
         variety: reasons.variety,
         rules: reasons
             .rules

@@ -7,8 +7,8 @@ use super::request::RecommendRequest;
 use crate::domain::history::{Past, first_distinct};
 use crate::domain::topk::Scored;
 use crate::domain::{Deadline, HistoryEvent, ItemIdx, UserIdx};
-use crate::live::{Hidden, Trend};
-use crate::recommend::{FunnelStage, Query, Shelf, Watch};
+use crate::live::{Hidden, Outcomes, Trend};
+use crate::recommend::{FunnelStage, Query, Shelf, Watch, Worth};
 
 /// Newest items of a user whose fresh neighbours are looked up, and the events in which they
 /// are looked for.
@@ -59,7 +59,7 @@ impl Recommender {
     pub(super) fn query<'a>(
         &self,
         request: &'a RecommendRequest,
-        inputs: &'a Inputs,
+        (inputs, outcomes): (&'a Inputs, &'a Outcomes),
         shelf: Shelf<'a>,
         follow: &'a dyn Fn(FunnelStage, usize),
     ) -> Query<'a> {
@@ -75,6 +75,7 @@ impl Recommender {
             repeat: request.repeat.unwrap_or(self.repeat),
             fresh: &inputs.fresh,
             trends: &inputs.trends,
+            worth: request.objective.map(|objective| Worth { objective, outcomes }),
             tired_of: &inputs.tired_of,
             shown_before: request.shown_before.len(),
             variety: request.variety.as_ref(),

@@ -6,6 +6,7 @@
 //! - `explain`: reasons with their names, and as a sentence
 //! - `diagnose`: a list with the record of its funnel, and what stands out
 //! - `inputs`: what a list is made from, looked up once
+//! - `steered`: what rules did to an answer
 //! - `fatigue`: which items a user is tired of
 //! - `exposures`: records what was shown
 //! - `batch`: lists for many users at once, on the background threads
@@ -25,6 +26,7 @@ mod query;
 mod related;
 mod request;
 mod shadow;
+mod steered;
 
 pub use batch::{Batch, Batches};
 pub use comparison::{Comparison, Difference};

@@ -215,6 +215,7 @@ fn with_placement(request: RecommendRequest, placement: &Placement) -> Recommend
         strategy: request.strategy.or(placement.strategy),
         repeat: request.repeat.or(placement.repeat),
         variety: request.variety.or(placement.variety),
+        objective: placement.objective,
         ..request
     }
 }

@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 use super::explain;
 use super::exposures::Exposures;
 use super::fatigue::Fatigue;
-use super::request::{Answer, RecommendRequest, Repeat, ScoredItem, SteeredAnswer};
+use super::request::{Answer, RecommendRequest, Repeat, ScoredItem};
 use super::shadow::{self, ShadowComparer};
+use super::steered::steered;
 use crate::domain::history::{Past, all_bought};
 use crate::domain::{Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
 use crate::engine::options::RecommendOptions;
@@ -24,7 +25,7 @@ use crate::engine::write::Writer;
 use crate::live::Filter;
 use crate::model::{Ranking, Snapshot, Source};
 use crate::recommend::{
-    self, Basis, List, Origin, Recommended, RepeatPolicy, Scratch, Shelf, Steered, related,
+    self, Basis, List, Origin, Recommended, RepeatPolicy, Scratch, Shelf, related,
 };
 use crate::rules::{Asked, CompiledRules};
 
@@ -156,7 +157,7 @@ impl Recommender {
     fn prepared(&self, request: &RecommendRequest) -> Option<Answer> {
         let snapshot = self.state.models.of_user(&request.user_id)?;
         let user = self.consenting(self.user(request))?;
-        let asks_more = request.explain || request.variety.is_some();
+        let asks_more = request.explain || request.variety.is_some() || request.objective.is_some();
         if asks_more || request.strategy.is_some() || !request.session.is_empty() {
             return None;
         }
@@ -171,9 +172,10 @@ impl Recommender {
         let inputs = self.inputs(Some(user), request, now_ms());
         let follow = |stage, passed| request.end_funnel_stage(stage, passed);
         let rules = self.rules(request);
+        let outcomes = self.state.live.outcomes.read();
         let (list, steered) =
             self.with_request_shelf(request, Some(user), &rules, now_ms(), |shelf, scratch| {
-                let query = self.query(request, &inputs, shelf, &follow);
+                let query = self.query(request, (&inputs, &outcomes), shelf, &follow);
                 let list = recommend::prepared_list(&snapshot, &query, scratch)?;
                 let steered = steered(&shelf, &list.items, list.steered.as_ref());
                 Some((list, steered))
@@ -197,9 +199,10 @@ impl Recommender {
         request.end("look up");
         let follow = |stage, passed| request.end_funnel_stage(stage, passed);
         let rules = self.rules(request);
+        let outcomes = self.state.live.outcomes.read();
         let (list, steered) =
             self.with_request_shelf(request, user, &rules, now_ms, |shelf, scratch| {
-                let query = self.query(request, &inputs, shelf, &follow);
+                let query = self.query(request, (&inputs, &outcomes), shelf, &follow);
                 let list = recommend::recommend(snapshot, &query, scratch);
                 if let Some(stats) = stats.filter(|_| list.origin == Origin::Blended) {
                     stats.note_candidates(scratch.proposed());
@@ -419,19 +422,6 @@ impl Recommender {
         };
         Answer::new(generation, items.iter().map(scored).collect(), basis)
     }
-}
-
-/// What the rules of a shelf did to a list.
-pub(super) fn steered(
-    shelf: &Shelf<'_>,
-    items: &[Recommended],
-    done: Option<&Steered>,
-) -> SteeredAnswer {
-    let sum = || items.iter().map(|item| f64::from(item.score)).sum();
-    let own = done.map(|steered| (f64::from(steered.best), f64::from(steered.kept)));
-    let list = || items.iter().map(|item| item.item).collect::<Vec<_>>();
-    let targets = shelf.rules.map(|rules| rules.targets_in(&list())).unwrap_or_default();
-    SteeredAnswer { targets, own: own.unwrap_or_else(|| (sum(), sum())) }
 }
 
 /// How a list was made.

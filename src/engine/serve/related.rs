@@ -1,7 +1,8 @@
 //! Lists without a blend: similar items and users, items bought together, popular items.
 
-use super::query::{Recommender, not_ready, steered};
+use super::query::{Recommender, not_ready};
 use super::request::{Answer, RecommendRequest, ScoredUser};
+use super::steered::steered;
 use crate::domain::{Generation, Result, now_ms};
 use crate::engine::directory::{Directory, not_found};
 use crate::live::Filter;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::steered::SteeredAnswer;
 use crate::domain::{Deadline, EventKind, Generation, ItemIdx};
 use crate::engine::stats::Made;
 use crate::live::Filter;
 use crate::model::{Manifest, Source};
-use crate::recommend::{Basis, FunnelStage, RepeatPolicy, Variety};
-use crate::rules::{CompiledRules, Target};
+use crate::recommend::{Basis, FunnelStage, Objective, RepeatPolicy, Variety};
+use crate::rules::CompiledRules;
 use crate::telemetry::RequestRecord;
 
 /// A request for a personalised list.
@@ -50,6 +51,8 @@ pub struct RecommendRequest {
     pub variety: Option<Variety>,
     /// Rules other than those in force, to try them.
     pub rules: Option<Arc<CompiledRules>>,
+    /// What the list is for; none: what users take.
+    pub objective: Option<Objective>,
     /// Where the stages of the list are noted; none where no one reads them.
     pub record: Option<Arc<RequestRecord>>,
 }
@@ -99,6 +102,8 @@ pub struct Explanation {
     pub second_stage: f32,
     /// What it loses because it was shown again and again.
     pub fatigue: f32,
+    /// What the list's objective adds or takes away.
+    pub objective: f32,
     /// What variety takes away.
     pub variety: f32,
     /// The rules that moved it, each with what it adds to the score, or takes away.
@@ -164,15 +169,6 @@ pub struct Answer<T = ScoredItem> {
     pub about: Option<String>,
     /// What rules did to it.
     pub(super) steered: SteeredAnswer,
-}
-
-/// What rules did to an answer.
-#[derive(Debug, Clone, Default)]
-pub(in crate::engine) struct SteeredAnswer {
-    /// The targets of rules, each with the number of its items in the list.
-    pub(super) targets: Vec<(Arc<Target>, usize)>,
-    /// The sum of the model's own scores of the best items, and of those in the list.
-    pub(super) own: (f64, f64),
 }
 
 impl Answer {

@@ -11,7 +11,7 @@ use crate::rules::{CompiledRules, RuleSet};
 /// Users where a request does not say, and at most.
 const USERS: usize = 200;
 /// Maximum number of users.
-const MAX_USERS: usize = 2_000;
+pub(super) const MAX_USERS: usize = 2_000;
 /// Items that are named.
 const NAMED: usize = 20;
 
@@ -80,7 +80,7 @@ impl Steering {
         let mut run = DryRun { warnings, ..DryRun::default() };
         let mut sums = Sums::default();
         let (mut entering, mut leaving) = (HashMap::new(), HashMap::new());
-        for user in self.sample(if asked.users == 0 { USERS } else { asked.users }) {
+        for user in self.sample(asked.users) {
             let list = |rules: &Arc<CompiledRules>| self.list(user, asked, rules, recommender);
             let [plain, old, new] = [list(&none)?, list(&before)?, list(&after)?];
             sums.plain += plain.own_score();
@@ -102,8 +102,9 @@ impl Steering {
         Ok(run)
     }
 
-    /// Users with a history, evenly spread over all.
-    fn sample(&self, wanted: usize) -> Vec<UserIdx> {
+    /// Users with a history, evenly spread over all; 0 wanted stands for 200.
+    pub(super) fn sample(&self, wanted: usize) -> Vec<UserIdx> {
+        let wanted = if wanted == 0 { USERS } else { wanted };
         let live = &self.state.live;
         let users = live.users.read().len();
         let speaks = |&user: &UserIdx| {

@@ -2,10 +2,13 @@
 //! one call.
 //!
 //! - [`decisions`]: writes, lists and takes back versions
-//! - [`dry_run`]: what rules would change, on users of the store's own log
+//! - [`dry_run`]: what rules would change, on users of the store's own log; [`trade_off`]: what an
+//!   objective would cost and bring
 
 mod decisions;
 mod dry_run;
+mod trade_off;
 
 pub use decisions::{Applied, Decidable, Steering};
 pub use dry_run::{DryRun, DryRunRequest};
+pub use trade_off::TradeOffPoint;

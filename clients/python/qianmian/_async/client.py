@@ -642,6 +642,20 @@ class AsyncClient:
         request = placement_pb2.GetPlacementsRequest(version=version)
         return _answer(types.Placements, await self._call(self._placements.GetPlacements, request))
 
+    async def trade_off(
+        self, objective: types.Objective, *, users: int = 0, limit: int = 0
+    ) -> types.TradeOff:
+        """What an objective would cost and bring, on users of the store's own log.
+
+        Args:
+            users: their number; 200 where it is 0.
+            limit: length of the lists; 20 where it is 0.
+        """
+        request = placement_pb2.TradeOffRequest(
+            objective=convert.to_message(objective, self._zone), users=users, limit=limit
+        )
+        return _answer(types.TradeOff, await self._call(self._placements.TradeOff, request))
+
     async def rollback_placements(self, version: int = 0) -> int:
         """Puts an earlier version in force again, the one before where it is 0; returns its new number."""
         request = placement_pb2.RollbackPlacementsRequest(version=version)
