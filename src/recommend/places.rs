@@ -51,10 +51,11 @@ impl<'l> Places<'l> {
             }
             let listed = self.place_of(item);
             let is_held = listed.is_some_and(|place| self.is_held(place));
-            // A candidate that was not chosen may be off the mask.
-            let candidate = self.candidates.iter().find(|candidate| candidate.item == item);
+            // What is listed, and a candidate that was not chosen, may be off the mask.
+            let mut known = self.items.iter().chain(self.candidates);
+            let known = known.find(|known| known.item == item);
             let new = Recommended { item, score: 0.0, source: Source::Catalog };
-            let entry = candidate.copied().or_else(|| mask.allows(item).then_some(new));
+            let entry = known.copied().or_else(|| mask.allows(item).then_some(new));
             let (Some(entry), false) = (entry, is_held || at >= self.limit) else { continue };
 
             let entry = match listed {
@@ -223,6 +224,8 @@ mod tests {
         assert_eq!(pinned(&[1, 2, 3, 4], &[(0, 0, &[9]), (1, 0, &[8])]).0, [9, 8, 1, 2]);
         // What is held stays, whatever comes before it.
         assert_eq!(pinned(&[1, 2, 3, 4], &[(0, 2, &[9]), (1, 0, &[8])]).0, [8, 1, 9, 2]);
+        // A popular item that fills the list is off the mask, and moves all the same.
+        assert_eq!(pinned(&[1, 2, 66], &[(0, 0, &[66])]).0, [66, 1, 2]);
         // One that may not be shown, and one beyond the list, are not.
         assert_eq!(pinned(&[1, 2], &[(0, 0, &[66]), (1, 7, &[9])]).0, [1, 2]);
         assert_eq!(pinned(&[1, 2], &[(0, 0, &[7, 8, 9])]).0, [7, 8]);

@@ -117,7 +117,8 @@ def steer(client: Client) -> None:
     assert client.get_rules(1).versions[0].note == "a try" and told.rules.rules[1].exclude == Exclude(), told
     at = datetime(2026, 11, 27, 18, tzinfo=timezone.utc)
     assert client.dry_run_rules(told.rules, users=2, time=at).users == 2
-    assert client.recommend("u").items[0].item_id == "mug"
+    shown = client.recommend("u")
+    assert shown.items[0].item_id == "mug", shown
     fails(Refused, "of version 1, not 5", lambda: client.apply_rules(RuleSet(), expected_version=5))
     assert client.rollback_rules() == 2 and client.get_rules().rules == RuleSet([], ""), client.get_rules()
 
