@@ -52,6 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         excluded: &[],
         hidden: &[],
         only: None,
+        shown_before: 0,
         rules: None,
         now_ms,
     };

@@ -112,6 +112,16 @@ pub fn text(field: &str, value: &str, max: usize) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Checks a text for people: at most `max` bytes, without control characters.
+pub fn line(field: &str, value: &str, max: usize) -> Result<(), Violation> {
+    text(field, value, max)?;
+    if value.chars().any(char::is_control) {
+        let message = format!("must hold no control character, was {}", quoted(value));
+        return Err(Violation::new(field, message));
+    }
+    Ok(())
+}
+
 /// Checks that a repeated field has `min` to `max` entries.
 pub fn count(field: &str, len: usize, min: usize, max: usize) -> Result<(), Violation> {
     if len < min || len > max {

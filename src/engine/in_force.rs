@@ -8,8 +8,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 
-use crate::domain::{Error, Result, now_ms};
-use crate::live::Live;
+use crate::domain::{Result, now_ms};
+use crate::live::{Decided, Live};
 use crate::recommend::PlacementSet;
 use crate::rules::{CompiledRules, RuleSet};
 
@@ -78,20 +78,20 @@ impl InForce {
     /// Puts the newest decisions in force, as of now.
     ///
     /// # Errors
-    /// [`Error::Storage`] where a decision cannot be read.
+    /// [`crate::domain::Error::Invalid`] where the rules' time zone is not known.
     pub(super) fn refresh(&self, live: &Live) -> Result<()> {
         let now_ms = now_ms();
         let mut seen = self.seen.lock();
-        let (version, set) = newest::<RuleSet>(live, RULES, seen.versions[0])?;
+        let (version, set) = newest::<RuleSet>(live, RULES, seen.versions[0]);
         let is_new = set.is_some();
+        seen.versions[0] = version;
         if let Some(set) = set {
             seen.set = set;
-            seen.versions[0] = version;
         }
 
-        let (version, placements) = newest::<PlacementSet>(live, PLACEMENTS, seen.versions[1])?;
+        let (version, placements) = newest::<PlacementSet>(live, PLACEMENTS, seen.versions[1]);
+        seen.versions[1] = version;
         if let Some(placements) = placements {
-            seen.versions[1] = version;
             self.placements.store(Arc::new(placements));
         }
 
@@ -105,17 +105,48 @@ impl InForce {
     }
 }
 
-/// The newest decision of a kind, where it is of another version than the one seen.
-fn newest<T: DeserializeOwned>(live: &Live, kind: &str, seen: u32) -> Result<(u32, Option<T>)> {
+/// The newest decision of a kind that can be read, where the newest is of another version than the one
+/// seen. One that cannot be read was written by a newer server: the one before it stays in force.
+fn newest<T: DeserializeOwned>(live: &Live, kind: &str, seen: u32) -> (u32, Option<T>) {
     let decisions = live.decisions.read();
-    let Some(decided) = decisions.newest(kind).filter(|decided| decided.version != seen).cloned()
-    else {
-        return Ok((seen, None));
-    };
+    let newest = decisions.newest(kind).map_or(0, |decided| decided.version);
+    if newest == seen {
+        return (seen, None);
+    }
+    let versions: Vec<Decided> = decisions.versions(kind).cloned().collect();
     drop(decisions);
-    let version = decided.version;
-    let value = serde_json::from_str(&decided.body).map_err(|error| {
-        Error::Storage(format!("the {kind} of version {version} cannot be read: {error}").into())
-    })?;
-    Ok((version, Some(value)))
+
+    for decided in versions {
+        match serde_json::from_str(&decided.body) {
+            Ok(value) => return (newest, Some(value)),
+            Err(error) => {
+                let version = decided.version;
+                tracing::error!(kind, version, %error, "a decision cannot be read and is not in force");
+            }
+        }
+    }
+    (newest, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Decision, Record};
+
+    #[test]
+    fn a_decision_that_cannot_be_read_leaves_the_one_before_in_force() {
+        let (live, mut writer) = Live::new(1, Vec::new());
+        let mut decide = |version: u32, body: &str| {
+            let (kind, note) = (RULES, "");
+            let decision = Decision { kind, version, time_ms: 1, note, body };
+            live.apply(&mut writer, u64::from(version), &Record::Decision(decision));
+        };
+        decide(1, r#"{"time_zone":"Europe/Paris"}"#);
+        decide(2, r#"{"of_tomorrow":true}"#);
+        let (version, set) = newest::<RuleSet>(&live, RULES, 0);
+        assert_eq!((version, set.unwrap().time_zone.as_str()), (2, "Europe/Paris"));
+        // It is not read again and again.
+        assert_eq!(newest::<RuleSet>(&live, RULES, 2).1, None);
+        assert_eq!(newest::<PlacementSet>(&live, PLACEMENTS, 0), (0, None));
+    }
 }

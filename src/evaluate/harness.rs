@@ -208,6 +208,7 @@ impl Harness<'_> {
             excluded,
             hidden: &[],
             only: None,
+            shown_before: 0,
             rules: None,
             now_ms,
         };

@@ -38,7 +38,9 @@ pub(super) fn merge(
     }
 
     list.sort_by(|a, b| b.score.total_cmp(&a.score));
-    list.truncate(limit);
+    for dropped in list.drain(limit.min(list.len())..) {
+        mask.allow(dropped.item);
+    }
 }
 
 #[cfg(test)]

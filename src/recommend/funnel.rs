@@ -47,6 +47,10 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     if let Some(list) = prepared_list(snapshot, query, scratch) {
         return list;
     }
+    if query.shelf.steering().is_some() {
+        // A prepared list that rules do not leave as it is has taken fresh items off.
+        query.shelf.mask(&mut scratch.mask);
+    }
 
     scratch.neighbours.clear();
     query.exclude(snapshot, scratch);
@@ -142,10 +146,11 @@ fn retrieve(
         query.watch.end(FunnelStage::Cold, || items.len());
     }
 
-    let depth = query.depth().max(items.len());
-    fresh::merge(&mut items, query.fresh, Source::Fresh, depth, &mut scratch.mask);
+    // Rules may bring in what ranks last.
+    let room = if query.shelf.steering().is_some() { usize::MAX } else { query.depth() };
+    fresh::merge(&mut items, query.fresh, Source::Fresh, room, &mut scratch.mask);
     let new = cold::newcomers_of(snapshot, query, scratch);
-    fresh::merge(&mut items, &new, Source::Content, depth, &mut scratch.mask);
+    fresh::merge(&mut items, &new, Source::Content, room, &mut scratch.mask);
     query.watch.end(FunnelStage::Fresh, || items.len());
     items
 }
@@ -161,7 +166,7 @@ fn boost<'q>(
     let popularity = &snapshot.parts.popularity;
     let lengths = (query.limit, query.depth());
     rules::deepen(rules, items, lengths, popularity, &scratch.mask);
-    let steering = Steering::boost(rules, items, query.shown_before);
+    let steering = Steering::boost(rules, items, query.shelf.shown_before);
     query.watch.end(FunnelStage::Boost, || items.len());
     Some(steering)
 }
@@ -248,7 +253,7 @@ pub fn prepared_list(
 
     let mut steered = None;
     if let Some(rules) = query.shelf.steering() {
-        let steering = Steering::boost(rules, &mut items, query.shown_before);
+        let steering = Steering::boost(rules, &mut items, query.shelf.shown_before);
         if !steering.is_settled(query.limit) {
             return None;
         }

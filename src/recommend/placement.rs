@@ -116,7 +116,7 @@ impl PlacementSet {
 impl Placement {
     fn check(&self) -> Result<(), Violation> {
         limits::name("name", &self.name)?;
-        limits::text("title", &self.title, limits::MAX_TITLE_BYTES)?;
+        limits::line("title", &self.title, limits::MAX_TITLE_BYTES)?;
         if let Some(limit) = self.limit {
             limits::number("limit", limit as f64, 1.0, limits::MAX_LIMIT as f64)?;
         }

@@ -66,6 +66,7 @@ pub fn prepare(
         excluded: &[],
         hidden: &[],
         only: None,
+        shown_before: 0,
         rules: None,
         now_ms: snapshot.manifest.newest_ms,
     };

@@ -7,7 +7,7 @@ use crate::domain::ItemIdx;
 use crate::domain::topk::Scored;
 use crate::live::ItemMask;
 use crate::matrix::Csr;
-use crate::model::{Ranking, Snapshot, Source, Window};
+use crate::model::{Popularity, Ranking, Snapshot, Source, Window};
 use crate::sources::{self, Query, Scratch, Shelf};
 
 /// Minimum cosine of similar items: below it the attributes of items are the better evidence.
@@ -56,7 +56,7 @@ pub fn similar_items(
     }
 
     fill::fill(&mut list, limit, [&parts.popularity.trending], &mut scratch.mask);
-    rules::steered(shelf, length, list, &scratch.mask)
+    rules::steered(shelf, length, &parts.popularity, list, &scratch.mask)
 }
 
 /// Items with attributes similar to `item`; then the rest of the catalogue: all there is before the
@@ -75,7 +75,7 @@ pub fn alike(
     if !list.is_empty() {
         fill::fill(&mut list, limit, [], &mut scratch.mask);
     }
-    rules::steered(shelf, limit, list, &scratch.mask)
+    rules::steered(shelf, limit, &Popularity::default(), list, &scratch.mask)
 }
 
 fn norm(vector: &[f32]) -> f32 {
@@ -111,7 +111,7 @@ pub fn bought_together(
     }
 
     fill::fill(&mut list, limit, [&parts.popularity.trending], &mut scratch.mask);
-    rules::steered(shelf, length, list, &scratch.mask)
+    rules::steered(shelf, length, &parts.popularity, list, &scratch.mask)
 }
 
 /// The users most similar to a history, best first; scores are cosines.
@@ -144,7 +144,7 @@ pub fn from_rankings<'a>(
     shelf.mask(mask);
     let mut list = Vec::new();
     fill::fill(&mut list, shelf.depth(limit), rankings, mask);
-    rules::steered(shelf, limit, list, mask)
+    rules::steered(shelf, limit, &Popularity::default(), list, mask)
 }
 
 /// Sums rows of a table of neighbours into the best `k` candidates that may be offered.

@@ -11,6 +11,9 @@ use crate::model::{Popularity, Source};
 use crate::rules::ActiveRules;
 use crate::sources::Shelf;
 
+/// Most popular items among which those that lists must have some of are looked for.
+const SEARCHED: usize = 2_000;
+
 /// Rules at work on one list.
 pub(super) struct Steering<'r> {
     rules: &'r ActiveRules<'r>,
@@ -54,11 +57,10 @@ impl<'r> Steering<'r> {
         mask: &ItemMask,
         explained: bool,
     ) -> (Steered, bool) {
-        let mut moved = if explained { self.boosted(items) } else { Vec::new() };
         let mut places = Places::new(items, &self.candidates, limit);
         // Places count from the first page on.
         let pins = self.rules.pins().into_iter();
-        for pin in pins.filter_map(|pin| pin.after(self.shown_before)) {
+        for pin in pins.map(|pin| pin.after(self.shown_before)) {
             places.pin(&pin, mask);
         }
 
@@ -67,15 +69,19 @@ impl<'r> Steering<'r> {
         for quota in quotas.filter(|_| self.shown_before == 0) {
             are_met &= places.fill(&quota);
         }
-        places.level(&mut moved);
 
+        let mut placed = Vec::new();
+        *items = places.into_list(&mut placed);
         let own = |item: &Recommended| {
             let own = self.own.iter().find(|own| own.item == item.item);
-            own.map_or(0.0, |own| own.score)
+            let is_placed = placed.iter().any(|moved| moved.item == item.item);
+            // What fills a list has the score that it came with.
+            own.map_or(if is_placed { 0.0 } else { item.score }, |own| own.score)
         };
         let best = self.own.iter().take(items.len()).map(|own| own.score).sum();
         let kept = items.iter().map(own).sum();
-        (Steered { moved, best, kept }, are_met)
+        let boosted = if explained { self.boosted(items) } else { Vec::new() };
+        (Steered { moved: [boosted, placed].concat(), best, kept }, are_met)
     }
 
     /// What boosts, buries and targets add to the scores of a list: each rule's part is its step of
@@ -85,8 +91,9 @@ impl<'r> Steering<'r> {
         for item in items {
             let own = self.own.iter().find(|own| own.item == item.item);
             let Some(mut score) = own.map(|own| own.score) else { continue };
-            for (rule, factor) in self.rules.factors_of(item.item) {
-                let part = score * (factor - 1.0);
+            let own = score;
+            for (rule, product) in self.rules.products_of(item.item) {
+                let part = own * product - score;
                 moved.push(Moved { item: item.item, rule, part });
                 score += part;
             }
@@ -105,19 +112,39 @@ pub(super) fn deepen(
 ) {
     let mut left = mask.clone();
     items.iter().for_each(|listed| left.forbid(listed.item));
-    if rules.has_factors() {
-        for ranking in [&popularity.trending, &popularity.all_time] {
-            fill::fill_from(items, depth, ranking.iter(), &mut left);
-        }
+    let length = if rules.has_factors() { depth } else { limit };
+    for ranking in [&popularity.trending, &popularity.all_time] {
+        fill::fill_from(items, length, ranking.iter(), &mut left);
     }
+    add_wanted(rules, items, limit, popularity, left);
+}
 
+/// Adds items that lists must have some of, where the candidates have too few: of those `left` the
+/// most popular, then the newest.
+fn add_wanted(
+    rules: &ActiveRules<'_>,
+    items: &mut Vec<Recommended>,
+    limit: usize,
+    popularity: &Popularity,
+    mut left: ItemMask,
+) {
     let lowest = items.last().map_or(1.0, |last| last.score);
     for wanted in rules.wanted() {
         let have = items.iter().filter(|listed| wanted.contains(listed.item)).count();
         let missing = limit.saturating_sub(have);
-        let more = wanted.newest_first().filter(|&item| left.allows(item)).take(missing);
-        let more: Vec<ItemIdx> = more.collect();
-        more.iter().for_each(|&item| left.forbid(item));
+
+        let popular = popularity.trending.iter().take(SEARCHED).map(|ranked| ranked.idx);
+        let popular = popular.filter(|&item| wanted.contains(item));
+        let mut more: Vec<ItemIdx> = Vec::new();
+        for item in popular.chain(wanted.newest_first()) {
+            if more.len() == missing {
+                break;
+            }
+            if left.allows(item) {
+                left.forbid(item);
+                more.push(item);
+            }
+        }
         let (score, source) = (lowest * 0.5, Source::Catalog);
         items.extend(more.into_iter().map(|item| Recommended { item, score, source }));
     }
@@ -127,11 +154,13 @@ pub(super) fn deepen(
 pub(super) fn steered(
     shelf: &Shelf<'_>,
     limit: usize,
+    popularity: &Popularity,
     mut list: Vec<Recommended>,
     mask: &ItemMask,
 ) -> Vec<Recommended> {
     if let Some(rules) = shelf.steering() {
-        let steering = Steering::boost(rules, &mut list, 0);
+        add_wanted(rules, &mut list, limit, popularity, mask.clone());
+        let steering = Steering::boost(rules, &mut list, shelf.shown_before);
         list.truncate(limit);
         steering.place(&mut list, limit, mask, false);
     }

@@ -5,7 +5,7 @@
 //! 1. An excluded item is shown by no rule; nor is one that the request's filter, the user (`hide`)
 //!    or the repeat policy forbids.
 //! 2. Where rules include, only their items together are offered.
-//! 3. Boosts, buries and targets multiply.
+//! 3. Boosts, buries and targets multiply, to a product within the range of one rule.
 //! 4. Pins take their places; of two that want one, the rule of higher priority, then the one that
 //!    stands first in the set, has it, and the other takes the next free place.
 //! 5. Quotas exchange the last items of their places that no pin holds.
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::compiled::{CompiledRule, CompiledRules, Part};
-use super::rule::{Action, Rule};
+use super::rule::{Action, Rule, within_range};
 use super::select::ItemSet;
 use super::target::Target;
 use crate::domain::ItemIdx;
@@ -53,10 +53,11 @@ pub struct Pin<'r> {
 }
 
 impl Pin<'_> {
-    /// The pin in a list whose first places were shown before; none where its place was among them.
-    pub fn after(self, shown_before: usize) -> Option<Self> {
-        let place = self.place.checked_sub(shown_before)?;
-        Some(Self { place, ..self })
+    /// The pin in a list whose first places were shown before, with those of its items.
+    pub fn after(self, shown_before: usize) -> Self {
+        let shown = shown_before.saturating_sub(self.place).min(self.items.len());
+        let place = self.place.saturating_sub(shown_before);
+        Self { place, items: &self.items[shown..], ..self }
     }
 }
 
@@ -91,7 +92,7 @@ impl CompiledRules {
             .collect();
         let of_targets = targets.iter().map(|(_, factor)| factor.max(1.0));
         let of_parts = parts.iter().map(|part| part.largest);
-        let largest = of_parts.chain(of_targets).product();
+        let largest = of_parts.chain(of_targets).fold(1.0, |all, one| within_range(all * one));
         ActiveRules { rules: self, parts, targets, largest }
     }
 }
@@ -161,11 +162,12 @@ impl<'r> ActiveRules<'r> {
     pub fn factor(&self, item: ItemIdx) -> f32 {
         let of_parts = self.parts.iter().filter_map(|part| part.factors.get(&item));
         let of_targets = self.targets.iter().filter(|(rule, _)| rule.items.contains(item));
-        of_parts.product::<f32>() * of_targets.map(|(_, factor)| factor).product::<f32>()
+        let all = of_parts.chain(of_targets.map(|(_, factor)| factor));
+        all.fold(1.0, |product, factor| within_range(product * factor))
     }
 
-    /// The rules whose factors an item has, each with its own.
-    pub fn factors_of(&self, item: ItemIdx) -> Vec<(usize, f32)> {
+    /// The rules whose factors an item has, each with the product of those before it and its own.
+    pub fn products_of(&self, item: ItemIdx) -> Vec<(usize, f32)> {
         let concerned = self.of_parts(|part| &part.rules).into_iter();
         let concerned = concerned.filter(|(_, rule)| rule.items.contains(item));
         let factor = |(at, rule): (usize, &'r CompiledRule)| match rule.rule.action {
@@ -176,7 +178,12 @@ impl<'r> ActiveRules<'r> {
             }
             _ => None,
         };
-        concerned.filter_map(factor).collect()
+        let mut product = 1.0;
+        let step = |(at, factor): (usize, f32)| {
+            product = within_range(product * factor);
+            (at, product)
+        };
+        concerned.filter_map(factor).map(step).collect()
     }
 
     /// The sets of items that boosts, quotas and targets may bring into a list.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use roaring::RoaringBitmap;
 
-use super::rule::{Action, Rule, RuleSet};
+use super::rule::{Action, Rule, RuleSet, within_range};
 use super::select::ItemSet;
 use super::target::Target;
 use crate::domain::quote::quoted;
@@ -31,6 +31,8 @@ pub struct CompiledRules {
     by_attribute: BTreeMap<String, BTreeMap<String, Vec<usize>>>,
     /// Those that ask for a page alone, by its category.
     by_category: BTreeMap<String, Vec<usize>>,
+    /// What holds the shares of all targets of the set, in their time or not, by the rule's name.
+    targets: BTreeMap<String, Arc<Target>>,
 }
 
 /// A rule in force.
@@ -80,6 +82,7 @@ impl CompiledRules {
         let mut rules: Vec<&Rule> = set.rules.iter().filter(in_force).collect();
         rules.sort_by_key(|rule| std::cmp::Reverse(rule.priority));
 
+        let targets = targets(set, before);
         let len = live.items.read().len();
         let selected: Vec<RoaringBitmap> =
             rules.iter().map(|rule| rule.items.items(live, now_ms)).collect();
@@ -113,10 +116,11 @@ impl CompiledRules {
                 rule: (*rule).clone(),
                 items: ItemSet::new(selected[at].clone(), len),
                 pinned: pinned(rule, live),
-                target: target(rule, before),
+                target: targets.get(&rule.name).cloned(),
                 part,
             });
         }
+        compiled.targets = targets;
         Ok(compiled)
     }
 
@@ -215,7 +219,8 @@ impl Part {
                 Action::Include => *included.get_or_insert_default() |= items,
                 Action::Boost(factor) | Action::Bury(factor) => {
                     for item in items {
-                        *factors.entry(item).or_insert(1.0) *= factor as f32;
+                        let product = factors.entry(item).or_insert(1.0);
+                        *product = within_range(*product * factor as f32);
                     }
                 }
                 Action::Quota { .. } | Action::Target(_) => raised |= items,
@@ -255,10 +260,13 @@ fn pinned(rule: &Rule, live: &Live) -> Vec<ItemIdx> {
     }
 }
 
-/// What holds the share of a rule, with what it has learned so far.
-fn target(rule: &Rule, before: &CompiledRules) -> Option<Arc<Target>> {
-    let Action::Target(share) = rule.action else { return None };
-    let same = before.rules.iter().find(|old| old.rule.name == rule.name);
-    let same = same.and_then(|old| old.target.clone()).filter(|target| target.share() == share);
-    Some(same.unwrap_or_else(|| Arc::new(Target::new(share))))
+/// What holds the shares of a set's targets, with what they have learned so far.
+fn targets(set: &RuleSet, before: &CompiledRules) -> BTreeMap<String, Arc<Target>> {
+    let target = |rule: &Rule| {
+        let Action::Target(share) = rule.action else { return None };
+        let same = before.targets.get(&rule.name).filter(|target| target.share() == share);
+        let target = same.cloned().unwrap_or_else(|| Arc::new(Target::new(share)));
+        Some((rule.name.clone(), target))
+    };
+    set.rules.iter().filter(|rule| !rule.disabled).filter_map(target).collect()
 }

@@ -14,6 +14,11 @@ use crate::domain::{Violation, limits};
 pub const MAX_RULES: usize = 2_000;
 /// Largest factor of a boost; the smallest of a bury is its inverse.
 pub const MAX_FACTOR: f64 = 100.0;
+/// A product of factors within the range of one rule: many boosts are no more than the largest.
+pub(super) fn within_range(factor: f32) -> f32 {
+    factor.clamp(1.0 / MAX_FACTOR as f32, MAX_FACTOR as f32)
+}
+
 /// Largest share of what is shown that a target can hold.
 pub const MAX_SHARE: f64 = 0.5;
 

@@ -139,15 +139,21 @@ impl When {
 
 impl Schedule {
     fn validate(&self) -> Result<(), Violation> {
+        for (field, time) in [("start_time", self.start_ms), ("end_time", self.end_ms)] {
+            let Some(time_ms) = time else { continue };
+            if !(0..=limits::MAX_VALID_MS).contains(&time_ms) {
+                return Err(Violation::new(field, "must be between 1970 and the year 9999"));
+            }
+        }
         if let (Some(start), Some(end)) = (self.start_ms, self.end_ms)
             && start >= end
         {
-            return Err(Violation::new("end", "must be after the start: it can never match"));
+            return Err(Violation::new("end_time", "must be after the start: it can never match"));
         }
         limits::count("weekly", self.weekly.len(), 0, MAX_VALUES)?;
         limits::count("dates", self.dates.len(), 0, MAX_VALUES)?;
         for (at, dates) in self.dates.iter().enumerate() {
-            limits::text(&format!("dates[{at}].name"), &dates.name, limits::MAX_ID_BYTES)?;
+            limits::line(&format!("dates[{at}].name"), &dates.name, limits::MAX_ID_BYTES)?;
             if dates.first > dates.last {
                 let message = "must not be before the first day: it can never match";
                 return Err(Violation::new(format!("dates[{at}].last"), message));

@@ -49,7 +49,7 @@ impl Select {
         }
         if self.arrived_within_days > 0 {
             let days_ms = i64::from(self.arrived_within_days) * DAY_MS;
-            items |= catalogue.valid_since(now_ms - days_ms, now_ms);
+            items |= catalogue.valid_since(now_ms.saturating_sub(days_ms), now_ms);
         }
         items
     }

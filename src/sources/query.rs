@@ -102,6 +102,8 @@ pub struct Shelf<'a> {
     pub hidden: &'a [Hidden],
     /// Only these are offered; none: all that pass.
     pub only: Option<&'a [ItemIdx]>,
+    /// Items that earlier pages of the list showed.
+    pub shown_before: usize,
     /// The rules that hold; none for a list that they do not concern.
     pub rules: Option<&'a ActiveRules<'a>>,
     /// The time, in milliseconds since 1970.
@@ -163,8 +165,6 @@ pub struct Query<'a> {
     pub worth: Option<Worth<'a>>,
     /// Items that the user is tired of, with the factors of their scores.
     pub tired_of: &'a [(ItemIdx, f32)],
-    /// Items that earlier pages of the list showed.
-    pub shown_before: usize,
     /// How much its items differ; none: by their scores alone. It is never a prepared one then.
     pub variety: Option<&'a Variety>,
     /// Seed of what is drawn by chance.
@@ -192,7 +192,6 @@ impl<'a> Query<'a> {
             hurried: false,
             worth: None,
             tired_of: &[],
-            shown_before: 0,
             variety: None,
             seed: 0,
             explain: false,

@@ -71,6 +71,7 @@ fn lists(events: &UserEvents, trainer: EmbeddingTrainer) -> Lists {
         excluded: &[],
         hidden: &[],
         only: None,
+        shown_before: 0,
         rules: None,
         now_ms,
     };

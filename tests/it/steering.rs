@@ -330,6 +330,36 @@ async fn a_target_is_held_and_a_dry_run_shows_what_rules_cost() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_follow_pins_of_many_items_and_quotas_find_new_arrivals_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = shop(folder.path()).await;
+    let many = ["i9", "i10", "i11", "i4", "i5"];
+    apply(&server, vec![rule("many", &many, pin(1))]).await.unwrap();
+    let mut request = pb::RecommendRequest { limit: 2, paged: true, ..ask("u1") };
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let page = recommend(&server, request.clone()).await;
+        seen.extend(ids(&page.items).into_iter().map(str::to_owned));
+        request.page_token = page.next_page_token;
+    }
+    assert_eq!(seen[..5], many);
+
+    // A new arrival that no user took is among the popular items where a quota asks for it.
+    let from = prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 };
+    let new = pb::Item { item_id: "new".into(), valid_from: Some(from), ..Default::default() };
+    upsert(&server, vec![new]).await.unwrap();
+    let quota = Action::Quota(pb::SlotQuota { min: 1, of: 3 });
+    let items = Some(pb::ItemSelection { arrived_within_days: 36_500, ..Default::default() });
+    apply(&server, vec![pb::Rule { items, ..rule("new", &[], quota) }]).await.unwrap();
+    let request = pb::PopularRequest { limit: 5, ..Default::default() };
+    let popular = server.recommendations().popular(request).await.unwrap().into_inner();
+    assert!(ids(&popular.items)[..3].contains(&"new"), "{popular:?}");
+    let quoted = list(&server, "stranger").await;
+    assert_eq!((quoted.len(), quoted[..3].contains(&"new".to_owned())), (6, true));
+    server.stop().await;
+}
+
 fn placement(name: &str, shows: pb::Shows) -> pb::Placement {
     pb::Placement { name: name.into(), shows: shows.into(), ..Default::default() }
 }

@@ -239,8 +239,8 @@ fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, 
     let else_known = !attributes.is_empty() || !request.placement.is_empty();
     convert::user(user_id, &request.session_item_ids, else_known)?;
     convert::ids("page_item_ids", &request.page_item_ids, 0, limits::MAX_SESSION_ITEMS)?;
-    limits::text("page_category", &request.page_category, limits::MAX_ID_BYTES)?;
-    limits::text("context", &request.context, limits::MAX_ID_BYTES)?;
+    limits::line("page_category", &request.page_category, limits::MAX_ID_BYTES)?;
+    limits::line("context", &request.context, limits::MAX_ID_BYTES)?;
     limits::text("placement", &request.placement, limits::MAX_NAME_BYTES)?;
     convert::ids("exclude_item_ids", &request.exclude_item_ids, 0, limits::MAX_EXCLUDED)?;
     let attributes = request.attributes.into_iter().collect();

@@ -115,7 +115,12 @@ fn hours(path: &str, given: &pb::WeeklyHours) -> Result<Hours, Violation> {
     });
     let days = days.collect::<Result<Vec<Day>, Violation>>()?;
     let time = |field: &str, text: &str| {
-        parsed::<Time>(format!("{path}.{field}"), text, "a time of the day such as 17:00")
+        let (field, what) = (format!("{path}.{field}"), "a time of the day such as 17:00");
+        let time = parsed::<Time>(field.clone(), text, what)?;
+        if time.second() != 0 || time.subsec_nanosecond() != 0 {
+            return Err(Violation::new(field, "must be a whole minute"));
+        }
+        Ok(time)
     };
     Ok(Hours { days, start: time("start", &given.start)?, end: time("end", &given.end)? })
 }

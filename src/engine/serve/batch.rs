@@ -100,7 +100,7 @@ async fn answer_all(
         let answer = |request: RecommendRequest| {
             let answer = recommender.recommend(&request);
             if let Ok(answer) = &answer {
-                recommender.expose(answer, &request.user_id, &request.placement);
+                recommender.expose(answer, &request);
             }
             (request.user_id, answer)
         };

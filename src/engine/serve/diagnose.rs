@@ -49,7 +49,7 @@ impl Recommender {
     /// # Errors
     /// As [`Recommender::recommend`]; [`crate::domain::Error::Invalid`] for an unknown placement.
     pub fn diagnose(&self, request: RecommendRequest) -> Result<Diagnosis> {
-        let request = self.resolved(request)?.0;
+        let request = self.personal(request)?;
         let record = Arc::new(RequestRecord::default());
         let request = RecommendRequest { record: Some(record.clone()), explain: true, ..request };
         let snapshot = self.state.models.of_user(&request.user_id);

@@ -77,7 +77,6 @@ impl Recommender {
             trends: &inputs.trends,
             worth: request.objective.map(|objective| Worth { objective, outcomes }),
             tired_of: &inputs.tired_of,
-            shown_before: request.shown_before.len(),
             variety: request.variety.as_ref(),
             seed: inputs.seed,
             explain: request.explain,

@@ -9,8 +9,10 @@ use crate::domain::quote::quoted;
 use crate::domain::{Error, EventKind, HistoryEvent, ItemIdx, Result, Violation, limits};
 use crate::live::{Condition, Filter};
 use crate::model::Source;
-use crate::recommend::{Basis, Placement, Recommended, Scratch, Shelf, Shows};
+use crate::recommend::{Basis, Placement, Recommended, RepeatPolicy, Scratch, Shelf, Shows};
 
+/// What rules call a list that is asked for without a placement.
+const PLAIN: &str = "recommend";
 /// A user's newest items of which "because you took" picks one.
 const PICKED_FROM: usize = 20;
 
@@ -25,6 +27,9 @@ impl Recommender {
         let (request, placement) = self.resolved(request)?;
         let Some(placement) = placement else { return self.serve(request).await };
         let answer = self.placed(&placement, request).await?;
+        if answer.entries.is_empty() {
+            return Ok(answer);
+        }
         let about = answer.about.as_deref().map(|item| self.title(item));
         let title = placement.title.replace("{item}", about.as_deref().unwrap_or_default());
         Ok(Answer { title, ..answer })
@@ -39,6 +44,11 @@ impl Recommender {
         request: RecommendRequest,
         placements: Vec<String>,
     ) -> Result<Vec<Answer>> {
+        for (at, placement) in placements.iter().enumerate() {
+            let request = RecommendRequest { placement: placement.clone(), ..request.clone() };
+            self.resolved(request).map_err(|error| at_place(error, at))?;
+        }
+
         let mut answers: Vec<Answer> = Vec::with_capacity(placements.len());
         let mut exclude = request.exclude.clone();
         for placement in placements {
@@ -65,13 +75,18 @@ impl Recommender {
         &self,
         request: RecommendRequest,
     ) -> Result<(RecommendRequest, Option<Placement>)> {
-        if request.placement.is_empty() {
-            let placement = "recommend".to_owned();
+        if request.placement.is_empty() || request.placement == PLAIN {
+            let placement = PLAIN.to_owned();
             return Ok((RecommendRequest { placement, ..with_length(request, None) }, None));
         }
 
         let placements = self.state.in_force.placements();
         if let Some(placement) = placements.get(&request.placement) {
+            let is_about = matches!(placement.shows, Shows::SimilarItems | Shows::BoughtTogether);
+            if is_about && request.page_items.is_empty() {
+                let message = "must name an item of the page: the placement is about it";
+                return Err(Violation::new("page_item_ids", message).into());
+            }
             return Ok((with_placement(request, placement), Some(placement.clone())));
         }
         let names = placements.placements.iter().map(|placement| placement.name.as_str());
@@ -82,6 +97,27 @@ impl Recommender {
         Err(Violation::new("placement", message).into())
     }
 
+    /// The same for a personalised list alone.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an unknown placement, and for one that shows another list.
+    pub(in crate::engine) fn personal(
+        &self,
+        request: RecommendRequest,
+    ) -> Result<RecommendRequest> {
+        let (request, placement) = self.resolved(request)?;
+        match placement.map_or(Shows::Personal, |placement| placement.shows) {
+            Shows::Personal => Ok(request),
+            Shows::PriceDrops => {
+                Ok(RecommendRequest { candidates: Some(self.dropped()), ..request })
+            }
+            _ => {
+                let message = "must show a personalised list";
+                Err(Violation::new("placement", message).into())
+            }
+        }
+    }
+
     async fn placed(
         self: &Arc<Self>,
         placement: &Placement,
@@ -90,17 +126,21 @@ impl Recommender {
         match placement.shows {
             Shows::Personal => self.serve(request).await,
             Shows::SimilarItems => {
-                let item = request.page_items.last().cloned().ok_or_else(needs_an_item)?;
-                self.similar_items(&item, &request)
+                let item = request.page_items.last().cloned().unwrap_or_default();
+                let answer = self.similar_items(&item, &request)?;
+                Ok(Answer { about: Some(item), ..answer })
             }
-            Shows::BoughtTogether if request.page_items.is_empty() => Err(needs_an_item()),
             Shows::BoughtTogether => {
                 let basket = request.page_items.clone();
                 self.bought_together(&basket, &request)
             }
             Shows::Popular(window) => self.popular(window, &request),
             Shows::BecauseYouTook => self.because_you_took(request),
-            Shows::Favorites => Ok(self.favorites(&request)),
+            Shows::Favorites => {
+                let answer = self.favorites(&request);
+                self.expose(&answer, &request);
+                Ok(answer)
+            }
             Shows::PriceDrops => {
                 let candidates = Some(self.dropped());
                 self.serve(RecommendRequest { candidates, ..request }).await
@@ -126,11 +166,18 @@ impl Recommender {
         drop((catalogue, names));
 
         // What the user has is not offered beside it.
-        let exclude = [request.exclude.clone(), ids.clone()].concat();
+        let mut exclude = [request.exclude.clone(), ids.clone()].concat();
+        let settings = self.state.models.active().map(|model| model.manifest.settings);
+        if self.repeat.resolved(&settings.unwrap_or_default()) != RepeatPolicy::Allow {
+            let bought = self.bought(self.user(&request));
+            let names = self.state.live.items.read();
+            exclude.extend(bought.iter().map(|&item| names.id(item).to_owned()));
+        }
         let request = RecommendRequest { exclude, ..request };
         for id in ids {
-            match self.similar_items(&id, &request) {
+            match self.alike(&id, &request) {
                 Ok(answer) if answer.entries.iter().any(|entry| is_alike(entry.source)) => {
+                    self.expose(&answer, &request);
                     return Ok(Answer { about: Some(id), ..answer });
                 }
                 Ok(_) => {}
@@ -156,7 +203,7 @@ impl Recommender {
             };
             shown.map(entry).collect()
         };
-        self.shown(generation, request, Basis::History, list)
+        self.listed(generation, request, Basis::History, list)
     }
 
     /// The items of those events of the request's user for which `speaks` holds, newest first.
@@ -181,9 +228,12 @@ impl Recommender {
     }
 }
 
-fn needs_an_item() -> Error {
-    let message = "must name an item of the page: the placement is about it";
-    Violation::new("page_item_ids", message).into()
+/// Names the place of a page whose placement is refused.
+fn at_place(error: Error, at: usize) -> Error {
+    match error {
+        Error::Invalid(violation) => violation.within(&format!("placements[{at}]")).into(),
+        error => error,
+    }
 }
 
 fn is_taken(kind: EventKind) -> bool {

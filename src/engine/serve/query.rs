@@ -74,7 +74,7 @@ impl Recommender {
         if let Some(record) = &request.record {
             record.answered_by(answer.generation);
         }
-        self.expose(&answer, &request.user_id, &request.placement);
+        self.expose(&answer, &request);
 
         if let Some(unseen) = self.state.models.shadow(shadow::draw(&answer)) {
             let recommender = self.clone();
@@ -112,7 +112,7 @@ impl Recommender {
         Ok(answer)
     }
 
-    /// A list for a user who is known by their idx, made anew and not counted.
+    /// A list for a user who is known by their idx, not counted.
     ///
     /// # Errors
     /// As [`Recommender::recommend`].
@@ -128,15 +128,15 @@ impl Recommender {
         }
     }
 
-    /// Notes that an answer is shown to a user, who may be anonymous, or to no one in particular.
-    pub(super) fn expose(&self, answer: &Answer, user_id: &str, placement: &str) {
-        let user = Some(user_id).filter(|id| !id.is_empty());
+    /// Notes that an answer is shown to the user of a request, who may be anonymous.
+    pub(super) fn expose(&self, answer: &Answer, request: &RecommendRequest) {
+        let user = Some(&request.user_id).filter(|id| !id.is_empty());
         let user = self.consenting(user.and_then(|id| self.state.user_idx(id)));
         let steered = &answer.steered;
         for (target, shown) in &steered.targets {
             target.note(answer.entries.len(), *shown, steered.own);
         }
-        self.exposures.note(answer, user, placement, &self.state);
+        self.exposures.note(answer, user, &request.placement, &self.state);
     }
 
     /// [`Recommender::recommend`] on the request threads.
@@ -280,7 +280,7 @@ impl Recommender {
                 answer.entries.push(unknown);
             }
         }
-        self.expose(&answer, &request.user_id, &request.placement);
+        self.expose(&answer, &request);
         Ok(answer)
     }
 
@@ -337,7 +337,7 @@ impl Recommender {
     }
 
     /// The items that a user bought and has not returned.
-    fn bought(&self, user: Option<UserIdx>) -> Vec<ItemIdx> {
+    pub(super) fn bought(&self, user: Option<UserIdx>) -> Vec<ItemIdx> {
         let past = self.past(self.consenting(user));
         let mut bought = Vec::new();
         all_bought(&past.events, &past.bought, &mut bought);
@@ -375,7 +375,8 @@ impl Recommender {
         self.with_shelf(&request.filter, |shelf, scratch| {
             let only = only.as_deref();
             let (excluded, hidden) = (&excluded[..], &hidden[..]);
-            ask(Shelf { excluded, hidden, only, rules, now_ms, ..shelf }, scratch)
+            let shown_before = request.shown_before.len();
+            ask(Shelf { excluded, hidden, only, shown_before, rules, now_ms, ..shelf }, scratch)
         })
     }
 
@@ -396,6 +397,7 @@ impl Recommender {
             excluded: &[],
             hidden: &[],
             only: None,
+            shown_before: 0,
             rules: None,
             now_ms,
         };

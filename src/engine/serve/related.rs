@@ -19,19 +19,24 @@ impl Recommender {
     /// [`crate::domain::Error::NotFound`] for an unknown item; [`crate::domain::Error::NotReady`] before the first model,
     /// where no item has similar attributes.
     pub fn similar_items(&self, id: &str, request: &RecommendRequest) -> Result<Answer> {
+        self.alike(id, request).inspect(|answer| self.expose(answer, request))
+    }
+
+    /// The same, noted as shown by no one yet.
+    pub(super) fn alike(&self, id: &str, request: &RecommendRequest) -> Result<Answer> {
         let (item, _) = Directory::new(&self.state).item(id)?;
         let limit = request.limit;
         let Some(snapshot) = self.state.models.active() else {
             let alike = |shelf: Shelf<'_>, scratch: &mut Scratch| {
                 related::alike(item, limit, &shelf, scratch)
             };
-            let answer = self.shown(0, request, Basis::Session, alike);
+            let answer = self.listed(0, request, Basis::Session, alike);
             return if answer.entries.is_empty() { Err(not_ready()) } else { Ok(answer) };
         };
 
         let fresh = self.state.live.taken_with(&[item], 1);
         let generation = snapshot.manifest.generation;
-        Ok(self.shown(generation, request, Basis::Session, |shelf, scratch| {
+        Ok(self.listed(generation, request, Basis::Session, |shelf, scratch| {
             recommend::similar_items(&snapshot, item, limit, &fresh, &shelf, scratch)
         }))
     }
@@ -85,9 +90,11 @@ impl Recommender {
         let snapshot = self.snapshot()?;
         let fresh = self.state.live.taken_with(&basket, 1);
         let generation = snapshot.manifest.generation;
-        Ok(self.shown(generation, request, Basis::Session, |shelf, scratch| {
+        let answer = self.listed(generation, request, Basis::Session, |shelf, scratch| {
             recommend::bought_together(&snapshot, &basket, request.limit, &fresh, &shelf, scratch)
-        }))
+        });
+        self.expose(&answer, request);
+        Ok(answer)
     }
 
     /// The most bought items of a window. Before the first model: by live counts.
@@ -97,17 +104,19 @@ impl Recommender {
     pub fn popular(&self, window: Window, request: &RecommendRequest) -> Result<Answer> {
         let Some(snapshot) = self.state.models.active() else {
             let answer = self.live_popular(request, now_ms())?;
-            self.expose(&answer, &request.user_id, &request.placement);
+            self.expose(&answer, request);
             return Ok(answer);
         };
         let generation = snapshot.manifest.generation;
-        Ok(self.shown(generation, request, Basis::Popular, |shelf, scratch| {
+        let answer = self.listed(generation, request, Basis::Popular, |shelf, scratch| {
             recommend::popular(&snapshot, window, request.limit, &shelf, scratch)
-        }))
+        });
+        self.expose(&answer, request);
+        Ok(answer)
     }
 
-    /// An answer with a list of the shelf that a request leaves, noted as shown.
-    pub(super) fn shown(
+    /// An answer with a list of the shelf that a request leaves.
+    pub(super) fn listed(
         &self,
         generation: Generation,
         request: &RecommendRequest,
@@ -126,8 +135,6 @@ impl Recommender {
                 (items, steered)
             },
         );
-        let answer = Answer { steered, ..self.answer(generation, &items, basis) };
-        self.expose(&answer, &request.user_id, &request.placement);
-        answer
+        Answer { steered, ..self.answer(generation, &items, basis) }
     }
 }

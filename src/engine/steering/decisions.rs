@@ -56,8 +56,10 @@ impl Decidable for PlacementSet {
     fn check(&self, InStore(state): &InStore<'_>) -> Result<(), Violation> {
         PlacementSet::check(self)?;
         let names = self.names();
-        for compiled in state.in_force.rules().rules() {
-            let rule = &compiled.rule;
+        let decided = state.live.decisions.read().newest(RULES).cloned();
+        let rules = decided.and_then(|decided| serde_json::from_str(&decided.body).ok());
+        let rules: RuleSet = rules.unwrap_or_default();
+        for rule in rules.rules.iter().filter(|rule| !rule.disabled) {
             let lost = rule.when.placements.iter().find(|placement| !names.contains(placement));
             if let Some(lost) = lost {
                 let message = format!(
@@ -124,7 +126,7 @@ impl Steering {
         note: String,
         expected_version: Option<u32>,
     ) -> Result<Applied> {
-        limits::text("note", &note, limits::MAX_TITLE_BYTES)?;
+        limits::line("note", &note, limits::MAX_TITLE_BYTES)?;
         let _deciding = self.deciding.lock();
         let warnings = self.check(decided)?;
         let body = serde_json::to_string(decided).map_err(|e| Error::Storage(e.into()))?;

@@ -70,7 +70,14 @@ impl Steering {
         let most = MAX_USERS as f64;
         limits::number("users", asked.users as f64, 0.0, most)?;
         let warnings = self.check(set)?;
+        let request = RecommendRequest {
+            placement: asked.placement.clone(),
+            limit: asked.limit,
+            ..RecommendRequest::default()
+        };
+        let request = recommender.personal(request)?;
         let at_ms = asked.at_ms.unwrap_or_else(now_ms);
+        limits::number("time", at_ms as f64, 0.0, limits::MAX_VALID_MS as f64)?;
         let live = &self.state.live;
         let none = Arc::new(CompiledRules::default());
         let before = self.get::<RuleSet>(None)?;
@@ -81,7 +88,10 @@ impl Steering {
         let mut sums = Sums::default();
         let (mut entering, mut leaving) = (HashMap::new(), HashMap::new());
         for user in self.sample(asked.users) {
-            let list = |rules: &Arc<CompiledRules>| self.list(user, asked, rules, recommender);
+            let list = |rules: &Arc<CompiledRules>| {
+                let rules = Some(rules.clone());
+                recommender.dry_list(user, &RecommendRequest { rules, ..request.clone() })
+            };
             let [plain, old, new] = [list(&none)?, list(&before)?, list(&after)?];
             sums.plain += plain.own_score();
             sums.before += old.own_score();
@@ -112,25 +122,8 @@ impl Steering {
             profiles.consents(user) && live.histories.of(user, |history| !history.is_empty())
         };
         let speaking: Vec<UserIdx> = (0..users as UserIdx).filter(speaks).collect();
-        let step = speaking.len().div_ceil(wanted).max(1);
-        speaking.into_iter().step_by(step).collect()
-    }
-
-    fn list(
-        &self,
-        user: UserIdx,
-        asked: &DryRunRequest,
-        rules: &Arc<CompiledRules>,
-        recommender: &Recommender,
-    ) -> Result<Answer> {
-        let limit = if asked.limit == 0 { limits::DEFAULT_LIMIT } else { asked.limit };
-        let request = RecommendRequest {
-            limit,
-            placement: asked.placement.clone(),
-            rules: Some(rules.clone()),
-            ..RecommendRequest::default()
-        };
-        recommender.dry_list(user, &request)
+        let count = wanted.min(speaking.len());
+        (0..count).map(|at| speaking[at * speaking.len() / count]).collect()
     }
 
     fn most(&self, counts: HashMap<ItemIdx, usize>) -> Vec<(String, usize)> {

@@ -1,8 +1,8 @@
 //! What people decide of lists: rules and placements, written whole, in versions, and taken back by
 //! one call.
 //!
-//! - [`decisions`]: writes, lists and takes back versions
-//! - [`dry_run`]: what rules would change, on users of the store's own log; [`trade_off`]: what an
+//! - `decisions`: writes, lists and takes back versions
+//! - `dry_run`: what rules would change, on users of the store's own log; `trade_off`: what an
 //!   objective would cost and bring
 
 mod decisions;
