@@ -230,8 +230,10 @@ impl Part {
 
         let boosted = factors.iter().filter(|(_, factor)| **factor > 1.0).map(|(item, _)| *item);
         raised.extend(boosted);
+        // A rule without an item today changes no list.
         let those = |does: fn(&Action) -> bool| -> Vec<usize> {
-            of.iter().copied().filter(|&at| does(&rules[at].action)).collect()
+            let with_items = of.iter().copied().filter(|&at| !selected[at].is_empty());
+            with_items.filter(|&at| does(&rules[at].action)).collect()
         };
         let pins = those(|action| matches!(action, Action::Pin(_)));
         let quotas = those(|action| matches!(action, Action::Quota { .. }));

@@ -73,6 +73,8 @@ impl Steering {
         let request = RecommendRequest {
             placement: asked.placement.clone(),
             limit: asked.limit,
+            // Made anew, with rules and without, so that nothing else differs.
+            explain: true,
             ..RecommendRequest::default()
         };
         let request = recommender.personal(request)?;
