@@ -70,6 +70,11 @@ impl InForce {
         self.rules.load_full()
     }
 
+    /// The set that the rules in force come from, those out of their time included.
+    pub(super) fn rule_set(&self) -> RuleSet {
+        self.seen.lock().set.clone()
+    }
+
     /// The placements in force.
     pub(super) fn placements(&self) -> Arc<PlacementSet> {
         self.placements.load_full()

@@ -210,17 +210,17 @@ impl Live {
         if matches!(event.kind, EventKind::Click | EventKind::Purchase | EventKind::Refund) {
             self.outcomes.write(writer).note(event.item, event.kind);
         }
-        let concerns_impressions = self.impressions.read().concerns(event.user, event.kind);
-        if concerns_impressions {
-            let mut impressions = self.impressions.write(writer);
-            impressions.note(event.user, event.item, event.kind);
-        }
-
         let cohorts = match self.profiles.read().get(event.user) {
             Some(user) if !user.consent => return,
             Some(user) => self.cohorts(&user.attributes),
             None => Vec::new(),
         };
+
+        let concerns_impressions = self.impressions.read().concerns(event.user, event.kind);
+        if concerns_impressions {
+            let mut impressions = self.impressions.write(writer);
+            impressions.note(event.user, event.item, event.kind);
+        }
 
         if first {
             let mut buyers = self.buyers.write(writer);

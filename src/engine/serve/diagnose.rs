@@ -80,9 +80,8 @@ impl Recommender {
         let user = self.user(request);
         let inputs = self.inputs(user, request, now_ms);
         let rules = self.rules(request);
-        let outcomes = self.state.live.outcomes.read();
         self.with_request_shelf(request, user, &rules, now_ms, |shelf, scratch| {
-            let query = self.query(request, (&inputs, &outcomes), shelf, &|_, _| {});
+            let query = self.query(request, (&inputs, None), shelf, &|_, _| {});
             restrict::restrictions(snapshot, &query, scratch)
         })
     }

@@ -59,11 +59,12 @@ impl Recommender {
     pub(super) fn query<'a>(
         &self,
         request: &'a RecommendRequest,
-        (inputs, outcomes): (&'a Inputs, &'a Outcomes),
+        (inputs, outcomes): (&'a Inputs, Option<&'a Outcomes>),
         shelf: Shelf<'a>,
         follow: &'a dyn Fn(FunnelStage, usize),
     ) -> Query<'a> {
         let is_followed = request.record.is_some();
+        let worth = request.objective.zip(outcomes);
 
         Query {
             user: inputs.user,
@@ -75,7 +76,7 @@ impl Recommender {
             repeat: request.repeat.unwrap_or(self.repeat),
             fresh: &inputs.fresh,
             trends: &inputs.trends,
-            worth: request.objective.map(|objective| Worth { objective, outcomes }),
+            worth: worth.map(|(objective, outcomes)| Worth { objective, outcomes }),
             tired_of: &inputs.tired_of,
             variety: request.variety.as_ref(),
             seed: inputs.seed,

@@ -172,10 +172,9 @@ impl Recommender {
         let inputs = self.inputs(Some(user), request, now_ms());
         let follow = |stage, passed| request.end_funnel_stage(stage, passed);
         let rules = self.rules(request);
-        let outcomes = self.state.live.outcomes.read();
         let (list, steered) =
             self.with_request_shelf(request, Some(user), &rules, now_ms(), |shelf, scratch| {
-                let query = self.query(request, (&inputs, &outcomes), shelf, &follow);
+                let query = self.query(request, (&inputs, None), shelf, &follow);
                 let list = recommend::prepared_list(&snapshot, &query, scratch)?;
                 let steered = steered(&shelf, &list.items, list.steered.as_ref());
                 Some((list, steered))
@@ -199,10 +198,10 @@ impl Recommender {
         request.end("look up");
         let follow = |stage, passed| request.end_funnel_stage(stage, passed);
         let rules = self.rules(request);
-        let outcomes = self.state.live.outcomes.read();
+        let outcomes = request.objective.map(|_| self.state.live.outcomes.read());
         let (list, steered) =
             self.with_request_shelf(request, user, &rules, now_ms, |shelf, scratch| {
-                let query = self.query(request, (&inputs, &outcomes), shelf, &follow);
+                let query = self.query(request, (&inputs, outcomes.as_deref()), shelf, &follow);
                 let list = recommend::recommend(snapshot, &query, scratch);
                 if let Some(stats) = stats.filter(|_| list.origin == Origin::Blended) {
                     stats.note_candidates(scratch.proposed());

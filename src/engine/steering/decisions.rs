@@ -56,10 +56,8 @@ impl Decidable for PlacementSet {
     fn check(&self, InStore(state): &InStore<'_>) -> Result<(), Violation> {
         PlacementSet::check(self)?;
         let names = self.names();
-        let decided = state.live.decisions.read().newest(RULES).cloned();
-        let rules = decided.and_then(|decided| serde_json::from_str(&decided.body).ok());
-        let rules: RuleSet = rules.unwrap_or_default();
-        for rule in rules.rules.iter().filter(|rule| !rule.disabled) {
+        let set = state.in_force.rule_set();
+        for rule in set.rules.iter().filter(|rule| !rule.disabled) {
             let lost = rule.when.placements.iter().find(|placement| !names.contains(placement));
             if let Some(lost) = lost {
                 let message = format!(
@@ -84,7 +82,7 @@ impl Decidable for PlacementSet {
 /// A decision that is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// Its version; 0 where it was only checked.
+    /// Its version.
     pub version: u32,
     /// What stands out in it.
     pub warnings: Vec<String>,

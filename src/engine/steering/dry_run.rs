@@ -82,7 +82,7 @@ impl Steering {
         limits::number("time", at_ms as f64, 0.0, limits::MAX_VALID_MS as f64)?;
         let live = &self.state.live;
         let none = Arc::new(CompiledRules::default());
-        let before = self.get::<RuleSet>(None)?;
+        let before = self.state.in_force.rule_set();
         let before = Arc::new(CompiledRules::new(&before, live, at_ms, &none)?);
         let after = Arc::new(CompiledRules::new(set, live, at_ms, &none)?);
 
