@@ -84,13 +84,8 @@ impl Placements {
             Action::Apply { file, note, expected_version } => {
                 let placements = Some(decisions::read_placements(&file)?);
                 let backend = self.target.open(&config).await?;
-                for placement in placements.iter().flat_map(|set| &set.placements) {
-                    let Some(objective) = placement.objective else { continue };
-                    println!("objective of {}:", printable(&placement.name));
-                    let limit = placement.limit;
-                    let asked = pb::TradeOffRequest { objective: Some(objective), users: 0, limit };
-                    trade_off(&backend, asked).await?;
-                }
+                print_objectives(&backend, placements.as_ref()).await?;
+
                 let request = pb::ApplyPlacementsRequest { placements, note, expected_version };
                 let applied = backend.apply_placements(request).await;
                 let applied = applied.map_err(|status| status.message().to_owned())?;
@@ -115,6 +110,21 @@ impl Placements {
         }
         Ok(())
     }
+}
+
+/// Prints what the objectives of a file would cost and bring.
+async fn print_objectives(
+    backend: &Backend,
+    set: Option<&pb::PlacementSet>,
+) -> Result<(), Failure> {
+    for placement in set.iter().flat_map(|set| &set.placements) {
+        let Some(objective) = placement.objective else { continue };
+        println!("objective of {}:", printable(&placement.name));
+        let limit = placement.limit;
+        let asked = pb::TradeOffRequest { objective: Some(objective), users: 0, limit };
+        trade_off(backend, asked).await?;
+    }
+    Ok(())
 }
 
 /// Prints what an objective would cost and bring.

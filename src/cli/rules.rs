@@ -92,6 +92,7 @@ impl Rules {
             Action::DryRun { file, placement, users, limit, at } => {
                 let rules = Some(decisions::read_rules(&file)?);
                 let backend = self.target.open(&config).await?;
+
                 let time = at.map(|at| convert::timestamp(at.as_millisecond()));
                 let request = pb::DryRunRulesRequest { rules, placement, users, limit, time };
                 let run = backend.dry_run_rules(request).await;
