@@ -14,8 +14,8 @@ use crate::api::{RequestLogOptions, ServeOptions, TraceOptions};
 use crate::engine::options::EngineOptions;
 use crate::engine::pseudonyms::MIN_KEY_BYTES;
 use crate::engine::{
-    DEFAULT_STORE, LimitOptions, LogOptions, ModelOptions, PrivacyOptions, PushOptions,
-    RecommendOptions, TrainOptions,
+    CatalogOptions, DEFAULT_STORE, LimitOptions, LogOptions, ModelOptions, PrivacyOptions,
+    PushOptions, RecommendOptions, TrainOptions,
 };
 
 /// All settings.
@@ -34,6 +34,8 @@ pub struct Config {
     pub log: LogOptions,
     /// Answers.
     pub recommend: RecommendOptions,
+    /// What is read of items.
+    pub catalog: CatalogOptions,
     /// Training.
     pub train: TrainOptions,
     /// Models kept on disk.
@@ -63,6 +65,7 @@ impl Default for Config {
             serve: ServeOptions::default(),
             log: LogOptions::default(),
             recommend: RecommendOptions::default(),
+            catalog: CatalogOptions::default(),
             train: TrainOptions::default(),
             models: ModelOptions::default(),
             push: PushOptions::default(),
@@ -142,6 +145,7 @@ impl Config {
             models: self.models.clone(),
             push: self.push.clone(),
             recommend: self.recommend.clone(),
+            catalog: self.catalog.clone(),
             privacy: self.privacy.clone(),
             limits: self.limits.clone(),
         }

@@ -100,11 +100,20 @@ impl Document {
         add(&mut features, Field::Price, [band.as_str()]);
 
         features.sort_unstable();
-        let vectors = item.embeddings.iter().map(|(name, vector)| {
-            let squares: f64 = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
-            (name.clone(), vector.clone(), (1.0 / squares.sqrt()) as f32)
-        });
+        let vectors = item
+            .embeddings
+            .iter()
+            .map(|(name, vector)| (name.clone(), vector.clone(), inverse_length(vector)));
         Self { features: features.into(), vectors: vectors.collect() }
+    }
+
+    /// Adds a vector that is not all zeros, under a name that it does not have.
+    pub(super) fn add_vector(&mut self, name: &str, vector: Vector) {
+        let mut vectors = std::mem::take(&mut self.vectors).into_vec();
+        let at = vectors.partition_point(|(other, ..)| other.as_str() < name);
+        let inverse = inverse_length(&vector);
+        vectors.insert(at, (name.to_owned(), vector, inverse));
+        self.vectors = vectors.into();
     }
 
     /// Whether there is nothing to compare.
@@ -116,6 +125,12 @@ impl Document {
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + size_of_val(&*self.features) + size_of_val(&*self.vectors)
     }
+}
+
+/// One over the length of a vector.
+fn inverse_length(vector: &[f32]) -> f32 {
+    let squares: f64 = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
+    (1.0 / squares.sqrt()) as f32
 }
 
 /// Whether two items have the same document.

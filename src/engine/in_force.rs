@@ -136,11 +136,12 @@ fn newest<T: DeserializeOwned>(live: &Live, kind: &str, seen: u32) -> (u32, Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::Reader;
     use crate::store::{Decision, Record};
 
     #[test]
     fn a_decision_that_cannot_be_read_leaves_the_one_before_in_force() {
-        let (live, mut writer) = Live::new(1, Vec::new());
+        let (live, mut writer) = Live::new(1, Vec::new(), Reader::default());
         let mut decide = |version: u32, body: &str| {
             let (kind, note) = (RULES, "");
             let decision = Decision { kind, version, time_ms: 1, note, body };

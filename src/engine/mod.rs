@@ -50,8 +50,8 @@ use std::time::Instant;
 pub use directory::Directory;
 pub use import::Importer;
 pub use options::{
-    DEFAULT_STORE, DoctorPolicy, EngineOptions, LimitOptions, LogOptions, ModelOptions,
-    PrivacyOptions, PushOptions, RecommendOptions, StoreLimits, TrainOptions,
+    CatalogOptions, DEFAULT_STORE, DoctorPolicy, EngineOptions, LimitOptions, LogOptions,
+    ModelOptions, PrivacyOptions, PushOptions, RecommendOptions, StoreLimits, TrainOptions,
 };
 pub use page::Page;
 pub use push::{Incoming, PushRequest, Pushes};
@@ -61,7 +61,8 @@ pub use threads::Threads;
 pub use trainer::{Trainer, TrainingState, TrainingStatus};
 pub use write::{Pending, Receipt, Write, Writer};
 
-use crate::domain::{Generation, Result};
+use crate::content::{Reader, TextModel};
+use crate::domain::{Generation, Result, Violation};
 use crate::live::{DedupWindow, Live, LiveWriter};
 use crate::recommend::prepared::PreparedListOptions;
 use crate::store::{Entry, Log, Opening, Record, StoreFolder};
@@ -110,7 +111,9 @@ impl Engine {
         folder.hold_to_key(pseudonyms.fingerprint().as_deref(), options.log.accept_loss)?;
 
         let recommend = &options.recommend;
-        let (live, mut live_writer) = Live::new(recommend.history_limit, recommend.cohorts.clone());
+        let reader = reader(&options.catalog.text_model)?;
+        let (history_limit, cohorts) = (recommend.history_limit, recommend.cohorts.clone());
+        let (live, mut live_writer) = Live::new(history_limit, cohorts, reader);
         if recommend.fatigue_after > 0 {
             live.impressions.write(&mut live_writer).count();
         }
@@ -287,6 +290,18 @@ fn replay_log(
 }
 
 /// Logs what was opened, and a clock that was ahead.
+/// A reader of items, with the text model of a folder; without one where the path is empty.
+fn reader(text_model: &Path) -> Result<Reader> {
+    if text_model.as_os_str().is_empty() {
+        return Ok(Reader::default());
+    }
+    let loaded = TextModel::load(text_model).map_err(|why| {
+        let message = format!("{}: {why}", text_model.display());
+        Violation::new("catalog.text_model", message)
+    });
+    Ok(Reader::new(Some(loaded?)))
+}
+
 fn report_open(store: &str, live: &Live, models: &Models, started: Instant) {
     tracing::info!(
         store,

@@ -1,5 +1,6 @@
 //! The engine's part of the configuration; each struct is a table of the file.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub struct EngineOptions {
     pub push: PushOptions,
     /// Lists.
     pub recommend: RecommendOptions,
+    /// What is read of items.
+    pub catalog: CatalogOptions,
     /// Privacy.
     pub privacy: PrivacyOptions,
     /// Limits on the size of the store.
@@ -43,6 +46,7 @@ impl Default for EngineOptions {
             models: ModelOptions::default(),
             push: PushOptions::default(),
             recommend: RecommendOptions::default(),
+            catalog: CatalogOptions::default(),
             privacy: PrivacyOptions::default(),
             limits: LimitOptions::default(),
         }
@@ -275,6 +279,15 @@ impl Default for RecommendOptions {
             cohorts,
         }
     }
+}
+
+/// `[catalog]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct CatalogOptions {
+    /// Folder of a static text model (Model2Vec), which gives items a further vector, of their titles
+    /// and descriptions; empty: none. In builds with the feature `text-model`.
+    pub text_model: PathBuf,
 }
 
 /// `[privacy]`

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::columns::{Column, Format, Table};
 use super::error::ExportError;
+use crate::content::Reader;
 use crate::domain::{DAY_MS, EventKind};
 use crate::live::{Live, history_event};
 use crate::matrix::{Interactions, UserEvents, Weighting};
@@ -39,7 +40,7 @@ impl Reading {
     pub fn open(data: &Path, name: &str) -> Result<Self, ExportError> {
         let folder = StoreFolder::beside(data, name)?;
         // Histories are not needed; the minimum is kept of them.
-        let (live, mut writer) = Live::new(1, Vec::new());
+        let (live, mut writer) = Live::new(1, Vec::new(), Reader::default());
         replay_beside(&folder.log(), folder.is_proven(), &mut |entry| {
             live.replay(&mut writer, &entry);
         })?;

@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 use super::facets::Facets;
 use super::filter::{Condition, Filter};
 use super::hidden::Hidden;
-use crate::content::{Corpus, Document, Words};
+use crate::content::{Corpus, Document, Reader};
 use crate::domain::{Item, ItemIdx, Validity};
 
 /// The catalogue.
@@ -133,12 +133,12 @@ impl Catalogue {
     }
 
     /// Computes what is compared of the items, for a catalogue that was filled without.
-    pub fn index(&mut self, words: &Words) {
+    pub fn index(&mut self, reader: &Reader) {
         let items: Vec<(usize, &Item)> = (0..)
             .zip(&self.items)
             .filter_map(|(idx, item)| Some((idx, item.as_deref()?)))
             .collect();
-        let document = |(idx, item): (usize, &Item)| (idx as ItemIdx, Document::of(item, words));
+        let document = |(idx, item): (usize, &Item)| (idx as ItemIdx, reader.document(item));
         let documents: Vec<_> = items.into_par_iter().map(document).collect();
         documents.into_iter().for_each(|(idx, document)| self.corpus.insert(idx, document));
     }

@@ -51,7 +51,7 @@ pub use trends::{Trend, Trends};
 pub use vocabulary::Vocabulary;
 
 use crate::content::features::is_same;
-use crate::content::{Corpus, Document, Words};
+use crate::content::{Corpus, Reader};
 use crate::domain::history::{basket_number, first_distinct};
 use crate::domain::topk::Scored;
 use crate::domain::{EventKind, HistoryEvent, ItemIdx, Offset, Price, UserIdx, now_ms};
@@ -90,7 +90,7 @@ pub struct Live {
     pub overlay: RwLock<Overlay>,
     /// The user attributes that define cohorts.
     cohorts: Vec<String>,
-    words: Words,
+    reader: Reader,
     /// Digests of the import chunks that are on disk.
     pub imported: Shared<HashSet<u128>>,
     buyers: Shared<Vec<u32>>,
@@ -103,8 +103,9 @@ pub struct Live {
 
 impl Live {
     /// An empty store that keeps `history_limit` events of each user, and the right to change it;
-    /// `cohorts`: the attributes that define cohorts, the one dropped first last.
-    pub fn new(history_limit: usize, cohorts: Vec<String>) -> (Self, LiveWriter) {
+    /// `cohorts`: the attributes that define cohorts, the one dropped first last; `reader` reads its
+    /// items.
+    pub fn new(history_limit: usize, cohorts: Vec<String>, reader: Reader) -> (Self, LiveWriter) {
         let live = Self {
             users: Shared::default(),
             items: Shared::default(),
@@ -119,7 +120,7 @@ impl Live {
             trends: Shared::default(),
             overlay: RwLock::default(),
             cohorts,
-            words: Words::default(),
+            reader,
             imported: Shared::default(),
             buyers: Shared::default(),
             offset: AtomicU64::new(0),
@@ -164,7 +165,7 @@ impl Live {
 
     /// Computes what is compared of the items, once the log is replayed.
     pub(crate) fn index(&self, writer: &mut LiveWriter) {
-        self.catalogue.write(writer).index(&self.words);
+        self.catalogue.write(writer).index(&self.reader);
     }
 
     /// Applies a record whose names are known; for every durable write.
@@ -176,7 +177,7 @@ impl Live {
                 let is_same = before.get(*idx).is_some_and(|before| is_same(before, item));
                 drop(before);
                 // Cut into words before the catalogue is locked.
-                let document = (!is_same).then(|| Document::of(item, &self.words));
+                let document = (!is_same).then(|| self.reader.document(item));
                 self.catalogue.write(writer).upsert(*idx, item, document);
             }
             Record::ItemAvailable(idx, available) => {
