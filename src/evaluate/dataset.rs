@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::content::{Corpus, Document, Words};
+use crate::content::Reader;
 use crate::domain::history::basket_number;
-use crate::domain::{HistoryEvent, Item, ItemIdx, Price, UserIdx, now_ms};
+use crate::domain::{HistoryEvent, Item, ItemIdx, Price, UserIdx, Validity, now_ms};
 use crate::import::convert::NoEvent;
 use crate::import::{self, Column, Dialect, Plan, Row, convert, identity};
-use crate::live::Vocabulary;
+use crate::live::{Catalogue, Vocabulary};
 use crate::matrix::UserEvents;
 
 /// Required columns of a log.
@@ -82,17 +82,17 @@ impl Dataset {
         Ok(log)
     }
 
-    /// Reads a catalogue, whose items join the vocabulary. Returns what is compared of them,
-    /// and the number of rows that were refused.
+    /// Reads a catalogue, whose items join the vocabulary. Returns it and the number of rows that were
+    /// refused. All its items may be offered: what is sold out today says nothing of the log's time.
     ///
     /// # Errors
     /// Where the file cannot be opened or lacks a column.
-    pub fn corpus(
+    pub fn catalogue(
         &mut self,
         path: &Path,
         dialect: &Dialect,
-    ) -> Result<(Corpus, u64), import::ImportError> {
-        let words = Words::default();
+    ) -> Result<(Catalogue, u64), import::ImportError> {
+        let documents = Reader::default();
         let mut items: BTreeMap<ItemIdx, Item> = BTreeMap::new();
         let mut refused = 0;
         let mut reader = import::open(path, dialect, &[Column::ItemId], Arc::default())?;
@@ -113,11 +113,12 @@ impl Dataset {
             items.insert(idx, change.applied(before.as_ref()));
         }
 
-        let mut corpus = Corpus::default();
+        let mut catalogue = Catalogue::default();
         for (idx, item) in items {
-            corpus.insert(idx, Document::of(&item, &words));
+            let item = Item { available: true, validity: Validity::default(), ..item };
+            catalogue.upsert(idx, &item, Some(documents.document(&item)));
         }
-        Ok((corpus, refused))
+        Ok((catalogue, refused))
     }
 
     /// The log grouped by user, as trainers read it, with the current vocabularies.

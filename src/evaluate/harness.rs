@@ -86,6 +86,8 @@ pub struct Harness<'a> {
     pub events: &'a UserEvents,
     /// The trained snapshot.
     pub snapshot: &'a Snapshot,
+    /// What items are, and which may be offered.
+    pub catalogue: &'a Catalogue,
     /// Whether items of the user's past are offered.
     pub repeat: RepeatPolicy,
     /// Events that live state keeps of a user.
@@ -128,6 +130,11 @@ impl Harness<'_> {
     ) -> Row {
         let longest = ks.iter().copied().max().unwrap_or(0);
         let (lists, micros_per_list_p50) = self.lists(method, cases, longest, tick);
+        Row { method, at: self.at_each(&lists, cases, ks), micros_per_list_p50 }
+    }
+
+    /// Scores the lists of all cases at each of `ks`.
+    pub(super) fn at_each(&self, lists: &[Vec<ItemIdx>], cases: &[Case], ks: &[usize]) -> Vec<AtK> {
         let buyers = self.buyers();
         let at = ks.iter().map(|&k| {
             let scored: Vec<Metrics> =
@@ -136,10 +143,10 @@ impl Harness<'_> {
                 k,
                 means: metrics::mean(&scored),
                 intervals: metrics::bootstrap(&scored, self.seed),
-                system: metrics::system(&lists, k, &buyers, self.events.users()),
+                system: metrics::system(lists, k, &buyers, self.events.users()),
             }
         });
-        Row { method, at: at.collect(), micros_per_list_p50 }
+        at.collect()
     }
 
     fn list(&self, method: Method, case: &Case, k: usize, scratch: &mut Scratch) -> Vec<ItemIdx> {
@@ -194,10 +201,9 @@ impl Harness<'_> {
             (&past.events[..], &past.bought[..])
         };
 
-        let catalogue = Catalogue::default();
         let filter = Filter::default();
         let items = self.events.items();
-        let catalogue = &catalogue;
+        let catalogue = self.catalogue;
         let filter = &filter;
         let excluded = &[][..];
         let now_ms = self.snapshot.manifest.newest_ms;

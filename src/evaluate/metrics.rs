@@ -34,6 +34,10 @@ impl Metrics {
     /// Names, in the order of [`Metrics::values`].
     pub const NAMES: [&'static str; 7] =
         ["precision", "recall", "f1", "ndcg", "map", "mrr", "hit_rate"];
+    /// The place of recall among them.
+    pub const RECALL: usize = 1;
+    /// The place of NDCG among them.
+    pub const NDCG: usize = 3;
 
     /// Every metric.
     pub fn values(&self) -> [f64; 7] {

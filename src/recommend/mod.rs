@@ -44,3 +44,4 @@ pub use placement::{Placement, PlacementSet, Shows};
 pub use prepared::prepare;
 pub use related::{bought_together, popular, similar_items, similar_users};
 pub use restrict::Restrictions;
+pub use variety::mean_likeness;

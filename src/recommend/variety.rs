@@ -15,7 +15,7 @@ use crate::content::corpus::cosine;
 use crate::domain::ItemIdx;
 use crate::domain::kernels::dot;
 use crate::live::Catalogue;
-use crate::model::Snapshot;
+use crate::model::{Snapshot, Source};
 use crate::sources::query::{Diversifier, Likeness, Variety};
 
 /// Diagonal of the kernel below which a candidate adds nothing that is not there already.
@@ -85,6 +85,24 @@ pub(super) fn select(
         Diversifier::Dpp => dpp(candidates, &relevance, variety.lambda, &like, limit, caps),
     };
     order.into_iter().map(|at| candidates[at]).collect()
+}
+
+/// The mean likeness of two items of a list, from 0 to 1; 0 of a list with fewer than two.
+pub fn mean_likeness(
+    snapshot: &Snapshot,
+    catalogue: &Catalogue,
+    by: Likeness,
+    items: &[ItemIdx],
+) -> f64 {
+    let listed = |&item: &ItemIdx| Recommended { item, score: 1.0, source: Source::Popular };
+    let items: Vec<Recommended> = items.iter().map(listed).collect();
+    let like = Alike::new(snapshot, catalogue, by, &items);
+
+    let pairs = (0..items.len()).flat_map(|one| (0..one).map(move |other| (one, other)));
+    let (sum, count) = pairs.fold((0.0, 0), |(sum, count), (one, other)| {
+        (sum + f64::from(like.of(one, other)), count + 1)
+    });
+    sum / f64::from(count.max(1))
 }
 
 /// How alike two items are, from 0 to 1.
@@ -211,7 +229,7 @@ mod tests {
     use super::*;
     use crate::content::{Document, Words};
     use crate::domain::Item;
-    use crate::model::{Embeddings, Manifest, Parts, Source};
+    use crate::model::{Embeddings, Manifest, Parts};
 
     /// Three pairs of items, alike within a pair.
     fn snapshot() -> Snapshot {

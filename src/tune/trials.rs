@@ -14,6 +14,7 @@ use crate::domain::progress::{Control, Stage};
 use crate::domain::topk::Scored;
 use crate::evaluate::harness::Harness;
 use crate::evaluate::{Case, Method, metrics};
+use crate::live::Catalogue;
 use crate::model::{Manifest, Parts, Pushed, SecondStage, Settings, Snapshot, Source};
 use crate::recommend::{self, RepeatPolicy, Scratch};
 use crate::sources::search_space::Hyperparameter;
@@ -33,6 +34,8 @@ const EASE_TRIAL_ITEMS: usize = 2_000;
 pub struct TrialSnapshot<'a> {
     data: &'a TrainingData<'a>,
     snapshot: Snapshot,
+    /// Offers every item.
+    catalogue: Catalogue,
     sources: &'a [Source],
     context: TrialContext<'a>,
 }
@@ -118,7 +121,8 @@ impl<'a> TrialSnapshot<'a> {
 
         let snapshot = Snapshot { manifest, parts: Parts::default() };
         context.control.begin(Stage::Tune)?;
-        let mut trials = Self { data, snapshot, sources, context };
+        let catalogue = Catalogue::default();
+        let mut trials = Self { data, snapshot, catalogue, sources, context };
         trials.rebuild(Source::Popular, settings)?;
 
         for &source in sources {
@@ -354,6 +358,7 @@ impl<'a> TrialSnapshot<'a> {
         Harness {
             events: self.data.events(),
             snapshot: &self.snapshot,
+            catalogue: &self.catalogue,
             repeat: self.context.repeat,
             history_limit: usize::MAX,
             seed: self.context.seed,

@@ -148,3 +148,33 @@ fn a_made_up_store_is_the_same_in_every_format() {
     assert_eq!(hits(&reports[0]), hits(&reports[1]));
     assert_eq!(hits(&reports[0]), hits(&reports[2]));
 }
+
+#[test]
+fn reasons_are_faithful_and_variety_makes_lists_differ() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("out.json").to_str().unwrap().to_owned();
+    let log = ["evaluate", "--data", "data/online_retail.csv.gz", "--preset", "online-retail"];
+    let cut = ["--holdout", "last-basket", "--seen", "mask", "--k", "10", "--no-tune"];
+    let asked =
+        ["--methods", "blend", "--sample", "60", "--faithful", "--variety", "--json", &json];
+    let (ok, out, error) = run(&[&log[..], &cut, &asked].concat());
+    assert!(ok && out.contains("lose more by the events that are named"), "{out}{error}");
+    assert!(out.contains("variety at 10") && out.contains("mmr 0.3"), "{out}");
+
+    let report = std::fs::read_to_string(&json).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let count = |name: &str| report["reasons"][name].as_f64().unwrap();
+    assert!(count("explained") > 300.0, "{}", report["reasons"]);
+    assert!(count("faithful") / count("explained") > 0.9, "{}", report["reasons"]);
+
+    let at = |name: &str, figure: &str| {
+        let all = report["variety"].as_array().unwrap();
+        let found = all.iter().find(|varied| varied["variety"] == name).unwrap();
+        found["at"][0][figure].as_f64().unwrap()
+    };
+    for varied in ["mmr 0.3", "dpp 0.3"] {
+        assert!(at(varied, "alike_by_behaviour") < 0.7 * at("none", "alike_by_behaviour"), "{out}");
+        assert!(at(varied, "coverage") > at("none", "coverage"), "{out}");
+        assert!(at(varied, "ndcg") > 0.5 * at("none", "ndcg"), "{out}");
+    }
+}

@@ -1,5 +1,7 @@
 //! `qianmian evaluate`
 
+mod report;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,10 +9,10 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
 
+use self::report::Measured;
+use super::Failure;
 use super::dialect::DialectArgs;
-use super::{Failure, output};
 use crate::config::Config;
 use crate::content::Corpus;
 use crate::domain::history::standing;
@@ -18,8 +20,9 @@ use crate::domain::progress::{Control, Stage};
 use crate::domain::{HistoryEvent, UserIdx, limits};
 use crate::evaluate::harness::Harness;
 use crate::evaluate::split::{self, Holdout};
-use crate::evaluate::{Case, Dataset, Method, Metrics, Row, Truth};
+use crate::evaluate::{Case, Dataset, Method, Row, Truth};
 use crate::import::{ColumnMap, Dialect};
+use crate::live::Catalogue;
 use crate::matrix::UserEvents;
 use crate::model::{Manifest, Snapshot, Source};
 use crate::recommend::RepeatPolicy;
@@ -76,9 +79,16 @@ pub struct Evaluate {
     /// prefix by prefix
     #[arg(long, value_enum, default_value_t = Protocol::Holdout)]
     protocol: Protocol,
+    /// Score the lists of this number of cases, evenly spread over all
+    #[arg(long, value_name = "N")]
+    sample: Option<usize>,
     /// Also test the reasons: whether the events named for an item matter more to it than others
     #[arg(long)]
     faithful: bool,
+    /// Also print what variety costs the blend's lists and gains: MMR and DPP, at several weights of
+    /// relevance
+    #[arg(long)]
+    variety: bool,
     /// Rows to print: all, or names
     #[arg(long, value_delimiter = ',', default_value = "all")]
     methods: Vec<String>,
@@ -146,7 +156,8 @@ impl Evaluate {
             log = read(&mut data, train)?;
         }
 
-        let corpus = self.corpus(&mut data)?;
+        let catalogue = self.catalogue(&mut data)?;
+        let corpus = Arc::new(catalogue.corpus().clone());
 
         // Idx of users known only to the held-out part follow all others.
         let known_users = data.users.len();
@@ -171,6 +182,7 @@ impl Evaluate {
 
         let logs = Logs { data, train, test: held, known_users, known_items };
         let (cases, unknown) = self.cases(&logs);
+        let cases = sampled(cases, self.sample.unwrap_or(usize::MAX));
         if cases.is_empty() {
             return Err("the test log has no user who can be scored".into());
         }
@@ -178,6 +190,7 @@ impl Evaluate {
         let harness = Harness {
             events: &logs.train,
             snapshot: &snapshot,
+            catalogue: &catalogue,
             repeat,
             history_limit: config.recommend.history_limit,
             seed: self.seed,
@@ -193,27 +206,29 @@ impl Evaluate {
             })
             .collect();
 
+        let faithfulness = self.faithful.then(|| harness.faithfulness(&cases));
+        let varied = if self.variety { harness.varied(&cases, &self.k) } else { Vec::new() };
         bar.finish_and_clear();
-        if self.faithful {
-            let found = harness.faithfulness(&cases);
-            println!(
-                "of {} explained items, {:.1} % lose more by the events that are named than by others",
-                found.explained,
-                100.0 * found.share()
-            );
-        }
-        self.print(&snapshot, &cases, unknown, &rows, train_seconds)
+        self.print(&Measured {
+            snapshot: &snapshot,
+            lists: cases.len(),
+            unknown,
+            rows: &rows,
+            varied: &varied,
+            faithfulness,
+            train_seconds,
+        })
     }
 
     /// What is compared of the catalogue's items; says how many rows were refused.
-    fn corpus(&self, data: &mut Dataset) -> Result<Arc<Corpus>, Failure> {
-        let Some(path) = &self.items else { return Ok(Arc::default()) };
+    fn catalogue(&self, data: &mut Dataset) -> Result<Catalogue, Failure> {
+        let Some(path) = &self.items else { return Ok(Catalogue::default()) };
         let columns = self.items_map.clone().unwrap_or_default();
-        let (corpus, refused) = data.corpus(path, &Dialect::of_columns(columns))?;
+        let (catalogue, refused) = data.catalogue(path, &Dialect::of_columns(columns))?;
         if refused > 0 {
             eprintln!("{}: {refused} rows refused", path.display());
         }
-        Ok(Arc::new(if self.no_content { Corpus::default() } else { corpus }))
+        Ok(if self.no_content { Catalogue::default() } else { catalogue })
     }
 
     /// Tunes and trains, on the training part alone.
@@ -252,7 +267,8 @@ impl Evaluate {
         // which needs no graph.
         let asked = tuned.sources();
         let mut sources = Source::TRAINED.to_vec();
-        sources.retain(|source| *source != Source::Embedding || asked.contains(source));
+        let embedded = self.variety || asked.contains(&Source::Embedding);
+        sources.retain(|source| *source != Source::Embedding || embedded);
         let data = TrainingData::new(events).with_corpus(corpus);
         let trained = train(&data, &tuned.settings, &sources, self.seed, control)?;
         let manifest =
@@ -328,96 +344,14 @@ impl Evaluate {
         };
         self.methods.iter().map(named).collect()
     }
-
-    fn print(
-        &self,
-        snapshot: &Snapshot,
-        cases: &[Case],
-        unknown: usize,
-        rows: &[Row],
-        train_seconds: f64,
-    ) -> Result<(), Failure> {
-        let manifest = &snapshot.manifest;
-        println!(
-            "{} users, {} items, {} interactions; {} lists, {unknown} test users unknown to training; \
-             trained in {train_seconds:.1} s",
-            manifest.users,
-            manifest.items,
-            manifest.interactions,
-            cases.len(),
-        );
-
-        for (at, k) in self.k.iter().enumerate() {
-            println!("\nat {k}\n{}", table(rows, at));
-        }
-
-        if let Some(path) = &self.json {
-            let report = json!({
-                "protocol": self.protocol.to_possible_value().map(|v| v.get_name().to_owned()),
-                "seen": self.seen.to_possible_value().map(|v| v.get_name().to_owned()),
-                "users": manifest.users,
-                "items": manifest.items,
-                "interactions": manifest.interactions,
-                "lists": cases.len(),
-                "unknown_users": unknown,
-                "seed": self.seed,
-                "settings": manifest.settings,
-                "quality": manifest.quality,
-                "tuning": manifest.tuning,
-                "rows": rows.iter().map(|row| json_row(row, train_seconds)).collect::<Vec<_>>(),
-            });
-            std::fs::write(path, serde_json::to_string_pretty(&report)? + "\n")
-                .map_err(|e| format!("{}: {e}", path.display()))?;
-        }
-
-        if let Some(path) = &self.plot {
-            std::fs::write(path, super::plot::bars(rows))
-                .map_err(|e| format!("{}: {e}", path.display()))?;
-        }
-        Ok(())
-    }
 }
 
-fn table(rows: &[Row], at: usize) -> comfy_table::Table {
-    let mut header = vec!["method"];
-    header.extend(Metrics::NAMES);
-    header.extend(["coverage", "novelty", "gini", "µs/list"]);
-    let lines = rows.iter().map(|row| {
-        let at = &row.at[at];
-        let mut line = vec![row.method.name().to_owned()];
-        let system = at.system;
-        line.extend(at.means.iter().map(|value| format!("{value:.4}")));
-        line.extend([system.coverage, system.novelty, system.gini].map(|v| format!("{v:.3}")));
-        line.push(format!("{:.0}", row.micros_per_list_p50));
-        line
-    });
-
-    let right = header[1..].to_vec();
-    output::table(&header, &right, lines.collect())
-}
-
-fn json_row(row: &Row, train_seconds: f64) -> serde_json::Value {
-    let mut metrics = serde_json::Map::new();
-    let mut ci95 = serde_json::Map::new();
-    for at in &row.at {
-        let k = at.k;
-        let system = at.system;
-        for ((name, mean), (low, high)) in Metrics::NAMES.iter().zip(at.means).zip(at.intervals) {
-            metrics.insert(format!("{name}@{k}"), json!(mean));
-            ci95.insert(format!("{name}@{k}"), json!([low, high]));
-        }
-        metrics.insert(format!("coverage@{k}"), json!(system.coverage));
-        metrics.insert(format!("novelty@{k}"), json!(system.novelty));
-        metrics.insert(format!("gini@{k}"), json!(system.gini));
-    }
-
-    json!({
-        "method": row.method.name(),
-        "metrics": metrics,
-        "ci95": ci95,
-        "train_seconds": train_seconds,
-        "micros_per_list_p50": row.micros_per_list_p50,
-    })
+/// Some of the cases, evenly spread.
+fn sampled(cases: Vec<Case>, wanted: usize) -> Vec<Case> {
+    let all = cases.len();
+    let count = wanted.min(all);
+    let chosen = |(at, _): &(usize, Case)| at * count / all != (at + 1) * count / all;
+    cases.into_iter().enumerate().filter(chosen).map(|(_, case)| case).collect()
 }
 
 fn spinner() -> ProgressBar {
