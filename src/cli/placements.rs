@@ -105,6 +105,7 @@ impl Placements {
                 let backend = self.target.open(&config).await?;
                 let done = backend.roll_back_placements(version).await;
                 let done = done.map_err(|status| status.message().to_owned())?;
+                print_warnings(&done.warnings);
                 println!("version {} is in force", done.version);
             }
         }

@@ -102,6 +102,7 @@ impl Rules {
                 let backend = self.target.open(&config).await?;
                 let done = backend.roll_back_rules(version).await;
                 let done = done.map_err(|status| status.message().to_owned())?;
+                print_warnings(&done.warnings);
                 println!("version {} is in force", done.version);
             }
         }

@@ -120,7 +120,7 @@ def steer(client: Client) -> None:
     shown = client.recommend("u")
     assert shown.items[0].item_id == "mug", shown
     fails(Refused, "of version 1, not 5", lambda: client.apply_rules(RuleSet(), expected_version=5))
-    assert client.rollback_rules() == 2 and client.get_rules().rules == RuleSet([], ""), client.get_rules()
+    assert client.rollback_rules().version == 2 and client.get_rules().rules == RuleSet([], ""), client.get_rules()
 
     home = Placement("home", "For {item}", limit=1)
     assert client.apply_placements(PlacementSet([home, Placement("best", shows="popular")])).version == 1
@@ -132,7 +132,7 @@ def steer(client: Client) -> None:
     page = client.recommend_page(["home", "best"], RecommendRequest("u"))
     assert [each.placement for each in page] == ["home", "best"], page
     assert client.trade_off(Objective(margin=0.5), users=2).points[0].conversions == 1
-    assert client.rollback_placements() == 2
+    assert client.rollback_placements().version == 2
 
 
 def calls(client: Client) -> None:

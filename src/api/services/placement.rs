@@ -70,7 +70,7 @@ impl PlacementApi {
     ) -> Result<pb::RollbackPlacementsResponse> {
         let version = Some(request.version).filter(|version| *version > 0);
         let applied = self.engine.steering().roll_back::<PlacementSet>(version)?;
-        Ok(pb::RollbackPlacementsResponse { version: applied.version })
+        Ok(pb::RollbackPlacementsResponse { version: applied.version, warnings: applied.warnings })
     }
 }
 

@@ -55,7 +55,7 @@ impl RuleApi {
     fn roll_back(&self, request: &pb::RollbackRulesRequest) -> Result<pb::RollbackRulesResponse> {
         let version = Some(request.version).filter(|version| *version > 0);
         let applied = self.engine.steering().roll_back::<RuleSet>(version)?;
-        Ok(pb::RollbackRulesResponse { version: applied.version })
+        Ok(pb::RollbackRulesResponse { version: applied.version, warnings: applied.warnings })
     }
 
     fn dry_run(&self, request: pb::DryRunRulesRequest) -> Result<pb::DryRunRulesResponse> {

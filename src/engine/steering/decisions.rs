@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::empty;
 use crate::domain::quote::quoted;
 use crate::domain::{Error, Result, Violation, limits, now_ms};
 use crate::engine::in_force::{PLACEMENTS, RULES};
@@ -45,7 +46,10 @@ impl Decidable for RuleSet {
     }
 
     fn warnings(&self, InStore(state): &InStore<'_>) -> Vec<String> {
-        CompiledRules::warnings(self, &state.live, now_ms())
+        let mut warnings = CompiledRules::warnings(self, &state.live, now_ms());
+        let placements = state.in_force.placements();
+        warnings.extend(empty::by_rules(self, &placements, &state.live, now_ms()));
+        warnings
     }
 }
 
@@ -75,7 +79,11 @@ impl Decidable for PlacementSet {
         let gone = state.in_force.placements();
         let gone = gone.placements.iter().filter(|old| self.get(&old.name).is_none());
         let warning = |name: &str| format!("{} is gone: requests for it are refused", quoted(name));
-        gone.map(|old| warning(&old.name)).collect()
+        let mut warnings: Vec<String> = gone.map(|old| warning(&old.name)).collect();
+        warnings.extend(empty::by_conditions(self, &state.live, now_ms()));
+        let rules = state.in_force.rule_set();
+        warnings.extend(empty::by_rules(&rules, self, &state.live, now_ms()));
+        warnings
     }
 }
 
@@ -138,7 +146,7 @@ impl Steering {
     }
 
     /// Puts an earlier version in force again, as a new version: `version`, or the one before the
-    /// newest.
+    /// newest. The way back is always open: what would be refused today is a warning here.
     ///
     /// # Errors
     /// [`Error::NotFound`] where the version is not kept; as [`Steering::apply`] for the disk.
@@ -157,9 +165,17 @@ impl Steering {
             .or_else(empty)
             .filter(|_| newest > 0)
             .ok_or_else(|| Error::NotFound { kind: "version", id: version.to_string() })?;
+        let decided: T =
+            serde_json::from_str(&body).map_err(|error| Error::Storage(error.into()))?;
+        let store = InStore(&self.state);
+        let refused = decided.check(&store).err();
+        let mut warnings: Vec<String> =
+            refused.map(|violation| violation.to_string()).into_iter().collect();
+        warnings.extend(decided.warnings(&store));
+
         let note = format!("back to version {version}");
         let version = self.write::<T>(body, note, None)?;
-        Ok(Applied { version, warnings: Vec::new() })
+        Ok(Applied { version, warnings })
     }
 
     fn write<T: Decidable>(

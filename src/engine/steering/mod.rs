@@ -1,12 +1,13 @@
 //! What people decide of lists: rules and placements, written whole, in versions, and taken back by
 //! one call.
 //!
-//! - `decisions`: writes, lists and takes back versions
+//! - `decisions`: writes, lists and takes back versions; `empty`: finds lists that these leave empty
 //! - `dry_run`: what rules would change, on users of the store's own log; `trade_off`: what an
 //!   objective would cost and bring
 
 mod decisions;
 mod dry_run;
+mod empty;
 mod trade_off;
 
 pub use decisions::{Applied, Decidable, Steering};

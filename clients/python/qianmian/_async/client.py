@@ -592,10 +592,10 @@ class AsyncClient:
         request = rule_pb2.GetRulesRequest(version=version)
         return _answer(types.Rules, await self._call(self._rules.GetRules, request))
 
-    async def rollback_rules(self, version: int = 0) -> int:
-        """Puts an earlier version in force again, the one before where it is 0; returns its new number."""
+    async def rollback_rules(self, version: int = 0) -> types.Applied:
+        """Puts an earlier version in force again, the one before where it is 0, under a new number."""
         request = rule_pb2.RollbackRulesRequest(version=version)
-        return int((await self._call(self._rules.RollbackRules, request)).version)
+        return _answer(types.Applied, await self._call(self._rules.RollbackRules, request))
 
     async def dry_run_rules(
         self,
@@ -656,10 +656,10 @@ class AsyncClient:
         )
         return _answer(types.TradeOff, await self._call(self._placements.TradeOff, request))
 
-    async def rollback_placements(self, version: int = 0) -> int:
-        """Puts an earlier version in force again, the one before where it is 0; returns its new number."""
+    async def rollback_placements(self, version: int = 0) -> types.Applied:
+        """Puts an earlier version in force again, the one before where it is 0, under a new number."""
         request = placement_pb2.RollbackPlacementsRequest(version=version)
-        return int((await self._call(self._placements.RollbackPlacements, request)).version)
+        return _answer(types.Applied, await self._call(self._placements.RollbackPlacements, request))
 
 
     async def create_key(

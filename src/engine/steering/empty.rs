@@ -1,0 +1,105 @@
+//! Which lists decisions leave empty with today's catalogue.
+
+use std::collections::BTreeMap;
+
+use crate::domain::quote::quoted;
+use crate::live::{Filter, ItemMask, Live};
+use crate::recommend::{Placement, PlacementSet};
+use crate::rules::{Asked, CompiledRules, RuleSet};
+
+/// Warnings of one kind that are written; further ones are counted.
+const NAMED: usize = 10;
+/// The placement of a rule that names none.
+const ANY: &str = "recommend";
+
+/// What a list is asked for: a placement, and a rule that asks for more than that.
+type Case<'a> = (String, Asked<'a>);
+
+/// The lists that a set of rules leaves empty: those of each placement, and those of users and pages
+/// that a single rule asks for.
+pub(super) fn by_rules(
+    set: &RuleSet,
+    placements: &PlacementSet,
+    live: &Live,
+    now_ms: i64,
+) -> Vec<String> {
+    let Ok(compiled) = CompiledRules::new(set, live, now_ms, &CompiledRules::default()) else {
+        return Vec::new();
+    };
+    let none = BTreeMap::new();
+    let names = placements.names();
+    let plain = names.iter().map(|placement| {
+        let asked = Asked { placement, attributes: &none, page_category: "" };
+        (quoted(placement), asked)
+    });
+
+    let asking: Vec<_> = compiled.rules().iter().filter(|rule| rule.rule.when.asks()).collect();
+    let first = |rule: &crate::rules::Rule| -> BTreeMap<String, String> {
+        let all = rule.when.user_attributes.iter();
+        all.filter_map(|(name, values)| Some((name.clone(), values.first()?.clone()))).collect()
+    };
+    let attributes: Vec<_> = asking.iter().map(|compiled| first(&compiled.rule)).collect();
+    let of_rules = asking.iter().zip(&attributes).map(|(compiled, attributes)| {
+        let when = &compiled.rule.when;
+        let placement = when.placements.first().map_or(ANY, String::as_str);
+        let page_category = when.page_categories.first().map_or("", String::as_str);
+        let whom = format!("{} where {} asks", quoted(placement), quoted(&compiled.rule.name));
+        (whom, Asked { placement, attributes, page_category })
+    });
+
+    let mut left = Left::new(live, now_ms);
+    let is_empty = |(_, asked): &Case<'_>| {
+        let of = placements.get(asked.placement);
+        left.count(of, None) > 0 && left.count(of, Some((&compiled, asked))) == 0
+    };
+    let empty = plain.chain(of_rules).filter(is_empty).map(|(whom, _)| whom);
+    worded(empty.collect(), "shows nothing: the rules leave it no item of today's catalogue")
+}
+
+/// The placements of a set that have no item to show.
+pub(super) fn by_conditions(set: &PlacementSet, live: &Live, now_ms: i64) -> Vec<String> {
+    let mut left = Left::new(live, now_ms);
+    if left.count(None, None) == 0 {
+        return Vec::new();
+    }
+    let empty = set.placements.iter().filter(|placement| left.count(Some(placement), None) == 0);
+    let names = empty.map(|placement| quoted(&placement.name)).collect();
+    worded(names, "shows nothing: no item of today's catalogue meets its condition")
+}
+
+fn worded(all: Vec<String>, what: &str) -> Vec<String> {
+    let further = all.len().saturating_sub(NAMED);
+    let named = all.iter().take(NAMED).map(|whom| format!("{whom} {what}"));
+    let rest = (further > 0).then(|| format!("{further} further lists are empty too"));
+    named.chain(rest).collect()
+}
+
+/// Counts what is left to show.
+struct Left<'a> {
+    live: &'a Live,
+    items: usize,
+    now_ms: i64,
+    mask: ItemMask,
+}
+
+impl<'a> Left<'a> {
+    fn new(live: &'a Live, now_ms: i64) -> Self {
+        Self { live, items: live.items.read().len(), now_ms, mask: ItemMask::default() }
+    }
+
+    /// The items of today's catalogue that a placement may show, under rules where any are given.
+    fn count(
+        &mut self,
+        placement: Option<&Placement>,
+        rules: Option<(&CompiledRules, &Asked<'_>)>,
+    ) -> usize {
+        let condition = placement.and_then(|placement| placement.condition.clone());
+        let filter = Filter { condition, ..Filter::default() };
+        let catalogue = self.live.catalogue.read();
+        catalogue.mask(&filter, self.items, self.now_ms, &mut self.mask);
+        if let Some((rules, asked)) = rules {
+            rules.active(asked).restrict(&mut self.mask);
+        }
+        self.mask.count()
+    }
+}
