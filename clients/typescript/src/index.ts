@@ -19,7 +19,9 @@ import { CatalogService } from "./gen/qianmian/v1/catalog_pb.js";
 import { EventService } from "./gen/qianmian/v1/event_pb.js";
 import { KeyService } from "./gen/qianmian/v1/key_pb.js";
 import { ModelService } from "./gen/qianmian/v1/model_pb.js";
+import { PlacementService } from "./gen/qianmian/v1/placement_pb.js";
 import { RecommendationService } from "./gen/qianmian/v1/recommendation_pb.js";
+import { RuleService } from "./gen/qianmian/v1/rule_pb.js";
 import { StoreService } from "./gen/qianmian/v1/store_pb.js";
 import { UserService } from "./gen/qianmian/v1/user_pb.js";
 
@@ -27,7 +29,9 @@ export * from "./gen/qianmian/v1/catalog_pb.js";
 export * from "./gen/qianmian/v1/event_pb.js";
 export * from "./gen/qianmian/v1/key_pb.js";
 export * from "./gen/qianmian/v1/model_pb.js";
+export * from "./gen/qianmian/v1/placement_pb.js";
 export * from "./gen/qianmian/v1/recommendation_pb.js";
+export * from "./gen/qianmian/v1/rule_pb.js";
 export * from "./gen/qianmian/v1/store_pb.js";
 export * from "./gen/qianmian/v1/user_pb.js";
 export { Code, ConnectError };
@@ -53,6 +57,8 @@ export interface Qianmian {
   readonly events: Client<typeof EventService>;
   readonly catalog: Client<typeof CatalogService>;
   readonly users: Client<typeof UserService>;
+  readonly rules: Client<typeof RuleService>;
+  readonly placements: Client<typeof PlacementService>;
   readonly models: Client<typeof ModelService>;
   readonly keys: Client<typeof KeyService>;
   readonly stores: Client<typeof StoreService>;
@@ -62,6 +68,8 @@ export interface Qianmian {
 const FIRST_PAUSE = 100;
 /** Methods of which a second call does something else, or fails because the first succeeded. */
 const NEVER_RETRIED = new Set([
+  "ApplyPlacements",
+  "ApplyRules",
   "CreateKey",
   "CreateStore",
   "DeleteItem",
@@ -70,6 +78,8 @@ const NEVER_RETRIED = new Set([
   "DeleteUser",
   "PushModel",
   "RollbackModel",
+  "RollbackPlacements",
+  "RollbackRules",
   "Train",
 ]);
 
@@ -94,6 +104,8 @@ export function connect(baseUrl: string, options: Options = {}): Qianmian {
     events: createClient(EventService, transport),
     catalog: createClient(CatalogService, transport),
     users: createClient(UserService, transport),
+    rules: createClient(RuleService, transport),
+    placements: createClient(PlacementService, transport),
     models: createClient(ModelService, transport),
     keys: createClient(KeyService, transport),
     stores: createClient(StoreService, transport),
