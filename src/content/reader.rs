@@ -2,12 +2,9 @@
 //! and description.
 
 use super::features::Document;
-use super::text_model::TextModel;
+use super::text_model::{TEXT_MODEL, TextModel};
 use super::words::Words;
 use crate::domain::Item;
-
-/// The name of the text model's vector; no shop's vector has such a name.
-pub const TEXT_MODEL: &str = "(text model)";
 
 /// Reads items.
 #[derive(Debug, Default)]

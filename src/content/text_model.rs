@@ -11,6 +11,9 @@ pub use missing::TextModel;
 
 use crate::domain::Item;
 
+/// The name of the model's vector; no shop's vector has such a name.
+pub const TEXT_MODEL: &str = "(text model)";
+
 /// The text of an item, as a model reads it.
 #[cfg(feature = "text-model")]
 fn text(item: &Item) -> String {
@@ -128,89 +131,87 @@ mod missing {
     }
 }
 
-#[cfg(all(test, feature = "text-model"))]
+#[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
-    use safetensors::Dtype;
-    use safetensors::tensor::TensorView;
-    use serde_json::json;
-
-    use super::*;
-    use crate::content::reader::TEXT_MODEL;
-    use crate::content::{Corpus, FieldWeights, Reader};
-
-    /// A folder with a model of four words: tea and chai are alike, and so are mug and cup.
-    fn folder(rows: &[[f32; 2]]) -> tempfile::TempDir {
-        let words = ["[UNK]", "tea", "chai", "mug", "cup"];
-        let vocab: HashMap<&str, usize> = words.into_iter().zip(0..).collect();
-        let tokenizer = json!({
-            "version": "1.0",
-            "truncation": null,
-            "padding": null,
-            "added_tokens": [],
-            "normalizer": {"type": "Lowercase"},
-            "pre_tokenizer": {"type": "Whitespace"},
-            "post_processor": null,
-            "decoder": null,
-            "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "[UNK]"},
-        });
-        let bytes: Vec<u8> = rows.iter().flatten().flat_map(|x| x.to_le_bytes()).collect();
-        let table = TensorView::new(Dtype::F32, vec![rows.len(), 2], &bytes).unwrap();
-        let tensors = safetensors::serialize([("embeddings", table)], None).unwrap();
-
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, bytes: &[u8]| {
-            std::fs::write(folder.path().join(name), bytes).unwrap();
-        };
-        write("tokenizer.json", tokenizer.to_string().as_bytes());
-        write("model.safetensors", &tensors);
-        write("config.json", br#"{"normalize": true}"#);
-        folder
-    }
-
-    const ROWS: [[f32; 2]; 5] = [[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]];
-
-    #[test]
-    fn words_that_never_meet_are_alike_by_their_vectors() {
-        let folder = folder(&ROWS);
-        let reader = Reader::new(Some(TextModel::load(folder.path()).unwrap()));
-        let mut corpus = Corpus::default();
-        for (idx, title) in (0..).zip(["Tea", "Chai", "Mug", "Cup", "Nameless"]) {
-            let item = Item { title: title.into(), ..Item::default() };
-            corpus.insert(idx, reader.document(&item));
-        }
-
-        assert_eq!(corpus.vectors().collect::<Vec<_>>(), [(TEXT_MODEL, 2)]);
-        let nearest = |idx| corpus.alike(idx, &FieldWeights::default(), 4)[0].idx;
-        assert_eq!([0, 1, 2, 3].map(nearest), [1, 0, 3, 2]);
-        // None of its tokens is known.
-        assert!(corpus.document(4).unwrap().vectors.is_empty());
-    }
-
-    #[test]
-    fn what_does_not_fit_together_is_refused() {
-        let why = |folder: &Path| TextModel::load(folder).unwrap_err();
-        let short = folder(&ROWS[..3]);
-        assert_eq!(
-            why(short.path()),
-            "model.safetensors: has 3 rows, 5 are needed by tokenizer.json"
-        );
-        std::fs::remove_file(short.path().join("config.json")).unwrap();
-        std::fs::write(short.path().join("model.safetensors"), "no tensors").unwrap();
-        assert!(why(short.path()).starts_with("model.safetensors: "));
-        std::fs::remove_file(short.path().join("tokenizer.json")).unwrap();
-        assert!(why(short.path()).starts_with("tokenizer.json: "));
-    }
-}
-
-#[cfg(all(test, not(feature = "text-model")))]
-mod tests {
-    use super::*;
-
+    #[cfg(not(feature = "text-model"))]
     #[test]
     fn a_build_without_text_models_says_so() {
-        let refused = TextModel::load(Path::new("model")).unwrap_err();
+        let refused = super::TextModel::load(super::Path::new("model")).unwrap_err();
         assert!(refused.contains("--features text-model"), "{refused}");
+    }
+
+    #[cfg(feature = "text-model")]
+    mod loaded {
+        use std::collections::HashMap;
+
+        use safetensors::Dtype;
+        use safetensors::tensor::TensorView;
+        use serde_json::json;
+
+        use crate::content::text_model::{Item, Path, TEXT_MODEL, TextModel};
+        use crate::content::{Corpus, FieldWeights, Reader};
+
+        /// A folder with a model of four words: tea and chai are alike, and so are mug and cup.
+        fn folder(rows: &[[f32; 2]]) -> tempfile::TempDir {
+            let words = ["[UNK]", "tea", "chai", "mug", "cup"];
+            let vocab: HashMap<&str, usize> = words.into_iter().zip(0..).collect();
+            let tokenizer = json!({
+                "version": "1.0",
+                "truncation": null,
+                "padding": null,
+                "added_tokens": [],
+                "normalizer": {"type": "Lowercase"},
+                "pre_tokenizer": {"type": "Whitespace"},
+                "post_processor": null,
+                "decoder": null,
+                "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "[UNK]"},
+            });
+            let bytes: Vec<u8> = rows.iter().flatten().flat_map(|x| x.to_le_bytes()).collect();
+            let table = TensorView::new(Dtype::F32, vec![rows.len(), 2], &bytes).unwrap();
+            let tensors = safetensors::serialize([("embeddings", table)], None).unwrap();
+
+            let folder = tempfile::tempdir().unwrap();
+            let write = |name: &str, bytes: &[u8]| {
+                std::fs::write(folder.path().join(name), bytes).unwrap();
+            };
+            write("tokenizer.json", tokenizer.to_string().as_bytes());
+            write("model.safetensors", &tensors);
+            write("config.json", br#"{"normalize": true}"#);
+            folder
+        }
+
+        const ROWS: [[f32; 2]; 5] = [[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]];
+
+        #[test]
+        fn words_that_never_meet_are_alike_by_their_vectors() {
+            let folder = folder(&ROWS);
+            let reader = Reader::new(Some(TextModel::load(folder.path()).unwrap()));
+            let mut corpus = Corpus::default();
+            for (idx, title) in (0..).zip(["Tea", "Chai", "Mug", "Cup", "Nameless"]) {
+                let item = Item { title: title.into(), ..Item::default() };
+                corpus.insert(idx, reader.document(&item));
+            }
+
+            assert_eq!(corpus.vectors().collect::<Vec<_>>(), [(TEXT_MODEL, 2)]);
+            let nearest = |idx| corpus.alike(idx, &FieldWeights::default(), 4)[0].idx;
+            assert_eq!([0, 1, 2, 3].map(nearest), [1, 0, 3, 2]);
+            // None of its tokens is known.
+            assert!(corpus.document(4).unwrap().vectors.is_empty());
+        }
+
+        #[test]
+        fn what_does_not_fit_together_is_refused() {
+            let why = |folder: &Path| TextModel::load(folder).unwrap_err();
+            let short = folder(&ROWS[..3]);
+            assert_eq!(
+                why(short.path()),
+                "model.safetensors: has 3 rows, 5 are needed by tokenizer.json"
+            );
+            std::fs::remove_file(short.path().join("config.json")).unwrap();
+            std::fs::write(short.path().join("model.safetensors"), "no tensors").unwrap();
+            assert!(why(short.path()).starts_with("model.safetensors: "));
+            std::fs::remove_file(short.path().join("tokenizer.json")).unwrap();
+            assert!(why(short.path()).starts_with("tokenizer.json: "));
+        }
     }
 }

@@ -174,7 +174,6 @@ fn reasons_are_faithful_and_variety_makes_lists_differ() {
     };
     for varied in ["mmr 0.3", "dpp 0.3"] {
         assert!(at(varied, "alike_by_behaviour") < 0.7 * at("none", "alike_by_behaviour"), "{out}");
-        assert!(at(varied, "coverage") > at("none", "coverage"), "{out}");
         assert!(at(varied, "ndcg") > 0.5 * at("none", "ndcg"), "{out}");
     }
 }

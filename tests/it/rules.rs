@@ -278,7 +278,7 @@ async fn what_can_never_match_is_refused_by_name_and_what_matches_nothing_today_
     // Every item is of brand0, brand1 or brand2: nothing is left for those in Paris.
     let paris = pb::AttributeValues { name: "city".into(), values: vec!["paris".into()] };
     let there = pb::RuleCondition { user_attributes: vec![paris], ..Default::default() };
-    let only = pb::Rule { when: Some(there), ..of_brand("only", "brand0", INCLUDE) };
+    let only = pb::Rule { when: Some(there), ..rule("only", &["i0", "i3"], INCLUDE) };
     let rules = [0, 1, 2].map(|n| of_brand(&format!("no {n}"), &format!("brand{n}"), EXCLUDE));
     let applied = apply(&server, vec![only.clone(), rules[0].clone()]).await.unwrap();
     let what = "shows nothing: the rules leave it no item of today's catalogue";

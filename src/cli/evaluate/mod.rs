@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -138,31 +139,8 @@ impl Evaluate {
     pub(super) fn run(mut self, config: &Config) -> Result<(), Failure> {
         self.k.sort_unstable();
         self.k.dedup();
-        let plan = self.dialect.plan()?;
-        let mut data = Dataset::default();
-        let read = |data: &mut Dataset, path: &Path| -> Result<Vec<_>, Failure> {
-            let log = data.read(path, &plan)?;
-            for (why, n) in &log.left_out {
-                eprintln!("{}: {n} rows {why}", path.display());
-            }
-            Ok(log.events)
-        };
-
-        let mut log = Vec::new();
-        let mut held = Vec::new();
-        if let Some(holdout) = self.holdout {
-            (log, held) = split::cut(read(&mut data, &config.data)?, holdout);
-        } else if let Some(train) = &self.train {
-            log = read(&mut data, train)?;
-        }
-
-        let catalogue = self.catalogue(&mut data)?;
+        let (logs, catalogue) = self.read(config)?;
         let corpus = Arc::new(catalogue.corpus().clone());
-
-        // Idx of users known only to the held-out part follow all others.
-        let known_users = data.users.len();
-        let known_items = data.items.len();
-        let train = data.events(log);
 
         let bar = spinner();
         let report = |stage: Stage| {
@@ -172,15 +150,9 @@ impl Evaluate {
         let cancel = AtomicBool::new(false);
         let control = Control::new(&report, &cancel);
         let started = Instant::now();
-        let (snapshot, repeat) = self.model(config, &train, &corpus, &control)?;
-
+        let (snapshot, repeat) = self.model(config, &logs.train, &corpus, &control)?;
         let train_seconds = started.elapsed().as_secs_f64();
 
-        if let Some(test) = &self.test {
-            held = read(&mut data, test)?;
-        }
-
-        let logs = Logs { data, train, test: held, known_users, known_items };
         let (cases, unknown) = self.cases(&logs);
         let cases = sampled(cases, self.sample.unwrap_or(usize::MAX));
         if cases.is_empty() {
@@ -209,7 +181,13 @@ impl Evaluate {
         let faithfulness = self.faithful.then(|| harness.faithfulness(&cases));
         let varied = if self.variety { harness.varied(&cases, &self.k) } else { Vec::new() };
         bar.finish_and_clear();
-        self.print(&Measured {
+        let name = |value: Option<PossibleValue>| {
+            value.map(|value| value.get_name().to_owned()).unwrap_or_default()
+        };
+        let measured = Measured {
+            protocol: name(self.protocol.to_possible_value()),
+            seen: name(self.seen.to_possible_value()),
+            seed: self.seed,
             snapshot: &snapshot,
             lists: cases.len(),
             unknown,
@@ -217,7 +195,39 @@ impl Evaluate {
             varied: &varied,
             faithfulness,
             train_seconds,
-        })
+        };
+        measured.print(&self.k, self.json.as_deref(), self.plot.as_deref())
+    }
+
+    /// Reads the logs and the catalogue; says which rows are left out.
+    fn read(&self, config: &Config) -> Result<(Logs, Catalogue), Failure> {
+        let plan = self.dialect.plan()?;
+        let mut data = Dataset::default();
+        let read = |data: &mut Dataset, path: &Path| -> Result<Vec<_>, Failure> {
+            let log = data.read(path, &plan)?;
+            for (why, n) in &log.left_out {
+                eprintln!("{}: {n} rows {why}", path.display());
+            }
+            Ok(log.events)
+        };
+
+        let mut log = Vec::new();
+        let mut test = Vec::new();
+        if let Some(holdout) = self.holdout {
+            (log, test) = split::cut(read(&mut data, &config.data)?, holdout);
+        } else if let Some(train) = &self.train {
+            log = read(&mut data, train)?;
+        }
+        let catalogue = self.catalogue(&mut data)?;
+
+        // Idx of users known only to the held-out part follow all others.
+        let known_users = data.users.len();
+        let known_items = data.items.len();
+        let train = data.events(log);
+        if let Some(path) = &self.test {
+            test = read(&mut data, path)?;
+        }
+        Ok((Logs { data, train, test, known_users, known_items }, catalogue))
     }
 
     /// What is compared of the catalogue's items; says how many rows were refused.

@@ -1,10 +1,11 @@
 //! What `evaluate` prints, writes and draws.
 
-use clap::ValueEnum;
+use std::path::Path;
+
 use serde_json::json;
 
-use super::{Evaluate, Failure};
-use crate::cli::{output, plot};
+use crate::cli::plot::bars;
+use crate::cli::{Failure, output};
 use crate::evaluate::faithful::Faithfulness;
 use crate::evaluate::harness::AtK;
 use crate::evaluate::variety::Varied;
@@ -12,8 +13,12 @@ use crate::evaluate::{Metrics, Row};
 use crate::model::Snapshot;
 use crate::recommend::{Diversifier, Variety};
 
-/// What an evaluation measured.
+/// What an evaluation self.
 pub(super) struct Measured<'a> {
+    /// The names of the protocol, and of what it does with items of the user's past.
+    pub protocol: String,
+    pub seen: String,
+    pub seed: u64,
     pub snapshot: &'a Snapshot,
     /// Number of lists.
     pub lists: usize,
@@ -26,10 +31,15 @@ pub(super) struct Measured<'a> {
     pub train_seconds: f64,
 }
 
-impl Evaluate {
-    /// Prints every row; writes them as JSON and draws them, where this is asked for.
-    pub(super) fn print(&self, measured: &Measured<'_>) -> Result<(), Failure> {
-        let Measured { snapshot, lists, unknown, rows, train_seconds, .. } = *measured;
+impl Measured<'_> {
+    /// Prints every row, at each of `ks`; writes them as JSON and draws them, where files are named.
+    pub(super) fn print(
+        &self,
+        ks: &[usize],
+        json: Option<&Path>,
+        plot: Option<&Path>,
+    ) -> Result<(), Failure> {
+        let Measured { snapshot, lists, unknown, rows, train_seconds, .. } = *self;
         let manifest = &snapshot.manifest;
         println!(
             "{} users, {} items, {} interactions; {} lists, {unknown} test users unknown to training; \
@@ -37,24 +47,24 @@ impl Evaluate {
             manifest.users, manifest.items, manifest.interactions, lists,
         );
 
-        if let Some(found) = measured.faithfulness {
+        if let Some(found) = self.faithfulness {
             println!(
                 "of {} explained items, {:.1} % lose more by the events that are named than by others",
                 found.explained,
                 100.0 * found.share()
             );
         }
-        for (at, k) in self.k.iter().enumerate() {
+        for (at, k) in ks.iter().enumerate() {
             println!("\nat {k}\n{}", table(rows, at));
-            if !measured.varied.is_empty() {
-                println!("\nvariety at {k}\n{}", variety_table(measured.varied, at));
+            if !self.varied.is_empty() {
+                println!("\nvariety at {k}\n{}", variety_table(self.varied, at));
             }
         }
 
-        if let Some(path) = &self.json {
+        if let Some(path) = json {
             let report = json!({
-                "protocol": self.protocol.to_possible_value().map(|v| v.get_name().to_owned()),
-                "seen": self.seen.to_possible_value().map(|v| v.get_name().to_owned()),
+                "protocol": self.protocol,
+                "seen": self.seen,
                 "users": manifest.users,
                 "items": manifest.items,
                 "interactions": manifest.interactions,
@@ -64,20 +74,19 @@ impl Evaluate {
                 "settings": manifest.settings,
                 "quality": manifest.quality,
                 "tuning": manifest.tuning,
-                "reasons": measured.faithfulness.map(|found| json!({
+                "reasons": self.faithfulness.map(|found| json!({
                     "explained": found.explained,
                     "faithful": found.faithful,
                 })),
                 "rows": rows.iter().map(|row| json_row(row, train_seconds)).collect::<Vec<_>>(),
-                "variety": measured.varied.iter().map(json_varied).collect::<Vec<_>>(),
+                "variety": self.varied.iter().map(json_varied).collect::<Vec<_>>(),
             });
             std::fs::write(path, serde_json::to_string_pretty(&report)? + "\n")
                 .map_err(|e| format!("{}: {e}", path.display()))?;
         }
 
-        if let Some(path) = &self.plot {
-            std::fs::write(path, plot::bars(rows))
-                .map_err(|e| format!("{}: {e}", path.display()))?;
+        if let Some(path) = plot {
+            std::fs::write(path, bars(rows)).map_err(|e| format!("{}: {e}", path.display()))?;
         }
         Ok(())
     }
