@@ -115,6 +115,17 @@ impl Csr {
         Csr { starts, columns, values, width: self.rows() }
     }
 
+    /// Scales every row to a sum of 1; a row without positive values stays as it is.
+    pub fn scale_rows(&mut self) {
+        for row in 0..self.rows() {
+            let range = self.starts[row] as usize..self.starts[row + 1] as usize;
+            let sum: f32 = self.values[range.clone()].iter().sum();
+            if sum > 0.0 {
+                self.values[range].iter_mut().for_each(|value| *value /= sum);
+            }
+        }
+    }
+
     /// Number of entries in each column.
     pub fn column_degrees(&self) -> Vec<u32> {
         let mut degrees = vec![0; self.width];

@@ -53,6 +53,11 @@ impl BlendSettings {
         Source::BLENDED.into_iter().filter(|&source| self.weight(source) > 0.0).collect()
     }
 
+    /// The largest weight.
+    pub fn largest(&self) -> f32 {
+        Source::BLENDED.into_iter().map(|source| self.weight(source)).fold(0.0, f32::max)
+    }
+
     /// The same with these weights for the sources that `pushed` has, and 0 for pushed sources
     /// that it lacks.
     pub fn with_pushed(self, pushed: &Pushed, weight: impl Fn(Source) -> f32) -> Self {

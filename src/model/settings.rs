@@ -294,6 +294,8 @@ pub struct ContentSettings {
     /// How much more an item without buyers counts than one with many: the less is known of its
     /// buyers, the more what it is has to say.
     pub boost: f32,
+    /// Share of the places after the first ten that items with fewer than three buyers get, 0 to 1.
+    pub room: f32,
 }
 
 impl Default for ContentSettings {
@@ -303,6 +305,7 @@ impl Default for ContentSettings {
             neighbours: 100,
             profile_half_life_days: 60.0,
             boost: 4.0,
+            room: 0.1,
         }
     }
 }

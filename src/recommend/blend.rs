@@ -1,9 +1,10 @@
 //! The blend: each source's scores are scaled to a maximum of 1, weighted and summed; an item that
 //! a source does not propose gets that source's minimum, 0. Where the snapshot has a second stage,
-//! it reorders the best `STAGE_DEPTH`.
+//! it reorders the best `STAGE_DEPTH`. Then new items get their room.
 
 use super::features;
 use super::list::Recommended;
+use super::room::Room;
 use crate::domain::topk::Scored;
 use crate::model::popularity::is_rare;
 use crate::model::second_stage::Features;
@@ -25,12 +26,11 @@ pub(super) fn blend(
     let mut best = Vec::new();
     if stage.is_empty() || query.hurried {
         weighted(snapshot, query, query.depth(), scratch, &mut best);
+        make_room(snapshot, query, scratch, &mut best);
     } else {
         second_stage_rows(snapshot, query, scratch, &mut best);
         reorder(&mut best, &stage.scores(&scratch.rows), &snapshot.parts.popularity);
-        if query.shelf.steering().is_none() {
-            best.truncate(query.depth());
-        }
+        make_room(snapshot, query, scratch, &mut best);
         query.watch.end(FunnelStage::Rerank, || best.len());
         // Trees return log-odds; lists have scores above 0.
         best.iter_mut().for_each(|s| s.score = 1.0 / (1.0 + (-s.score).exp()));
@@ -40,6 +40,20 @@ pub(super) fn blend(
     best.iter()
         .map(|s| Recommended { item: s.idx, score: s.score, source: lead[s.idx as usize].1 })
         .collect()
+}
+
+/// Gives the places that are for new items to the rare ones among content's candidates, and cuts the
+/// list to its length.
+fn make_room(snapshot: &Snapshot, query: &Query<'_>, scratch: &Scratch, best: &mut Vec<Scored>) {
+    let settings = query.settings(snapshot);
+    let room = Room { share: settings.content.room, shown_before: query.shelf.shown_before };
+    let buyers = &snapshot.parts.popularity.all_time.by_item;
+    let proposed = Source::BLENDED.iter().position(|source| *source == Source::Content);
+    let proposed = proposed.map_or(&[][..], |at| &scratch.lists[at]);
+    room.give(best, proposed.iter().copied().filter(|s| is_rare(buyers, s.idx)));
+    if query.shelf.steering().is_none() {
+        best.truncate(query.depth());
+    }
 }
 
 /// Orders candidates by the second stage's scores. A rare item, of which trees know nothing, keeps

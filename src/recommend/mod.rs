@@ -11,6 +11,7 @@
 //! - `reasons`: what led to each item
 //! - `weigh`: what the user is tired of, and what items are worth
 //! - `rules`: boosts, buries and targets; `places`: pins and quotas
+//! - [`room`]: places for new items
 //! - `variety`: items that differ, caps on brands, categories and groups; `exploration`: places for
 //!   new and rare items, by chance
 //! - [`placement`]: named bundles of what a list is made of
@@ -30,6 +31,7 @@ pub mod prepared;
 mod reasons;
 pub mod related;
 pub mod restrict;
+pub mod room;
 mod rules;
 mod variety;
 mod weigh;

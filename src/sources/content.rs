@@ -1,5 +1,7 @@
-//! Content: score_j = Σ_i x_i S_ij · (1 + boost / (1 + n_j)), with S the likeness of what items are
-//! and n_j the buyers of j: a sure item leans on behaviour, a new one on content.
+//! Content: score_j = (Σ_i x_i P_ij)^(1/4) · (1 + boost / (1 + n_j)), with P the share of i's weight that
+//! falls on j by the fourth power of their likeness ([`content::train`]), and n_j the buyers of j: a sure
+//! item leans on behaviour, a new one on content. The root makes a likeness of the sum again, so that
+//! the first candidates do not outweigh all others.
 
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use crate::content::Field;
 use crate::domain::topk::keep_top;
 use crate::matrix::Weighting;
 use crate::model::{Parts, Snapshot, Source};
-use crate::train::{TrainError, TrainingData, content};
+use crate::train::{TrainError, TrainingData, content, popularity};
 
 /// Items of the user that are asked for their neighbours, those of most weight first: what the
 /// hundredth is says little that the first have not said.
@@ -24,9 +26,9 @@ pub(super) struct Content;
 
 impl CandidateSource for Content {
     fn train(&self, job: &TrainingJob<'_>, parts: &mut Parts) -> Result<(), TrainError> {
-        let items = job.data.events().items();
         let settings = &job.settings.content;
-        let table = content::train(job.data.corpus(), items, settings, job.seed, job.control)?;
+        let buyers = popularity::buyers(job.data.events());
+        let table = content::train(job.data.corpus(), &buyers, settings, job.seed, job.control)?;
         parts.tables.insert(Source::Content, Arc::new(table));
         Ok(())
     }
@@ -55,7 +57,8 @@ impl CandidateSource for Content {
         let buyers = &snapshot.parts.popularity.all_time.by_item;
         for candidate in candidates.iter_mut() {
             let buyers = buyers.get(candidate.idx as usize).copied().unwrap_or(0.0);
-            candidate.score *= 1.0 + settings.boost / (1.0 + buyers);
+            candidate.score = candidate.score.powf(1.0 / content::SHARPNESS as f32)
+                * (1.0 + settings.boost / (1.0 + buyers));
         }
         keep_top(candidates, k);
     }

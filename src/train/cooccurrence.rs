@@ -49,7 +49,7 @@ pub fn item_cf(
 
     let mut table = if settings.per_target { kept.transpose() } else { kept };
     if settings.scaled {
-        scale_rows(&mut table);
+        table.scale_rows();
     }
     Ok(table)
 }
@@ -136,16 +136,6 @@ fn weighted_degrees(matrix: &Csr) -> Vec<f32> {
 
 fn power(degree: f32, exponent: f32) -> f32 {
     if degree > 0.0 { degree.powf(exponent) } else { 0.0 }
-}
-
-fn scale_rows(table: &mut Csr) {
-    for row in 0..table.rows() {
-        let range = table.starts[row] as usize..table.starts[row + 1] as usize;
-        let sum: f32 = table.values[range.clone()].iter().sum();
-        if sum > 0.0 {
-            table.values[range].iter_mut().for_each(|v| *v /= sum);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ pub fn train(data: &TrainingData<'_>, settings: &PopularSettings) -> Popularity 
     let events = data.events();
     let now_ms = data.now_ms();
     let matrix = data.matrix(Weighting { half_life_days: settings.half_life_days, counts: 0.0 });
-    let counts = |window| Ranking::new(buyers(events, window, now_ms));
+    let counts = |window| Ranking::new(buyers_within(events, window, now_ms));
 
     let mut trending = vec![0.0f32; events.items()];
     for (&item, &weight) in matrix.by_user.columns.iter().zip(&matrix.by_user.values) {
@@ -26,9 +26,14 @@ pub fn train(data: &TrainingData<'_>, settings: &PopularSettings) -> Popularity 
     }
 }
 
+/// Distinct buyers by item. Where the log has no purchase, every positive signal counts.
+pub fn buyers(events: &UserEvents) -> Vec<f32> {
+    buyers_within(events, Window::AllTime, 0)
+}
+
 /// Distinct buyers by item within the window. Where the log has no purchase, every positive signal
 /// counts.
-fn buyers(events: &UserEvents, window: Window, now_ms: i64) -> Vec<f32> {
+fn buyers_within(events: &UserEvents, window: Window, now_ms: i64) -> Vec<f32> {
     let has_purchases = events.all().iter().any(|e| e.kind == EventKind::Purchase);
     let speaks = |e: &&HistoryEvent| {
         if has_purchases {

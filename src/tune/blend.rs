@@ -11,11 +11,14 @@ use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::evaluate::Truth;
 use crate::model::Source;
 use crate::model::blend::BlendSettings;
+use crate::recommend::room::Room;
 
 /// Number of sources whose weights are fitted here.
 const SOURCES: usize = Source::TRAINED.len();
 /// Length of the lists that weights are judged by.
 const K: usize = 10;
+/// Length of long lists.
+const LONG: usize = 50;
 /// Maximum number of rounds over all weights.
 const ROUNDS: usize = 5;
 /// An improvement below this is noise and ends the search.
@@ -110,12 +113,26 @@ impl Proposals {
         list
     }
 
+    /// The places of the rare items that content proposes, best first.
+    fn rare_by_content(&self, rare: impl Fn(u32) -> bool) -> Vec<Scored> {
+        let at = Source::TRAINED.iter().position(|&source| source == Source::Content);
+        let items = (0u32..).zip(&self.items).filter(|(_, (item, _))| rare(*item));
+        let of_content = items.filter_map(|(idx, (_, scores))| Some((idx, scores[at?])));
+        let proposed = of_content.filter(|(_, score)| *score > 0.0);
+        let mut rare: Vec<Scored> = proposed.map(|(idx, score)| Scored { idx, score }).collect();
+        rare.sort_unstable_by(Scored::best_first);
+        rare
+    }
+
     fn ndcg(&self, weights: &[f32; SOURCES]) -> f64 {
-        let list = self.list(weights, K);
+        self.ndcg_of(&self.list(weights, K), K)
+    }
+
+    fn ndcg_of(&self, list: &[Scored], k: usize) -> f64 {
         let discount = |rank: usize| 1.0 / (rank as f64 + 1.0).log2();
-        let hits = (1..).zip(&list).filter(|(_, s)| s.score > 0.0 && self.wanted[s.idx as usize]);
+        let hits = (1..).zip(list).filter(|(_, s)| s.score > 0.0 && self.wanted[s.idx as usize]);
         let gain: f64 = hits.map(|(rank, _)| discount(rank)).sum();
-        let ideal: f64 = (1..=K.min(self.truth)).map(discount).sum();
+        let ideal: f64 = (1..=k.min(self.truth)).map(discount).sum();
         gain / ideal
     }
 }
@@ -125,21 +142,23 @@ pub fn ndcg(cases: &[Proposals], weights: &BlendSettings) -> Vec<f64> {
     scores(cases, &Source::TRAINED.map(|source| weights.weight(source)))
 }
 
-/// The share of the items in lists of length k for which `holds`.
-pub fn share_of(
+/// NDCG of long lists, case by case, in which rare items that content proposes get a share of the
+/// places after the first page.
+pub fn ndcg_of_long(
     cases: &[Proposals],
     weights: &BlendSettings,
-    k: usize,
-    holds: impl Fn(u32) -> bool + Sync,
-) -> f64 {
+    room: f32,
+    rare: impl Fn(u32) -> bool + Sync,
+) -> Vec<f64> {
     let weights = Source::TRAINED.map(|source| weights.weight(source));
-    let counts = cases.par_iter().map(|case| {
-        let list = case.list(&weights, k);
-        let those = list.iter().filter(|s| holds(case.items[s.idx as usize].0)).count();
-        (those, list.len())
-    });
-    let (those, all) = counts.reduce(|| (0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
-    those as f64 / all.max(1) as f64
+    let room = Room { share: room, shown_before: 0 };
+    let of_case = |case: &Proposals| {
+        let mut list = case.list(&weights, LONG);
+        room.give(&mut list, case.rare_by_content(&rare).into_iter());
+        list.truncate(LONG);
+        case.ndcg_of(&list, LONG)
+    };
+    cases.par_iter().map(of_case).collect()
 }
 
 /// NDCG at 10, case by case, with weights fitted to the other half of the cases.

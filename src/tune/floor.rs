@@ -122,19 +122,22 @@ impl Tuner<'_> {
             tuned.quality.get(&name).copied().unwrap_or(0.0)
         };
 
+        let fitted = tuned.settings.blend;
+        let share_of_content = fitted.content / fitted.largest().max(f32::MIN_POSITIVE);
         for source in Source::TRAINED.into_iter().filter(|source| alone(source) > 0.0) {
             let mut blend = tuned.settings.blend;
             Source::TRAINED.into_iter().for_each(|other| blend.set_weight(other, 0.0));
             blend.set_weight(source, 1.0);
+            blend.content = blend.content.max(share_of_content);
             simpler(source.name().to_owned(), Settings { blend, ..tuned.settings });
         }
 
         let mut defaults = self.defaults;
         defaults.repeat.offered = tuned.settings.repeat.offered;
         defaults.blend = with_pushed_of(defaults.blend, &tuned.settings.blend);
-        // The room for new items is measured by itself.
+        // How content takes part is fitted by itself.
         defaults.content = tuned.settings.content;
-        defaults.blend.content = tuned.settings.blend.content;
+        defaults.blend.content = share_of_content * defaults.blend.largest();
 
         if !ordered {
             search::disable_fading(&mut defaults);

@@ -1,9 +1,9 @@
-//! Fits how content takes part in the blend: its weight, and how much more it counts for items with
-//! few buyers.
+//! Fits how content takes part in the blend: its weight, how much more it counts for items with few
+//! buyers, and the room that these get after the first page.
 //!
-//! Such items are rarely among what is held out, so that the mean quality of lists says little of
-//! them. Content gets the weight and the boost that bring most of them into long lists, up to a
-//! tenth, of those that cost the first places next to nothing.
+//! Rare items are hardly among what is held out, so that the quality of lists says little of them.
+//! Content gets the largest weight, and then the largest boost of such items, that cost the first page
+//! next to nothing, and the most room that costs a long list little.
 
 use rayon::prelude::*;
 
@@ -17,62 +17,56 @@ use crate::model::{Settings, Source};
 
 /// Boosts that are tried.
 const BOOSTS: [f32; 4] = [0.0, 4.0, 16.0, 64.0];
-/// Weights that are tried, relative to the largest weight.
-const WEIGHTS: [f32; 8] = [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8];
 /// Minimum share of the best NDCG at 10 that is kept.
 const KEPT: f64 = 0.998;
-/// Length of the lists in which rare items are counted, and their share that is enough.
-const LONG: usize = 50;
-const ENOUGH: f64 = 0.1;
+/// Weights that are tried, relative to the largest of the others.
+const WEIGHTS: [f32; 9] = [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2];
+/// Room that is tried.
+const ROOMS: [f32; 5] = [0.05, 0.1, 0.125, 0.15, 0.2];
+/// Minimum share of the NDCG of long lists that is kept.
+const KEPT_LONG: f64 = 0.97;
 
 /// Fits the blend with content to the proposals of the other sources, which become those of all;
-/// changes the blend and the boost in `settings`.
+/// changes the blend and content's boost and room in `settings`.
 pub fn fit(
     trials: &mut TrialSnapshot<'_>,
     cases: &[Case],
     proposals: &mut Vec<Proposals>,
     settings: &mut Settings,
 ) {
-    let buyers = trials.buyers();
-    let rare = |item| is_rare(&buyers, item);
-    let start = settings.blend;
-    let mut best = (0.0, *settings, proposals.clone());
+    settings.blend = blend::fit(proposals, &settings.blend);
+    let largest = settings.blend.largest();
     let mut tried = Vec::new();
     for boost in BOOSTS {
         settings.content.boost = boost;
         let lists = trials.lists_of(Source::Content, settings);
         let with = with_lists(proposals, &lists, cases);
-        let fitted = blend::fit(&with, &start);
-        let ndcg = mean(&blend::ndcg(&with, &fitted));
-        if ndcg > best.0 {
-            let settings = Settings { blend: fitted, ..*settings };
-            best = (ndcg, settings, with.clone());
-        }
-        tried.push((*settings, with));
-    }
-
-    let (ndcg, fitted, _) = &best;
-    let mut chosen: Option<((f64, f64), Settings, &Vec<Proposals>)> = None;
-    for (settings, with) in &tried {
         for weight in WEIGHTS {
-            let mut blend = fitted.blend;
-            blend.set_weight(Source::Content, weight);
-            let reached = mean(&blend::ndcg(with, &blend));
-            let share = blend::share_of(with, &blend, LONG, rare).min(ENOUGH);
-            let is_better = chosen.as_ref().is_none_or(|(most, ..)| (share, reached) > *most);
-            if reached >= ndcg * KEPT && share > 0.0 && is_better {
-                chosen = Some(((share, reached), Settings { blend, ..*settings }, with));
-            }
+            settings.blend.content = weight * largest;
+            tried.push((mean(&blend::ndcg(&with, &settings.blend)), *settings));
         }
     }
 
-    match chosen {
-        Some((_, found, with)) => (*settings, *proposals) = (found, with.clone()),
-        None => (*settings, *proposals) = (best.1, best.2),
-    }
+    let best = tried.iter().map(|(ndcg, _)| *ndcg).fold(0.0, f64::max);
+    let costs_little = |(ndcg, _): &&(f64, Settings)| *ndcg >= best * KEPT;
+    let most = |(_, settings): &&(f64, Settings)| settings.blend.content;
+    let chosen = tried.iter().filter(costs_little).max_by(|a, b| most(a).total_cmp(&most(b)));
+    *settings = chosen.map_or(*settings, |(_, chosen)| *chosen);
+    let lists = trials.lists_of(Source::Content, settings);
+    *proposals = with_lists(proposals, &lists, cases);
+
+    let buyers = trials.buyers();
+    let long = |room: f32| {
+        let rare = |item| is_rare(&buyers, item);
+        mean(&blend::ndcg_of_long(proposals, &settings.blend, room, rare))
+    };
+    let without = long(0.0);
+    let enough = |room: &f32| long(*room) >= without * KEPT_LONG;
+    settings.content.room = ROOMS.into_iter().rev().find(enough).unwrap_or(0.0);
     tracing::debug!(
         weight = settings.blend.content,
         boost = settings.content.boost,
+        room = settings.content.room,
         "content takes part in the blend"
     );
 }

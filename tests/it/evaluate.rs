@@ -150,6 +150,31 @@ fn a_made_up_store_is_the_same_in_every_format() {
 }
 
 #[test]
+fn a_new_item_has_room_in_long_lists_by_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let bought = |(user, n): (usize, usize)| format!("u{user},lamp{},{}\n", (user + n) % 45, n + 1);
+    let pairs = (0..30).flat_map(|user| (0..25).map(move |n| (user, n)));
+    let head = "user_id,item_id,timestamp\n";
+    let log = head.to_owned() + &pairs.map(bought).collect::<String>();
+    std::fs::write(path("train.csv"), log).unwrap();
+    std::fs::write(path("test.csv"), head.to_owned() + "u0,new,99\nu7,new,99\n").unwrap();
+    let known: String = (0..45).map(|n| format!("lamp{n},lamp of kind {n}\n")).collect();
+    let items = format!("item_id,title\n{known}new,lamp of a new kind\n");
+    std::fs::write(path("items.csv"), items).unwrap();
+
+    let (train, test, items) = (path("train.csv"), path("test.csv"), path("items.csv"));
+    let logs = ["--train", &train, "--test", &test, "--items", &items, "--fewer-than", "3"];
+    let asked = ["--seen", "mask", "--k", "10,20", "--methods", "popularity_30d,blend"];
+    let reached = |more: &[&str]| {
+        let report = evaluate(folder.path(), &[&logs[..], &asked, more].concat());
+        [10, 20].map(|k| metric(&report, "blend", &format!("recall@{k}")))
+    };
+    assert_eq!(reached(&[]), [0.0, 1.0]);
+    assert_eq!(reached(&["--no-content"]), [0.0, 0.0]);
+}
+
+#[test]
 fn reasons_are_faithful_and_variety_makes_lists_differ() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("out.json").to_str().unwrap().to_owned();
