@@ -1,11 +1,11 @@
 //! Which lists decisions leave empty with today's catalogue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::domain::quote::quoted;
 use crate::live::{Filter, ItemMask, Live};
 use crate::recommend::{Placement, PlacementSet};
-use crate::rules::{Asked, CompiledRules, RuleSet};
+use crate::rules::{Asked, CompiledRules, Rule, RuleSet};
 
 /// Warnings of one kind that are written; further ones are counted.
 const NAMED: usize = 10;
@@ -34,7 +34,7 @@ pub(super) fn by_rules(
     });
 
     let asking: Vec<_> = compiled.rules().iter().filter(|rule| rule.rule.when.asks()).collect();
-    let first = |rule: &crate::rules::Rule| -> BTreeMap<String, String> {
+    let first = |rule: &Rule| -> BTreeMap<String, String> {
         let all = rule.when.user_attributes.iter();
         all.filter_map(|(name, values)| Some((name.clone(), values.first()?.clone()))).collect()
     };
@@ -48,10 +48,8 @@ pub(super) fn by_rules(
     });
 
     let mut left = Left::new(live, now_ms);
-    let is_empty = |(_, asked): &Case<'_>| {
-        let of = placements.get(asked.placement);
-        left.count(of, None) > 0 && left.count(of, Some((&compiled, asked))) == 0
-    };
+    let is_empty =
+        |(_, asked): &Case<'_>| left.is_emptied(placements.get(asked.placement), &compiled, asked);
     let empty = plain.chain(of_rules).filter(is_empty).map(|(whom, _)| whom);
     worded(empty.collect(), "shows nothing: the rules leave it no item of today's catalogue")
 }
@@ -59,10 +57,10 @@ pub(super) fn by_rules(
 /// The placements of a set that have no item to show.
 pub(super) fn by_conditions(set: &PlacementSet, live: &Live, now_ms: i64) -> Vec<String> {
     let mut left = Left::new(live, now_ms);
-    if left.count(None, None) == 0 {
+    if left.shelf(None).count() == 0 {
         return Vec::new();
     }
-    let empty = set.placements.iter().filter(|placement| left.count(Some(placement), None) == 0);
+    let empty = set.placements.iter().filter(|of| left.shelf(Some(of)).count() == 0);
     let names = empty.map(|placement| quoted(&placement.name)).collect();
     worded(names, "shows nothing: no item of today's catalogue meets its condition")
 }
@@ -77,29 +75,42 @@ fn worded(all: Vec<String>, what: &str) -> Vec<String> {
 /// Counts what is left to show.
 struct Left<'a> {
     live: &'a Live,
-    items: usize,
     now_ms: i64,
-    mask: ItemMask,
+    /// What a placement may show without rules, by its name; "" for all without a condition.
+    shelves: HashMap<&'a str, ItemMask>,
 }
 
 impl<'a> Left<'a> {
     fn new(live: &'a Live, now_ms: i64) -> Self {
-        Self { live, items: live.items.read().len(), now_ms, mask: ItemMask::default() }
+        Self { live, now_ms, shelves: HashMap::new() }
     }
 
-    /// The items of today's catalogue that a placement may show, under rules where any are given.
-    fn count(
-        &mut self,
-        placement: Option<&Placement>,
-        rules: Option<(&CompiledRules, &Asked<'_>)>,
-    ) -> usize {
+    /// The items of today's catalogue that a placement may show.
+    fn shelf(&mut self, placement: Option<&'a Placement>) -> &ItemMask {
         let condition = placement.and_then(|placement| placement.condition.clone());
-        let filter = Filter { condition, ..Filter::default() };
-        let catalogue = self.live.catalogue.read();
-        catalogue.mask(&filter, self.items, self.now_ms, &mut self.mask);
-        if let Some((rules, asked)) = rules {
-            rules.active(asked).restrict(&mut self.mask);
+        let name = placement.filter(|_| condition.is_some()).map_or("", |of| of.name.as_str());
+        self.shelves.entry(name).or_insert_with(|| {
+            let filter = Filter { condition, ..Filter::default() };
+            let items = self.live.items.read().len();
+            let mut mask = ItemMask::default();
+            self.live.catalogue.read().mask(&filter, items, self.now_ms, &mut mask);
+            mask
+        })
+    }
+
+    /// Whether rules leave a placement nothing of what it may show.
+    fn is_emptied(
+        &mut self,
+        placement: Option<&'a Placement>,
+        rules: &CompiledRules,
+        asked: &Asked<'_>,
+    ) -> bool {
+        let shelf = self.shelf(placement);
+        if shelf.count() == 0 {
+            return false;
         }
-        self.mask.count()
+        let mut left = shelf.clone();
+        rules.active(asked).restrict(&mut left);
+        left.count() == 0
     }
 }

@@ -80,6 +80,11 @@ impl<'g> Edits<'g> {
         for (at, item) in items.iter().enumerate() {
             for (name, vector) in &item.embeddings {
                 let field = || format!("items[{at}].embeddings[{}]", quoted(name));
+                if !known.contains_key(name) && known.len() >= limits::MAX_EMBEDDINGS {
+                    let max = limits::MAX_EMBEDDINGS;
+                    let message = format!("is one name too many: a store has at most {max}");
+                    return Err(Violation::new(field(), message).into());
+                }
                 let dimensions = *known.entry(name.clone()).or_insert(vector.len());
 
                 if vector.len() != dimensions {
@@ -88,11 +93,6 @@ impl<'g> Edits<'g> {
                          has {}",
                         vector.len()
                     );
-                    return Err(Violation::new(field(), message).into());
-                }
-                if known.len() > limits::MAX_EMBEDDINGS {
-                    let max = limits::MAX_EMBEDDINGS;
-                    let message = format!("is one name too many: a store has at most {max}");
                     return Err(Violation::new(field(), message).into());
                 }
             }
