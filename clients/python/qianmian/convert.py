@@ -31,6 +31,8 @@ _RENAMED = {
     "DiagnoseResponse": types.Diagnosis,
     "ApplyRulesResponse": types.Applied,
     "ApplyPlacementsResponse": types.Applied,
+    "RollbackRulesResponse": types.Applied,
+    "RollbackPlacementsResponse": types.Applied,
     "GetRulesResponse": types.Rules,
     "GetPlacementsResponse": types.Placements,
     "DryRunRulesResponse": types.DryRun,
