@@ -70,7 +70,8 @@ mod loaded {
         }
     }
 
-    /// Refuses a model without a row for some of its tokens: reading a text would end the process.
+    /// Refuses a model that could not read every text, which would end the process: one without a row for
+    /// some of its tokens, or without a token for unknown characters.
     fn check_rows(tokenizer: &[u8], tensors: &[u8]) -> Result<(), String> {
         let tensors = SafeTensors::deserialize(tensors)
             .map_err(|error| format!("model.safetensors: {error}"))?;
@@ -80,7 +81,14 @@ mod loaded {
 
         let tokenizer: Value = serde_json::from_slice(tokenizer)
             .map_err(|error| format!("tokenizer.json: {error}"))?;
-        let vocabulary = &tokenizer["model"]["vocab"];
+        let model = &tokenizer["model"];
+        let may_fail = model["type"] == "Unigram" && model["unk_id"].is_null();
+        if may_fail && model["byte_fallback"] != true {
+            return Err(
+                "tokenizer.json: must have an unk_id, for characters that it lacks".to_owned()
+            );
+        }
+        let vocabulary = &model["vocab"];
         let listed = vocabulary.as_array().map_or(0, Vec::len) as u64;
         let numbered = vocabulary.as_object().into_iter().flat_map(|vocab| vocab.values());
         let added = tokenizer["added_tokens"].as_array().into_iter().flatten();
@@ -207,6 +215,13 @@ mod tests {
                 why(short.path()),
                 "model.safetensors: has 3 rows, 5 are needed by tokenizer.json"
             );
+            let whole = folder(&ROWS);
+            let unigram = json!({
+                "added_tokens": [],
+                "model": {"type": "Unigram", "vocab": [["tea", 0.0]], "unk_id": null},
+            });
+            std::fs::write(whole.path().join("tokenizer.json"), unigram.to_string()).unwrap();
+            assert!(why(whole.path()).contains("must have an unk_id"));
             std::fs::remove_file(short.path().join("config.json")).unwrap();
             std::fs::write(short.path().join("model.safetensors"), "no tensors").unwrap();
             assert!(why(short.path()).starts_with("model.safetensors: "));

@@ -289,7 +289,6 @@ fn replay_log(
     Ok((log, dedup))
 }
 
-/// Logs what was opened, and a clock that was ahead.
 /// A reader of items, with the text model of a folder; without one where the path is empty.
 fn reader(text_model: &Path) -> Result<Reader> {
     if text_model.as_os_str().is_empty() {
@@ -302,6 +301,7 @@ fn reader(text_model: &Path) -> Result<Reader> {
     Ok(Reader::new(Some(loaded?)))
 }
 
+/// Logs what was opened, and a clock that was ahead.
 fn report_open(store: &str, live: &Live, models: &Models, started: Instant) {
     tracing::info!(
         store,

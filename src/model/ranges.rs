@@ -19,7 +19,7 @@ impl Settings {
         let number = (0.0, 1e9);
         let days = (0.0, MAX_DAYS);
 
-        let figures: [(&str, f64, (f64, f64)); 51] = [
+        let figures: [(&str, f64, (f64, f64)); 52] = [
             ("item_cf.half_life_days", item_cf.weighting.half_life_days, days),
             ("item_cf.profile_half_life_days", item_cf.weighting.profile_half_life_days, days),
             ("item_cf.counts", item_cf.weighting.counts.into(), exponent),
@@ -66,6 +66,7 @@ impl Settings {
             ("content.neighbours", content.neighbours as f64, (1.0, 1e4)),
             ("content.profile_half_life_days", content.profile_half_life_days, days),
             ("content.boost", content.boost.into(), (0.0, 1e6)),
+            ("content.room", content.room.into(), (0.0, 1.0)),
             ("content.fields, its weights,", least, (0.0, 1e6)),
             ("content.fields, its weights,", most, (0.0, 1e6)),
             ("blend.candidates", blend.candidates as f64, (1.0, 1e5)),

@@ -281,7 +281,7 @@ impl Default for TransitionSettings {
     }
 }
 
-/// Likeness of what items are, times 1 + boost / (1 + buyers of the item).
+/// What items alike spread, times 1 + boost / (1 + buyers of the item).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContentSettings {

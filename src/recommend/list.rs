@@ -19,7 +19,7 @@ pub struct Recommended {
 pub struct Reasons {
     /// The part of each source, largest first; they sum to the blend's score.
     pub shares: Vec<(Source, f32)>,
-    /// What the second stage adds or takes away.
+    /// What the second stage, and the room for new items, add or take away.
     pub second_stage: f32,
     /// What it loses because it was shown again and again.
     pub fatigue: f32,

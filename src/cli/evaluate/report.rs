@@ -13,7 +13,7 @@ use crate::evaluate::{Metrics, Row};
 use crate::model::Snapshot;
 use crate::recommend::{Diversifier, Variety};
 
-/// What an evaluation self.
+/// What an evaluation measured.
 pub(super) struct Measured<'a> {
     /// The names of the protocol, and of what it does with items of the user's past.
     pub protocol: String,
