@@ -81,7 +81,10 @@ pub fn train(
             nearest.iter().for_each(|table| candidates.extend_from_slice(table.row(item).0));
             candidates.sort_unstable();
             candidates.dedup();
-            Ok(fuse(item, &candidates, &rows, &vectors, keep))
+            let mut fused = fuse(item, &candidates, &rows, &vectors);
+            fused.iter_mut().for_each(|s| s.score = ranked(item, s.idx as usize, s.score));
+            keep_top(&mut fused, keep);
+            Ok(fused.into_iter().map(|s| (s.idx, s.score)).collect())
         })
         .collect::<Result<_, Cancelled>>()?;
     Ok(spread(Csr::from_rows(items, fused)))
@@ -185,14 +188,13 @@ fn neighbours(
     Ok(Csr::from_rows(items, rows))
 }
 
-/// The best of an item's candidates by features and vectors together.
+/// An item's candidates with their likenesses by features and vectors together, where these are above 0.
 fn fuse(
     item: usize,
     candidates: &[u32],
     rows: &Csr,
     vectors: &[(Vec<f32>, usize, f32)],
-    keep: usize,
-) -> Vec<(u32, f32)> {
+) -> Vec<Scored> {
     let of = |(all, dimensions, _): &(Vec<f32>, usize, f32), at: usize| {
         all[at * dimensions..][..*dimensions].to_vec()
     };
@@ -211,9 +213,7 @@ fn fuse(
         }
         Scored { idx: candidate, score: score / all }
     };
-    let mut scored: Vec<Scored> = candidates.iter().map(score).filter(|s| s.score > 0.0).collect();
-    keep_top(&mut scored, keep);
-    scored.into_iter().map(|s| (s.idx, s.score)).collect()
+    candidates.iter().map(score).filter(|s| s.score > 0.0).collect()
 }
 
 /// The inner product of two rows, whose columns ascend.
@@ -261,6 +261,34 @@ mod tests {
                 let weight = asked.score.powi(SHARPNESS) / all;
                 assert!((trained.1 - weight).abs() < 1e-3, "{trained:?} {asked:?}");
             }
+        }
+    }
+
+    #[test]
+    fn of_many_copies_those_with_few_buyers_come_first() {
+        let words = Words::default();
+        let cancel = AtomicBool::new(false);
+        let control = Control::new(&|_| {}, &cancel);
+        let settings = ContentSettings { neighbours: 3, ..ContentSettings::default() };
+        for has_vectors in [false, true] {
+            let mut corpus = Corpus::default();
+            for idx in 0..20 {
+                let vector = ("image".to_owned(), vec![1.0, 2.0].into());
+                let embeddings = has_vectors.then_some(vector).into_iter().collect();
+                let item = Item { title: "red mug".into(), embeddings, ..Item::default() };
+                corpus.insert(idx, Document::of(&item, &words));
+            }
+            corpus.insert(
+                20,
+                Document::of(&Item { title: "chair".into(), ..Item::default() }, &words),
+            );
+
+            // The newest three have no buyers.
+            let buyers: Vec<f32> = (0..21).map(|idx| if idx < 17 { 9.0 } else { 0.0 }).collect();
+            let table = train(&corpus, &buyers, &settings, 1, &control).unwrap();
+            let mut first = table.row(0).0.to_vec();
+            first.sort_unstable();
+            assert_eq!(first, [17, 18, 19], "vectors: {has_vectors}");
         }
     }
 }
