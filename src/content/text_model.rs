@@ -50,7 +50,7 @@ mod loaded {
                 std::fs::read(folder.join(name)).map_err(|error| format!("{name}: {error}"))
             };
             let (tokenizer, tensors) = (read("tokenizer.json")?, read("model.safetensors")?);
-            check_rows(&tokenizer, &tensors)?;
+            check(&tokenizer, &tensors)?;
             let model = StaticModel::from_bytes(tokenizer, tensors, read("config.json")?, None);
             let model = model.map_err(|error| format!("{error:#}"))?;
             if model.dim() == 0 || model.dim() > limits::MAX_DIMENSIONS {
@@ -72,7 +72,7 @@ mod loaded {
 
     /// Refuses a model that could not read every text, which would end the process: one without a row for
     /// some of its tokens, or without a token for unknown characters.
-    fn check_rows(tokenizer: &[u8], tensors: &[u8]) -> Result<(), String> {
+    fn check(tokenizer: &[u8], tensors: &[u8]) -> Result<(), String> {
         let tensors = SafeTensors::deserialize(tensors)
             .map_err(|error| format!("model.safetensors: {error}"))?;
         let named = |name: &&str| tensors.tensor(name).ok();

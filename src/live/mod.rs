@@ -194,6 +194,7 @@ impl Live {
             Record::Decision(decision) => self.decisions.write(writer).note(decision),
             Record::Gone => {}
         }
+
         self.offset.store(offset + 1, Ordering::Release);
     }
 

@@ -12,14 +12,24 @@ impl Settings {
     /// # Errors
     /// The first that is not, by its path below the settings, with its range.
     pub fn validate(&self) -> Result<(), String> {
+        for (path, value, (min, max)) in self.figures() {
+            if !(min..=max).contains(&value) {
+                return Err(format!("{path} must be {min} to {max}, was {value}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every figure: its path below the settings, its value, its range.
+    fn figures(&self) -> [(&'static str, f64, (f64, f64)); 52] {
         let Self { item_cf, user_cf, embedding, ease, repeat, session, .. } = self;
         let Self { transition, popular, content, blend, .. } = self;
         let (least, most) = field_weights(content);
-
         let exponent = (-4.0, 4.0);
         let number = (0.0, 1e9);
         let days = (0.0, MAX_DAYS);
-        let figures: [(&str, f64, (f64, f64)); 52] = [
+
+        [
             ("item_cf.half_life_days", item_cf.weighting.half_life_days, days),
             ("item_cf.profile_half_life_days", item_cf.weighting.profile_half_life_days, days),
             ("item_cf.counts", item_cf.weighting.counts.into(), exponent),
@@ -70,16 +80,10 @@ impl Settings {
             ("content.fields, its weights,", least, (0.0, 1e6)),
             ("content.fields, its weights,", most, (0.0, 1e6)),
             ("blend.candidates", blend.candidates as f64, (1.0, 1e5)),
+            // Minimum and maximum of all weights.
             ("blend, its weights,", weight(self, f32::min), (0.0, 1e6)),
             ("blend, its weights,", weight(self, f32::max), (0.0, 1e6)),
-        ];
-
-        for (path, value, (min, max)) in figures {
-            if !(min..=max).contains(&value) {
-                return Err(format!("{path} must be {min} to {max}, was {value}"));
-            }
-        }
-        Ok(())
+        ]
     }
 }
 

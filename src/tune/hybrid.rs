@@ -19,15 +19,15 @@ use crate::model::{Settings, Source};
 const BOOSTS: [f32; 4] = [0.0, 4.0, 16.0, 64.0];
 /// Minimum share of the best NDCG at 10 that is kept.
 const KEPT: f64 = 0.998;
-/// Weights that are tried, relative to the largest of the others.
+/// Weights that are tried, relative to the largest.
 const WEIGHTS: [f32; 9] = [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2];
 /// Room that is tried.
 const ROOMS: [f32; 5] = [0.05, 0.1, 0.125, 0.15, 0.2];
 /// Minimum share of the NDCG of long lists that is kept.
 const KEPT_LONG: f64 = 0.97;
 
-/// Fits the blend with content to the proposals of the other sources, which become those of all;
-/// changes the blend and content's boost and room in `settings`.
+/// Fits the blend to the proposals of all sources, then how content takes part in it; changes the blend
+/// and content's boost and room in `settings`, and content's part of the proposals.
 pub fn fit(
     trials: &mut TrialSnapshot<'_>,
     cases: &[Case],

@@ -28,6 +28,7 @@ mod golden;
 mod guarded;
 mod imports;
 mod json;
+mod json_strangers;
 mod keys;
 mod malformed;
 mod merchandise;

@@ -46,9 +46,14 @@ impl Decidable for RuleSet {
     }
 
     fn warnings(&self, InStore(state): &InStore<'_>) -> Vec<String> {
-        let mut warnings = CompiledRules::warnings(self, &state.live, now_ms());
-        let placements = state.in_force.placements();
-        warnings.extend(empty::by_rules(self, &placements, &state.live, now_ms()));
+        let live = &state.live;
+        let now_ms = now_ms();
+        let mut warnings = CompiledRules::warnings(self, live, now_ms);
+        // A set whose time zone is not known is refused, which is said by the check.
+        if let Ok(rules) = CompiledRules::new(self, live, now_ms, &CompiledRules::default()) {
+            let placements = state.in_force.placements();
+            warnings.extend(empty::by_rules(&rules, &placements, live, now_ms));
+        }
         warnings
     }
 }
@@ -81,7 +86,7 @@ impl Decidable for PlacementSet {
         let warning = |name: &str| format!("{} is gone: requests for it are refused", quoted(name));
         let mut warnings: Vec<String> = gone.map(|old| warning(&old.name)).collect();
         warnings.extend(empty::by_conditions(self, &state.live, now_ms()));
-        let rules = state.in_force.rule_set();
+        let rules = state.in_force.rules();
         warnings.extend(empty::by_rules(&rules, self, &state.live, now_ms()));
         warnings
     }
@@ -165,6 +170,7 @@ impl Steering {
             .or_else(empty)
             .filter(|_| newest > 0)
             .ok_or_else(|| Error::NotFound { kind: "version", id: version.to_string() })?;
+
         let decided: T =
             serde_json::from_str(&body).map_err(|error| Error::Storage(error.into()))?;
         let store = InStore(&self.state);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::domain::quote::quoted;
 use crate::live::{Filter, ItemMask, Live};
 use crate::recommend::{Placement, PlacementSet};
-use crate::rules::{Asked, CompiledRules, Rule, RuleSet};
+use crate::rules::{Asked, CompiledRules, Rule};
 
 /// Warnings of one kind that are written; further ones are counted.
 const NAMED: usize = 10;
@@ -15,17 +15,14 @@ const ANY: &str = "recommend";
 /// What a list is asked for: a placement, and a rule that asks for more than that.
 type Case<'a> = (String, Asked<'a>);
 
-/// The lists that a set of rules leaves empty: those of each placement, and those of users and pages
-/// that a single rule asks for.
+/// The lists that rules leave empty: those of each placement, and those of users and pages that a
+/// single rule asks for.
 pub(super) fn by_rules(
-    set: &RuleSet,
+    rules: &CompiledRules,
     placements: &PlacementSet,
     live: &Live,
     now_ms: i64,
 ) -> Vec<String> {
-    let Ok(compiled) = CompiledRules::new(set, live, now_ms, &CompiledRules::default()) else {
-        return Vec::new();
-    };
     let none = BTreeMap::new();
     let names = placements.names();
     let plain = names.iter().map(|placement| {
@@ -33,7 +30,7 @@ pub(super) fn by_rules(
         (quoted(placement), asked)
     });
 
-    let asking: Vec<_> = compiled.rules().iter().filter(|rule| rule.rule.when.asks()).collect();
+    let asking: Vec<_> = rules.rules().iter().filter(|rule| rule.rule.when.asks()).collect();
     let first = |rule: &Rule| -> BTreeMap<String, String> {
         let all = rule.when.user_attributes.iter();
         all.filter_map(|(name, values)| Some((name.clone(), values.first()?.clone()))).collect()
@@ -49,7 +46,7 @@ pub(super) fn by_rules(
 
     let mut left = Left::new(live, now_ms);
     let is_empty =
-        |(_, asked): &Case<'_>| left.is_emptied(placements.get(asked.placement), &compiled, asked);
+        |(_, asked): &Case<'_>| left.is_emptied(placements.get(asked.placement), rules, asked);
     let empty = plain.chain(of_rules).filter(is_empty).map(|(whom, _)| whom);
     worded(empty.collect(), "shows nothing: the rules leave it no item of today's catalogue")
 }
