@@ -24,6 +24,8 @@ pub struct Why {
     pub shares: Vec<(String, f64)>,
     /// What the second stage adds or takes away.
     pub second_stage: f64,
+    /// What a place that is for rare items adds.
+    pub room: f64,
     /// What it loses because it was shown again and again.
     pub fatigue: f64,
     /// What the placement's objective adds or takes away.
@@ -57,6 +59,7 @@ impl Why {
             sentence_zh: given.sentence_zh,
             blend_score: given.blend_score,
             second_stage: given.second_stage,
+            room: given.room,
             fatigue: given.fatigue,
             objective: given.objective,
             variety: given.variety,
@@ -71,6 +74,7 @@ impl Why {
         let parts = self.shares.iter().map(|(source, share)| (source.as_str(), *share));
         let others = [
             ("second stage", self.second_stage),
+            ("room", self.room),
             ("fatigue", self.fatigue),
             ("objective", self.objective),
             ("variety", self.variety),
@@ -92,7 +96,7 @@ impl Why {
     /// The largest part of the score.
     pub fn largest(&self) -> f64 {
         let shares = self.shares.iter().map(|(_, share)| share.abs());
-        shares.chain([self.second_stage.abs()]).fold(0.0, f64::max)
+        shares.chain([self.second_stage.abs(), self.room.abs()]).fold(0.0, f64::max)
     }
 }
 

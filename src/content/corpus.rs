@@ -11,67 +11,19 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use indexmap::IndexMap;
 use roaring::RoaringBitmap;
-use serde::{Deserialize, Serialize};
 
 use super::features::{Document, Feature, Field};
+use super::text_model::TEXT_MODEL;
+use super::weights::FieldWeights;
+use crate::domain::ItemIdx;
 use crate::domain::kernels::dot;
 use crate::domain::topk::{Scored, keep_top};
-use crate::domain::{ItemIdx, limits};
 
 /// Maximum number of items that are looked at, those of the rarest features first: common features
 /// carry little information and cost much.
 const LOOKED_AT: u64 = 10_000;
 /// Items that are compared in full, in addition to four times the number asked for.
 const COMPARED: usize = 64;
-
-/// How much each field of an item counts, and each of its vectors in the order of their names; the
-/// features together count 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FieldWeights {
-    /// Words of the title.
-    pub title: f32,
-    /// Parts of words of the title.
-    pub part: f32,
-    /// Words of the description.
-    pub description: f32,
-    /// Categories.
-    pub category: f32,
-    /// The brand.
-    pub brand: f32,
-    /// Tags.
-    pub tag: f32,
-    /// Attributes.
-    pub attribute: f32,
-    /// The price band.
-    pub price: f32,
-    /// Vectors, in the order of their names.
-    pub vectors: [f32; limits::MAX_EMBEDDINGS],
-}
-
-impl Default for FieldWeights {
-    fn default() -> Self {
-        Self {
-            title: 1.0,
-            part: 0.3,
-            description: 0.3,
-            category: 1.0,
-            brand: 1.0,
-            tag: 1.0,
-            attribute: 1.0,
-            price: 0.3,
-            vectors: [1.0; limits::MAX_EMBEDDINGS],
-        }
-    }
-}
-
-impl FieldWeights {
-    /// The weights of features, by the number of their field.
-    pub fn of_fields(&self) -> [f32; Field::ALL.len()] {
-        let Self { title, part, description, category, brand, tag, attribute, price, .. } = *self;
-        [title, part, description, category, brand, tag, attribute, price]
-    }
-}
 
 /// The documents of all items.
 #[derive(Debug, Clone, Default)]
@@ -165,9 +117,25 @@ impl Corpus {
         self.items_of.keys().any(|&feature| Field::of(feature) == field as usize)
     }
 
-    /// The names of all vectors, with their dimensions, in the order of their names.
-    pub fn vectors(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.vectors.iter().map(|(name, &(dimensions, _))| (name.as_str(), dimensions))
+    /// Every kind of vector: its name, its dimensions and its weight.
+    pub fn vectors(&self, weights: &FieldWeights) -> impl Iterator<Item = (&str, usize, f32)> {
+        let mut of_shop = weights.vectors.into_iter();
+        self.vectors.iter().map(move |(name, &(dimensions, _))| {
+            let is_model = name == TEXT_MODEL;
+            let weight = if is_model { Some(weights.text_model) } else { of_shop.next() };
+            (name.as_str(), dimensions, weight.unwrap_or(0.0))
+        })
+    }
+
+    /// Whether any item has a vector of a text model.
+    pub fn has_text_model(&self) -> bool {
+        self.vectors.contains_key(TEXT_MODEL)
+    }
+
+    /// Every kind of vector that the shop brings: its name and its dimensions.
+    pub fn vectors_of_shop(&self) -> impl Iterator<Item = (&str, usize)> {
+        let of_shop = self.vectors.iter().filter(|(name, _)| *name != TEXT_MODEL);
+        of_shop.map(|(name, &(dimensions, _))| (name.as_str(), dimensions))
     }
 
     /// The weight of every feature, in their order.
@@ -310,10 +278,11 @@ struct Likeness<'c> {
 
 impl<'c> Likeness<'c> {
     fn new(weigh: Weigh<'c>, weights: &FieldWeights, own: &'c Document) -> Self {
-        let place = |name: &str| weigh.corpus.vectors.keys().position(|known| known == name);
-        let of = |name: &str| place(name).and_then(|at| weights.vectors.get(at).copied());
-        let vectors: Vec<f32> =
-            own.vectors.iter().map(|(name, ..)| of(name).unwrap_or(0.0)).collect();
+        let of = |name: &str| {
+            let same = weigh.corpus.vectors(weights).find(|(known, ..)| *known == name);
+            same.map_or(0.0, |(.., weight)| weight)
+        };
+        let vectors: Vec<f32> = own.vectors.iter().map(|(name, ..)| of(name)).collect();
         let length = weigh.length(own);
         let text = if length > 0.0 { 1.0 } else { 0.0 };
         let all = text + vectors.iter().sum::<f32>();
@@ -397,6 +366,25 @@ mod tests {
     }
 
     #[test]
+    fn a_text_model_takes_no_weight_of_the_shops_vectors() {
+        let names = ["a", "b", "c", "d"];
+        let embeddings = names.map(|name| (name.to_owned(), vec![1.0].into())).into();
+        let mut document = Document::of(&Item { embeddings, ..titled("mug") }, &Words::default());
+        let before = document.bytes();
+        document.add_vector(TEXT_MODEL, vec![1.0; 100].into());
+        assert!(document.bytes() >= before + 400);
+        let mut corpus = Corpus::default();
+        corpus.insert(0, document);
+
+        let vectors = [1.0, 2.0, 3.0, 4.0];
+        let weights = FieldWeights { vectors, text_model: 5.0, ..FieldWeights::default() };
+        let weighed: Vec<_> = corpus.vectors(&weights).map(|(name, _, w)| (name, w)).collect();
+        assert_eq!(weighed, [(TEXT_MODEL, 5.0), ("a", 1.0), ("b", 2.0), ("c", 3.0), ("d", 4.0)]);
+        let of_shop: Vec<_> = corpus.vectors_of_shop().map(|(name, _)| name).collect();
+        assert_eq!(of_shop, names);
+    }
+
+    #[test]
     fn vectors_count_beside_words() {
         let with = |title: &str, vector: Vec<f32>| Item {
             embeddings: [("image".into(), vector.into())].into(),
@@ -408,7 +396,8 @@ mod tests {
             with("cup", vec![5.0, 0.1]),
             titled("mug"),
         ]);
-        assert_eq!(corpus.vectors().collect::<Vec<_>>(), [("image", 2)]);
+        let weights = FieldWeights::default();
+        assert_eq!(corpus.vectors(&weights).collect::<Vec<_>>(), [("image", 2, 1.0)]);
         let weigh = |image| {
             let vectors = [image, 0.0, 0.0, 0.0];
             let found = corpus.alike(0, &FieldWeights { vectors, ..Default::default() }, 3);

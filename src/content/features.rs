@@ -6,6 +6,7 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::text_model::TEXT_MODEL;
 use super::words::{Words, is_han};
 use crate::domain::{Item, Vector};
 
@@ -121,9 +122,12 @@ impl Document {
         self.features.is_empty() && self.vectors.is_empty()
     }
 
-    /// Approximate bytes in memory, without the vectors, which the item holds.
+    /// Approximate bytes in memory, without the vectors of the shop, which the item holds.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.features) + size_of_val(&*self.vectors)
+        let of_model = self.vectors.iter().filter(|(name, ..)| name == TEXT_MODEL);
+        let of_model: usize = of_model.map(|(_, vector, _)| size_of_val(&**vector)).sum();
+        let own = size_of::<Self>() + size_of_val(&*self.features) + size_of_val(&*self.vectors);
+        own + of_model
     }
 }
 

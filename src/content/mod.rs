@@ -4,16 +4,19 @@
 //! - [`words`]: a text's words in any language; [`text_model`]: a text's vector
 //! - [`reader`]: reads items with both
 //! - [`features`]: an item's features
+//! - [`weights`]: how much each field counts
 //! - [`corpus`]: the features of all items, and the items most alike to one
 
 pub mod corpus;
 pub mod features;
 pub mod reader;
 pub mod text_model;
+pub mod weights;
 pub mod words;
 
-pub use corpus::{Corpus, FieldWeights};
+pub use corpus::Corpus;
 pub use features::{Document, Feature, Field};
 pub use reader::Reader;
 pub use text_model::TextModel;
+pub use weights::FieldWeights;
 pub use words::Words;

@@ -200,7 +200,8 @@ mod tests {
                 corpus.insert(idx, reader.document(&item));
             }
 
-            assert_eq!(corpus.vectors().collect::<Vec<_>>(), [(TEXT_MODEL, 2)]);
+            let weights = FieldWeights::default();
+            assert_eq!(corpus.vectors(&weights).collect::<Vec<_>>(), [(TEXT_MODEL, 2, 1.0)]);
             let nearest = |idx| corpus.alike(idx, &FieldWeights::default(), 4)[0].idx;
             assert_eq!([0, 1, 2, 3].map(nearest), [1, 0, 3, 2]);
             // None of its tokens is known.

@@ -61,8 +61,8 @@ pub use threads::Threads;
 pub use trainer::{Trainer, TrainingState, TrainingStatus};
 pub use write::{Pending, Receipt, Write, Writer};
 
-use crate::content::{Reader, TextModel};
-use crate::domain::{Generation, Result, Violation};
+use crate::content::Reader;
+use crate::domain::{Generation, Result};
 use crate::live::{DedupWindow, Live, LiveWriter};
 use crate::recommend::prepared::PreparedListOptions;
 use crate::store::{Entry, Log, Opening, Record, StoreFolder};
@@ -111,7 +111,7 @@ impl Engine {
         folder.hold_to_key(pseudonyms.fingerprint().as_deref(), options.log.accept_loss)?;
 
         let recommend = &options.recommend;
-        let reader = reader(&options.catalog.text_model)?;
+        let reader = Reader::open(&options.catalog.text_model)?;
         let (history_limit, cohorts) = (recommend.history_limit, recommend.cohorts.clone());
         let (live, mut live_writer) = Live::new(history_limit, cohorts, reader);
         if recommend.fatigue_after > 0 {
@@ -287,18 +287,6 @@ fn replay_log(
     folder.lock_witness()?.into_iter().for_each(|witness| log.watch(witness));
     Models::check_within(&folder.snapshots(), log.next_offset(), options.accept_loss)?;
     Ok((log, dedup))
-}
-
-/// A reader of items, with the text model of a folder; without one where the path is empty.
-fn reader(text_model: &Path) -> Result<Reader> {
-    if text_model.as_os_str().is_empty() {
-        return Ok(Reader::default());
-    }
-    let loaded = TextModel::load(text_model).map_err(|why| {
-        let message = format!("{}: {why}", text_model.display());
-        Violation::new("catalog.text_model", message)
-    });
-    Ok(Reader::new(Some(loaded?)))
 }
 
 /// Logs what was opened, and a clock that was ahead.

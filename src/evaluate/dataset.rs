@@ -82,8 +82,8 @@ impl Dataset {
         Ok(log)
     }
 
-    /// Reads a catalogue, whose items join the vocabulary. Returns it and the number of rows that were
-    /// refused. All its items may be offered: what is sold out today says nothing of the log's time.
+    /// Reads a catalogue, whose items join the vocabulary; `documents` reads what is compared of them.
+    /// Returns it and the number of rows that were refused. All its items may be offered: what is sold out today says nothing of the log's time.
     ///
     /// # Errors
     /// Where the file cannot be opened or lacks a column.
@@ -91,8 +91,8 @@ impl Dataset {
         &mut self,
         path: &Path,
         dialect: &Dialect,
+        documents: &Reader,
     ) -> Result<(Catalogue, u64), import::ImportError> {
-        let documents = Reader::default();
         let mut items: BTreeMap<ItemIdx, Item> = BTreeMap::new();
         let mut refused = 0;
         let mut reader = import::open(path, dialect, &[Column::ItemId], Arc::default())?;

@@ -53,9 +53,16 @@ impl BlendSettings {
         Source::BLENDED.into_iter().filter(|&source| self.weight(source) > 0.0).collect()
     }
 
-    /// The largest weight.
-    pub fn largest(&self) -> f32 {
-        Source::BLENDED.into_iter().map(|source| self.weight(source)).fold(0.0, f32::max)
+    /// The largest weight of a trained source of behaviour.
+    pub fn largest_of_behaviour(&self) -> f32 {
+        let of_behaviour = Source::TRAINED.into_iter().filter(|of| *of != Source::Content);
+        of_behaviour.map(|source| self.weight(source)).fold(0.0, f32::max)
+    }
+
+    /// The weight of content relative to that; 0 where no source of behaviour counts.
+    pub fn share_of_content(&self) -> f32 {
+        let largest = self.largest_of_behaviour();
+        if largest > 0.0 { self.content / largest } else { 0.0 }
     }
 
     /// The same with these weights for the sources that `pushed` has, and 0 for pushed sources

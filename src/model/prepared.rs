@@ -4,14 +4,16 @@
 use super::Source;
 use crate::domain::{HistoryEvent, ItemIdx, UserIdx};
 
-/// Blended lists by user. They hold for one history, and for one repeat policy.
+/// Blended lists by user, each with rare items for the places that are theirs. They hold for one
+/// history, and for one repeat policy.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Prepared {
     /// Whether they offer items that the user bought.
     pub repeats: bool,
     /// By user: the [`stamp`] of their history; 0 without a list.
     pub stamps: Vec<u64>,
-    /// User u has `lengths[u]` entries from `starts[u]` on, best first.
+    /// User u has `lengths[u]` entries from `starts[u]` on, best first; the rare items follow the
+    /// list.
     pub starts: Vec<u32>,
     /// By user: number of entries; 0 without a list.
     pub lengths: Vec<u8>,
@@ -19,17 +21,21 @@ pub struct Prepared {
     pub items: Vec<ItemIdx>,
     /// Their scores.
     pub scores: Vec<f32>,
-    /// The source of each, as its index in [`Source::BLENDED`].
+    /// The source of each, as its index in [`Source::BLENDED`]; [`Prepared::RARE`] for a rare item.
     pub sources: Vec<u8>,
 }
 
 impl Prepared {
-    /// A user's list, best first, if there is one for this history.
+    /// Marks an entry as a rare item that follows the list.
+    pub const RARE: u8 = Source::BLENDED.len() as u8;
+
+    /// A user's list, best first, if there is one for this history: items, scores and sources. Rare
+    /// items that follow it have no source.
     pub fn list(
         &self,
         user: UserIdx,
         history: &[HistoryEvent],
-    ) -> Option<impl Iterator<Item = (ItemIdx, f32, Source)>> {
+    ) -> Option<impl Iterator<Item = (ItemIdx, f32, Option<Source>)>> {
         let user = user as usize;
         let length = usize::from(*self.lengths.get(user)?);
         if length == 0 || self.stamps[user] != stamp(history) {
@@ -37,7 +43,8 @@ impl Prepared {
         }
         let start = self.starts[user] as usize;
         Some((start..start + length).map(|at| {
-            (self.items[at], self.scores[at], Source::BLENDED[usize::from(self.sources[at])])
+            let source = Source::BLENDED.get(usize::from(self.sources[at]));
+            (self.items[at], self.scores[at], source.copied())
         }))
     }
 
@@ -48,7 +55,7 @@ impl Prepared {
         let mut ends = self.starts.iter().zip(&self.lengths);
         [self.stamps.len(), self.starts.len()] == [users; 2]
             && [self.scores.len(), self.sources.len()] == [entries; 2]
-            && self.sources.iter().all(|&place| usize::from(place) < Source::BLENDED.len())
+            && self.sources.iter().all(|&place| place <= Self::RARE)
             && ends.all(|(&start, &length)| start as usize + usize::from(length) <= entries)
     }
 }

@@ -89,7 +89,7 @@ impl Settings {
 
 /// The smallest and the largest of the weights of an item's fields; NaN if one is NaN.
 fn field_weights(content: &ContentSettings) -> (f64, f64) {
-    let fields = content.fields.of_fields().into_iter().chain(content.fields.vectors);
+    let fields = content.fields.of_fields().into_iter().chain(content.fields.of_vectors());
     let fields: Vec<f64> = fields.map(f64::from).collect();
     if fields.iter().any(|weight| weight.is_nan()) {
         return (f64::NAN, f64::NAN);

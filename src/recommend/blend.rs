@@ -1,10 +1,10 @@
 //! The blend: each source's scores are scaled to a maximum of 1, weighted and summed; an item that
 //! a source does not propose gets that source's minimum, 0. Where the snapshot has a second stage,
-//! it reorders the best `STAGE_DEPTH`. Then new items get their room.
+//! it reorders the best `STAGE_DEPTH`.
 
 use super::features;
 use super::list::Recommended;
-use super::room::Room;
+use crate::domain::ItemIdx;
 use crate::domain::topk::Scored;
 use crate::model::popularity::is_rare;
 use crate::model::second_stage::Features;
@@ -26,11 +26,12 @@ pub(super) fn blend(
     let mut best = Vec::new();
     if stage.is_empty() || query.hurried {
         weighted(snapshot, query, query.depth(), scratch, &mut best);
-        make_room(snapshot, query, scratch, &mut best);
     } else {
         second_stage_rows(snapshot, query, scratch, &mut best);
         reorder(&mut best, &stage.scores(&scratch.rows), &snapshot.parts.popularity);
-        make_room(snapshot, query, scratch, &mut best);
+        if query.shelf.steering().is_none() {
+            best.truncate(query.depth());
+        }
         query.watch.end(FunnelStage::Rerank, || best.len());
         // Trees return log-odds; lists have scores above 0.
         best.iter_mut().for_each(|s| s.score = 1.0 / (1.0 + (-s.score).exp()));
@@ -42,18 +43,15 @@ pub(super) fn blend(
         .collect()
 }
 
-/// Gives the places that are for new items to the rare ones among content's candidates, and cuts the
-/// list to its length.
-fn make_room(snapshot: &Snapshot, query: &Query<'_>, scratch: &Scratch, best: &mut Vec<Scored>) {
-    let settings = query.settings(snapshot);
-    let room = Room { share: settings.content.room, shown_before: query.shelf.shown_before };
+/// The rare items among content's candidates for the list that was just blended, best first.
+pub(super) fn rare_by_content<'s>(
+    snapshot: &'s Snapshot,
+    scratch: &'s Scratch,
+) -> impl Iterator<Item = ItemIdx> + use<'s> {
     let buyers = &snapshot.parts.popularity.all_time.by_item;
-    let proposed = Source::BLENDED.iter().position(|source| *source == Source::Content);
-    let proposed = proposed.map_or(&[][..], |at| &scratch.lists[at]);
-    room.give(best, proposed.iter().copied().filter(|s| is_rare(buyers, s.idx)));
-    if query.shelf.steering().is_none() {
-        best.truncate(query.depth());
-    }
+    let of_content = Source::BLENDED.iter().position(|source| *source == Source::Content);
+    let proposed = of_content.map_or(&[][..], |at| &scratch.lists[at]);
+    proposed.iter().map(|s| s.idx).filter(|&item| is_rare(buyers, item))
 }
 
 /// Orders candidates by the second stage's scores. A rare item, of which trees know nothing, keeps

@@ -67,7 +67,8 @@ pub(super) fn newcomers(
     found
 }
 
-/// The same for a user's newest items; the weight of content in the blend is their share.
+/// The same for a user's newest items. Their share is the most that an item has of the blend's score
+/// which content alone proposes.
 pub(super) fn newcomers_of(
     snapshot: &Snapshot,
     query: &Query<'_>,
@@ -75,7 +76,9 @@ pub(super) fn newcomers_of(
 ) -> Vec<Scored> {
     query.events(scratch);
     let newest = first_distinct(scratch.events.iter().rev().map(|e| e.item), NEWEST);
-    let share = query.settings(snapshot).blend.content.min(1.0);
+    let blend = &query.settings(snapshot).blend;
+    let all: f32 = blend.sources().into_iter().map(|source| blend.weight(source)).sum();
+    let share = if all > 0.0 { blend.content / all } else { 0.0 };
     newcomers(snapshot, &newest, &query.shelf, share)
 }
 

@@ -2,6 +2,7 @@
 
 use super::list::{Basis, List, Origin, Recommended};
 use super::reasons::After;
+use super::room::Room;
 use super::rules::Steering;
 use super::variety::Caps;
 use super::{blend, cold, exploration, fill, fresh, prepared, reasons, rules, variety, weigh};
@@ -70,6 +71,10 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     let steering = boost(snapshot, query, &mut items, scratch);
     let mut caps = Caps::new(query.variety, query.shelf.catalogue);
     let mut varied = vary(snapshot, query, &mut items, &mut caps, scratch);
+    let roomed = match known {
+        Basis::Popular => Vec::new(),
+        _ => make_room(snapshot, query, &mut items, &mut varied, &mut caps, scratch),
+    };
     let popularity = &snapshot.parts.popularity;
     fill::fill_admitted(
         &mut items,
@@ -101,6 +106,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
             faded: &faded,
             weighed: &weighed,
             varied: &varied.parts,
+            roomed: &roomed,
             steered: steered.as_ref(),
         };
         reasons::explain(snapshot, query, &items, is_blended, after, scratch)
@@ -200,6 +206,37 @@ impl Varied {
     }
 }
 
+/// Gives the places that are for rare items to those that content proposes and that are not
+/// on their way down; returns the items with such places.
+fn make_room(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    items: &mut Vec<Recommended>,
+    varied: &mut Varied,
+    caps: &mut Caps<'_>,
+    scratch: &Scratch,
+) -> Vec<ItemIdx> {
+    let room = Room::in_list(snapshot, query);
+    if query.strategy.is_some() || room.of(items.len()) == 0 {
+        return Vec::new();
+    }
+
+    let chosen: Vec<ItemIdx> = items.iter().map(|item| item.item).collect();
+    let offered = blend::rare_by_content(snapshot, scratch).filter(|&item| {
+        chosen.contains(&item) || (scratch.mask.allows(item) && !is_lowered(query, item))
+    });
+    let placed = room.give(items, offered, |item| caps.admit(item));
+    varied.follow(&chosen, items);
+    query.watch.end(FunnelStage::Room, || placed.len());
+    placed
+}
+
+/// Whether fatigue or a rule takes an item down.
+fn is_lowered(query: &Query<'_>, item: ItemIdx) -> bool {
+    let is_tired = query.tired_of.iter().any(|(of, _)| *of == item);
+    is_tired || query.shelf.steering().is_some_and(|rules| rules.factor(item) < 1.0)
+}
+
 /// Chooses the list from the candidates, where the query asks for variety. Scores never rise down the
 /// list: an item that others were put before is scored no higher than them.
 fn vary(
@@ -244,20 +281,26 @@ pub fn prepared_list(
     scratch: &mut Scratch,
 ) -> Option<List> {
     query.shelf.mask(&mut scratch.mask);
-    let mut items = prepared::answer(snapshot, query, scratch)?;
+    let (mut items, rare) = prepared::answer(snapshot, query, scratch)?;
     if !query.fresh.is_empty() || query.shelf.steering().is_some() {
         query.exclude(snapshot, scratch);
         let length = items.len();
         fresh::merge(&mut items, query.fresh, Source::Fresh, length, &mut scratch.mask);
     }
 
+    let steering = query
+        .shelf
+        .steering()
+        .map(|rules| Steering::boost(rules, &mut items, query.shelf.shown_before));
+    if steering.as_ref().is_some_and(|steering| !steering.is_settled(query.limit)) {
+        return None;
+    }
+    items.truncate(query.limit);
+    let rare = rare.into_iter().filter(|&item| !is_lowered(query, item));
+    Room::in_list(snapshot, query).give(&mut items, rare, |_| true);
+
     let mut steered = None;
-    if let Some(rules) = query.shelf.steering() {
-        let steering = Steering::boost(rules, &mut items, query.shelf.shown_before);
-        if !steering.is_settled(query.limit) {
-            return None;
-        }
-        items.truncate(query.limit);
+    if let Some(steering) = steering {
         let (done, is_met) = steering.place(&mut items, query.limit, &scratch.mask, false);
         if !is_met {
             return None;

@@ -19,8 +19,10 @@ pub struct Recommended {
 pub struct Reasons {
     /// The part of each source, largest first; they sum to the blend's score.
     pub shares: Vec<(Source, f32)>,
-    /// What the second stage, and the room for new items, add or take away.
+    /// What the second stage adds or takes away.
     pub second_stage: f32,
+    /// What a place that is for rare items adds.
+    pub room: f32,
     /// What it loses because it was shown again and again.
     pub fatigue: f32,
     /// What the list's objective adds or takes away.

@@ -5,9 +5,10 @@ use rayon::prelude::*;
 
 use super::blend;
 use super::list::Recommended;
-use crate::domain::UserIdx;
+use super::room::Room;
 use crate::domain::history::Past;
 use crate::domain::progress::{Cancelled, Control};
+use crate::domain::{ItemIdx, UserIdx};
 use crate::live::{Catalogue, Filter};
 use crate::matrix::UserEvents;
 use crate::model::prepared::stamp;
@@ -16,6 +17,8 @@ use crate::sources::{Query, RepeatPolicy, Scratch, Shelf};
 
 /// Length of a prepared list: enough for the usual request after unavailable items are removed.
 const LENGTH: usize = 40;
+/// Rare items that follow it, beyond those that it has room for: some may be unavailable.
+const SPARE_RARE: usize = 2;
 /// Users between two checks whether to stop.
 const CHUNK: usize = 5_000;
 
@@ -84,7 +87,11 @@ pub fn prepare(
 
         shelf.mask(&mut scratch.mask);
         query.exclude(snapshot, scratch);
-        (stamp(history), blend::blend(snapshot, &query, scratch))
+        let list = blend::blend(snapshot, &query, scratch);
+        let places = Room::in_list(snapshot, &query).of(list.len());
+        let rare = blend::rare_by_content(snapshot, scratch);
+        let kept = if places > 0 { places + SPARE_RARE } else { 0 };
+        (stamp(history), list, rare.take(kept).collect())
     };
 
     for chunk in users.chunks(CHUNK) {
@@ -93,10 +100,10 @@ pub fn prepare(
             break;
         }
 
-        let lists: Vec<(u64, Vec<Recommended>)> =
+        let lists: Vec<(u64, Vec<Recommended>, Vec<ItemIdx>)> =
             chunk.par_iter().map_init(Scratch::default, list).collect();
-        for (&user, (stamp, list)) in chunk.iter().zip(lists) {
-            add(&mut prepared, user, stamp, &list);
+        for (&user, (stamp, list, rare)) in chunk.iter().zip(lists) {
+            add(&mut prepared, user, stamp, &list, &rare);
         }
     }
     Ok(prepared)
@@ -110,26 +117,32 @@ fn most_recent_users(events: &UserEvents, max: usize) -> Vec<usize> {
     users
 }
 
-/// Adds a user's list, which holds for the history with this stamp.
-fn add(prepared: &mut Prepared, user: usize, stamp: u64, list: &[Recommended]) {
+/// Adds a user's list, which holds for the history with this stamp, and the rare items that follow it.
+fn add(prepared: &mut Prepared, user: usize, stamp: u64, list: &[Recommended], rare: &[ItemIdx]) {
     prepared.stamps[user] = stamp;
     prepared.starts[user] = prepared.items.len() as u32;
-    prepared.lengths[user] = list.len() as u8;
+    prepared.lengths[user] = (list.len() + rare.len()) as u8;
     for recommended in list {
         let place = Source::BLENDED.iter().position(|&s| s == recommended.source);
         prepared.items.push(recommended.item);
         prepared.scores.push(recommended.score);
         prepared.sources.push(place.unwrap_or(0) as u8);
     }
+    for &item in rare {
+        prepared.items.push(item);
+        prepared.scores.push(0.0);
+        prepared.sources.push(Prepared::RARE);
+    }
 }
 
 /// The prepared list of a query, of the items on the shelf, if there is one that still holds and is
-/// long enough: cut to the limit, unless rules choose from all of it. Items that the policy excludes for this user were left out when it was made.
+/// long enough: cut to the limit, unless rules choose from all of it; and the rare items that follow
+/// it. Items that the policy excludes for this user were left out when it was made.
 pub(super) fn answer(
     snapshot: &Snapshot,
     query: &Query<'_>,
     scratch: &Scratch,
-) -> Option<Vec<Recommended>> {
+) -> Option<(Vec<Recommended>, Vec<ItemIdx>)> {
     let prepared = &snapshot.parts.prepared;
     let policy =
         if prepared.repeats { RepeatPolicy::Allow } else { RepeatPolicy::ExcludePurchased };
@@ -143,11 +156,13 @@ pub(super) fn answer(
     let list = prepared.list(query.user?, query.history)?;
     let keep = if query.shelf.steering().is_some() { LENGTH } else { query.limit };
     let mut items = Vec::with_capacity(keep);
-    let offered = list.filter(|&(item, ..)| scratch.mask.allows(item));
-    items.extend(offered.take(keep).map(|(item, score, source)| Recommended {
-        item,
-        score,
-        source,
-    }));
-    (items.len() >= query.limit).then_some(items)
+    let mut rare = Vec::new();
+    for (item, score, source) in list.filter(|&(item, ..)| scratch.mask.allows(item)) {
+        match source {
+            Some(source) if items.len() < keep => items.push(Recommended { item, score, source }),
+            Some(_) => {}
+            None => rare.push(item),
+        }
+    }
+    (items.len() >= query.limit).then_some((items, rare))
 }

@@ -29,6 +29,8 @@ pub(super) struct After<'a> {
     pub(super) weighed: &'a [(ItemIdx, f32)],
     /// What variety takes from each item's.
     pub(super) varied: &'a [f32],
+    /// Items at places that are for rare ones.
+    pub(super) roomed: &'a [ItemIdx],
     /// What rules did.
     pub(super) steered: Option<&'a Steered>,
 }
@@ -73,7 +75,12 @@ pub(super) fn explain(
             reasons.shares = vec![(item.source, own)];
         }
         reasons.shares.sort_by(|a, b| b.1.total_cmp(&a.1));
-        reasons.second_stage = own - reasons.blend_score();
+        let beyond = own - reasons.blend_score();
+        if after.roomed.contains(&item.item) {
+            reasons.room = beyond;
+        } else {
+            reasons.second_stage = beyond;
+        }
     }
 
     add_events(snapshot, query, (&targets, &places), &mut all, scratch);

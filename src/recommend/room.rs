@@ -2,7 +2,10 @@
 //! content proposes, whatever they score. Nothing is known of who takes them, so that behaviour would
 //! never show them; and what is never shown stays unknown.
 
-use crate::domain::topk::Scored;
+use super::list::Recommended;
+use crate::domain::ItemIdx;
+use crate::model::{Snapshot, Source};
+use crate::sources::Query;
 
 /// Places before the first that is given away, in a list with its earlier pages.
 pub const FIRST_PAGE: usize = 10;
@@ -17,39 +20,58 @@ pub struct Room {
 }
 
 impl Room {
+    /// The places of a query's list.
+    pub(super) fn in_list(snapshot: &Snapshot, query: &Query<'_>) -> Self {
+        let share = query.settings(snapshot).content.room;
+        Self { share, shown_before: query.shelf.shown_before }
+    }
+
+    /// The number of places that a list of a length has.
+    pub fn of(&self, length: usize) -> usize {
+        let given = |places: usize| {
+            (places.saturating_sub(FIRST_PAGE) as f32 * self.share.max(0.0)) as usize
+        };
+        given(self.shown_before + length) - given(self.shown_before)
+    }
+
     /// Whether the place, from 0, is given away.
     fn holds(&self, place: usize) -> bool {
-        let Some(after) = (self.shown_before + place).checked_sub(FIRST_PAGE) else { return false };
-        let given = |places: usize| (places as f32 * self.share) as usize;
-        given(after + 1) > given(after)
+        self.of(place + 1) > self.of(place)
     }
 
     /// Gives the places in a list, best first, to those of `rare`, best first, that do not stand above
-    /// already; each has the score of the item above it. What makes room moves down.
-    pub fn give(&self, list: &mut Vec<Scored>, rare: impl Iterator<Item = Scored>) {
-        let ends_before = self.shown_before + list.len() <= FIRST_PAGE;
-        if self.share <= 0.0 || ends_before {
-            return;
+    /// already and that `admits` takes; each has the score of the item above it. What makes room moves
+    /// down, and what then is beyond the list's length falls out. Returns the items with such places.
+    pub fn give(
+        &self,
+        list: &mut Vec<Recommended>,
+        rare: impl Iterator<Item = ItemIdx>,
+        mut admits: impl FnMut(ItemIdx) -> bool,
+    ) -> Vec<ItemIdx> {
+        let mut placed = Vec::new();
+        let length = list.len();
+        if self.of(length) == 0 {
+            return placed;
         }
 
-        let mut rare = rare.peekable();
-        let mut others = std::mem::take(list).into_iter().peekable();
-        let mut last = others.peek().map_or(0.0, |best| best.score);
-        while others.peek().is_some() {
-            let stands = |idx: u32| list.iter().any(|above| above.idx == idx);
-            if self.holds(list.len()) {
-                while rare.next_if(|next| stands(next.idx)).is_some() {}
-                if let Some(next) = rare.next() {
-                    list.push(Scored { idx: next.idx, score: last });
-                    continue;
-                }
+        let listed: Vec<ItemIdx> = list.iter().map(|listed| listed.item).collect();
+        let mut others = std::mem::take(list).into_iter();
+        let mut rare = rare.filter(|item| listed.contains(item) || admits(*item));
+        let mut score = 0.0;
+        while list.len() < length {
+            let stands = |item: ItemIdx| list.iter().any(|above| above.item == item);
+            let held = self.holds(list.len()).then(|| rare.find(|item| !stands(*item))).flatten();
+            if let Some(item) = held {
+                placed.push(item);
+                list.push(Recommended { item, score, source: Source::Content });
+                continue;
             }
-            let next = others.next().filter(|next| !stands(next.idx));
-            if let Some(next) = next {
-                last = next.score;
-                list.push(next);
-            }
+            // What moved up stands above.
+            let Some(next) = others.find(|next| !stands(next.item)) else { break };
+            score = next.score;
+            list.push(next);
         }
+        placed
     }
 }
 
@@ -57,39 +79,44 @@ impl Room {
 mod tests {
     use super::*;
 
-    fn scored(ids: impl IntoIterator<Item = u32>) -> Vec<Scored> {
-        ids.into_iter().map(|idx| Scored { idx, score: 100.0 - idx as f32 }).collect()
+    fn listed(items: impl IntoIterator<Item = u32>) -> Vec<Recommended> {
+        let entry = |item| Recommended { item, score: 100.0 - item as f32, source: Source::ItemCf };
+        items.into_iter().map(entry).collect()
     }
 
-    fn ids(list: &[Scored]) -> Vec<u32> {
-        list.iter().map(|s| s.idx).collect()
+    fn items(list: &[Recommended]) -> Vec<u32> {
+        list.iter().map(|listed| listed.item).collect()
     }
 
     #[test]
     fn places_after_the_first_page_are_given_to_what_is_not_above() {
         let room = Room { share: 0.5, shown_before: 0 };
-        let mut list = scored(0..16);
-        // 3 stands above already; 14 moves up.
-        room.give(&mut list, scored([3, 14, 50, 51]).into_iter());
-        assert_eq!(ids(&list)[..10], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-        assert_eq!(ids(&list)[10..], [10, 14, 11, 50, 12, 51, 13, 15]);
+        let mut list = listed(0..16);
+        // 3 stands above already; 14 moves up; 51 is not admitted.
+        let placed = room.give(&mut list, [3, 14, 51, 50, 52].into_iter(), |item| item != 51);
+        assert_eq!(items(&list)[..10], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(items(&list)[10..], [10, 14, 11, 50, 12, 52]);
+        assert_eq!((placed, room.of(16)), (vec![14, 50, 52], 3));
         assert!(list.is_sorted_by(|a, b| a.score >= b.score), "{list:?}");
-        assert_eq!(list[13].score, list[12].score);
+        assert_eq!((list[13].score, list[13].source), (list[12].score, Source::Content));
     }
 
     #[test]
     fn later_pages_go_on_and_short_lists_stay() {
         let second = Room { share: 0.2, shown_before: 10 };
-        let mut list = scored(0..10);
-        second.give(&mut list, scored([50, 51, 52]).into_iter());
-        assert_eq!(ids(&list), [0, 1, 2, 3, 50, 4, 5, 6, 7, 51, 8, 9]);
+        let mut list = listed(0..10);
+        second.give(&mut list, [50, 51, 52].into_iter(), |_| true);
+        assert_eq!(items(&list), [0, 1, 2, 3, 50, 4, 5, 6, 7, 51]);
 
         let first = Room { share: 0.2, shown_before: 0 };
-        let mut list = scored(0..10);
-        first.give(&mut list, scored([50]).into_iter());
-        assert_eq!(ids(&list), (0..10).collect::<Vec<_>>());
-        let mut list = scored(0..20);
-        Room { share: 0.0, ..first }.give(&mut list, scored([50]).into_iter());
-        assert_eq!(list.len(), 20);
+        let mut list = listed(0..10);
+        first.give(&mut list, [50].into_iter(), |_| true);
+        assert_eq!(items(&list), (0..10).collect::<Vec<_>>());
+        let mut list = listed(0..20);
+        let none = Room { share: 0.0, ..first }.give(&mut list, [50].into_iter(), |_| true);
+        assert_eq!((list.len(), none.len()), (20, 0));
+        // Without rare items every place stays with its own.
+        first.give(&mut list, [].into_iter(), |_| true);
+        assert_eq!(items(&list), (0..20).collect::<Vec<_>>());
     }
 }

@@ -27,9 +27,17 @@ pub const MAX_SHARE: f64 = 0.5;
 #[serde(default, deny_unknown_fields)]
 pub struct RuleSet {
     /// The store's time zone, by its name in the tz database; empty: UTC.
+    #[serde(deserialize_with = "known_zone")]
     pub time_zone: String,
     /// The rules.
     pub rules: Vec<Rule>,
+}
+
+/// Reads the name of a time zone; a set with one that is not known could not be put in force.
+fn known_zone<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<String, D::Error> {
+    let set = RuleSet { time_zone: String::deserialize(reader)?, rules: Vec::new() };
+    set.zone().map_err(|why| serde::de::Error::custom(why.message))?;
+    Ok(set.time_zone)
 }
 
 /// A rule.

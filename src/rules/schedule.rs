@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::{Timestamp, ToSpan, Zoned};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Violation, limits};
@@ -182,6 +182,33 @@ impl Schedule {
         in_hours && in_dates
     }
 
+    /// When it holds next, in milliseconds since 1970; none where it holds at `now_ms`, or never again.
+    /// Looks at its start, at the first of its days, and at the hours of the week that follows each.
+    pub fn next(&self, now_ms: i64, zone: &TimeZone) -> Option<i64> {
+        if self.holds(now_ms, zone) {
+            return None;
+        }
+        let midnight = |day: Date| day.to_zoned(zone.clone()).ok();
+        let time = |ms| Timestamp::from_millisecond(ms).ok().map(|at| at.to_zoned(zone.clone()));
+        let days = self.dates.iter().filter_map(|dates| midnight(dates.first));
+        let bases: Vec<Zoned> = [Some(now_ms), self.start_ms]
+            .into_iter()
+            .flatten()
+            .filter_map(time)
+            .chain(days)
+            .collect();
+
+        let of_week = |base: &Zoned| -> Vec<Zoned> {
+            let days = (0..=7).filter_map(|day| base.date().checked_add(day.days()).ok());
+            let hours =
+                days.flat_map(|day| self.weekly.iter().map(move |hours| (day, hours.start)));
+            hours.filter_map(|(day, at)| day.to_datetime(at).to_zoned(zone.clone()).ok()).collect()
+        };
+        let hours: Vec<Zoned> = bases.iter().flat_map(of_week).collect();
+        let times = bases.iter().chain(&hours).map(|time| time.timestamp().as_millisecond());
+        times.filter(|&time| time > now_ms && self.holds(time, zone)).min()
+    }
+
     /// Whether it holds at no time from `now_ms` on.
     pub(super) fn is_over(&self, now_ms: i64, zone: &TimeZone) -> bool {
         let has_ended = self.end_ms.is_some_and(|end| end <= now_ms);
@@ -228,6 +255,33 @@ mod tests {
         assert!(holds(&schedule, "2026-11-27T17:59:00Z"), "Saturday, 01:59");
         assert!(!holds(&schedule, "2026-11-27T18:00:00Z"), "Saturday, 02:00");
         assert!(!holds(&schedule, "2026-11-28T09:00:00Z"), "Saturday evening");
+    }
+
+    #[test]
+    fn a_rule_begins_with_its_first_hour_in_its_days() {
+        let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
+        let ms = |time: &str| time.parse::<Timestamp>().unwrap().as_millisecond();
+        let friday = Hours {
+            days: vec![Day::Fri],
+            start: jiff::civil::time(17, 0, 0, 0),
+            end: jiff::civil::time(20, 0, 0, 0),
+        };
+        let date = jiff::civil::date;
+        let days = Dates { name: String::new(), first: date(2027, 2, 1), last: date(2027, 2, 28) };
+        let weekly = Schedule { weekly: vec![friday], ..Schedule::default() };
+        let both = Schedule { dates: vec![days.clone()], ..weekly.clone() };
+
+        let next = |of: &Schedule, now: &str| of.next(ms(now), &shanghai);
+        let now = "2026-11-27T09:30:00Z";
+        assert_eq!(next(&weekly, now), None, "it holds");
+        assert_eq!(next(&weekly, "2026-11-27T12:00:00Z"), Some(ms("2026-12-04T09:00:00Z")));
+        assert_eq!(next(&both, now), Some(ms("2027-02-05T09:00:00Z")));
+        let span = Schedule { start_ms: Some(ms(now) + 5), ..Schedule::default() };
+        assert_eq!(next(&span, now), Some(ms(now) + 5));
+        let past = Schedule { end_ms: Some(ms(now)), ..both };
+        assert_eq!(next(&past, now), None);
+        let only = Schedule { dates: vec![days], ..Schedule::default() };
+        assert_eq!(next(&only, now), Some(ms("2027-01-31T16:00:00Z")));
     }
 
     #[test]

@@ -73,8 +73,9 @@ impl CandidateSource for Content {
             "content.fields.description" => has(Field::Description),
             "content.fields.attribute" => has(Field::Attribute),
             "content.fields.price" => has(Field::Price),
-            VECTORS_0 => corpus.vectors().next().is_some(),
-            VECTORS_1 => corpus.vectors().nth(1).is_some(),
+            VECTORS_0 => corpus.vectors_of_shop().next().is_some(),
+            VECTORS_1 => corpus.vectors_of_shop().nth(1).is_some(),
+            "content.fields.text_model" => corpus.has_text_model(),
             _ => true,
         }
     }
@@ -89,6 +90,7 @@ impl CandidateSource for Content {
             parameter!(true, content.fields.price, f32, [0.0, 0.3, 1.0]),
             vectors::<0>(),
             vectors::<1>(),
+            parameter!(true, content.fields.text_model, f32, [0.0, 0.3, 1.0, 3.0]),
             parameter!(false, content.profile_half_life_days, f64, HALF_LIVES),
         ]
     }

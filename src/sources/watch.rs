@@ -49,8 +49,10 @@ pub enum FunnelStage {
     Place,
     /// Items that differ, chosen from the candidates.
     Variety,
-    /// Places for new and rare items.
+    /// Places for new and rare items, by chance.
     Exploration,
+    /// Places for rare items that content proposes.
+    Room,
     /// Popular items, up to the limit.
     Fill,
     /// What led to each item.
@@ -72,6 +74,7 @@ impl FunnelStage {
             FunnelStage::Place => "place",
             FunnelStage::Variety => "variety",
             FunnelStage::Exploration => "exploration",
+            FunnelStage::Room => "room",
             FunnelStage::Fill => "fill",
             FunnelStage::Reasons => "reasons",
         }

@@ -62,7 +62,7 @@ pub fn train(
 
     let mut nearest = Vec::new();
     let mut vectors = Vec::new();
-    for ((name, dimensions), weight) in corpus.vectors().zip(settings.fields.vectors) {
+    for (name, dimensions, weight) in corpus.vectors(&settings.fields) {
         if weight > 0.0 {
             let of_name = of_name(corpus, items, name, dimensions);
             nearest.push(neighbours(&of_name, dimensions, keep, seed, control)?);

@@ -11,6 +11,7 @@ use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::evaluate::Truth;
 use crate::model::Source;
 use crate::model::blend::BlendSettings;
+use crate::recommend::Recommended;
 use crate::recommend::room::Room;
 
 /// Number of sources whose weights are fitted here.
@@ -125,10 +126,10 @@ impl Proposals {
     }
 
     fn ndcg(&self, weights: &[f32; SOURCES]) -> f64 {
-        self.ndcg_of(&self.list(weights, K), K)
+        self.ndcg_of(self.list(weights, K), K)
     }
 
-    fn ndcg_of(&self, list: &[Scored], k: usize) -> f64 {
+    fn ndcg_of(&self, list: impl IntoIterator<Item = Scored>, k: usize) -> f64 {
         let discount = |rank: usize| 1.0 / (rank as f64 + 1.0).log2();
         let hits = (1..).zip(list).filter(|(_, s)| s.score > 0.0 && self.wanted[s.idx as usize]);
         let gain: f64 = hits.map(|(rank, _)| discount(rank)).sum();
@@ -153,10 +154,13 @@ pub fn ndcg_of_long(
     let weights = Source::TRAINED.map(|source| weights.weight(source));
     let room = Room { share: room, shown_before: 0 };
     let of_case = |case: &Proposals| {
-        let mut list = case.list(&weights, LONG);
-        room.give(&mut list, case.rare_by_content(&rare).into_iter());
-        list.truncate(LONG);
-        case.ndcg_of(&list, LONG)
+        let list = case.list(&weights, LONG).into_iter();
+        let listed =
+            |s: Scored| Recommended { item: s.idx, score: s.score, source: Source::Popular };
+        let mut list: Vec<Recommended> = list.map(listed).collect();
+        room.give(&mut list, case.rare_by_content(&rare).into_iter().map(|s| s.idx), |_| true);
+        let list = list.into_iter().map(|listed| Scored { idx: listed.item, score: listed.score });
+        case.ndcg_of(list, LONG)
     };
     cases.par_iter().map(of_case).collect()
 }

@@ -122,8 +122,7 @@ impl Tuner<'_> {
             tuned.quality.get(&name).copied().unwrap_or(0.0)
         };
 
-        let fitted = tuned.settings.blend;
-        let share_of_content = fitted.content / fitted.largest().max(f32::MIN_POSITIVE);
+        let share_of_content = tuned.settings.blend.share_of_content();
         for source in Source::TRAINED.into_iter().filter(|source| alone(source) > 0.0) {
             let mut blend = tuned.settings.blend;
             Source::TRAINED.into_iter().for_each(|other| blend.set_weight(other, 0.0));
@@ -137,7 +136,7 @@ impl Tuner<'_> {
         defaults.blend = with_pushed_of(defaults.blend, &tuned.settings.blend);
         // How content takes part is fitted by itself.
         defaults.content = tuned.settings.content;
-        defaults.blend.content = share_of_content * defaults.blend.largest();
+        defaults.blend.content = share_of_content * defaults.blend.largest_of_behaviour();
 
         if !ordered {
             search::disable_fading(&mut defaults);

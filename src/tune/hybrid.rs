@@ -2,8 +2,8 @@
 //! buyers, and the room that these get after the first page.
 //!
 //! Rare items are hardly among what is held out, so that the quality of lists says little of them.
-//! Content gets the largest weight, and then the largest boost of such items, that cost the first page
-//! next to nothing, and the most room that costs a long list little.
+//! Beside the blend of behaviour alone, content gets the largest weight and boost that cost the first
+//! page next to nothing, and the most room that costs a long list little; none where it costs more.
 
 use rayon::prelude::*;
 
@@ -12,6 +12,7 @@ use super::compare::mean;
 use super::trials::TrialSnapshot;
 use crate::domain::topk::Scored;
 use crate::evaluate::Case;
+use crate::model::blend::BlendSettings;
 use crate::model::popularity::is_rare;
 use crate::model::{Settings, Source};
 
@@ -19,50 +20,46 @@ use crate::model::{Settings, Source};
 const BOOSTS: [f32; 4] = [0.0, 4.0, 16.0, 64.0];
 /// Minimum share of the best NDCG at 10 that is kept.
 const KEPT: f64 = 0.998;
-/// Weights that are tried, relative to the largest.
-const WEIGHTS: [f32; 9] = [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2];
+/// Weights that are tried, relative to the largest of behaviour.
+const WEIGHTS: [f32; 10] = [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2, 3.0];
 /// Room that is tried.
 const ROOMS: [f32; 5] = [0.05, 0.1, 0.125, 0.15, 0.2];
 /// Minimum share of the NDCG of long lists that is kept.
 const KEPT_LONG: f64 = 0.97;
 
-/// Fits the blend to the proposals of all sources, then how content takes part in it; changes the blend
-/// and content's boost and room in `settings`, and content's part of the proposals.
+/// Fits the blend of behaviour to the proposals of its sources, then how content takes part in it;
+/// changes the blend and content's boost and room in `settings`, and content's part of the proposals.
 pub fn fit(
     trials: &mut TrialSnapshot<'_>,
     cases: &[Case],
     proposals: &mut Vec<Proposals>,
     settings: &mut Settings,
 ) {
-    settings.blend = blend::fit(proposals, &settings.blend);
-    let largest = settings.blend.largest();
-    let mut tried = Vec::new();
+    let nothing = vec![Vec::new(); cases.len()];
+    let of_behaviour = with_lists(proposals, &nothing, cases);
+    let start = BlendSettings { content: 0.0, ..settings.blend };
+    settings.blend = blend::fit(&of_behaviour, &start);
+
+    let largest = settings.blend.largest_of_behaviour();
+    let mut tried = vec![(mean(&blend::ndcg(&of_behaviour, &settings.blend)), *settings)];
     for boost in BOOSTS {
         settings.content.boost = boost;
         let lists = trials.lists_of(Source::Content, settings);
-        let with = with_lists(proposals, &lists, cases);
+        let with = with_lists(&of_behaviour, &lists, cases);
         for weight in WEIGHTS {
             settings.blend.content = weight * largest;
-            tried.push((mean(&blend::ndcg(&with, &settings.blend)), *settings));
+            let ndcg = mean(&blend::ndcg(&with, &settings.blend));
+            tracing::debug!(boost, weight, ndcg, "trial of content");
+            tried.push((ndcg, *settings));
         }
     }
+    if let Some(chosen) = most_of_content(&tried) {
+        *settings = chosen;
+    }
 
-    let best = tried.iter().map(|(ndcg, _)| *ndcg).fold(0.0, f64::max);
-    let costs_little = |(ndcg, _): &&(f64, Settings)| *ndcg >= best * KEPT;
-    let most = |(_, settings): &&(f64, Settings)| settings.blend.content;
-    let chosen = tried.iter().filter(costs_little).max_by(|a, b| most(a).total_cmp(&most(b)));
-    *settings = chosen.map_or(*settings, |(_, chosen)| *chosen);
     let lists = trials.lists_of(Source::Content, settings);
-    *proposals = with_lists(proposals, &lists, cases);
-
-    let buyers = trials.buyers();
-    let long = |room: f32| {
-        let rare = |item| is_rare(&buyers, item);
-        mean(&blend::ndcg_of_long(proposals, &settings.blend, room, rare))
-    };
-    let without = long(0.0);
-    let enough = |room: &f32| long(*room) >= without * KEPT_LONG;
-    settings.content.room = ROOMS.into_iter().rev().find(enough).unwrap_or(0.0);
+    *proposals = with_lists(&of_behaviour, &lists, cases);
+    settings.content.room = room(proposals, &settings.blend, &trials.buyers());
     tracing::debug!(
         weight = settings.blend.content,
         boost = settings.content.boost,
@@ -71,8 +68,53 @@ pub fn fit(
     );
 }
 
+/// Of the settings that keep nearly the best NDCG, those with the largest weight of content.
+fn most_of_content(tried: &[(f64, Settings)]) -> Option<Settings> {
+    let best = tried.iter().map(|(ndcg, _)| *ndcg).fold(0.0, f64::max);
+    let costs_little = |(ndcg, _): &&(f64, Settings)| *ndcg >= best * KEPT;
+    let weight = |(_, settings): &&(f64, Settings)| settings.blend.content;
+    let most = tried.iter().filter(costs_little).max_by(|a, b| weight(a).total_cmp(&weight(b)));
+    most.map(|(_, settings)| *settings)
+}
+
+/// The most room that costs a long list little; none without content.
+fn room(proposals: &[Proposals], blend: &BlendSettings, buyers: &[f32]) -> f32 {
+    if blend.content <= 0.0 {
+        return 0.0;
+    }
+    let long = |room: f32| {
+        mean(&blend::ndcg_of_long(proposals, blend, room, |item| is_rare(buyers, item)))
+    };
+    let without = long(0.0);
+    let enough = |room: &f32| long(*room) >= without * KEPT_LONG;
+    ROOMS.into_iter().rev().find(enough).unwrap_or(0.0)
+}
+
 fn with_lists(proposals: &[Proposals], lists: &[Vec<Scored>], cases: &[Case]) -> Vec<Proposals> {
     let all = proposals.par_iter().zip(lists).zip(cases);
     all.map(|((proposals, list), case)| proposals.with_list(Source::Content, list, &case.truth))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tried(all: &[(f64, f32)]) -> Vec<(f64, Settings)> {
+        let of = |&(ndcg, content): &(f64, f32)| {
+            let blend = BlendSettings { content, ..BlendSettings::default() };
+            (ndcg, Settings { blend, ..Settings::default() })
+        };
+        all.iter().map(of).collect()
+    }
+
+    #[test]
+    fn content_counts_as_much_as_costs_little_and_not_at_all_where_it_costs() {
+        let weight = |all: &[(f64, f32)]| most_of_content(&tried(all)).unwrap().blend.content;
+        assert_eq!(weight(&[(0.2, 0.0), (0.2, 0.1), (0.1999, 0.5), (0.19, 1.2)]), 0.5);
+        // What content gains is not given away for more weight.
+        assert_eq!(weight(&[(0.2, 0.0), (0.22, 0.1), (0.2, 0.5)]), 0.1);
+        // Noise.
+        assert_eq!(weight(&[(0.2, 0.0), (0.19, 0.1), (0.15, 0.5)]), 0.0);
+    }
 }

@@ -195,9 +195,9 @@ impl Tuner<'_> {
         proposals: &mut Vec<Proposals>,
         settings: &mut Settings,
     ) {
-        let start = settings.blend;
-        settings.blend = blend::fit(proposals, &start);
-        if !self.corpus.is_empty() {
+        if self.corpus.is_empty() {
+            settings.blend = blend::fit(proposals, &settings.blend);
+        } else {
             hybrid::fit(trials, cases, proposals, settings);
         }
     }

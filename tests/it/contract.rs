@@ -1,13 +1,13 @@
 //! One contract for every source that learns: on a checkerboard, where users of even number have
 //! the items of even number, the withheld diagonal comes back.
 
-use qianmian::domain::{Event, EventKind};
+use qianmian::domain::{Event, EventKind, Item, ItemChange};
 use qianmian::engine::options::EngineOptions;
 use qianmian::engine::serve::ScoredItem;
 use qianmian::engine::{Engine, RecommendRequest, Write};
 use qianmian::live::Filter;
 use qianmian::model::{Source, Window};
-use qianmian::recommend::{Basis, RepeatPolicy};
+use qianmian::recommend::{Basis, Diversifier, RepeatPolicy, Variety};
 
 use crate::support::{self, purchases};
 
@@ -181,4 +181,66 @@ fn what_is_used_up_comes_back_when_it_is_due_and_what_lasts_does_not() {
     assert_eq!(offered(RepeatPolicy::ExcludeWithin(30), 1), ["fridge"]);
     assert_eq!(offered(RepeatPolicy::ExcludeWithin(30), 31).len(), 2);
     assert_eq!(offered(RepeatPolicy::ExcludePurchased, 400), nothing);
+}
+
+/// Lamps that users took, and new ones that are alike: a list has places for these after its tenth,
+/// whatever else is done to it, and whether it was prepared or not.
+#[test]
+fn new_items_have_their_places_in_the_list_that_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = lamps(folder.path(), 50_000);
+    assert!(!engine.models().active().unwrap().parts.prepared.items.is_empty());
+    let asked = |user: usize| RecommendRequest { limit: 20, ..ask(user, None) };
+    let now_ms = engine.models().active().unwrap().manifest.newest_ms;
+    let list = |engine: &Engine, request: RecommendRequest| {
+        engine.recommender().recommend_at(&request, now_ms).unwrap().entries
+    };
+    let new = |list: &[ScoredItem]| -> Vec<usize> {
+        let are_new = list.iter().enumerate().filter(|(_, item)| item.item_id.starts_with("new"));
+        are_new.map(|(place, _)| place).collect()
+    };
+
+    let whole = list(&engine, asked(3));
+    assert_eq!(new(&whole), [14, 19], "{whole:?}");
+    // What a filter takes out does not move new items up to the first page.
+    let exclude: Vec<String> = whole[..6].iter().map(|item| item.item_id.clone()).collect();
+    let filtered = RecommendRequest { exclude, ..asked(3) };
+    assert_eq!(new(&list(&engine, filtered.clone())), [14, 19]);
+    let varied = Variety { by: Diversifier::Mmr, lambda: 0.9, ..Variety::default() };
+    let varied = RecommendRequest { variety: Some(varied), explain: true, ..asked(3) };
+    let shown = list(&engine, varied);
+    assert!(new(&shown)[..2] != [0, 1] && new(&shown).len() >= 2, "{shown:?}");
+    for item in &shown {
+        let why = item.explanation.as_ref().unwrap();
+        let sum = why.blend_score + why.second_stage + why.room + why.variety;
+        assert!((sum - item.score).abs() < 1e-4, "{item:?}");
+    }
+
+    let made_when_asked = lamps(&folder.path().join("other"), 0);
+    assert_eq!(list(&made_when_asked, asked(3)), whole);
+    assert_eq!(new(&list(&made_when_asked, filtered)), [14, 19]);
+}
+
+/// A store of lamps, with the second model: only the very first gets its lists while it answers.
+fn lamps(data: &std::path::Path, prepared_lists: usize) -> Engine {
+    let mut options = options();
+    options.train.prepared_lists = prepared_lists;
+    options.train.settings.content.room = 0.2;
+    let engine = Engine::open(data, options).unwrap();
+    let titled = |id: String, title: &str| {
+        (id, ItemChange::whole(Item { title: title.into(), ..Item::default() }))
+    };
+    let known = (0..45).map(|n| titled(format!("lamp{n}"), "lamp"));
+    let new = (0..12).map(|n| titled(format!("new{n}"), "lamp of a new kind"));
+    let items = Write::Items(known.chain(new).collect());
+    engine.writer().submit_blocking(items).unwrap().wait().unwrap();
+
+    let names: Vec<(String, String)> = (0..30)
+        .flat_map(|u| (0..20).map(move |n| (format!("u{u}"), format!("lamp{}", (u + n) % 45))))
+        .collect();
+    let rows: Vec<_> = names.iter().map(|(u, i)| (u.as_str(), i.as_str(), 1)).collect();
+    engine.writer().submit_blocking(Write::Events(purchases(&rows))).unwrap().wait().unwrap();
+    engine.trainer().train_blocking(true).unwrap();
+    engine.trainer().train_blocking(false).unwrap();
+    engine
 }

@@ -153,7 +153,7 @@ async fn reasons_sum_to_the_score_and_say_what_led_to_it() {
         let why = item.explanation.as_ref().unwrap();
         let shares: f64 = why.shares.iter().map(|share| share.share).sum();
         assert!((shares - why.blend_score).abs() < 1e-4, "{why:?}");
-        let sum = why.blend_score + why.second_stage + why.variety;
+        let sum = why.blend_score + why.second_stage + why.room + why.variety;
         assert!((sum - item.score).abs() < 1e-4, "{item:?}");
         assert!(why.shares.is_sorted_by(|a, b| a.share >= b.share) && !why.sentence_zh.is_empty());
     }

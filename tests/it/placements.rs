@@ -127,7 +127,7 @@ async fn an_objective_trades_purchases_for_margin_and_says_so_before() {
     assert_ne!(ids(&rich.items), ids(&plain.items));
     for item in &rich.items {
         let why = item.explanation.as_ref().unwrap();
-        let sum = why.blend_score + why.second_stage + why.objective;
+        let sum = why.blend_score + why.second_stage + why.room + why.objective;
         assert!((sum - item.score).abs() < 1e-4, "{item:?}");
     }
     let none = pb::Placement {
@@ -169,5 +169,28 @@ async fn a_page_shows_no_item_twice_and_rules_know_its_placements() {
     let wrong = pb::RecommendPageRequest { request: Some(named), ..request };
     let refused = server.recommendations().recommend_page(wrong).await.unwrap_err();
     assert!(refused.message().starts_with("request.placement: must be empty"), "{refused:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_back_is_open_to_what_would_be_refused_today() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = shop(folder.path()).await;
+    let home = placement("home", pb::Shows::Personal);
+    place(&server, vec![home]).await.unwrap();
+    let at_home = pb::RuleCondition { placements: vec!["home".into()], ..Default::default() };
+    let first = pb::Rule { when: Some(at_home), ..rule("first", &["i10"], pin(1)) };
+    apply(&server, vec![first]).await.unwrap();
+    let refused = place(&server, vec![]).await.unwrap_err();
+    assert!(refused.message().contains("must hold \"home\""), "{refused:?}");
+    apply(&server, vec![]).await.unwrap();
+    place(&server, vec![]).await.unwrap();
+
+    let back = server.rules().rollback_rules(pb::RollbackRulesRequest { version: 1 }).await;
+    let back = back.unwrap().into_inner();
+    let why = "would be refused today: rules[0] \"first\".when.placements[0]: must be a placement";
+    assert!(back.warnings[0].starts_with(why), "{back:?}");
+    let known = server.rules().get_rules(pb::GetRulesRequest::default()).await.unwrap();
+    assert_eq!(known.into_inner().rules.unwrap().rules[0].name, "first");
     server.stop().await;
 }

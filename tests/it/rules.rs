@@ -181,7 +181,7 @@ async fn a_rule_says_what_it_moved_and_parts_sum_to_the_score() {
     for item in &list.items {
         let why = item.explanation.as_ref().unwrap();
         let rules: f64 = why.rules.iter().map(|part| part.part).sum();
-        let sum = why.blend_score + why.second_stage + why.variety + rules;
+        let sum = why.blend_score + why.second_stage + why.room + why.variety + rules;
         assert!((sum - item.score).abs() < 1e-4, "{item:?}");
         moving.extend(why.rules.iter().map(|part| part.rule.clone()));
     }
@@ -279,13 +279,27 @@ async fn what_can_never_match_is_refused_by_name_and_what_matches_nothing_today_
     let paris = pb::AttributeValues { name: "city".into(), values: vec!["paris".into()] };
     let there = pb::RuleCondition { user_attributes: vec![paris], ..Default::default() };
     let only = pb::Rule { when: Some(there), ..rule("only", &["i0", "i3"], INCLUDE) };
-    let rules = [0, 1, 2].map(|n| of_brand(&format!("no {n}"), &format!("brand{n}"), EXCLUDE));
-    let applied = apply(&server, vec![only.clone(), rules[0].clone()]).await.unwrap();
+    let rules_of = [0, 1, 2].map(|n| of_brand(&format!("no {n}"), &format!("brand{n}"), EXCLUDE));
+    let applied = apply(&server, vec![only.clone(), rules_of[0].clone()]).await.unwrap();
     let what = "shows nothing: the rules leave it no item of today's catalogue";
     assert_eq!(applied.warnings, [format!("\"recommend\" where \"only\" asks {what}")]);
-    let applied = apply(&server, rules.into()).await.unwrap();
+    let applied = apply(&server, rules_of.to_vec()).await.unwrap();
     assert_eq!(applied.warnings.len(), 5, "one for the lists of every method: {applied:?}");
     assert_eq!(applied.warnings[0], format!("\"recommend\" {what}"));
+
+    // A rule that begins later is looked at as of then, and so is every value that it asks for.
+    let begins = Some(prost_types::Timestamp { seconds: 4_070_908_800, nanos: 0 });
+    let schedule = Some(pb::Schedule { start_time: begins, ..Default::default() });
+    let cities = ["rome", "paris"].map(str::to_owned).to_vec();
+    let city = pb::AttributeValues { name: "city".into(), values: cities };
+    let later = pb::RuleCondition { schedule, user_attributes: vec![city], ..Default::default() };
+    let later = pb::Rule { when: Some(later), ..of_brand("later", "brand1", EXCLUDE) };
+    let two = [rules_of[0].clone(), pb::Rule { when: only.when, ..rules_of[2].clone() }];
+    let applied = apply(&server, [&two[..], &[later]].concat()).await.unwrap();
+    let then = "shows nothing from 2099-01-01 00:00 on: the rules leave it no item of today's \
+                catalogue";
+    let asks = |rule: &str| format!("\"recommend\" where \"{rule}\" asks {then}");
+    assert_eq!(applied.warnings, ["no 2", "later"].map(asks));
 
     // Tomorrow comes: the rule follows the catalogue within seconds.
     let new = pb::Item {

@@ -92,7 +92,7 @@ async fn an_item_shown_again_and_again_fades_until_the_user_turns_to_it() {
     assert_ne!(faded.items[0].item_id, before[0]);
     let tired = faded.items.iter().find(|item| item.item_id == before[0]).unwrap();
     let why = tired.explanation.as_ref().unwrap();
-    let sum = why.blend_score + why.second_stage + why.fatigue;
+    let sum = why.blend_score + why.second_stage + why.room + why.fatigue;
     assert!(why.fatigue < 0.0 && (sum - tired.score).abs() < 1e-4, "{tired:?}");
     write(vec![event(pb::EventKind::Click)]).await;
     let request = pb::RecommendRequest { explain: true, limit: 12, ..ask("u1") };

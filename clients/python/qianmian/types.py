@@ -256,8 +256,8 @@ class RulePart:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why an item is in a list; ``blend_score``, ``second_stage``, ``fatigue``, ``objective``,
-    ``variety`` and the parts of ``rules`` sum to its score.
+    """Why an item is in a list; ``blend_score``, ``second_stage``, ``room``, ``fatigue``,
+    ``objective``, ``variety`` and the parts of ``rules`` sum to its score.
 
     Attributes:
         shares: the parts of the sources, largest first; they sum to ``blend_score``.
@@ -270,6 +270,7 @@ class Explanation:
     blend_score: float
     shares: list[SourceShare]
     second_stage: float
+    room: float
     fatigue: float
     objective: float
     variety: float

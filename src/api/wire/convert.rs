@@ -102,6 +102,7 @@ fn explained(given: Explanation) -> pb::Explanation {
         blend_score: given.blend_score.into(),
         shares: given.shares.into_iter().map(share).collect(),
         second_stage: given.second_stage.into(),
+        room: given.room.into(),
         fatigue: given.fatigue.into(),
         objective: given.objective.into(),
         variety: given.variety.into(),

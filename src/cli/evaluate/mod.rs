@@ -2,6 +2,7 @@
 
 mod report;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,10 +16,10 @@ use self::report::Measured;
 use super::Failure;
 use super::dialect::DialectArgs;
 use crate::config::Config;
-use crate::content::Corpus;
+use crate::content::{Corpus, Reader};
 use crate::domain::history::standing;
 use crate::domain::progress::{Control, Stage};
-use crate::domain::{HistoryEvent, UserIdx, limits};
+use crate::domain::{Error, HistoryEvent, UserIdx, limits};
 use crate::evaluate::harness::Harness;
 use crate::evaluate::split::{self, Holdout};
 use crate::evaluate::{Case, Dataset, Method, Row, Truth};
@@ -82,7 +83,7 @@ pub struct Evaluate {
     protocol: Protocol,
     /// Score the lists of this number of cases, evenly spread over all
     #[arg(long, value_name = "N")]
-    sample: Option<usize>,
+    sample: Option<NonZeroUsize>,
     /// Also test the reasons: whether the events named for an item matter more to it than others
     #[arg(long)]
     faithful: bool,
@@ -154,7 +155,7 @@ impl Evaluate {
         let train_seconds = started.elapsed().as_secs_f64();
 
         let (cases, unknown) = self.cases(&logs);
-        let cases = sampled(cases, self.sample.unwrap_or(usize::MAX));
+        let cases = sampled(cases, self.sample.unwrap_or(NonZeroUsize::MAX).get());
         if cases.is_empty() {
             return Err("the test log has no user who can be scored".into());
         }
@@ -218,7 +219,7 @@ impl Evaluate {
         } else if let Some(train) = &self.train {
             log = read(&mut data, train)?;
         }
-        let catalogue = self.catalogue(&mut data)?;
+        let catalogue = self.catalogue(&mut data, config)?;
 
         // Idx of users known only to the held-out part follow all others.
         let known_users = data.users.len();
@@ -231,10 +232,12 @@ impl Evaluate {
     }
 
     /// What is compared of the catalogue's items; says how many rows were refused.
-    fn catalogue(&self, data: &mut Dataset) -> Result<Catalogue, Failure> {
+    fn catalogue(&self, data: &mut Dataset, config: &Config) -> Result<Catalogue, Failure> {
         let Some(path) = &self.items else { return Ok(Catalogue::default()) };
         let columns = self.items_map.clone().unwrap_or_default();
-        let (catalogue, refused) = data.catalogue(path, &Dialect::of_columns(columns))?;
+        let documents = Reader::open(&config.catalog.text_model).map_err(Error::from)?;
+        let dialect = Dialect::of_columns(columns);
+        let (catalogue, refused) = data.catalogue(path, &dialect, &documents)?;
         if refused > 0 {
             eprintln!("{}: {refused} rows refused", path.display());
         }

@@ -141,7 +141,9 @@ fn variety_table(varied: &[Varied], at: usize) -> comfy_table::Table {
     let ndcg = |at: &AtK| at.means[Metrics::NDCG];
     let lines = varied.iter().map(|varied| {
         let AtK { means, system, .. } = &varied.at[at];
-        let kept = without.map_or(1.0, |without| ndcg(&varied.at[at]) / ndcg(&without.at[at]));
+        let of_blend = without.map_or(0.0, |without| ndcg(&without.at[at]));
+        // Of nothing, all is kept.
+        let kept = if of_blend > 0.0 { ndcg(&varied.at[at]) / of_blend } else { 1.0 };
         let (behaviour, content) = varied.alike[at];
         vec![
             named(varied.variety.as_ref()),

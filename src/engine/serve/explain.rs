@@ -42,6 +42,7 @@ pub(super) fn explanation(
         blend_score: reasons.blend_score(),
         shares: reasons.shares,
         second_stage: reasons.second_stage,
+        room: reasons.room,
         fatigue: reasons.fatigue,
         objective: reasons.objective,
         variety: reasons.variety,

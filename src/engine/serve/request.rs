@@ -100,6 +100,8 @@ pub struct Explanation {
     pub shares: Vec<(Source, f32)>,
     /// What the second stage adds or takes away.
     pub second_stage: f32,
+    /// What a place that is for rare items adds.
+    pub room: f32,
     /// What it loses because it was shown again and again.
     pub fatigue: f32,
     /// What the list's objective adds or takes away.

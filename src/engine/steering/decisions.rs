@@ -49,11 +49,8 @@ impl Decidable for RuleSet {
         let live = &state.live;
         let now_ms = now_ms();
         let mut warnings = CompiledRules::warnings(self, live, now_ms);
-        // A set whose time zone is not known is refused, which is said by the check.
-        if let Ok(rules) = CompiledRules::new(self, live, now_ms, &CompiledRules::default()) {
-            let placements = state.in_force.placements();
-            warnings.extend(empty::by_rules(&rules, &placements, live, now_ms));
-        }
+        let placements = state.in_force.placements();
+        warnings.extend(empty::by_rules(self, &placements, live, now_ms));
         warnings
     }
 }
@@ -86,7 +83,7 @@ impl Decidable for PlacementSet {
         let warning = |name: &str| format!("{} is gone: requests for it are refused", quoted(name));
         let mut warnings: Vec<String> = gone.map(|old| warning(&old.name)).collect();
         warnings.extend(empty::by_conditions(self, &state.live, now_ms()));
-        let rules = state.in_force.rules();
+        let rules = state.in_force.rule_set();
         warnings.extend(empty::by_rules(&rules, self, &state.live, now_ms()));
         warnings
     }
@@ -176,7 +173,7 @@ impl Steering {
         let store = InStore(&self.state);
         let refused = decided.check(&store).err();
         let mut warnings: Vec<String> =
-            refused.map(|violation| violation.to_string()).into_iter().collect();
+            refused.map(|why| format!("would be refused today: {why}")).into_iter().collect();
         warnings.extend(decided.warnings(&store));
 
         let note = format!("back to version {version}");

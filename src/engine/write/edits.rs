@@ -76,7 +76,8 @@ impl<'g> Edits<'g> {
     /// there are not too many names.
     fn check_vectors(&self, catalogue: &Catalogue, items: &[Cow<'g, Item>]) -> Result<()> {
         let mut known: BTreeMap<String, usize> = self.vectors.borrow().clone();
-        known.extend(catalogue.corpus().vectors().map(|(name, n)| (name.to_owned(), n)));
+        let of_shop = catalogue.corpus().vectors_of_shop();
+        known.extend(of_shop.map(|(name, dimensions)| (name.to_owned(), dimensions)));
         for (at, item) in items.iter().enumerate() {
             for (name, vector) in &item.embeddings {
                 let field = || format!("items[{at}].embeddings[{}]", quoted(name));
