@@ -58,6 +58,12 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     query.watch.end(FunnelStage::Restrict, || scratch.mask.count());
     let known = basis(snapshot, query, scratch);
     let mut items = retrieve(snapshot, query, known, scratch);
+    let origin = match query.strategy {
+        _ if known == Basis::Popular => Origin::Cold,
+        Some(_) => Origin::Single,
+        None => Origin::Blended,
+    };
+    let is_blended = origin == Origin::Blended;
 
     let mut basis = if items.is_empty() { known } else { own_basis(query, known) };
     let mut cohort = String::new();
@@ -71,42 +77,29 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     let steering = boost(snapshot, query, &mut items, scratch);
     let mut caps = Caps::new(query.variety, query.shelf.catalogue);
     let mut varied = vary(snapshot, query, &mut items, &mut caps, scratch);
-    let roomed = match known {
-        Basis::Popular => Vec::new(),
-        _ => make_room(snapshot, query, &mut items, &mut varied, &mut caps, scratch),
-    };
-    let popularity = &snapshot.parts.popularity;
-    fill::fill_admitted(
-        &mut items,
-        query.limit,
-        [&popularity.trending, &popularity.all_time],
-        &mut scratch.mask,
-        |item| caps.admit(item),
-    );
-    query.watch.end(FunnelStage::Fill, || items.len());
-
-    let chosen: Vec<ItemIdx> = items.iter().map(|item| item.item).collect();
-    let place = |steering: Steering<'_>| {
-        steering.place(&mut items, query.limit, &scratch.mask, query.explain).0
-    };
-    let steered = steering.map(place);
-    if let Some(steered) = &steered {
-        varied.follow(&chosen, &items);
-        query.watch.end(FunnelStage::Place, || steered.moved.len());
+    if is_blended {
+        make_room(snapshot, query, &mut items, &mut varied, &mut caps, scratch);
     }
 
-    let origin = match query.strategy {
-        _ if known == Basis::Popular => Origin::Cold,
-        Some(_) => Origin::Single,
-        None => Origin::Blended,
-    };
-    let is_blended = origin == Origin::Blended;
+    let rankings = [&snapshot.parts.popularity.trending, &snapshot.parts.popularity.all_time];
+    let mask = &mut scratch.mask;
+    fill::fill_admitted(&mut items, query.limit, rankings, mask, |item| caps.admit(item));
+    query.watch.end(FunnelStage::Fill, || items.len());
+
+    let steered = steering.map(|steering| {
+        let chosen: Vec<ItemIdx> = items.iter().map(|item| item.item).collect();
+        let (steered, _) = steering.place(&mut items, query.limit, &scratch.mask, query.explain);
+        varied.follow(&chosen, &items);
+        query.watch.end(FunnelStage::Place, || steered.moved.len());
+        steered
+    });
+
     let reasons = if query.explain {
         let after = After {
             faded: &faded,
             weighed: &weighed,
             varied: &varied.parts,
-            roomed: &roomed,
+            roomed: &varied.roomed,
             steered: steered.as_ref(),
         };
         reasons::explain(snapshot, query, &items, is_blended, after, scratch)
@@ -180,13 +173,15 @@ fn boost<'q>(
 /// What items gain or lose.
 type Weighed = Vec<(ItemIdx, f32)>;
 
-/// What variety did to a list.
+/// What variety, and room for rare items, did to a list.
 #[derive(Default)]
 struct Varied {
     /// What it takes from the score of each item; items after its end lose nothing.
     parts: Vec<f32>,
     /// The propensity of each item; empty where nothing was drawn by chance.
     propensities: Vec<f32>,
+    /// Items at places that are for rare ones.
+    roomed: Vec<ItemIdx>,
 }
 
 impl Varied {
@@ -207,7 +202,7 @@ impl Varied {
 }
 
 /// Gives the places that are for rare items to those that content proposes and that are not
-/// on their way down; returns the items with such places.
+/// on their way down.
 fn make_room(
     snapshot: &Snapshot,
     query: &Query<'_>,
@@ -215,20 +210,19 @@ fn make_room(
     varied: &mut Varied,
     caps: &mut Caps<'_>,
     scratch: &Scratch,
-) -> Vec<ItemIdx> {
+) {
     let room = Room::in_list(snapshot, query);
-    if query.strategy.is_some() || room.of(items.len()) == 0 {
-        return Vec::new();
+    if room.of(items.len()) == 0 {
+        return;
     }
 
     let chosen: Vec<ItemIdx> = items.iter().map(|item| item.item).collect();
     let offered = blend::rare_by_content(snapshot, scratch).filter(|&item| {
         chosen.contains(&item) || (scratch.mask.allows(item) && !is_lowered(query, item))
     });
-    let placed = room.give(items, offered, |item| caps.admit(item));
+    varied.roomed = room.give(items, offered, |item| caps.admit(item));
     varied.follow(&chosen, items);
-    query.watch.end(FunnelStage::Room, || placed.len());
-    placed
+    query.watch.end(FunnelStage::Room, || varied.roomed.len());
 }
 
 /// Whether fatigue or a rule takes an item down.
