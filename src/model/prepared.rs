@@ -27,7 +27,7 @@ pub struct Prepared {
 
 impl Prepared {
     /// Marks an entry as a rare item that follows the list.
-    pub const RARE: u8 = Source::BLENDED.len() as u8;
+    pub const RARE: u8 = u8::MAX;
 
     /// A user's list, best first, if there is one for this history: items, scores and sources. Rare
     /// items that follow it have no source.
@@ -52,10 +52,11 @@ impl Prepared {
     pub fn is_consistent(&self) -> bool {
         let users = self.lengths.len();
         let entries = self.items.len();
+        let is_known = |place: u8| usize::from(place) < Source::BLENDED.len();
         let mut ends = self.starts.iter().zip(&self.lengths);
         [self.stamps.len(), self.starts.len()] == [users; 2]
             && [self.scores.len(), self.sources.len()] == [entries; 2]
-            && self.sources.iter().all(|&place| place <= Self::RARE)
+            && self.sources.iter().all(|&place| is_known(place) || place == Self::RARE)
             && ends.all(|(&start, &length)| start as usize + usize::from(length) <= entries)
     }
 }

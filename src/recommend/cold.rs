@@ -67,8 +67,8 @@ pub(super) fn newcomers(
     found
 }
 
-/// The same for a user's newest items. Their share is the most that an item has of the blend's score
-/// which content alone proposes.
+/// The same for a user's newest items. Their share is content's of all weights of the blend, so that
+/// none ranks higher than one that content alone proposes.
 pub(super) fn newcomers_of(
     snapshot: &Snapshot,
     query: &Query<'_>,

@@ -5,6 +5,7 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::list::Recommended;
+use super::room::Roomed;
 use super::variety::Caps;
 use crate::model::popularity::is_rare;
 use crate::model::{Snapshot, Source};
@@ -13,20 +14,32 @@ use crate::sources::{Query, Scratch};
 /// Items that one is drawn from.
 const POOL: usize = 100;
 
-/// Gives each place of `list` after the first, with the chance `share`, to a rare item of the
-/// `reserve`, or of the shelf where that has none. Returns the propensity of every item.
+/// What exploration may change.
+pub(super) struct Places<'l> {
+    /// The list.
+    pub(super) list: &'l mut [Recommended],
+    /// The candidates that it was chosen from.
+    pub(super) reserve: &'l [Recommended],
+    /// Items at places that are for rare ones anyway; those drawn join them.
+    pub(super) roomed: &'l mut Vec<Roomed>,
+}
+
+/// Gives each place of a list after the first, with the chance `share`, to a rare item of the
+/// reserve, or of the shelf where that has none. Returns the propensity of every item.
 pub(super) fn explore(
     snapshot: &Snapshot,
     query: &Query<'_>,
     share: f32,
-    list: &mut [Recommended],
-    reserve: &[Recommended],
+    Places { list, reserve, roomed }: Places<'_>,
     caps: &mut Caps<'_>,
     scratch: &Scratch,
 ) -> Vec<f32> {
     let mut propensities = vec![1.0; list.len()];
     let mut pool = pool(snapshot, list, reserve, scratch);
     for place in 1..list.len() {
+        if roomed.iter().any(|roomed| roomed.item == list[place].item) {
+            continue;
+        }
         pool.retain(|candidate| caps.has_room(candidate.item));
         if pool.is_empty() {
             break;
@@ -38,7 +51,9 @@ pub(super) fn explore(
             let among = pool.len() as f32;
             let drawn = pool.swap_remove((which * among) as usize);
             caps.admit(drawn.item);
-            list[place] = Recommended { score: list[place].score, ..drawn };
+            let score = list[place].score;
+            roomed.push(Roomed { item: drawn.item, added: Some(score - drawn.score) });
+            list[place] = Recommended { score, ..drawn };
             propensities[place] = share / among;
         }
     }

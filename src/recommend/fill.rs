@@ -65,12 +65,16 @@ fn append(
     found: &[(ItemIdx, f32)],
     mask: &mut ItemMask,
 ) {
-    let best = found.first().map_or(1.0, |f| f.1.max(f32::MIN_POSITIVE));
+    let best = found.first().map_or(0.0, |f| f.1);
     // An empty list keeps the ranking's own scores; otherwise scores continue below the last one.
-    let scale = list.last().map_or(1.0, |last| last.score.max(0.0) * 0.5 / best);
+    let last = list.last().map(|last| last.score.max(0.0) * 0.5);
     for &(item, score) in found {
         mask.forbid(item);
-        list.push(Recommended { item, score: score * scale, source });
+        let score = match last {
+            Some(last) if best > 0.0 => last * (score / best),
+            _ => score,
+        };
+        list.push(Recommended { item, score, source });
     }
 }
 
@@ -91,5 +95,11 @@ mod tests {
         assert!(list.is_sorted_by(|a, b| a.score >= b.score), "{list:?}");
         assert_eq!(list[1].source, Source::Popular);
         assert_eq!((list[4].source, list[4].score), (Source::Catalog, 0.0));
+
+        // However high the last score is.
+        let mut list = vec![Recommended { item: 2, score: 1e30, source: Source::ItemCf }];
+        mask.allow_first(6);
+        fill(&mut list, 9, [&Ranking::default()], &mut mask);
+        assert!(list.len() == 6 && list[1..].iter().all(|rest| rest.score == 0.0), "{list:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::list::{Basis, List, Origin, Recommended};
 use super::reasons::After;
-use super::room::Room;
+use super::room::{Room, Roomed};
 use super::rules::Steering;
 use super::variety::Caps;
 use super::{blend, cold, exploration, fill, fresh, prepared, reasons, rules, variety, weigh};
@@ -57,7 +57,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     query.exclude(snapshot, scratch);
     query.watch.end(FunnelStage::Restrict, || scratch.mask.count());
     let known = basis(snapshot, query, scratch);
-    let mut items = retrieve(snapshot, query, known, scratch);
+    let (mut items, rare) = retrieve(snapshot, query, known, scratch);
     let origin = match query.strategy {
         _ if known == Basis::Popular => Origin::Cold,
         Some(_) => Origin::Single,
@@ -76,10 +76,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     let (faded, weighed) = weigh(query, &mut items);
     let steering = boost(snapshot, query, &mut items, scratch);
     let mut caps = Caps::new(query.variety, query.shelf.catalogue);
-    let mut varied = vary(snapshot, query, &mut items, &mut caps, scratch);
-    if is_blended {
-        make_room(snapshot, query, &mut items, &mut varied, &mut caps, scratch);
-    }
+    let mut made = choose(snapshot, query, &mut items, rare, &mut caps, scratch);
 
     let rankings = [&snapshot.parts.popularity.trending, &snapshot.parts.popularity.all_time];
     let mask = &mut scratch.mask;
@@ -89,7 +86,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     let steered = steering.map(|steering| {
         let chosen: Vec<ItemIdx> = items.iter().map(|item| item.item).collect();
         let (steered, _) = steering.place(&mut items, query.limit, &scratch.mask, query.explain);
-        varied.follow(&chosen, &items);
+        made.follow(&chosen, &items);
         query.watch.end(FunnelStage::Place, || steered.moved.len());
         steered
     });
@@ -98,8 +95,8 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
         let after = After {
             faded: &faded,
             weighed: &weighed,
-            varied: &varied.parts,
-            roomed: &varied.roomed,
+            varied: &made.parts,
+            roomed: &made.roomed,
             steered: steered.as_ref(),
         };
         reasons::explain(snapshot, query, &items, is_blended, after, scratch)
@@ -108,7 +105,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     };
     query.watch.end(FunnelStage::Reasons, || reasons.len());
     let reduced = query.hurried && is_blended && !query.second_stage(snapshot).is_empty();
-    let propensities = varied.propensities;
+    let propensities = made.propensities;
     List { items, basis, origin, reduced, cohort, reasons, propensities, steered }
 }
 
@@ -121,37 +118,60 @@ fn weigh(query: &Query<'_>, items: &mut [Recommended]) -> (Weighed, Weighed) {
     (faded, weighed)
 }
 
-/// The candidates of the sources, best first, with what is newer than the snapshot.
+/// The candidates of the sources, best first, with what is newer than the snapshot; and the rare items
+/// that content proposes, for the places that are theirs.
 fn retrieve(
     snapshot: &Snapshot,
     query: &Query<'_>,
     known: Basis,
     scratch: &mut Scratch,
-) -> Vec<Recommended> {
+) -> (Vec<Recommended>, Vec<ItemIdx>) {
     let mut items = match query.strategy {
         _ if known == Basis::Popular => Vec::new(),
         Some(source) => blend::single(snapshot, source, query, scratch),
         None => blend::blend(snapshot, query, scratch),
     };
     if query.strategy.is_some() {
-        return items;
+        return (items, Vec::new());
     }
 
+    let mut rare = Vec::new();
     if known == Basis::Popular {
         cold::alike_to_newest(query, scratch);
         let alike = scratch.candidates.iter();
         let source = Source::Content;
         items.extend(alike.map(|s| Recommended { item: s.idx, score: s.score, source }));
         query.watch.end(FunnelStage::Cold, || items.len());
+    } else {
+        rare.extend(blend::rare_by_content(snapshot, scratch));
     }
 
     // Rules may bring in what ranks last.
-    let room = if query.shelf.steering().is_some() { usize::MAX } else { query.depth() };
-    fresh::merge(&mut items, query.fresh, Source::Fresh, room, &mut scratch.mask);
-    let new = cold::newcomers_of(snapshot, query, scratch);
-    fresh::merge(&mut items, &new, Source::Content, room, &mut scratch.mask);
+    let most = if query.shelf.steering().is_some() { usize::MAX } else { query.depth() };
+    fresh::merge(&mut items, query.fresh, Source::Fresh, most, &mut scratch.mask);
+    let mut new = cold::newcomers_of(snapshot, query, scratch);
+    new.retain(|s| scratch.mask.allows(s.idx));
+    fresh::merge(&mut items, &new, Source::Content, most, &mut scratch.mask);
+    if known != Basis::Popular {
+        rare = alternated(new.into_iter().map(|s| s.idx), rare.into_iter());
+    }
     query.watch.end(FunnelStage::Fresh, || items.len());
-    items
+    (items, rare)
+}
+
+/// One of each in turn, and then the rest.
+fn alternated(
+    mut one: impl Iterator<Item = ItemIdx>,
+    mut other: impl Iterator<Item = ItemIdx>,
+) -> Vec<ItemIdx> {
+    let mut all = Vec::new();
+    loop {
+        let (a, b) = (one.next(), other.next());
+        if a.is_none() && b.is_none() {
+            return all;
+        }
+        all.extend([a, b].into_iter().flatten());
+    }
 }
 
 /// Lets rules multiply the scores of the candidates, where any moves items.
@@ -175,16 +195,16 @@ type Weighed = Vec<(ItemIdx, f32)>;
 
 /// What variety, and room for rare items, did to a list.
 #[derive(Default)]
-struct Varied {
+struct Chosen {
     /// What it takes from the score of each item; items after its end lose nothing.
     parts: Vec<f32>,
     /// The propensity of each item; empty where nothing was drawn by chance.
     propensities: Vec<f32>,
-    /// Items at places that are for rare ones.
-    roomed: Vec<ItemIdx>,
+    /// Items at places that are for rare ones, by room or by chance.
+    roomed: Vec<Roomed>,
 }
 
-impl Varied {
+impl Chosen {
     /// Follows items to other places; what comes in loses nothing, and is certain.
     fn follow(&mut self, before: &[ItemIdx], after: &[Recommended]) {
         let from = |of: &[f32], otherwise: f32| -> Vec<f32> {
@@ -201,58 +221,35 @@ impl Varied {
     }
 }
 
-/// Gives the places that are for rare items to those that content proposes and that are not
-/// on their way down.
-fn make_room(
+/// Chooses the list from the candidates: with variety where the query asks, with room for `rare`
+/// items. Scores never rise down the list: an item that others were put before is scored no higher
+/// than them.
+fn choose(
     snapshot: &Snapshot,
     query: &Query<'_>,
     items: &mut Vec<Recommended>,
-    varied: &mut Varied,
+    rare: Vec<ItemIdx>,
     caps: &mut Caps<'_>,
     scratch: &Scratch,
-) {
-    let room = Room::in_list(snapshot, query);
-    if room.of(items.len()) == 0 {
-        return;
-    }
-
-    let chosen: Vec<ItemIdx> = items.iter().map(|item| item.item).collect();
-    let offered = blend::rare_by_content(snapshot, scratch).filter(|&item| {
-        chosen.contains(&item) || (scratch.mask.allows(item) && !is_lowered(query, item))
-    });
-    varied.roomed = room.give(items, offered, |item| caps.admit(item));
-    varied.follow(&chosen, items);
-    query.watch.end(FunnelStage::Room, || varied.roomed.len());
-}
-
-/// Whether fatigue or a rule takes an item down.
-fn is_lowered(query: &Query<'_>, item: ItemIdx) -> bool {
-    let is_tired = query.tired_of.iter().any(|(of, _)| *of == item);
-    is_tired || query.shelf.steering().is_some_and(|rules| rules.factor(item) < 1.0)
-}
-
-/// Chooses the list from the candidates, where the query asks for variety. Scores never rise down the
-/// list: an item that others were put before is scored no higher than them.
-fn vary(
-    snapshot: &Snapshot,
-    query: &Query<'_>,
-    items: &mut Vec<Recommended>,
-    caps: &mut Caps<'_>,
-    scratch: &Scratch,
-) -> Varied {
-    let Some(variety) = query.variety else {
-        items.truncate(query.limit);
-        return Varied::default();
+) -> Chosen {
+    let candidates = match query.variety {
+        Some(variety) => {
+            let candidates = std::mem::take(items);
+            *items = variety::select(snapshot, variety, &candidates, query.limit, caps);
+            query.watch.end(FunnelStage::Variety, || items.len());
+            candidates
+        }
+        None => Vec::new(),
     };
-    let candidates = std::mem::take(items);
-    *items = variety::select(snapshot, variety, &candidates, query.limit, caps);
-    query.watch.end(FunnelStage::Variety, || items.len());
+    items.truncate(query.limit);
 
-    let mut varied = Varied::default();
+    let roomed = give_room(snapshot, query, items, rare, |item| caps.admit(item));
+    let mut chosen = Chosen { roomed, ..Chosen::default() };
+    let Some(variety) = query.variety else { return chosen };
     if variety.exploration > 0.0 {
-        let share = variety.exploration;
-        varied.propensities =
-            exploration::explore(snapshot, query, share, items, &candidates, caps, scratch);
+        let (share, roomed) = (variety.exploration, &mut chosen.roomed);
+        let places = exploration::Places { list: items, reserve: &candidates, roomed };
+        chosen.propensities = exploration::explore(snapshot, query, share, places, caps, scratch);
         query.watch.end(FunnelStage::Exploration, || items.len());
     }
 
@@ -261,9 +258,27 @@ fn vary(
         let before = item.score;
         item.score = before.min(lowest);
         lowest = item.score;
-        varied.parts.push(item.score - before);
+        chosen.parts.push(item.score - before);
     }
-    varied
+    chosen
+}
+
+/// Gives the places that are for rare items to those that neither fatigue nor a rule takes down.
+fn give_room(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    items: &mut Vec<Recommended>,
+    rare: Vec<ItemIdx>,
+    admits: impl FnMut(ItemIdx) -> bool,
+) -> Vec<Roomed> {
+    let is_lowered = |item: ItemIdx| {
+        let is_tired = query.tired_of.iter().any(|(of, _)| *of == item);
+        is_tired || query.shelf.steering().is_some_and(|rules| rules.factor(item) < 1.0)
+    };
+    let rare = rare.into_iter().filter(|&item| !is_lowered(item));
+    let roomed = Room::in_list(snapshot, query).give(items, rare, admits);
+    query.watch.end(FunnelStage::Room, || roomed.len());
+    roomed
 }
 
 /// The prepared list of a query with fresh pairs, if there is one that still holds, whatever rules
@@ -290,8 +305,7 @@ pub fn prepared_list(
         return None;
     }
     items.truncate(query.limit);
-    let rare = rare.into_iter().filter(|&item| !is_lowered(query, item));
-    Room::in_list(snapshot, query).give(&mut items, rare, |_| true);
+    give_room(snapshot, query, &mut items, rare, |_| true);
 
     let mut steered = None;
     if let Some(steering) = steering {

@@ -19,6 +19,8 @@ use crate::sources::{Query, RepeatPolicy, Scratch, Shelf};
 const LENGTH: usize = 40;
 /// Rare items that follow it, beyond those that it has room for: some may be unavailable.
 const SPARE_RARE: usize = 2;
+/// Maximum number of rare items that follow it, with those that it holds already.
+const LONGEST_RARE: usize = 100;
 /// Users between two checks whether to stop.
 const CHUNK: usize = 5_000;
 
@@ -90,8 +92,7 @@ pub fn prepare(
         let list = blend::blend(snapshot, &query, scratch);
         let places = Room::in_list(snapshot, &query).of(list.len());
         let rare = blend::rare_by_content(snapshot, scratch);
-        let kept = if places > 0 { places + SPARE_RARE } else { 0 };
-        (stamp(history), list, rare.take(kept).collect())
+        (stamp(history), rare_to_keep(&list, rare, places), list)
     };
 
     for chunk in users.chunks(CHUNK) {
@@ -100,13 +101,34 @@ pub fn prepare(
             break;
         }
 
-        let lists: Vec<(u64, Vec<Recommended>, Vec<ItemIdx>)> =
+        let lists: Vec<(u64, Vec<ItemIdx>, Vec<Recommended>)> =
             chunk.par_iter().map_init(Scratch::default, list).collect();
-        for (&user, (stamp, list, rare)) in chunk.iter().zip(lists) {
+        for (&user, (stamp, rare, list)) in chunk.iter().zip(lists) {
             add(&mut prepared, user, stamp, &list, &rare);
         }
     }
     Ok(prepared)
+}
+
+/// The first rare items, with enough that are not in the list for its places.
+fn rare_to_keep(
+    list: &[Recommended],
+    rare: impl Iterator<Item = ItemIdx>,
+    places: usize,
+) -> Vec<ItemIdx> {
+    let mut kept = Vec::new();
+    if places == 0 {
+        return kept;
+    }
+    let mut missing = places + SPARE_RARE;
+    for item in rare.take(LONGEST_RARE) {
+        kept.push(item);
+        missing -= usize::from(list.iter().all(|listed| listed.item != item));
+        if missing == 0 {
+            break;
+        }
+    }
+    kept
 }
 
 /// The users with the newest events, newest first.

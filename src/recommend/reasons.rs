@@ -6,6 +6,7 @@
 //! (user CF, sessions) are divided by how many users took both items.
 
 use super::list::{Reasons, Recommended, Steered};
+use super::room::Roomed;
 use crate::domain::kernels::dot;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
 use crate::matrix::weight::kind_weight;
@@ -30,7 +31,7 @@ pub(super) struct After<'a> {
     /// What variety takes from each item's.
     pub(super) varied: &'a [f32],
     /// Items at places that are for rare ones.
-    pub(super) roomed: &'a [ItemIdx],
+    pub(super) roomed: &'a [Roomed],
     /// What rules did.
     pub(super) steered: Option<&'a Steered>,
 }
@@ -68,18 +69,21 @@ pub(super) fn explain(
 
     for (at, (reasons, item)) in all.iter_mut().zip(list).enumerate() {
         after.note(at, item.item, reasons);
-        let own = item.score - reasons.after();
+        let roomed = after.roomed.iter().find(|roomed| roomed.item == item.item);
+        reasons.room = roomed.and_then(|roomed| roomed.added).unwrap_or(0.0);
+        let own = item.score - reasons.after() - reasons.room;
         let merged = !Source::BLENDED.contains(&item.source);
         if merged || reasons.shares.is_empty() {
             // From outside of the blend: its score has no other part.
             reasons.shares = vec![(item.source, own)];
         }
         reasons.shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+
         let beyond = own - reasons.blend_score();
-        if after.roomed.contains(&item.item) {
-            reasons.room = beyond;
-        } else {
-            reasons.second_stage = beyond;
+        match roomed {
+            // What came in by its place has no score of its own.
+            Some(roomed) if roomed.added.is_none() => reasons.room = beyond,
+            _ => reasons.second_stage = beyond,
         }
     }
 

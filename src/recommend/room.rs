@@ -2,6 +2,8 @@
 //! content proposes, whatever they score. Nothing is known of who takes them, so that behaviour would
 //! never show them; and what is never shown stays unknown.
 
+use ahash::{AHashMap, AHashSet};
+
 use super::list::Recommended;
 use crate::domain::ItemIdx;
 use crate::model::{Snapshot, Source};
@@ -41,38 +43,58 @@ impl Room {
 
     /// Gives the places in a list, best first, to those of `rare`, best first, that do not stand above
     /// already and that `admits` takes; each has the score of the item above it. What makes room moves
-    /// down, and what then is beyond the list's length falls out. Returns the items with such places.
+    /// down, and what then is beyond the list's length falls out.
     pub fn give(
         &self,
         list: &mut Vec<Recommended>,
         rare: impl Iterator<Item = ItemIdx>,
         mut admits: impl FnMut(ItemIdx) -> bool,
-    ) -> Vec<ItemIdx> {
-        let mut placed = Vec::new();
+    ) -> Vec<Roomed> {
+        let mut roomed = Vec::new();
         let length = list.len();
         if self.of(length) == 0 {
-            return placed;
+            return roomed;
         }
 
-        let listed: Vec<ItemIdx> = list.iter().map(|listed| listed.item).collect();
+        let mut score = list.first().map_or(0.0, |first| first.score);
+        let mut listed: AHashMap<ItemIdx, Recommended> =
+            list.iter().map(|listed| (listed.item, *listed)).collect();
+        let mut above: AHashSet<ItemIdx> = AHashSet::with_capacity(length);
         let mut others = std::mem::take(list).into_iter();
-        let mut rare = rare.filter(|item| listed.contains(item) || admits(*item));
-        let mut score = 0.0;
+        let mut rare = rare.fuse();
         while list.len() < length {
-            let stands = |item: ItemIdx| list.iter().any(|above| above.item == item);
-            let held = self.holds(list.len()).then(|| rare.find(|item| !stands(*item))).flatten();
-            if let Some(item) = held {
-                placed.push(item);
-                list.push(Recommended { item, score, source: Source::Content });
-                continue;
-            }
-            // What moved up stands above.
-            let Some(next) = others.find(|next| !stands(next.item)) else { break };
+            let is_next = |item: &ItemIdx| {
+                !above.contains(item) && (listed.contains_key(item) || admits(*item))
+            };
+            let held = self.holds(list.len()).then(|| rare.find(is_next)).flatten();
+            let next = match held {
+                Some(item) => {
+                    let own = listed.remove(&item);
+                    roomed.push(Roomed { item, added: own.map(|own| score - own.score) });
+                    let new = Recommended { item, score, source: Source::Content };
+                    Recommended { score, ..own.unwrap_or(new) }
+                }
+                // What moved up stands above.
+                None => match others.find(|next| !above.contains(&next.item)) {
+                    Some(next) => next,
+                    None => break,
+                },
+            };
             score = next.score;
+            above.insert(next.item);
             list.push(next);
         }
-        placed
+        roomed
     }
+}
+
+/// An item at a place that is for rare ones.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Roomed {
+    /// The item.
+    pub item: ItemIdx,
+    /// What the place adds to its score, where it was in the list.
+    pub added: Option<f32>,
 }
 
 #[cfg(test)]
@@ -96,9 +118,13 @@ mod tests {
         let placed = room.give(&mut list, [3, 14, 51, 50, 52].into_iter(), |item| item != 51);
         assert_eq!(items(&list)[..10], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(items(&list)[10..], [10, 14, 11, 50, 12, 52]);
-        assert_eq!((placed, room.of(16)), (vec![14, 50, 52], 3));
+        let added = [Some(4.0), None, None];
+        let roomed = [14, 50, 52].into_iter().zip(added);
+        let roomed: Vec<Roomed> = roomed.map(|(item, added)| Roomed { item, added }).collect();
+        assert_eq!((placed, room.of(16)), (roomed, 3));
         assert!(list.is_sorted_by(|a, b| a.score >= b.score), "{list:?}");
         assert_eq!((list[13].score, list[13].source), (list[12].score, Source::Content));
+        assert_eq!(list[11].source, Source::ItemCf);
     }
 
     #[test]
@@ -107,6 +133,12 @@ mod tests {
         let mut list = listed(0..10);
         second.give(&mut list, [50, 51, 52].into_iter(), |_| true);
         assert_eq!(items(&list), [0, 1, 2, 3, 50, 4, 5, 6, 7, 51]);
+
+        let begins = Room { share: 0.2, shown_before: 14 };
+        let mut list = listed(0..10);
+        begins.give(&mut list, [50, 51].into_iter(), |_| true);
+        assert_eq!(items(&list), [50, 0, 1, 2, 3, 51, 4, 5, 6, 7]);
+        assert!(list.is_sorted_by(|a, b| a.score >= b.score), "{list:?}");
 
         let first = Room { share: 0.2, shown_before: 0 };
         let mut list = listed(0..10);

@@ -206,8 +206,11 @@ impl Rule {
                 return Err(Violation::new(format!("when.placements[{at}]"), message));
             }
         }
-        if self.when.schedule.is_over(now_ms, zone) {
-            return Err(Violation::new("when.schedule", "is over: the rule can never match"));
+        if self.when.schedule.never_holds(now_ms, zone) {
+            return Err(Violation::new(
+                "when.schedule",
+                "holds at no time from now on: the rule can never match",
+            ));
         }
         Ok(())
     }
@@ -253,7 +256,7 @@ mod tests {
             ),
             (
                 at(When { schedule: over, ..When::default() }),
-                "when.schedule: is over: the rule can never match",
+                "when.schedule: holds at no time from now on: the rule can never match",
             ),
             (
                 at(elsewhere),

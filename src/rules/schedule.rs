@@ -183,52 +183,61 @@ impl Schedule {
     }
 
     /// When it holds next, in milliseconds since 1970; none where it holds at `now_ms`, or never again.
-    /// Looks at its start, at the first of its days, and at the hours of the week that follows each.
+    /// Looks at its start, at the first of its days, and at the hours of the two weeks that follow each;
+    /// where clocks change, it may be an hour late.
     pub fn next(&self, now_ms: i64, zone: &TimeZone) -> Option<i64> {
         if self.holds(now_ms, zone) {
             return None;
         }
-        let midnight = |day: Date| day.to_zoned(zone.clone()).ok();
         let time = |ms| Timestamp::from_millisecond(ms).ok().map(|at| at.to_zoned(zone.clone()));
-        let days = self.dates.iter().filter_map(|dates| midnight(dates.first));
-        let bases: Vec<Zoned> = [Some(now_ms), self.start_ms]
-            .into_iter()
-            .flatten()
-            .filter_map(time)
-            .chain(days)
-            .collect();
+        let now = time(now_ms)?;
+        let today = now.date();
+        let to_come = self.dates.iter().filter(|dates| dates.last >= today);
+        let days = to_come.filter_map(|dates| dates.first.to_zoned(zone.clone()).ok());
+        let start = self.start_ms.and_then(time);
+        let bases: Vec<Zoned> = [Some(now), start].into_iter().flatten().chain(days).collect();
 
-        let of_week = |base: &Zoned| -> Vec<Zoned> {
-            let days = (0..=7).filter_map(|day| base.date().checked_add(day.days()).ok());
-            let hours =
-                days.flat_map(|day| self.weekly.iter().map(move |hours| (day, hours.start)));
-            hours.filter_map(|(day, at)| day.to_datetime(at).to_zoned(zone.clone()).ok()).collect()
+        let mut next = None;
+        let mut look_at = |time: &Zoned| {
+            let ms = time.timestamp().as_millisecond();
+            let is_earlier = ms > now_ms && next.is_none_or(|next| ms < next);
+            if is_earlier && self.holds(ms, zone) {
+                next = Some(ms);
+            }
         };
-        let hours: Vec<Zoned> = bases.iter().flat_map(of_week).collect();
-        let times = bases.iter().chain(&hours).map(|time| time.timestamp().as_millisecond());
-        times.filter(|&time| time > now_ms && self.holds(time, zone)).min()
+        bases.iter().for_each(&mut look_at);
+        // Two weeks: the hours of one day may be lost where clocks change.
+        for (base, days) in bases.iter().flat_map(|base| (0..15).map(move |days| (base, days))) {
+            let Ok(day) = base.date().checked_add(days.days()) else { continue };
+            for hours in self.weekly.iter().filter(|hours| hours.are_of(day.weekday())) {
+                if let Ok(time) = day.to_datetime(hours.start).to_zoned(zone.clone()) {
+                    look_at(&time);
+                }
+            }
+        }
+        next
     }
 
     /// Whether it holds at no time from `now_ms` on.
-    pub(super) fn is_over(&self, now_ms: i64, zone: &TimeZone) -> bool {
-        let has_ended = self.end_ms.is_some_and(|end| end <= now_ms);
-        let Ok(now) = Timestamp::from_millisecond(now_ms) else { return has_ended };
-        let today = now.to_zoned(zone.clone()).date();
-        let are_past = !self.dates.is_empty() && self.dates.iter().all(|dates| dates.last < today);
-        has_ended || are_past
+    pub(super) fn never_holds(&self, now_ms: i64, zone: &TimeZone) -> bool {
+        !self.holds(now_ms, zone) && self.next(now_ms, zone).is_none()
     }
 }
 
 impl Hours {
+    fn are_of(&self, day: Weekday) -> bool {
+        self.days.is_empty() || self.days.iter().any(|own| own.is(day))
+    }
+
     fn hold(&self, now: &Zoned) -> bool {
         let time = now.time();
-        let is_of = |day: Weekday| self.days.is_empty() || self.days.iter().any(|d| d.is(day));
         let today = now.weekday();
         if self.start < self.end {
-            return is_of(today) && (self.start..self.end).contains(&time);
+            return self.are_of(today) && (self.start..self.end).contains(&time);
         }
         // Over midnight: of today's evening, or of yesterday's.
-        (is_of(today) && time >= self.start) || (is_of(today.previous()) && time < self.end)
+        (self.are_of(today) && time >= self.start)
+            || (self.are_of(today.previous()) && time < self.end)
     }
 }
 
@@ -280,6 +289,16 @@ mod tests {
         assert_eq!(next(&span, now), Some(ms(now) + 5));
         let past = Schedule { end_ms: Some(ms(now)), ..both };
         assert_eq!(next(&past, now), None);
+        // The clocks of Paris pass over these hours on the last Sunday of March.
+        let early = Hours {
+            days: vec![Day::Sun],
+            start: jiff::civil::time(2, 15, 0, 0),
+            end: jiff::civil::time(2, 45, 0, 0),
+        };
+        let early = Schedule { weekly: vec![early], ..Schedule::default() };
+        let paris = TimeZone::get("Europe/Paris").unwrap();
+        let found = early.next(ms("2027-03-27T12:00:00Z"), &paris);
+        assert_eq!(found, Some(ms("2027-04-04T00:15:00Z")));
         let only = Schedule { dates: vec![days], ..Schedule::default() };
         assert_eq!(next(&only, now), Some(ms("2027-01-31T16:00:00Z")));
     }
@@ -296,10 +315,17 @@ mod tests {
         assert!(!holds(&schedule, "2027-02-07T16:00:00Z"));
 
         let day_after = "2027-02-08T00:00:00Z".parse::<Timestamp>().unwrap().as_millisecond();
-        assert!(schedule.is_over(day_after, &TimeZone::UTC));
+        assert!(schedule.never_holds(day_after, &TimeZone::UTC));
+        let monday = Hours {
+            days: vec![Day::Mon],
+            start: jiff::civil::time(9, 0, 0, 0),
+            end: jiff::civil::time(10, 0, 0, 0),
+        };
+        let never = Schedule { weekly: vec![monday], ..schedule };
+        assert!(never.never_holds(0, &TimeZone::UTC), "a Saturday and a Sunday");
         let span = Schedule { start_ms: Some(10), end_ms: Some(20), ..Schedule::default() };
         assert!(span.holds(10, &TimeZone::UTC) && !span.holds(20, &TimeZone::UTC));
-        assert!(span.is_over(20, &TimeZone::UTC) && !span.is_over(19, &TimeZone::UTC));
+        assert!(span.never_holds(20, &TimeZone::UTC) && !span.never_holds(19, &TimeZone::UTC));
         let never = Schedule { start_ms: Some(20), end_ms: Some(20), ..Schedule::default() };
         assert!(never.validate().unwrap_err().message.contains("never match"));
     }

@@ -165,14 +165,6 @@ pub fn ndcg_of_long(
     cases.par_iter().map(of_case).collect()
 }
 
-/// NDCG at 10, case by case, with weights fitted to the other half of the cases.
-pub fn cross_validated(cases: &[Proposals], start: &BlendSettings) -> Vec<f64> {
-    let (first, second) = cases.split_at(cases.len() / 2);
-    let mut scores = ndcg(first, &fit(second, start));
-    scores.extend(ndcg(second, &fit(first, start)));
-    scores
-}
-
 fn scores(cases: &[Proposals], weights: &[f32; SOURCES]) -> Vec<f64> {
     cases.par_iter().map(|case| case.ndcg(weights)).collect()
 }

@@ -35,8 +35,7 @@ pub fn fit(
     proposals: &mut Vec<Proposals>,
     settings: &mut Settings,
 ) {
-    let nothing = vec![Vec::new(); cases.len()];
-    let of_behaviour = with_lists(proposals, &nothing, cases);
+    let of_behaviour = without_content(proposals, cases);
     let start = BlendSettings { content: 0.0, ..settings.blend };
     settings.blend = blend::fit(&of_behaviour, &start);
 
@@ -66,6 +65,32 @@ pub fn fit(
         room = settings.content.room,
         "content takes part in the blend"
     );
+}
+
+/// NDCG at 10, case by case, with the weights of behaviour fitted to the other half of the cases, and
+/// content's share as it is in `fitted`.
+pub fn cross_validated(
+    proposals: &[Proposals],
+    cases: &[Case],
+    start: &BlendSettings,
+    fitted: &BlendSettings,
+) -> Vec<f64> {
+    let of_behaviour = without_content(proposals, cases);
+    let half = proposals.len() / 2;
+    let start = BlendSettings { content: 0.0, ..*start };
+    let share = fitted.share_of_content();
+    let fit = |half: &[Proposals]| {
+        let blend = blend::fit(half, &start);
+        BlendSettings { content: share * blend.largest_of_behaviour(), ..blend }
+    };
+
+    let mut scores = blend::ndcg(&proposals[..half], &fit(&of_behaviour[half..]));
+    scores.extend(blend::ndcg(&proposals[half..], &fit(&of_behaviour[..half])));
+    scores
+}
+
+fn without_content(proposals: &[Proposals], cases: &[Case]) -> Vec<Proposals> {
+    with_lists(proposals, &vec![Vec::new(); cases.len()], cases)
 }
 
 /// Of the settings that keep nearly the best NDCG, those with the largest weight of content.

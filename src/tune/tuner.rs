@@ -155,7 +155,7 @@ impl Tuner<'_> {
         let mut proposals = trials.proposals();
         self.log(began, "candidates are proposed");
         self.fit_blend(&mut trials, cases, &mut proposals, &mut settings);
-        let blended = blend::cross_validated(&proposals, &start.blend);
+        let blended = hybrid::cross_validated(&proposals, cases, &start.blend, &settings.blend);
         quality.insert(BLEND.to_owned(), mean(&blended));
         quality.extend(ablation(&proposals, &settings.blend));
         self.log(began, "the blend is fitted");

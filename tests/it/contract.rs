@@ -7,7 +7,7 @@ use qianmian::engine::serve::ScoredItem;
 use qianmian::engine::{Engine, RecommendRequest, Write};
 use qianmian::live::Filter;
 use qianmian::model::{Source, Window};
-use qianmian::recommend::{Basis, Diversifier, RepeatPolicy, Variety};
+use qianmian::recommend::{Basis, RepeatPolicy, Variety};
 
 use crate::support::{self, purchases};
 
@@ -206,15 +206,25 @@ fn new_items_have_their_places_in_the_list_that_is_served() {
     let exclude: Vec<String> = whole[..6].iter().map(|item| item.item_id.clone()).collect();
     let filtered = RecommendRequest { exclude, ..asked(3) };
     assert_eq!(new(&list(&engine, filtered.clone())), [14, 19]);
-    let varied = Variety { by: Diversifier::Mmr, lambda: 0.9, ..Variety::default() };
+    let varied = Variety { lambda: 0.9, exploration: 0.5, ..Variety::default() };
     let varied = RecommendRequest { variety: Some(varied), explain: true, ..asked(3) };
     let shown = list(&engine, varied);
-    assert!(new(&shown)[..2] != [0, 1] && new(&shown).len() >= 2, "{shown:?}");
+    let drawn = shown.iter().filter(|item| item.propensity < 0.5).count();
+    assert!(drawn > 0 && new(&shown).len() > 2, "{shown:?}");
+    assert!([14, 19].into_iter().all(|at| shown[at].propensity == 1.0), "{shown:?}");
     for item in &shown {
         let why = item.explanation.as_ref().unwrap();
         let sum = why.blend_score + why.second_stage + why.room + why.variety;
-        assert!((sum - item.score).abs() < 1e-4, "{item:?}");
+        assert!((sum - item.score).abs() < 1e-4 && why.blend_score >= 0.0, "{item:?}");
     }
+
+    // A later page goes on; scores fall from its first place on, which is a new item's.
+    let ids = |list: &[ScoredItem]| list.iter().map(|item| item.idx.unwrap()).collect::<Vec<_>>();
+    let first = RecommendRequest { limit: 14, ..asked(3) };
+    let shown_before = ids(&list(&engine, first));
+    let second = list(&engine, RecommendRequest { limit: 10, shown_before, ..asked(3) });
+    assert_eq!(new(&second), [0, 5]);
+    assert!(second.is_sorted_by(|a, b| a.score >= b.score), "{second:?}");
 
     let made_when_asked = lamps(&folder.path().join("other"), 0);
     assert_eq!(list(&made_when_asked, asked(3)), whole);

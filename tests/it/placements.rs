@@ -192,5 +192,8 @@ async fn the_way_back_is_open_to_what_would_be_refused_today() {
     assert!(back.warnings[0].starts_with(why), "{back:?}");
     let known = server.rules().get_rules(pb::GetRulesRequest::default()).await.unwrap();
     assert_eq!(known.into_inner().rules.unwrap().rules[0].name, "first");
+    // What is gone already is not asked for again.
+    let other = placement("other", pb::Shows::Personal);
+    place(&server, vec![other]).await.unwrap();
     server.stop().await;
 }

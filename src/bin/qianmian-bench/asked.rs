@@ -12,6 +12,8 @@ use qianmian::model::Source;
 
 use crate::load::Calls;
 
+/// The name of the calls of users who have just clicked.
+pub(crate) const ACTIVE: &str = "Recommend, active users";
 /// The name of the calls that go to the ceiling.
 pub(crate) const CEILING: &str = "ceiling";
 /// Maximum number of users and items that requests name.
@@ -23,7 +25,10 @@ const HOT: usize = 10;
 pub(crate) struct Asked {
     /// The size of the store, in words.
     pub(crate) store: String,
+    /// Users without an event since the training.
     pub(crate) users: Vec<String>,
+    /// Users who are let click.
+    pub(crate) active: Vec<String>,
     pub(crate) items: Vec<String>,
     /// All items that the store knows.
     pub(crate) known_items: Vec<String>,
@@ -49,6 +54,9 @@ impl Asked {
         let Some(model) = model else {
             return Err(format!("{} holds no model; train one first", data.display()).into());
         };
+        let names = spread(users.len()).map(|idx| of(idx, &users)).enumerate();
+        let (quiet, active): (Vec<_>, Vec<_>) = names.partition(|(at, _)| at % 2 == 0);
+        let plain = |of: Vec<(usize, String)>| of.into_iter().map(|(_, name)| name).collect();
         let asked = Self {
             store: format!(
                 "{} users, {} items, {} events, {} interactions",
@@ -59,7 +67,8 @@ impl Asked {
             ),
             blended: model.manifest.settings.blend.sources(),
             repeats: model.parts.prepared.repeats,
-            users: spread(users.len()).map(|idx| of(idx, &users)).collect(),
+            users: plain(quiet),
+            active: plain(active),
             items: spread(items.len()).map(|idx| of(idx, &items)).collect(),
             known_items: (0..items.len()).map(|idx| of(idx, &items)).collect(),
         };
@@ -101,6 +110,7 @@ impl Asked {
             (CEILING.to_owned(), "Recommend", recommend(hot, &plain)),
             ("Recommend".to_owned(), "Recommend", recommend(&self.users, &plain)),
             ("Recommend, hot users".to_owned(), "Recommend", recommend(hot, &plain)),
+            (ACTIVE.to_owned(), "Recommend", recommend(&self.active, &plain)),
             ("Recommend, blended anew".to_owned(), "Recommend", recommend(&self.users, &anew)),
         ];
 

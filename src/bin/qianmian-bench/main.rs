@@ -1,10 +1,12 @@
 //! `qianmian-bench`: measures a server on this machine, and makes up stores to measure.
 //!
 //! - [`run`]: a server and its ceiling in processes of their own, loaded over real sockets in one
-//!   run; [`asked`]: its requests; [`server`]: its processes; [`load`]: the load generator
+//!   run; [`asked`]: its requests; [`active`]: users who have just clicked; [`server`]: its
+//!   processes; [`load`]: the load generator
 //! - [`secured`]: the cost of TLS and a key; [`observed`]: of metrics and the request log;
 //!   [`json`]: of JSON in place of gRPC; [`lists`]: of reasons, variety and the record of what
 //!   was shown; [`compared`]: two servers in turn
+//! - [`cores`]: holds processes to cores of the machine
 //! - [`backup`]: the cost of a backup to the callers
 //! - [`writes`]: the cost of taking in events; [`effect`]: the time until an event shows;
 //!   [`push`]: the time until a pushed model serves
@@ -12,10 +14,12 @@
 //! - [`synth`]: a synthetic purchase log as a file; [`store`]: how its users behave; [`sheet`]:
 //!   its rows as Parquet
 
+mod active;
 mod asked;
 mod backup;
 mod ceiling;
 mod compared;
+mod cores;
 mod effect;
 mod json;
 mod lists;

@@ -11,9 +11,10 @@ use qianmian::model::Source;
 use tokio::runtime::Runtime;
 
 use crate::asked::{Asked, CEILING};
+use crate::cores::Cores;
 use crate::load::{self, CONCURRENCY, Outcome, Pace, STEADY};
-use crate::server::{Server, free_address, prepare, server_program};
-use crate::{effect, push, writes};
+use crate::server::{Server, copy_folder, free_address, prepare, server_program};
+use crate::{active, effect, push, writes};
 
 /// Duration of the load during a training, which begins with reading the log.
 const DURING_TRAINING: Duration = Duration::from_secs(30);
@@ -37,6 +38,9 @@ pub(crate) struct Run {
     /// Seconds of load on each method
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// Hold the server and its ceiling to some cores and the load to others, as taskset reads them
+    #[arg(long, value_name = "SERVER:LOAD", value_parser = str::parse::<Cores>)]
+    threads: Option<Cores>,
 }
 
 impl Run {
@@ -47,14 +51,16 @@ impl Run {
         runtime: &Runtime,
     ) -> Result<(), Failure> {
         let _guard = runtime.enter();
-        self.measure(config, data_given)
+        self.measure(config, data_given, runtime)
     }
 
-    fn measure(&self, config: &Config, data_given: bool) -> Result<(), Failure> {
-        let temporary = (!data_given).then(tempfile::tempdir).transpose()?;
-        let data =
-            temporary.as_ref().map_or(config.data.clone(), |folder| folder.path().join("data"));
-        if let Some(folder) = &temporary {
+    fn measure(&self, config: &Config, data_given: bool, runtime: &Runtime) -> Result<(), Failure> {
+        // A store that is given is copied: users click in it.
+        let folder = tempfile::tempdir()?;
+        let data = folder.path().join("data");
+        if data_given {
+            copy_folder(&config.data, &data)?;
+        } else {
             prepare(folder.path(), &data, [self.users, self.items, self.events])?;
         }
 
@@ -69,8 +75,14 @@ impl Run {
         let folder = data.display().to_string();
         let server = Server::start(address, &["serve", "--listen", &listen, "--data", &folder])?;
 
+        if let Some(cores) = &self.threads {
+            cores.hold(&[&ceiling, &server])?;
+        }
+
         println!("{}; lists are blended from {}\n", asked.store, names(&asked.blended));
+        runtime.block_on(active::click(&listen, &asked.active))?;
         self.every_method(&asked, &ceiling, &server)?;
+        runtime.block_on(active::print_stages(&listen, &asked.active, self.limit))?;
         let serving = server.memory_mib("VmRSS:").unwrap_or(0);
         self.steadily(&asked, &server)?;
         let peak = server.memory_mib("VmHWM:").unwrap_or(0);

@@ -58,13 +58,15 @@ impl Decidable for RuleSet {
 impl Decidable for PlacementSet {
     const KIND: &'static str = PLACEMENTS;
 
-    /// Refuses also a set without a placement that rules name.
+    /// Refuses also a set without a placement of today that rules name.
     fn check(&self, InStore(state): &InStore<'_>) -> Result<(), Violation> {
         PlacementSet::check(self)?;
         let names = self.names();
+        let today = state.in_force.placements().names();
         let set = state.in_force.rule_set();
         for rule in set.rules.iter().filter(|rule| !rule.disabled) {
-            let lost = rule.when.placements.iter().find(|placement| !names.contains(placement));
+            let mut named = rule.when.placements.iter();
+            let lost = named.find(|name| today.contains(name) && !names.contains(name));
             if let Some(lost) = lost {
                 let message = format!(
                     "must hold {}, which the rule {} names",
@@ -135,14 +137,17 @@ impl Steering {
         expected_version: Option<u32>,
     ) -> Result<Applied> {
         limits::line("note", &note, limits::MAX_TITLE_BYTES)?;
-        let _deciding = self.deciding.lock();
-        let warnings = self.check(decided)?;
         let body = serde_json::to_string(decided).map_err(|e| Error::Storage(e.into()))?;
         if body.len() > MAX_BODY_BYTES {
             let message =
                 format!("must take at most {MAX_BODY_BYTES} bytes as JSON, take {}", body.len());
             return Err(Violation::new(T::KIND, message).into());
         }
+
+        // What stands out is looked for first: it may take long, and other decisions need not wait.
+        let warnings = self.check(decided)?;
+        let _deciding = self.deciding.lock();
+        decided.check(&InStore(&self.state))?;
         let version = self.write::<T>(body, note, expected_version)?;
         Ok(Applied { version, warnings })
     }
@@ -151,7 +156,8 @@ impl Steering {
     /// newest. The way back is always open: what would be refused today is a warning here.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the version is not kept; as [`Steering::apply`] for the disk.
+    /// [`Error::NotFound`] where the version is not kept; [`Error::Invalid`] where this server cannot
+    /// read it; as [`Steering::apply`] for the disk.
     pub fn roll_back<T: Decidable>(&self, version: Option<u32>) -> Result<Applied> {
         let _deciding = self.deciding.lock();
         let (newest, version, body) = {
@@ -168,8 +174,10 @@ impl Steering {
             .filter(|_| newest > 0)
             .ok_or_else(|| Error::NotFound { kind: "version", id: version.to_string() })?;
 
-        let decided: T =
-            serde_json::from_str(&body).map_err(|error| Error::Storage(error.into()))?;
+        let decided: T = serde_json::from_str(&body).map_err(|error| {
+            let message = format!("holds what this server cannot put in force: {error}");
+            Violation::new("version", message)
+        })?;
         let store = InStore(&self.state);
         let refused = decided.check(&store).err();
         let mut warnings: Vec<String> =

@@ -1,0 +1,94 @@
+//! Users who have just clicked: each views 1 to 5 items of the list that they are shown, so that no
+//! prepared list holds for them.
+
+use std::collections::BTreeMap;
+
+use qianmian::api::wire::pb;
+use qianmian::api::wire::pb::event_service_client::EventServiceClient;
+use qianmian::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
+use qianmian::cli::{Failure, output};
+use tonic::transport::Channel;
+
+/// Most clicks of a user.
+const CLICKS: usize = 5;
+/// Events of a batch.
+const BATCH: usize = 500;
+/// Lists whose stages are looked at.
+const DIAGNOSED: usize = 300;
+
+/// Lets every user click.
+///
+/// # Errors
+/// Where a call fails.
+pub(crate) async fn click(address: &str, users: &[String]) -> Result<(), Failure> {
+    let channel = connect(address).await?;
+    let mut lists = RecommendationServiceClient::new(channel.clone());
+    let mut events = Vec::new();
+    for (at, user) in users.iter().enumerate() {
+        let clicks = 1 + at % CLICKS;
+        let request = pb::RecommendRequest {
+            user_id: user.clone(),
+            limit: clicks as i32,
+            ..pb::RecommendRequest::default()
+        };
+        let shown = lists.recommend(request).await?.into_inner().items;
+        let click = |item: pb::ScoredItem| pb::Event {
+            kind: pb::EventKind::View.into(),
+            user_id: user.clone(),
+            item_id: item.item_id,
+            ..pb::Event::default()
+        };
+        events.extend(shown.into_iter().map(click));
+    }
+
+    let mut writer = EventServiceClient::new(channel);
+    for batch in events.chunks(BATCH) {
+        writer.write_events(pb::WriteEventsRequest { events: batch.to_vec() }).await?;
+    }
+    Ok(())
+}
+
+/// Prints where the time of these users' lists goes: the mean of each stage.
+///
+/// # Errors
+/// Where a call fails.
+pub(crate) async fn print_stages(
+    address: &str,
+    users: &[String],
+    limit: i32,
+) -> Result<(), Failure> {
+    let mut lists = RecommendationServiceClient::new(connect(address).await?);
+    let mut stages: BTreeMap<String, f64> = BTreeMap::new();
+    let mut count = 0.0;
+    for user in users.iter().cycle().take(2 * DIAGNOSED.min(users.len())) {
+        let request = pb::RecommendRequest {
+            user_id: user.clone(),
+            limit,
+            ..pb::RecommendRequest::default()
+        };
+        let asked = pb::DiagnoseRequest { request: Some(request) };
+        let told = lists.diagnose(asked).await?.into_inner();
+        count += 1.0;
+        for stage in told.stages {
+            let source = Some(stage.source).filter(|source| !source.is_empty());
+            let name = source.map_or(stage.name.clone(), |of| format!("{} {of}", stage.name));
+            *stages.entry(name).or_default() += stage.micros;
+        }
+    }
+
+    let mut rows: Vec<(String, f64)> =
+        stages.into_iter().map(|(name, micros)| (name, micros / count)).collect();
+    rows.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let all: f64 = rows.iter().map(|(_, micros)| micros).sum();
+    let row = |(name, micros): (String, f64)| {
+        vec![name, format!("{micros:.1}"), format!("{:.2}", micros / all)]
+    };
+    println!("where the time of a list of an active user goes, by Diagnose, one at a time:\n");
+    let rows = rows.into_iter().filter(|(_, micros)| *micros >= 0.05).map(row);
+    println!("{}", output::table(&["stage", "µs", "share"], &["µs", "share"], rows.collect()));
+    Ok(())
+}
+
+async fn connect(address: &str) -> Result<Channel, Failure> {
+    Ok(Channel::from_shared(format!("http://{address}"))?.connect().await?)
+}
