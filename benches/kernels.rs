@@ -1,5 +1,5 @@
 //! The kernels of training and serving, by divan, on a made-up store: counts of items together, a
-//! sweep of iALS, EASE, the nearest-neighbour graph and its search.
+//! sweep of iALS, EASE, the nearest-neighbour graph and its search, the trees of the second stage.
 //!
 //! `cargo bench --bench kernels`
 //!
@@ -13,9 +13,10 @@ use divan::Bencher;
 use qianmian::domain::progress::Control;
 use qianmian::domain::{EventKind, HistoryEvent};
 use qianmian::matrix::{Interactions, UserEvents, Weighting};
-use qianmian::model::Embeddings;
+use qianmian::model::second_stage::{FEATURES, Features, Trees};
 use qianmian::model::settings::{EmbeddingSettings, ItemCfSettings};
 use qianmian::model::vectors::graph::SearchState;
+use qianmian::model::{Embeddings, SecondStage};
 use qianmian::train::graph::build;
 use qianmian::train::{TrainingData, cooccurrence, ials};
 use rand::rngs::SmallRng;
@@ -112,4 +113,26 @@ fn graph_search(bencher: Bencher<'_, '_>) {
 fn exact_scan(bencher: Bencher<'_, '_>) {
     let query = EMBEDDINGS.vector(7).to_vec();
     bencher.bench(|| EMBEDDINGS.scan(&query, 0..ITEMS as u32, K));
+}
+
+/// A hundred whole trees of depth 5, and the candidates of a list.
+#[divan::bench]
+fn trees(bencher: Bencher<'_, '_>) {
+    let mut random = SmallRng::seed_from_u64(4);
+    let mut trees = Trees::default();
+    for _ in 0..100 {
+        let nodes: Vec<(u32, f32, u32, u32)> = (0..63u32)
+            .map(|node| {
+                let (feature, value) = (random.random_range(0..FEATURES as u32), random.random());
+                let is_inner = node < 31;
+                let [left, right] =
+                    if is_inner { [2 * node + 1, 2 * node + 2] } else { [node, node] };
+                (if is_inner { feature } else { 0 }, value, left, right)
+            })
+            .collect();
+        trees.push(nodes);
+    }
+    let stage = SecondStage::new(trees);
+    let rows: Vec<Features> = (0..120).map(|_| std::array::from_fn(|_| random.random())).collect();
+    bencher.bench(|| stage.scores(&rows));
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
+use super::second_stage::{FEATURES, Trees};
 use super::{
     Ann, Embeddings, Habits, Parts, Popularity, Prepared, Pushed, Ranking, SecondStage, Sessions,
     Source, UserCf,
@@ -154,12 +155,13 @@ impl<'a> Writer<'a> {
     }
 
     fn trees(&mut self, name: &str, stage: &'a SecondStage) {
-        self.u32(&format!("{name}.roots"), &stage.roots);
-        self.u32(&format!("{name}.depths"), &stage.depths);
-        self.u32(&format!("{name}.feature"), &stage.feature);
-        self.f32(&format!("{name}.value"), &stage.value);
-        self.u32(&format!("{name}.left"), &stage.left);
-        self.u32(&format!("{name}.right"), &stage.right);
+        let trees = stage.trees();
+        self.u32(&format!("{name}.roots"), &trees.roots);
+        self.u32(&format!("{name}.depths"), &trees.depths);
+        self.u32(&format!("{name}.feature"), &trees.feature);
+        self.f32(&format!("{name}.value"), &trees.value);
+        self.u32(&format!("{name}.left"), &trees.left);
+        self.u32(&format!("{name}.right"), &trees.right);
     }
 
     fn embeddings(&mut self, prefix: &str, embeddings: &'a Embeddings) {
@@ -255,7 +257,7 @@ impl Reader<'_, '_> {
     }
 
     fn trees(&self, name: &str) -> Result<SecondStage, String> {
-        let stage = SecondStage {
+        let trees = Trees {
             roots: self.u32(&format!("{name}.roots"))?,
             depths: self.u32(&format!("{name}.depths"))?,
             feature: self.u32(&format!("{name}.feature"))?,
@@ -263,8 +265,8 @@ impl Reader<'_, '_> {
             left: self.u32(&format!("{name}.left"))?,
             right: self.u32(&format!("{name}.right"))?,
         };
-        if stage.is_consistent(super::second_stage::FEATURES) {
-            Ok(stage)
+        if trees.is_consistent(FEATURES) {
+            Ok(SecondStage::new(trees))
         } else {
             Err(format!("the trees of {name} do not fit together"))
         }

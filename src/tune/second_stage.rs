@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::domain::topk::{Scored, keep_top};
 use crate::evaluate::{Truth, metrics};
 use crate::model::SecondStage;
-use crate::model::second_stage::{FEATURES, Features};
+use crate::model::second_stage::{FEATURES, Features, Trees};
 
 /// Length of the lists that it is judged by.
 const K: usize = 10;
@@ -128,9 +128,9 @@ struct DumpNode {
 /// The booster's own description of its trees, as flat arrays.
 fn flatten(json: &str) -> Option<SecondStage> {
     let dump: Dump = serde_json::from_str(json).ok()?;
-    let mut stage = SecondStage::default();
+    let mut trees = Trees::default();
     for tree in dump.trees {
-        stage.push((0..).zip(tree.nodes).map(|(at, node)| {
+        trees.push((0..).zip(tree.nodes).map(|(at, node)| {
             if node.is_leaf {
                 (0, node.weight_value, at, at)
             } else {
@@ -140,7 +140,7 @@ fn flatten(json: &str) -> Option<SecondStage> {
             }
         }));
     }
-    stage.is_consistent(FEATURES).then_some(stage)
+    trees.is_consistent(FEATURES).then(|| SecondStage::new(trees))
 }
 
 #[cfg(test)]
