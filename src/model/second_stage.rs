@@ -3,8 +3,8 @@
 
 use multiversion::multiversion;
 
-/// Rows that are compared at once, in one register or two.
-const LANES: usize = 16;
+/// Rows that are compared at once: they fill the registers and hide the latency of loads.
+const LANES: usize = 32;
 /// Maximum number of leaves of a tree: one bit for each.
 const LEAVES: usize = 32;
 
@@ -106,10 +106,13 @@ fn dispatched_add(stage: &SecondStage, columns: &[[f32; LANES]], sums: &mut [f32
     for (&end, outputs) in stage.ends.iter().zip(&stage.outputs) {
         let mut leaves = [u32::MAX; LANES];
         for split in &stage.splits[start..end as usize] {
-            let column = &columns[split.feature as usize];
-            for (leaves, value) in leaves.iter_mut().zip(column) {
-                *leaves &= if *value < split.threshold { u32::MAX } else { split.kept };
-            }
+            let column = columns[split.feature as usize];
+            // All bits for a row that goes to the left. An array of its own is what the compiler keeps
+            // in registers.
+            leaves = std::array::from_fn(|lane| {
+                let is_smaller = u32::from(column[lane] < split.threshold);
+                leaves[lane] & (is_smaller.wrapping_neg() | split.kept)
+            });
         }
         for (sum, leaves) in sums.iter_mut().zip(&leaves) {
             *sum += outputs[leaves.trailing_zeros() as usize % LEAVES];
