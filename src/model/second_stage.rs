@@ -50,8 +50,10 @@ impl SecondStage {
         let leaves = trees.leaves();
         let mut stage = Self::default();
         let ends = trees.roots.iter().skip(1).map(|&root| root as usize).chain([nodes]);
+
         for (&root, end) in trees.roots.iter().zip(ends) {
             let root = root as usize;
+            // Parents come before their children: each hands its first leaf on.
             let mut first = vec![0; end - root];
             let mut outputs = [0.0; LEAVES];
             for node in root..end {
@@ -61,6 +63,7 @@ impl SecondStage {
                     outputs[from] = value;
                     continue;
                 }
+
                 let of_left = leaves[left] as usize;
                 first[left - root] = from;
                 first[right - root] = from + of_left;
