@@ -19,7 +19,7 @@ const NAMED: usize = 5;
 /// Minimum part of an item's score of an event that is named, relative to the largest.
 const MIN_PART: f32 = 0.1;
 /// Maximum number of the user's items that are looked at, those of most weight first.
-const MAX_ITEMS: usize = 200;
+const MAX_ITEMS: usize = 80;
 
 /// What later stages did to the scores of a list.
 #[derive(Debug, Clone, Copy)]
