@@ -135,15 +135,13 @@ fn retrieve(
         return (items, Vec::new());
     }
 
-    let mut rare = Vec::new();
+    let has_room = known != Basis::Popular && Room::in_list(snapshot, query).of(query.limit) > 0;
     if known == Basis::Popular {
         cold::alike_to_newest(query, scratch);
         let alike = scratch.candidates.iter();
         let source = Source::Content;
         items.extend(alike.map(|s| Recommended { item: s.idx, score: s.score, source }));
         query.watch.end(FunnelStage::Cold, || items.len());
-    } else {
-        rare.extend(blend::rare_by_content(snapshot, scratch));
     }
 
     // Rules may bring in what ranks last.
@@ -152,9 +150,12 @@ fn retrieve(
     let mut new = cold::newcomers_of(snapshot, query, scratch);
     new.retain(|s| scratch.mask.allows(s.idx));
     fresh::merge(&mut items, &new, Source::Content, most, &mut scratch.mask);
-    if known != Basis::Popular {
-        rare = alternated(new.into_iter().map(|s| s.idx), rare.into_iter());
-    }
+    let rare = if has_room {
+        let new = new.into_iter().map(|s| s.idx);
+        alternated(new, blend::rare_by_content(snapshot, scratch))
+    } else {
+        Vec::new()
+    };
     query.watch.end(FunnelStage::Fresh, || items.len());
     (items, rare)
 }

@@ -177,9 +177,13 @@ pub(super) fn answer(
 
     let list = prepared.list(query.user?, query.history)?;
     let keep = if query.shelf.steering().is_some() { LENGTH } else { query.limit };
+    let has_room = Room::in_list(snapshot, query).of(query.limit) > 0;
     let mut items = Vec::with_capacity(keep);
     let mut rare = Vec::new();
     for (item, score, source) in list.filter(|&(item, ..)| scratch.mask.allows(item)) {
+        if items.len() == keep && !has_room {
+            break;
+        }
         match source {
             Some(source) if items.len() < keep => items.push(Recommended { item, score, source }),
             Some(_) => {}

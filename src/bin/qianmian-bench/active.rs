@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 
 use qianmian::api::wire::pb;
-use qianmian::api::wire::pb::event_service_client::EventServiceClient;
 use qianmian::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
+use qianmian::cli::backend::Backend;
 use qianmian::cli::{Failure, output};
-use tonic::transport::Channel;
 
 /// Most clicks of a user.
 const CLICKS: usize = 5;
@@ -21,8 +20,8 @@ const DIAGNOSED: usize = 300;
 /// # Errors
 /// Where a call fails.
 pub(crate) async fn click(address: &str, users: &[String]) -> Result<(), Failure> {
-    let channel = connect(address).await?;
-    let mut lists = RecommendationServiceClient::new(channel.clone());
+    let backend = Backend::connect(address).await?;
+    let refused = |status: tonic::Status| status.message().to_owned();
     let mut events = Vec::new();
     for (at, user) in users.iter().enumerate() {
         let clicks = 1 + at % CLICKS;
@@ -31,7 +30,7 @@ pub(crate) async fn click(address: &str, users: &[String]) -> Result<(), Failure
             limit: clicks as i32,
             ..pb::RecommendRequest::default()
         };
-        let shown = lists.recommend(request).await?.into_inner().items;
+        let shown = backend.recommend(request).await.map_err(refused)?.items;
         let click = |item: pb::ScoredItem| pb::Event {
             kind: pb::EventKind::View.into(),
             user_id: user.clone(),
@@ -41,9 +40,8 @@ pub(crate) async fn click(address: &str, users: &[String]) -> Result<(), Failure
         events.extend(shown.into_iter().map(click));
     }
 
-    let mut writer = EventServiceClient::new(channel);
     for batch in events.chunks(BATCH) {
-        writer.write_events(pb::WriteEventsRequest { events: batch.to_vec() }).await?;
+        backend.write_events(batch.to_vec()).await.map_err(refused)?;
     }
     Ok(())
 }
@@ -57,7 +55,7 @@ pub(crate) async fn print_stages(
     users: &[String],
     limit: i32,
 ) -> Result<(), Failure> {
-    let mut lists = RecommendationServiceClient::new(connect(address).await?);
+    let mut lists = RecommendationServiceClient::connect(format!("http://{address}")).await?;
     let mut stages: BTreeMap<String, f64> = BTreeMap::new();
     let mut count = 0.0;
     for user in users.iter().cycle().take(2 * DIAGNOSED.min(users.len())) {
@@ -87,8 +85,4 @@ pub(crate) async fn print_stages(
     let rows = rows.into_iter().filter(|(_, micros)| *micros >= 0.05).map(row);
     println!("{}", output::table(&["stage", "µs", "share"], &["µs", "share"], rows.collect()));
     Ok(())
-}
-
-async fn connect(address: &str) -> Result<Channel, Failure> {
-    Ok(Channel::from_shared(format!("http://{address}"))?.connect().await?)
 }
