@@ -28,8 +28,13 @@ const MIN_GAIN: f64 = 1e-4;
 const MIN_SHARE: f64 = 1.005;
 /// Multiples of a weight that are tried.
 const MULTIPLES: [f32; 5] = [0.0, 0.5, 0.75, 1.4, 2.5];
+/// Number of single sources, the best, that the search starts from.
+const SINGLES: usize = 3;
 /// Values tried for a weight of 0, relative to the largest weight.
 const FROM_NOTHING: [f32; 2] = [0.05, 0.3];
+
+/// The weight of each source.
+type Weights = [f32; SOURCES];
 
 /// The proposals of all sources for one case.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,10 +105,9 @@ impl Proposals {
     }
 
     /// The places of the best `k` of the items, best first.
-    fn list(&self, weights: &[f32; SOURCES], k: usize) -> Vec<Scored> {
-        let score = |scores: &[f32; SOURCES]| -> f32 {
-            scores.iter().zip(weights).map(|(s, w)| s * w).sum()
-        };
+    fn list(&self, weights: &Weights, k: usize) -> Vec<Scored> {
+        let score =
+            |scores: &Weights| -> f32 { scores.iter().zip(weights).map(|(s, w)| s * w).sum() };
 
         let mut best = Threshold::new(k);
         let mut list = Vec::new();
@@ -125,7 +129,7 @@ impl Proposals {
         rare
     }
 
-    fn ndcg(&self, weights: &[f32; SOURCES]) -> f64 {
+    fn ndcg(&self, weights: &Weights) -> f64 {
         self.ndcg_of(self.list(weights, K), K)
     }
 
@@ -165,44 +169,23 @@ pub fn ndcg_of_long(
     cases.par_iter().map(of_case).collect()
 }
 
-fn scores(cases: &[Proposals], weights: &[f32; SOURCES]) -> Vec<f64> {
+fn scores(cases: &[Proposals], weights: &Weights) -> Vec<f64> {
     cases.par_iter().map(|case| case.ndcg(weights)).collect()
 }
 
-/// Fits the weights, starting from `start`; the largest is 1. A source with too small a
-/// contribution is left out.
+/// Fits the weights, starting from `start` and from the best single sources; the largest is 1. A source
+/// with too small a contribution is left out.
 pub fn fit(cases: &[Proposals], start: &BlendSettings) -> BlendSettings {
-    let reached = |weights: &[f32; SOURCES]| mean(&scores(cases, weights));
-    let mut starts = vec![Source::TRAINED.map(|source| start.weight(source))];
-    // Also from every source alone: a bad start must not hide a good end.
-    starts.extend((0..SOURCES).map(|only| std::array::from_fn(|i| f32::from(u8::from(i == only)))));
-    let scored = starts.into_iter().map(|weights| (reached(&weights), weights));
-    let Some((mut best, mut weights)) = scored.max_by(|a, b| a.0.total_cmp(&b.0)) else {
-        return *start;
-    };
-
-    for _ in 0..ROUNDS {
-        let before = best;
-        for source in 0..SOURCES {
-            let weight = weights[source];
-            let tries: Vec<f32> = if weight == 0.0 {
-                FROM_NOTHING.to_vec()
-            } else {
-                MULTIPLES.iter().map(|m| m * weight).collect()
-            };
-            for tried in tries {
-                let mut changed = weights;
-                changed[source] = tried;
-                let ndcg = reached(&changed);
-                if ndcg > best {
-                    (best, weights) = (ndcg, changed);
-                }
-            }
-        }
-        if best - before < MIN_GAIN {
-            break;
-        }
-    }
+    let reached = |weights: &Weights| mean(&scores(cases, weights));
+    let singles = (0..SOURCES).map(|only| std::array::from_fn(|i| f32::from(u8::from(i == only))));
+    let mut singles: Vec<(f64, Weights)> =
+        singles.map(|weights| (reached(&weights), weights)).collect();
+    singles.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let starts = singles.into_iter().take(SINGLES).map(|(_, weights)| weights);
+    let starts = starts.chain([Source::TRAINED.map(|source| start.weight(source))]);
+    // A coordinate search ends at the first peak that it meets: a bad start must not hide a good end.
+    let peaks = starts.map(|weights| climb(weights, &reached));
+    let Some((_, mut weights)) = peaks.max_by(|a, b| a.0.total_cmp(&b.0)) else { return *start };
 
     let mut by_weight: Vec<usize> = (0..SOURCES).filter(|&at| weights[at] > 0.0).collect();
     by_weight.sort_by(|&a, &b| weights[a].total_cmp(&weights[b]));
@@ -223,6 +206,35 @@ pub fn fit(cases: &[Proposals], start: &BlendSettings) -> BlendSettings {
         fitted.set_weight(source, weight / largest);
     }
     fitted
+}
+
+/// Changes every weight in turn, as long as that improves; what it reaches, and with which weights.
+fn climb(mut weights: Weights, reached: &impl Fn(&Weights) -> f64) -> (f64, Weights) {
+    let mut best = reached(&weights);
+    for _ in 0..ROUNDS {
+        let before = best;
+        for source in 0..SOURCES {
+            let weight = weights[source];
+            let tries: Vec<f32> = if weight == 0.0 {
+                FROM_NOTHING.to_vec()
+            } else {
+                MULTIPLES.iter().map(|m| m * weight).collect()
+            };
+
+            for tried in tries {
+                let mut changed = weights;
+                changed[source] = tried;
+                let ndcg = reached(&changed);
+                if ndcg > best {
+                    (best, weights) = (ndcg, changed);
+                }
+            }
+        }
+        if best - before < MIN_GAIN {
+            break;
+        }
+    }
+    (best, weights)
 }
 
 #[cfg(test)]

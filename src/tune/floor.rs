@@ -1,5 +1,5 @@
 //! The floor of every tuning: what is published is no worse than the default settings, nor than
-//! any single source, on behaviour held out in another way than in the tuning. Where times order
+//! any single source, by more than chance, on behaviour held out in another way than in the tuning. Where times order
 //! the log, the basket before the last decides, and a random part of the users' items is evaluated
 //! too; otherwise another random part decides. Disagreements are recorded in the manifest and the
 //! log.
@@ -69,12 +69,12 @@ impl Tuner<'_> {
         let random = ask(&random)?;
         let Some(decides) = ordered.as_ref().or(random.as_ref()) else { return Ok(tuned) };
 
-        // Trees have already won on unseen baskets, so the tuned settings keep them unless a
-        // simpler candidate wins.
+        // The tuned settings have already won once: a difference that may be chance does not replace
+        // them. Trees have won on unseen baskets, and stay unless a simpler candidate wins.
         let simple = |at: usize| candidates[at].name != TUNED && candidates[at].name != NO_TREES;
         let holds = (0..candidates.len())
             .filter(|&at| simple(at))
-            .all(|at| mean(&decides[at]) <= mean(&decides[0]));
+            .all(|at| !is_better(&decides[at], &decides[0]));
         let chosen = if holds { 0 } else { best(decides) };
         let disagree = random.as_ref().is_some_and(|scores| {
             let other = best(scores);
@@ -272,6 +272,7 @@ mod tests {
         let reached = |name: &str| tuned.quality[&format!("floor_random_ndcg@10_{name}")];
         let all = tuned.quality.iter().filter(|(name, _)| name.starts_with("floor_random"));
         assert!(all.clone().count() >= 4, "{:?}", tuned.quality);
-        assert!(all.map(|(_, ndcg)| *ndcg).fold(0.0, f64::max) <= reached(&floor.chosen));
+        let most = all.map(|(_, ndcg)| *ndcg).fold(0.0, f64::max);
+        assert!(floor.chosen == TUNED || reached(&floor.chosen) == most, "{:?}", tuned.quality);
     }
 }
