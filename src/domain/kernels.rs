@@ -27,6 +27,17 @@ pub fn add_outer(sums: &mut [f32], rows: &[u32], weights: &[f32], vectors: &[f32
     dispatched_add_outer(sums, rows, weights, vectors, x);
 }
 
+/// Inner product of quantized vectors; see [`dot_quantized_here`].
+#[inline]
+pub fn dot_quantized(a: &[i8], b: &[i16]) -> i32 {
+    dispatched_dot_quantized(a, b)
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn dispatched_dot_quantized(a: &[i8], b: &[i16]) -> i32 {
+    dot_quantized_here(a, b)
+}
+
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 fn dispatched_dot(a: &[f32], b: &[f32]) -> f32 {
     dot_here(a, b)

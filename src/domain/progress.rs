@@ -19,6 +19,8 @@ pub enum Stage {
     UserCf,
     /// Item weights in closed form.
     Ease,
+    /// Low-pass filters on the graph of users and items.
+    GraphFilter,
     /// Sessions and transitions.
     Sequences,
     /// Embeddings by singular value decomposition.
@@ -35,7 +37,7 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Stage; 13] = [
+    pub const ALL: [Stage; 14] = [
         Stage::ReadLog,
         Stage::Tune,
         Stage::Popularity,
@@ -43,6 +45,7 @@ impl Stage {
         Stage::Baskets,
         Stage::UserCf,
         Stage::Ease,
+        Stage::GraphFilter,
         Stage::Sequences,
         Stage::Embeddings,
         Stage::Ann,
@@ -60,6 +63,7 @@ impl Stage {
             Stage::Baskets => "baskets",
             Stage::UserCf => "user cf",
             Stage::Ease => "ease",
+            Stage::GraphFilter => "graph filter",
             Stage::Sequences => "sequences",
             Stage::Embeddings => "embeddings",
             Stage::Ann => "ann graph",

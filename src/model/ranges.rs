@@ -12,7 +12,7 @@ impl Settings {
     /// # Errors
     /// The first that is not, by its path below the settings, with its range.
     pub fn validate(&self) -> Result<(), String> {
-        for (path, value, (min, max)) in self.figures() {
+        for (path, value, (min, max)) in self.figures().into_iter().chain(of_graph_filter(self)) {
             if !(min..=max).contains(&value) {
                 return Err(format!("{path} must be {min} to {max}, was {value}"));
             }
@@ -85,6 +85,28 @@ impl Settings {
             ("blend, its weights,", weight(self, f32::max), (0.0, 1e6)),
         ]
     }
+}
+
+/// The figures of the graph filter, likewise.
+fn of_graph_filter(settings: &Settings) -> [(&'static str, f64, (f64, f64)); 8] {
+    let graph_filter = &settings.graph_filter;
+    let exponent = (-4.0, 4.0);
+    let days = (0.0, MAX_DAYS);
+
+    [
+        ("graph_filter.half_life_days", graph_filter.weighting.half_life_days, days),
+        (
+            "graph_filter.profile_half_life_days",
+            graph_filter.weighting.profile_half_life_days,
+            days,
+        ),
+        ("graph_filter.counts", graph_filter.weighting.counts.into(), exponent),
+        ("graph_filter.dimensions", graph_filter.dimensions as f64, (8.0, 1_024.0)),
+        ("graph_filter.power_iterations", graph_filter.power_iterations as f64, (0.0, 100.0)),
+        ("graph_filter.linear", graph_filter.linear.into(), (0.0, 1e9)),
+        ("graph_filter.popularity", graph_filter.popularity.into(), exponent),
+        ("graph_filter.neighbours", graph_filter.neighbours as f64, (1.0, 1e4)),
+    ]
 }
 
 /// The smallest and the largest of the weights of an item's fields; NaN if one is NaN.

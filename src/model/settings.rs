@@ -21,6 +21,8 @@ pub struct Settings {
     pub embedding: EmbeddingSettings,
     /// EASE.
     pub ease: EaseSettings,
+    /// The graph filter.
+    pub graph_filter: GraphFilterSettings,
     /// Repeat purchases.
     pub repeat: RepeatSettings,
     /// Sessions.
@@ -208,6 +210,39 @@ impl Default for EaseSettings {
             lambda: 100.0,
             items: 5_000,
             neighbours: 400,
+        }
+    }
+}
+
+/// W = D_i^-β (V Vᵀ + linear · AᵀA) D_i^β with A = D_u^-½ X D_i^-½ and V its first right singular
+/// vectors, cut to the best `neighbours`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GraphFilterSettings {
+    /// How events become cells of the matrix.
+    #[serde(flatten)]
+    pub weighting: WeightingSettings,
+    /// Singular vectors, 8 to 1,024: the ideal low-pass filter lets these frequencies through.
+    pub dimensions: usize,
+    /// Power iterations of the SVD.
+    pub power_iterations: usize,
+    /// Weight of the linear filter relative to the ideal one.
+    pub linear: f32,
+    /// Exponent β of the target item's degree.
+    pub popularity: f32,
+    /// Entries kept per source item.
+    pub neighbours: usize,
+}
+
+impl Default for GraphFilterSettings {
+    fn default() -> Self {
+        Self {
+            weighting: WeightingSettings::default(),
+            dimensions: 128,
+            power_iterations: 4,
+            linear: 1.0,
+            popularity: 0.4,
+            neighbours: 200,
         }
     }
 }

@@ -36,6 +36,8 @@ macro_rules! candidate_sources {
             pushed_prior: PushedPrior = 17, weight 0.0, Pushed;
             /// Alike in what they are: texts, categories, brands, tags, attributes, prices, vectors.
             content: Content = 12, weight 0.1, Trained;
+            /// What the low frequencies of the user-item graph let through.
+            graph_filter: GraphFilter = 18, weight 0.0, Trained;
         }
     };
 }

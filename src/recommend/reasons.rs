@@ -237,6 +237,10 @@ fn add_source(
     let (weighting, table): (Weighting, Option<&Csr>) = match source {
         Source::ItemCf => (settings.item_cf.weighting.profile(), Some(&model.item_cf)),
         Source::Ease => (settings.ease.weighting.profile(), Some(&model.ease)),
+        Source::GraphFilter => {
+            let table = model.tables.get(&source).map(AsRef::as_ref);
+            (settings.graph_filter.weighting.profile(), table)
+        }
         Source::Content => (of_content, content.map(AsRef::as_ref)),
         Source::Transition => (of_content, Some(&model.transition)),
         Source::UserCf | Source::PushedUsers => {

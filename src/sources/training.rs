@@ -77,6 +77,7 @@ fn stage(source: Source) -> Stage {
         Source::ItemCf => Stage::ItemCf,
         Source::UserCf => Stage::UserCf,
         Source::Ease => Stage::Ease,
+        Source::GraphFilter => Stage::GraphFilter,
         Source::Embedding => Stage::Embeddings,
         Source::Popular => Stage::Popularity,
         Source::Content => Stage::Content,

@@ -58,7 +58,14 @@ pub fn train(
         let known = 1.0 - 1.0 / (1.0 + buyers[other]);
         cosine * (1.0 - KNOWN * known - CHANCE * chance(seed, item, other))
     };
-    let text = product(&rare, &rare.transpose(), &ones, ranked, keep, control)?;
+    let text = product(
+        &rare,
+        &rare.transpose(),
+        &ones,
+        |item| move |other, cosine| ranked(item, other, cosine),
+        keep,
+        control,
+    )?;
 
     let mut nearest = Vec::new();
     let mut vectors = Vec::new();

@@ -43,7 +43,8 @@ pub fn item_cf(
     };
     let own: Vec<f32> = items.iter().map(|&d| power(d, -own)).collect();
     let other: Vec<f32> = items.iter().map(|&d| power(d, -other)).collect();
-    let score = |i: usize, j: usize, c: f32| own[i] * c * other[j];
+    let (own, other) = (&own, &other);
+    let score = |i: usize| move |j: usize, c: f32| own[i] * c * other[j];
     let kept =
         product(&matrix.by_user, &matrix.by_item, &users, score, settings.neighbours, control)?;
 
@@ -79,18 +80,19 @@ fn shrunk_cosine(rows: &Csr, by_item: &Csr, control: &Control<'_>) -> Result<Csr
     let n: Vec<f32> = (0..by_item.rows())
         .map(|item| by_item.row(item).0.iter().map(|&row| says[row as usize]).sum())
         .collect();
-    let score = |i: usize, j: usize, c: f32| c / ((n[i] * n[j]).sqrt() + SHRINKAGE);
+    let n = &n;
+    let score = |i: usize| move |j: usize, c: f32| c / ((n[i] * n[j]).sqrt() + SHRINKAGE);
     product(rows, by_item, &says, score, RELATED, control)
 }
 
 /// The kernel: C_ij = Σ over rows r with i and j of x_ri · weight_r · x_rj,
-/// turned into a score by `score(i, j, C_ij)`; per item i the best `keep`
+/// turned into a score by `score(i)(j, C_ij)`; per item i the best `keep`
 /// items j, best first.
-pub(super) fn product(
+pub(super) fn product<S: Fn(usize, f32) -> f32>(
     rows: &Csr,
     by_item: &Csr,
     row_weight: &[f32],
-    score: impl Fn(usize, usize, f32) -> f32 + Sync,
+    score: impl Fn(usize) -> S + Sync,
     keep: usize,
     control: &Control<'_>,
 ) -> Result<Csr, Cancelled> {
@@ -113,11 +115,12 @@ pub(super) fn product(
                 }
 
                 best.clear();
+                let score = score(i);
                 let mut threshold = Threshold::new(keep);
                 for j in touched.drain(..) {
                     let c = std::mem::take(&mut sums[j as usize]);
                     if j as usize != i && c > 0.0 {
-                        let score = score(i, j as usize, c);
+                        let score = score(j as usize, c);
                         threshold.push(best, Scored { idx: j, score });
                     }
                 }
@@ -130,11 +133,11 @@ pub(super) fn product(
     Ok(Csr::from_rows(items, table))
 }
 
-fn weighted_degrees(matrix: &Csr) -> Vec<f32> {
+pub(super) fn weighted_degrees(matrix: &Csr) -> Vec<f32> {
     (0..matrix.rows()).map(|row| matrix.row(row).1.iter().sum()).collect()
 }
 
-fn power(degree: f32, exponent: f32) -> f32 {
+pub(super) fn power(degree: f32, exponent: f32) -> f32 {
     if degree > 0.0 { degree.powf(exponent) } else { 0.0 }
 }
 

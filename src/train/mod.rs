@@ -6,6 +6,7 @@
 //! - [`content`]: items alike by what they are; [`placement`]: embeddings of items without behaviour
 //! - [`cooccurrence`]: the sparse product behind item CF, similar items and baskets
 //! - [`user_cf`]: inverted lists; [`ease`]: item weights in closed form
+//! - [`graph_filter`]: low-pass filters on the graph of users and items
 //! - [`svd`], [`ials`]: embeddings; [`graph`]: the nearest-neighbour graph over them; [`pushed`]:
 //!   embeddings trained elsewhere, prepared for serving
 //! - [`sessions`], [`transition`]: the order of events
@@ -15,6 +16,7 @@ pub mod cooccurrence;
 pub mod data;
 pub mod ease;
 pub mod graph;
+pub mod graph_filter;
 pub mod habits;
 pub mod ials;
 pub mod placement;

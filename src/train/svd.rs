@@ -13,6 +13,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use super::TrainError;
+use super::cooccurrence::weighted_degrees;
 use crate::domain::kernels::add;
 use crate::domain::progress::Control;
 use crate::matrix::{Csr, Interactions};
@@ -21,6 +22,17 @@ use crate::model::settings::EmbeddingSettings;
 
 /// Columns drawn in addition to those kept, for accuracy.
 const OVERSAMPLING: usize = 10;
+
+/// How many singular vectors are wanted, and how they are found.
+#[derive(Debug, Clone, Copy)]
+pub struct Rank {
+    /// Singular vectors.
+    pub dimensions: usize,
+    /// Power iterations.
+    pub power_iterations: usize,
+    /// Seed of the first subspace.
+    pub seed: u64,
+}
 
 /// Trains vectors of all items, without a graph.
 ///
@@ -32,14 +44,37 @@ pub fn train(
     seed: u64,
     control: &Control<'_>,
 ) -> Result<Embeddings, TrainError> {
+    let EmbeddingSettings { dimensions, power_iterations, .. } = *settings;
+    let rank = Rank { dimensions, power_iterations, seed };
+    let mut vectors = right_vectors(matrix, rank, control)?;
+    let n_items = weighted_degrees(&matrix.by_item);
+    for (mut row, n) in vectors.axis_iter_mut(Axis(0)).zip(&n_items) {
+        row *= n.sqrt();
+    }
+
+    vectors /= longest(&vectors)?;
+    let fold_in = n_items.iter().map(|&n| if n > 0.0 { 1.0 / n } else { 0.0 }).collect();
+    let vectors = vectors.into_raw_vec_and_offset().0;
+    Ok(Embeddings { dimensions, vectors, fold_in, ..Embeddings::default() })
+}
+
+/// The first right singular vectors of A, items × dimensions; zeros where there are fewer.
+///
+/// # Errors
+/// [`TrainError::Cancelled`], or [`TrainError::Factorisation`].
+pub fn right_vectors(
+    matrix: &Interactions,
+    rank: Rank,
+    control: &Control<'_>,
+) -> Result<Array2<f32>, TrainError> {
     let users = matrix.by_user.rows();
     let items = matrix.by_item.rows();
-    let n_items: Vec<f32> = (0..items).map(|i| matrix.by_item.row(i).1.iter().sum()).collect();
-    let n_users: Vec<f32> = (0..users).map(|u| matrix.by_user.row(u).1.iter().sum()).collect();
+    let n_items = weighted_degrees(&matrix.by_item);
+    let n_users = weighted_degrees(&matrix.by_user);
     let a = normalised(&matrix.by_user, &n_users, &n_items);
     let a_t = normalised(&matrix.by_item, &n_items, &n_users);
-    let columns = (settings.dimensions + OVERSAMPLING).min(users).min(items);
-    let mut rng = StdRng::seed_from_u64(seed);
+    let columns = (rank.dimensions + OVERSAMPLING).min(users).min(items);
+    let mut rng = StdRng::seed_from_u64(rank.seed);
 
     // Both sides have the same singular values: iterate on the smaller.
     let (small, to_small, to_large) =
@@ -47,33 +82,21 @@ pub fn train(
     let draws = (0..small * columns).map(|_| StandardNormal.sample(&mut rng)).collect();
 
     let mut q: Array2<f32> = shaped(small, columns, draws);
-    for _ in 0..=settings.power_iterations {
+    for _ in 0..=rank.power_iterations {
         control.check()?;
         q = orthonormal(&times(to_small, times(to_large, q.view()).view()));
     }
 
-    let (rotation, values) = rotation(to_large, &q, settings.dimensions)?;
-    let v = if users < items {
-        // Right singular vectors from left ones: V = Aᵀ U / σ.
-        let mut v = times(&a_t, q.dot(&rotation).view());
-        for (mut column, value) in v.axis_iter_mut(Axis(1)).zip(values) {
-            column *= if value > 0.0 { 1.0 / value } else { 0.0 };
-        }
-        v
-    } else {
-        q.dot(&rotation)
-    };
-
-    let mut vectors = shaped(items, settings.dimensions, vec![0.0; items * settings.dimensions]);
-    for (i, mut row) in vectors.axis_iter_mut(Axis(0)).enumerate() {
-        let root = n_items[i].sqrt();
-        row.iter_mut().zip(v.row(i)).for_each(|(y, v)| *y = root * v);
+    let (rotation, values) = rotation(to_large, &q, rank.dimensions)?;
+    if users >= items {
+        return Ok(q.dot(&rotation));
     }
-
-    vectors /= longest(&vectors)?;
-    let fold_in = n_items.iter().map(|&n| if n > 0.0 { 1.0 / n } else { 0.0 }).collect();
-    let vectors = vectors.into_raw_vec_and_offset().0;
-    Ok(Embeddings { dimensions: settings.dimensions, vectors, fold_in, ..Embeddings::default() })
+    // Right singular vectors from left ones: V = Aᵀ U / σ.
+    let mut v = times(&a_t, q.dot(&rotation).view());
+    for (mut column, value) in v.axis_iter_mut(Axis(1)).zip(values) {
+        column *= if value > 0.0 { 1.0 / value } else { 0.0 };
+    }
+    Ok(v)
 }
 
 /// Length of the longest row.

@@ -17,6 +17,8 @@ fn options() -> EngineOptions {
     let mut options = support::quiet();
     // With as many dimensions as the matrix has rank, a factorisation only repeats it.
     options.train.settings.embedding.dimensions = 8;
+    options.train.settings.graph_filter.dimensions = 8;
+    options.train.settings.blend.graph_filter = 0.3;
     options
 }
 
@@ -47,7 +49,8 @@ fn the_withheld_diagonal_comes_back_from_every_source() {
     let folder = tempfile::tempdir().unwrap();
     let engine = checkerboard(folder.path());
     engine.trainer().train_blocking(true).unwrap();
-    for strategy in [None, Some(Source::ItemCf), Some(Source::UserCf), Some(Source::Embedding)] {
+    let sources = [Source::ItemCf, Source::UserCf, Source::Embedding, Source::GraphFilter];
+    for strategy in sources.map(Some).into_iter().chain([None]) {
         for user in 0..SIZE {
             let answer = engine.recommender().recommend(&ask(user, strategy)).unwrap();
             assert_eq!(answer.basis, Basis::History);
