@@ -280,11 +280,13 @@ pub struct SessionSettings {
     pub neighbours: usize,
     /// Newest items of the running session that are used.
     pub items: usize,
+    /// Whether the item in view, the session's last, may be offered.
+    pub in_view: bool,
 }
 
 impl Default for SessionSettings {
     fn default() -> Self {
-        Self { sessions_per_item: 500, neighbours: 100, items: 4 }
+        Self { sessions_per_item: 500, neighbours: 100, items: 4, in_view: false }
     }
 }
 

@@ -226,13 +226,14 @@ impl Query<'_> {
     }
 
     /// Forbids what this user should not be offered: purchases, by the policy, and the item they
-    /// are viewing.
+    /// are viewing, unless the shop's sessions come back to it.
     pub(crate) fn exclude(&self, snapshot: &Snapshot, scratch: &mut Scratch) {
-        if let Some(&current) = self.session.last() {
+        let settings = self.settings(snapshot);
+        if let Some(&current) = self.session.last().filter(|_| !settings.session.in_view) {
             scratch.mask.forbid(current);
         }
 
-        let policy = self.repeat.resolved(self.settings(snapshot));
+        let policy = self.repeat.resolved(settings);
         if policy == RepeatPolicy::Allow {
             return;
         }

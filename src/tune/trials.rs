@@ -290,9 +290,14 @@ impl<'a> TrialSnapshot<'a> {
         self.snapshot.parts.pushed = pushed.clone();
     }
 
+    /// Asks with these settings from now on; they differ in nothing that is trained.
+    pub fn serve_with(&mut self, settings: &Settings) {
+        self.snapshot.manifest.settings = *settings;
+    }
+
     /// NDCG at 10 of the lists with these settings, case by case.
     pub fn ndcg_of_lists(&mut self, settings: &Settings, cases: &[Case]) -> Vec<f64> {
-        self.snapshot.manifest.settings = *settings;
+        self.serve_with(settings);
         self.ndcg_by(Method::Blend, cases)
     }
 
@@ -319,7 +324,7 @@ impl<'a> TrialSnapshot<'a> {
 
     /// The proposals of one source for every case, with these settings.
     pub fn lists_of(&mut self, source: Source, settings: &Settings) -> Vec<Vec<Scored>> {
-        self.snapshot.manifest.settings = *settings;
+        self.serve_with(settings);
         let harness = self.harness();
         let k = settings.blend.candidates;
         self.context
@@ -340,7 +345,7 @@ impl<'a> TrialSnapshot<'a> {
 
     /// The second stage's input for every case, with these settings.
     pub fn stage_cases(&mut self, settings: &Settings) -> Vec<StageCase> {
-        self.snapshot.manifest.settings = *settings;
+        self.serve_with(settings);
         let harness = self.harness();
         self.context
             .cases

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::blend::Proposals;
 use crate::model::manifest::Tuning;
 use crate::model::{Manifest, SecondStage, Settings, Snapshot, Source};
 use crate::sources::Trained;
@@ -56,4 +57,14 @@ impl Tuned {
         };
         Snapshot { manifest, parts }
     }
+}
+
+/// What a blend was fitted to, and what it reaches.
+pub(super) struct Fitted {
+    /// The proposals of every source for every case.
+    pub proposals: Vec<Proposals>,
+    /// The settings with the fitted blend.
+    pub settings: Settings,
+    /// NDCG at 10, case by case, cross-validated.
+    pub ndcg: Vec<f64>,
 }

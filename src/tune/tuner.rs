@@ -8,7 +8,7 @@ use super::blend::{self, Proposals};
 use super::compare::{is_better, mean};
 use super::task::Task;
 use super::trials::{Budget, TrialContext, TrialSnapshot};
-use super::tuned::Tuned;
+use super::tuned::{Fitted, Tuned};
 use super::validation::{self, HoldoutSplit};
 use super::{hybrid, pushed, search, second_stage, trim};
 use crate::content::Corpus;
@@ -120,7 +120,7 @@ impl Tuner<'_> {
         let sampled = trim::sample(self.events, self.seed);
         let events = sampled.as_ref().unwrap_or(self.events);
         let held = validation::hold_out(events, task, self.seed);
-        let HoldoutSplit { log: inner, cases, ordered, .. } = &held;
+        let &HoldoutSplit { log: ref inner, ref cases, ordered, .. } = &held;
         if cases.len() < validation::MIN_CASES {
             return Ok(Tuned::untuned(self.start));
         }
@@ -129,7 +129,6 @@ impl Tuner<'_> {
             Task::NextBasket(RepeatPolicy::ExcludePurchased) => RepeatPolicy::ExcludePurchased,
             Task::NextBasket(_) | Task::NextItem | Task::Session => RepeatPolicy::Allow,
         };
-        let ordered = *ordered;
         let began = Instant::now();
         let context =
             TrialContext { repeat, cases, ordered, seed: self.seed, control: self.control };
@@ -146,16 +145,17 @@ impl Tuner<'_> {
         let mut quality = trials.tune(task != Task::Session, budget)?;
         self.log(began, "hyperparameters are searched");
 
-        let mut settings = or_start(&trials, start, before);
+        let settings = or_start(&trials, start, before);
         if trimmed.is_some() || settings != trials.settings() {
             trials = TrialSnapshot::new(&full, settings, &all, context)?;
         }
         self.log(began, "sources are trained");
 
-        let mut proposals = trials.proposals();
-        self.log(began, "candidates are proposed");
-        self.fit_blend(&mut trials, cases, &mut proposals, &mut settings);
-        let blended = hybrid::cross_validated(&proposals, cases, &start.blend, &settings.blend);
+        let mut fitted = self.fitted(&mut trials, cases, settings);
+        if matches!(task, Task::Session | Task::NextItem) {
+            fitted = self.with_item_in_view(&mut trials, cases, settings, fitted);
+        }
+        let Fitted { proposals, mut settings, ndcg: blended } = fitted;
         quality.insert(BLEND.to_owned(), mean(&blended));
         quality.extend(ablation(&proposals, &settings.blend));
         self.log(began, "the blend is fitted");
@@ -187,24 +187,31 @@ impl Tuner<'_> {
         Ok(Tuned { second_stage, quality, tuning: Some(tuning), ..Tuned::untuned(settings) })
     }
 
-    /// Fits the blend's weights, from those of the settings on, and how content takes part.
-    fn fit_blend(
+    /// Fits the blend's weights to the proposals of the sources with these settings, from the weights of
+    /// the settings on, and how content takes part.
+    pub(super) fn fitted(
         &self,
         trials: &mut TrialSnapshot<'_>,
         cases: &[Case],
-        proposals: &mut Vec<Proposals>,
-        settings: &mut Settings,
-    ) {
+        mut settings: Settings,
+    ) -> Fitted {
+        trials.serve_with(&settings);
+        let start = settings.blend;
+        let mut proposals = trials.proposals();
         if self.corpus.is_empty() {
-            settings.blend = blend::fit(proposals, &settings.blend);
+            settings.blend = blend::fit(&proposals, &start);
         } else {
-            hybrid::fit(trials, cases, proposals, settings);
+            hybrid::fit(trials, cases, &mut proposals, &mut settings);
         }
+        let ndcg = hybrid::cross_validated(&proposals, cases, &start, &settings.blend);
+        Fitted { proposals, settings, ndcg }
     }
 
     /// Where the search begins: where times do not order the events, nothing fades.
     fn start_of(&self, ordered: bool) -> Settings {
         let mut start = self.start;
+        // Whether it is offered is decided anew.
+        start.session.in_view = false;
         if !ordered {
             search::disable_fading(&mut start);
         }
