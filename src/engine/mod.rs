@@ -15,6 +15,8 @@
 //! - `registry`: which snapshot answers whom, and which are kept on disk
 //! - `state`: what the threads share; [`stats`]: what they count for the operator
 //! - `in_force`: the rules and placements in force; `refresher`: the thread that keeps them so
+//! - `active_lists`: lists of active users, made after each of their events; `list_maker`: the thread
+//!   that makes them
 //! - `directory`: items and users by their ids
 //! - `behaviour`: what a training reads from the log
 //! - [`options`]: the engine's part of the configuration
@@ -23,12 +25,14 @@
 //! - [`page`]: pages of listings; `closing`: how the store ends; `threads`: those that the stores
 //!   of a process share
 
+mod active_lists;
 mod behaviour;
 mod closing;
 mod directory;
 pub mod figures;
 pub mod import;
 mod in_force;
+mod list_maker;
 pub mod options;
 pub mod page;
 pub mod pseudonyms;
@@ -66,7 +70,9 @@ use crate::domain::{Generation, Result};
 use crate::live::{DedupWindow, Live, LiveWriter};
 use crate::recommend::prepared::PreparedListOptions;
 use crate::store::{Entry, Log, Opening, Record, StoreFolder};
+use active_lists::ActiveLists;
 use figures::StoreFigures;
+use list_maker::ListMaker;
 use pseudonyms::Pseudonyms;
 use refresher::Refresher;
 use state::State;
@@ -85,6 +91,7 @@ pub struct Engine {
     recommender: Arc<Recommender>,
     steering: Steering,
     _refresher: Refresher,
+    _maker: ListMaker,
     state: Arc<State>,
 }
 
@@ -133,7 +140,15 @@ impl Engine {
 
         let limits = (StoreLimits::of(&options.limits), options.train.clone());
         let stats = Stats::new(log.flush_seconds());
-        let state = Arc::new(State::new(live, models, folder, pseudonyms, lists, limits, stats));
+        let state = Arc::new(State::new(
+            live,
+            models,
+            folder,
+            pseudonyms,
+            (lists, ActiveLists::new(recommend.active_lists)),
+            limits,
+            stats,
+        ));
         trainer::erasure::remove_models(&state);
         let budget = MemoryBudget::new(options.limits.memory_mib);
         let writer = Writer::start(log, dedup, state.clone(), live_writer, budget)?;
@@ -145,12 +160,22 @@ impl Engine {
             Pushes::new(state.clone(), writer.clone(), background.clone(), options.push, policy);
         state.in_force.refresh(&state.live)?;
         let refresher = Refresher::start(state.clone())?;
+        let maker = ListMaker::start(state.clone())?;
         let steering = Steering::new(state.clone(), writer.clone());
         let recommender = Recommender::new(state.clone(), writer.clone(), recommend, threads)?;
         let recommender = Arc::new(recommender);
         let batches = Batches::new(recommender.clone(), background);
-        let _refresher = refresher;
-        Ok(Self { trainer, writer, pushes, batches, recommender, steering, _refresher, state })
+        Ok(Self {
+            trainer,
+            writer,
+            pushes,
+            batches,
+            recommender,
+            steering,
+            _refresher: refresher,
+            _maker: maker,
+            state,
+        })
     }
 
     /// Begins to close: stops trainings and imports, and ends every watch. Lists and writes

@@ -254,6 +254,9 @@ pub struct RecommendOptions {
     pub repeat_policy: RepeatPolicy,
     /// Newest events kept in memory of each user.
     pub history_limit: usize,
+    /// Maximum number of active users whose lists are made anew after each of their events, in the
+    /// background; 0: of none, so that each request makes its own. About 700 bytes each.
+    pub active_lists: usize,
     /// Share of the answers whose items are recorded in the log, 0 to 1: what was shown to whom, from
     /// which later evaluations start. Some 80 bytes an answer.
     pub exposures: f64,
@@ -273,6 +276,7 @@ impl Default for RecommendOptions {
         Self {
             repeat_policy: RepeatPolicy::Auto,
             history_limit: 2_000,
+            active_lists: 100_000,
             exposures: 1.0,
             fatigue_after: 0,
             fatigue_factor: 0.7,

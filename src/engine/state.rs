@@ -3,6 +3,7 @@
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::active_lists::ActiveLists;
 use super::closing::Closing;
 use super::in_force::InForce;
 use super::options::{StoreLimits, TrainOptions};
@@ -25,6 +26,8 @@ pub(super) struct State {
     pub(super) pseudonyms: Pseudonyms,
     /// Which lists are prepared.
     pub(super) lists: PreparedListOptions,
+    /// The lists of active users; none where the configuration keeps none.
+    pub(super) active_lists: Option<ActiveLists>,
     /// How large the store may become.
     pub(super) limits: ArcSwap<StoreLimits>,
     /// How it is trained, from the next training on.
@@ -42,7 +45,7 @@ impl State {
         models: Models,
         folder: StoreFolder,
         pseudonyms: Pseudonyms,
-        lists: PreparedListOptions,
+        (lists, active_lists): (PreparedListOptions, Option<ActiveLists>),
         limits: (StoreLimits, TrainOptions),
         stats: Stats,
     ) -> Self {
@@ -59,6 +62,7 @@ impl State {
             folder,
             pseudonyms,
             lists,
+            active_lists,
             limits,
             train,
             closing,
@@ -75,7 +79,8 @@ impl State {
     /// The memory of the data and of the models that are loaded, in bytes, estimated from their
     /// numbers.
     pub(super) fn memory_bytes(&self) -> u64 {
-        self.live.memory_bytes() + self.models.loaded_bytes()
+        let of_active = self.active_lists.as_ref().map_or(0, ActiveLists::memory_bytes);
+        self.live.memory_bytes() + self.models.loaded_bytes() + of_active
     }
 
     /// Passes every entry of the log as of now to `visit`.

@@ -29,23 +29,32 @@ impl Prepared {
     /// Marks an entry as a rare item that follows the list.
     pub const RARE: u8 = u8::MAX;
 
-    /// A user's list, best first, if there is one for this history: items, scores and sources. Rare
-    /// items that follow it have no source.
-    pub fn list(
-        &self,
-        user: UserIdx,
-        history: &[HistoryEvent],
-    ) -> Option<impl Iterator<Item = (ItemIdx, f32, Option<Source>)>> {
+    /// A user's list, best first, if there is one for this history.
+    pub fn list(&self, user: UserIdx, history: &[HistoryEvent]) -> Option<PreparedEntries<'_>> {
         let user = user as usize;
         let length = usize::from(*self.lengths.get(user)?);
         if length == 0 || self.stamps[user] != stamp(history) {
             return None;
         }
         let start = self.starts[user] as usize;
-        Some((start..start + length).map(|at| {
-            let source = Source::BLENDED.get(usize::from(self.sources[at]));
-            (self.items[at], self.scores[at], source.copied())
-        }))
+        let of_user = start..start + length;
+        Some(PreparedEntries {
+            repeats: self.repeats,
+            items: &self.items[of_user.clone()],
+            scores: &self.scores[of_user.clone()],
+            sources: &self.sources[of_user],
+        })
+    }
+
+    /// Adds a user's list.
+    pub fn push(&mut self, user: UserIdx, list: &PreparedList) {
+        let user = user as usize;
+        self.stamps[user] = list.stamp;
+        self.starts[user] = self.items.len() as u32;
+        self.lengths[user] = list.items.len() as u8;
+        self.items.extend(&list.items);
+        self.scores.extend(&list.scores);
+        self.sources.extend(&list.sources);
     }
 
     /// Whether the arrays fit together.
@@ -58,6 +67,54 @@ impl Prepared {
             && [self.scores.len(), self.sources.len()] == [entries; 2]
             && self.sources.iter().all(|&place| is_known(place) || place == Self::RARE)
             && ends.all(|(&start, &length)| start as usize + usize::from(length) <= entries)
+    }
+}
+
+/// One user's list, outside of a snapshot's: at most 255 entries, as in [`Prepared`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PreparedList {
+    /// Whether it offers items that the user bought.
+    pub repeats: bool,
+    /// The [`stamp`] of the history that it holds for.
+    pub stamp: u64,
+    /// Items, best first; the rare items follow the list.
+    pub items: Vec<ItemIdx>,
+    /// Their scores.
+    pub scores: Vec<f32>,
+    /// Their sources, as in [`Prepared::sources`].
+    pub sources: Vec<u8>,
+}
+
+impl PreparedList {
+    /// Its entries, if it holds for this history.
+    pub fn list(&self, history: &[HistoryEvent]) -> Option<PreparedEntries<'_>> {
+        let Self { repeats, items, scores, sources, .. } = self;
+        (self.stamp == stamp(history)).then_some(PreparedEntries {
+            repeats: *repeats,
+            items,
+            scores,
+            sources,
+        })
+    }
+}
+
+/// The entries of a prepared list, best first.
+#[derive(Debug, Clone, Copy)]
+pub struct PreparedEntries<'a> {
+    /// Whether they offer items that the user bought.
+    pub repeats: bool,
+    items: &'a [ItemIdx],
+    scores: &'a [f32],
+    sources: &'a [u8],
+}
+
+impl<'a> PreparedEntries<'a> {
+    /// Items, scores and sources. Rare items that follow the list have no source.
+    pub fn iter(self) -> impl Iterator<Item = (ItemIdx, f32, Option<Source>)> + use<'a> {
+        (0..self.items.len()).map(move |at| {
+            let source = Source::BLENDED.get(usize::from(self.sources[at]));
+            (self.items[at], self.scores[at], source.copied())
+        })
     }
 }
 

@@ -1,5 +1,5 @@
-//! Prepared lists: the same blend, computed for many users when a snapshot is trained, and served
-//! while the user has done nothing since.
+//! Prepared lists: the same blend, computed for many users when a snapshot is trained and for active
+//! ones after each of their events, and served while the user has done nothing since.
 
 use rayon::prelude::*;
 
@@ -11,7 +11,8 @@ use crate::domain::progress::{Cancelled, Control};
 use crate::domain::{ItemIdx, UserIdx};
 use crate::live::{Catalogue, Filter};
 use crate::matrix::UserEvents;
-use crate::model::prepared::stamp;
+use crate::matrix::weight::kind_weight;
+use crate::model::prepared::{PreparedList, stamp};
 use crate::model::{Prepared, Snapshot, Source};
 use crate::sources::{Query, RepeatPolicy, Scratch, Shelf};
 
@@ -48,51 +49,23 @@ pub fn prepare(
     control: &Control<'_>,
 ) -> Result<Prepared, Cancelled> {
     let policy = options.repeat.resolved(&snapshot.manifest.settings);
-    let repeats = policy == RepeatPolicy::Allow;
-    if !(repeats || policy == RepeatPolicy::ExcludePurchased) {
-        // With such a policy a list changes by the hour.
+    if !lasts(policy) {
         return Ok(Prepared::default());
     }
 
     let users = most_recent_users(events, options.max_users);
     let mut prepared = Prepared {
-        repeats,
+        repeats: policy == RepeatPolicy::Allow,
         stamps: vec![0; events.users()],
         starts: vec![0; events.users()],
         lengths: vec![0; events.users()],
         ..Prepared::default()
     };
 
-    // Availability is checked when a list is served.
-    let shelf = Shelf {
-        catalogue: &Catalogue::default(),
-        items: events.items(),
-        filter: &Filter::default(),
-        excluded: &[],
-        hidden: &[],
-        only: None,
-        shown_before: 0,
-        rules: None,
-        now_ms: snapshot.manifest.newest_ms,
-    };
+    let now_ms = snapshot.manifest.newest_ms;
     let list = |scratch: &mut Scratch, &user: &usize| {
         let past = Past::of(events.of(user), options.history_limit);
-        let history = &past.events[..];
-        let query = Query {
-            user: Some(user as UserIdx),
-            history,
-            bought: &past.bought,
-            limit: LENGTH,
-            repeat: policy,
-            ..Query::on(shelf)
-        };
-
-        shelf.mask(&mut scratch.mask);
-        query.exclude(snapshot, scratch);
-        let list = blend::blend(snapshot, &query, scratch);
-        let places = Room::in_list(snapshot, &query).of(list.len());
-        let rare = blend::rare_by_content(snapshot, scratch);
-        (stamp(history), rare_to_keep(&list, rare, places), list)
+        make(snapshot, (user as UserIdx, &past), policy, (events.items(), now_ms), scratch)
     };
 
     for chunk in users.chunks(CHUNK) {
@@ -101,13 +74,86 @@ pub fn prepare(
             break;
         }
 
-        let lists: Vec<(u64, Vec<ItemIdx>, Vec<Recommended>)> =
-            chunk.par_iter().map_init(Scratch::default, list).collect();
-        for (&user, (stamp, rare, list)) in chunk.iter().zip(lists) {
-            add(&mut prepared, user, stamp, &list, &rare);
+        let lists: Vec<PreparedList> = chunk.par_iter().map_init(Scratch::default, list).collect();
+        for (&user, list) in chunk.iter().zip(&lists) {
+            prepared.push(user as UserIdx, list);
         }
     }
     Ok(prepared)
+}
+
+/// A user's list by their past; none where lists of the policy change by the hour, or nothing is known
+/// of the user. The last pair is the number of items that the store knows, and the time.
+pub fn make_now(
+    snapshot: &Snapshot,
+    (user, past): (UserIdx, &Past),
+    repeat: RepeatPolicy,
+    (items, now_ms): (usize, i64),
+    scratch: &mut Scratch,
+) -> Option<PreparedList> {
+    let policy = repeat.resolved(&snapshot.manifest.settings);
+    let is_known = past.events.iter().any(|event| kind_weight(event.kind) > 0.0);
+    (is_known && lasts(policy))
+        .then(|| make(snapshot, (user, past), policy, (items, now_ms), scratch))
+}
+
+/// Whether lists of a policy hold as long as the user does nothing: with others they change by the
+/// hour.
+fn lasts(policy: RepeatPolicy) -> bool {
+    matches!(policy, RepeatPolicy::Allow | RepeatPolicy::ExcludePurchased)
+}
+
+fn make(
+    snapshot: &Snapshot,
+    (user, past): (UserIdx, &Past),
+    policy: RepeatPolicy,
+    (items, now_ms): (usize, i64),
+    scratch: &mut Scratch,
+) -> PreparedList {
+    // Availability is checked when a list is served.
+    let shelf = Shelf {
+        catalogue: &Catalogue::default(),
+        items,
+        filter: &Filter::default(),
+        excluded: &[],
+        hidden: &[],
+        only: None,
+        shown_before: 0,
+        rules: None,
+        now_ms,
+    };
+    let query = Query {
+        user: Some(user),
+        history: &past.events,
+        bought: &past.bought,
+        limit: LENGTH,
+        repeat: policy,
+        ..Query::on(shelf)
+    };
+
+    shelf.mask(&mut scratch.mask);
+    query.exclude(snapshot, scratch);
+    let list = blend::blend(snapshot, &query, scratch);
+    let places = Room::in_list(snapshot, &query).of(list.len());
+    let rare = rare_to_keep(&list, blend::rare_by_content(snapshot, scratch), places);
+
+    let mut made = PreparedList {
+        repeats: policy == RepeatPolicy::Allow,
+        stamp: stamp(&past.events),
+        ..PreparedList::default()
+    };
+    for recommended in list {
+        let place = Source::BLENDED.iter().position(|&s| s == recommended.source);
+        made.items.push(recommended.item);
+        made.scores.push(recommended.score);
+        made.sources.push(place.unwrap_or(0) as u8);
+    }
+    for item in rare {
+        made.items.push(item);
+        made.scores.push(0.0);
+        made.sources.push(Prepared::RARE);
+    }
+    made
 }
 
 /// The first rare items, with enough that are not in the list for its places.
@@ -139,24 +185,6 @@ fn most_recent_users(events: &UserEvents, max: usize) -> Vec<usize> {
     users
 }
 
-/// Adds a user's list, which holds for the history with this stamp, and the rare items that follow it.
-fn add(prepared: &mut Prepared, user: usize, stamp: u64, list: &[Recommended], rare: &[ItemIdx]) {
-    prepared.stamps[user] = stamp;
-    prepared.starts[user] = prepared.items.len() as u32;
-    prepared.lengths[user] = (list.len() + rare.len()) as u8;
-    for recommended in list {
-        let place = Source::BLENDED.iter().position(|&s| s == recommended.source);
-        prepared.items.push(recommended.item);
-        prepared.scores.push(recommended.score);
-        prepared.sources.push(place.unwrap_or(0) as u8);
-    }
-    for &item in rare {
-        prepared.items.push(item);
-        prepared.scores.push(0.0);
-        prepared.sources.push(Prepared::RARE);
-    }
-}
-
 /// The prepared list of a query, of the items on the shelf, if there is one that still holds and is
 /// long enough: cut to the limit, unless rules choose from all of it; and the rare items that follow
 /// it. Items that the policy excludes for this user were left out when it was made.
@@ -165,9 +193,9 @@ pub(super) fn answer(
     query: &Query<'_>,
     scratch: &Scratch,
 ) -> Option<(Vec<Recommended>, Vec<ItemIdx>)> {
-    let prepared = &snapshot.parts.prepared;
-    let policy =
-        if prepared.repeats { RepeatPolicy::Allow } else { RepeatPolicy::ExcludePurchased };
+    let of_snapshot = snapshot.parts.prepared.list(query.user?, query.history);
+    let list = of_snapshot.or_else(|| query.made.and_then(|made| made.list(query.history)))?;
+    let policy = if list.repeats { RepeatPolicy::Allow } else { RepeatPolicy::ExcludePurchased };
     let as_prepared = query.repeat.resolved(&snapshot.manifest.settings) == policy;
     let asks_more = query.explain || query.variety.is_some() || query.strategy.is_some();
     let is_weighed = !query.tired_of.is_empty() || query.worth.is_some();
@@ -175,12 +203,11 @@ pub(super) fn answer(
         return None;
     }
 
-    let list = prepared.list(query.user?, query.history)?;
     let keep = if query.shelf.steering().is_some() { LENGTH } else { query.limit };
     let has_room = Room::in_list(snapshot, query).of(query.limit) > 0;
     let mut items = Vec::with_capacity(keep);
     let mut rare = Vec::new();
-    for (item, score, source) in list.filter(|&(item, ..)| scratch.mask.allows(item)) {
+    for (item, score, source) in list.iter().filter(|&(item, ..)| scratch.mask.allows(item)) {
         if items.len() == keep && !has_room {
             break;
         }

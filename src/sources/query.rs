@@ -9,6 +9,7 @@ use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx, UserIdx};
 use crate::live::{Catalogue, Filter, Hidden, ItemMask, Trend};
 use crate::matrix::Weighting;
 use crate::matrix::weight::kind_weight;
+use crate::model::prepared::PreparedList;
 use crate::model::{SecondStage, Settings, Snapshot, Source};
 use crate::rules::ActiveRules;
 
@@ -154,6 +155,8 @@ pub struct Query<'a> {
     pub strategy: Option<Source>,
     /// Whether bought items may come back.
     pub repeat: RepeatPolicy,
+    /// A list that was made for the user since the model was trained.
+    pub made: Option<&'a PreparedList>,
     /// Items taken together with the user's since the model was trained, best first, with scores
     /// from 0 to 1.
     pub fresh: &'a [Scored],
@@ -187,6 +190,7 @@ impl<'a> Query<'a> {
             shelf,
             strategy: None,
             repeat: RepeatPolicy::Auto,
+            made: None,
             fresh: &[],
             trends: &[],
             hurried: false,

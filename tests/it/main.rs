@@ -1,6 +1,7 @@
 //! Everything that needs the whole: a real server on a real socket, real files,
 //! real clients.
 
+mod active;
 mod audit;
 mod backups;
 mod browsers;

@@ -15,7 +15,7 @@ use super::request::{Answer, RecommendRequest, Repeat, ScoredItem};
 use super::shadow::{self, ShadowComparer};
 use super::steered::steered;
 use crate::domain::history::{Past, all_bought};
-use crate::domain::{Error, Generation, HistoryEvent, ItemIdx, Result, UserIdx, now_ms};
+use crate::domain::{Error, Generation, ItemIdx, Result, UserIdx, now_ms};
 use crate::engine::options::RecommendOptions;
 use crate::engine::state::State;
 use crate::engine::stats::{Made, Stats};
@@ -25,7 +25,7 @@ use crate::engine::write::Writer;
 use crate::live::Filter;
 use crate::model::{Ranking, Snapshot, Source};
 use crate::recommend::{
-    self, Basis, List, Origin, Recommended, RepeatPolicy, Scratch, Shelf, related,
+    self, Basis, List, Origin, Query, Recommended, RepeatPolicy, Scratch, Shelf, related,
 };
 use crate::rules::{Asked, CompiledRules};
 
@@ -163,9 +163,17 @@ impl Recommender {
         }
 
         // Most misses are users with newer events: found out before anything else is looked up.
-        let holds =
-            |history: &[HistoryEvent]| snapshot.parts.prepared.list(user, history).is_some();
-        if !self.state.live.histories.of(user, holds) {
+        let of_active = self.state.active_lists.as_ref().and_then(|active| active.of(user));
+        let generation = snapshot.manifest.generation;
+        let (is_prepared, of_active) = self.state.live.histories.of(user, |history| {
+            let is_prepared = snapshot.parts.prepared.list(user, history).is_some();
+            (is_prepared, of_active.filter(|list| list.holds(generation, history, now_ms())))
+        });
+        let found = is_prepared || of_active.is_some();
+        if let Some(active) = &self.state.active_lists {
+            active.note_request(user, found);
+        }
+        if !found {
             return None;
         }
 
@@ -174,7 +182,8 @@ impl Recommender {
         let rules = self.rules(request);
         let (list, steered) =
             self.with_request_shelf(request, Some(user), &rules, now_ms(), |shelf, scratch| {
-                let query = self.query(request, (&inputs, None), shelf, &follow);
+                let made = of_active.as_ref().map(|active| &active.list);
+                let query = Query { made, ..self.query(request, (&inputs, None), shelf, &follow) };
                 let list = recommend::prepared_list(&snapshot, &query, scratch)?;
                 let steered = steered(&shelf, &list.items, list.steered.as_ref());
                 Some((list, steered))

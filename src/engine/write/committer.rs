@@ -14,6 +14,7 @@ use super::memory_budget::{self, MemoryBudget};
 use super::request::{BATCH_BYTES, Pending, Receipt, Write};
 use super::staged::Staged;
 use crate::domain::{Error, Result, Violation};
+use crate::engine::active_lists::ActiveLists;
 use crate::engine::state::State;
 use crate::live::{DedupWindow, LiveWriter};
 use crate::store::{Log, Record};
@@ -267,8 +268,20 @@ impl Worker {
                     state.live.note_pairs(writer, offset, event);
                 }
             }
+            if let Some(active) = &state.active_lists {
+                note_active(active, record);
+            }
         }
         Ok(staged.receipts)
+    }
+}
+
+/// Lists of active users follow their events.
+fn note_active(active: &ActiveLists, record: &Record) {
+    match record {
+        Record::Event(event) => active.note_event(event.user),
+        Record::Erased(user, _) => active.forget(*user),
+        _ => {}
     }
 }
 

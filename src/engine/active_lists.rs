@@ -1,0 +1,208 @@
+//! Lists of active users: made anew in the background after each of their events, so that the next
+//! request finds one that follows the click, and reads it like a prepared list.
+//!
+//! A user is active once they asked for a list. From then on their list is made after each event, and
+//! after requests that find none; until it is there, requests blend their own. The users who asked least
+//! recently make room for others.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use indexmap::IndexSet;
+use lru::LruCache;
+use parking_lot::{Condvar, Mutex};
+
+use crate::domain::{Generation, HistoryEvent, UserIdx};
+use crate::model::prepared::PreparedList;
+
+/// Parts of the lists, each with a lock of its own.
+const SHARDS: usize = 16;
+/// Maximum number of users whose lists wait to be made; those beyond wait for their next event.
+const WAITING: usize = 65_536;
+/// Time for which a list holds, in milliseconds: how long ago things were is part of it.
+const HOLDS_MS: i64 = 3_600_000;
+/// Memory of a list in bytes, about.
+const BYTES: u64 = 700;
+
+/// The lists, and the users whose lists are to be made.
+#[derive(Debug)]
+pub(super) struct ActiveLists {
+    shards: [Mutex<Lists>; SHARDS],
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+/// By user; none until it is made.
+type Lists = LruCache<UserIdx, Option<Arc<ActiveList>>>;
+
+/// A user's list.
+#[derive(Debug)]
+pub(super) struct ActiveList {
+    /// The model that it was made from.
+    pub generation: Generation,
+    /// When it was made, in milliseconds since 1970.
+    pub made_ms: i64,
+    /// The list.
+    pub list: PreparedList,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    users: IndexSet<UserIdx>,
+    is_closing: bool,
+}
+
+impl ActiveList {
+    /// Whether it holds for this model and history at this time.
+    pub(super) fn holds(
+        &self,
+        generation: Generation,
+        history: &[HistoryEvent],
+        now_ms: i64,
+    ) -> bool {
+        self.generation == generation
+            && now_ms - self.made_ms < HOLDS_MS
+            && self.list.list(history).is_some()
+    }
+}
+
+impl ActiveLists {
+    /// Keeps the lists of about `users` users; 0: of none.
+    pub(super) fn new(users: usize) -> Option<Self> {
+        let users = NonZeroUsize::new(users.div_ceil(SHARDS))?;
+        let shards = std::array::from_fn(|_| Mutex::new(LruCache::new(users)));
+        Some(Self { shards, waiting: Mutex::default(), changed: Condvar::new() })
+    }
+
+    fn shard(&self, user: UserIdx) -> &Mutex<Lists> {
+        &self.shards[user as usize % SHARDS]
+    }
+
+    /// A user's list, which may hold no longer.
+    pub(super) fn of(&self, user: UserIdx) -> Option<Arc<ActiveList>> {
+        self.shard(user).lock().get(&user)?.clone()
+    }
+
+    /// Notes a request of a user, and whether it found a list that holds.
+    pub(super) fn note_request(&self, user: UserIdx, found: bool) {
+        let was_active = {
+            let mut lists = self.shard(user).lock();
+            let was_active = lists.get(&user).is_some();
+            if !was_active {
+                lists.put(user, None);
+            }
+            was_active
+        };
+        // Many ask only once: a list is made for those who ask again, or act.
+        if was_active && !found {
+            self.make_soon(user);
+        }
+    }
+
+    /// Notes that an event of a user is in their history.
+    pub(super) fn note_event(&self, user: UserIdx) {
+        if self.shard(user).lock().contains(&user) {
+            self.make_soon(user);
+        }
+    }
+
+    /// Forgets a user, whose list is not made any more.
+    pub(super) fn forget(&self, user: UserIdx) {
+        self.waiting.lock().users.shift_remove(&user);
+        self.shard(user).lock().pop(&user);
+    }
+
+    /// Memory of the lists in bytes, about.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.shards.iter().map(|lists| lists.lock().len() as u64 * BYTES).sum()
+    }
+
+    fn make_soon(&self, user: UserIdx) {
+        let mut waiting = self.waiting.lock();
+        if waiting.users.len() < WAITING && waiting.users.insert(user) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// The next user whose list is to be made, once there is one; none when the store closes.
+    pub(super) fn next(&self) -> Option<UserIdx> {
+        let mut waiting = self.waiting.lock();
+        loop {
+            if waiting.is_closing {
+                return None;
+            }
+            if let Some(user) = waiting.users.shift_remove_index(0) {
+                return Some(user);
+            }
+            self.changed.wait(&mut waiting);
+        }
+    }
+
+    /// Keeps a list, unless its user has been forgotten meanwhile.
+    pub(super) fn keep(&self, user: UserIdx, list: ActiveList) {
+        if let Some(kept) = self.shard(user).lock().peek_mut(&user) {
+            *kept = Some(Arc::new(list));
+        }
+    }
+
+    /// Ends [`ActiveLists::next`].
+    pub(super) fn close(&self) {
+        self.waiting.lock().is_closing = true;
+        self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list() -> ActiveList {
+        ActiveList { generation: 1, made_ms: 0, list: PreparedList::default() }
+    }
+
+    #[test]
+    fn a_list_is_made_for_those_who_ask_again_and_after_their_events() {
+        let active = ActiveLists::new(2).unwrap();
+        active.note_event(7);
+        active.note_request(7, false);
+        active.note_request(7, true);
+        assert!(active.waiting.lock().users.is_empty());
+        active.note_request(7, false);
+        active.note_event(7);
+        assert_eq!(active.next(), Some(7));
+        active.keep(7, list());
+        assert!(active.of(7).is_some());
+        active.note_event(7);
+        assert_eq!(active.next(), Some(7));
+        active.close();
+        assert_eq!(active.next(), None);
+    }
+
+    #[test]
+    fn who_is_forgotten_stays_so_and_the_oldest_make_room() {
+        let active = ActiveLists::new(2).unwrap();
+        active.note_request(1, false);
+        active.forget(1);
+        active.keep(1, list());
+        assert!(active.of(1).is_none());
+
+        // All in one shard, which has room for one.
+        let [first, last] = [3, 3 + SHARDS as u32];
+        [first, last].iter().for_each(|&user| active.note_request(user, false));
+        active.keep(first, list());
+        active.keep(last, list());
+        assert!(active.of(first).is_none() && active.of(last).is_some());
+    }
+
+    #[test]
+    fn a_list_holds_for_its_model_its_history_and_an_hour() {
+        let event = |item| HistoryEvent::new(crate::domain::EventKind::View, item, 5);
+        let history = [event(1)];
+        let stamp = crate::model::prepared::stamp(&history);
+        let list = ActiveList { list: PreparedList { stamp, ..PreparedList::default() }, ..list() };
+        assert!(list.holds(1, &history, 1_000));
+        assert!(!list.holds(2, &history, 1_000));
+        assert!(!list.holds(1, &[event(1), event(2)], 1_000));
+        assert!(!list.holds(1, &history, HOLDS_MS));
+    }
+}

@@ -1,0 +1,64 @@
+//! The thread that makes the lists of active users. It has the lowest priority: on a busy machine
+//! requests come first, and all events of a user who waits get one list.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use super::active_lists::ActiveList;
+use super::state::State;
+use crate::domain::{Error, Result, UserIdx, now_ms};
+use crate::recommend::Scratch;
+use crate::recommend::prepared::make_now;
+use crate::store::priority::step_back;
+
+/// The thread. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct ListMaker {
+    state: Arc<State>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ListMaker {
+    pub(super) fn start(state: Arc<State>) -> Result<Self> {
+        let of_thread = state.clone();
+        let thread = std::thread::Builder::new()
+            .name("active-lists".into())
+            .spawn(move || make_all(&of_thread))
+            .map_err(|e| Error::Storage(format!("the lists' thread does not start: {e}").into()))?;
+        Ok(Self { state, thread: Some(thread) })
+    }
+}
+
+fn make_all(state: &State) {
+    let Some(active) = &state.active_lists else { return };
+    step_back();
+    let mut scratch = Scratch::default();
+    while let Some(user) = active.next() {
+        if let Some(list) = made(state, user, &mut scratch) {
+            active.keep(user, list);
+        }
+    }
+}
+
+/// A user's list from the active model; none without a model, or where nothing is known of the user.
+fn made(state: &State, user: UserIdx, scratch: &mut Scratch) -> Option<ActiveList> {
+    let snapshot = state.models.active()?;
+    let past = state.live.histories.read(user);
+    let items = state.live.items.read().len();
+    let made_ms = now_ms();
+    let list = make_now(&snapshot, (user, &past), state.lists.repeat, (items, made_ms), scratch)?;
+    Some(ActiveList { generation: snapshot.manifest.generation, made_ms, list })
+}
+
+impl Drop for ListMaker {
+    fn drop(&mut self) {
+        if let Some(active) = &self.state.active_lists {
+            active.close();
+        }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the lists' thread panicked");
+        }
+    }
+}
