@@ -108,7 +108,7 @@ impl ActiveLists {
 
     /// Forgets a user, whose list is not made any more.
     pub(super) fn forget(&self, user: UserIdx) {
-        self.waiting.lock().users.shift_remove(&user);
+        self.waiting.lock().users.swap_remove(&user);
         self.shard(user).lock().pop(&user);
     }
 
@@ -131,7 +131,8 @@ impl ActiveLists {
             if waiting.is_closing {
                 return None;
             }
-            if let Some(user) = waiting.users.shift_remove_index(0) {
+            // The newest first: they are the likeliest to ask next.
+            if let Some(user) = waiting.users.pop() {
                 return Some(user);
             }
             self.changed.wait(&mut waiting);
