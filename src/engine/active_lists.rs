@@ -20,7 +20,7 @@ const SHARDS: usize = 16;
 /// Maximum number of users whose lists wait to be made; those beyond wait for their next event.
 const WAITING: usize = 65_536;
 /// Time for which a list holds, in milliseconds: how long ago things were is part of it.
-const HOLDS_MS: i64 = 3_600_000;
+const HOLDS_MS: i64 = 600_000;
 /// Memory of a list in bytes, about.
 const BYTES: u64 = 700;
 
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_holds_for_its_model_its_history_and_an_hour() {
+    fn a_list_holds_for_its_model_its_history_and_its_time() {
         let event = |item| HistoryEvent::new(crate::domain::EventKind::View, item, 5);
         let history = [event(1)];
         let stamp = crate::model::prepared::stamp(&history);

@@ -45,8 +45,10 @@ fn made(state: &State, user: UserIdx, scratch: &mut Scratch) -> Option<ActiveLis
     let snapshot = state.models.active()?;
     let past = state.live.histories.read(user);
     let items = state.live.items.read().len();
+    let catalogue = state.live.catalogue.read();
     let made_ms = now_ms();
-    let list = make_now(&snapshot, (user, &past), state.lists.repeat, (items, made_ms), scratch)?;
+    let known = (&*catalogue, items, made_ms);
+    let list = make_now(&snapshot, (user, &past), state.lists.repeat, known, scratch)?;
     Some(ActiveList { generation: snapshot.manifest.generation, made_ms, list })
 }
 

@@ -2,7 +2,7 @@
 
 use super::list::{Basis, List, Origin, Recommended};
 use super::reasons::After;
-use super::room::{Room, Roomed};
+use super::room::{Room, Roomed, alternated};
 use super::rules::Steering;
 use super::variety::Caps;
 use super::{blend, cold, exploration, fill, fresh, prepared, reasons, rules, variety, weigh};
@@ -158,21 +158,6 @@ fn retrieve(
     };
     query.watch.end(FunnelStage::Fresh, || items.len());
     (items, rare)
-}
-
-/// One of each in turn, and then the rest.
-fn alternated(
-    mut one: impl Iterator<Item = ItemIdx>,
-    mut other: impl Iterator<Item = ItemIdx>,
-) -> Vec<ItemIdx> {
-    let mut all = Vec::new();
-    loop {
-        let (a, b) = (one.next(), other.next());
-        if a.is_none() && b.is_none() {
-            return all;
-        }
-        all.extend([a, b].into_iter().flatten());
-    }
 }
 
 /// Lets rules multiply the scores of the candidates, where any moves items.

@@ -3,9 +3,9 @@
 
 use rayon::prelude::*;
 
-use super::blend;
 use super::list::Recommended;
-use super::room::Room;
+use super::room::{Room, alternated};
+use super::{blend, cold, fresh};
 use crate::domain::history::Past;
 use crate::domain::progress::{Cancelled, Control};
 use crate::domain::{ItemIdx, UserIdx};
@@ -62,10 +62,12 @@ pub fn prepare(
         ..Prepared::default()
     };
 
-    let now_ms = snapshot.manifest.newest_ms;
+    let catalogue = Catalogue::default();
+    let filter = Filter::default();
+    let shelf = whole_shelf(&catalogue, events.items(), &filter, snapshot.manifest.newest_ms);
     let list = |scratch: &mut Scratch, &user: &usize| {
         let past = Past::of(events.of(user), options.history_limit);
-        make(snapshot, (user as UserIdx, &past), policy, (events.items(), now_ms), scratch)
+        make(snapshot, (user as UserIdx, &past), policy, shelf, scratch)
     };
 
     for chunk in users.chunks(CHUNK) {
@@ -82,19 +84,43 @@ pub fn prepare(
     Ok(prepared)
 }
 
-/// A user's list by their past; none where lists of the policy change by the hour, or nothing is known
-/// of the user. The last pair is the number of items that the store knows, and the time.
+/// A user's list by their past, with what is new in a catalogue of that many items, as of now; none where
+/// lists of the policy change by the hour, or nothing is known of the user.
 pub fn make_now(
     snapshot: &Snapshot,
     (user, past): (UserIdx, &Past),
     repeat: RepeatPolicy,
-    (items, now_ms): (usize, i64),
+    (catalogue, items, now_ms): (&Catalogue, usize, i64),
     scratch: &mut Scratch,
 ) -> Option<PreparedList> {
     let policy = repeat.resolved(&snapshot.manifest.settings);
     let is_known = past.events.iter().any(|event| kind_weight(event.kind) > 0.0);
-    (is_known && lasts(policy))
-        .then(|| make(snapshot, (user, past), policy, (items, now_ms), scratch))
+    if !is_known || !lasts(policy) {
+        return None;
+    }
+    let filter = Filter { include_unavailable: true, ..Filter::default() };
+    let shelf = whole_shelf(catalogue, items, &filter, now_ms);
+    Some(make(snapshot, (user, past), policy, shelf, scratch))
+}
+
+/// A shelf of all items: availability is checked when a list is served.
+fn whole_shelf<'a>(
+    catalogue: &'a Catalogue,
+    items: usize,
+    filter: &'a Filter,
+    now_ms: i64,
+) -> Shelf<'a> {
+    Shelf {
+        catalogue,
+        items,
+        filter,
+        excluded: &[],
+        hidden: &[],
+        only: None,
+        shown_before: 0,
+        rules: None,
+        now_ms,
+    }
 }
 
 /// Whether lists of a policy hold as long as the user does nothing: with others they change by the
@@ -107,21 +133,9 @@ fn make(
     snapshot: &Snapshot,
     (user, past): (UserIdx, &Past),
     policy: RepeatPolicy,
-    (items, now_ms): (usize, i64),
+    shelf: Shelf<'_>,
     scratch: &mut Scratch,
 ) -> PreparedList {
-    // Availability is checked when a list is served.
-    let shelf = Shelf {
-        catalogue: &Catalogue::default(),
-        items,
-        filter: &Filter::default(),
-        excluded: &[],
-        hidden: &[],
-        only: None,
-        shown_before: 0,
-        rules: None,
-        now_ms,
-    };
     let query = Query {
         user: Some(user),
         history: &past.events,
@@ -133,9 +147,15 @@ fn make(
 
     shelf.mask(&mut scratch.mask);
     query.exclude(snapshot, scratch);
-    let list = blend::blend(snapshot, &query, scratch);
+    let mut list = blend::blend(snapshot, &query, scratch);
+    let mut new = cold::newcomers_of(snapshot, &query, scratch);
+    new.retain(|s| scratch.mask.allows(s.idx));
+    fresh::merge(&mut list, &new, Source::Content, LENGTH, &mut scratch.mask);
+
     let places = Room::in_list(snapshot, &query).of(list.len());
-    let rare = rare_to_keep(&list, blend::rare_by_content(snapshot, scratch), places);
+    let new = new.into_iter().map(|s| s.idx);
+    let rare = alternated(new, blend::rare_by_content(snapshot, scratch));
+    let rare = rare_to_keep(&list, rare.into_iter(), places);
 
     let mut made = PreparedList {
         repeats: policy == RepeatPolicy::Allow,

@@ -97,6 +97,21 @@ pub struct Roomed {
     pub added: Option<f32>,
 }
 
+/// One of each in turn, and then the rest.
+pub(super) fn alternated(
+    mut one: impl Iterator<Item = ItemIdx>,
+    mut other: impl Iterator<Item = ItemIdx>,
+) -> Vec<ItemIdx> {
+    let mut all = Vec::new();
+    loop {
+        let (a, b) = (one.next(), other.next());
+        if a.is_none() && b.is_none() {
+            return all;
+        }
+        all.extend([a, b].into_iter().flatten());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qianmian::domain::{Event, EventKind};
+use qianmian::domain::{Event, EventKind, Item, ItemChange};
 use qianmian::engine::stats::Made;
 use qianmian::engine::{Answer, Engine, RecommendRequest, Write};
 
@@ -25,12 +25,21 @@ fn store(data: &std::path::Path, active_lists: usize) -> Arc<Engine> {
         .collect();
     let rows: Vec<_> = names.iter().map(|(user, item)| (&user[..], &item[..], 1)).collect();
     engine.writer().submit_blocking(Write::Events(purchases(&rows))).unwrap().wait().unwrap();
+    let items = (0..ITEMS).map(|item| titled(&format!("i{item}")));
+    let items = Write::Items(items.collect());
+    engine.writer().submit_blocking(items).unwrap().wait().unwrap();
     engine.trainer().train_blocking(true).unwrap();
     Arc::new(engine)
 }
 
+/// All items are alike.
+fn titled(id: &str) -> (String, ItemChange) {
+    let item = Item { title: "lamp".to_owned(), ..Item::default() };
+    (id.to_owned(), ItemChange::whole(item))
+}
+
 fn request() -> RecommendRequest {
-    RecommendRequest { user_id: "u3".to_owned(), limit: 10, ..RecommendRequest::default() }
+    RecommendRequest { user_id: "u3".to_owned(), limit: 20, ..RecommendRequest::default() }
 }
 
 async fn write(engine: &Arc<Engine>, write: Write) {
@@ -63,6 +72,7 @@ async fn the_list_after_a_click_is_made_before_it_is_asked_for() {
     let engine = tokio::task::spawn_blocking(move || store(&path, 100)).await.unwrap();
     let first = engine.recommender().serve(request()).await.unwrap();
     assert_eq!(first.made, Made::Blended);
+    write(&engine, Write::Items(vec![titled("new")])).await;
 
     let mut best = first.entries[0].item_id.clone();
     for time_ms in [10, 20, 30] {
@@ -75,6 +85,7 @@ async fn the_list_after_a_click_is_made_before_it_is_asked_for() {
         };
         assert_eq!(ids(&list), ids(&anew), "after {best}");
         assert!(!ids(&list).contains(&best), "it is bought: {list:?}");
+        assert!(ids(&list).contains(&"new".to_owned()), "it is new: {list:?}");
         best.clone_from(&list.entries[0].item_id);
     }
 
