@@ -183,6 +183,7 @@ impl Config {
             ("traces.sample", traces.sample, 0.0, 1.0),
             ("log.segment_mib", log.segment_mib as f64, 1.0, 65_536.0),
             ("recommend.history_limit", recommend.history_limit as f64, 1.0, 1e6),
+            ("recommend.active_lists", recommend.active_lists as f64, 0.0, 1e8),
             ("recommend.exposures", recommend.exposures, 0.0, 1.0),
             ("recommend.fatigue_after", recommend.fatigue_after.into(), 0.0, 1e6),
             ("recommend.fatigue_factor", recommend.fatigue_factor.into(), 0.0, 1.0),

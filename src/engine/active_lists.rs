@@ -5,10 +5,8 @@
 //! after requests that find none; until it is there, requests blend their own. The users who asked least
 //! recently make room for others.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use indexmap::IndexSet;
 use lru::LruCache;
 use parking_lot::{Condvar, Mutex};
 
@@ -17,17 +15,17 @@ use crate::model::prepared::PreparedList;
 
 /// Parts of the lists, each with a lock of its own.
 const SHARDS: usize = 16;
-/// Maximum number of users whose lists wait to be made; those beyond wait for their next event.
+/// Maximum number of users whose lists wait to be made; those who acted first wait for their next event.
 const WAITING: usize = 65_536;
 /// Time for which a list holds, in milliseconds: how long ago things were is part of it.
 const HOLDS_MS: i64 = 600_000;
-/// Memory of a list in bytes, about.
-const BYTES: u64 = 700;
 
 /// The lists, and the users whose lists are to be made.
 #[derive(Debug)]
 pub(super) struct ActiveLists {
     shards: [Mutex<Lists>; SHARDS],
+    /// Maximum number of users of a shard.
+    most: usize,
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }
@@ -46,10 +44,17 @@ pub(super) struct ActiveList {
     pub list: PreparedList,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
-    users: IndexSet<UserIdx>,
+    /// The user who acted last is the most recent.
+    users: LruCache<UserIdx, ()>,
     is_closing: bool,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { users: LruCache::unbounded(), is_closing: false }
+    }
 }
 
 impl ActiveList {
@@ -69,9 +74,10 @@ impl ActiveList {
 impl ActiveLists {
     /// Keeps the lists of about `users` users; 0: of none.
     pub(super) fn new(users: usize) -> Option<Self> {
-        let users = NonZeroUsize::new(users.div_ceil(SHARDS))?;
-        let shards = std::array::from_fn(|_| Mutex::new(LruCache::new(users)));
-        Some(Self { shards, waiting: Mutex::default(), changed: Condvar::new() })
+        let shards = std::array::from_fn(|_| Mutex::new(LruCache::unbounded()));
+        let most = users.div_ceil(SHARDS);
+        let (waiting, changed) = Default::default();
+        (users > 0).then_some(Self { shards, most, waiting, changed })
     }
 
     fn shard(&self, user: UserIdx) -> &Mutex<Lists> {
@@ -91,6 +97,9 @@ impl ActiveLists {
             if !was_active {
                 lists.put(user, None);
             }
+            if lists.len() > self.most {
+                lists.pop_lru();
+            }
             was_active
         };
         // Many ask only once: a list is made for those who ask again, or act.
@@ -108,20 +117,17 @@ impl ActiveLists {
 
     /// Forgets a user, whose list is not made any more.
     pub(super) fn forget(&self, user: UserIdx) {
-        self.waiting.lock().users.swap_remove(&user);
+        self.waiting.lock().users.pop(&user);
         self.shard(user).lock().pop(&user);
-    }
-
-    /// Memory of the lists in bytes, about.
-    pub(super) fn memory_bytes(&self) -> u64 {
-        self.shards.iter().map(|lists| lists.lock().len() as u64 * BYTES).sum()
     }
 
     fn make_soon(&self, user: UserIdx) {
         let mut waiting = self.waiting.lock();
-        if waiting.users.len() < WAITING && waiting.users.insert(user) {
-            self.changed.notify_one();
+        waiting.users.put(user, ());
+        if waiting.users.len() > WAITING {
+            waiting.users.pop_lru();
         }
+        self.changed.notify_one();
     }
 
     /// The next user whose list is to be made, once there is one; none when the store closes.
@@ -131,8 +137,8 @@ impl ActiveLists {
             if waiting.is_closing {
                 return None;
             }
-            // The newest first: they are the likeliest to ask next.
-            if let Some(user) = waiting.users.pop() {
+            // Those who acted last first: they are the likeliest to ask next.
+            if let Some((user, ())) = waiting.users.pop_mru() {
                 return Some(user);
             }
             self.changed.wait(&mut waiting);
@@ -163,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_list_is_made_for_those_who_ask_again_and_after_their_events() {
-        let active = ActiveLists::new(2).unwrap();
+        let active = ActiveLists::new(100).unwrap();
         active.note_event(7);
         active.note_request(7, false);
         active.note_request(7, true);
@@ -173,8 +179,9 @@ mod tests {
         assert_eq!(active.next(), Some(7));
         active.keep(7, list());
         assert!(active.of(7).is_some());
-        active.note_event(7);
-        assert_eq!(active.next(), Some(7));
+        active.note_request(8, true);
+        [7, 8, 7].iter().for_each(|&user| active.note_event(user));
+        assert_eq!([active.next(), active.next()], [Some(7), Some(8)], "who acted last is first");
         active.close();
         assert_eq!(active.next(), None);
     }

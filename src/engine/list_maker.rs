@@ -1,6 +1,7 @@
 //! The thread that makes the lists of active users. It has the lowest priority: on a busy machine
 //! requests come first, and all events of a user who waits get one list.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -8,7 +9,7 @@ use super::active_lists::ActiveList;
 use super::state::State;
 use crate::domain::{Error, Result, UserIdx, now_ms};
 use crate::recommend::Scratch;
-use crate::recommend::prepared::make_now;
+use crate::recommend::prepared::{make_now, newcomers};
 use crate::store::priority::step_back;
 
 /// The thread. Dropping it ends it.
@@ -34,20 +35,40 @@ fn make_all(state: &State) {
     step_back();
     let mut scratch = Scratch::default();
     while let Some(user) = active.next() {
-        if let Some(list) = made(state, user, &mut scratch) {
-            active.keep(user, list);
+        match catch_unwind(AssertUnwindSafe(|| made(state, user, &mut scratch))) {
+            // Meanwhile the user may have acted again, been erased, or withdrawn consent.
+            Ok(Some(list)) if is_still(state, user, &list) => active.keep(user, list),
+            Ok(_) => {}
+            Err(_) => {
+                // Working memory is left as it was in the middle.
+                scratch = Scratch::default();
+                tracing::error!("making the list of an active user panicked");
+            }
         }
     }
+}
+
+/// Whether a list still holds for what the user did and consents to.
+fn is_still(state: &State, user: UserIdx, list: &ActiveList) -> bool {
+    state.live.profiles.read().consents(user)
+        && state.live.histories.of(user, |history| list.list.list(history).is_some())
 }
 
 /// A user's list from the active model; none without a model, or where nothing is known of the user.
 fn made(state: &State, user: UserIdx, scratch: &mut Scratch) -> Option<ActiveList> {
     let snapshot = state.models.active()?;
+    if !state.live.profiles.read().consents(user) {
+        return None;
+    }
     let past = state.live.histories.read(user);
     let items = state.live.items.read().len();
-    let catalogue = state.live.catalogue.read();
     let made_ms = now_ms();
-    let known = (&*catalogue, items, made_ms);
+    let new = {
+        // Held for short: a writer would wait for this thread, which runs only when others do not.
+        let catalogue = state.live.catalogue.read();
+        newcomers(&snapshot, &past, (&catalogue, items, made_ms), scratch)
+    };
+    let known = (new, items, made_ms);
     let list = make_now(&snapshot, (user, &past), state.lists.repeat, known, scratch)?;
     Some(ActiveList { generation: snapshot.manifest.generation, made_ms, list })
 }

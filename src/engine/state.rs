@@ -79,8 +79,7 @@ impl State {
     /// The memory of the data and of the models that are loaded, in bytes, estimated from their
     /// numbers.
     pub(super) fn memory_bytes(&self) -> u64 {
-        let of_active = self.active_lists.as_ref().map_or(0, ActiveLists::memory_bytes);
-        self.live.memory_bytes() + self.models.loaded_bytes() + of_active
+        self.live.memory_bytes() + self.models.loaded_bytes()
     }
 
     /// Passes every entry of the log as of now to `visit`.

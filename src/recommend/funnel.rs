@@ -5,10 +5,11 @@ use super::reasons::After;
 use super::room::{Room, Roomed, alternated};
 use super::rules::Steering;
 use super::variety::Caps;
-use super::{blend, cold, exploration, fill, fresh, prepared, reasons, rules, variety, weigh};
+use super::{
+    basis, blend, cold, exploration, fill, fresh, prepared, reasons, rules, variety, weigh,
+};
+use crate::domain::ItemIdx;
 use crate::domain::topk::Scored;
-use crate::domain::{HistoryEvent, ItemIdx};
-use crate::matrix::weight::kind_weight;
 use crate::model::second_stage::Features;
 use crate::model::{Snapshot, Source};
 use crate::sources::{self, FunnelStage, Query, Scratch};
@@ -56,7 +57,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     scratch.neighbours.clear();
     query.exclude(snapshot, scratch);
     query.watch.end(FunnelStage::Restrict, || scratch.mask.count());
-    let known = basis(snapshot, query, scratch);
+    let known = basis::of(snapshot, query, scratch);
     let (mut items, rare) = retrieve(snapshot, query, known, scratch);
     let origin = match query.strategy {
         _ if known == Basis::Popular => Origin::Cold,
@@ -65,7 +66,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
     };
     let is_blended = origin == Origin::Blended;
 
-    let mut basis = if items.is_empty() { known } else { own_basis(query, known) };
+    let mut basis = if items.is_empty() { known } else { basis::own(query, known) };
     let mut cohort = String::new();
     if basis == Basis::Popular {
         cohort = cold::taken_now(snapshot, query, &mut items, scratch);
@@ -312,35 +313,4 @@ pub fn prepared_list(
         propensities: Vec::new(),
         steered,
     })
-}
-
-/// The basis of a list: [`Basis::Popular`] where the snapshot knows neither the user nor any of
-/// their items.
-fn basis(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) -> Basis {
-    query.events(scratch);
-    let parts = &snapshot.parts;
-    let is_known = |item: ItemIdx| {
-        parts.user_cf.item_norm.get(item as usize).is_some_and(|&n| n > 0.0)
-            || parts.pushed.embeddings.has(item)
-            || parts.pushed.items.degree(item as usize) > 0
-    };
-    if query.user.is_some_and(|user| parts.pushed.knows(user)) {
-        return Basis::History;
-    }
-
-    let is_signal = |e: &HistoryEvent| kind_weight(e.kind) > 0.0 && is_known(e.item);
-    if scratch.events.iter().any(is_signal) {
-        own_basis(query, Basis::Popular)
-    } else {
-        Basis::Popular
-    }
-}
-
-/// The basis of a list from the user's own events; `otherwise` where there are none.
-fn own_basis(query: &Query<'_>, otherwise: Basis) -> Basis {
-    match (query.history.is_empty(), query.session.is_empty()) {
-        (false, _) => Basis::History,
-        (true, false) => Basis::Session,
-        (true, true) => otherwise,
-    }
 }

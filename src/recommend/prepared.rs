@@ -3,15 +3,15 @@
 
 use rayon::prelude::*;
 
-use super::list::Recommended;
+use super::list::{Basis, Recommended};
 use super::room::{Room, alternated};
-use super::{blend, cold, fresh};
+use super::{basis, blend, cold, fresh};
 use crate::domain::history::Past;
 use crate::domain::progress::{Cancelled, Control};
+use crate::domain::topk::Scored;
 use crate::domain::{ItemIdx, UserIdx};
 use crate::live::{Catalogue, Filter};
 use crate::matrix::UserEvents;
-use crate::matrix::weight::kind_weight;
 use crate::model::prepared::{PreparedList, stamp};
 use crate::model::{Prepared, Snapshot, Source};
 use crate::sources::{Query, RepeatPolicy, Scratch, Shelf};
@@ -67,7 +67,7 @@ pub fn prepare(
     let shelf = whole_shelf(&catalogue, events.items(), &filter, snapshot.manifest.newest_ms);
     let list = |scratch: &mut Scratch, &user: &usize| {
         let past = Past::of(events.of(user), options.history_limit);
-        make(snapshot, (user as UserIdx, &past), policy, shelf, scratch)
+        make(snapshot, (user as UserIdx, &past), policy, (shelf, Vec::new()), scratch)
     };
 
     for chunk in users.chunks(CHUNK) {
@@ -84,23 +84,37 @@ pub fn prepare(
     Ok(prepared)
 }
 
-/// A user's list by their past, with what is new in a catalogue of that many items, as of now; none where
-/// lists of the policy change by the hour, or nothing is known of the user.
+/// A user's list by their past, with `new` items, of a store with that many items, as of now; none where
+/// lists of the policy change by the hour, or the snapshot knows none of the user's items.
 pub fn make_now(
     snapshot: &Snapshot,
     (user, past): (UserIdx, &Past),
     repeat: RepeatPolicy,
-    (catalogue, items, now_ms): (&Catalogue, usize, i64),
+    (new, items, now_ms): (Vec<Scored>, usize, i64),
     scratch: &mut Scratch,
 ) -> Option<PreparedList> {
     let policy = repeat.resolved(&snapshot.manifest.settings);
-    let is_known = past.events.iter().any(|event| kind_weight(event.kind) > 0.0);
-    if !is_known || !lasts(policy) {
+    let (catalogue, filter) = (Catalogue::default(), Filter::default());
+    let shelf = whole_shelf(&catalogue, items, &filter, now_ms);
+    let query = Query { user: Some(user), history: &past.events, ..Query::on(shelf) };
+    if !lasts(policy) || basis::of(snapshot, &query, scratch) == Basis::Popular {
         return None;
     }
-    let filter = Filter { include_unavailable: true, ..Filter::default() };
+    Some(make(snapshot, (user, past), policy, (shelf, new), scratch))
+}
+
+/// The items newer than the snapshot that are alike to the user's newest: apart from the list itself, so
+/// that the catalogue is not held while that is made.
+pub fn newcomers(
+    snapshot: &Snapshot,
+    past: &Past,
+    (catalogue, items, now_ms): (&Catalogue, usize, i64),
+    scratch: &mut Scratch,
+) -> Vec<Scored> {
+    let filter = Filter::default();
     let shelf = whole_shelf(catalogue, items, &filter, now_ms);
-    Some(make(snapshot, (user, past), policy, shelf, scratch))
+    let query = Query { history: &past.events, ..Query::on(shelf) };
+    cold::newcomers_of(snapshot, &query, scratch)
 }
 
 /// A shelf of all items: availability is checked when a list is served.
@@ -133,7 +147,7 @@ fn make(
     snapshot: &Snapshot,
     (user, past): (UserIdx, &Past),
     policy: RepeatPolicy,
-    shelf: Shelf<'_>,
+    (shelf, mut new): (Shelf<'_>, Vec<Scored>),
     scratch: &mut Scratch,
 ) -> PreparedList {
     let query = Query {
@@ -148,7 +162,6 @@ fn make(
     shelf.mask(&mut scratch.mask);
     query.exclude(snapshot, scratch);
     let mut list = blend::blend(snapshot, &query, scratch);
-    let mut new = cold::newcomers_of(snapshot, &query, scratch);
     new.retain(|s| scratch.mask.allows(s.idx));
     fresh::merge(&mut list, &new, Source::Content, LENGTH, &mut scratch.mask);
 

@@ -1,4 +1,4 @@
-//! Proposals by a table of item weights, for item CF, EASE and pushed item neighbours.
+//! Proposals by a table of item weights, for item CF, EASE, the graph filter and pushed item neighbours.
 
 use super::scratch::Scratch;
 use crate::matrix::Csr;

@@ -34,6 +34,9 @@ pub struct Rank {
     pub seed: u64,
 }
 
+/// Singular values below this are those of what A maps to nothing; the largest is 1.
+const NOTHING: f32 = 1e-5;
+
 /// Trains vectors of all items, without a graph.
 ///
 /// # Errors
@@ -88,13 +91,12 @@ pub fn right_vectors(
     }
 
     let (rotation, values) = rotation(to_large, &q, rank.dimensions)?;
-    if users >= items {
-        return Ok(q.dot(&rotation));
-    }
-    // Right singular vectors from left ones: V = Aᵀ U / σ.
-    let mut v = times(&a_t, q.dot(&rotation).view());
+    let of_small = q.dot(&rotation);
+    let mut v = if users < items { times(&a_t, of_small.view()) } else { of_small };
     for (mut column, value) in v.axis_iter_mut(Axis(1)).zip(values) {
-        column *= if value > 0.0 { 1.0 / value } else { 0.0 };
+        // Right singular vectors from left ones: V = Aᵀ U / σ.
+        let scale = if users < items { 1.0 / value } else { 1.0 };
+        column *= if value > NOTHING { scale } else { 0.0 };
     }
     Ok(v)
 }

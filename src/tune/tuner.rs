@@ -133,7 +133,7 @@ impl Tuner<'_> {
         let context =
             TrialContext { repeat, cases, ordered, seed: self.seed, control: self.control };
         let all = tuned_sources(repeat, ordered, !self.corpus.is_empty());
-        let start = self.start_of(ordered);
+        let start = self.start_of(task, ordered);
 
         let full = TrainingData::new(inner).with_corpus(&self.corpus);
         let trimmed = trim::trim(inner);
@@ -208,10 +208,12 @@ impl Tuner<'_> {
     }
 
     /// Where the search begins: where times do not order the events, nothing fades.
-    fn start_of(&self, ordered: bool) -> Settings {
+    fn start_of(&self, task: Task, ordered: bool) -> Settings {
         let mut start = self.start;
-        // Whether it is offered is decided anew.
-        start.session.in_view = false;
+        if matches!(task, Task::Session | Task::NextItem) {
+            // Whether it is offered is decided anew.
+            start.session.in_view = false;
+        }
         if !ordered {
             search::disable_fading(&mut start);
         }

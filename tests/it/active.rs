@@ -96,6 +96,23 @@ async fn the_list_after_a_click_is_made_before_it_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_user_of_new_items_alone_gets_what_is_taken_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    let engine = tokio::task::spawn_blocking(move || store(&path, 100)).await.unwrap();
+    let request = || RecommendRequest { user_id: "visitor".to_owned(), ..request() };
+    for time_ms in 10..15 {
+        let event = Event::new(EventKind::View, "visitor", "new", time_ms);
+        write(&engine, Write::Events(vec![event])).await;
+        for _ in 0..3 {
+            let answer = engine.recommender().serve(request()).await.unwrap();
+            assert_eq!(answer.made, Made::Cold);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_may_keep_none() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();

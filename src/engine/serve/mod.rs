@@ -5,6 +5,7 @@
 //! - `placed`: lists of placements, and of whole pages
 //! - `explain`: reasons with their names, and as a sentence
 //! - `diagnose`: a list with the record of its funnel, and what stands out
+//! - `held`: lists that were made before they are asked for
 //! - `inputs`: what a list is made from, looked up once
 //! - `steered`: what rules did to an answer
 //! - `fatigue`: which items a user is tired of
@@ -19,6 +20,7 @@ mod diagnose;
 mod explain;
 mod exposures;
 mod fatigue;
+mod held;
 mod inputs;
 mod models;
 mod placed;

@@ -163,26 +163,14 @@ impl Recommender {
         }
 
         // Most misses are users with newer events: found out before anything else is looked up.
-        let of_active = self.state.active_lists.as_ref().and_then(|active| active.of(user));
-        let generation = snapshot.manifest.generation;
-        let (is_prepared, of_active) = self.state.live.histories.of(user, |history| {
-            let is_prepared = snapshot.parts.prepared.list(user, history).is_some();
-            (is_prepared, of_active.filter(|list| list.holds(generation, history, now_ms())))
-        });
-        let found = is_prepared || of_active.is_some();
-        if let Some(active) = &self.state.active_lists {
-            active.note_request(user, found);
-        }
-        if !found {
-            return None;
-        }
+        let held = self.held(&snapshot, user)?;
 
         let inputs = self.inputs(Some(user), request, now_ms());
         let follow = |stage, passed| request.end_funnel_stage(stage, passed);
         let rules = self.rules(request);
+        let made = held.active.as_ref().map(|active| &active.list);
         let (list, steered) =
             self.with_request_shelf(request, Some(user), &rules, now_ms(), |shelf, scratch| {
-                let made = of_active.as_ref().map(|active| &active.list);
                 let query = Query { made, ..self.query(request, (&inputs, None), shelf, &follow) };
                 let list = recommend::prepared_list(&snapshot, &query, scratch)?;
                 let steered = steered(&shelf, &list.items, list.steered.as_ref());

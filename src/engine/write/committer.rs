@@ -280,6 +280,7 @@ impl Worker {
 fn note_active(active: &ActiveLists, record: &Record) {
     match record {
         Record::Event(event) => active.note_event(event.user),
+        Record::User(user, profile) if !profile.consent => active.forget(*user),
         Record::Erased(user, _) => active.forget(*user),
         _ => {}
     }
