@@ -44,18 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let catalogue = engine.live().catalogue.read();
     let filter = Filter::default();
-    let (catalogue, filter, now_ms) = (&catalogue, &filter, snapshot.manifest.newest_ms);
-    let shelf = Shelf {
-        catalogue,
-        items,
-        filter,
-        excluded: &[],
-        hidden: &[],
-        only: None,
-        shown_before: 0,
-        rules: None,
-        now_ms,
-    };
+    let shelf = Shelf::of(&catalogue, items, &filter, snapshot.manifest.newest_ms);
     let mut scratch = Scratch::default();
     let blended = snapshot.manifest.settings.blend.sources();
     let step = users.div_ceil(lists).max(1);

@@ -65,8 +65,9 @@ impl ActiveList {
         history: &[HistoryEvent],
         now_ms: i64,
     ) -> bool {
+        // A clock that was set back is before the making.
         self.generation == generation
-            && now_ms - self.made_ms < HOLDS_MS
+            && (0..HOLDS_MS).contains(&(now_ms - self.made_ms))
             && self.list.list(history).is_some()
     }
 }
@@ -212,5 +213,6 @@ mod tests {
         assert!(!list.holds(2, &history, 1_000));
         assert!(!list.holds(1, &[event(1), event(2)], 1_000));
         assert!(!list.holds(1, &history, HOLDS_MS));
+        assert!(!list.holds(1, &history, -1));
     }
 }

@@ -63,13 +63,13 @@ fn made(state: &State, user: UserIdx, scratch: &mut Scratch) -> Option<ActiveLis
     let past = state.live.histories.read(user);
     let items = state.live.items.read().len();
     let made_ms = now_ms();
-    let new = {
+    let new = |scratch: &mut Scratch| {
         // Held for short: a writer would wait for this thread, which runs only when others do not.
         let catalogue = state.live.catalogue.read();
         newcomers(&snapshot, &past, (&catalogue, items, made_ms), scratch)
     };
-    let known = (new, items, made_ms);
-    let list = make_now(&snapshot, (user, &past), state.lists.repeat, known, scratch)?;
+    let repeat = state.lists.repeat;
+    let list = make_now(&snapshot, (user, &past), repeat, (items, made_ms), new, scratch)?;
     Some(ActiveList { generation: snapshot.manifest.generation, made_ms, list })
 }
 

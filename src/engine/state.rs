@@ -55,6 +55,7 @@ impl State {
         let closing = Closing::default();
         let assembling = Mutex::default();
         let in_force = InForce::default();
+
         Self {
             live,
             models,

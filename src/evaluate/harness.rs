@@ -202,22 +202,8 @@ impl Harness<'_> {
         };
 
         let filter = Filter::default();
-        let items = self.events.items();
-        let catalogue = self.catalogue;
-        let filter = &filter;
-        let excluded = &[][..];
         let now_ms = self.snapshot.manifest.newest_ms;
-        let shelf = Shelf {
-            catalogue,
-            items,
-            filter,
-            excluded,
-            hidden: &[],
-            only: None,
-            shown_before: 0,
-            rules: None,
-            now_ms,
-        };
+        let shelf = Shelf::of(self.catalogue, self.events.items(), &filter, now_ms);
         answer(&Query {
             user: case.user,
             history,

@@ -4,7 +4,8 @@
 //! - `funnel`: the stages in order; `list`: what comes out
 //! - [`restrict`]: how many items each restriction removes
 //! - [`prepared`]: lists made when a snapshot is trained, and when they still hold
-//! - `basis`: what a list is made from; [`blend`]: one score from several sources; [`features`]: the second stage's input
+//! - `basis`: what a list is made from
+//! - [`blend`]: one score from several sources; [`features`]: the second stage's input
 //! - `fresh`: items taken together since the model was trained
 //! - `cold`: items and users unknown to the model
 //! - [`fill`]: popular items, then the catalogue, where candidates run out

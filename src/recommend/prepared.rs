@@ -62,9 +62,9 @@ pub fn prepare(
         ..Prepared::default()
     };
 
-    let catalogue = Catalogue::default();
-    let filter = Filter::default();
-    let shelf = whole_shelf(&catalogue, events.items(), &filter, snapshot.manifest.newest_ms);
+    // Availability is checked when a list is served.
+    let (catalogue, filter) = (Catalogue::default(), Filter::default());
+    let shelf = Shelf::of(&catalogue, events.items(), &filter, snapshot.manifest.newest_ms);
     let list = |scratch: &mut Scratch, &user: &usize| {
         let past = Past::of(events.of(user), options.history_limit);
         make(snapshot, (user as UserIdx, &past), policy, (shelf, Vec::new()), scratch)
@@ -85,21 +85,25 @@ pub fn prepare(
 }
 
 /// A user's list by their past, with `new` items, of a store with that many items, as of now; none where
-/// lists of the policy change by the hour, or the snapshot knows none of the user's items.
+/// lists of the policy change by the hour, or the snapshot knows none of the user's items. What is new
+/// is asked for only where there is a list.
 pub fn make_now(
     snapshot: &Snapshot,
     (user, past): (UserIdx, &Past),
     repeat: RepeatPolicy,
-    (new, items, now_ms): (Vec<Scored>, usize, i64),
+    (items, now_ms): (usize, i64),
+    new: impl FnOnce(&mut Scratch) -> Vec<Scored>,
     scratch: &mut Scratch,
 ) -> Option<PreparedList> {
     let policy = repeat.resolved(&snapshot.manifest.settings);
+    // Availability is checked when a list is served.
     let (catalogue, filter) = (Catalogue::default(), Filter::default());
-    let shelf = whole_shelf(&catalogue, items, &filter, now_ms);
+    let shelf = Shelf::of(&catalogue, items, &filter, now_ms);
     let query = Query { user: Some(user), history: &past.events, ..Query::on(shelf) };
     if !lasts(policy) || basis::of(snapshot, &query, scratch) == Basis::Popular {
         return None;
     }
+    let new = new(scratch);
     Some(make(snapshot, (user, past), policy, (shelf, new), scratch))
 }
 
@@ -112,29 +116,9 @@ pub fn newcomers(
     scratch: &mut Scratch,
 ) -> Vec<Scored> {
     let filter = Filter::default();
-    let shelf = whole_shelf(catalogue, items, &filter, now_ms);
+    let shelf = Shelf::of(catalogue, items, &filter, now_ms);
     let query = Query { history: &past.events, ..Query::on(shelf) };
     cold::newcomers_of(snapshot, &query, scratch)
-}
-
-/// A shelf of all items: availability is checked when a list is served.
-fn whole_shelf<'a>(
-    catalogue: &'a Catalogue,
-    items: usize,
-    filter: &'a Filter,
-    now_ms: i64,
-) -> Shelf<'a> {
-    Shelf {
-        catalogue,
-        items,
-        filter,
-        excluded: &[],
-        hidden: &[],
-        only: None,
-        shown_before: 0,
-        rules: None,
-        now_ms,
-    }
 }
 
 /// Whether lists of a policy hold as long as the user does nothing: with others they change by the

@@ -111,6 +111,23 @@ pub struct Shelf<'a> {
     pub now_ms: i64,
 }
 
+impl<'a> Shelf<'a> {
+    /// The shelf of `items` items that a filter leaves, with nothing excluded.
+    pub fn of(catalogue: &'a Catalogue, items: usize, filter: &'a Filter, now_ms: i64) -> Self {
+        Self {
+            catalogue,
+            items,
+            filter,
+            excluded: &[],
+            hidden: &[],
+            only: None,
+            shown_before: 0,
+            rules: None,
+            now_ms,
+        }
+    }
+}
+
 impl Shelf<'_> {
     /// Writes into `mask` what may be offered.
     pub fn mask(&self, mask: &mut ItemMask) {

@@ -15,6 +15,10 @@ use crate::model::settings::GraphFilterSettings;
 use crate::model::vectors::graph::Vectors;
 use crate::model::vectors::quantized::QuantizedVectors;
 
+/// Maximum number of cells of a dense matrix of the SVD, of which it holds several at once: 512 MiB, 128
+/// singular vectors of a million users.
+const CELLS: usize = 1 << 27;
+
 /// Trains the item weights: source items × target items, best first.
 ///
 /// # Errors
@@ -25,7 +29,9 @@ pub fn train(
     seed: u64,
     control: &Control<'_>,
 ) -> Result<Csr, TrainError> {
-    let GraphFilterSettings { dimensions, power_iterations, linear, popularity, .. } = *settings;
+    let GraphFilterSettings { power_iterations, linear, popularity, .. } = *settings;
+    let rows = matrix.by_user.rows().max(matrix.by_item.rows());
+    let dimensions = affordable(settings.dimensions, rows);
     let rank = Rank { dimensions, power_iterations, seed };
     let vectors = right_vectors(matrix, rank, control)?.into_raw_vec_and_offset().0;
     let vectors = Vectors { dimensions, values: &vectors };
@@ -49,6 +55,11 @@ pub fn train(
     Ok(product(&matrix.by_user, &matrix.by_item, &of_users, weight, kept, control)?)
 }
 
+/// The number of singular vectors that fit for matrices with that many rows, at least one.
+fn affordable(dimensions: usize, rows: usize) -> usize {
+    dimensions.min(CELLS / rows.max(1)).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicBool;
@@ -64,6 +75,13 @@ mod tests {
             Interactions { by_item: by_user.transpose(), last_seconds: vec![0; 6], by_user };
         let cancel = AtomicBool::new(false);
         train(&matrix, &settings, 1, &Control::new(&|_| {}, &cancel)).unwrap()
+    }
+
+    #[test]
+    fn large_stores_get_fewer_vectors() {
+        assert_eq!(affordable(512, 100_000), 512);
+        assert_eq!(affordable(512, 1 << 20), 128);
+        assert_eq!(affordable(512, usize::MAX), 1);
     }
 
     #[test]

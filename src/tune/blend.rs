@@ -106,8 +106,9 @@ impl Proposals {
 
     /// The places of the best `k` of the items, best first.
     fn list(&self, weights: &Weights, k: usize) -> Vec<Scored> {
-        let score =
-            |scores: &Weights| -> f32 { scores.iter().zip(weights).map(|(s, w)| s * w).sum() };
+        let score = |scores: &[f32; SOURCES]| -> f32 {
+            scores.iter().zip(weights).map(|(s, w)| s * w).sum()
+        };
 
         let mut best = Threshold::new(k);
         let mut list = Vec::new();

@@ -1,8 +1,8 @@
 //! The floor of every tuning: what is published is no worse than the default settings, nor than
-//! any single source, by more than chance, on behaviour held out in another way than in the tuning. Where times order
-//! the log, the basket before the last decides, and a random part of the users' items is evaluated
-//! too; otherwise another random part decides. Disagreements are recorded in the manifest and the
-//! log.
+//! any single source, by more than chance, on behaviour held out in another way than in the tuning.
+//! Where times order the log, the basket before the last decides, and a random part of the users'
+//! items is evaluated too; otherwise another random part decides. Disagreements are recorded in the
+//! manifest and the log.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -255,16 +255,7 @@ mod tests {
         let events = UserEvents::new(80, 120, (0..).zip(rows).map(event).collect());
         let cancel = AtomicBool::new(false);
         let control = Control::new(&|_| {}, &cancel);
-        let tuner = Tuner {
-            corpus: Arc::default(),
-            events: &events,
-            start: Settings::default(),
-            served: false,
-            defaults: Settings::default(),
-            pushed: Arc::default(),
-            seed: 1,
-            control: &control,
-        };
+        let tuner = Tuner::new(&events, Settings::default(), 1, &control);
 
         let tuned =
             tuner.tune(Task::NextBasket(RepeatPolicy::Auto), Budget::new(20, None)).unwrap();
@@ -275,7 +266,9 @@ mod tests {
         let floor = tuned.tuning.unwrap().floor.unwrap();
         let all = tuned.quality.iter().filter(|(name, _)| name.starts_with("floor_random"));
         assert!(all.clone().count() >= 4, "{:?}", tuned.quality);
-        assert!(all.clone().any(|(name, _)| name.ends_with(&floor.chosen)));
+        let reached = tuned.quality[&format!("floor_random_ndcg@10_{}", floor.chosen)];
+        let most = all.map(|(_, ndcg)| *ndcg).fold(0.0, f64::max);
+        assert!(reached > 0.9 * most, "what is more may be chance, but not much: {reached} {most}");
     }
 
     #[test]

@@ -40,7 +40,6 @@ fn of_next(case: &Case) -> Case {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
 
     use super::*;
@@ -61,16 +60,7 @@ mod tests {
 
         let cancel = AtomicBool::new(false);
         let control = Control::new(&|_| {}, &cancel);
-        let tuner = Tuner {
-            corpus: Arc::default(),
-            events: &events,
-            start: Settings::default(),
-            served: false,
-            defaults: Settings::default(),
-            pushed: Arc::default(),
-            seed: 1,
-            control: &control,
-        };
+        let tuner = Tuner::new(&events, Settings::default(), 1, &control);
         let tuned = tuner.tune(Task::NextItem, Budget::new(10, None)).unwrap();
         tuned.settings.session.in_view
     }

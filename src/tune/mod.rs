@@ -2,8 +2,9 @@
 //!
 //! Behaviour is held out of the log ([`validation`]) and every source is trained on the rest,
 //! where that is costly on a trimmed log ([`trim`]). Its hyperparameters are searched ([`trials`],
-//! [`search`]); then the blend's weights are fitted to the sources' proposals ([`blend`], and content's share [`hybrid`];
-//! of sessions, with or without the item in view, `in_view`), and a second stage is trained, which is kept where it wins ([`second_stage`]). The result is compared
+//! [`search`]); then the blend's weights are fitted to the sources' proposals ([`blend`]), with
+//! content's share ([`hybrid`]), and for sessions with or without the item in view (`in_view`). A
+//! second stage is trained, which is kept where it wins ([`second_stage`]). The result is compared
 //! with simpler settings ([`floor`]). A pushed model gets its weight beside the trained sources
 //! ([`pushed`]). All measurements go through the `recommend` that serves. Budgets are counted in
 //! trials and everything is seeded, so that a tuning can be repeated.

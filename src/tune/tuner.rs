@@ -49,6 +49,20 @@ pub struct Tuner<'a> {
     pub control: &'a Control<'a>,
 }
 
+impl<'a> Tuner<'a> {
+    /// Tunes from settings that were never served and are the defaults, without a catalogue and a pushed
+    /// model.
+    pub fn new(
+        events: &'a UserEvents,
+        start: Settings,
+        seed: u64,
+        control: &'a Control<'a>,
+    ) -> Self {
+        let (corpus, pushed) = Default::default();
+        Self { events, corpus, start, served: false, defaults: start, pushed, seed, control }
+    }
+}
+
 impl Tuner<'_> {
     /// Fits settings for a task.
     ///
@@ -321,25 +335,14 @@ mod tests {
         UserEvents::new(60, 300, all.map(bought).collect())
     }
 
-    fn tuner<'a>(
-        events: &'a UserEvents,
-        start: Settings,
-        served: bool,
-        control: &'a Control<'a>,
-    ) -> Tuner<'a> {
-        let defaults = Settings::default();
-        let corpus = Arc::default();
-        let pushed = Arc::default();
-        Tuner { events, corpus, start, served, defaults, pushed, seed: 1, control }
-    }
-
     fn tuned(item: impl Fn(u32, u32) -> u32, before: Option<Settings>) -> Tuned {
         let events = log(item);
         let cancel = AtomicBool::new(false);
         let control = Control::new(&|_| {}, &cancel);
         let served = before.is_some();
         let start = before.unwrap_or_default();
-        let tuner = tuner(&events, start, served, &control);
+        let defaults = Settings::default();
+        let tuner = Tuner { served, defaults, ..Tuner::new(&events, start, 1, &control) };
         tuner.tune(Task::NextBasket(RepeatPolicy::Auto), Budget::new(20, None)).unwrap()
     }
 
@@ -367,7 +370,7 @@ mod tests {
         let events = log(|user, basket| (user % 20 + basket * 20) * 2);
         let cancel = AtomicBool::new(false);
         let control = Control::new(&|_| {}, &cancel);
-        let tuner = tuner(&events, before, false, &control);
+        let tuner = Tuner::new(&events, before, 1, &control);
         let mut tuned = Tuned::untuned(before);
         tuner.tune_sessions(&mut tuned, None, Budget::new(20, None)).unwrap();
         let (settings, _) = tuned.sessions.as_ref().unwrap();

@@ -63,18 +63,7 @@ fn lists(events: &UserEvents, trainer: EmbeddingTrainer) -> Lists {
     let manifest = Manifest { settings, newest_ms: events.as_of_ms(), ..Manifest::default() };
     let snapshot = Snapshot { manifest, parts: trained.parts };
     let (catalogue, filter) = (Catalogue::default(), Filter::default());
-    let (catalogue, filter, now_ms) = (&catalogue, &filter, events.as_of_ms());
-    let shelf = Shelf {
-        catalogue,
-        items: ITEMS,
-        filter,
-        excluded: &[],
-        hidden: &[],
-        only: None,
-        shown_before: 0,
-        rules: None,
-        now_ms,
-    };
+    let shelf = Shelf::of(&catalogue, ITEMS, &filter, events.as_of_ms());
     let mut scratch = Scratch::default();
     let mut ask = |user: usize, strategy: Option<Source>| {
         let query = Query {

@@ -260,14 +260,8 @@ impl Evaluate {
         };
 
         let tuner = Tuner {
-            events,
             corpus: corpus.clone(),
-            start: config.train.settings,
-            served: false,
-            defaults: config.train.settings,
-            pushed: Default::default(),
-            seed: self.seed,
-            control,
+            ..Tuner::new(events, config.train.settings, self.seed, control)
         };
 
         let tuned = if self.no_tune {

@@ -193,6 +193,7 @@ impl Recommender {
     ) -> Answer {
         let inputs = self.inputs(user, request, now_ms);
         request.end("look up");
+
         let follow = |stage, passed| request.end_funnel_stage(stage, passed);
         let rules = self.rules(request);
         let outcomes = request.objective.map(|_| self.state.live.outcomes.read());
@@ -385,19 +386,8 @@ impl Recommender {
         let mut scratch = self.scratch.lock().pop().unwrap_or_default();
         let items = self.state.live.items.read().len();
         let catalogue = self.state.live.catalogue.read();
-        let now_ms = now_ms();
-        let shelf = Shelf {
-            catalogue: &catalogue,
-            items,
-            filter,
-            excluded: &[],
-            hidden: &[],
-            only: None,
-            shown_before: 0,
-            rules: None,
-            now_ms,
-        };
-        let result = ask(shelf, &mut scratch);
+
+        let result = ask(Shelf::of(&catalogue, items, filter, now_ms()), &mut scratch);
         drop(catalogue);
         self.scratch.lock().push(scratch);
         result

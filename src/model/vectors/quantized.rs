@@ -59,9 +59,14 @@ pub struct QuantizedScore<'a> {
 impl QuantizedScore<'_> {
     /// The score of an item, for a caller that is not dispatched itself.
     pub fn of(&self, item: usize) -> f32 {
+        self.by(dot_quantized, item)
+    }
+
+    #[inline(always)]
+    fn by(&self, dot: impl Fn(&[i8], &[i16]) -> i32, item: usize) -> f32 {
         let start = item * self.quantized.dimensions;
         let row = &self.quantized.values[start..start + self.quantized.dimensions];
-        dot_quantized(row, &self.query) as f32 * self.quantized.scales[item] * self.scale
+        dot(row, &self.query) as f32 * self.quantized.scales[item] * self.scale
     }
 }
 
@@ -72,11 +77,7 @@ impl Score for QuantizedScore<'_> {
 
     #[inline(always)]
     fn score(&self, node: u32) -> f32 {
-        let start = node as usize * self.quantized.dimensions;
-        let row = &self.quantized.values[start..start + self.quantized.dimensions];
-        dot_quantized_here(row, &self.query) as f32
-            * self.quantized.scales[node as usize]
-            * self.scale
+        self.by(dot_quantized_here, node as usize)
     }
 }
 
