@@ -74,9 +74,7 @@ fn vectors() -> Embeddings {
 
 fn with_graph(embeddings: &mut Embeddings) {
     let settings = EmbeddingSettings { dimensions: DIMENSIONS, ..EmbeddingSettings::default() };
-    embeddings.encode();
-    embeddings.ann = build::graph(embeddings, &settings, 1, &control()).expect("a graph is built");
-    build::check(embeddings, 1);
+    build::build(embeddings, &settings, 1, &control()).expect("a graph is built");
 }
 
 fn control() -> Control<'static> {
@@ -106,7 +104,7 @@ fn graph_build(bencher: Bencher<'_, '_>) {
 fn graph_search(bencher: Bencher<'_, '_>) {
     let mut search = SearchState::default();
     let query = EMBEDDINGS.vector(7).to_vec();
-    bencher.bench_local(|| EMBEDDINGS.search(&query, K, EMBEDDINGS.ann.ef, &mut search));
+    bencher.bench_local(|| EMBEDDINGS.search(&query, K, &mut search));
 }
 
 #[divan::bench]

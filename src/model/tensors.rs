@@ -16,7 +16,6 @@ use crate::matrix::Csr;
 use crate::model::pushed::model::UserVectors;
 use crate::model::vectors::embeddings::Ridge;
 use crate::model::vectors::graph::Layer;
-use crate::model::vectors::quantized::QuantizedVectors;
 
 /// All arrays of a snapshot, ready to be written.
 pub fn encode(parts: &Parts) -> Vec<u8> {
@@ -352,8 +351,7 @@ impl Reader<'_, '_> {
             fold_in: self.f32(&format!("{prefix}embeddings.fold_in"))?,
             ridge: self.ridge(prefix),
             ann: Ann { entry: entry as u32, layers, side, ef: ef as usize },
-            quantized: QuantizedVectors::default(),
-            placed: Vec::new(),
+            ..Embeddings::default()
         };
 
         let items = embeddings.fold_in.len();

@@ -39,7 +39,7 @@ pub fn similar_items(
     if list.len() < limit && parts.embeddings.has(item) {
         let vector = parts.embeddings.vector(item);
         let Scratch { mask, search, candidates, .. } = &mut *scratch;
-        *candidates = sources::nearest(&parts.embeddings, vector, limit, shelf.items, mask, search);
+        *candidates = sources::nearest(&parts.embeddings, vector, limit, mask, search);
         // Scores are inner products: short vectors belong to items with few users, not to
         // dissimilar ones.
         let min = |s: &Scored| {

@@ -55,7 +55,7 @@ impl CandidateSource for Embedding {
         let model = &snapshot.parts.embeddings;
         let Scratch { profile, mask, candidates, query: vector, search, .. } = scratch;
         model.user_vector(profile, vector);
-        *candidates = nearest(model, vector, k, query.shelf.items, mask, search);
+        *candidates = nearest(model, vector, k, mask, search);
     }
 
     fn search_space(&self) -> Vec<Hyperparameter> {

@@ -27,6 +27,6 @@ impl CandidateSource for PushedEmbedding {
             }
             None => model.user_vector(profile, vector),
         }
-        *candidates = nearest(model, vector, k, query.shelf.items, mask, search);
+        *candidates = nearest(model, vector, k, mask, search);
     }
 }

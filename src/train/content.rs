@@ -183,10 +183,10 @@ fn neighbours(
                 return Ok(Vec::new());
             }
             let vector = model.vector(item as u32);
-            let found = if model.ann.layers.is_empty() {
+            let found = if model.ann.is_empty() {
                 model.scan(vector, 0..items as u32, keep + 1)
             } else {
-                model.search(vector, keep + 1, 0, search)
+                model.search(vector, keep + 1, search)
             };
             let others = found.iter().filter(|s| s.idx as usize != item && s.score > 0.0);
             Ok(others.map(|s| (s.idx, s.score)).collect())

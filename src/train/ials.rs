@@ -77,9 +77,7 @@ pub fn train(
         vectors: y.into_raw_vec_and_offset().0,
         fold_in: (0..items).map(known).collect(),
         ridge: Some(ridge),
-        quantized: Default::default(),
-        ann: Default::default(),
-        placed: Vec::new(),
+        ..Embeddings::default()
     })
 }
 

@@ -10,6 +10,7 @@
 //! - [`backup`]: the cost of a backup to the callers
 //! - [`writes`]: the cost of taking in events; [`effect`]: the time until an event shows;
 //!   [`push`]: the time until a pushed model serves
+//! - [`graph`]: the nearest-neighbour search alone
 //! - [`ceiling`]: the service with its answer ready, which shows what gRPC itself allows
 //! - [`synth`]: a synthetic purchase log as a file; [`store`]: how its users behave; [`sheet`]:
 //!   its rows as Parquet
@@ -21,6 +22,7 @@ mod ceiling;
 mod compared;
 mod cores;
 mod effect;
+mod graph;
 mod json;
 mod lists;
 mod load;
@@ -75,6 +77,7 @@ enum Verb {
     Json(json::Json),
     Lists(lists::Lists),
     Backup(backup::Backup),
+    Graph(graph::Graph),
     Synth(synth::Synth),
     Ceiling(ceiling::Serve),
 }
@@ -104,6 +107,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Verb::Json(verb) => verb.run(&config, is_given),
         Verb::Lists(verb) => verb.run(&config, is_given),
         Verb::Backup(verb) => verb.run(&config, is_given),
+        Verb::Graph(verb) => verb.run(),
         Verb::Synth(verb) => verb.run(),
         Verb::Ceiling(verb) => runtime.block_on(verb.run()),
     }

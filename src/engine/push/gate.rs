@@ -111,9 +111,9 @@ impl Gate<'_> {
         let columns = |name| file.columns(name).unwrap_or(0) as u64;
         let d = columns("item_embeddings");
 
-        // Vectors, a copy by direction while the graph is built, quantized vectors, the graph
-        // twice.
-        let vectors = if d > 0 { items * (d * (4 + 4 + 1) + links * 4 * 4 + 100) } else { 0 };
+        // Vectors, a copy by direction while the graph is built, quantized vectors twice, the graph
+        // three times.
+        let vectors = if d > 0 { items * (d * (4 + 4 + 2) + links * 4 * 6 + 100) } else { 0 };
         // As read, and sorted.
         let user_vectors = m * columns("user_embeddings") * 4 * 2;
         let neighbours = n * columns("item_neighbours") + m * columns("user_neighbours");

@@ -13,15 +13,17 @@ use crate::domain::kernels::{add, add_outer, dot};
 use crate::domain::topk::{Scored, keep_top};
 use crate::matrix::weight::Cell;
 use crate::model::Ann;
+use crate::model::vectors::blocks::Blocks;
 use crate::model::vectors::graph::{self, ExactScore, SearchState, Vectors};
 use crate::model::vectors::quantized::QuantizedVectors;
 
 /// Maximum size of a catalogue whose embeddings are scanned: exact, and for the hundreds of
 /// candidates of a blend no slower than a graph.
 pub const SCAN_UP_TO: usize = 8_000;
-/// Quantized candidates, in addition to one and a half times the number asked for, that are scored
-/// exactly.
-const SPARE: usize = 16;
+/// A filtered search is worth it where the square of the number of allowed items is above this
+/// times the number of items and of candidates. Its time grows with the candidates and with the share
+/// of what is forbidden, a scan's with what is allowed; measured by `qianmian-bench graph`.
+const DENSE: usize = 64;
 /// Steps of conjugate gradients for a user's vector.
 const STEPS: usize = 6;
 /// A residual shorter than this share of the first counts as converged.
@@ -42,8 +44,10 @@ pub struct Embeddings {
     pub ridge: Option<Ridge>,
     /// The vectors quantized, quicker to read; empty for a catalogue that is scanned.
     pub quantized: QuantizedVectors,
-    /// The nearest-neighbour graph.
+    /// The nearest-neighbour graph; [`Embeddings::encode`] follows every change of it.
     pub ann: Ann,
+    /// The graph's base layer with the quantized vectors; empty without a graph.
+    pub blocks: Blocks,
     /// Items whose vector is not of their behaviour, but of what they are; not stored.
     pub placed: Vec<ItemIdx>,
 }
@@ -134,11 +138,14 @@ impl Embeddings {
         add(query, weight * norm, self.vector(item));
     }
 
-    /// Quantizes the vectors, where the catalogue is large enough for it.
+    /// Quantizes the vectors, where the catalogue is large enough for it or has a graph.
     pub fn encode(&mut self) {
-        if self.items() > SCAN_UP_TO && self.dimensions > 0 {
+        let is_large = self.items() > SCAN_UP_TO && self.dimensions > 0;
+        if is_large || !self.ann.is_empty() {
             self.quantized = QuantizedVectors::new(self.vectors());
         }
+        let blocks = self.ann.layers.first().map(|base| Blocks::new(base, &self.quantized));
+        self.blocks = blocks.unwrap_or_default();
     }
 
     /// The best `k` of `items` by inner product with `query`, best first.
@@ -163,7 +170,7 @@ impl Embeddings {
             return self.scan(query, items, k);
         }
         let scorer = self.quantized.scorer(query);
-        let mut found = graph::best_of(&scorer, self.placed(items), k + k / 2 + SPARE);
+        let mut found = graph::best_of(&scorer, self.placed(items), with_spare(k));
         self.score_exactly(query, &mut found);
         keep_top(&mut found, k);
         found
@@ -174,37 +181,39 @@ impl Embeddings {
         Vectors { dimensions: self.dimensions, values: &self.vectors }
     }
 
-    /// Approximately the best `k` items by inner product with `query`, best first. Keeps `ef`
-    /// candidates, at least k and [`Ann::ef`].
-    pub fn search(
+    /// Approximately the best `k` items by inner product with `query`, best first, found with
+    /// [`Ann::ef`] candidates, at least k.
+    pub fn search(&self, query: &[f32], k: usize, search: &mut SearchState) -> Vec<Scored> {
+        self.search_among(query, k, |_| true, search)
+    }
+
+    /// Whether a search for the best `k` of `allowed` items is quicker than a scan of these, and finds
+    /// nearly the same.
+    pub fn is_searchable(&self, k: usize, allowed: usize) -> bool {
+        let each = self.ann.ef.max(k) * self.items();
+        !self.ann.is_empty() && allowed > SCAN_UP_TO && allowed.pow(2) > DENSE * each
+    }
+
+    /// The same among the items that `allows` names.
+    pub fn search_among(
         &self,
         query: &[f32],
         k: usize,
-        ef: usize,
+        allows: impl Fn(ItemIdx) -> bool,
         search: &mut SearchState,
     ) -> Vec<Scored> {
-        let Some((base, upper)) = self.ann.layers.split_first() else { return Vec::new() };
-        let start = graph::descend(self.vectors(), query, upper, self.ann.entry);
-        let ef = ef.max(k).max(self.ann.ef);
-        let side = &self.ann.side;
-        if self.quantized.is_empty() {
-            let scorer = ExactScore { vectors: self.vectors(), query };
-            graph::best_first(&scorer, base, start, ef, search);
-            graph::look_beside(&scorer, side, ef, search);
-        } else {
-            let scorer = self.quantized.scorer(query);
-            graph::best_first(&scorer, base, start, ef, search);
-            graph::look_beside(&scorer, side, ef, search);
-        }
-
-        let mut found = search.best.clone();
+        let ef = self.ann.ef.max(k);
+        let found = self.ann.search(&self.blocks, query, ef, &allows, search);
+        let mut found = found[..found.len().min(with_spare(k))].to_vec();
         self.score_exactly(query, &mut found);
         keep_top(&mut found, k);
         found
     }
 
     /// Replaces quantized scores by exact ones.
-    pub(super) fn score_exactly(&self, query: &[f32], found: &mut [Scored]) {
+    fn score_exactly(&self, query: &[f32], found: &mut [Scored]) {
+        let lines = found.iter().flat_map(|s| self.vector(s.idx).iter().step_by(16));
+        std::hint::black_box(lines.fold(0, |sum, x| sum ^ x.to_bits()));
         found.iter_mut().for_each(|s| s.score = dot(query, self.vector(s.idx)));
     }
 
@@ -218,6 +227,11 @@ impl Embeddings {
     fn placed(&self, items: impl Iterator<Item = ItemIdx>) -> impl Iterator<Item = ItemIdx> {
         items.filter(|&idx| self.has(idx))
     }
+}
+
+/// The number of quantized candidates that are scored exactly for the best `k`.
+fn with_spare(k: usize) -> usize {
+    k + k / 2 + 16
 }
 
 #[cfg(test)]

@@ -3,8 +3,12 @@
 
 use multiversion::multiversion;
 
-use crate::domain::kernels::{dot, dot_here};
+use crate::domain::kernels::dot_here;
 use crate::domain::topk::{Scored, Threshold, keep_top};
+use crate::model::vectors::blocks::Blocks;
+
+/// Allowed neighbours that an expansion looks for beyond forbidden ones.
+const ENOUGH: usize = 8;
 
 /// A frozen graph over the items of [`crate::model::Embeddings`].
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -17,6 +21,31 @@ pub struct Ann {
     pub side: Vec<u32>,
     /// Candidates kept during a search (ef), unless more are asked for.
     pub ef: usize,
+}
+
+impl Ann {
+    /// Whether there is no graph.
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// The best `ef` nodes found among those that `allows` names, best first. `blocks` are those of
+    /// the base layer.
+    pub(super) fn search<'w>(
+        &self,
+        blocks: &Blocks,
+        query: &[f32],
+        ef: usize,
+        allows: &impl Fn(u32) -> bool,
+        search: &'w mut SearchState,
+    ) -> &'w [Scored] {
+        let Some((_, upper)) = self.layers.split_first() else { return &[] };
+        let scorer = blocks.scorer(query);
+        let start = descend(&scorer, upper, self.entry);
+        best_first(&scorer, blocks, start, ef, allows, search);
+        look_beside(&scorer, &self.side, ef, allows, search);
+        search.best()
+    }
 }
 
 /// The links of one layer.
@@ -78,6 +107,9 @@ pub trait Score {
     fn nodes(&self) -> usize;
     /// Higher is nearer.
     fn score(&self, node: u32) -> f32;
+    /// Reads a little of what a score needs, so that the rest of it is on its way; the value means
+    /// nothing.
+    fn touch(&self, node: u32) -> u32;
 }
 
 /// A query against exact vectors.
@@ -98,62 +130,147 @@ impl Score for ExactScore<'_> {
     fn score(&self, node: u32) -> f32 {
         dot_here(self.query, self.vectors.row(node))
     }
+
+    #[inline(always)]
+    fn touch(&self, node: u32) -> u32 {
+        self.vectors.row(node).first().map_or(0, |x| x.to_bits())
+    }
 }
 
 /// Working memory of a search, reused between searches.
 #[derive(Debug, Default)]
 pub struct SearchState {
-    /// Per node: the epoch of the search that visited it last.
-    visited: Vec<u32>,
-    epoch: u32,
+    /// A bit per node: whether the search has visited it.
+    visited: Vec<u64>,
+    /// The nodes whose bits are set.
+    marked: Vec<u32>,
     /// The best nodes found, best first.
-    pub(super) best: Vec<Scored>,
-    /// Which of `best` were expanded.
-    done: Vec<bool>,
-    /// Neighbours found by the current expansion.
+    pool: Vec<Candidate>,
+    /// Nodes whose links the current expansion looks at.
+    ways: Vec<u32>,
+    /// Neighbours found by the current expansion, and their scores.
     fresh: Vec<u32>,
+    scores: Vec<f32>,
+    /// The pool of a finished search.
+    best: Vec<Scored>,
+}
+
+/// A node of the pool.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    scored: Scored,
+    is_expanded: bool,
 }
 
 impl SearchState {
     fn begin(&mut self, nodes: usize) {
-        if self.visited.len() < nodes {
-            self.visited.resize(nodes, 0);
+        self.visited.resize(nodes.div_ceil(64).max(self.visited.len()), 0);
+        for node in self.marked.drain(..) {
+            self.visited[node as usize / 64] = 0;
         }
-        self.epoch = self.epoch.wrapping_add(1);
-        if self.epoch == 0 {
-            self.visited.fill(0);
-            self.epoch = 1;
-        }
-        self.best.clear();
-        self.done.clear();
+        self.pool.clear();
     }
 
     /// Marks a node as visited; false if it was visited before.
     #[inline(always)]
     fn mark(&mut self, node: u32) -> bool {
-        let visited = &mut self.visited[node as usize];
-        std::mem::replace(visited, self.epoch) != self.epoch
+        let word = &mut self.visited[node as usize / 64];
+        let bit = 1 << (node % 64);
+        let is_new = *word & bit == 0;
+        if is_new {
+            *word |= bit;
+            self.marked.push(node);
+        }
+        is_new
     }
 
     /// Inserts a node among the best `ef`; returns its position, if it has one.
     #[inline(always)]
     fn offer(&mut self, node: Scored, ef: usize) -> Option<usize> {
-        if self.best.len() == ef {
-            if self.best.last().is_some_and(|worst| node.score <= worst.score) {
+        if self.pool.len() == ef {
+            if self.pool.last().is_some_and(|worst| node.score <= worst.scored.score) {
                 return None;
             }
-            self.best.pop();
-            self.done.pop();
+            self.pool.pop();
         }
-        let place = self.best.partition_point(|s| Scored::best_first(s, &node).is_lt());
-        self.best.insert(place, node);
-        self.done.insert(place, false);
+        let place = self.pool.partition_point(|c| Scored::best_first(&c.scored, &node).is_lt());
+        self.pool.insert(place, Candidate { scored: node, is_expanded: false });
         Some(place)
+    }
+
+    #[inline(always)]
+    fn is_marked(&self, node: u32) -> bool {
+        self.visited[node as usize / 64] & (1 << (node % 64)) != 0
+    }
+
+    /// Collects the allowed neighbours of a node that were not visited before into `fresh`. Where
+    /// too few are allowed, neighbours of its forbidden neighbours count as its own (Patel et al.,
+    /// ACORN, SIGMOD 2024, arXiv 2403.04871), and so on, the nearest first.
+    #[inline(always)]
+    fn look_around<L: Links>(&mut self, layer: &L, node: u32, allows: &impl Fn(u32) -> bool) {
+        self.fresh.clear();
+        self.ways.clear();
+        self.add_links(layer.links(node), allows);
+
+        let mut at = 0;
+        while self.fresh.len() < ENOUGH && at < self.ways.len() {
+            let way = self.ways[at];
+            if self.mark(way) {
+                self.add_links(layer.links(way), allows);
+            }
+            at += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn add_links(&mut self, links: &[u32], allows: &impl Fn(u32) -> bool) {
+        for &node in links {
+            if !allows(node) {
+                if !self.is_marked(node) {
+                    self.ways.push(node);
+                }
+            } else if self.mark(node) {
+                self.fresh.push(node);
+            }
+        }
+    }
+
+    /// Scores `fresh`. All are touched first, since the memory they lie in answers many reads at
+    /// once in the time of one.
+    #[inline(always)]
+    fn score_fresh<S: Score>(&mut self, scorer: &S) {
+        let touched = self.fresh.iter().fold(0, |sum, &node| sum ^ scorer.touch(node));
+        std::hint::black_box(touched);
+
+        self.scores.clear();
+        for &node in &self.fresh {
+            self.scores.push(scorer.score(node));
+        }
+    }
+
+    /// Offers `fresh`; returns the best position that one of them has, if any has one.
+    #[inline(always)]
+    fn offer_fresh(&mut self, ef: usize) -> Option<usize> {
+        let mut first: Option<usize> = None;
+        for at in 0..self.fresh.len() {
+            let node = Scored { idx: self.fresh[at], score: self.scores[at] };
+            if let Some(place) = self.offer(node, ef) {
+                first = Some(first.map_or(place, |first| first.min(place)));
+            }
+        }
+        first
+    }
+
+    /// What was found, best first.
+    fn best(&mut self) -> &[Scored] {
+        self.best.clear();
+        self.best.extend(self.pool.iter().map(|c| c.scored));
+        &self.best
     }
 }
 
 /// The best `k` nodes of `nodes`, best first.
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn best_of<S: Score>(scorer: &S, nodes: impl Iterator<Item = u32>, k: usize) -> Vec<Scored> {
     let mut threshold = Threshold::new(k);
     let mut best = Vec::new();
@@ -165,64 +282,75 @@ pub fn best_of<S: Score>(scorer: &S, nodes: impl Iterator<Item = u32>, k: usize)
 }
 
 /// Descends the upper layers greedily, from the highest; returns the entry of the base layer.
-pub fn descend(vectors: Vectors<'_>, query: &[f32], upper: &[Layer], entry: u32) -> u32 {
-    let score = |node: u32| Scored { idx: node, score: dot(query, vectors.row(node)) };
-    let mut nearest = score(entry);
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+pub fn descend<S: Score>(scorer: &S, upper: &[Layer], entry: u32) -> u32 {
+    let mut nearest = Scored { idx: entry, score: scorer.score(entry) };
     for layer in upper.iter().rev() {
-        let best =
-            |from: u32| layer.links(from).iter().map(|&n| score(n)).min_by(Scored::best_first);
-        while let Some(next) = best(nearest.idx).filter(|next| next.score > nearest.score) {
-            nearest = next;
+        let mut from = u32::MAX;
+        while nearest.idx != from {
+            from = nearest.idx;
+            for &idx in layer.links(from) {
+                let node = Scored { idx, score: scorer.score(idx) };
+                if node.score > nearest.score {
+                    nearest = node;
+                }
+            }
         }
     }
     nearest.idx
 }
 
-/// Offers the items of the side list to a finished search.
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
-pub(super) fn look_beside<S: Score>(scorer: &S, side: &[u32], ef: usize, search: &mut SearchState) {
-    for &idx in side {
-        if search.mark(idx) {
-            search.offer(Scored { idx, score: scorer.score(idx) }, ef);
-        }
-    }
+/// Offers the allowed items of the side list to a finished search.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn look_beside<S: Score>(
+    scorer: &S,
+    side: &[u32],
+    ef: usize,
+    allows: &impl Fn(u32) -> bool,
+    search: &mut SearchState,
+) {
+    search.fresh.clear();
+    search.ways.clear();
+    search.add_links(side, allows);
+    search.score_fresh(scorer);
+    search.offer_fresh(ef);
 }
 
-/// Best-first search on one layer from `start`: the best `ef` nodes, best first.
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+/// Best-first search on one layer from `start`: the best `ef` nodes that `allows` names, best
+/// first.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn best_first<'w, S: Score, L: Links>(
     scorer: &S,
     layer: &L,
     start: u32,
     ef: usize,
+    allows: &impl Fn(u32) -> bool,
     search: &'w mut SearchState,
 ) -> &'w [Scored] {
     search.begin(scorer.nodes());
     search.mark(start);
-    search.offer(Scored { idx: start, score: scorer.score(start) }, ef);
+    if allows(start) {
+        search.offer(Scored { idx: start, score: scorer.score(start) }, ef);
+    } else {
+        search.look_around(layer, start, allows);
+        search.score_fresh(scorer);
+        search.offer_fresh(ef);
+    }
 
     let mut at = 0;
-    while at < search.best.len() {
-        if std::mem::replace(&mut search.done[at], true) {
+    while let Some(candidate) = search.pool.get_mut(at) {
+        if std::mem::replace(&mut candidate.is_expanded, true) {
             at += 1;
             continue;
         }
 
-        let mut fresh = std::mem::take(&mut search.fresh);
-        fresh.clear();
-        fresh.extend(layer.links(search.best[at].idx).iter().filter(|&&node| search.mark(node)));
+        let node = candidate.scored.idx;
+        search.look_around(layer, node, allows);
+        search.score_fresh(scorer);
 
         // Nodes before the first new one have been expanded.
-        let mut first = at + 1;
-        for &idx in &fresh {
-            let score = scorer.score(idx);
-            if let Some(place) = search.offer(Scored { idx, score }, ef) {
-                first = first.min(place);
-            }
-        }
-
-        search.fresh = fresh;
-        at = first;
+        let first = search.offer_fresh(ef);
+        at = first.map_or(at + 1, |first| first.min(at + 1));
     }
-    &search.best
+    search.best()
 }

@@ -35,11 +35,43 @@ impl QuantizedVectors {
         self.scales.is_empty()
     }
 
+    /// Number of vectors.
+    pub fn len(&self) -> usize {
+        self.scales.len()
+    }
+
+    /// Dimensions of a vector.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// The codes of a vector, and the value of one code.
+    #[inline(always)]
+    pub fn row(&self, node: usize) -> (&[i8], f32) {
+        let start = node * self.dimensions;
+        (&self.values[start..start + self.dimensions], self.scales[node])
+    }
+
     /// A scorer of items against a query.
     pub fn scorer(&self, query: &[f32]) -> QuantizedScore<'_> {
+        QuantizedScore { quantized: self, query: QuantizedQuery::new(query) }
+    }
+}
+
+/// A quantized query.
+#[derive(Debug)]
+pub struct QuantizedQuery {
+    /// A code per dimension.
+    pub codes: Vec<i16>,
+    /// The value of one code.
+    pub scale: f32,
+}
+
+impl QuantizedQuery {
+    /// Quantizes a query.
+    pub fn new(query: &[f32]) -> Self {
         let scale = scale(query, QUERY_CODES);
-        let query = query.iter().map(|x| (x / scale).round() as i16).collect();
-        QuantizedScore { quantized: self, query, scale }
+        Self { codes: query.iter().map(|x| (x / scale).round() as i16).collect(), scale }
     }
 }
 
@@ -52,8 +84,7 @@ fn scale(row: &[f32], max: f32) -> f32 {
 #[derive(Debug)]
 pub struct QuantizedScore<'a> {
     quantized: &'a QuantizedVectors,
-    query: Vec<i16>,
-    scale: f32,
+    query: QuantizedQuery,
 }
 
 impl QuantizedScore<'_> {
@@ -64,20 +95,25 @@ impl QuantizedScore<'_> {
 
     #[inline(always)]
     fn by(&self, dot: impl Fn(&[i8], &[i16]) -> i32, item: usize) -> f32 {
-        let start = item * self.quantized.dimensions;
-        let row = &self.quantized.values[start..start + self.quantized.dimensions];
-        dot(row, &self.query) as f32 * self.quantized.scales[item] * self.scale
+        let (codes, scale) = self.quantized.row(item);
+        dot(codes, &self.query.codes) as f32 * scale * self.query.scale
     }
 }
 
 impl Score for QuantizedScore<'_> {
     fn nodes(&self) -> usize {
-        self.quantized.scales.len()
+        self.quantized.len()
     }
 
     #[inline(always)]
     fn score(&self, node: u32) -> f32 {
         self.by(dot_quantized_here, node as usize)
+    }
+
+    #[inline(always)]
+    fn touch(&self, node: u32) -> u32 {
+        let (codes, _) = self.quantized.row(node as usize);
+        codes.first().map_or(0, |&code| code as u32)
     }
 }
 

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use crate::domain::kernels::dot;
 use crate::domain::progress::{Cancelled, Control};
 use crate::model::settings::EmbeddingSettings;
-use crate::model::vectors::graph::{self, Links, SearchState, Vectors};
+use crate::model::vectors::graph::{self, ExactScore, Links, SearchState, Vectors};
 use crate::model::{Ann, Embeddings};
 use crate::train::graph::base_layer::{self, LinkOptions};
 use crate::train::graph::upper_layers;
@@ -48,6 +48,7 @@ pub fn build(
     control: &Control<'_>,
 ) -> Result<f64, Cancelled> {
     embeddings.ann = graph(embeddings, settings, seed, control)?;
+    embeddings.encode();
     let recall = check(embeddings, seed);
     keep_if_found(embeddings, recall);
     Ok(recall)
@@ -61,6 +62,7 @@ fn keep_if_found(embeddings: &mut Embeddings, recall: f64) {
             "the ann graph has too little recall; embeddings are scanned"
         );
         embeddings.ann = Ann::default();
+        embeddings.encode();
     }
 }
 
@@ -115,7 +117,8 @@ pub fn graph(
         if sampled.contains(&node) {
             entry
         } else {
-            graph::descend(vectors, vectors.row(node), &layers, entry)
+            let scorer = ExactScore { vectors, query: vectors.row(node) };
+            graph::descend(&scorer, &layers, entry)
         }
     };
 
@@ -146,7 +149,7 @@ fn missed(embeddings: &Embeddings) -> Vec<u32> {
         .into_par_iter()
         .map_init(SearchState::default, |search, node| {
             let query = embeddings.vector(node);
-            let found = embeddings.search(query, CHECK_K, embeddings.ann.ef, search);
+            let found = embeddings.search(query, CHECK_K, search);
             let own = dot(query, query);
             let belongs = found.len() < CHECK_K || found.iter().any(|s| s.score < own);
             let lost = belongs && found.iter().all(|s| s.idx != node);
@@ -205,7 +208,7 @@ fn recall(embeddings: &Embeddings, queries: &[ExactQuery]) -> f64 {
     }
     let max = CHECK_K.min(nodes(embeddings).len());
     let share = |search: &mut SearchState, (query, worst): &ExactQuery| {
-        let found = embeddings.search(query, CHECK_K, embeddings.ann.ef, search);
+        let found = embeddings.search(query, CHECK_K, search);
         found.iter().filter(|s| s.score >= *worst).count() as f64 / max as f64
     };
     let shares: Vec<f64> = queries.par_iter().map_init(SearchState::default, share).collect();
@@ -219,7 +222,6 @@ mod tests {
     use rand_distr::{Distribution, StandardNormal};
 
     use crate::model::vectors::graph::Layer;
-    use crate::model::vectors::quantized::QuantizedVectors;
 
     use super::*;
 
@@ -246,16 +248,34 @@ mod tests {
         let (mut vectors, mut fold_in) = random(3_000, 16);
         vectors[16..32].fill(0.0);
         fold_in[1] = 0.0;
-        let (mut embeddings, recall) = built(vectors, fold_in, 16);
+        let (embeddings, recall) = built(vectors, fold_in, 16);
         assert!(recall >= WANTED_RECALL, "{recall}");
 
-        // Quantized, as large catalogues are searched.
-        embeddings.quantized = QuantizedVectors::new(embeddings.vectors());
-        let recall = check(&mut embeddings, 3);
-        assert!(recall >= WANTED_RECALL, "{recall}");
         let mut search = SearchState::default();
-        let found = embeddings.search(embeddings.vector(5), 3_000, 3_000, &mut search);
+        let found = embeddings.search(embeddings.vector(5), 3_000, &mut search);
         assert!(found.iter().all(|s| s.idx != 1), "an item without interactions has no place");
+    }
+
+    #[test]
+    fn finds_what_is_allowed_through_what_is_not() {
+        let (vectors, fold_in) = random(3_000, 16);
+        let (embeddings, _) = built(vectors, fold_in, 16);
+        let mut search = SearchState::default();
+        for every in [2, 5] {
+            let allows = |item: u32| item % every == 1;
+            let mut found = 0;
+            for query in (0..100).map(|item| embeddings.vector(item)) {
+                let exact = embeddings.scan(query, (0..3_000).filter(|&item| allows(item)), 10);
+                let list = embeddings.search_among(query, 10, allows, &mut search);
+                assert_eq!(list.len(), 10, "of {every} one");
+                assert!(list.iter().all(|s| allows(s.idx)), "of {every} one");
+                found += list.iter().filter(|s| exact.contains(s)).count();
+            }
+            assert!(found >= 950, "of {every} one: {found}");
+        }
+        assert!(
+            embeddings.search_among(embeddings.vector(0), 10, |_| false, &mut search).is_empty()
+        );
     }
 
     #[test]
@@ -273,13 +293,14 @@ mod tests {
         embeddings.ann.entry = embeddings.ann.layers[0].links(7)[0];
         embeddings.ann.layers.truncate(1);
         embeddings.ann.side.clear();
+        embeddings.encode();
         let mut search = SearchState::default();
         let query: Vec<f32> = embeddings.vector(7).iter().map(|x| x * 2.0).collect();
         let exact = embeddings.scan(&query, 0..500, 500);
-        assert!(embeddings.search(&query, 500, 500, &mut search).iter().all(|s| s.idx != 7));
+        assert!(embeddings.search(&query, 500, &mut search).iter().all(|s| s.idx != 7));
         embeddings.ann.side = missed(&embeddings);
         assert!(embeddings.ann.side.contains(&7));
-        assert_eq!(embeddings.search(&query, 500, 500, &mut search), exact);
+        assert_eq!(embeddings.search(&query, 500, &mut search), exact);
     }
 
     #[test]
@@ -297,7 +318,7 @@ mod tests {
         let (vectors, fold_in) = random(1, 8);
         let (embeddings, recall) = built(vectors, fold_in, 8);
         assert_eq!(recall, 1.0);
-        let found = embeddings.search(embeddings.vector(0), 5, 5, &mut SearchState::default());
+        let found = embeddings.search(embeddings.vector(0), 5, &mut SearchState::default());
         assert_eq!(found.len(), 1);
     }
 }
