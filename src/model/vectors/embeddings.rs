@@ -15,6 +15,7 @@ use crate::matrix::weight::Cell;
 use crate::model::Ann;
 use crate::model::vectors::blocks::Blocks;
 use crate::model::vectors::graph::{self, ExactScore, SearchState, Vectors};
+use crate::model::vectors::longest::{Longest, Wanted};
 use crate::model::vectors::quantized::QuantizedVectors;
 
 /// Maximum size of a catalogue whose embeddings are scanned: exact, and for the hundreds of
@@ -24,6 +25,8 @@ pub const SCAN_UP_TO: usize = 8_000;
 /// times the number of items and of candidates. Its time grows with the candidates and with the share
 /// of what is forbidden, a scan's with what is allowed; measured by `qianmian-bench graph`.
 const DENSE: usize = 64;
+/// Longest vectors scored for each candidate of a search, at most: about what the candidate costs.
+const PER_CANDIDATE: usize = 32;
 /// Steps of conjugate gradients for a user's vector.
 const STEPS: usize = 6;
 /// A residual shorter than this share of the first counts as converged.
@@ -48,6 +51,8 @@ pub struct Embeddings {
     pub ann: Ann,
     /// The graph's base layer with the quantized vectors; empty without a graph.
     pub blocks: Blocks,
+    /// The longest vectors; empty without a graph.
+    pub longest: Longest,
     /// Items whose vector is not of their behaviour, but of what they are; not stored.
     pub placed: Vec<ItemIdx>,
 }
@@ -146,6 +151,8 @@ impl Embeddings {
         }
         let blocks = self.ann.layers.first().map(|base| Blocks::new(base, &self.quantized));
         self.blocks = blocks.unwrap_or_default();
+        let is_searched = !self.ann.is_empty();
+        self.longest = if is_searched { Longest::new(self.vectors()) } else { Longest::default() };
     }
 
     /// The best `k` of `items` by inner product with `query`, best first.
@@ -181,17 +188,11 @@ impl Embeddings {
         Vectors { dimensions: self.dimensions, values: &self.vectors }
     }
 
-    /// Approximately the best `k` items by inner product with `query`, best first, found with
+    /// Approximately the best `k` items by inner product with `query`, best first: those of the
+    /// longest vectors, and unless no other can be among them, those that the graph finds with
     /// [`Ann::ef`] candidates, at least k.
     pub fn search(&self, query: &[f32], k: usize, search: &mut SearchState) -> Vec<Scored> {
         self.search_among(query, k, |_| true, search)
-    }
-
-    /// Whether a search for the best `k` of `allowed` items is quicker than a scan of these, and finds
-    /// nearly the same.
-    pub fn is_searchable(&self, k: usize, allowed: usize) -> bool {
-        let each = self.ann.ef.max(k) * self.items();
-        !self.ann.is_empty() && allowed > SCAN_UP_TO && allowed.pow(2) > DENSE * each
     }
 
     /// The same among the items that `allows` names.
@@ -203,11 +204,22 @@ impl Embeddings {
         search: &mut SearchState,
     ) -> Vec<Scored> {
         let ef = self.ann.ef.max(k);
-        let found = self.ann.search(&self.blocks, query, ef, &allows, search);
-        let mut found = found[..found.len().min(with_spare(k))].to_vec();
+        let wanted = Wanted { k, keep: with_spare(k), most: PER_CANDIDATE * ef };
+        let mut found = Vec::new();
+        if !self.longest.scan(query, wanted, &allows, &mut found) {
+            let best = self.ann.search(&self.blocks, query, ef, &allows, &found, search);
+            found = best[..best.len().min(with_spare(k))].to_vec();
+        }
         self.score_exactly(query, &mut found);
         keep_top(&mut found, k);
         found
+    }
+
+    /// Whether a search for the best `k` of `allowed` items is quicker than a scan of these, and finds
+    /// nearly the same.
+    pub fn is_searchable(&self, k: usize, allowed: usize) -> bool {
+        let each = self.ann.ef.max(k) * self.items();
+        !self.ann.is_empty() && allowed > SCAN_UP_TO && allowed.pow(2) > DENSE * each
     }
 
     /// Replaces quantized scores by exact ones.

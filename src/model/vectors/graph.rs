@@ -29,20 +29,21 @@ impl Ann {
         self.layers.is_empty()
     }
 
-    /// The best `ef` nodes found among those that `allows` names, best first. `blocks` are those of
-    /// the base layer.
+    /// The best `ef` nodes found among those that `allows` names, best first, from the highest layer
+    /// and from the nodes `known`. `blocks` are those of the base layer.
     pub(super) fn search<'w>(
         &self,
         blocks: &Blocks,
         query: &[f32],
         ef: usize,
         allows: &impl Fn(u32) -> bool,
+        known: &[Scored],
         search: &'w mut SearchState,
     ) -> &'w [Scored] {
         let Some((_, upper)) = self.layers.split_first() else { return &[] };
         let scorer = blocks.scorer(query);
         let start = descend(&scorer, upper, self.entry);
-        best_first(&scorer, blocks, start, ef, allows, search);
+        best_first(&scorer, blocks, (start, known), ef, allows, search);
         look_beside(&scorer, &self.side, ef, allows, search);
         search.best()
     }
@@ -316,22 +317,26 @@ fn look_beside<S: Score>(
     search.offer_fresh(ef);
 }
 
-/// Best-first search on one layer from `start`: the best `ef` nodes that `allows` names, best
+/// Best-first search on one layer from a node and from others whose scores are known: the best `ef` nodes that `allows` names, best
 /// first.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn best_first<'w, S: Score, L: Links>(
     scorer: &S,
     layer: &L,
-    start: u32,
+    (start, known): (u32, &[Scored]),
     ef: usize,
     allows: &impl Fn(u32) -> bool,
     search: &'w mut SearchState,
 ) -> &'w [Scored] {
     search.begin(scorer.nodes());
-    search.mark(start);
-    if allows(start) {
+    for &node in known {
+        search.mark(node.idx);
+        search.offer(node, ef);
+    }
+    let is_new = search.mark(start);
+    if is_new && allows(start) {
         search.offer(Scored { idx: start, score: scorer.score(start) }, ef);
-    } else {
+    } else if is_new {
         search.look_around(layer, start, allows);
         search.score_fresh(scorer);
         search.offer_fresh(ef);

@@ -78,8 +78,14 @@ pub fn link(
             .par_iter()
             .map_init(SearchState::default, |search, &node| {
                 let scorer = ExactScore { vectors, query: vectors.row(node) };
-                let near =
-                    best_first(&scorer, &base, start(node), options.candidates, &|_| true, search);
+                let near = best_first(
+                    &scorer,
+                    &base,
+                    (start(node), &[]),
+                    options.candidates,
+                    &|_| true,
+                    search,
+                );
                 choose(vectors, near, options.links)
             })
             .collect();

@@ -1,0 +1,189 @@
+//! The longest vectors, longest first. By inner product they are the nearest of most queries: a
+//! scan of them ends with the exact result as soon as no shorter vector can reach it, since
+//! ⟨q, y⟩ ≤ ‖q‖ ‖y‖ (Teflioudi et al., LEMP, SIGMOD 2015). In a graph, which links what is alike in
+//! direction, they are far from each other.
+
+use multiversion::multiversion;
+
+use crate::domain::kernels::dot;
+use crate::domain::topk::{Scored, select_top};
+use crate::model::vectors::graph::{Score, Vectors};
+use crate::model::vectors::quantized::QuantizedVectors;
+
+/// Most vectors kept, as a share of all: 1/8;
+const SHARE: usize = 8;
+/// and in number.
+const MOST: usize = 16_384;
+/// Vectors after which the end is looked for again.
+const STEP: usize = 128;
+/// The longest vectors are kept where they are at least this many times as long as the shortest of
+/// them: of vectors alike in length, none can be left out.
+const LONGER: f32 = 1.5;
+
+/// What a scan looks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// Length of the list.
+    pub k: usize,
+    /// Number collected, at least `k`.
+    pub keep: usize,
+    /// Vectors scored, at most about.
+    pub most: usize,
+}
+
+/// The longest vectors of a catalogue.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Longest {
+    /// The items, longest vector first.
+    items: Vec<u32>,
+    /// The lengths of their vectors.
+    lengths: Vec<f32>,
+    /// Their vectors, side by side.
+    vectors: QuantizedVectors,
+}
+
+impl Longest {
+    /// The longest of all vectors; none where lengths differ little.
+    pub fn new(vectors: Vectors<'_>) -> Self {
+        let count = (vectors.values.len() / vectors.dimensions.max(1)) as u32;
+        let length = |item: u32| dot(vectors.row(item), vectors.row(item)).sqrt();
+        let mut all: Vec<Scored> =
+            (0..count).map(|idx| Scored { idx, score: length(idx) }).collect();
+        select_top(&mut all, (count as usize / SHARE).min(MOST));
+        all.sort_unstable_by(Scored::best_first);
+
+        let differ = all.first().zip(all.last()).is_some_and(|(longest, shortest)| {
+            longest.score > LONGER * shortest.score && shortest.score > 0.0
+        });
+        if !differ {
+            return Self::default();
+        }
+
+        let values: Vec<f32> = all.iter().flat_map(|s| vectors.row(s.idx)).copied().collect();
+        let dimensions = vectors.dimensions;
+        Self {
+            items: all.iter().map(|s| s.idx).collect(),
+            lengths: all.iter().map(|s| s.score).collect(),
+            vectors: QuantizedVectors::new(Vectors { dimensions, values: &values }),
+        }
+    }
+
+    /// Collects into `best` the best allowed items among the longest, in no particular order. True if
+    /// no other item is among the best `k`.
+    pub(super) fn scan(
+        &self,
+        query: &[f32],
+        Wanted { k, keep, most }: Wanted,
+        allows: &impl Fn(u32) -> bool,
+        best: &mut Vec<Scored>,
+    ) -> bool {
+        best.clear();
+        if k == 0 {
+            return true;
+        }
+        let length = dot(query, query).sqrt();
+        let scorer = self.vectors.scorer(query);
+        let mut scored = 0;
+        for (step, items) in self.items.chunks(STEP).enumerate() {
+            let first = step * STEP;
+            if best.len() >= k && best[k - 1].score >= length * self.lengths[first] {
+                return true;
+            }
+            if scored >= most {
+                return false;
+            }
+            scored += score_step(&scorer, first, items, allows, best);
+
+            // Of the best `keep`, the k-th is in its place and the better ones are before it.
+            select_top(best, keep);
+            if best.len() > k {
+                best.select_nth_unstable_by(k - 1, Scored::best_first);
+            } else {
+                best.sort_unstable_by(Scored::best_first);
+            }
+        }
+        false
+    }
+}
+
+/// Scores the allowed ones of `items`, whose vectors begin with the one at `first`; returns their
+/// number.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn score_step<S: Score>(
+    scorer: &S,
+    first: usize,
+    items: &[u32],
+    allows: &impl Fn(u32) -> bool,
+    best: &mut Vec<Scored>,
+) -> usize {
+    let before = best.len();
+    for (at, &idx) in items.iter().enumerate() {
+        if allows(idx) {
+            best.push(Scored { idx, score: scorer.score((first + at) as u32) });
+        }
+    }
+    best.len() - before
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::domain::topk::keep_top;
+
+    const DIMENSIONS: usize = 8;
+    const ITEMS: usize = 8_000;
+
+    /// Vectors of random direction, each shorter than the one before it by the same share.
+    fn values(share: f32) -> Vec<f32> {
+        let mut random = StdRng::seed_from_u64(1);
+        let row = |at: usize| {
+            let length = share.powi(at as i32);
+            let row: Vec<f32> = (0..DIMENSIONS).map(|_| random.random_range(-1.0..1.0)).collect();
+            row.into_iter().map(move |x| x * length).collect::<Vec<f32>>()
+        };
+        (0..ITEMS).flat_map(row).collect()
+    }
+
+    #[test]
+    fn a_scan_that_ends_early_is_exact() {
+        let values = values(0.998);
+        let vectors = Vectors { dimensions: DIMENSIONS, values: &values };
+        let longest = Longest::new(vectors);
+        let allows = |item: u32| !item.is_multiple_of(3);
+        let wanted = Wanted { k: 5, keep: 20, most: ITEMS };
+        for of in 0..50 {
+            let query = vectors.row(of * 100);
+            let mut found = Vec::new();
+            assert!(longest.scan(query, wanted, &allows, &mut found), "{of}");
+            found.iter_mut().for_each(|s| s.score = dot(query, vectors.row(s.idx)));
+            keep_top(&mut found, 5);
+
+            let score = |idx| Scored { idx, score: dot(query, vectors.row(idx)) };
+            let mut exact: Vec<Scored> =
+                (0..ITEMS as u32).filter(|&item| allows(item)).map(score).collect();
+            keep_top(&mut exact, 5);
+            assert_eq!(found, exact, "{of}");
+        }
+    }
+
+    #[test]
+    fn of_vectors_alike_in_length_none_are_kept() {
+        let values = values(1.0);
+        let longest = Longest::new(Vectors { dimensions: DIMENSIONS, values: &values[..800] });
+        assert!(longest.items.is_empty());
+    }
+
+    #[test]
+    fn a_scan_with_too_little_room_is_not_whole() {
+        let values = values(0.9999);
+        let vectors = Vectors { dimensions: DIMENSIONS, values: &values };
+        let mut found = Vec::new();
+        let longest = Longest::new(vectors);
+        let wanted = Wanted { k: 10, keep: 10, most: 256 };
+        assert!(!longest.scan(vectors.row(0), wanted, &|_| true, &mut found));
+        assert_eq!(found.len(), 10);
+    }
+}
