@@ -74,7 +74,7 @@ fn vectors() -> Embeddings {
 
 fn with_graph(embeddings: &mut Embeddings) {
     let settings = EmbeddingSettings { dimensions: DIMENSIONS, ..EmbeddingSettings::default() };
-    build::build(embeddings, &settings, 1, &control()).expect("a graph is built");
+    build::build(embeddings, &settings, Vec::new(), 1, &control()).expect("a graph is built");
 }
 
 fn control() -> Control<'static> {

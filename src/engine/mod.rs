@@ -125,7 +125,7 @@ impl Engine {
             live.impressions.write(&mut live_writer).count();
         }
         let started = Instant::now();
-        let (log, dedup) = replay_log(&mut folder, &live, &mut live_writer, &options.log)?;
+        let (log, dedup, models) = read_files(&mut folder, &live, &mut live_writer, &options)?;
         live.index(&mut live_writer);
         folder.mark_format()?;
 
@@ -135,7 +135,6 @@ impl Engine {
             max_users: options.train.prepared_lists,
         };
 
-        let models = Models::open(folder.snapshots(), options.models.clone())?;
         report_open(&options.store, &live, &models, started);
 
         let limits = (StoreLimits::of(&options.limits), options.train.clone());
@@ -279,6 +278,29 @@ impl Engine {
     pub fn replay(&self, visit: &mut dyn FnMut(Entry<'_>)) -> Result<()> {
         self.state.replay(visit)
     }
+}
+
+/// Replays the log and loads the models, both at once; one after the other where models that the
+/// log does not reach may be set aside.
+fn read_files(
+    folder: &mut StoreFolder,
+    live: &Live,
+    writer: &mut LiveWriter,
+    options: &EngineOptions,
+) -> Result<(Log, DedupWindow, Models)> {
+    let snapshots = folder.snapshots();
+    let load = || Models::open(snapshots, options.models.clone());
+    if options.log.accept_loss {
+        let (log, dedup) = replay_log(folder, live, writer, &options.log)?;
+        return Ok((log, dedup, load()?));
+    }
+
+    std::thread::scope(|scope| {
+        let models = scope.spawn(load);
+        let (log, dedup) = replay_log(folder, live, writer, &options.log)?;
+        let models = models.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok((log, dedup, models))
+    })
 }
 
 /// Opens the log, with every entry of it applied to live state; returns it with the window of

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::cooccurrence::product;
-use super::graph::build::build;
+use super::graph::build::{CHECKS, build};
 use super::pushed;
 use crate::content::{Corpus, Document, FieldWeights};
 use crate::domain::ItemIdx;
@@ -170,9 +170,11 @@ fn neighbours(
     let (metric, fold_in) = (Metric::Cosine, FoldIn::Sum);
     let mut model = pushed::embeddings(vectors.to_vec(), dimensions, metric, fold_in);
     let items = model.items();
-    let placed = (0..items as u32).filter(|&item| model.has(item)).count();
-    if placed > SCAN_UP_TO {
-        build(&mut model, &EmbeddingSettings::default(), seed, control)?;
+    let placed: Vec<u32> = (0..items as u32).filter(|&item| model.has(item)).collect();
+    if placed.len() > SCAN_UP_TO {
+        let asked = placed.iter().step_by(placed.len() / CHECKS);
+        let queries = asked.map(|&item| model.vector(item).to_vec()).collect();
+        build(&mut model, &EmbeddingSettings::default(), queries, seed, control)?;
     }
 
     let rows: Vec<Vec<(u32, f32)>> = (0..items)

@@ -21,21 +21,13 @@ impl Tuner<'_> {
         settings.session.in_view = true;
         let with = self.fitted(trials, cases, settings);
 
-        let next: Vec<Case> = cases.iter().map(of_next).collect();
-        let without = trials.ndcg_of_lists(&fitted.settings, &next);
-        let ndcg = trials.ndcg_of_lists(&with.settings, &next);
+        let without = trials.ndcg_of_lists(&fitted.settings, cases);
+        let ndcg = trials.ndcg_of_lists(&with.settings, cases);
         let better = is_better(&ndcg, &without);
         let (ndcg, without) = (mean(&ndcg), mean(&without));
         tracing::debug!(ndcg, without, better, "trial of the item in view");
         if better { with } else { fitted }
     }
-}
-
-/// The case with the next item alone as its ground truth: that the item in view is among those of later
-/// says nothing, since whoever views it has found it.
-fn of_next(case: &Case) -> Case {
-    let truth = case.next.as_ref().unwrap_or(&case.truth).clone();
-    Case { truth, ..case.clone() }
 }
 
 #[cfg(test)]

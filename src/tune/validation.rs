@@ -165,7 +165,7 @@ fn random_part(events: &UserEvents, user: usize, rng: &mut StdRng) -> Option<Cut
     Some(Cut { user, kept, asked })
 }
 
-/// The newest sessions as a whole, each prefix a case; none where times do not order the events.
+/// The newest sessions as a whole, each prefix a case with the next item; none where times do not order the events.
 fn sessions(events: &UserEvents, rng: &mut StdRng) -> HoldoutSplit {
     if !events.is_ordered() {
         let (cases, asked_ms) = Default::default();
@@ -181,7 +181,7 @@ fn sessions(events: &UserEvents, rng: &mut StdRng) -> HoldoutSplit {
     let newest = sessions.split_off(sessions.len() - held);
     let asked = |(end_ms, _, visit): &(i64, usize, &[HistoryEvent])| {
         let end_ms = *end_ms;
-        prefixes(visit).into_iter().map(move |case| (case, end_ms))
+        prefixes(visit).into_iter().map(move |case| (of_next(case), end_ms))
     };
 
     let mut cases: Vec<(Case, i64)> = newest.iter().flat_map(asked).collect();
@@ -192,6 +192,12 @@ fn sessions(events: &UserEvents, rng: &mut StdRng) -> HoldoutSplit {
     let log = kept.flat_map(|(_, user, visit)| visit.iter().map(move |&e| (user as UserIdx, e)));
     let log = UserEvents::new(events.users(), events.items(), log.collect());
     HoldoutSplit { log, cases, asked_ms, ordered: true }
+}
+
+/// The case with the next item alone as its ground truth: a list is shown for the next step, and
+/// what is viewed after that will have lists of its own.
+fn of_next(case: Case) -> Case {
+    Case { truth: case.next.clone().unwrap_or_default(), ..case }
 }
 
 /// Every prefix of a session that is followed by an item.

@@ -78,8 +78,10 @@ impl Graph {
 
         let settings =
             EmbeddingSettings { dimensions: model.dimensions, ..EmbeddingSettings::default() };
+        let step = queries.len().div_ceil(build::CHECKS);
+        let checked = queries.iter().step_by(step).cloned().collect();
         let begin = Instant::now();
-        let recall = build::build(&mut model, &settings, 1, &control)?;
+        let recall = build::build(&mut model, &settings, checked, 1, &control)?;
         println!(
             "{} vectors of {} dimensions, {} queries: built and checked in {:.1} s, recall {recall:.4} \
              at depth {}",

@@ -27,7 +27,7 @@ pub(super) struct Wanted {
     pub k: usize,
     /// Number collected, at least `k`.
     pub keep: usize,
-    /// Vectors scored, at most about.
+    /// Vectors scored; as many again where these are known to be enough.
     pub most: usize,
 }
 
@@ -86,10 +86,11 @@ impl Longest {
         let mut scored = 0;
         for (step, items) in self.items.chunks(STEP).enumerate() {
             let first = step * STEP;
-            if best.len() >= k && best[k - 1].score >= length * self.lengths[first] {
+            let worst = if best.len() >= k { best[k - 1].score } else { f32::NEG_INFINITY };
+            if worst >= length * self.lengths[first] {
                 return true;
             }
-            if scored >= most {
+            if scored >= most && self.end(first, worst / length) > first + most {
                 return false;
             }
             scored += score_step(&scorer, first, items, allows, best);
@@ -103,6 +104,13 @@ impl Longest {
             }
         }
         false
+    }
+
+    /// The first vector from `first` on that is at most this long; [`usize::MAX`] where none is.
+    fn end(&self, first: usize, length: f32) -> usize {
+        let longer = self.lengths[first..].partition_point(|&own| own > length);
+        let end = first + longer;
+        if end < self.lengths.len() { end } else { usize::MAX }
     }
 }
 

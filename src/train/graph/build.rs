@@ -29,14 +29,14 @@ const DEPTHS: [usize; 5] = [32, 64, 128, 256, 512];
 /// Depth at which every item is searched by its own vector.
 const LOOK_UP_DEPTH: usize = 256;
 /// Queries compared with an exact scan.
-const CHECKS: usize = 500;
+pub const CHECKS: usize = 500;
 /// Neighbours per query.
 const CHECK_K: usize = 10;
 /// Share of items in the upper layers: 1/32.
 const UPPER_LAYER_SHARE: usize = 32;
 
 /// Builds the graph over `embeddings` and chooses its search depth. Returns its recall at 10
-/// against an exact scan. Below [`REQUIRED_RECALL`], embeddings are scanned and have no graph: of a
+/// against an exact scan, for the vectors of `users`, or without any for mixtures of items. Below [`REQUIRED_RECALL`], embeddings are scanned and have no graph: of a
 /// million items bought once each, most vectors coincide, and links cannot reach all of them.
 ///
 /// # Errors
@@ -44,12 +44,13 @@ const UPPER_LAYER_SHARE: usize = 32;
 pub fn build(
     embeddings: &mut Embeddings,
     settings: &EmbeddingSettings,
+    users: Vec<Vec<f32>>,
     seed: u64,
     control: &Control<'_>,
 ) -> Result<f64, Cancelled> {
     embeddings.ann = graph(embeddings, settings, seed, control)?;
     embeddings.encode();
-    let recall = check(embeddings, seed);
+    let recall = check(embeddings, users, seed);
     keep_if_found(embeddings, recall);
     Ok(recall)
 }
@@ -67,11 +68,13 @@ fn keep_if_found(embeddings: &mut Embeddings, recall: f64) {
 }
 
 /// Chooses the search depth and the side list; returns the recall at 10 against an exact scan.
-pub fn check(embeddings: &mut Embeddings, seed: u64) -> f64 {
+fn check(embeddings: &mut Embeddings, users: Vec<Vec<f32>>, seed: u64) -> f64 {
     embeddings.ann.ef = LOOK_UP_DEPTH;
     embeddings.ann.side = missed(embeddings);
 
-    let queries = queries(embeddings, seed);
+    let vectors = if users.is_empty() { mixtures(embeddings, seed) } else { users };
+    let queries: Vec<ExactQuery> =
+        vectors.into_par_iter().map(|vector| exact(embeddings, vector)).collect();
     let mut reached = 0.0;
     for ef in DEPTHS {
         embeddings.ann.ef = ef;
@@ -179,25 +182,30 @@ fn reached(ann: &Ann, items: usize) -> Vec<bool> {
 /// A query, and the last score of its exact result.
 type ExactQuery = (Vec<f32>, f32);
 
-/// Queries that mix an item and two that it links to, as users' vectors do.
-fn queries(embeddings: &Embeddings, seed: u64) -> Vec<ExactQuery> {
+fn exact(embeddings: &Embeddings, query: Vec<f32>) -> ExactQuery {
+    let found = embeddings.scan(&query, nodes(embeddings).into_iter(), CHECK_K);
+    let worst = found.last().map_or(f32::MIN, |s| s.score);
+    (query, worst)
+}
+
+/// Vectors that mix an item and two that it links to, somewhat as users' vectors do.
+fn mixtures(embeddings: &Embeddings, seed: u64) -> Vec<Vec<f32>> {
     let nodes = nodes(embeddings);
     if nodes.is_empty() {
         return Vec::new();
     }
 
     let mut rng = StdRng::seed_from_u64(seed);
-    let items: Vec<u32> = (0..CHECKS).map(|_| nodes[rng.random_range(0..nodes.len())]).collect();
-    let question = |&item: &u32| {
+    let items = (0..CHECKS).map(|_| nodes[rng.random_range(0..nodes.len())]);
+    let mixture = |item: u32| {
         let mut query = vec![0.0; embeddings.dimensions];
         let linked = embeddings.ann.layers.first().map_or(&[][..], |g| g.links(item));
         for node in linked.iter().copied().take(2).chain([item]) {
             embeddings.fold_in(node, 1.0, &mut query);
         }
-        let exact = embeddings.scan(&query, nodes.iter().copied(), CHECK_K);
-        (query, exact.last().map_or(f32::MIN, |s| s.score))
+        query
     };
-    items.par_iter().map(question).collect()
+    items.map(mixture).collect()
 }
 
 /// Mean share of the exact results that the graph finds. By score and not by id, so that ties count
@@ -230,7 +238,7 @@ mod tests {
         let cancel = AtomicBool::new(false);
         let mut embeddings = Embeddings { dimensions, vectors, fold_in, ..Default::default() };
         let control = Control::new(&|_| {}, &cancel);
-        let recall = build(&mut embeddings, &settings, 3, &control).unwrap();
+        let recall = build(&mut embeddings, &settings, Vec::new(), 3, &control).unwrap();
         (embeddings, recall)
     }
 
