@@ -13,9 +13,8 @@ use crate::domain::kernels::{add, add_outer, dot};
 use crate::domain::topk::{Scored, keep_top};
 use crate::matrix::weight::Cell;
 use crate::model::Ann;
-use crate::model::vectors::blocks::Blocks;
 use crate::model::vectors::graph::{self, ExactScore, SearchState, Vectors};
-use crate::model::vectors::longest::{Longest, Wanted};
+use crate::model::vectors::index::Index;
 use crate::model::vectors::quantized::QuantizedVectors;
 
 /// Maximum size of a catalogue whose embeddings are scanned: exact, and for the hundreds of
@@ -25,8 +24,6 @@ pub const SCAN_UP_TO: usize = 8_000;
 /// times the number of items and of candidates. Its time grows with the candidates and with the share
 /// of what is forbidden, a scan's with what is allowed; measured by `qianmian-bench graph`.
 const DENSE: usize = 64;
-/// Longest vectors scored for each candidate of a search, at most: about what the candidate costs.
-const PER_CANDIDATE: usize = 32;
 /// Steps of conjugate gradients for a user's vector.
 const STEPS: usize = 6;
 /// A residual shorter than this share of the first counts as converged.
@@ -49,10 +46,8 @@ pub struct Embeddings {
     pub quantized: QuantizedVectors,
     /// The nearest-neighbour graph; [`Embeddings::encode`] follows every change of it.
     pub ann: Ann,
-    /// The graph's base layer with the quantized vectors; empty without a graph.
-    pub blocks: Blocks,
-    /// The longest vectors; empty without a graph.
-    pub longest: Longest,
+    /// What a search reads.
+    pub index: Index,
     /// Items whose vector is not of their behaviour, but of what they are; not stored.
     pub placed: Vec<ItemIdx>,
 }
@@ -149,10 +144,7 @@ impl Embeddings {
         if is_large || !self.ann.is_empty() {
             self.quantized = QuantizedVectors::new(self.vectors());
         }
-        let blocks = self.ann.layers.first().map(|base| Blocks::new(base, &self.quantized));
-        self.blocks = blocks.unwrap_or_default();
-        let is_searched = !self.ann.is_empty();
-        self.longest = if is_searched { Longest::new(self.vectors()) } else { Longest::default() };
+        self.index = Index::new(&self.ann, self.vectors(), &self.quantized);
     }
 
     /// The best `k` of `items` by inner product with `query`, best first.
@@ -204,12 +196,8 @@ impl Embeddings {
         search: &mut SearchState,
     ) -> Vec<Scored> {
         let ef = self.ann.ef.max(k);
-        let wanted = Wanted { k, keep: with_spare(k), most: PER_CANDIDATE * ef };
-        let mut found = Vec::new();
-        if !self.longest.scan(query, wanted, &allows, &mut found) {
-            let best = self.ann.search(&self.blocks, query, ef, &allows, &found, search);
-            found = best[..best.len().min(with_spare(k))].to_vec();
-        }
+        let sizes = (k, with_spare(k), ef);
+        let mut found = self.index.search(&self.ann, query, sizes, &allows, search);
         self.score_exactly(query, &mut found);
         keep_top(&mut found, k);
         found

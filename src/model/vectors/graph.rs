@@ -5,7 +5,6 @@ use multiversion::multiversion;
 
 use crate::domain::kernels::dot_here;
 use crate::domain::topk::{Scored, Threshold, keep_top};
-use crate::model::vectors::blocks::Blocks;
 
 /// Allowed neighbours that an expansion looks for beyond forbidden ones.
 const ENOUGH: usize = 8;
@@ -17,7 +16,7 @@ pub struct Ann {
     pub entry: u32,
     /// Layers from the base layer, which has every node, to the highest.
     pub layers: Vec<Layer>,
-    /// Items that no path leads to: scanned by every search.
+    /// Items that no path leads to: searches look at them beside the graph.
     pub side: Vec<u32>,
     /// Candidates kept during a search (ef), unless more are asked for.
     pub ef: usize,
@@ -27,25 +26,6 @@ impl Ann {
     /// Whether there is no graph.
     pub fn is_empty(&self) -> bool {
         self.layers.is_empty()
-    }
-
-    /// The best `ef` nodes found among those that `allows` names, best first, from the highest layer
-    /// and from the nodes `known`. `blocks` are those of the base layer.
-    pub(super) fn search<'w>(
-        &self,
-        blocks: &Blocks,
-        query: &[f32],
-        ef: usize,
-        allows: &impl Fn(u32) -> bool,
-        known: &[Scored],
-        search: &'w mut SearchState,
-    ) -> &'w [Scored] {
-        let Some((_, upper)) = self.layers.split_first() else { return &[] };
-        let scorer = blocks.scorer(query);
-        let start = descend(&scorer, upper, self.entry);
-        best_first(&scorer, blocks, (start, known), ef, allows, search);
-        look_beside(&scorer, &self.side, ef, allows, search);
-        search.best()
     }
 }
 
@@ -164,7 +144,7 @@ struct Candidate {
 }
 
 impl SearchState {
-    fn begin(&mut self, nodes: usize) {
+    pub(super) fn begin(&mut self, nodes: usize) {
         self.visited.resize(nodes.div_ceil(64).max(self.visited.len()), 0);
         for node in self.marked.drain(..) {
             self.visited[node as usize / 64] = 0;
@@ -262,8 +242,20 @@ impl SearchState {
         first
     }
 
+    /// Adds a node to a finished search, if it is among the best `ef` and was not visited before.
+    pub(super) fn add(&mut self, node: Scored, ef: usize) {
+        if self.mark(node.idx) {
+            self.offer(node, ef);
+        }
+    }
+
+    /// The worst score of the best `ef`; none with fewer.
+    pub(super) fn worst(&self, ef: usize) -> Option<f32> {
+        self.pool.last().filter(|_| self.pool.len() >= ef).map(|worst| worst.scored.score)
+    }
+
     /// What was found, best first.
-    fn best(&mut self) -> &[Scored] {
+    pub(super) fn best(&mut self) -> &[Scored] {
         self.best.clear();
         self.best.extend(self.pool.iter().map(|c| c.scored));
         &self.best
@@ -301,24 +293,8 @@ pub fn descend<S: Score>(scorer: &S, upper: &[Layer], entry: u32) -> u32 {
     nearest.idx
 }
 
-/// Offers the allowed items of the side list to a finished search.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
-fn look_beside<S: Score>(
-    scorer: &S,
-    side: &[u32],
-    ef: usize,
-    allows: &impl Fn(u32) -> bool,
-    search: &mut SearchState,
-) {
-    search.fresh.clear();
-    search.ways.clear();
-    search.add_links(side, allows);
-    search.score_fresh(scorer);
-    search.offer_fresh(ef);
-}
-
-/// Best-first search on one layer from a node and from others whose scores are known: the best `ef` nodes that `allows` names, best
-/// first.
+/// Best-first search on one layer, from a node and from others whose scores are known: the best
+/// `ef` nodes that `allows` names, best first.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn best_first<'w, S: Score, L: Links>(
     scorer: &S,

@@ -71,6 +71,7 @@ fn keep_if_found(embeddings: &mut Embeddings, recall: f64) {
 fn check(embeddings: &mut Embeddings, users: Vec<Vec<f32>>, seed: u64) -> f64 {
     embeddings.ann.ef = LOOK_UP_DEPTH;
     embeddings.ann.side = missed(embeddings);
+    embeddings.encode();
 
     let vectors = if users.is_empty() { mixtures(embeddings, seed) } else { users };
     let queries: Vec<ExactQuery> =
@@ -307,6 +308,7 @@ mod tests {
         let exact = embeddings.scan(&query, 0..500, 500);
         assert!(embeddings.search(&query, 500, &mut search).iter().all(|s| s.idx != 7));
         embeddings.ann.side = missed(&embeddings);
+        embeddings.encode();
         assert!(embeddings.ann.side.contains(&7));
         assert_eq!(embeddings.search(&query, 500, &mut search), exact);
     }

@@ -1,4 +1,4 @@
-//! The longest vectors, longest first. By inner product they are the nearest of most queries: a
+//! Vectors by length, longest first. By inner product the longest are the nearest of most queries: a
 //! scan of them ends with the exact result as soon as no shorter vector can reach it, since
 //! ⟨q, y⟩ ≤ ‖q‖ ‖y‖ (Teflioudi et al., LEMP, SIGMOD 2015). In a graph, which links what is alike in
 //! direction, they are far from each other.
@@ -7,16 +7,16 @@ use multiversion::multiversion;
 
 use crate::domain::kernels::dot;
 use crate::domain::topk::{Scored, select_top};
-use crate::model::vectors::graph::{Score, Vectors};
+use crate::model::vectors::graph::{Score, SearchState, Vectors};
 use crate::model::vectors::quantized::QuantizedVectors;
 
-/// Most vectors kept, as a share of all: 1/8;
+/// Most vectors that count as the longest, as a share of all: 1/8;
 const SHARE: usize = 8;
 /// and in number.
 const MOST: usize = 16_384;
 /// Vectors after which the end is looked for again.
 const STEP: usize = 128;
-/// The longest vectors are kept where they are at least this many times as long as the shortest of
+/// There are longest vectors where they are at least this many times as long as the shortest of
 /// them: of vectors alike in length, none can be left out.
 const LONGER: f32 = 1.5;
 
@@ -31,9 +31,9 @@ pub(super) struct Wanted {
     pub most: usize,
 }
 
-/// The longest vectors of a catalogue.
+/// Vectors by length.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Longest {
+pub struct ByLength {
     /// The items, longest vector first.
     items: Vec<u32>,
     /// The lengths of their vectors.
@@ -42,29 +42,54 @@ pub struct Longest {
     vectors: QuantizedVectors,
 }
 
-impl Longest {
+impl ByLength {
     /// The longest of all vectors; none where lengths differ little.
-    pub fn new(vectors: Vectors<'_>) -> Self {
+    pub fn longest(vectors: Vectors<'_>) -> Self {
         let count = (vectors.values.len() / vectors.dimensions.max(1)) as u32;
-        let length = |item: u32| dot(vectors.row(item), vectors.row(item)).sqrt();
-        let mut all: Vec<Scored> =
-            (0..count).map(|idx| Scored { idx, score: length(idx) }).collect();
+        let mut all: Vec<Scored> = (0..count).map(|item| by_length(vectors, item)).collect();
         select_top(&mut all, (count as usize / SHARE).min(MOST));
         all.sort_unstable_by(Scored::best_first);
 
         let differ = all.first().zip(all.last()).is_some_and(|(longest, shortest)| {
             longest.score > LONGER * shortest.score && shortest.score > 0.0
         });
-        if !differ {
-            return Self::default();
-        }
+        if differ { Self::sorted(&all, vectors) } else { Self::default() }
+    }
 
+    /// The vectors of these items.
+    pub fn of(items: &[u32], vectors: Vectors<'_>) -> Self {
+        let mut all: Vec<Scored> = items.iter().map(|&item| by_length(vectors, item)).collect();
+        all.sort_unstable_by(Scored::best_first);
+        Self::sorted(&all, vectors)
+    }
+
+    fn sorted(all: &[Scored], vectors: Vectors<'_>) -> Self {
         let values: Vec<f32> = all.iter().flat_map(|s| vectors.row(s.idx)).copied().collect();
         let dimensions = vectors.dimensions;
         Self {
             items: all.iter().map(|s| s.idx).collect(),
             lengths: all.iter().map(|s| s.score).collect(),
             vectors: QuantizedVectors::new(Vectors { dimensions, values: &values }),
+        }
+    }
+
+    /// Offers the allowed items to a finished search, as far as one can be among its best `ef`.
+    pub(super) fn offer_to(
+        &self,
+        search: &mut SearchState,
+        query: &[f32],
+        ef: usize,
+        allows: &impl Fn(u32) -> bool,
+    ) {
+        let length = dot(query, query).sqrt();
+        let scorer = self.vectors.scorer(query);
+        for (at, (&idx, own)) in self.items.iter().zip(&self.lengths).enumerate() {
+            if search.worst(ef).is_some_and(|worst| worst >= length * own) {
+                return;
+            }
+            if allows(idx) {
+                search.add(Scored { idx, score: scorer.of(at) }, ef);
+            }
         }
     }
 
@@ -114,6 +139,12 @@ impl Longest {
     }
 }
 
+/// An item with the length of its vector.
+fn by_length(vectors: Vectors<'_>, idx: u32) -> Scored {
+    let row = vectors.row(idx);
+    Scored { idx, score: dot(row, row).sqrt() }
+}
+
 /// Scores the allowed ones of `items`, whose vectors begin with the one at `first`; returns their
 /// number.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
@@ -159,7 +190,7 @@ mod tests {
     fn a_scan_that_ends_early_is_exact() {
         let values = values(0.998);
         let vectors = Vectors { dimensions: DIMENSIONS, values: &values };
-        let longest = Longest::new(vectors);
+        let longest = ByLength::longest(vectors);
         let allows = |item: u32| !item.is_multiple_of(3);
         let wanted = Wanted { k: 5, keep: 20, most: ITEMS };
         for of in 0..50 {
@@ -178,9 +209,29 @@ mod tests {
     }
 
     #[test]
+    fn what_could_be_among_the_best_is_offered_to_a_search() {
+        let values = values(0.998);
+        let vectors = Vectors { dimensions: DIMENSIONS, values: &values };
+        let items: Vec<u32> = (0..ITEMS as u32).rev().collect();
+        let side = ByLength::of(&items, vectors);
+        let query = vectors.row(3);
+        let mut search = SearchState::default();
+        search.begin(ITEMS);
+        side.offer_to(&mut search, query, 20, &|item| item != 3);
+
+        let mut exact: Vec<Scored> = (0..ITEMS as u32)
+            .filter(|&idx| idx != 3)
+            .map(|idx| Scored { idx, score: dot(query, vectors.row(idx)) })
+            .collect();
+        keep_top(&mut exact, 5);
+        let found: Vec<u32> = search.best().iter().take(5).map(|s| s.idx).collect();
+        assert_eq!(found, exact.iter().map(|s| s.idx).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn of_vectors_alike_in_length_none_are_kept() {
         let values = values(1.0);
-        let longest = Longest::new(Vectors { dimensions: DIMENSIONS, values: &values[..800] });
+        let longest = ByLength::longest(Vectors { dimensions: DIMENSIONS, values: &values[..800] });
         assert!(longest.items.is_empty());
     }
 
@@ -189,7 +240,7 @@ mod tests {
         let values = values(0.9999);
         let vectors = Vectors { dimensions: DIMENSIONS, values: &values };
         let mut found = Vec::new();
-        let longest = Longest::new(vectors);
+        let longest = ByLength::longest(vectors);
         let wanted = Wanted { k: 10, keep: 10, most: 256 };
         assert!(!longest.scan(vectors.row(0), wanted, &|_| true, &mut found));
         assert_eq!(found.len(), 10);
