@@ -55,7 +55,7 @@
 //! | how the log is rewritten without erased users | `store/compact.rs`, started by `engine/trainer/erasure.rs` |
 //! | when a training starts by itself | `engine/trainer/schedule.rs` |
 //! | one training, step by step | `engine/trainer/run.rs` |
-//! | where the nearest-neighbour graph is frozen into flat arrays | `train/graph/base_layer.rs`, `train/graph/upper_layers.rs`; the build as a whole: `train/graph/build.rs`; its search: `model/vectors/graph.rs` |
+//! | where the nearest-neighbour graph is frozen into flat arrays | `train/graph/base_layer.rs`, `train/graph/upper_layers.rs`; the build as a whole: `train/graph/build.rs`; its search: `model/vectors/index.rs`, then `by_length.rs` and `graph.rs` |
 //! | the checks of a pushed model's arrays (NaN, lengths, ids) | `engine/push/arrays.rs` counts, `engine/push/gate.rs` decides |
 //! | who gets the canary | `engine/registry/models.rs`, `of_user` |
 //! | scoring of anonymous sessions | `sources/session.rs` |

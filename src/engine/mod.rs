@@ -66,7 +66,7 @@ pub use trainer::{Trainer, TrainingState, TrainingStatus};
 pub use write::{Pending, Receipt, Write, Writer};
 
 use crate::content::Reader;
-use crate::domain::{Generation, Result};
+use crate::domain::{Error, Generation, Result};
 use crate::live::{DedupWindow, Live, LiveWriter};
 use crate::recommend::prepared::PreparedListOptions;
 use crate::store::{Entry, Log, Opening, Record, StoreFolder};
@@ -296,10 +296,14 @@ fn read_files(
     }
 
     std::thread::scope(|scope| {
-        let models = scope.spawn(load);
-        let (log, dedup) = replay_log(folder, live, writer, &options.log)?;
-        let models = models.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        Ok((log, dedup, models))
+        let loader = std::thread::Builder::new().name("models".to_owned());
+        let models = loader.spawn_scoped(scope, load).map_err(|e| {
+            Error::Storage(format!("the models' thread does not start: {e}").into())
+        })?;
+        let read = replay_log(folder, live, writer, &options.log);
+        let models = models.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let (log, dedup) = read?;
+        Ok((log, dedup, models?))
     })
 }
 

@@ -360,7 +360,7 @@ impl Reader<'_, '_> {
         let fits = embeddings.vectors.len() as u64 == (items as u64).saturating_mul(dimensions)
             && gram.is_none_or(|gram| gram == dimensions.saturating_mul(dimensions))
             && inside(&embeddings.ann.side)
-            && (embeddings.ann.layers.is_empty() || inside(&[embeddings.ann.entry]))
+            && (embeddings.ann.is_empty() || dimensions > 0 && inside(&[embeddings.ann.entry]))
             && embeddings.ann.layers.iter().all(|layer| {
                 layer.starts.len() == items + 1
                     && layer.starts.is_sorted()

@@ -12,7 +12,7 @@ use crate::matrix::weight::Cell;
 use crate::model::settings::EmbeddingTrainer;
 use crate::model::vectors::embeddings::SCAN_UP_TO;
 use crate::model::{Embeddings, Parts, Settings, Snapshot};
-use crate::train::graph::build::{CHECKS, REQUIRED_RECALL, build};
+use crate::train::graph::build::{REQUIRED_RECALL, build, checked};
 use crate::train::{self, TrainError, placement};
 
 pub(super) struct Embedding;
@@ -41,13 +41,14 @@ impl CandidateSource for Embedding {
         job.control.begin(Stage::Ann)?;
         let embeddings = Arc::make_mut(&mut parts.embeddings);
         let settings = &job.settings.embedding;
-        let users = users(job, embeddings);
-        let mut recall = build(embeddings, settings, users.clone(), job.seed, job.control)?;
+        let queries = users(job, embeddings);
+        let mut recall = build(embeddings, settings, queries, job.seed, job.control)?;
         if recall < REQUIRED_RECALL && !embeddings.placed.is_empty() {
             // Of many new items that are much alike, links reach too few.
             embeddings.remove_placed();
             embeddings.encode();
-            recall = build(embeddings, settings, users, job.seed, job.control)?;
+            let queries = users(job, embeddings);
+            recall = build(embeddings, settings, queries, job.seed, job.control)?;
         }
         Ok((recall >= REQUIRED_RECALL).then(|| ("ann_recall@10".to_owned(), recall)))
     }
@@ -115,13 +116,13 @@ impl CandidateSource for Embedding {
 fn users(job: &TrainingJob<'_>, embeddings: &Embeddings) -> Vec<Vec<f32>> {
     let by_user = &job.data.matrix(job.settings.embedding.weighting.training()).by_user;
     let active: Vec<usize> = (0..by_user.rows()).filter(|&user| by_user.degree(user) > 0).collect();
-    let vector = |&user: &usize| {
-        let cells = by_user.pairs(user);
+    let vector = |at: usize| {
+        let cells = by_user.pairs(active[at]);
         let profile: Vec<Cell> =
             cells.map(|(item, weight)| Cell { item, weight, last_ms: 0 }).collect();
         let mut vector = Vec::new();
         embeddings.user_vector(&profile, &mut vector);
         vector
     };
-    active.iter().step_by(active.len().div_ceil(CHECKS).max(1)).map(vector).collect()
+    checked(active.len()).map(vector).collect()
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::cooccurrence::product;
-use super::graph::build::{CHECKS, build};
+use super::graph::build::{build, checked};
 use super::pushed;
 use crate::content::{Corpus, Document, FieldWeights};
 use crate::domain::ItemIdx;
@@ -172,8 +172,8 @@ fn neighbours(
     let items = model.items();
     let placed: Vec<u32> = (0..items as u32).filter(|&item| model.has(item)).collect();
     if placed.len() > SCAN_UP_TO {
-        let asked = placed.iter().step_by(placed.len() / CHECKS);
-        let queries = asked.map(|&item| model.vector(item).to_vec()).collect();
+        let query = |at: usize| model.vector(placed[at]).to_vec();
+        let queries = checked(placed.len()).map(query).collect();
         build(&mut model, &EmbeddingSettings::default(), queries, seed, control)?;
     }
 

@@ -165,7 +165,8 @@ fn random_part(events: &UserEvents, user: usize, rng: &mut StdRng) -> Option<Cut
     Some(Cut { user, kept, asked })
 }
 
-/// The newest sessions as a whole, each prefix a case with the next item; none where times do not order the events.
+/// The newest sessions as a whole, each prefix a case with the next item; none where times do not
+/// order the events.
 fn sessions(events: &UserEvents, rng: &mut StdRng) -> HoldoutSplit {
     if !events.is_ordered() {
         let (cases, asked_ms) = Default::default();
@@ -197,7 +198,7 @@ fn sessions(events: &UserEvents, rng: &mut StdRng) -> HoldoutSplit {
 /// The case with the next item alone as its ground truth: a list is shown for the next step, and
 /// what is viewed after that will have lists of its own.
 fn of_next(case: Case) -> Case {
-    Case { truth: case.next.clone().unwrap_or_default(), ..case }
+    Case { truth: case.next.clone().unwrap_or(case.truth), ..case }
 }
 
 /// Every prefix of a session that is followed by an item.

@@ -51,23 +51,27 @@ pub(crate) struct Graph {
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(8..=1_024))]
     dimensions: u16,
     /// Users of the synthetic store
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     users: u64,
     /// Items of the synthetic store
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     items: u64,
     /// Purchases of the synthetic store
     #[arg(long, default_value_t = 5_000_000)]
     events: u64,
     /// Length of the lists
-    #[arg(long, short, default_value_t = 10)]
-    k: usize,
+    #[arg(long, short, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    k: u16,
     /// Writes the synthetic store's vectors and queries into this folder: vectors.f32, queries.f32
     #[arg(long, value_name = "DIR", conflicts_with = "vectors")]
     save: Option<PathBuf>,
 }
 
 impl Graph {
+    fn k(&self) -> usize {
+        self.k.into()
+    }
+
     pub(crate) fn run(self) -> Result<(), Failure> {
         let cancel = AtomicBool::new(false);
         let control = Control::new(&|_| {}, &cancel);
@@ -78,8 +82,7 @@ impl Graph {
 
         let settings =
             EmbeddingSettings { dimensions: model.dimensions, ..EmbeddingSettings::default() };
-        let step = queries.len().div_ceil(build::CHECKS);
-        let checked = queries.iter().step_by(step).cloned().collect();
+        let checked = build::checked(queries.len()).map(|at| queries[at].clone()).collect();
         let begin = Instant::now();
         let recall = build::build(&mut model, &settings, checked, 1, &control)?;
         println!(
@@ -91,6 +94,10 @@ impl Graph {
             begin.elapsed().as_secs_f64(),
             model.ann.ef,
         );
+        if model.ann.is_empty() {
+            return Err("the graph has too little recall: such vectors are scanned".into());
+        }
+
         let depth = model.ann.ef;
         self.sweep(&mut model, &queries);
         model.ann.ef = depth;
@@ -139,7 +146,9 @@ impl Graph {
             model.user_vector(&profile, &mut query);
             query
         };
-        let queries: Vec<Vec<f32>> = (0..users as usize).step_by(step).map(query).collect();
+        let queries = (0..users as usize).step_by(step).map(query);
+        // Users of items without a vector have none.
+        let queries: Vec<Vec<f32>> = queries.filter(|q| q.iter().any(|x| *x != 0.0)).collect();
         if let Some(folder) = &self.save {
             save(folder, &model.vectors, &queries)
                 .map_err(|e| format!("{}: {e}", folder.display()))?;
@@ -150,19 +159,19 @@ impl Graph {
     fn sweep(&self, model: &mut Embeddings, queries: &[Vec<f32>]) {
         let all = 0..model.items() as u32;
         let worst = |query: &Vec<f32>| {
-            model.scan(query, all.clone(), self.k).last().map_or(f32::MIN, |s| s.score)
+            model.scan(query, all.clone(), self.k()).last().map_or(f32::MIN, |s| s.score)
         };
         let exact: Vec<f32> = queries.iter().map(worst).collect();
         let mut search = SearchState::default();
 
-        for depth in DEPTHS.into_iter().filter(|&depth| depth >= self.k) {
+        for depth in DEPTHS.into_iter().filter(|&depth| depth >= self.k()) {
             model.ann.ef = depth;
-            let (rate, lists) = rate(queries, |q| model.search(q, self.k, &mut search));
+            let (rate, lists) = rate(queries, |q| model.search(q, self.k(), &mut search));
             // By score and not by id, so that ties count as found.
             let found: usize =
                 lists.iter().zip(&exact).map(|(list, worst)| hits(list, *worst)).sum();
-            let recall = found as f64 / (queries.len() * self.k) as f64;
-            println!("depth {depth:<4} {rate:9.0} queries/s   recall@{} {recall:.4}", self.k);
+            let recall = found as f64 / (queries.len() * self.k()) as f64;
+            println!("depth {depth:<4} {rate:9.0} queries/s   recall@{} {recall:.4}", self.k());
         }
     }
 
@@ -179,14 +188,14 @@ impl Graph {
             let items: Vec<u32> = (0..model.items() as u32).filter(|&item| allows(item)).collect();
             let worst: Vec<f32> = queries
                 .iter()
-                .map(|q| model.scan(q, items.iter().copied(), self.k))
+                .map(|q| model.scan(q, items.iter().copied(), self.k()))
                 .map(|list| list.last().map_or(f32::MIN, |s| s.score))
                 .collect();
 
             let (scans, _) =
-                rate(queries, |q| model.scan_quantized(q, items.iter().copied(), self.k));
+                rate(queries, |q| model.scan_quantized(q, items.iter().copied(), self.k()));
             let (searches, lists) =
-                rate(queries, |q| model.search_among(q, self.k, allows, &mut search));
+                rate(queries, |q| model.search_among(q, self.k(), allows, &mut search));
             let found: usize =
                 lists.iter().zip(&worst).map(|(list, worst)| hits(list, *worst)).sum();
             let shortest = lists.iter().map(Vec::len).min().unwrap_or(0);
@@ -195,8 +204,8 @@ impl Graph {
                  ({:.1} times)   recall@{} {:.4}   shortest list {shortest}",
                 f64::from(per_thousand) / 10.0,
                 searches / scans,
-                self.k,
-                found as f64 / (queries.len() * self.k) as f64,
+                self.k(),
+                found as f64 / (queries.len() * self.k()) as f64,
             );
         }
     }

@@ -237,7 +237,12 @@ impl Gate<'_> {
         let settings =
             EmbeddingSettings { ef_construction: settings.ef_construction / 2, ..settings };
         let seed = self.active.manifest.seed;
-        let recall = build::build(&mut pushed.embeddings, &settings, Vec::new(), seed, control);
+        let dimensions = pushed.embeddings.dimensions;
+        let vectors = &pushed.user_vectors;
+        let users = build::checked(vectors.users.len());
+        let queries = users.map(|at| vectors.values[at * dimensions..][..dimensions].to_vec());
+        let queries = queries.collect();
+        let recall = build::build(&mut pushed.embeddings, &settings, queries, seed, control);
         let recall = recall.map_err(|e| Error::Training(e.into()))?;
         let limit = format!("share of the exact 10 best, at least {REQUIRED_RECALL}");
         self.check("ann_recall", recall, limit, recall >= REQUIRED_RECALL);

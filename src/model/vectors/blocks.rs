@@ -3,7 +3,7 @@
 //! lookup of an address instead of three.
 
 use crate::domain::kernels::dot_quantized_here;
-use crate::model::vectors::graph::{Layer, Links, Score};
+use crate::model::vectors::graph::{GraphScore, Layer, Links, Score};
 use crate::model::vectors::quantized::{QuantizedQuery, QuantizedVectors};
 
 /// Codes in a word.
@@ -71,16 +71,18 @@ pub struct BlockScore<'a> {
 }
 
 impl Score for BlockScore<'_> {
-    fn nodes(&self) -> usize {
-        self.blocks.words.len() / self.blocks.stride
-    }
-
     #[inline(always)]
     fn score(&self, node: u32) -> f32 {
         let block = self.blocks.block(node);
         let codes: &[i8] = bytemuck::cast_slice(&block[1..self.blocks.before_links]);
         let product = dot_quantized_here(&codes[..self.blocks.dimensions], &self.query.codes);
         product as f32 * f32::from_bits(block[0]) * self.query.scale
+    }
+}
+
+impl GraphScore for BlockScore<'_> {
+    fn nodes(&self) -> usize {
+        self.blocks.words.len() / self.blocks.stride
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! Vectors by length, longest first. By inner product the longest are the nearest of most queries: a
-//! scan of them ends with the exact result as soon as no shorter vector can reach it, since
-//! ⟨q, y⟩ ≤ ‖q‖ ‖y‖ (Teflioudi et al., LEMP, SIGMOD 2015). In a graph, which links what is alike in
-//! direction, they are far from each other.
+//! scan of them ends as soon as no shorter vector can be among the best, since ⟨q, y⟩ ≤ ‖q‖ ‖y‖
+//! (Teflioudi et al., LEMP, SIGMOD 2015); its result is exact but for the rounding of the codes. In a
+//! graph, which links what is alike in direction, they are far from each other.
 
 use multiversion::multiversion;
 
@@ -27,7 +27,7 @@ pub(super) struct Wanted {
     pub k: usize,
     /// Number collected, at least `k`.
     pub keep: usize,
-    /// Vectors scored; as many again where these are known to be enough.
+    /// Vectors scored, at most; twice as many where the scan is known to end within them.
     pub most: usize,
 }
 
@@ -46,13 +46,14 @@ impl ByLength {
     /// The longest of all vectors; none where lengths differ little.
     pub fn longest(vectors: Vectors<'_>) -> Self {
         let count = (vectors.values.len() / vectors.dimensions.max(1)) as u32;
-        let mut all: Vec<Scored> = (0..count).map(|item| by_length(vectors, item)).collect();
-        select_top(&mut all, (count as usize / SHARE).min(MOST));
+        let all = (0..count).map(|item| by_length(vectors, item));
+        let mut all: Vec<Scored> = all.filter(|s| s.score > 0.0).collect();
+        let kept = (all.len() / SHARE).min(MOST);
+        select_top(&mut all, kept);
         all.sort_unstable_by(Scored::best_first);
 
-        let differ = all.first().zip(all.last()).is_some_and(|(longest, shortest)| {
-            longest.score > LONGER * shortest.score && shortest.score > 0.0
-        });
+        let ends = all.first().zip(all.last());
+        let differ = ends.is_some_and(|(first, last)| first.score > LONGER * last.score);
         if differ { Self::sorted(&all, vectors) } else { Self::default() }
     }
 
@@ -93,8 +94,8 @@ impl ByLength {
         }
     }
 
-    /// Collects into `best` the best allowed items among the longest, in no particular order. True if
-    /// no other item is among the best `k`.
+    /// Collects into `best` the best allowed items among the longest, in no particular order. True
+    /// if no other item is among the best `k`, but for the rounding of the codes.
     pub(super) fn scan(
         &self,
         query: &[f32],
@@ -106,6 +107,7 @@ impl ByLength {
         if k == 0 {
             return true;
         }
+
         let length = dot(query, query).sqrt();
         let scorer = self.vectors.scorer(query);
         let mut scored = 0;
@@ -226,6 +228,14 @@ mod tests {
         keep_top(&mut exact, 5);
         let found: Vec<u32> = search.best().iter().take(5).map(|s| s.idx).collect();
         assert_eq!(found, exact.iter().map(|s| s.idx).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn items_without_a_vector_have_no_length() {
+        let mut values = values(0.998);
+        values[DIMENSIONS * ITEMS / 10..].fill(0.0);
+        let longest = ByLength::longest(Vectors { dimensions: DIMENSIONS, values: &values });
+        assert_eq!(longest.items.len(), ITEMS / 10 / SHARE);
     }
 
     #[test]

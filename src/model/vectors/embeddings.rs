@@ -44,7 +44,7 @@ pub struct Embeddings {
     pub ridge: Option<Ridge>,
     /// The vectors quantized, quicker to read; empty for a catalogue that is scanned.
     pub quantized: QuantizedVectors,
-    /// The nearest-neighbour graph; [`Embeddings::encode`] follows every change of it.
+    /// The nearest-neighbour graph; [`Embeddings::encode`] follows a change of its layers or side.
     pub ann: Ann,
     /// What a search reads.
     pub index: Index,
@@ -140,10 +140,12 @@ impl Embeddings {
 
     /// Quantizes the vectors, where the catalogue is large enough for it or has a graph.
     pub fn encode(&mut self) {
-        let is_large = self.items() > SCAN_UP_TO && self.dimensions > 0;
-        if is_large || !self.ann.is_empty() {
-            self.quantized = QuantizedVectors::new(self.vectors());
-        }
+        let is_quantized = self.items() > SCAN_UP_TO || !self.ann.is_empty();
+        self.quantized = if is_quantized && self.dimensions > 0 {
+            QuantizedVectors::new(self.vectors())
+        } else {
+            QuantizedVectors::default()
+        };
         self.index = Index::new(&self.ann, self.vectors(), &self.quantized);
     }
 
@@ -212,6 +214,7 @@ impl Embeddings {
 
     /// Replaces quantized scores by exact ones.
     fn score_exactly(&self, query: &[f32], found: &mut [Scored]) {
+        // All cache lines are on their way before the first product.
         let lines = found.iter().flat_map(|s| self.vector(s.idx).iter().step_by(16));
         std::hint::black_box(lines.fold(0, |sum, x| sum ^ x.to_bits()));
         found.iter_mut().for_each(|s| s.score = dot(query, self.vector(s.idx)));

@@ -6,8 +6,10 @@ use multiversion::multiversion;
 use crate::domain::kernels::dot_here;
 use crate::domain::topk::{Scored, Threshold, keep_top};
 
-/// Allowed neighbours that an expansion looks for beyond forbidden ones.
+/// New allowed neighbours at which an expansion looks no further through forbidden ones,
 const ENOUGH: usize = 8;
+/// and forbidden nodes that it goes through, at most.
+const WAYS: usize = 64;
 
 /// A frozen graph over the items of [`crate::model::Embeddings`].
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -84,10 +86,14 @@ impl Vectors<'_> {
 
 /// The similarity of a node to the query.
 pub trait Score {
-    /// Number of nodes.
-    fn nodes(&self) -> usize;
     /// Higher is nearer.
     fn score(&self, node: u32) -> f32;
+}
+
+/// The similarity of the nodes of a graph.
+pub trait GraphScore: Score {
+    /// Number of nodes.
+    fn nodes(&self) -> usize;
     /// Reads a little of what a score needs, so that the rest of it is on its way; the value means
     /// nothing.
     fn touch(&self, node: u32) -> u32;
@@ -103,13 +109,15 @@ pub struct ExactScore<'a> {
 }
 
 impl Score for ExactScore<'_> {
-    fn nodes(&self) -> usize {
-        self.vectors.values.len() / self.vectors.dimensions
-    }
-
     #[inline(always)]
     fn score(&self, node: u32) -> f32 {
         dot_here(self.query, self.vectors.row(node))
+    }
+}
+
+impl GraphScore for ExactScore<'_> {
+    fn nodes(&self) -> usize {
+        self.vectors.values.len() / self.vectors.dimensions
     }
 
     #[inline(always)]
@@ -186,7 +194,7 @@ impl SearchState {
 
     /// Collects the allowed neighbours of a node that were not visited before into `fresh`. Where
     /// too few are allowed, neighbours of its forbidden neighbours count as its own (Patel et al.,
-    /// ACORN, SIGMOD 2024, arXiv 2403.04871), and so on, the nearest first.
+    /// ACORN, SIGMOD 2024, arXiv 2403.04871), and so on, fewest links away first.
     #[inline(always)]
     fn look_around<L: Links>(&mut self, layer: &L, node: u32, allows: &impl Fn(u32) -> bool) {
         self.fresh.clear();
@@ -207,7 +215,7 @@ impl SearchState {
     fn add_links(&mut self, links: &[u32], allows: &impl Fn(u32) -> bool) {
         for &node in links {
             if !allows(node) {
-                if !self.is_marked(node) {
+                if self.ways.len() < WAYS && !self.is_marked(node) {
                     self.ways.push(node);
                 }
             } else if self.mark(node) {
@@ -219,7 +227,7 @@ impl SearchState {
     /// Scores `fresh`. All are touched first, since the memory they lie in answers many reads at
     /// once in the time of one.
     #[inline(always)]
-    fn score_fresh<S: Score>(&mut self, scorer: &S) {
+    fn score_fresh<S: GraphScore>(&mut self, scorer: &S) {
         let touched = self.fresh.iter().fold(0, |sum, &node| sum ^ scorer.touch(node));
         std::hint::black_box(touched);
 
@@ -255,7 +263,7 @@ impl SearchState {
     }
 
     /// What was found, best first.
-    pub(super) fn best(&mut self) -> &[Scored] {
+    pub fn best(&mut self) -> &[Scored] {
         self.best.clear();
         self.best.extend(self.pool.iter().map(|c| c.scored));
         &self.best
@@ -294,16 +302,16 @@ pub fn descend<S: Score>(scorer: &S, upper: &[Layer], entry: u32) -> u32 {
 }
 
 /// Best-first search on one layer, from a node and from others whose scores are known: the best
-/// `ef` nodes that `allows` names, best first.
+/// `ef` nodes that `allows` names are [`SearchState::best`].
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn best_first<'w, S: Score, L: Links>(
+pub fn best_first<S: GraphScore, L: Links>(
     scorer: &S,
     layer: &L,
     (start, known): (u32, &[Scored]),
     ef: usize,
     allows: &impl Fn(u32) -> bool,
-    search: &'w mut SearchState,
-) -> &'w [Scored] {
+    search: &mut SearchState,
+) {
     search.begin(scorer.nodes());
     for &node in known {
         search.mark(node.idx);
@@ -333,5 +341,4 @@ pub fn best_first<'w, S: Score, L: Links>(
         let first = search.offer_fresh(ef);
         at = first.map_or(at + 1, |first| first.min(at + 1));
     }
-    search.best()
 }

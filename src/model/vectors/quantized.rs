@@ -101,19 +101,9 @@ impl QuantizedScore<'_> {
 }
 
 impl Score for QuantizedScore<'_> {
-    fn nodes(&self) -> usize {
-        self.quantized.len()
-    }
-
     #[inline(always)]
     fn score(&self, node: u32) -> f32 {
         self.by(dot_quantized_here, node as usize)
-    }
-
-    #[inline(always)]
-    fn touch(&self, node: u32) -> u32 {
-        let (codes, _) = self.quantized.row(node as usize);
-        codes.first().map_or(0, |&code| code as u32)
     }
 }
 

@@ -78,7 +78,7 @@ pub fn link(
             .par_iter()
             .map_init(SearchState::default, |search, &node| {
                 let scorer = ExactScore { vectors, query: vectors.row(node) };
-                let near = best_first(
+                best_first(
                     &scorer,
                     &base,
                     (start(node), &[]),
@@ -86,7 +86,7 @@ pub fn link(
                     &|_| true,
                     search,
                 );
-                choose(vectors, near, options.links)
+                choose(vectors, search.best(), options.links)
             })
             .collect();
 

@@ -29,28 +29,34 @@ const DEPTHS: [usize; 5] = [32, 64, 128, 256, 512];
 /// Depth at which every item is searched by its own vector.
 const LOOK_UP_DEPTH: usize = 256;
 /// Queries compared with an exact scan.
-pub const CHECKS: usize = 500;
+const CHECKS: usize = 500;
 /// Neighbours per query.
 const CHECK_K: usize = 10;
 /// Share of items in the upper layers: 1/32.
 const UPPER_LAYER_SHARE: usize = 32;
 
+/// An even choice of those of `count` vectors that a graph is checked with.
+pub fn checked(count: usize) -> impl Iterator<Item = usize> {
+    (0..count).step_by(count.div_ceil(CHECKS).max(1))
+}
+
 /// Builds the graph over `embeddings` and chooses its search depth. Returns its recall at 10
-/// against an exact scan, for the vectors of `users`, or without any for mixtures of items. Below [`REQUIRED_RECALL`], embeddings are scanned and have no graph: of a
-/// million items bought once each, most vectors coincide, and links cannot reach all of them.
+/// against an exact scan, for `queries`, or where there are none for mixtures of items. Below
+/// [`REQUIRED_RECALL`], embeddings are scanned and have no graph: of a million items bought once
+/// each, most vectors coincide, and links cannot reach all of them.
 ///
 /// # Errors
 /// [`Cancelled`] when cancelled.
 pub fn build(
     embeddings: &mut Embeddings,
     settings: &EmbeddingSettings,
-    users: Vec<Vec<f32>>,
+    queries: Vec<Vec<f32>>,
     seed: u64,
     control: &Control<'_>,
 ) -> Result<f64, Cancelled> {
     embeddings.ann = graph(embeddings, settings, seed, control)?;
     embeddings.encode();
-    let recall = check(embeddings, users, seed);
+    let recall = check(embeddings, queries, seed);
     keep_if_found(embeddings, recall);
     Ok(recall)
 }
@@ -68,14 +74,18 @@ fn keep_if_found(embeddings: &mut Embeddings, recall: f64) {
 }
 
 /// Chooses the search depth and the side list; returns the recall at 10 against an exact scan.
-fn check(embeddings: &mut Embeddings, users: Vec<Vec<f32>>, seed: u64) -> f64 {
+fn check(embeddings: &mut Embeddings, mut queries: Vec<Vec<f32>>, seed: u64) -> f64 {
     embeddings.ann.ef = LOOK_UP_DEPTH;
     embeddings.ann.side = missed(embeddings);
     embeddings.encode();
 
-    let vectors = if users.is_empty() { mixtures(embeddings, seed) } else { users };
+    // Of nothing, everything is as near.
+    queries.retain(|query| query.iter().any(|x| *x != 0.0));
+    if queries.is_empty() {
+        queries = mixtures(embeddings, seed);
+    }
     let queries: Vec<ExactQuery> =
-        vectors.into_par_iter().map(|vector| exact(embeddings, vector)).collect();
+        queries.into_par_iter().map(|query| exact(embeddings, query)).collect();
     let mut reached = 0.0;
     for ef in DEPTHS {
         embeddings.ann.ef = ef;
@@ -184,12 +194,12 @@ fn reached(ann: &Ann, items: usize) -> Vec<bool> {
 type ExactQuery = (Vec<f32>, f32);
 
 fn exact(embeddings: &Embeddings, query: Vec<f32>) -> ExactQuery {
-    let found = embeddings.scan(&query, nodes(embeddings).into_iter(), CHECK_K);
+    let found = embeddings.scan(&query, 0..embeddings.items() as u32, CHECK_K);
     let worst = found.last().map_or(f32::MIN, |s| s.score);
     (query, worst)
 }
 
-/// Vectors that mix an item and two that it links to, somewhat as users' vectors do.
+/// Vectors that mix an item and two that it links to.
 fn mixtures(embeddings: &Embeddings, seed: u64) -> Vec<Vec<f32>> {
     let nodes = nodes(embeddings);
     if nodes.is_empty() {
@@ -215,7 +225,7 @@ fn recall(embeddings: &Embeddings, queries: &[ExactQuery]) -> f64 {
     if queries.is_empty() {
         return 1.0;
     }
-    let max = CHECK_K.min(nodes(embeddings).len());
+    let max = CHECK_K.min(nodes(embeddings).len()).max(1);
     let share = |search: &mut SearchState, (query, worst): &ExactQuery| {
         let found = embeddings.search(query, CHECK_K, search);
         found.iter().filter(|s| s.score >= *worst).count() as f64 / max as f64
@@ -282,6 +292,19 @@ mod tests {
             }
             assert!(found >= 950, "of {every} one: {found}");
         }
+
+        // What is allowed lies together, mostly far from what is asked for.
+        let mut first: Vec<f32> = (0..3_000).map(|item| embeddings.vector(item)[0]).collect();
+        first.sort_unstable_by(f32::total_cmp);
+        let allows = |item: u32| embeddings.vector(item)[0] > first[2_400];
+        let mut found = 0;
+        for query in (0..100).map(|item| embeddings.vector(item)) {
+            let exact = embeddings.scan(query, (0..3_000).filter(|&item| allows(item)), 10);
+            let list = embeddings.search_among(query, 10, allows, &mut search);
+            assert!(list.iter().all(|s| allows(s.idx)));
+            found += list.iter().filter(|s| exact.contains(s)).count();
+        }
+        assert!(found >= 900, "{found}");
         assert!(
             embeddings.search_among(embeddings.vector(0), 10, |_| false, &mut search).is_empty()
         );
