@@ -8,7 +8,6 @@ use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, costly, parameter};
 use crate::domain::progress::Stage;
-use crate::matrix::weight::Cell;
 use crate::model::settings::EmbeddingTrainer;
 use crate::model::vectors::embeddings::SCAN_UP_TO;
 use crate::model::{Embeddings, Parts, Settings, Snapshot};
@@ -46,7 +45,6 @@ impl CandidateSource for Embedding {
         if recall < REQUIRED_RECALL && !embeddings.placed.is_empty() {
             // Of many new items that are much alike, links reach too few.
             embeddings.remove_placed();
-            embeddings.encode();
             let queries = users(job, embeddings);
             recall = build(embeddings, settings, queries, job.seed, job.control)?;
         }
@@ -116,13 +114,6 @@ impl CandidateSource for Embedding {
 fn users(job: &TrainingJob<'_>, embeddings: &Embeddings) -> Vec<Vec<f32>> {
     let by_user = &job.data.matrix(job.settings.embedding.weighting.training()).by_user;
     let active: Vec<usize> = (0..by_user.rows()).filter(|&user| by_user.degree(user) > 0).collect();
-    let vector = |at: usize| {
-        let cells = by_user.pairs(active[at]);
-        let profile: Vec<Cell> =
-            cells.map(|(item, weight)| Cell { item, weight, last_ms: 0 }).collect();
-        let mut vector = Vec::new();
-        embeddings.user_vector(&profile, &mut vector);
-        vector
-    };
+    let vector = |at: usize| embeddings.vector_of_row(by_user.pairs(active[at]));
     checked(active.len()).map(vector).collect()
 }

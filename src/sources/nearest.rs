@@ -14,11 +14,15 @@ pub fn nearest(
     search: &mut SearchState,
 ) -> Vec<Scored> {
     // A snapshot in training has no graph yet, and one whose graph had too little recall has none.
-    let mut found = Vec::new();
-    if model.is_searchable(k, mask.count()) {
-        found = model.search_among(vector, k, |item| mask.allows(item), search);
-    }
-    if found.len() < k {
+    let is_searchable = model.is_searchable(k, mask.count());
+    let mut found = if is_searchable {
+        model.search_among(vector, k, |item| mask.allows(item), search)
+    } else {
+        model.scan_quantized(vector, mask.iter(), k)
+    };
+
+    // The way through forbidden items has an end.
+    if is_searchable && found.len() < k && !model.is_exhausted(search) {
         found = model.scan_quantized(vector, mask.iter(), k);
     }
 

@@ -13,14 +13,12 @@ use qianmian::cli::Failure;
 use qianmian::domain::progress::Control;
 use qianmian::domain::topk::Scored;
 use qianmian::domain::{EventKind, HistoryEvent};
-use qianmian::matrix::weight::Cell;
 use qianmian::matrix::{UserEvents, Weighting};
 use qianmian::model::Embeddings;
 use qianmian::model::settings::EmbeddingSettings;
 use qianmian::model::vectors::graph::SearchState;
 use qianmian::train::graph::build;
 use qianmian::train::{TrainingData, embeddings};
-
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -138,14 +136,7 @@ impl Graph {
         let model = embeddings(&matrix, &settings, 1, control)?;
 
         let step = (users as usize).div_ceil(QUERIES).max(1);
-        let query = |user: usize| {
-            let cells = matrix.by_user.pairs(user);
-            let profile: Vec<Cell> =
-                cells.map(|(item, weight)| Cell { item, weight, last_ms: 0 }).collect();
-            let mut query = Vec::new();
-            model.user_vector(&profile, &mut query);
-            query
-        };
+        let query = |user: usize| model.vector_of_row(matrix.by_user.pairs(user));
         let queries = (0..users as usize).step_by(step).map(query);
         // Users of items without a vector have none.
         let queries: Vec<Vec<f32>> = queries.filter(|q| q.iter().any(|x| *x != 0.0)).collect();

@@ -82,6 +82,10 @@ impl ByLength {
         ef: usize,
         allows: &impl Fn(u32) -> bool,
     ) {
+        if self.items.is_empty() {
+            return;
+        }
+
         let length = dot(query, query).sqrt();
         let scorer = self.vectors.scorer(query);
         for (at, (&idx, own)) in self.items.iter().zip(&self.lengths).enumerate() {
@@ -106,6 +110,9 @@ impl ByLength {
         best.clear();
         if k == 0 {
             return true;
+        }
+        if self.items.is_empty() {
+            return false;
         }
 
         let length = dot(query, query).sqrt();

@@ -44,7 +44,7 @@ pub struct Embeddings {
     pub ridge: Option<Ridge>,
     /// The vectors quantized, quicker to read; empty for a catalogue that is scanned.
     pub quantized: QuantizedVectors,
-    /// The nearest-neighbour graph; [`Embeddings::encode`] follows a change of its layers or side.
+    /// The nearest-neighbour graph; [`Embeddings::encode`] follows a change of its layers.
     pub ann: Ann,
     /// What a search reads.
     pub index: Index,
@@ -97,6 +97,15 @@ impl Embeddings {
         }
     }
 
+    /// The vector of a user by their row of the matrix.
+    pub fn vector_of_row(&self, row: impl Iterator<Item = (ItemIdx, f32)>) -> Vec<f32> {
+        let cells = row.map(|(item, weight)| Cell { item, weight, last_ms: 0 });
+        let profile: Vec<Cell> = cells.collect();
+        let mut vector = Vec::new();
+        self.user_vector(&profile, &mut vector);
+        vector
+    }
+
     /// Replaces the right side of a user's system by its solution.
     fn solve(&self, ridge: &Ridge, profile: &[Cell], query: &mut [f32]) {
         let known = profile.iter().filter(|c| self.fold_in.get(c.item as usize).is_some());
@@ -146,7 +155,15 @@ impl Embeddings {
         } else {
             QuantizedVectors::default()
         };
-        self.index = Index::new(&self.ann, self.vectors(), &self.quantized);
+        let count = self.fold_in.iter().filter(|&&n| n > 0.0).count();
+        self.index = Index::new(&self.ann, self.vectors(), &self.quantized, count);
+    }
+
+    /// Sets the items that no path of the graph leads to.
+    pub fn set_side(&mut self, side: Vec<ItemIdx>) {
+        let vectors = Vectors { dimensions: self.dimensions, values: &self.vectors };
+        self.index.set_side(&side, vectors);
+        self.ann.side = side;
     }
 
     /// The best `k` of `items` by inner product with `query`, best first.
@@ -210,6 +227,11 @@ impl Embeddings {
     pub fn is_searchable(&self, k: usize, allowed: usize) -> bool {
         let each = self.ann.ef.max(k) * self.items();
         !self.ann.is_empty() && allowed > SCAN_UP_TO && allowed.pow(2) > DENSE * each
+    }
+
+    /// Whether the last search visited every item with a vector: a scan would find no more.
+    pub fn is_exhausted(&self, search: &SearchState) -> bool {
+        self.index.is_exhausted(search)
     }
 
     /// Replaces quantized scores by exact ones.

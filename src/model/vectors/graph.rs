@@ -262,6 +262,11 @@ impl SearchState {
         self.pool.last().filter(|_| self.pool.len() >= ef).map(|worst| worst.scored.score)
     }
 
+    /// Number of nodes visited.
+    pub(super) fn visited(&self) -> usize {
+        self.marked.len()
+    }
+
     /// What was found, best first.
     pub fn best(&mut self) -> &[Scored] {
         self.best.clear();

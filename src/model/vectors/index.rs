@@ -19,17 +19,35 @@ pub struct Index {
     longest: ByLength,
     /// The vectors that no path of the graph leads to.
     side: ByLength,
+    /// Number of vectors.
+    count: usize,
 }
 
 impl Index {
-    /// The index of these vectors.
-    pub fn new(ann: &Ann, vectors: Vectors<'_>, quantized: &QuantizedVectors) -> Self {
+    /// The index of these vectors, of which `count` are not zero.
+    pub fn new(
+        ann: &Ann,
+        vectors: Vectors<'_>,
+        quantized: &QuantizedVectors,
+        count: usize,
+    ) -> Self {
         let Some(base) = ann.layers.first() else { return Self::default() };
         Self {
             blocks: Blocks::new(base, quantized),
             longest: ByLength::longest(vectors),
             side: ByLength::of(&ann.side, vectors),
+            count,
         }
+    }
+
+    /// Replaces the vectors that no path leads to.
+    pub(super) fn set_side(&mut self, side: &[u32], vectors: Vectors<'_>) {
+        self.side = ByLength::of(side, vectors);
+    }
+
+    /// Whether the last search visited every vector: a scan would find no more.
+    pub(super) fn is_exhausted(&self, search: &SearchState) -> bool {
+        search.visited() >= self.count
     }
 
     /// Approximately the best `keep` allowed items, of which the best `k` are wanted, in no

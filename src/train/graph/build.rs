@@ -76,8 +76,7 @@ fn keep_if_found(embeddings: &mut Embeddings, recall: f64) {
 /// Chooses the search depth and the side list; returns the recall at 10 against an exact scan.
 fn check(embeddings: &mut Embeddings, mut queries: Vec<Vec<f32>>, seed: u64) -> f64 {
     embeddings.ann.ef = LOOK_UP_DEPTH;
-    embeddings.ann.side = missed(embeddings);
-    embeddings.encode();
+    embeddings.set_side(missed(embeddings));
 
     // Of nothing, everything is as near.
     queries.retain(|query| query.iter().any(|x| *x != 0.0));
@@ -330,8 +329,7 @@ mod tests {
         let query: Vec<f32> = embeddings.vector(7).iter().map(|x| x * 2.0).collect();
         let exact = embeddings.scan(&query, 0..500, 500);
         assert!(embeddings.search(&query, 500, &mut search).iter().all(|s| s.idx != 7));
-        embeddings.ann.side = missed(&embeddings);
-        embeddings.encode();
+        embeddings.set_side(missed(&embeddings));
         assert!(embeddings.ann.side.contains(&7));
         assert_eq!(embeddings.search(&query, 500, &mut search), exact);
     }
@@ -351,7 +349,8 @@ mod tests {
         let (vectors, fold_in) = random(1, 8);
         let (embeddings, recall) = built(vectors, fold_in, 8);
         assert_eq!(recall, 1.0);
-        let found = embeddings.search(embeddings.vector(0), 5, &mut SearchState::default());
-        assert_eq!(found.len(), 1);
+        let mut search = SearchState::default();
+        assert_eq!(embeddings.search(embeddings.vector(0), 5, &mut search).len(), 1);
+        assert!(embeddings.is_exhausted(&search), "a scan would find no more");
     }
 }
