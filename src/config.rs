@@ -189,6 +189,7 @@ impl Config {
             ("recommend.fatigue_factor", recommend.fatigue_factor.into(), 0.0, 1.0),
             ("recommend.cohorts, their number,", recommend.cohorts.len() as f64, 0.0, 8.0),
             ("train.threads", train.threads as f64, 0.0, 1_024.0),
+            ("train.memory_mib", train.memory_mib as f64, 0.0, 1e9),
             ("limits.max_users", limits.max_users as f64, 1.0, f64::from(u32::MAX - 1)),
             ("limits.max_items", limits.max_items as f64, 1.0, f64::from(u32::MAX - 1)),
             ("limits.memory_mib", limits.memory_mib as f64, 0.0, 1e9),

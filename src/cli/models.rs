@@ -83,6 +83,7 @@ struct Model {
     settings: serde_json::Value,
     quality: BTreeMap<String, f64>,
     size_bytes: i64,
+    left_out: Vec<String>,
     lineage: Option<Lineage>,
     shadow: Option<ShadowJson>,
 }
@@ -153,6 +154,7 @@ impl From<pb::Model> for Model {
             settings: serde_json::from_str(&model.settings_json).unwrap_or_default(),
             quality: model.quality.into_iter().collect(),
             size_bytes: model.size_bytes,
+            left_out: model.left_out,
         }
     }
 }

@@ -122,6 +122,9 @@ pub struct TrainOptions {
     pub new_events: u64,
     /// Threads of the trainer; 0: one per core.
     pub threads: usize,
+    /// Memory in MiB that a training may take beside what the server holds: sources that do not fit
+    /// are left out. 0: what is left of 85 % of the machine's.
+    pub memory_mib: u64,
     /// Seed of random numbers.
     pub seed: u64,
     /// Fit settings and blend weights to the store in every training but the very first, which is
@@ -170,6 +173,7 @@ impl Default for TrainOptions {
             every_minutes: 1_440,
             new_events: 100_000,
             threads: 0,
+            memory_mib: 0,
             seed: 1,
             tune: true,
             tune_trials: 120,

@@ -1,8 +1,8 @@
 //! The log's events grouped by user, each user's in time order: the input of every trainer.
 
-use rayon::slice::ParallelSliceMut;
+use rayon::prelude::*;
 
-use crate::domain::{DAY_MS, HistoryEvent, ItemIdx, UserIdx};
+use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx, UserIdx};
 
 /// Number of active users (or a tenth of all, if fewer) that determines the reference time of a log.
 const TARGET_USERS: usize = 20;
@@ -23,8 +23,7 @@ pub struct UserEvents {
 impl UserEvents {
     /// Groups events given in log order; events of the same moment keep it. `users` and `items` are
     /// the sizes of the vocabularies.
-    pub fn new(users: usize, items: usize, mut log: Vec<(UserIdx, HistoryEvent)>) -> Self {
-        log.par_sort_by_key(|(user, event)| (*user, event.time_ms));
+    pub fn new(users: usize, items: usize, log: Vec<(UserIdx, HistoryEvent)>) -> Self {
         let mut starts = vec![0; users + 1];
         for (user, _) in &log {
             starts[*user as usize + 1] += 1;
@@ -32,7 +31,22 @@ impl UserEvents {
         for user in 0..users {
             starts[user + 1] += starts[user];
         }
-        let events = log.into_iter().map(|(_, event)| event).collect();
+
+        let mut next = starts.clone();
+        let mut events = vec![HistoryEvent::new(EventKind::View, 0, 0); log.len()];
+        for (user, event) in log {
+            events[next[user as usize]] = event;
+            next[user as usize] += 1;
+        }
+
+        let mut of_users = Vec::with_capacity(users);
+        let mut rest = &mut events[..];
+        for user in 0..users {
+            let (of_user, after) = rest.split_at_mut(starts[user + 1] - starts[user]);
+            of_users.push(of_user);
+            rest = after;
+        }
+        of_users.par_iter_mut().for_each(|of_user| of_user.sort_by_key(|event| event.time_ms));
         Self { starts, events, items }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lineage, Settings};
+use super::{Lineage, Settings, Source};
 use crate::domain::{Generation, Offset};
 
 /// Describes a snapshot; stored beside it as JSON.
@@ -43,6 +43,9 @@ pub struct Manifest {
     /// Lineage of its pushed part; none without one.
     #[serde(default)]
     pub pushed: Option<Lineage>,
+    /// Sources for which its training had no memory.
+    #[serde(default)]
+    pub left_out: Vec<Source>,
     /// Seconds of each stage of its training, in order.
     #[serde(default)]
     pub stages: Vec<(String, f64)>,

@@ -1,5 +1,6 @@
 //! The trait that describes a candidate source.
 
+use super::memory::{DataSize, MemoryNeed};
 use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::Hyperparameter;
@@ -29,6 +30,11 @@ pub trait CandidateSource: Sync {
     /// [`TrainError::Cancelled`] when cancelled, [`TrainError::Factorisation`].
     fn train(&self, _job: &TrainingJob<'_>, _parts: &mut Parts) -> Result<(), TrainError> {
         Ok(())
+    }
+
+    /// The memory that it takes at most while it is trained, and what it keeps.
+    fn memory(&self, _size: &DataSize, _settings: &Settings) -> MemoryNeed {
+        MemoryNeed::default()
     }
 
     /// Builds an index over its part, for a snapshot that will serve; returns measured quality by

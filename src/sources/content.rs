@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use super::candidate::{CandidateSource, TrainingJob};
+use super::memory::{DataSize, MemoryNeed};
 use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::{HALF_LIVES, Hyperparameter, parameter};
 use crate::content::Field;
 use crate::domain::topk::keep_top;
 use crate::matrix::Weighting;
-use crate::model::{Parts, Snapshot, Source};
+use crate::model::{Parts, Settings, Snapshot, Source};
 use crate::train::{TrainError, TrainingData, content, popularity};
 
 /// Items of the user that are asked for their neighbours, those of most weight first: what the
@@ -31,6 +32,10 @@ impl CandidateSource for Content {
         let table = content::train(job.data.corpus(), &buyers, settings, job.seed, job.control)?;
         parts.tables.insert(Source::Content, Arc::new(table));
         Ok(())
+    }
+
+    fn memory(&self, size: &DataSize, settings: &Settings) -> MemoryNeed {
+        size.item_rows(settings.content.neighbours)
     }
 
     fn propose(&self, snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::candidate::{CandidateSource, TrainingJob};
 use super::linear::linear;
+use super::memory::{CELL, DataSize, MemoryNeed};
 use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, parameter};
@@ -18,6 +19,14 @@ impl CandidateSource for Ease {
         let matrix = job.data.matrix(settings.weighting.training());
         parts.ease = Arc::new(ease::train(&matrix, settings, job.control)?);
         Ok(())
+    }
+
+    fn memory(&self, size: &DataSize, settings: &Settings) -> MemoryNeed {
+        // The Gram matrix, its factor and the inverse.
+        let items = size.items.min(settings.ease.items as u64);
+        let dense = 3 * items * items * size_of::<f32>() as u64;
+        let kept = items * items.min(settings.ease.neighbours as u64) * CELL;
+        MemoryNeed::new(kept, dense + kept)
     }
 
     fn propose(&self, snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::candidate::{CandidateSource, TrainingJob};
 use super::nearest::nearest;
+use super::memory::{DataSize, MemoryNeed};
 use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, costly, parameter};
@@ -13,6 +14,13 @@ use crate::model::vectors::embeddings::SCAN_UP_TO;
 use crate::model::{Embeddings, Parts, Settings, Snapshot};
 use crate::train::graph::build::{REQUIRED_RECALL, build, checked};
 use crate::train::{self, TrainError, placement};
+
+/// Bytes of a dimension of an item: the vector and its quantized copy.
+const VECTOR_BYTES: u64 = 5;
+/// Bytes of an item's links in the graph.
+const GRAPH_BYTES: u64 = 200;
+/// Bytes of an item while the graph is built.
+const BUILDING_BYTES: u64 = 2_000;
 
 pub(super) struct Embedding;
 
@@ -49,6 +57,13 @@ impl CandidateSource for Embedding {
             recall = build(embeddings, settings, queries, job.seed, job.control)?;
         }
         Ok((recall >= REQUIRED_RECALL).then(|| ("ann_recall@10".to_owned(), recall)))
+    }
+
+    fn memory(&self, size: &DataSize, settings: &Settings) -> MemoryNeed {
+        let dimensions = settings.embedding.dimensions as u64;
+        let kept = size.items * (dimensions * VECTOR_BYTES + GRAPH_BYTES);
+        let graph = MemoryNeed::new(kept, size.items * BUILDING_BYTES);
+        MemoryNeed::new(0, size.decomposition(settings.embedding.dimensions)).then(graph)
     }
 
     fn propose(&self, snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {

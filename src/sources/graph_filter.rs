@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::candidate::{CandidateSource, TrainingJob};
 use super::linear::linear;
+use super::memory::{DataSize, MemoryNeed};
 use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, parameter};
@@ -20,6 +21,13 @@ impl CandidateSource for GraphFilter {
         let table = graph_filter::train(&matrix, settings, job.seed, job.control)?;
         parts.tables.insert(Source::GraphFilter, Arc::new(table));
         Ok(())
+    }
+
+    fn memory(&self, size: &DataSize, settings: &Settings) -> MemoryNeed {
+        let rows = size.users.max(size.items) as usize;
+        let dimensions = graph_filter::affordable(settings.graph_filter.dimensions, rows);
+        let vectors = MemoryNeed::new(0, size.decomposition(dimensions));
+        vectors.then(size.item_rows(settings.graph_filter.neighbours))
     }
 
     fn propose(&self, snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {

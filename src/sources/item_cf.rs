@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::candidate::{CandidateSource, TrainingJob};
 use super::linear::linear;
+use super::memory::{DataSize, MemoryNeed};
 use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, parameter};
@@ -23,6 +24,10 @@ impl CandidateSource for ItemCf {
         let matrix = job.data.matrix(settings.weighting.training());
         parts.item_cf = Arc::new(cooccurrence::item_cf(&matrix, settings, job.control)?);
         Ok(())
+    }
+
+    fn memory(&self, size: &DataSize, settings: &Settings) -> MemoryNeed {
+        size.item_rows(settings.item_cf.neighbours)
     }
 
     fn propose(&self, snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {

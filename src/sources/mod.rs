@@ -4,6 +4,7 @@
 //! from which its module here is declared too.
 //!
 //! - [`candidate`]: the trait; [`training`]: trains the parts of a snapshot by asking every source
+//! - [`memory`]: what a training takes, and which sources fit
 //! - [`query`]: what is asked, and what may be offered; [`scratch`]: memory that requests reuse
 //! - [`watch`]: the stages of a list, and who follows them
 //! - [`search_space`]: settings that the tuner may change, and the values worth trying
@@ -11,6 +12,7 @@
 
 pub mod candidate;
 mod linear;
+pub mod memory;
 mod nearest;
 mod neighbours;
 pub mod objective;
@@ -22,6 +24,7 @@ pub mod training;
 pub mod watch;
 
 pub use candidate::{CandidateSource, TrainingJob};
+pub use memory::{DataSize, MemoryNeed, TrainingMemory};
 pub use nearest::nearest;
 pub use neighbours::similar_users;
 pub use objective::{Objective, Worth};

@@ -8,12 +8,13 @@
 use std::sync::Arc;
 
 use super::candidate::{CandidateSource, TrainingJob};
+use super::memory::{CELL, DataSize, MemoryNeed};
 use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::{Hyperparameter, parameter};
 use crate::domain::ItemIdx;
 use crate::matrix::weight::kind_weight;
-use crate::model::{Parts, Snapshot};
+use crate::model::{Parts, Settings, Snapshot};
 use crate::train::{TrainError, sessions};
 
 /// Matches further back than this have no influence.
@@ -25,6 +26,11 @@ impl CandidateSource for Session {
     fn train(&self, job: &TrainingJob<'_>, parts: &mut Parts) -> Result<(), TrainError> {
         parts.sessions = Arc::new(sessions::train(job.data.events(), &job.settings.session));
         Ok(())
+    }
+
+    fn memory(&self, size: &DataSize, _settings: &Settings) -> MemoryNeed {
+        // Sessions and their transpose; twice while rows become a matrix.
+        MemoryNeed::new(2 * size.events * CELL, 2 * size.events * CELL)
     }
 
     fn propose(&self, snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {

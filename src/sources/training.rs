@@ -37,13 +37,23 @@ pub fn train(
     seed: u64,
     control: &Control<'_>,
 ) -> Result<Trained, TrainError> {
+    control.begin(Stage::Baskets)?;
     let matrix = data.matrix(Weighting::default());
-    if matrix.by_user.entries() == 0 {
+    let users = matrix.active_users() as u64;
+    let items = matrix.active_items() as u64;
+    let interactions = matrix.by_user.entries() as u64;
+    if interactions == 0 {
         return Err(TrainError::Empty);
     }
 
     let mut parts = Parts::default();
     let mut quality = BTreeMap::new();
+    parts.habits = Arc::new(habits::train(data.events()));
+    parts.similar = Arc::new(cooccurrence::similar(&matrix, control)?);
+    parts.together = Arc::new(cooccurrence::together(&baskets(data.events()), control)?);
+    // As large as the log, and not needed any longer.
+    drop(matrix);
+
     let job = TrainingJob { data, settings, seed, control };
     for source in Source::TRAINED {
         let Some(candidate) = super::of(source) else { continue };
@@ -57,18 +67,7 @@ pub fn train(
         }
     }
 
-    control.begin(Stage::Baskets)?;
-    parts.habits = Arc::new(habits::train(data.events()));
-    parts.similar = Arc::new(cooccurrence::similar(&matrix, control)?);
-    parts.together = Arc::new(cooccurrence::together(&baskets(data.events()), control)?);
-
-    Ok(Trained {
-        users: matrix.active_users() as u64,
-        items: matrix.active_items() as u64,
-        interactions: matrix.by_user.entries() as u64,
-        quality,
-        parts,
-    })
+    Ok(Trained { users, items, interactions, quality, parts })
 }
 
 /// The stage of a training in which a source is trained.

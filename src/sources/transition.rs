@@ -4,15 +4,19 @@
 use std::sync::Arc;
 
 use super::candidate::{CandidateSource, TrainingJob};
+use super::memory::{DataSize, MemoryNeed};
 use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::{Hyperparameter, parameter};
 use crate::matrix::weight::kind_weight;
-use crate::model::{Parts, Snapshot};
+use crate::model::{Parts, Settings, Snapshot};
 use crate::train::{TrainError, transition};
 
 /// Steps further back than this have no influence.
 const STEPS_BACK: usize = 10;
+
+/// Bytes of an event while transitions are counted: a basket with one item, and its place.
+const EVENT: u64 = 40;
 
 pub(super) struct Transition;
 
@@ -21,6 +25,12 @@ impl CandidateSource for Transition {
         let table = transition::train(job.data.events(), &job.settings.transition);
         parts.transition = Arc::new(table);
         Ok(())
+    }
+
+    fn memory(&self, size: &DataSize, settings: &Settings) -> MemoryNeed {
+        // Baskets of one item each, and where each item occurs.
+        let rows = size.item_rows(settings.transition.neighbours);
+        MemoryNeed::new(0, size.events * EVENT).then(rows)
     }
 
     fn propose(&self, snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {

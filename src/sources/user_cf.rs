@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::candidate::{CandidateSource, TrainingJob};
 use super::neighbours::{propose_of_neighbours, similar_users};
+use super::memory::{CELL, DataSize, MemoryNeed};
 use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, costly, parameter};
-use crate::model::{Parts, Snapshot};
+use crate::model::{Parts, Settings, Snapshot};
 use crate::train::{TrainError, user_cf};
 
 pub(super) struct UserCf;
@@ -18,6 +19,11 @@ impl CandidateSource for UserCf {
         let matrix = job.data.matrix(settings.weighting.training());
         parts.user_cf = Arc::new(user_cf::train(&matrix, settings));
         Ok(())
+    }
+
+    fn memory(&self, size: &DataSize, _settings: &Settings) -> MemoryNeed {
+        // Rows of users and of items are kept; a transpose of times, and rows before they are joined.
+        MemoryNeed::new(2 * size.events * CELL, 3 * size.events * CELL)
     }
 
     fn propose(&self, snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {

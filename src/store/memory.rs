@@ -2,6 +2,9 @@
 
 use std::fs;
 
+/// Share of the memory available to it that the process may hold where no limit is set.
+pub const SHARE: f64 = 0.85;
+
 /// Resident memory of this process in bytes; none where the system does not report it.
 pub fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
@@ -16,6 +19,16 @@ pub fn available() -> Option<u64> {
     let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let group = group.and_then(|text| text.trim().parse().ok());
     Some(group.map_or(machine, |group: u64| machine.min(group)))
+}
+
+/// Memory in bytes that a training may take now: `mib` MiB; 0: what the process does not hold yet of
+/// [`SHARE`] of what is available to it. None where the system does not report it.
+pub fn left_for_training(mib: u64) -> Option<u64> {
+    if mib > 0 {
+        return Some(mib << 20);
+    }
+    let share = (available()? as f64 * SHARE) as u64;
+    Some(share.saturating_sub(resident()?))
 }
 
 /// The value of a name in a table of the kernel, in bytes.

@@ -10,6 +10,13 @@ use crate::matrix::{Interactions, UserEvents, Weighting};
 
 /// Matrices kept at a time: a tuner asks for dozens, each as large as the log.
 const KEPT: usize = 4;
+/// Cells of all but the newest of them: 600 MB.
+const KEPT_CELLS: usize = 30_000_000;
+
+/// The number of matrices kept at a time where each has that many cells.
+pub fn kept_matrices(cells: usize) -> usize {
+    (1 + KEPT_CELLS / cells.max(1)).min(KEPT)
+}
 
 /// Events and the matrices made from them.
 #[derive(Debug)]
@@ -53,7 +60,7 @@ impl<'e> TrainingData<'e> {
         if let Some((_, made)) = matrices.iter().find(|(of, _)| *of == weighting) {
             return made.clone();
         }
-        if matrices.len() == KEPT {
+        if matrices.len() == kept_matrices(self.events.all().len()) {
             matrices.remove(0);
         }
         let made = Arc::new(Interactions::new(self.events, &weighting, self.now_ms));

@@ -56,7 +56,7 @@ pub fn train(
 }
 
 /// The number of singular vectors that fit for matrices with that many rows, at least one.
-fn affordable(dimensions: usize, rows: usize) -> usize {
+pub fn affordable(dimensions: usize, rows: usize) -> usize {
     dimensions.min(CELLS / rows.max(1)).max(1)
 }
 

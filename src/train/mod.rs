@@ -46,6 +46,17 @@ pub enum TrainError {
     /// No event is a signal of taste.
     #[error("the log holds no interaction to train on")]
     Empty,
+    /// The log alone is larger than the memory that the training may take, in bytes.
+    #[error(
+        "training on this log takes some {} MiB, more than the {} MiB it may take \
+         (train.memory_mib)", .needs.div_ceil(1 << 20), .budget >> 20
+    )]
+    Memory {
+        /// What it takes.
+        needs: u64,
+        /// What it may take.
+        budget: u64,
+    },
     /// A matrix could not be factorised.
     #[error("a factorisation failed: {0}")]
     Factorisation(String),

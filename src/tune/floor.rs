@@ -169,6 +169,7 @@ impl Tuner<'_> {
                 .filter(|other| same(other))
                 .flat_map(|other| other.settings.blend.sources())
                 .filter(|source| Source::TRAINED.contains(source))
+                .filter(|source| !self.left_out.contains(source))
                 .collect();
 
             sources.sort_unstable();

@@ -43,6 +43,8 @@ pub struct Tuner<'a> {
     pub defaults: Settings,
     /// The pushed model to blend in; empty for none.
     pub pushed: Arc<Pushed>,
+    /// Sources for which the training has no memory.
+    pub left_out: &'a [Source],
     /// Seed of every draw.
     pub seed: u64,
     /// Reports progress and cancels.
@@ -59,7 +61,8 @@ impl<'a> Tuner<'a> {
         control: &'a Control<'a>,
     ) -> Self {
         let (corpus, pushed) = Default::default();
-        Self { events, corpus, start, served: false, defaults: start, pushed, seed, control }
+        let (served, left_out) = (false, &[]);
+        Self { events, corpus, start, served, defaults: start, pushed, left_out, seed, control }
     }
 }
 
@@ -146,7 +149,7 @@ impl Tuner<'_> {
         let began = Instant::now();
         let context =
             TrialContext { repeat, cases, ordered, seed: self.seed, control: self.control };
-        let all = tuned_sources(repeat, ordered, !self.corpus.is_empty());
+        let all = self.tuned_sources(repeat, ordered);
         let start = self.start_of(task, ordered);
 
         let full = TrainingData::new(inner).with_corpus(&self.corpus);
@@ -221,6 +224,17 @@ impl Tuner<'_> {
         Fitted { proposals, settings, ndcg }
     }
 
+    /// The sources that are tuned for a repeat policy.
+    fn tuned_sources(&self, repeat: RepeatPolicy, ordered: bool) -> Vec<Source> {
+        let asked = |source: &Source| {
+            (*source != Source::Repeat || repeat == RepeatPolicy::Allow)
+                && (*source != Source::Content || !self.corpus.is_empty())
+                && (ordered || !sources::of(*source).is_some_and(|s| s.reads_order()))
+                && !self.left_out.contains(source)
+        };
+        search::in_tuning_order().into_iter().filter(asked).collect()
+    }
+
     /// Where the search begins: where times do not order the events, nothing fades.
     fn start_of(&self, task: Task, ordered: bool) -> Settings {
         let mut start = self.start;
@@ -279,16 +293,6 @@ fn or_start(trials: &TrialSnapshot<'_>, start: Settings, before: Option<f64>) ->
     let weights = blend::fit(&proposals, &start.blend);
     let is_worse = mean(&blend::ndcg(&proposals, &weights)) < before;
     if is_worse { start } else { trials.settings() }
-}
-
-/// The sources that are tuned for a repeat policy.
-fn tuned_sources(repeat: RepeatPolicy, ordered: bool, has_corpus: bool) -> Vec<Source> {
-    let asked = |source: &Source| {
-        (*source != Source::Repeat || repeat == RepeatPolicy::Allow)
-            && (*source != Source::Content || has_corpus)
-            && (ordered || !sources::of(*source).is_some_and(|s| s.reads_order()))
-    };
-    search::in_tuning_order().into_iter().filter(asked).collect()
 }
 
 /// The quality of the blend, and of the blend without each of its sources.

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use qianmian::api::wire::pb;
 use qianmian::engine::{Engine, RecommendRequest};
-use qianmian::model::Manifest;
+use qianmian::model::{Manifest, Source};
 use qianmian::store::sealed;
+use tokio::task::spawn_blocking;
 use tonic::Code;
 
 use crate::support::{self, Server, purchases, trained};
@@ -321,4 +322,32 @@ async fn progress_says_what_is_left_and_what_came_of_it() {
     let last = second.last().unwrap();
     assert_eq!((last.state(), last.progress), (pb::TrainingState::Succeeded, Some(1.0)));
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_training_stays_within_its_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let within = |memory_mib| {
+        let mut options = support::quiet();
+        options.train.memory_mib = memory_mib;
+        options
+    };
+
+    // Item weights in closed form over 1,500 items take 27 MB, all else 20.
+    let engine = Arc::new(Engine::open(folder.path(), within(24)).unwrap());
+    let names: Vec<(String, String)> =
+        (0..6_000).map(|n| (format!("u{}", n % 1_500), format!("i{}", n * 7 % 1_499))).collect();
+    let rows: Vec<_> = names.iter().map(|(user, item)| (user.as_str(), item.as_str(), 1)).collect();
+    engine.writer().record(purchases(&rows)).await.unwrap();
+    trained(&engine).await;
+    let manifest = engine.models().active().unwrap().manifest.clone();
+    assert_eq!(manifest.left_out, [Source::Ease]);
+    drop(engine);
+
+    let engine = Arc::new(Engine::open(folder.path(), within(1)).unwrap());
+    let same = engine.clone();
+    let training = spawn_blocking(move || same.trainer().train_blocking(true));
+    let refused = training.await.unwrap().unwrap_err().to_string();
+    assert!(refused.contains("more than the 1 MiB it may take (train.memory_mib)"), "{refused}");
+    assert_eq!(engine.generation(), manifest.generation, "the model before answers");
 }

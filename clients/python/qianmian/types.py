@@ -704,6 +704,7 @@ class Model:
     Attributes:
         role: "staged", "shadow", "canary", "active" or "retired".
         quality: measured quality by name.
+        left_out: the sources for which its training had no memory.
     """
 
     generation: int
@@ -719,6 +720,7 @@ class Model:
     settings_json: str
     quality: Mapping[str, float]
     size_bytes: int
+    left_out: Sequence[str]
     lineage: ModelLineage | None
     shadow: ShadowComparison | None
 

@@ -31,6 +31,7 @@ pub(super) fn model(engine: &Engine, manifest: Manifest) -> pb::Model {
         settings_json: serde_json::to_string(&manifest.settings).unwrap_or_default(),
         quality: manifest.quality.into_iter().collect(),
         size_bytes: manifest.bytes as i64,
+        left_out: manifest.left_out.iter().map(|source| source.name().to_owned()).collect(),
         role: role.into(),
         share,
         lineage: manifest.pushed.map(lineage),

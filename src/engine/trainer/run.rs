@@ -16,9 +16,10 @@ use crate::engine::push::assemble;
 use crate::engine::state::State;
 use crate::engine::write::{Write, Writer};
 use crate::matrix::UserEvents;
-use crate::model::{Manifest, Role, Snapshot};
+use crate::model::{Manifest, Role, Snapshot, Source};
 use crate::recommend::RepeatPolicy;
-use crate::sources::{Trained, train};
+use crate::sources::{DataSize, Trained, TrainingMemory, train};
+use crate::store::memory;
 use crate::train::{TrainError, TrainingData};
 use crate::tune::{Task, Tuned, Tuner};
 
@@ -37,6 +38,7 @@ pub(super) struct Runner {
 struct Material<'a> {
     events: &'a UserEvents,
     corpus: &'a Arc<Corpus>,
+    memory: TrainingMemory,
 }
 
 impl Runner {
@@ -60,18 +62,22 @@ impl Runner {
         let options = &*self.options();
         control.begin(Stage::ReadLog).map_err(training)?;
         erasure::rewrite_log(&self.state, &self.writer, control)?;
+        let budget = memory::left_for_training(options.memory_mib);
         let (events, pulse) = behaviour::read(&self.state, offset)?;
         self.check(pulse, options)?;
         let corpus = Arc::new(self.state.live.corpus());
         let carried = CarriedPush::of_active(&self.state, self.keep_pushed_days);
 
-        let material = Material { events: &events, corpus: &corpus };
+        let size = DataSize::of(&events, rayon::current_num_threads());
+        let memory = TrainingMemory { size, budget };
+        let material = Material { events: &events, corpus: &corpus, memory };
         let tuned = self.tune(material, &carried, quick, (options, control)).map_err(training)?;
-        let trained = self.train_parts(material, &tuned, (options, control))?;
+        let (trained, left_out) = self.train_parts(material, &tuned, (options, control))?;
         let manifest = Manifest {
             offset,
             newest_ms: events.as_of_ms(),
             seed: options.seed,
+            left_out,
             ..Manifest::default()
         };
 
@@ -118,6 +124,7 @@ impl Runner {
         let active = self.state.models.active();
         let served = active.filter(|s| s.manifest.tuning.is_some());
         let start = served.as_ref().map_or(options.settings, |s| s.manifest.settings);
+        let left_out = material.memory.left_out(&carried.with_weights(start))?;
         let tuner = Tuner {
             events: material.events,
             corpus: material.corpus.clone(),
@@ -125,6 +132,7 @@ impl Runner {
             served: served.is_some(),
             defaults: options.settings,
             pushed: carried.pushed.clone(),
+            left_out: &left_out,
             seed: options.seed,
             control,
         };
@@ -135,20 +143,30 @@ impl Runner {
         Ok(tuned)
     }
 
-    /// Trains the parts of the snapshot. If erasure leaves nothing to train on, the last model
-    /// is removed too.
+    /// Trains the parts of the snapshot, and names the sources for which there is no memory. If
+    /// erasure leaves nothing to train on, the last model is removed too.
     fn train_parts(
         &self,
         material: Material<'_>,
         tuned: &Tuned,
         (options, control): (&TrainOptions, &Control<'_>),
-    ) -> Result<Trained> {
+    ) -> Result<(Trained, Vec<Source>)> {
+        let left_out = material.memory.left_out(&tuned.settings).map_err(training)?;
+        if !left_out.is_empty() {
+            let sources =
+                left_out.iter().map(|source| source.name()).collect::<Vec<_>>().join(", ");
+            let budget_mib = material.memory.budget.map_or(0, |bytes| bytes >> 20);
+            tracing::warn!(sources, budget_mib, "left out of the training for lack of memory");
+        }
+
+        let mut sources = tuned.sources();
+        sources.retain(|source| !left_out.contains(source));
         let data = TrainingData::new(material.events).with_corpus(material.corpus);
-        let trained = train(&data, &tuned.settings, &tuned.sources(), options.seed, control);
+        let trained = train(&data, &tuned.settings, &sources, options.seed, control);
         if matches!(trained, Err(TrainError::Empty)) {
             erasure::remove_last_model(&self.state);
         }
-        trained.map_err(training)
+        Ok((trained.map_err(training)?, left_out))
     }
 
     /// Persists and publishes a trained snapshot, with the pushed part that is active by now.

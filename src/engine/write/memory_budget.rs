@@ -9,8 +9,6 @@ use crate::store::memory;
 
 /// Time between two measurements.
 const MEASURE_EVERY: Duration = Duration::from_millis(500);
-/// Share of the machine's memory that the process may hold where no limit is set.
-const SHARE: f64 = 0.85;
 
 /// A limit in bytes, and the last measurement.
 #[derive(Debug)]
@@ -23,7 +21,7 @@ pub(in crate::engine) struct MemoryBudget {
 impl MemoryBudget {
     /// A budget of `mib` MiB; 0: 85 % of the machine's memory.
     pub(in crate::engine) fn new(mib: u64) -> Self {
-        let share = || memory::available().map(|bytes| (bytes as f64 * SHARE) as u64);
+        let share = || memory::available().map(|bytes| (bytes as f64 * memory::SHARE) as u64);
         let max = if mib == 0 { share() } else { Some(mib << 20) };
         Self { max, held: 0, measured: None }
     }
