@@ -14,8 +14,8 @@ use crate::api::{RequestLogOptions, ServeOptions, TraceOptions};
 use crate::engine::options::EngineOptions;
 use crate::engine::pseudonyms::MIN_KEY_BYTES;
 use crate::engine::{
-    CatalogOptions, DEFAULT_STORE, LimitOptions, LogOptions, ModelOptions, PrivacyOptions,
-    PushOptions, RecommendOptions, TrainOptions,
+    CatalogOptions, DEFAULT_STORE, ExperimentOptions, LimitOptions, LogOptions, ModelOptions,
+    PrivacyOptions, PushOptions, RecommendOptions, TrainOptions,
 };
 
 /// All settings.
@@ -34,6 +34,8 @@ pub struct Config {
     pub log: LogOptions,
     /// Answers.
     pub recommend: RecommendOptions,
+    /// What is measured of lists.
+    pub experiments: ExperimentOptions,
     /// What is read of items.
     pub catalog: CatalogOptions,
     /// Training.
@@ -65,6 +67,7 @@ impl Default for Config {
             serve: ServeOptions::default(),
             log: LogOptions::default(),
             recommend: RecommendOptions::default(),
+            experiments: ExperimentOptions::default(),
             catalog: CatalogOptions::default(),
             train: TrainOptions::default(),
             models: ModelOptions::default(),
@@ -145,6 +148,7 @@ impl Config {
             models: self.models.clone(),
             push: self.push.clone(),
             recommend: self.recommend.clone(),
+            experiments: self.experiments.clone(),
             catalog: self.catalog.clone(),
             privacy: self.privacy.clone(),
             limits: self.limits.clone(),
@@ -154,7 +158,7 @@ impl Config {
     /// Every range that its type cannot express: key, value, minimum, maximum.
     fn ranges(&self) -> Vec<(&'static str, f64, f64, f64)> {
         let Self { serve, logging, traces, log, recommend, train, .. } = self;
-        let Self { limits, audit, models, push, .. } = self;
+        let Self { limits, audit, models, push, experiments, .. } = self;
 
         vec![
             ("serve.max_message_mib", serve.max_message_mib as f64, 1.0, 1_024.0),
@@ -188,6 +192,9 @@ impl Config {
             ("recommend.fatigue_after", recommend.fatigue_after.into(), 0.0, 1e6),
             ("recommend.fatigue_factor", recommend.fatigue_factor.into(), 0.0, 1.0),
             ("recommend.cohorts, their number,", recommend.cohorts.len() as f64, 0.0, 8.0),
+            ("experiments.window_minutes", experiments.window_minutes as f64, 1.0, 525_600.0),
+            ("experiments.lists", experiments.lists as f64, 1.0, 1e8),
+            ("experiments.canary_guardrail", experiments.canary_guardrail, 0.0, 1.0),
             ("train.threads", train.threads as f64, 0.0, 1_024.0),
             ("train.memory_mib", train.memory_mib as f64, 0.0, 1e9),
             ("limits.max_users", limits.max_users as f64, 1.0, f64::from(u32::MAX - 1)),
@@ -216,6 +223,7 @@ impl Config {
 
         self.train.settings.validate().map_err(|what| format!("train.settings.{what}"))?;
         self.serve.browsers.check()?;
+        self.experiments.excluded().map_err(|what| format!("experiments.exclude {what}"))?;
         let all = self.serve.max_requests;
         let each = self.serve.max_requests_per_connection;
         if each >= all {

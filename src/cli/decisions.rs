@@ -8,12 +8,19 @@ use tonic::Request;
 
 use super::Failure;
 use super::backend::{Backend, Refused, ask};
+use prost_types::Timestamp;
+
+use crate::api::services::experiment::ExperimentApi;
 use crate::api::services::placement::PlacementApi;
 use crate::api::services::rule::RuleApi;
 use crate::api::wire::json::Methods;
 use crate::api::wire::pb;
+use crate::api::wire::pb::experiment_service_client::ExperimentServiceClient;
+use crate::api::wire::pb::experiment_service_server::ExperimentService;
 use crate::api::wire::pb::placement_service_client::PlacementServiceClient;
 use crate::api::wire::pb::placement_service_server::PlacementService;
+use crate::api::wire::pb::report_service_client::ReportServiceClient;
+use crate::api::wire::pb::report_service_server::ReportService;
 use crate::api::wire::pb::rule_service_client::RuleServiceClient;
 use crate::api::wire::pb::rule_service_server::RuleService;
 
@@ -123,6 +130,144 @@ impl Backend {
     }
 }
 
+macro_rules! changes {
+    ($($(#[$doc:meta])* $method:ident($request:ident { $($field:ident: $type:ty),* });)*) => {
+        impl Backend {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// The service's status.
+                pub async fn $method(
+                    &self,
+                    $($field: $type),*
+                ) -> Result<Option<pb::Experiment>, Refused> {
+                    let request = pb::$request { $($field),* };
+                    let done = ask!(
+                        self,
+                        ExperimentApi as ExperimentService,
+                        ExperimentServiceClient,
+                        $method,
+                        request
+                    );
+                    done.map(|done| done.experiment)
+                }
+            )*
+        }
+    };
+}
+
+changes! {
+    /// Creates an experiment, or changes it.
+    put_experiment(PutExperimentRequest { experiment: Option<pb::Experiment>, note: String });
+    /// Starts an experiment.
+    start_experiment(StartExperimentRequest { name: String });
+    /// Stops an experiment.
+    stop_experiment(StopExperimentRequest { name: String, reason: String });
+    /// Lets a variant take over.
+    adopt_variant(AdoptVariantRequest { name: String, variant: String });
+}
+
+impl Backend {
+    /// Removes an experiment.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn delete_experiment(&self, name: String) -> Result<(), Refused> {
+        let request = pb::DeleteExperimentRequest { name };
+        let done = ask!(
+            self,
+            ExperimentApi as ExperimentService,
+            ExperimentServiceClient,
+            delete_experiment,
+            request
+        );
+        done.map(drop)
+    }
+
+    /// Sets the share of users that no experiment concerns.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn set_holdout(&self, share: f64) -> Result<(), Refused> {
+        let request = pb::SetHoldoutRequest { share };
+        let done = ask!(
+            self,
+            ExperimentApi as ExperimentService,
+            ExperimentServiceClient,
+            set_holdout,
+            request
+        );
+        done.map(drop)
+    }
+
+    /// All experiments.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn experiments(&self) -> Result<pb::ListExperimentsResponse, Refused> {
+        let request = pb::ListExperimentsRequest {};
+        ask!(
+            self,
+            ExperimentApi as ExperimentService,
+            ExperimentServiceClient,
+            list_experiments,
+            request
+        )
+    }
+
+    /// The report of an experiment.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn experiment_report(
+        &self,
+        name: String,
+    ) -> Result<pb::GetExperimentReportResponse, Refused> {
+        let request = pb::GetExperimentReportRequest { name };
+        ask!(
+            self,
+            ExperimentApi as ExperimentService,
+            ExperimentServiceClient,
+            get_experiment_report,
+            request
+        )
+    }
+
+    /// Online metrics of a range of time, in seconds since 1970.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn metrics(
+        &self,
+        from: i64,
+        until: i64,
+        group_by: Vec<i32>,
+    ) -> Result<pb::GetMetricsResponse, Refused> {
+        let time = |seconds| Some(Timestamp { seconds, nanos: 0 });
+        let (start_time, end_time) = (time(from), time(until));
+        let request = pb::GetMetricsRequest { start_time, end_time, group_by };
+        ask!(self, ExperimentApi as ReportService, ReportServiceClient, get_metrics, request)
+    }
+}
+
+impl Backend {
+    /// What a placement would have earned.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn replay_placement(
+        &self,
+        request: pb::ReplayPlacementRequest,
+        days: i64,
+        now: i64,
+    ) -> Result<pb::ReplayPlacementResponse, Refused> {
+        let start_time = Some(Timestamp { seconds: now - days * 86_400, nanos: 0 });
+        let request = pb::ReplayPlacementRequest { start_time, ..request };
+        ask!(self, ExperimentApi as ReportService, ReportServiceClient, replay_placement, request)
+    }
+}
+
 /// Reads rules from a TOML file.
 ///
 /// # Errors
@@ -139,6 +284,23 @@ pub fn read_rules(file: &Path) -> Result<pb::RuleSet, Failure> {
 pub fn read_placements(file: &Path) -> Result<pb::PlacementSet, Failure> {
     let message = Methods::read()?.message(&json(file)?);
     message.map_err(|violation| format!("{}: {violation}", file.display()).into())
+}
+
+/// Reads an experiment from a TOML file.
+///
+/// # Errors
+/// A sentence that names the file and the field.
+pub fn read_experiment(file: &Path) -> Result<pb::Experiment, Failure> {
+    let message = Methods::read()?.message(&json(file)?);
+    message.map_err(|violation| format!("{}: {violation}", file.display()).into())
+}
+
+/// A message as JSON, as the protocol has it.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn as_json<M: prost::Message + prost::Name>(message: &M) -> Result<Value, Failure> {
+    Ok(Methods::read()?.json(message).map_err(|violation| violation.to_string())?)
 }
 
 /// Rules as TOML, as [`read_rules`] reads them.

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::{Failure, check_store};
 use crate::config::Config;
-use crate::export::{Format, Reading, Written};
+use crate::export::{Format, Reading, Written, WrittenUbi};
 
 /// Write the log, the matrix or a model to a file, for training jobs elsewhere
 #[derive(Debug, Args)]
@@ -15,6 +15,7 @@ use crate::export::{Format, Reading, Written};
                   Examples:\n  qianmian export log log.parquet --data DIR --hold-out 14\n  \
                   qianmian export log log.csv --data DIR\n  \
                   qianmian export matrix matrix.parquet --data DIR\n  \
+                  qianmian export ubi FOLDER --data DIR\n  \
                   qianmian export model model.safetensors --data DIR")]
 pub struct Export {
     #[command(subcommand)]
@@ -27,6 +28,11 @@ enum What {
     Log(Rows),
     /// The user-item matrix, a row for each cell, as Parquet or CSV
     Matrix(Rows),
+    /// What was shown and what users did, as User Behavior Insights (UBI) 1.3 of OpenSearch
+    Ubi {
+        /// Folder for ubi_queries.ndjson and ubi_events.ndjson; files there are overwritten
+        folder: PathBuf,
+    },
     /// A model's embeddings, item neighbours and popularity, in the layout of a push
     Model {
         /// Output file, overwritten if it exists
@@ -69,6 +75,14 @@ impl Export {
             What::Matrix(rows) => {
                 let format = Format::of(&rows.file)?;
                 told(rows, reading.matrix(create(&rows.file)?, format, rows.hold_out)?);
+            }
+            What::Ubi { folder } => {
+                std::fs::create_dir_all(folder)
+                    .map_err(|error| format!("{}: {error}", folder.display()))?;
+                let [queries, events] = ["ubi_queries.ndjson", "ubi_events.ndjson"];
+                let files = (create(&folder.join(queries))?, create(&folder.join(events))?);
+                let WrittenUbi { queries, events } = reading.ubi(files.0, files.1)?;
+                println!("{queries} lists and {events} events in {}", folder.display());
             }
             What::Model { file, generation } => {
                 let generation = reading.model(create(file)?, *generation)?;

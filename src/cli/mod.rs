@@ -4,13 +4,13 @@
 //!   folder; `reload`: a server that reads its configuration again
 //! - [`evaluate`], [`plot`]: work on files alone; [`doctor`]: on a file or a data folder
 //! - [`train`], [`recommend`], [`similar`], [`together`], [`popular`], [`users`], [`items`],
-//!   [`models`], [`push`], [`rules`], [`placements`]: work on a data folder or, with
-//!   `--server`, on a running server
+//!   [`models`], [`push`], [`rules`], [`placements`], [`experiments`], [`report`],
+//!   [`replay`], [`simulate`]: work on a data folder or, with `--server`, on a running server
 //! - [`backup`]: backup, restore and verify, on a data folder as a whole
 //! - [`keys`], [`stores`]: work on a data folder or a running server as a whole
 //! - [`backend`]: the data folder or the server behind one interface; `admin`: the same for keys and
 //!   stores; [`remote`]: the connection to a server
-//! - [`decisions`]: rules and placements, in files and calls
+//! - [`decisions`]: rules, placements and experiments, in files and calls; `curves`: drawn over time
 //! - `dialect`: options for reading files
 //! - [`output`]: tables for people, JSON for programs
 
@@ -18,11 +18,13 @@ mod admin;
 pub mod backend;
 pub mod backup;
 pub mod check;
+pub mod curves;
 pub mod decisions;
 pub mod demo;
 mod dialect;
 pub mod doctor;
 pub mod evaluate;
+pub mod experiments;
 pub mod export;
 pub mod history;
 pub mod import;
@@ -39,9 +41,12 @@ pub mod push;
 pub mod recommend;
 mod reload;
 pub mod remote;
+pub mod replay;
+pub mod report;
 pub mod rules;
 pub mod serve;
 pub mod similar;
+pub mod simulate;
 pub mod stores;
 pub mod together;
 pub mod train;
@@ -112,6 +117,10 @@ enum Verb {
     Models(models::Models),
     Rules(rules::Rules),
     Placements(placements::Placements),
+    Experiments(experiments::Experiments),
+    Report(report::Report),
+    Replay(replay::Replay),
+    Simulate(simulate::Simulate),
     Push(push::Push),
     Export(export::Export),
     Keys(keys::Keys),
@@ -213,6 +222,10 @@ impl Cli {
             Verb::Models(verb) => verb.run(config).await,
             Verb::Rules(verb) => verb.run(config).await,
             Verb::Placements(verb) => verb.run(config).await,
+            Verb::Experiments(verb) => verb.run(config).await,
+            Verb::Report(verb) => verb.run(config).await,
+            Verb::Replay(verb) => verb.run(config).await,
+            Verb::Simulate(verb) => verb.run(config).await,
             Verb::Push(verb) => verb.run(config).await,
             Verb::Keys(verb) => verb.run(config, self.common.store).await,
             Verb::Stores(verb) => verb.run(config).await,

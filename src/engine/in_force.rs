@@ -2,6 +2,7 @@
 //! catalogue. They are compiled again after a change of the catalogue, and when the time of a rule
 //! begins or ends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -9,13 +10,15 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 
 use crate::domain::{Result, now_ms};
+use crate::experiment::ExperimentSet;
 use crate::live::{Decided, Live};
-use crate::recommend::PlacementSet;
+use crate::recommend::{PlacementSet, RuleChoice};
 use crate::rules::{CompiledRules, RuleSet};
 
 /// The kinds of decisions.
 pub(super) const RULES: &str = "rules";
 pub(super) const PLACEMENTS: &str = "placements";
+pub(super) const EXPERIMENTS: &str = "experiments";
 
 /// Arrivals are counted anew once in this time.
 const ARRIVALS_MS: i64 = 60_000;
@@ -25,6 +28,9 @@ const ARRIVALS_MS: i64 = 60_000;
 pub(super) struct InForce {
     rules: ArcSwap<CompiledRules>,
     placements: ArcSwap<PlacementSet>,
+    experiments: ArcSwap<ExperimentSet>,
+    /// Earlier versions of the rules that placements name.
+    earlier_rules: ArcSwap<BTreeMap<u32, Arc<CompiledRules>>>,
     seen: Mutex<Seen>,
 }
 
@@ -32,7 +38,7 @@ pub(super) struct InForce {
 #[derive(Debug, Default)]
 struct Seen {
     set: RuleSet,
-    versions: [u32; 2],
+    versions: [u32; 3],
     basis: Basis,
 }
 
@@ -80,6 +86,16 @@ impl InForce {
         self.placements.load_full()
     }
 
+    /// The experiments in force.
+    pub(super) fn experiments(&self) -> Arc<ExperimentSet> {
+        self.experiments.load_full()
+    }
+
+    /// An earlier version of the rules that a placement names; none where it is not kept.
+    pub(super) fn earlier_rules(&self, version: u32) -> Option<Arc<CompiledRules>> {
+        self.earlier_rules.load().get(&version).cloned()
+    }
+
     /// Puts the newest decisions in force, as of now.
     ///
     /// # Errors
@@ -96,17 +112,46 @@ impl InForce {
 
         let (version, placements) = newest::<PlacementSet>(live, PLACEMENTS, seen.versions[1]);
         seen.versions[1] = version;
+        let are_new_placements = placements.is_some();
         if let Some(placements) = placements {
             self.placements.store(Arc::new(placements));
+        }
+
+        let (version, experiments) = newest::<ExperimentSet>(live, EXPERIMENTS, seen.versions[2]);
+        seen.versions[2] = version;
+        if let Some(experiments) = experiments {
+            self.experiments.store(Arc::new(experiments));
         }
 
         let basis = Basis::of(&seen.set, live, now_ms);
         if is_new || basis != seen.basis {
             let compiled = CompiledRules::new(&seen.set, live, now_ms, &self.rules.load())?;
             self.rules.store(Arc::new(compiled));
-            seen.basis = basis;
         }
+        if are_new_placements || basis != seen.basis {
+            self.earlier_rules.store(Arc::new(self.compile_earlier(live, now_ms)));
+        }
+        seen.basis = basis;
         Ok(())
+    }
+
+    /// The earlier versions of the rules that placements name, as far as they can be read.
+    fn compile_earlier(&self, live: &Live, now_ms: i64) -> BTreeMap<u32, Arc<CompiledRules>> {
+        let placements = self.placements.load();
+        let named = placements.placements.iter().filter_map(|placement| match placement.rules {
+            RuleChoice::Version(version) => Some(version),
+            RuleChoice::InForce | RuleChoice::Without => None,
+        });
+        let compiled = named.filter_map(|version| {
+            let decisions = live.decisions.read();
+            let decided = decisions.versions(RULES).find(|decided| decided.version == version);
+            let set: RuleSet = serde_json::from_str(&decided?.body).ok()?;
+            drop(decisions);
+            let compiled =
+                CompiledRules::new(&set, live, now_ms, &CompiledRules::default()).ok()?;
+            Some((version, Arc::new(compiled)))
+        });
+        compiled.collect()
     }
 }
 

@@ -7,14 +7,17 @@
 //! - `write`: writes become durable, then visible
 //! - [`trainer`]: the log becomes a model
 //! - `push`: a model trained elsewhere becomes part of one
-//! - [`steering`]: rules and placements, in versions, and what they would change
+//! - [`steering`]: rules, placements and experiments, in versions, and what they would change
 //! - [`import`]: files become writes; stands above the trainer, which waits meanwhile
 //!
 //! Below them:
 //!
 //! - `registry`: which snapshot answers whom, and which are kept on disk
 //! - `state`: what the threads share; [`stats`]: what they count for the operator
-//! - `in_force`: the rules and placements in force; `refresher`: the thread that keeps them so
+//! - `in_force`: the rules, placements and experiments in force; `refresher`: the thread that keeps them
+//!   so; `pinned`: models that placements name
+//! - `exposure_queue`: answers that wait to be recorded
+//! - `measure`: folds records into what is measured of lists; `guard`: the thread that stops what harms
 //! - `active_lists`: lists of active users, made after each of their events; `list_maker`: the thread
 //!   that makes them
 //! - `directory`: items and users by their ids
@@ -29,12 +32,16 @@ mod active_lists;
 mod behaviour;
 mod closing;
 mod directory;
+mod exposure_queue;
 pub mod figures;
+mod guard;
 pub mod import;
 mod in_force;
 mod list_maker;
+mod measure;
 pub mod options;
 pub mod page;
+mod pinned;
 pub mod pseudonyms;
 mod push;
 mod refresher;
@@ -54,8 +61,9 @@ use std::time::Instant;
 pub use directory::Directory;
 pub use import::Importer;
 pub use options::{
-    CatalogOptions, DEFAULT_STORE, DoctorPolicy, EngineOptions, LimitOptions, LogOptions,
-    ModelOptions, PrivacyOptions, PushOptions, RecommendOptions, StoreLimits, TrainOptions,
+    CatalogOptions, DEFAULT_STORE, DoctorPolicy, EngineOptions, ExperimentOptions, LimitOptions,
+    LogOptions, ModelOptions, PrivacyOptions, PushOptions, RecommendOptions, StoreLimits,
+    TrainOptions,
 };
 pub use page::Page;
 pub use push::{Incoming, PushRequest, Pushes};
@@ -67,12 +75,15 @@ pub use write::{Pending, Receipt, Write, Writer};
 
 use crate::content::Reader;
 use crate::domain::{Error, Generation, Result};
+use crate::experiment::Measurements;
 use crate::live::{DedupWindow, Live, LiveWriter};
 use crate::recommend::prepared::PreparedListOptions;
 use crate::store::{Entry, Log, Opening, Record, StoreFolder};
 use active_lists::ActiveLists;
 use figures::StoreFigures;
+use guard::Guard;
 use list_maker::ListMaker;
+use measure::Unmeasured;
 use pseudonyms::Pseudonyms;
 use refresher::Refresher;
 use state::State;
@@ -89,7 +100,8 @@ pub struct Engine {
     pushes: Pushes,
     batches: Batches,
     recommender: Arc<Recommender>,
-    steering: Steering,
+    _guard: Guard,
+    steering: Arc<Steering>,
     _refresher: Refresher,
     _maker: ListMaker,
     state: Arc<State>,
@@ -125,7 +137,11 @@ impl Engine {
             live.impressions.write(&mut live_writer).count();
         }
         let started = Instant::now();
-        let (log, dedup, models) = read_files(&mut folder, &live, &mut live_writer, &options)?;
+        let unmeasured = Unmeasured::new(&options.experiments)?;
+        let mut measurements = Measurements::new(options.experiments.attribution());
+        let (writer, measured) = (&mut live_writer, &mut measurements);
+        let mut applying = Applying { live: &live, writer, measured, unmeasured: &unmeasured };
+        let (log, dedup, models) = read_files(&mut folder, &mut applying, &options)?;
         live.index(&mut live_writer);
         folder.mark_format()?;
 
@@ -134,13 +150,12 @@ impl Engine {
             history_limit: live.histories.limit(),
             max_users: options.train.prepared_lists,
         };
-
         report_open(&options.store, &live, &models, started);
 
         let limits = (StoreLimits::of(&options.limits), options.train.clone());
         let stats = Stats::new(log.flush_seconds());
         let state = Arc::new(State::new(
-            live,
+            (live, measurements, unmeasured),
             models,
             folder,
             pseudonyms,
@@ -153,14 +168,15 @@ impl Engine {
         let writer = Writer::start(log, dedup, state.clone(), live_writer, budget)?;
         let trainer = Trainer::start(state.clone(), writer.clone(), &options, threads)?;
 
-        let policy = recommend.repeat_policy;
-        let background = threads.background.clone();
+        let (background, policy) = (threads.background.clone(), recommend.repeat_policy);
         let pushes =
             Pushes::new(state.clone(), writer.clone(), background.clone(), options.push, policy);
         state.in_force.refresh(&state.live)?;
         let refresher = Refresher::start(state.clone())?;
         let maker = ListMaker::start(state.clone())?;
-        let steering = Steering::new(state.clone(), writer.clone());
+        let steering = Arc::new(Steering::new(state.clone(), writer.clone()));
+        let margin = options.experiments.canary_guardrail;
+        let guard = Guard::start(state.clone(), steering.clone(), margin)?;
         let recommender = Recommender::new(state.clone(), writer.clone(), recommend, threads)?;
         let recommender = Arc::new(recommender);
         let batches = Batches::new(recommender.clone(), background);
@@ -170,6 +186,7 @@ impl Engine {
             pushes,
             batches,
             recommender,
+            _guard: guard,
             steering,
             _refresher: refresher,
             _maker: maker,
@@ -280,18 +297,25 @@ impl Engine {
     }
 }
 
+/// What the replay of a log fills.
+struct Applying<'a> {
+    live: &'a Live,
+    writer: &'a mut LiveWriter,
+    measured: &'a mut Measurements,
+    unmeasured: &'a Unmeasured,
+}
+
 /// Replays the log and loads the models, both at once; one after the other where models that the
 /// log does not reach may be set aside.
 fn read_files(
     folder: &mut StoreFolder,
-    live: &Live,
-    writer: &mut LiveWriter,
+    applying: &mut Applying<'_>,
     options: &EngineOptions,
 ) -> Result<(Log, DedupWindow, Models)> {
     let snapshots = folder.snapshots();
     let load = || Models::open(snapshots, options.models.clone());
     if options.log.accept_loss {
-        let (log, dedup) = replay_log(folder, live, writer, &options.log)?;
+        let (log, dedup) = replay_log(folder, applying, &options.log)?;
         return Ok((log, dedup, load()?));
     }
 
@@ -300,7 +324,7 @@ fn read_files(
         let models = loader.spawn_scoped(scope, load).map_err(|e| {
             Error::Storage(format!("the models' thread does not start: {e}").into())
         })?;
-        let read = replay_log(folder, live, writer, &options.log);
+        let read = replay_log(folder, applying, &options.log);
         let models = models.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let (log, dedup) = read?;
         Ok((log, dedup, models?))
@@ -311,14 +335,17 @@ fn read_files(
 /// known event ids.
 fn replay_log(
     folder: &mut StoreFolder,
-    live: &Live,
-    writer: &mut LiveWriter,
+    applying: &mut Applying<'_>,
     options: &LogOptions,
 ) -> Result<(Log, DedupWindow)> {
     let trained_to = Models::newest_offset(&folder.snapshots())?;
     let mut dedup = DedupWindow::default();
     let mut apply = |entry: Entry<'_>| {
         dedup.replay(&entry);
+        let Applying { live, writer, measured, unmeasured } = applying;
+        if let Entry::Record(_, record) = &entry {
+            measure::note(measured, live, unmeasured, record);
+        }
         live.replay(writer, &entry);
         if let Entry::Record(offset, Record::Event(event)) = &entry
             && trained_to.is_some_and(|trained_to| *offset >= trained_to)

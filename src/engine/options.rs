@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Secret;
+use crate::experiment::AttributionOptions;
 use crate::model::Settings;
 use crate::recommend::RepeatPolicy;
 use crate::store::Durability;
@@ -29,6 +30,8 @@ pub struct EngineOptions {
     pub push: PushOptions,
     /// Lists.
     pub recommend: RecommendOptions,
+    /// What is measured of lists.
+    pub experiments: ExperimentOptions,
     /// What is read of items.
     pub catalog: CatalogOptions,
     /// Privacy.
@@ -46,6 +49,7 @@ impl Default for EngineOptions {
             models: ModelOptions::default(),
             push: PushOptions::default(),
             recommend: RecommendOptions::default(),
+            experiments: ExperimentOptions::default(),
             catalog: CatalogOptions::default(),
             privacy: PrivacyOptions::default(),
             limits: LimitOptions::default(),
@@ -286,6 +290,50 @@ impl Default for RecommendOptions {
             fatigue_factor: 0.7,
             cohorts,
         }
+    }
+}
+
+/// `[experiments]`: how outcomes are attributed to lists, and what is measured
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExperimentOptions {
+    /// How long after a list an event that names no recommendation can belong to it, in minutes.
+    pub window_minutes: u64,
+    /// Maximum number of lists that events can be attributed to; the oldest leave. About 300 bytes
+    /// each.
+    pub lists: usize,
+    /// Users whose lists and events are not measured, such as staff and bots: their attributes, as
+    /// "name=value".
+    pub exclude: Vec<String>,
+    /// A canary whose conversion is certainly lower than the active model's by more than this share is
+    /// withdrawn; 1: never.
+    pub canary_guardrail: f64,
+}
+
+impl Default for ExperimentOptions {
+    fn default() -> Self {
+        Self { window_minutes: 1_440, lists: 200_000, exclude: Vec::new(), canary_guardrail: 0.1 }
+    }
+}
+
+impl ExperimentOptions {
+    /// How outcomes are attributed.
+    pub fn attribution(&self) -> AttributionOptions {
+        AttributionOptions { window_ms: self.window_minutes as i64 * 60_000, lists: self.lists }
+    }
+
+    /// The attributes of users who are not measured, as names and values.
+    ///
+    /// # Errors
+    /// The first that is no "name=value".
+    pub fn excluded(&self) -> Result<Vec<(String, String)>, String> {
+        let pair = |text: &String| {
+            let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty())?;
+            Some((name.to_owned(), value.to_owned()))
+        };
+        let read =
+            |text| pair(text).ok_or_else(|| format!("must hold \"name=value\", holds {text:?}"));
+        self.exclude.iter().map(read).collect()
     }
 }
 

@@ -1,4 +1,5 @@
-//! The thread that compiles rules again, within seconds of a change that concerns them.
+//! The thread that compiles rules again, and holds the models that placements name, within seconds of a
+//! change that concerns them.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -43,6 +44,9 @@ fn refresh_all(closing: &(Mutex<bool>, Condvar), state: &State) {
             return;
         }
         let started = Instant::now();
+        let placements = state.in_force.placements();
+        let named = placements.placements.iter().filter_map(|placement| placement.generation);
+        state.pinned.hold(&named.collect::<Vec<_>>(), &state.models);
         if let Err(error) = state.in_force.refresh(&state.live) {
             tracing::error!(%error, "rules are not up to date");
         }

@@ -5,12 +5,16 @@ use parking_lot::Mutex;
 
 use super::active_lists::ActiveLists;
 use super::closing::Closing;
+use super::exposure_queue::ExposureQueue;
 use super::in_force::InForce;
+use super::measure::Unmeasured;
 use super::options::{StoreLimits, TrainOptions};
+use super::pinned::PinnedModels;
 use super::pseudonyms::Pseudonyms;
 use super::registry::Models;
 use super::stats::Stats;
 use crate::domain::{Result, UserIdx};
+use crate::experiment::Measurements;
 use crate::live::Live;
 use crate::recommend::prepared::PreparedListOptions;
 use crate::store::{Entry, StoreFolder, replay};
@@ -22,6 +26,14 @@ pub(super) struct State {
     pub(super) models: Models,
     /// The rules and placements in force.
     pub(super) in_force: InForce,
+    /// Models that placements name.
+    pub(super) pinned: PinnedModels,
+    /// What lists brought.
+    pub(super) measurements: Mutex<Measurements>,
+    /// Answers that wait to be recorded.
+    pub(super) exposures: ExposureQueue,
+    /// Users whose lists and events are not measured.
+    pub(super) unmeasured: Unmeasured,
     pub(super) folder: StoreFolder,
     pub(super) pseudonyms: Pseudonyms,
     /// Which lists are prepared.
@@ -41,7 +53,7 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(
-        live: Live,
+        (live, measurements, unmeasured): (Live, Measurements, Unmeasured),
         models: Models,
         folder: StoreFolder,
         pseudonyms: Pseudonyms,
@@ -55,11 +67,17 @@ impl State {
         let closing = Closing::default();
         let assembling = Mutex::default();
         let in_force = InForce::default();
+        let measurements = Mutex::new(measurements);
+        let pinned = PinnedModels::default();
 
         Self {
             live,
             models,
             in_force,
+            pinned,
+            measurements,
+            exposures: ExposureQueue::default(),
+            unmeasured,
             folder,
             pseudonyms,
             lists,
@@ -80,7 +98,8 @@ impl State {
     /// The memory of the data and of the models that are loaded, in bytes, estimated from their
     /// numbers.
     pub(super) fn memory_bytes(&self) -> u64 {
-        self.live.memory_bytes() + self.models.loaded_bytes()
+        let measured = self.measurements.lock().bytes() as u64;
+        self.live.memory_bytes() + self.models.loaded_bytes() + self.pinned.bytes() + measured
     }
 
     /// Passes every entry of the log as of now to `visit`.

@@ -1,6 +1,7 @@
 //! Exports: a store's data for training jobs elsewhere.
 //!
 //! - `reading`: reads the data folder beside a server, writes the log, the matrix, a model
+//! - `ubi`: lists and events in the fields of User Behavior Insights
 //! - `columns`: rows as Parquet or CSV
 //! - [`model`]: a snapshot's parts in the layout in which models are pushed
 //! - `error`: why an export fails
@@ -9,7 +10,9 @@ mod columns;
 mod error;
 pub mod model;
 mod reading;
+mod ubi;
 
 pub use columns::Format;
 pub use error::ExportError;
 pub use reading::{Reading, Written};
+pub use ubi::WrittenUbi;

@@ -17,8 +17,8 @@ use crate::store::{Entry, Record, StoreFolder, StoredEvent, replay, replay_besid
 /// of users who withdrew their consent.
 #[derive(Debug)]
 pub struct Reading {
-    folder: StoreFolder,
-    live: Live,
+    pub(super) folder: StoreFolder,
+    pub(super) live: Live,
 }
 
 /// The outcome of an export.
@@ -187,20 +187,21 @@ impl Reading {
         visit: &mut dyn FnMut(&StoredEvent<'_>),
     ) -> Result<(), ExportError> {
         let end = self.live.offset();
-        let users = self.live.users.read();
-        let profiles = self.live.profiles.read();
         replay(&self.folder.log(), end, &mut |entry| match entry {
             Entry::Record(offset, Record::Event(event))
-                if offset < end
-                    && event.time_ms <= until_ms
-                    && !users.id(event.user).is_empty()
-                    && !self.live.items.read().id(event.item).is_empty()
-                    && profiles.consents(event.user) =>
+                if offset < end && event.time_ms <= until_ms && self.is_exported(&event) =>
             {
                 visit(&event);
             }
             _ => {}
         })?;
         Ok(())
+    }
+
+    /// Whether an event leaves the store: its user and item are known, and the user consents.
+    pub(super) fn is_exported(&self, event: &StoredEvent<'_>) -> bool {
+        !self.live.users.read().id(event.user).is_empty()
+            && !self.live.items.read().id(event.item).is_empty()
+            && self.live.profiles.read().consents(event.user)
     }
 }

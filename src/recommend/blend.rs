@@ -22,11 +22,9 @@ pub(super) fn blend(
     query: &Query<'_>,
     scratch: &mut Scratch,
 ) -> Vec<Recommended> {
-    let stage = query.second_stage(snapshot);
+    let stage = query.second_stage(snapshot).filter(|_| !query.hurried);
     let mut best = Vec::new();
-    if stage.is_empty() || query.hurried {
-        weighted(snapshot, query, query.depth(), scratch, &mut best);
-    } else {
+    if let Some(stage) = stage {
         second_stage_rows(snapshot, query, scratch, &mut best);
         reorder(&mut best, &stage.scores(&scratch.rows), &snapshot.parts.popularity);
         if query.shelf.steering().is_none() {
@@ -35,6 +33,8 @@ pub(super) fn blend(
         query.watch.end(FunnelStage::Rerank, || best.len());
         // Trees return log-odds; lists have scores above 0.
         best.iter_mut().for_each(|s| s.score = 1.0 / (1.0 + (-s.score).exp()));
+    } else {
+        weighted(snapshot, query, query.depth(), scratch, &mut best);
     }
 
     let lead = &scratch.lead;
@@ -111,7 +111,7 @@ fn weighted(
     scratch: &mut Scratch,
     best: &mut Vec<Scored>,
 ) {
-    let settings = &query.settings(snapshot).blend;
+    let settings = query.blend(snapshot);
     for (at, source) in Source::BLENDED.into_iter().enumerate() {
         let weight = settings.weight(source);
         scratch.lists[at].clear();

@@ -76,7 +76,7 @@ pub(super) fn newcomers_of(
 ) -> Vec<Scored> {
     query.events(scratch);
     let newest = first_distinct(scratch.events.iter().rev().map(|e| e.item), NEWEST);
-    let blend = &query.settings(snapshot).blend;
+    let blend = query.blend(snapshot);
     let all: f32 = Source::BLENDED.into_iter().map(|source| blend.weight(source)).sum();
     let share = if all > 0.0 { blend.content / all } else { 0.0 };
     newcomers(snapshot, &newest, &query.shelf, share)

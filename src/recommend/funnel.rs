@@ -105,7 +105,7 @@ pub fn recommend(snapshot: &Snapshot, query: &Query<'_>, scratch: &mut Scratch) 
         Vec::new()
     };
     query.watch.end(FunnelStage::Reasons, || reasons.len());
-    let reduced = query.hurried && is_blended && !query.second_stage(snapshot).is_empty();
+    let reduced = query.hurried && is_blended && query.second_stage(snapshot).is_some();
     let propensities = made.propensities;
     List { items, basis, origin, reduced, cohort, reasons, propensities, steered }
 }

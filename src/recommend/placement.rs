@@ -1,18 +1,25 @@
 //! Placements: named bundles of what a list is made of, kept with the store, so that a storefront
 //! sends a name and the shop changes its mind without a deployment.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::quote::quoted;
-use crate::domain::{Violation, limits};
+use crate::domain::{Generation, Violation, limits};
 use crate::live::Condition;
+use crate::model::blend::BlendSettings;
 use crate::model::{Source, Window};
 use crate::sources::{Objective, RepeatPolicy, Variety};
 
 /// Maximum number of placements of a store.
 pub const MAX_PLACEMENTS: usize = 64;
+/// Maximum number of items among which a slot is drawn.
+const MAX_SLOT: usize = 100;
+/// Maximum number of weights of a placement.
+pub const MAX_WEIGHTS: usize = 20;
+/// Maximum weight of a source.
+const MAX_WEIGHT: f64 = 100.0;
 /// The placements that every store has: lists that are asked for without one, by their method.
 pub const OF_METHODS: [&str; 5] =
     ["recommend", "batch_recommend", "similar_items", "bought_together", "popular"];
@@ -56,6 +63,42 @@ pub struct Placement {
     /// What its list is for; none: what users take.
     #[serde(default)]
     pub objective: Option<Objective>,
+    /// Weights of the sources by name, in place of the model's; a source that is absent has none. Empty: the
+    /// model's.
+    #[serde(default)]
+    pub weights: BTreeMap<Source, f32>,
+    /// The rules that its list follows.
+    #[serde(default)]
+    pub rules: RuleChoice,
+    /// The kept model that makes its list; none: the one that answers.
+    #[serde(default)]
+    pub generation: Option<Generation>,
+    /// The position whose item is drawn by chance, for `replay`; none: none is.
+    #[serde(default)]
+    pub slot: Option<RandomSlot>,
+}
+
+/// A position of a list whose item is drawn by chance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RandomSlot {
+    /// The position, from 1.
+    pub position: usize,
+    /// It is drawn among that many best items, those above it left out.
+    pub candidates: usize,
+}
+
+/// The rules that a list follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleChoice {
+    /// Those in force.
+    #[default]
+    InForce,
+    /// None.
+    Without,
+    /// Those of an earlier version.
+    Version(u32),
 }
 
 /// What the list of a placement shows.
@@ -123,12 +166,18 @@ impl Placement {
         if let Some(objective) = &self.objective {
             objective.check().map_err(|violation| violation.within("objective"))?;
         }
+        self.check_weights()?;
+        self.check_slot()?;
+
         let is_personal = matches!(self.shows, Shows::Personal | Shows::PriceDrops);
         let only_personal = [
             ("strategy", self.strategy.is_some()),
             ("repeat_policy", self.repeat.is_some()),
             ("variety", self.variety.is_some()),
             ("objective", self.objective.is_some()),
+            ("weights", !self.weights.is_empty()),
+            ("generation", self.generation.is_some()),
+            ("slot", self.slot.is_some()),
         ];
         match only_personal.iter().find(|(_, given)| *given && !is_personal) {
             Some((field, _)) => {
@@ -137,6 +186,49 @@ impl Placement {
             }
             None => Ok(()),
         }
+    }
+
+    fn check_slot(&self) -> Result<(), Violation> {
+        let Some(slot) = self.slot else { return Ok(()) };
+        limits::number("slot.candidates", slot.candidates as f64, 2.0, MAX_SLOT as f64)?;
+        limits::number("slot.position", slot.position as f64, 1.0, slot.candidates as f64 - 1.0)?;
+        if let Some(limit) = self.limit {
+            limits::number("slot.position", slot.position as f64, 1.0, limit as f64)?;
+        }
+        if self.variety.is_some_and(|variety| variety.exploration > 0.0) {
+            let message = "must be absent: variety draws items by chance already";
+            return Err(Violation::new("slot", message));
+        }
+        Ok(())
+    }
+
+    fn check_weights(&self) -> Result<(), Violation> {
+        for (source, &weight) in &self.weights {
+            let field = format!("weights[{}]", source.name());
+            limits::number(&field, weight.into(), 0.0, MAX_WEIGHT)?;
+            if !Source::BLENDED.contains(source) {
+                return Err(Violation::new(field, "is no source of the blend"));
+            }
+        }
+        if !self.weights.is_empty() && self.weights.values().all(|weight| *weight == 0.0) {
+            return Err(Violation::new("weights", "must hold one above 0"));
+        }
+        if self.strategy.is_some() && !self.weights.is_empty() {
+            return Err(Violation::new("weights", "must be absent: one source alone is asked"));
+        }
+        Ok(())
+    }
+
+    /// Its weights as settings of a blend; none for the model's.
+    pub fn blend(&self) -> Option<BlendSettings> {
+        if self.weights.is_empty() {
+            return None;
+        }
+        let mut blend = BlendSettings::default();
+        for source in Source::BLENDED {
+            blend.set_weight(source, self.weights.get(&source).copied().unwrap_or(0.0));
+        }
+        Some(blend)
     }
 }
 
@@ -156,6 +248,10 @@ mod tests {
             repeat: None,
             variety: None,
             objective: None,
+            weights: BTreeMap::new(),
+            rules: RuleChoice::InForce,
+            generation: None,
+            slot: None,
         };
         let refused = |placements: Vec<Placement>| {
             let set = PlacementSet { placements };

@@ -130,7 +130,7 @@ fn add_shares(
     all: &mut [Reasons],
     scratch: &Scratch,
 ) {
-    let blend = &query.settings(snapshot).blend;
+    let blend = query.blend(snapshot);
     for (source, list) in Source::BLENDED.into_iter().zip(&scratch.lists) {
         let Some(best) = list.first() else { continue };
         let scale = blend.weight(source) / best.score;
@@ -193,7 +193,7 @@ fn add_events(
 
     let parts = vec![0.0; own.len() * targets.len()];
     let mut parts = Parts { own, targets, places, parts };
-    for source in query.settings(snapshot).blend.sources() {
+    for source in query.blend(snapshot).sources() {
         let of = |reasons: &Reasons| {
             reasons.shares.iter().find(|(of, _)| *of == source).map_or(0.0, |share| share.1)
         };

@@ -9,6 +9,7 @@ use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx, UserIdx};
 use crate::live::{Catalogue, Filter, Hidden, ItemMask, Trend};
 use crate::matrix::Weighting;
 use crate::matrix::weight::kind_weight;
+use crate::model::blend::BlendSettings;
 use crate::model::prepared::PreparedList;
 use crate::model::{SecondStage, Settings, Snapshot, Source};
 use crate::rules::ActiveRules;
@@ -170,6 +171,9 @@ pub struct Query<'a> {
     pub shelf: Shelf<'a>,
     /// One source alone; none: the blend.
     pub strategy: Option<Source>,
+    /// Weights of the sources other than the model's; such a list has no second stage, which was trained
+    /// on the model's.
+    pub weights: Option<&'a BlendSettings>,
     /// Whether bought items may come back.
     pub repeat: RepeatPolicy,
     /// A list that was made for the user since the model was trained.
@@ -206,6 +210,7 @@ impl<'a> Query<'a> {
             limit: 0,
             shelf,
             strategy: None,
+            weights: None,
             repeat: RepeatPolicy::Auto,
             made: None,
             fresh: &[],
@@ -237,13 +242,17 @@ impl Query<'_> {
         own.filter(|_| self.history.is_empty()).unwrap_or(&snapshot.manifest.settings)
     }
 
-    /// The second stage of the list; empty for none.
-    pub(crate) fn second_stage<'s>(&self, snapshot: &'s Snapshot) -> &'s SecondStage {
-        if self.history.is_empty() && snapshot.manifest.session_settings.is_some() {
-            &snapshot.parts.session_stage
-        } else {
-            &snapshot.parts.second_stage
-        }
+    /// The weights of the sources.
+    pub(crate) fn blend<'s>(&'s self, snapshot: &'s Snapshot) -> &'s BlendSettings {
+        self.weights.unwrap_or(&self.settings(snapshot).blend)
+    }
+
+    /// The second stage of the list, if it has one.
+    pub(crate) fn second_stage<'s>(&self, snapshot: &'s Snapshot) -> Option<&'s SecondStage> {
+        let of_sessions = self.history.is_empty() && snapshot.manifest.session_settings.is_some();
+        let stage =
+            if of_sessions { &snapshot.parts.session_stage } else { &snapshot.parts.second_stage };
+        Some(&**stage).filter(|stage| self.weights.is_none() && !stage.is_empty())
     }
 
     /// Forbids what this user should not be offered: purchases, by the policy, and the item they

@@ -180,6 +180,8 @@ mod tests {
             variant: "".into(),
             items: vec![0],
             sources: vec![7],
+            session: 0,
+            teams: Vec::new(),
             propensities: vec![0.5],
         }
     }

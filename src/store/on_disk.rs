@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Decision, Exposure, Record, StoredEvent};
-use crate::domain::{EventKind, HideScope, Item, ItemIdx, User, UserIdx, Validity};
+use crate::domain::{EventKind, Generation, HideScope, Item, ItemIdx, User, UserIdx, Validity};
 
 /// A record on disk.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,10 +30,13 @@ pub(super) enum OnDisk<'a> {
     #[serde(borrow)]
     Event(StoredEvent<'a>),
     Item(ItemIdx, Cow<'a, Item>),
+    /// An exposure of format 5.
     #[serde(borrow)]
-    Exposure(Exposure<'a>),
+    ExposureOf5(ExposureOf5<'a>),
     #[serde(borrow)]
     Decision(Decision<'a>),
+    #[serde(borrow)]
+    Exposure(Exposure<'a>),
 }
 
 /// An event before it had a dwell time and could hide.
@@ -51,6 +54,22 @@ pub(super) struct EventOf4<'a> {
     session_id: &'a str,
     recommendation_id: &'a str,
     channel: &'a str,
+}
+
+/// An exposure before it had a session and teams.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ExposureOf5<'a> {
+    user: Option<UserIdx>,
+    recommendation_id: u128,
+    time_ms: i64,
+    generation: Generation,
+    #[serde(borrow)]
+    placement: Cow<'a, str>,
+    #[serde(borrow)]
+    variant: Cow<'a, str>,
+    items: Vec<ItemIdx>,
+    sources: Vec<u8>,
+    propensities: Vec<f32>,
 }
 
 /// An item before it had a validity.
@@ -88,6 +107,7 @@ impl<'a> From<OnDisk<'a>> for Record<'a> {
             OnDisk::ItemAvailable(idx, available) => Record::ItemAvailable(idx, available),
             OnDisk::Event(event) => Record::Event(event),
             OnDisk::Item(idx, item) => Record::Item(idx, item),
+            OnDisk::ExposureOf5(exposure) => Record::Exposure(Box::new(exposure.into())),
             OnDisk::Exposure(exposure) => Record::Exposure(Box::new(exposure)),
             OnDisk::Decision(decision) => Record::Decision(decision),
         }
@@ -133,6 +153,24 @@ impl<'a> From<EventOf4<'a>> for StoredEvent<'a> {
     }
 }
 
+impl<'a> From<ExposureOf5<'a>> for Exposure<'a> {
+    fn from(before: ExposureOf5<'a>) -> Self {
+        Exposure {
+            user: before.user,
+            recommendation_id: before.recommendation_id,
+            time_ms: before.time_ms,
+            generation: before.generation,
+            placement: before.placement,
+            variant: before.variant,
+            items: before.items,
+            sources: before.sources,
+            propensities: before.propensities,
+            session: 0,
+            teams: Vec::new(),
+        }
+    }
+}
+
 impl From<ItemOf1> for Item {
     fn from(before: ItemOf1) -> Self {
         let ItemOf1 { title, categories, brand, price, tags, available, attributes } = before;
@@ -172,6 +210,25 @@ mod tests {
         let bytes = postcard::to_allocvec(&(3u8, 3u32, before(), validity)).unwrap();
         let Record::Item(3, item) = read(&bytes) else { panic!("no item") };
         assert_eq!((item.price, item.validity), (Some(2.5), validity));
+    }
+
+    #[test]
+    fn exposures_of_older_logs_are_read() {
+        let before = ExposureOf5 {
+            user: Some(1),
+            recommendation_id: 2,
+            time_ms: 3,
+            generation: 4,
+            placement: "home".into(),
+            variant: "".into(),
+            items: vec![5, 6],
+            sources: vec![1, 2],
+            propensities: Vec::new(),
+        };
+        let bytes = postcard::to_allocvec(&OnDisk::ExposureOf5(before)).unwrap();
+        let Record::Exposure(exposure) = read(&bytes) else { panic!("no exposure") };
+        assert_eq!((exposure.user, exposure.items.as_slice()), (Some(1), &[5, 6][..]));
+        assert_eq!((exposure.session, exposure.teams.len()), (0, 0));
     }
 
     #[test]

@@ -134,15 +134,14 @@ pub struct Exposure<'a> {
     pub sources: Vec<u8>,
     /// The probability with which each item was shown at its position; empty where all are 1.
     pub propensities: Vec<f32>,
+    /// Hash of the session's id, of a request without a user; 0 for none.
+    pub session: u64,
+    /// Where two lists were interleaved: 0 for an item of the first, 1 for one of the second, 2 for one
+    /// that both had next; otherwise empty.
+    pub teams: Vec<u8>,
 }
 
 impl Exposure<'_> {
-    /// Approximate bytes in memory.
-    pub fn bytes(&self) -> usize {
-        let arrays = 5 * self.items.len() + 4 * self.propensities.len();
-        size_of::<Self>() + self.placement.len() + self.variant.len() + arrays
-    }
-
     /// The same, borrowing its texts.
     pub fn borrowed(&self) -> Exposure<'_> {
         Exposure {
@@ -151,6 +150,7 @@ impl Exposure<'_> {
             sources: self.sources.clone(),
             items: self.items.clone(),
             propensities: self.propensities.clone(),
+            teams: self.teams.clone(),
             ..*self
         }
     }

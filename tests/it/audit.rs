@@ -52,6 +52,23 @@ async fn acts_of_administration_are_recorded_without_persons() {
     let named =
         |name: &str| pb::CreateStoreRequest { name: name.into(), limits: None }.encode_to_vec();
     let key = pb::CreateKeyRequest { name: "k".into(), scopes: vec![1], ..Default::default() };
+    let variant = |name: &str| pb::ExperimentVariant {
+        name: name.into(),
+        share: 0.5,
+        placement: String::new(),
+    };
+    let experiment = pb::Experiment {
+        name: "e".into(),
+        placement: "recommend".into(),
+        variants: vec![variant("a"), variant("b")],
+        control: "a".into(),
+        traffic: 1.0,
+        ..Default::default()
+    };
+    let note = "for anna-berg".into();
+    let put = pb::PutExperimentRequest { experiment: Some(experiment), note }.encode_to_vec();
+    let of_experiment = pb::StartExperimentRequest { name: "e".into() }.encode_to_vec();
+    let adopt = pb::AdoptVariantRequest { name: "e".into(), variant: "b".into() };
     let acts: Vec<(&str, Vec<u8>)> = vec![
         ("UserService/DeleteUser", person.clone()),
         ("UserService/DeleteUser", person.clone()),
@@ -68,6 +85,12 @@ async fn acts_of_administration_are_recorded_without_persons() {
         ("RuleService/RollbackRules", Vec::new()),
         ("PlacementService/ApplyPlacements", placements),
         ("PlacementService/RollbackPlacements", Vec::new()),
+        ("ExperimentService/PutExperiment", put),
+        ("ExperimentService/StartExperiment", of_experiment.clone()),
+        ("ExperimentService/StopExperiment", of_experiment.clone()),
+        ("ExperimentService/AdoptVariant", adopt.encode_to_vec()),
+        ("ExperimentService/DeleteExperiment", of_experiment),
+        ("ExperimentService/SetHoldout", Vec::new()),
         ("KeyService/CreateKey", key.encode_to_vec()),
         ("KeyService/RevokeKey", pb::RevokeKeyRequest { name: "k".into() }.encode_to_vec()),
         ("StoreService/CreateStore", named("eu")),

@@ -394,6 +394,7 @@ fn folders_of_every_format_open() {
         ("format-3", ""),
         ("format-4", ""),
         ("format-5", ""),
+        ("format-6", ""),
     ] {
         let folder = tempfile::tempdir().unwrap();
         copied(&fixtures.join(name), folder.path());
@@ -409,6 +410,13 @@ fn folders_of_every_format_open() {
             if name == "format-5" {
                 let (_, item) = engine.directory().item("described").unwrap();
                 assert_eq!((item.group_id.as_str(), item.embeddings["image"].len()), ("lamps", 2));
+            }
+            if name == "format-6" {
+                let (experiment, report) =
+                    engine.steering().experiment_report("home-list").unwrap();
+                assert!(experiment.is_running());
+                let units = report.unwrap().variants.iter().map(|of| of.units).sum::<u64>();
+                assert_eq!(units, 2, "two lists were recorded");
             }
             if name == "format-4" {
                 assert!(engine.directory().item("gone").is_err(), "it was deleted");

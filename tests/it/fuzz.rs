@@ -247,6 +247,8 @@ fn requests(rounds: usize) {
         paged: true,
         page_token: "AQEAAAA".into(),
         context: "SE".into(),
+        session_id: "s".into(),
+        forced_variants: Vec::new(),
     };
     let similar =
         pb::SimilarItemsRequest { item_id: "i1".into(), limit: 5, filter: filter.clone() };

@@ -17,6 +17,7 @@ mod disks;
 mod doctor;
 mod e2e;
 mod evaluate;
+mod experiments;
 mod export;
 mod faults;
 mod files;

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import re
 import sys
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 
 try:
@@ -15,17 +16,18 @@ try:
     import qianmian
     from qianmian import AsyncClient, Client, Condition, Event, Filter, Hide, Item, Offer
     from qianmian import Exclude, ItemSelection, Objective, Pin, Placement, PlacementSet, PriceRange, RecommendRequest
+    from qianmian import Experiment, ExperimentVariant, RampStep, RandomSlot
     from qianmian import Refused, Rule, RuleCondition, RuleSet, Schedule, User, Variety, WeeklyHours
     from qianmian import connection
-    from qianmian.v1 import catalog_pb2, event_pb2, key_pb2, model_pb2, placement_pb2
+    from qianmian.v1 import catalog_pb2, event_pb2, experiment_pb2, key_pb2, model_pb2, placement_pb2
     from qianmian.v1 import recommendation_pb2, rule_pb2, store_pb2, user_pb2
 except ImportError as missing:
     print(f"python lacks {missing.name}: pip install -r tests/it/requirements.txt ./clients/python", file=sys.stderr)
     sys.exit(77)
 
 FILES = (
-    catalog_pb2, event_pb2, key_pb2, model_pb2, placement_pb2, recommendation_pb2, rule_pb2, store_pb2,
-    user_pb2,
+    catalog_pb2, event_pb2, experiment_pb2, key_pb2, model_pb2, placement_pb2, recommendation_pb2,
+    rule_pb2, store_pb2, user_pb2,
 )
 
 
@@ -135,6 +137,39 @@ def steer(client: Client) -> None:
     assert client.rollback_placements().version == 2
 
 
+def compare(client: Client) -> None:
+    """Experiments and reports: defined, started, read, adopted; a replay without a slot is refused."""
+    slot = RandomSlot(1, 5)
+    placements = [Placement("front", limit=2), Placement("other", strategy="popular", slot=slot)]
+    client.apply_placements(PlacementSet(placements))
+    variants = [ExperimentVariant("now", 0.5), ExperimentVariant("new", 0.5, "other")]
+    ramp = [RampStep(1.0, 0.5)]
+    defined = Experiment("first", "front", variants, "now", ramp=ramp, guardrail=0.1, metric="revenue")
+    assert client.put_experiment(defined, note="a try").state == "draft"
+    assert client.start_experiment("first").state == "running"
+    fails(Refused, "must not shrink", lambda: client.put_experiment(replace(defined, traffic=0.5)))
+    shown = client.recommend("u", placement="front", forced_variants=["first/new"])
+    assert shown.variant == "first/new!" and shown.items, shown
+    assert client.recommend(session_id="visit", session=["lamp"], placement="front") is not None
+    report = client.get_experiment_report("first")
+    assert report.experiment and report.experiment.variants == variants and report.sentence, report
+    assert client.adopt_variant("first", "new").stop_reason == "new takes over"
+    client.set_holdout(0.25)
+    assert client.list_experiments().holdout == 0.25
+    client.put_experiment(replace(defined, name="second"))
+    client.start_experiment("second")
+    assert client.stop_experiment("second", "enough").state == "stopped"
+    client.delete_experiment("second")
+    assert [each.name for each in client.list_experiments().experiments] == ["first"]
+    client.set_holdout(0.0)
+    groups = client.get_metrics(["placement", "day"])
+    assert all(group.time for group in groups), groups
+    long_ago = datetime(2020, 1, 1, tzinfo=timezone.utc)
+    none = lambda: client.replay_placement("other", "front", reward="revenue", start=long_ago, end=long_ago)
+    fails(Refused, "must have shown lists", none)
+    client.apply_placements(PlacementSet())
+
+
 def calls(client: Client) -> None:
     items = [
         Item("lamp", "A lamp", ["home/lighting"], "Acme", 9.5, attributes={"colour": "red"}),
@@ -171,6 +206,7 @@ def calls(client: Client) -> None:
     told = client.diagnose(RecommendRequest("u", limit=3))
     assert told.items > 3 and told.stages and told.recommendation.items[0].explanation, told
     steer(client)
+    compare(client)
     described = Item("d", "Lamp", embeddings={"image": [1, 0.5]}, offers={"SE": Offer(price=3)})
     assert client.upsert_items([described]) == 1
     assert client.get_item("d").embeddings == {"image": [1, 0.5]}, client.get_item("d")

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::imports;
 
 /// The modules from top to bottom: imports point down only.
-const HOUSE: [&str; 22] = [
+const HOUSE: [&str; 23] = [
     "cli",
     "api",
     "host",
@@ -15,6 +15,7 @@ const HOUSE: [&str; 22] = [
     "export",
     "tune",
     "evaluate",
+    "experiment",
     "recommend",
     "sources",
     "rules",

@@ -21,6 +21,10 @@ _SERVICES = ("Catalog", "Event", "Key", "Model", "Recommendation", "Store", "Use
 # A second call would do something else, or is refused because the first succeeded.
 NEVER_RETRIED = (
     ("CatalogService", "DeleteItem"),
+    ("ExperimentService", "AdoptVariant"),
+    ("ExperimentService", "DeleteExperiment"),
+    ("ExperimentService", "StartExperiment"),
+    ("ExperimentService", "StopExperiment"),
     ("KeyService", "CreateKey"),
     ("ModelService", "DeleteModel"),
     ("ModelService", "PushModel"),

@@ -218,6 +218,8 @@ class RecommendRequest:
     paged: bool = False
     page_token: str = ""
     context: str = ""
+    session_id: str = ""
+    forced_variants: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -340,6 +342,7 @@ class Recommendation(ItemList):
         placement: the placement that was asked for; ``title``: what stands above its list.
         about_item_id: the item that the list is about, where the placement picked one.
         next_page_token: asks for the next page, where that was wanted.
+        variant: what it is of an experiment, as "experiment/variant".
     """
 
     basis: str
@@ -351,6 +354,7 @@ class Recommendation(ItemList):
     title: str
     about_item_id: str
     next_page_token: str
+    variant: str
 
 
 @dataclass(frozen=True)
@@ -584,6 +588,9 @@ class Placement:
             "favorites" or "price_drops".
         title: what stands above the list; "{item}" is the item that it is about.
         window: with "popular": "7_days", "30_days" or "all_time".
+        weights: of the sources, in place of the model's.
+        rules: "in_force", "without", or "version" with ``rules_version``.
+        generation: the kept model that makes its list; 0: the one that answers.
     """
 
     name: str
@@ -597,6 +604,212 @@ class Placement:
     exclude_purchased_days: int = 0
     variety: Variety | None = None
     objective: Objective | None = None
+    weights: Sequence[SourceWeight] = ()
+    rules: str = "unspecified"
+    rules_version: int = 0
+    generation: int = 0
+    slot: RandomSlot | None = None
+
+
+@dataclass(frozen=True)
+class SourceWeight:
+    """The weight of a source of a placement."""
+
+    source: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class RandomSlot:
+    """A position, from 1, whose item is drawn by chance among the best ``candidates``; 20 where that is
+    0. :meth:`Client.replay_placement` reads what it earned."""
+
+    position: int
+    candidates: int = 0
+
+
+@dataclass(frozen=True)
+class ExperimentVariant:
+    """What some of the users see: the settings of ``placement``; of the tested one where that is empty."""
+
+    name: str
+    share: float
+    placement: str = ""
+
+
+@dataclass(frozen=True)
+class RampStep:
+    """A smaller share of users until so long after the start."""
+
+    until_hours: float
+    traffic: float
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Variants of a placement, compared on real users.
+
+    Attributes:
+        layer: experiments of one layer share its users; the placement's name where it is empty.
+        method: "split" or "interleaving".
+        metric: what decides: "conversion", "revenue" or "click_through".
+        min_effect: the smallest lift worth having, as a share; 0.02 where it is 0.
+        guardrail: a conversion lower than the control's by more than this share stops it; None: never.
+        state: "draft", "running" or "stopped"; set by the server, as are the times and the reason.
+    """
+
+    name: str
+    placement: str
+    variants: Sequence[ExperimentVariant]
+    control: str
+    traffic: float = 1.0
+    layer: str = ""
+    method: str = "unspecified"
+    ramp: Sequence[RampStep] = ()
+    metric: str = "unspecified"
+    min_effect: float = 0.0
+    guardrail: float | None = None
+    state: str = "unspecified"
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    stop_reason: str = ""
+
+
+@dataclass(frozen=True)
+class Experiments:
+    """All experiments, oldest first, and the share of users that none concerns."""
+
+    experiments: list[Experiment]
+    holdout: float
+
+
+@dataclass(frozen=True)
+class LiftReport:
+    """An estimate with its intervals of 95 %: for a report that may be read at any time, and for one that
+    is read once."""
+
+    value: float
+    always_valid_low: float
+    always_valid_high: float
+    fixed_horizon_low: float
+    fixed_horizon_high: float
+
+
+@dataclass(frozen=True)
+class FigureReport:
+    """A metric of a variant; ``lift`` is over the control, ``adjusted_lift`` by what users did before."""
+
+    metric: str
+    value: float
+    standard_error: float
+    users: int
+    lift: LiftReport | None
+    adjusted_lift: LiftReport | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class VariantReport:
+    """A variant's figures."""
+
+    name: str
+    share: float
+    users: int
+    figures: list[FigureReport]
+
+
+@dataclass(frozen=True)
+class Preference:
+    """How much users prefer the second of two interleaved variants."""
+
+    clicks: LiftReport | None
+    revenue: LiftReport | None
+    users: int
+
+
+@dataclass(frozen=True)
+class DayReport:
+    """The conversion of every variant at the end of a day."""
+
+    day: datetime | None
+    conversions: list[float]
+    users: list[int]
+
+
+@dataclass(frozen=True)
+class ExperimentReport:
+    """An experiment with its figures and its verdict, which may be read daily.
+
+    Attributes:
+        verdict: "unspecified" while nothing was shown, "too_early", "void", "undecided", "better",
+            "worse", "futile" or "harmful".
+    """
+
+    experiment: Experiment | None
+    variants: list[VariantReport]
+    sample_ratio_p: float
+    mixed_users: int
+    verdict: str
+    verdict_variant: str
+    sentence: str
+    users_needed: float | None
+    days_left: float | None
+    preference: Preference | None
+    days: list[DayReport]
+
+
+@dataclass(frozen=True)
+class MetricGroup:
+    """What the lists of a group brought; see the protocol's message for each field."""
+
+    time: datetime | None
+    placement: str
+    variant: str
+    generation: int
+    source: str
+    lists: int
+    shown: int
+    impressions: int
+    clicks: int
+    carts: int
+    purchases: int
+    revenue: float
+    shared_purchases: float
+    shared_revenue: float
+    refunds: int
+    refunded: float
+    dwell_ms: float | None
+    unattributed: int
+    click_through_rate: float
+    cart_rate: float
+    conversion_rate: float
+    revenue_per_thousand: float
+    items_shown: int | None
+    catalogue_share: float | None
+    seen: int
+
+
+@dataclass(frozen=True)
+class ReplayEstimate:
+    """An estimate with its interval of 95 %."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a placement would have earned by slot; ``refusal`` says why that must not be used."""
+
+    slots: int
+    left_out: int
+    logged: ReplayEstimate | None
+    ips: ReplayEstimate | None
+    snips: ReplayEstimate | None
+    dr: ReplayEstimate | None
+    effective_slots: float
+    refusal: str
 
 
 @dataclass(frozen=True)

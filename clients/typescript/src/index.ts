@@ -19,6 +19,7 @@ import { CatalogService } from "./gen/qianmian/v1/catalog_pb.js";
 import { EventService } from "./gen/qianmian/v1/event_pb.js";
 import { KeyService } from "./gen/qianmian/v1/key_pb.js";
 import { ModelService } from "./gen/qianmian/v1/model_pb.js";
+import { ExperimentService, ReportService } from "./gen/qianmian/v1/experiment_pb.js";
 import { PlacementService } from "./gen/qianmian/v1/placement_pb.js";
 import { RecommendationService } from "./gen/qianmian/v1/recommendation_pb.js";
 import { RuleService } from "./gen/qianmian/v1/rule_pb.js";
@@ -59,6 +60,8 @@ export interface Qianmian {
   readonly users: Client<typeof UserService>;
   readonly rules: Client<typeof RuleService>;
   readonly placements: Client<typeof PlacementService>;
+  readonly experiments: Client<typeof ExperimentService>;
+  readonly reports: Client<typeof ReportService>;
   readonly models: Client<typeof ModelService>;
   readonly keys: Client<typeof KeyService>;
   readonly stores: Client<typeof StoreService>;
@@ -68,10 +71,12 @@ export interface Qianmian {
 const FIRST_PAUSE = 100;
 /** Methods of which a second call does something else, or fails because the first succeeded. */
 const NEVER_RETRIED = new Set([
+  "AdoptVariant",
   "ApplyPlacements",
   "ApplyRules",
   "CreateKey",
   "CreateStore",
+  "DeleteExperiment",
   "DeleteItem",
   "DeleteModel",
   "DeleteStore",
@@ -80,6 +85,8 @@ const NEVER_RETRIED = new Set([
   "RollbackModel",
   "RollbackPlacements",
   "RollbackRules",
+  "StartExperiment",
+  "StopExperiment",
   "Train",
 ]);
 
@@ -106,6 +113,8 @@ export function connect(baseUrl: string, options: Options = {}): Qianmian {
     users: createClient(UserService, transport),
     rules: createClient(RuleService, transport),
     placements: createClient(PlacementService, transport),
+    experiments: createClient(ExperimentService, transport),
+    reports: createClient(ReportService, transport),
     models: createClient(ModelService, transport),
     keys: createClient(KeyService, transport),
     stores: createClient(StoreService, transport),

@@ -17,6 +17,7 @@ use tower::{Layer, Service};
 use crate::api::admission::caller::Caller;
 use crate::api::services::catalog::CatalogApi;
 use crate::api::services::event::EventApi;
+use crate::api::services::experiment::ExperimentApi;
 use crate::api::services::model::ModelApi;
 use crate::api::services::placement::PlacementApi;
 use crate::api::services::recommendation::RecommendationApi;
@@ -24,9 +25,11 @@ use crate::api::services::rule::RuleApi;
 use crate::api::services::user::UserApi;
 use crate::api::wire::pb::catalog_service_server::CatalogServiceServer;
 use crate::api::wire::pb::event_service_server::EventServiceServer;
+use crate::api::wire::pb::experiment_service_server::ExperimentServiceServer;
 use crate::api::wire::pb::model_service_server::ModelServiceServer;
 use crate::api::wire::pb::placement_service_server::PlacementServiceServer;
 use crate::api::wire::pb::recommendation_service_server::RecommendationServiceServer;
+use crate::api::wire::pb::report_service_server::ReportServiceServer;
 use crate::api::wire::pb::rule_service_server::RuleServiceServer;
 use crate::api::wire::pb::user_service_server::UserServiceServer;
 use crate::engine::Engine;
@@ -68,6 +71,8 @@ impl Dispatch {
         type Models = ModelServiceServer<ModelApi>;
         type Rules = RuleServiceServer<RuleApi>;
         type Placements = PlacementServiceServer<PlacementApi>;
+        type Experiments = ExperimentServiceServer<ExperimentApi>;
+        type Reports = ReportServiceServer<ExperimentApi>;
 
         let max = self.max_message;
         let service = request.uri().path().trim_start_matches('/').split('/').next();
@@ -94,6 +99,14 @@ impl Dispatch {
             Placements::NAME => {
                 let api = PlacementApi::new(engine);
                 Placements::new(api).max_decoding_message_size(max).call(request)
+            }
+            Experiments::NAME => {
+                let api = ExperimentApi::new(engine);
+                Experiments::new(api).max_decoding_message_size(max).call(request)
+            }
+            Reports::NAME => {
+                let api = ExperimentApi::new(engine);
+                Reports::new(api).max_decoding_message_size(max).call(request)
             }
             _ => {
                 let unknown = Status::unimplemented("no store has this service").into_http();

@@ -44,7 +44,7 @@ impl Method {
 }
 
 /// All methods.
-pub const METHODS: [Method; 46] = [
+pub const METHODS: [Method; 56] = [
     method("RecommendationService/Recommend", &[Read]),
     method("RecommendationService/SimilarItems", &[Read]),
     method("RecommendationService/SimilarUsers", &[Users]),
@@ -84,6 +84,16 @@ pub const METHODS: [Method; 46] = [
     method("PlacementService/GetPlacements", &[Catalog]),
     method("PlacementService/TradeOff", &[Catalog]).long(),
     method("PlacementService/RollbackPlacements", &[Catalog]).audited(rolled_back_placements),
+    method("ExperimentService/PutExperiment", &[Catalog]).audited(put_experiment),
+    method("ExperimentService/StartExperiment", &[Catalog]).audited(started_experiment),
+    method("ExperimentService/StopExperiment", &[Catalog]).audited(stopped_experiment),
+    method("ExperimentService/AdoptVariant", &[Catalog]).audited(adopted_variant),
+    method("ExperimentService/DeleteExperiment", &[Catalog]).audited(deleted_experiment),
+    method("ExperimentService/SetHoldout", &[Catalog]).audited(set_holdout),
+    method("ExperimentService/ListExperiments", &[Catalog]),
+    method("ExperimentService/GetExperimentReport", &[Catalog]).long(),
+    method("ReportService/GetMetrics", &[Catalog]).long(),
+    method("ReportService/ReplayPlacement", &[Catalog]).long(),
     method("KeyService/CreateKey", &[Admin]).audited(created_key),
     method("KeyService/ListKeys", &[Admin]),
     method("KeyService/RevokeKey", &[Admin]).audited(revoked_key),
@@ -172,6 +182,40 @@ fn applied_placements(message: &[u8]) -> Value {
 
 fn rolled_back_placements(message: &[u8]) -> Value {
     read(message, |m: pb::RollbackPlacementsRequest| json!({"version": m.version}))
+}
+
+fn put_experiment(message: &[u8]) -> Value {
+    read(message, |m: pb::PutExperimentRequest| {
+        let experiment = m.experiment.unwrap_or_default();
+        json!({
+            "name": short(&experiment.name),
+            "placement": short(&experiment.placement),
+            "traffic": experiment.traffic,
+        })
+    })
+}
+
+fn started_experiment(message: &[u8]) -> Value {
+    read(message, |m: pb::StartExperimentRequest| json!({"name": short(&m.name)}))
+}
+
+fn stopped_experiment(message: &[u8]) -> Value {
+    read(message, |m: pb::StopExperimentRequest| json!({"name": short(&m.name)}))
+}
+
+fn adopted_variant(message: &[u8]) -> Value {
+    read(
+        message,
+        |m: pb::AdoptVariantRequest| json!({"name": short(&m.name), "variant": short(&m.variant)}),
+    )
+}
+
+fn deleted_experiment(message: &[u8]) -> Value {
+    read(message, |m: pb::DeleteExperimentRequest| json!({"name": short(&m.name)}))
+}
+
+fn set_holdout(message: &[u8]) -> Value {
+    read(message, |m: pb::SetHoldoutRequest| json!({"share": m.share}))
 }
 
 fn created_key(message: &[u8]) -> Value {

@@ -1,12 +1,13 @@
 //! The gRPC services: each method validates, converts, and delegates to the engine.
 //!
 //! - [`recommendation`], [`event`], [`catalog`], [`user`], [`model`], [`rule`], [`placement`]: one
-//!   service each, of a store
+//!   service each, of a store; [`experiment`]: experiments and reports
 //! - [`key`], [`store`]: services of the whole server
 //! - `push`: the stream by which a model arrives; `manifest`: models as the protocol has them
 
 pub mod catalog;
 pub mod event;
+pub mod experiment;
 pub mod key;
 mod manifest;
 pub mod model;

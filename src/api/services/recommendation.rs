@@ -221,6 +221,7 @@ fn recommendation(answer: Answer) -> pb::RecommendResponse {
         title: answer.title,
         about_item_id: answer.about.unwrap_or_default(),
         next_page_token: String::new(),
+        variant: answer.variant,
     }
 }
 
@@ -242,6 +243,7 @@ fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, 
     limits::line("page_category", &request.page_category, limits::MAX_ID_BYTES)?;
     limits::line("context", &request.context, limits::MAX_ID_BYTES)?;
     limits::text("placement", &request.placement, limits::MAX_NAME_BYTES)?;
+    limits::line("session_id", &request.session_id, limits::MAX_ID_BYTES)?;
     convert::ids("exclude_item_ids", &request.exclude_item_ids, 0, limits::MAX_EXCLUDED)?;
     let attributes = request.attributes.into_iter().collect();
     user::attributes(&attributes)?;
@@ -253,7 +255,9 @@ fn recommend_request(request: pb::RecommendRequest) -> Result<RecommendRequest, 
     };
     Ok(RecommendRequest {
         user_id: request.user_id,
+        session_id: request.session_id,
         session: request.session_item_ids,
+        forced_variants: request.forced_variants,
         limit,
         filter: Arc::new(Filter { context: request.context, ..filter::filter(request.filter)? }),
         shown_before: page_token::shown(&request.page_token)?,

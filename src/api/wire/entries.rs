@@ -9,6 +9,7 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 
 use crate::access::Scope;
 use crate::domain::{Violation, limits};
+use crate::experiment::{Dimension, definition};
 use crate::recommend::placement;
 use crate::rules::schedule::{self, Day};
 use crate::rules::{rule, select};
@@ -41,7 +42,7 @@ include!(concat!(env!("OUT_DIR"), "/shape.rs"));
 
 /// Minimum and maximum number of entries of repeated fields of requests: for each message, but for
 /// conditions in the whole request, since they nest. The services check the minimum.
-const LIMITS: [(&str, &str, usize, usize); 35] = [
+const LIMITS: [(&str, &str, usize, usize); 40] = [
     ("UpsertItemsRequest", "items", 1, limits::MAX_BATCH),
     ("google.protobuf.FieldMask", "paths", 1, limits::MAX_PATHS),
     ("SetAvailabilityRequest", "item_ids", 1, limits::MAX_BATCH),
@@ -77,6 +78,11 @@ const LIMITS: [(&str, &str, usize, usize); 35] = [
     ("Schedule", "dates", 0, schedule::MAX_VALUES),
     ("WeeklyHours", "days", 0, Day::ALL.len()),
     ("PlacementSet", "placements", 0, placement::MAX_PLACEMENTS),
+    ("Placement", "weights", 0, placement::MAX_WEIGHTS),
+    ("RecommendRequest", "forced_variants", 0, limits::MAX_PAGE_PLACEMENTS),
+    ("Experiment", "variants", 0, definition::MAX_VARIANTS),
+    ("Experiment", "ramp", 0, definition::MAX_STEPS),
+    ("GetMetricsRequest", "group_by", 0, Dimension::COUNT),
 ];
 /// Maximum depth of nested messages: a condition takes two.
 const MAX_DEEP: usize = 2 * limits::MAX_CONDITION_DEPTH + 8;

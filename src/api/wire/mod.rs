@@ -4,13 +4,14 @@
 //! - [`codec`]: refuses messages that do not decode; [`entries`]: and those with too many entries
 //! - [`json`]: the same messages in JSON
 //! - [`convert`], [`filter`], [`lists`]: conversions that several services need; [`rules`],
-//!   [`placements`]: of what people decide
+//!   [`placements`], [`experiments`]: of what people decide
 //! - [`page_token`]: where a list goes on
 //! - [`status`]: the engine's errors as statuses with details
 
 pub mod codec;
 pub mod convert;
 pub mod entries;
+pub mod experiments;
 pub mod filter;
 pub mod json;
 pub mod lists;

@@ -1,9 +1,16 @@
 //! Placements between the protocol and the domain.
 
+use std::collections::BTreeMap;
+
 use crate::api::wire::{filter, lists, pb};
 use crate::domain::{Violation, limits};
 use crate::model::Source;
-use crate::recommend::{Objective, Placement, PlacementSet, RepeatPolicy, Shows};
+use crate::recommend::{
+    Objective, Placement, PlacementSet, RandomSlot, RepeatPolicy, RuleChoice, Shows,
+};
+
+/// Items among which a slot is drawn where a placement does not say.
+const DEFAULT_SLOT: i32 = 20;
 
 /// The placements of a request. Limits that depend on the store are the engine's to check.
 pub fn placement_set(given: Option<pb::PlacementSet>) -> Result<PlacementSet, Violation> {
@@ -32,7 +39,49 @@ fn placement(given: pb::Placement) -> Result<Placement, Violation> {
         repeat: lists::repeat_policy(given.repeat_policy, given.exclude_purchased_days)?,
         variety: given.variety.map(lists::variety).transpose()?,
         objective: given.objective.map(objective),
+        weights: weights(given.weights)?,
+        rules: rule_choice(given.rules, given.rules_version)?,
+        generation: Some(given.generation).filter(|generation| *generation > 0),
+        slot: given.slot.map(slot),
     })
+}
+
+fn slot(given: pb::RandomSlot) -> RandomSlot {
+    let candidates = if given.candidates == 0 { DEFAULT_SLOT } else { given.candidates };
+    let natural = |value: i32| usize::try_from(value).unwrap_or(0);
+    RandomSlot { position: natural(given.position), candidates: natural(candidates) }
+}
+
+fn weights(given: Vec<pb::SourceWeight>) -> Result<BTreeMap<Source, f32>, Violation> {
+    let mut weights = BTreeMap::new();
+    for (at, pb::SourceWeight { source, weight }) in given.into_iter().enumerate() {
+        let field = format!("weights[{at}].source");
+        let known = lists::strategy(source).ok().flatten();
+        let known = known.ok_or_else(|| {
+            Violation::new(field.clone(), format!("must be a source of the blend, was {source}"))
+        })?;
+        if weights.insert(known, weight).is_some() {
+            return Err(Violation::new(field, "is given twice"));
+        }
+    }
+    Ok(weights)
+}
+
+fn rule_choice(choice: i32, version: u32) -> Result<RuleChoice, Violation> {
+    let chosen = match pb::RuleChoice::try_from(choice) {
+        Ok(pb::RuleChoice::Unspecified | pb::RuleChoice::InForce) => RuleChoice::InForce,
+        Ok(pb::RuleChoice::Without) => RuleChoice::Without,
+        Ok(pb::RuleChoice::Version) if version > 0 => RuleChoice::Version(version),
+        Ok(pb::RuleChoice::Version) => {
+            return Err(Violation::new("rules_version", "must be given, is absent"));
+        }
+        Err(_) => return Err(Violation::new("rules", format!("must be 0 to 3, was {choice}"))),
+    };
+    if version > 0 && !matches!(chosen, RuleChoice::Version(_)) {
+        let message = "must be absent unless rules is RULE_CHOICE_VERSION";
+        return Err(Violation::new("rules_version", message));
+    }
+    Ok(chosen)
 }
 
 /// The objective of a request; its limits are the engine's to check.
@@ -85,6 +134,11 @@ fn placement_proto(placement: &Placement) -> pb::Placement {
         Some(RepeatPolicy::ExcludeWithin(days)) => days as i32,
         _ => 0,
     };
+    let (rules, rules_version) = match placement.rules {
+        RuleChoice::InForce => (pb::RuleChoice::Unspecified, 0),
+        RuleChoice::Without => (pb::RuleChoice::Without, 0),
+        RuleChoice::Version(version) => (pb::RuleChoice::Version, version),
+    };
     pb::Placement {
         name: placement.name.clone(),
         title: placement.title.clone(),
@@ -97,7 +151,19 @@ fn placement_proto(placement: &Placement) -> pb::Placement {
         exclude_purchased_days: days,
         variety: placement.variety.as_ref().map(lists::variety_proto),
         objective: placement.objective.map(objective_proto),
+        weights: placement.weights.iter().map(weight_proto).collect(),
+        rules: rules.into(),
+        rules_version,
+        generation: placement.generation.unwrap_or(0),
+        slot: placement.slot.map(|slot| pb::RandomSlot {
+            position: slot.position as i32,
+            candidates: slot.candidates as i32,
+        }),
     }
+}
+
+fn weight_proto((source, &weight): (&Source, &f32)) -> pb::SourceWeight {
+    pb::SourceWeight { source: source.number(), weight }
 }
 
 #[cfg(test)]

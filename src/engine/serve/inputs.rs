@@ -73,6 +73,7 @@ impl Recommender {
             session: &inputs.session,
             limit: request.limit,
             strategy: request.strategy,
+            weights: request.weights.as_ref(),
             repeat: request.repeat.unwrap_or(self.repeat),
             fresh: &inputs.fresh,
             trends: &inputs.trends,

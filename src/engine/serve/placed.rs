@@ -9,10 +9,13 @@ use crate::domain::quote::quoted;
 use crate::domain::{Error, EventKind, HistoryEvent, ItemIdx, Result, Violation, limits};
 use crate::live::{Condition, Filter};
 use crate::model::Source;
-use crate::recommend::{Basis, Placement, Recommended, RepeatPolicy, Scratch, Shelf, Shows};
+use crate::recommend::{
+    Basis, Placement, Recommended, RepeatPolicy, RuleChoice, Scratch, Shelf, Shows,
+};
+use crate::rules::CompiledRules;
 
 /// What rules call a list that is asked for without a placement.
-const PLAIN: &str = "recommend";
+pub(super) const PLAIN: &str = "recommend";
 /// A user's newest items of which "because you took" picks one.
 const PICKED_FROM: usize = 20;
 
@@ -24,7 +27,45 @@ impl Recommender {
     /// [`Error::Invalid`] for an unknown placement, and where the placement needs an item of the page;
     /// as [`Recommender::recommend`].
     pub async fn show(self: &Arc<Self>, request: RecommendRequest) -> Result<Answer> {
-        let (request, placement) = self.resolved(request)?;
+        let asked = Some(request.placement.as_str()).filter(|name| !name.is_empty());
+        let course = self.course(&request, asked.unwrap_or(PLAIN))?;
+        let request = RecommendRequest { variant: course.variant, ..request };
+        let variant = request.variant.clone();
+        let answer = match &course.other {
+            None if variant.is_empty() => self.shown_as(request, &course.placement).await?,
+            None => self.shown_of_variant(request, &course.placement).await?,
+            Some(other) => self.interleaved(request, [&course.placement, other]).await?,
+        };
+        Ok(Answer { variant, ..answer })
+    }
+
+    /// The list of a variant. One that has nothing to show is recorded too: variants must not differ in
+    /// who counts.
+    async fn shown_of_variant(
+        self: &Arc<Self>,
+        request: RecommendRequest,
+        settings: &str,
+    ) -> Result<Answer> {
+        let answer = self.shown_as(request.clone(), settings).await;
+        if matches!(answer, Err(Error::NotFound { .. })) {
+            let nothing = Answer::new(self.state.models.generation(), Vec::new(), Basis::Popular);
+            let placement = if request.placement.is_empty() { PLAIN } else { &request.placement };
+            let placement = placement.to_owned();
+            self.expose(&nothing, &RecommendRequest { placement, ..request });
+        }
+        answer
+    }
+
+    /// The list of a request with the settings of another placement; of its own where that is empty.
+    ///
+    /// # Errors
+    /// As [`Recommender::show`].
+    pub(super) async fn shown_as(
+        self: &Arc<Self>,
+        request: RecommendRequest,
+        settings: &str,
+    ) -> Result<Answer> {
+        let (request, placement) = self.resolved_as(request, settings)?;
         let Some(placement) = placement else { return self.serve(request).await };
         let answer = self.placed(&placement, request).await?;
         if answer.entries.is_empty() {
@@ -75,26 +116,52 @@ impl Recommender {
         &self,
         request: RecommendRequest,
     ) -> Result<(RecommendRequest, Option<Placement>)> {
-        if request.placement.is_empty() || request.placement == PLAIN {
-            let placement = PLAIN.to_owned();
-            return Ok((RecommendRequest { placement, ..with_length(request, None) }, None));
+        self.resolved_as(request, "")
+    }
+
+    /// The same with the settings of another placement; rules and measurements know the list by the one
+    /// that is asked for.
+    fn resolved_as(
+        &self,
+        mut request: RecommendRequest,
+        settings: &str,
+    ) -> Result<(RecommendRequest, Option<Placement>)> {
+        if request.placement.is_empty() {
+            PLAIN.clone_into(&mut request.placement);
+        }
+        let settings =
+            if settings.is_empty() { request.placement.clone() } else { settings.to_owned() };
+        if settings == PLAIN {
+            return Ok((with_length(request, None), None));
         }
 
         let placements = self.state.in_force.placements();
-        if let Some(placement) = placements.get(&request.placement) {
+        if let Some(placement) = placements.get(&settings) {
             let is_about = matches!(placement.shows, Shows::SimilarItems | Shows::BoughtTogether);
             if is_about && request.page_items.is_empty() {
                 let message = "must name an item of the page: the placement is about it";
                 return Err(Violation::new("page_item_ids", message).into());
             }
-            return Ok((with_placement(request, placement), Some(placement.clone())));
+            let rules = self.chosen_rules(placement.rules);
+            let request = with_placement(request, placement);
+            let rules = request.rules.clone().or(rules);
+            return Ok((RecommendRequest { rules, ..request }, Some(placement.clone())));
         }
         let names = placements.placements.iter().map(|placement| placement.name.as_str());
         let known = names.collect::<Vec<&str>>().join(", ");
         let known = if known.is_empty() { "of which the store has none" } else { &known };
-        let given = quoted(&request.placement);
+        let given = quoted(&settings);
         let message = format!("must be a placement of the store ({known}), was {given}");
         Err(Violation::new("placement", message).into())
+    }
+
+    /// The rules that a placement chooses; none for those in force, and where a version is not kept.
+    fn chosen_rules(&self, choice: RuleChoice) -> Option<Arc<CompiledRules>> {
+        match choice {
+            RuleChoice::InForce => None,
+            RuleChoice::Without => Some(Arc::default()),
+            RuleChoice::Version(version) => self.state.in_force.earlier_rules(version),
+        }
     }
 
     /// The same for a personalised list alone.
@@ -185,7 +252,11 @@ impl Recommender {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Answer::new(generation, Vec::new(), Basis::Popular))
+        let nothing = Answer::new(generation, Vec::new(), Basis::Popular);
+        if !request.variant.is_empty() {
+            self.expose(&nothing, &request);
+        }
+        Ok(nothing)
     }
 
     /// What the user marked as favourites, newest first.
@@ -266,6 +337,9 @@ fn with_placement(request: RecommendRequest, placement: &Placement) -> Recommend
         repeat: request.repeat.or(placement.repeat),
         variety: request.variety.or(placement.variety),
         objective: placement.objective,
+        weights: placement.blend(),
+        generation: placement.generation,
+        slot: placement.slot,
         ..request
     }
 }

@@ -3,7 +3,7 @@
 //! must be blended on the request threads. Read locks are held for short; no request waits for a
 //! training or a disk.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use super::exposures::Exposures;
 use super::fatigue::Fatigue;
 use super::request::{Answer, RecommendRequest, Repeat, ScoredItem};
 use super::shadow::{self, ShadowComparer};
+use super::slot;
 use super::steered::steered;
 use crate::domain::history::{Past, all_bought};
 use crate::domain::{Error, Generation, ItemIdx, Result, UserIdx, now_ms};
@@ -22,8 +23,9 @@ use crate::engine::stats::{Made, Stats};
 use crate::engine::threads::Threads;
 use crate::engine::threads::requests::RequestThreads;
 use crate::engine::write::Writer;
+use crate::experiment::{alias_hash, session_hash};
 use crate::live::Filter;
-use crate::model::{Ranking, Snapshot, Source};
+use crate::model::{Ranking, Snapshot};
 use crate::recommend::{
     self, Basis, List, Origin, Query, Recommended, RepeatPolicy, Scratch, Shelf, related,
 };
@@ -65,12 +67,19 @@ impl Recommender {
     ///
     /// # Errors
     /// As [`Recommender::recommend`].
-    pub async fn serve(self: &Arc<Self>, request: RecommendRequest) -> Result<Answer> {
+    pub async fn serve(self: &Arc<Self>, mut request: RecommendRequest) -> Result<Answer> {
+        let limit = request.limit;
+        let slot = request.slot.filter(|_| request.shown_before.is_empty());
+        let slot = slot.filter(|_| !self.is_steered(&request));
+        request.limit = limit.max(slot.map_or(0, |slot| slot.candidates));
         let request = Arc::new(request);
-        let answer = match self.prepared(&request) {
+        let mut answer = match self.prepared(&request) {
             Some(answer) => answer,
             None => self.on_request_thread(&request).await?,
         };
+        if let Some(slot) = slot {
+            slot::draw(&mut answer.entries, &slot, limit, slot::roll());
+        }
         if let Some(record) = &request.record {
             record.answered_by(answer.generation);
         }
@@ -101,7 +110,8 @@ impl Recommender {
     /// # Errors
     /// As [`Recommender::recommend`].
     pub fn recommend_at(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
-        let answer = match self.state.models.of_user(&request.user_id) {
+        let pinned = request.generation.and_then(|of| self.state.pinned.get(of));
+        let answer = match pinned.or_else(|| self.state.models.of_user(&request.user_id)) {
             Some(snapshot) => {
                 let stats = Some(&self.state.stats);
                 self.answer_from(&snapshot, self.user(request), request, now_ms, stats)
@@ -130,17 +140,26 @@ impl Recommender {
 
     /// Notes that an answer is shown to the user of a request, who may be anonymous.
     pub(super) fn expose(&self, answer: &Answer, request: &RecommendRequest) {
-        let user = Some(&request.user_id).filter(|id| !id.is_empty());
-        let user = self.consenting(user.and_then(|id| self.state.user_idx(id)));
+        if request.is_part {
+            return;
+        }
         let steered = &answer.steered;
         for (target, shown) in &steered.targets {
             target.note(answer.entries.len(), *shown, steered.own);
         }
-        self.exposures.note(answer, user, &request.placement, &self.state);
+        let named = self.user(request);
+        let session = match (request.user_id.as_str(), request.session_id.as_str()) {
+            ("", "") => 0,
+            ("", session) => session_hash(session),
+            // A user whom the store does not know yet.
+            (id, _) if named.is_none() => alias_hash(&self.state.pseudonyms.of(id)),
+            _ => 0,
+        };
+        self.exposures.note(answer, self.consenting(named), session, request);
     }
 
     /// [`Recommender::recommend`] on the request threads.
-    async fn on_request_thread(
+    pub(super) async fn on_request_thread(
         self: &Arc<Self>,
         request: &Arc<RecommendRequest>,
     ) -> Result<Answer> {
@@ -158,7 +177,8 @@ impl Recommender {
         let snapshot = self.state.models.of_user(&request.user_id)?;
         let user = self.consenting(self.user(request))?;
         let asks_more = request.explain || request.variety.is_some() || request.objective.is_some();
-        if asks_more || request.strategy.is_some() || !request.session.is_empty() {
+        let asks_other = request.weights.is_some() || request.generation.is_some();
+        if asks_more || asks_other || request.strategy.is_some() || !request.session.is_empty() {
             return None;
         }
 
@@ -210,6 +230,17 @@ impl Recommender {
         Answer { steered, ..self.answer_of(snapshot, request, list, &rules) }
     }
 
+    /// Whether rules move the items of a request's list: nothing is drawn by chance then.
+    fn is_steered(&self, request: &RecommendRequest) -> bool {
+        let rules = self.rules(request);
+        if rules.rules().is_empty() {
+            return false;
+        }
+        let attributes = self.attributes(self.user(request), &request.attributes);
+        let (placement, page_category) = (&*request.placement, &*request.page_category);
+        rules.active(&Asked { placement, attributes: &attributes, page_category }).moves()
+    }
+
     /// The rules for a request: those in force, unless it tries others.
     pub(super) fn rules(&self, request: &RecommendRequest) -> Arc<CompiledRules> {
         request.rules.clone().unwrap_or_else(|| self.state.in_force.rules())
@@ -235,50 +266,6 @@ impl Recommender {
             entry.explanation = Some(Box::new(explanation));
         }
         Answer { made, reduced: list.reduced, cohort: list.cohort, repeat, ..answer }
-    }
-
-    /// Orders the given items, each once, regardless of availability and of what the user
-    /// bought; unknown items come last.
-    ///
-    /// # Errors
-    /// As [`Recommender::recommend`].
-    pub async fn rank(
-        self: &Arc<Self>,
-        user_id: String,
-        session: Vec<String>,
-        items: Vec<String>,
-    ) -> Result<Answer> {
-        let filter = Arc::new(Filter { include_unavailable: true, ..Filter::default() });
-        let request = RecommendRequest {
-            user_id,
-            session,
-            limit: items.len(),
-            filter,
-            candidates: Some(items),
-            repeat: Some(RepeatPolicy::Allow),
-            placement: "rank".to_owned(),
-            // The caller chose the items; rules do not.
-            rules: Some(Arc::default()),
-            ..RecommendRequest::default()
-        };
-
-        let request = Arc::new(request);
-        let mut answer = self.on_request_thread(&request).await?;
-
-        let mut listed: HashSet<String> =
-            answer.entries.iter().map(|entry| entry.item_id.clone()).collect();
-        for item_id in request.candidates.iter().flatten() {
-            if listed.insert(item_id.clone()) {
-                let (item_id, explanation) = (item_id.clone(), None);
-                let source = Source::Catalog;
-                let propensity = 1.0;
-                let (idx, score) = (None, 0.0);
-                let unknown = ScoredItem { item_id, idx, score, source, propensity, explanation };
-                answer.entries.push(unknown);
-            }
-        }
-        self.expose(&answer, &request);
-        Ok(answer)
     }
 
     pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {

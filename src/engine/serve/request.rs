@@ -9,8 +9,9 @@ use super::steered::SteeredAnswer;
 use crate::domain::{Deadline, EventKind, Generation, ItemIdx};
 use crate::engine::stats::Made;
 use crate::live::Filter;
+use crate::model::blend::BlendSettings;
 use crate::model::{Manifest, Source};
-use crate::recommend::{Basis, FunnelStage, Objective, RepeatPolicy, Variety};
+use crate::recommend::{Basis, FunnelStage, Objective, RandomSlot, RepeatPolicy, Variety};
 use crate::rules::CompiledRules;
 use crate::telemetry::RequestRecord;
 
@@ -19,6 +20,8 @@ use crate::telemetry::RequestRecord;
 pub struct RecommendRequest {
     /// The user's external id; empty: anonymous.
     pub user_id: String,
+    /// Identifies the session of a user without an id, for experiments; may be empty.
+    pub session_id: String,
     /// Items of the running session, oldest first; unknown ones are ignored.
     pub session: Vec<String>,
     /// Length of the list.
@@ -53,6 +56,18 @@ pub struct RecommendRequest {
     pub rules: Option<Arc<CompiledRules>>,
     /// What the list is for; none: what users take.
     pub objective: Option<Objective>,
+    /// Weights of the sources other than the model's.
+    pub weights: Option<BlendSettings>,
+    /// The kept model that makes the list; none: the one that answers.
+    pub generation: Option<Generation>,
+    /// The position whose item is drawn by chance.
+    pub slot: Option<RandomSlot>,
+    /// Variants that a tester wants to see, as "experiment/variant"; such lists count in no experiment.
+    pub forced_variants: Vec<String>,
+    /// What the list is of an experiment, as "experiment/variant"; empty for none.
+    pub variant: String,
+    /// Whether it is a part of another list, and not shown by itself.
+    pub is_part: bool,
     /// Where the stages of the list are noted; none where no one reads them.
     pub record: Option<Arc<RequestRecord>>,
 }
@@ -167,6 +182,10 @@ pub struct Answer<T = ScoredItem> {
     pub cohort: String,
     /// What is shown above it; empty for nothing.
     pub title: String,
+    /// What it is of an experiment, as "experiment/variant"; empty for none.
+    pub variant: String,
+    /// Where two lists were interleaved: the team of each item.
+    pub(super) teams: Vec<u8>,
     /// The item that it is about, where a placement picked one.
     pub about: Option<String>,
     /// What rules did to it.
@@ -193,6 +212,8 @@ impl<T> Answer<T> {
             reduced: false,
             cohort: String::new(),
             title: String::new(),
+            variant: String::new(),
+            teams: Vec::new(),
             about: None,
             steered: SteeredAnswer::default(),
         }

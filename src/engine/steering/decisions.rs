@@ -76,6 +76,21 @@ impl Decidable for PlacementSet {
                 return Err(Violation::new("placements", message));
             }
         }
+
+        let running = state.in_force.experiments();
+        for experiment in running.running() {
+            let own = [&experiment.placement].into_iter();
+            let of_variants = experiment.variants.iter().map(|variant| &variant.placement);
+            let mut named = own.chain(of_variants).filter(|name| !name.is_empty());
+            if let Some(lost) = named.find(|name| !names.contains(name)) {
+                let message = format!(
+                    "must hold {}, which the running experiment {} uses",
+                    quoted(lost),
+                    quoted(&experiment.name)
+                );
+                return Err(Violation::new("placements", message));
+            }
+        }
         Ok(())
     }
 
@@ -199,7 +214,12 @@ impl Steering {
         let decision = NewDecision { kind, expected_version, time_ms, note, body };
         self.writer.submit_blocking(Write::Decide(decision))?.wait()?;
         self.state.in_force.refresh(&self.state.live)?;
-        Ok(self.newest::<T>().map_or(0, |decided| decided.version))
+        Ok(self.newest_version::<T>())
+    }
+
+    /// The version in force; 0 before the first.
+    pub(super) fn newest_version<T: Decidable>(&self) -> u32 {
+        self.newest::<T>().map_or(0, |decided| decided.version)
     }
 
     fn newest<T: Decidable>(&self) -> Option<Decided> {

@@ -2,12 +2,14 @@
 //! one call.
 //!
 //! - `decisions`: writes, lists and takes back versions; `empty`: finds lists that these leave empty
+//! - `experiments`: starts, stops and adopts variants, and reports
 //! - `dry_run`: what rules would change, on users of the store's own log; `trade_off`: what an
 //!   objective would cost and bring
 
 mod decisions;
 mod dry_run;
 mod empty;
+mod experiments;
 mod trade_off;
 
 pub use decisions::{Applied, Decidable, Steering};

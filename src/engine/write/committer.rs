@@ -15,9 +15,10 @@ use super::request::{BATCH_BYTES, Pending, Receipt, Write};
 use super::staged::Staged;
 use crate::domain::{Error, Result, Violation};
 use crate::engine::active_lists::ActiveLists;
+use crate::engine::measure;
 use crate::engine::state::State;
 use crate::live::{DedupWindow, LiveWriter};
-use crate::store::{Log, Record};
+use crate::store::{Exposure, Log, Record};
 
 /// Maximum number of waiting batches; one more is refused.
 const QUEUE: usize = 256;
@@ -195,7 +196,7 @@ impl Worker {
         let stats = &self.state.stats;
         let written = group.iter().zip(receipts).filter(|(_, receipt)| receipt.is_ok());
         // No list follows what was shown.
-        let written = written.filter(|(r, _)| !matches!(r.write, Write::Exposures(_)));
+        let written = written.filter(|(r, _)| !matches!(r.write, Write::Exposures));
         for (request, _) in written {
             stats.effect.observe(request.arrived.elapsed().as_secs_f64());
             latency.note(request.arrived);
@@ -244,7 +245,13 @@ impl Worker {
         let mark = dedup.mark();
         let limits = **state.limits.load();
         let full = budget.check().or_else(|| memory_budget::check_store(state, limits));
+        let shown = waiting_exposures(state, group);
+        // What is shown grows the store.
+        let shown_len = if full.is_none() { shown.len() } else { 0 };
+        state.stats.exposures_lost.inc_by((shown.len() - shown_len) as u64);
+
         let mut staged = Staged::new(state, limits, full);
+        staged.add_exposures(&shown[..shown_len]);
         for request in group {
             staged.add(&request.write, dedup, log.next_offset());
         }
@@ -254,13 +261,19 @@ impl Worker {
         }
 
         let written = log.append(&staged.block).and_then(|first| log.commit().map(|()| first));
-        let first = written.inspect_err(|_| dedup.forget_since(mark))?;
+        let first = written.inspect_err(|_| {
+            dedup.forget_since(mark);
+            state.stats.exposures_lost.inc_by(shown_len as u64);
+        })?;
+        state.stats.exposures.inc_by(shown_len as u64);
         staged.users.publish(writer);
         staged.items.publish(writer);
 
         // Before the first model no pair is newer than the model.
         let trained = state.models.generation() > 0;
+        let mut measurements = state.measurements.lock();
         for (offset, record) in (first..).zip(&staged.records) {
+            measure::note(&mut measurements, &state.live, &state.unmeasured, record);
             state.live.apply(writer, offset, record);
             if let Record::Event(event) = record {
                 state.stats.note_event(event.kind);
@@ -273,6 +286,16 @@ impl Worker {
             }
         }
         Ok(staged.receipts)
+    }
+}
+
+/// What was shown before a group of writes: outcomes of an answer stand behind it in the log.
+fn waiting_exposures(state: &State, group: &[Request]) -> Vec<Exposure<'static>> {
+    let may_follow = |write: &Write| matches!(write, Write::Exposures | Write::Events(_));
+    if group.iter().any(|request| may_follow(&request.write)) {
+        state.exposures.drain()
+    } else {
+        Vec::new()
     }
 }
 

@@ -3,7 +3,6 @@
 use tokio::sync::oneshot;
 
 use crate::domain::{Error, Event, ItemChange, Offset, Result, User};
-use crate::store::Exposure;
 
 /// Largest batch in bytes; with a group before it, still a block that can be read.
 pub(super) const BATCH_BYTES: usize = 128 << 20;
@@ -27,8 +26,8 @@ pub enum Write {
     /// A user to erase, and when that was requested, in milliseconds since 1970; an unknown
     /// one is ignored.
     Erase(String, i64),
-    /// Answers that were shown.
-    Exposures(Vec<Exposure<'static>>),
+    /// The answers that wait to be recorded, in the queue of `engine/exposure_queue.rs`.
+    Exposures,
     /// A person's decision.
     Decide(NewDecision),
     /// Closes the current segment: all earlier records lie in files that no longer change.
@@ -87,9 +86,8 @@ impl Write {
             Write::Availability(ids, _) => ids.len(),
             Write::Imported(_, events) => events.len() + 1,
             Write::Users(users) => users.len(),
-            Write::Exposures(exposures) => exposures.len(),
             Write::Erase(..) | Write::DeleteItem(_) | Write::Decide(_) => 1,
-            Write::Seal | Write::Flush => 0,
+            Write::Exposures | Write::Seal | Write::Flush => 0,
         }
     }
 
@@ -113,9 +111,8 @@ impl Write {
             Write::Users(users) => users.iter().map(|(id, user)| id.len() + user.bytes()).sum(),
             Write::Availability(ids, _) => ids.iter().map(|id| id.len() + 24).sum(),
             Write::Erase(id, _) | Write::DeleteItem(id) => id.len(),
-            Write::Exposures(exposures) => exposures.iter().map(Exposure::bytes).sum(),
             Write::Decide(decision) => decision.note.len() + decision.body.len(),
-            Write::Seal | Write::Flush => 0,
+            Write::Exposures | Write::Seal | Write::Flush => 0,
         }
     }
 }

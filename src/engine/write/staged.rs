@@ -88,14 +88,13 @@ impl<'g> Staged<'g> {
                     self.push(Record::Erased(idx, *time_ms));
                 }
             }
-            Write::Exposures(exposures) => self.add_exposures(exposures),
             Write::Decide(decision) => {
                 if let Err(refused) = self.add_decision(decision) {
                     self.receipts.push(Err(refused));
                     return;
                 }
             }
-            Write::Seal | Write::Flush => {}
+            Write::Exposures | Write::Seal | Write::Flush => {}
         }
 
         self.receipts.push(Ok(Receipt {
@@ -112,8 +111,8 @@ impl<'g> Staged<'g> {
             Write::Events(events) | Write::Imported(_, events) => !events.is_empty(),
             Write::Items(given) => given.iter().any(|(id, _)| self.items.get(id).is_none()),
             Write::Users(given) => given.iter().any(|(id, _)| self.users.get(id).is_none()),
-            Write::Exposures(_) => true,
-            Write::Decide(_)
+            Write::Exposures
+            | Write::Decide(_)
             | Write::Availability(..)
             | Write::DeleteItem(_)
             | Write::Erase(..)
@@ -147,7 +146,7 @@ impl<'g> Staged<'g> {
             }
             Write::Items(given) => items.extend(given.iter().map(|(id, _)| id.as_str())),
             Write::Users(given) => users.extend(given.iter().map(|(id, _)| id.as_str())),
-            Write::Exposures(_)
+            Write::Exposures
             | Write::Decide(_)
             | Write::Availability(..)
             | Write::DeleteItem(_)
@@ -202,7 +201,7 @@ impl<'g> Staged<'g> {
     }
 
     /// Stages exposures; those of a user who was erased since name no one.
-    fn add_exposures(&mut self, exposures: &'g [Exposure<'static>]) {
+    pub(super) fn add_exposures(&mut self, exposures: &'g [Exposure<'static>]) {
         let users = self.users.known;
         for exposure in exposures {
             let user = exposure.user.filter(|&user| !users.read().id(user).is_empty());

@@ -149,7 +149,7 @@ fn pseudonymised(mut write: Write, pseudonyms: &Pseudonyms) -> Write {
         | Write::Availability(..)
         | Write::DeleteItem(_)
         | Write::Imported(..)
-        | Write::Exposures(_)
+        | Write::Exposures
         | Write::Decide(_)
         | Write::Seal
         | Write::Flush => {}

@@ -19,7 +19,8 @@ from ..errors import Refused
 from ..pushes import Push
 from ..tables import Table
 from ..types import Id
-from ..v1 import catalog_pb2, catalog_pb2_grpc, event_pb2, event_pb2_grpc, key_pb2, key_pb2_grpc
+from ..v1 import catalog_pb2, catalog_pb2_grpc, event_pb2, event_pb2_grpc
+from ..v1 import experiment_pb2, experiment_pb2_grpc, key_pb2, key_pb2_grpc
 from ..v1 import model_pb2, model_pb2_grpc, placement_pb2, placement_pb2_grpc
 from ..v1 import recommendation_pb2, recommendation_pb2_grpc, rule_pb2, rule_pb2_grpc
 from ..v1 import store_pb2, store_pb2_grpc, user_pb2, user_pb2_grpc
@@ -28,6 +29,8 @@ Role = Literal["staged", "shadow", "canary", "active"]
 Metric = Literal["inner_product", "cosine"]
 RepeatPolicy = Literal["unspecified", "allow", "exclude_purchased", "when_due"]
 Window = Literal["unspecified", "7_days", "30_days", "all_time"]
+Dimension = Literal["hour", "day", "placement", "variant", "generation", "source"]
+Reward = Literal["clicks", "purchases", "revenue"]
 Scope = Literal["read", "events", "catalog", "users", "models", "admin"]
 
 _BATCH = 1_000
@@ -92,6 +95,8 @@ class AsyncClient:
         self._zone = rules.zone_of(time_zone)
         self._catalog = catalog_pb2_grpc.CatalogServiceStub(channel)
         self._events = event_pb2_grpc.EventServiceStub(channel)
+        self._experiments = experiment_pb2_grpc.ExperimentServiceStub(channel)
+        self._reports = experiment_pb2_grpc.ReportServiceStub(channel)
         self._keys = key_pb2_grpc.KeyServiceStub(channel)
         self._models = model_pb2_grpc.ModelServiceStub(channel)
         self._placements = placement_pb2_grpc.PlacementServiceStub(channel)
@@ -132,6 +137,8 @@ class AsyncClient:
         paged: bool = False,
         page_token: str = "",
         context: str = "",
+        session_id: str = "",
+        forced_variants: Sequence[str] = (),
     ) -> types.Recommendation:
         """A personalised list, or the list of a placement.
 
@@ -152,6 +159,8 @@ class AsyncClient:
             page_items: items of the page: the one that is shown, or a basket.
             paged: whether the answer has a next_page_token; page_token: that of the page before.
             context: the branch, country or currency whose offers hold.
+            session_id: identifies a visitor without a user id, for experiments.
+            forced_variants: variants that a tester wants to see, as "experiment/variant".
         """
         request = types.RecommendRequest(
             user_id=user_id,
@@ -171,6 +180,8 @@ class AsyncClient:
             paged=paged,
             page_token=page_token,
             context=context,
+            session_id=session_id,
+            forced_variants=forced_variants,
         )
         message = convert.to_message(request, self._zone)
         return _answer(
@@ -660,6 +671,95 @@ class AsyncClient:
         """Puts an earlier version in force again, the one before where it is 0, under a new number."""
         request = placement_pb2.RollbackPlacementsRequest(version=version)
         return _answer(types.Applied, await self._call(self._placements.RollbackPlacements, request))
+
+    # Experiments and reports.
+
+    async def put_experiment(self, experiment: types.Experiment, *, note: str = "") -> types.Experiment:
+        """Creates an experiment as a draft, or changes it; a running one only in what moves no user."""
+        request = experiment_pb2.PutExperimentRequest(
+            experiment=convert.to_message(experiment, self._zone), note=note
+        )
+        answer = await self._call(self._experiments.PutExperiment, request)
+        return _answer(types.Experiment, answer.experiment)
+
+    async def start_experiment(self, name: str) -> types.Experiment:
+        """Starts a draft."""
+        request = experiment_pb2.StartExperimentRequest(name=name)
+        answer = await self._call(self._experiments.StartExperiment, request)
+        return _answer(types.Experiment, answer.experiment)
+
+    async def stop_experiment(self, name: str, reason: str = "") -> types.Experiment:
+        """Stops a running experiment: its users see the placement as it is."""
+        request = experiment_pb2.StopExperimentRequest(name=name, reason=reason)
+        answer = await self._call(self._experiments.StopExperiment, request)
+        return _answer(types.Experiment, answer.experiment)
+
+    async def adopt_variant(self, name: str, variant: str) -> types.Experiment:
+        """Gives the tested placement the settings of a variant's, and stops the experiment."""
+        request = experiment_pb2.AdoptVariantRequest(name=name, variant=variant)
+        answer = await self._call(self._experiments.AdoptVariant, request)
+        return _answer(types.Experiment, answer.experiment)
+
+    async def delete_experiment(self, name: str) -> None:
+        """Removes an experiment that does not run."""
+        request = experiment_pb2.DeleteExperimentRequest(name=name)
+        await self._call(self._experiments.DeleteExperiment, request)
+
+    async def set_holdout(self, share: float) -> None:
+        """Sets the share of users, 0 to 0.5, that no experiment concerns."""
+        request = experiment_pb2.SetHoldoutRequest(share=rules.number("share", share))
+        await self._call(self._experiments.SetHoldout, request)
+
+    async def list_experiments(self) -> types.Experiments:
+        """All experiments."""
+        request = experiment_pb2.ListExperimentsRequest()
+        return _answer(
+            types.Experiments, await self._call(self._experiments.ListExperiments, request)
+        )
+
+    async def get_experiment_report(self, name: str) -> types.ExperimentReport:
+        """An experiment with its figures and its verdict, which may be read daily."""
+        request = experiment_pb2.GetExperimentReportRequest(name=name)
+        return _answer(
+            types.ExperimentReport, await self._call(self._experiments.GetExperimentReport, request)
+        )
+
+    async def get_metrics(
+        self,
+        group_by: Sequence[Dimension] = (),
+        *,
+        start: types.Time | None = None,
+        end: types.Time | None = None,
+    ) -> list[types.MetricGroup]:
+        """What the lists of a range of time brought: of the last 30 days where ``start`` is None."""
+        dimension = experiment_pb2.MetricDimension.DESCRIPTOR
+        request = experiment_pb2.GetMetricsRequest(
+            start_time=None if start is None else convert.timestamp("start", start, self._zone),
+            end_time=None if end is None else convert.timestamp("end", end, self._zone),
+            group_by=[convert.constant(dimension, "group_by", each) for each in group_by],
+        )
+        answer = await self._call(self._reports.GetMetrics, request)
+        return [_answer(types.MetricGroup, group) for group in answer.groups]
+
+    async def replay_placement(
+        self,
+        placement: str,
+        candidate: str,
+        *,
+        reward: Reward = "clicks",
+        start: types.Time | None = None,
+        end: types.Time | None = None,
+    ) -> types.Replay:
+        """What another placement would have earned in the randomised slots of one that was shown, in the
+        last 7 days where ``start`` is None."""
+        request = experiment_pb2.ReplayPlacementRequest(
+            placement=placement,
+            candidate=candidate,
+            reward=convert.constant(experiment_pb2.ReplayReward.DESCRIPTOR, "reward", reward),
+            start_time=None if start is None else convert.timestamp("start", start, self._zone),
+            end_time=None if end is None else convert.timestamp("end", end, self._zone),
+        )
+        return _answer(types.Replay, await self._call(self._reports.ReplayPlacement, request))
 
 
     async def create_key(
