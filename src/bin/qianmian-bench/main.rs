@@ -10,7 +10,8 @@
 //! - [`backup`]: the cost of a backup to the callers
 //! - [`writes`]: the cost of taking in events; [`effect`]: the time until an event shows;
 //!   [`push`]: the time until a pushed model serves
-//! - [`graph`]: the nearest-neighbour search alone
+//! - [`graph`]: the nearest-neighbour search alone; [`experiments`]: the statistics of
+//!   experiments; [`off_policy`]: estimates of a file
 //! - [`ceiling`]: the service with its answer ready, which shows what gRPC itself allows
 //! - [`synth`]: a synthetic purchase log as a file; [`store`]: how its users behave; [`sheet`]:
 //!   its rows as Parquet
@@ -22,11 +23,13 @@ mod ceiling;
 mod compared;
 mod cores;
 mod effect;
+mod experiments;
 mod graph;
 mod json;
 mod lists;
 mod load;
 mod observed;
+mod off_policy;
 mod push;
 mod run;
 mod secured;
@@ -78,6 +81,8 @@ enum Verb {
     Lists(lists::Lists),
     Backup(backup::Backup),
     Graph(graph::Graph),
+    Experiments(experiments::Experiments),
+    OffPolicy(off_policy::Estimates),
     Synth(synth::Synth),
     Ceiling(ceiling::Serve),
 }
@@ -108,6 +113,8 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Verb::Lists(verb) => verb.run(&config, is_given),
         Verb::Backup(verb) => verb.run(&config, is_given),
         Verb::Graph(verb) => verb.run(),
+        Verb::Experiments(verb) => verb.run(),
+        Verb::OffPolicy(verb) => verb.run(),
         Verb::Synth(verb) => verb.run(),
         Verb::Ceiling(verb) => runtime.block_on(verb.run()),
     }
