@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::candidate::{CandidateSource, TrainingJob};
-use super::nearest::nearest;
 use super::memory::{DataSize, MemoryNeed};
+use super::nearest::nearest;
 use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, costly, parameter};

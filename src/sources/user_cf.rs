@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::candidate::{CandidateSource, TrainingJob};
-use super::neighbours::{propose_of_neighbours, similar_users};
 use super::memory::{CELL, DataSize, MemoryNeed};
+use super::neighbours::{propose_of_neighbours, similar_users};
 use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, costly, parameter};
