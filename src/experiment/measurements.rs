@@ -149,8 +149,8 @@ impl Measurements {
         }
 
         self.metrics.row(row).lists += 1;
-        for &source in &exposure.sources {
-            self.metrics.row(row.of_source(source)).shown += 1;
+        for (source, shown) in counted(&exposure.sources) {
+            self.metrics.row(row.of_source(source)).shown += shown;
         }
         self.metrics.note_items(row, items);
         self.lists.note(exposure, key);
@@ -349,6 +349,18 @@ impl Measurements {
         let purchase = size_of::<((UserIdx, ItemIdx), (RowKey, u64))>() + 24;
         self.lists.bytes() + self.metrics.bytes() + units + self.order.len() * purchase
     }
+}
+
+/// The sources of a list, each with its number of items: most lists have few, and a row is looked up for each.
+fn counted(sources: &[u8]) -> Vec<(u8, u64)> {
+    let mut counted: Vec<(u8, u64)> = Vec::new();
+    for &source in sources {
+        match counted.iter_mut().find(|(known, _)| *known == source) {
+            Some((_, shown)) => *shown += 1,
+            None => counted.push((source, 1)),
+        }
+    }
+    counted
 }
 
 /// The hash under which a session is recorded; never 0, which stands for none.

@@ -189,7 +189,12 @@ impl Metrics {
     pub fn note_items(&mut self, key: RowKey, items: &[ItemIdx]) {
         let day = key.hour / DAY * DAY;
         let shown = self.items.entry((day, key.placement, key.variant)).or_default();
-        shown.extend(items.iter().copied());
+        for &item in items {
+            // Most items were shown today already, and looking is cheaper than inserting.
+            if !shown.contains(item) {
+                shown.insert(item);
+            }
+        }
     }
 
     /// Sums old rows by day, and drops those that are older still, or too many.
