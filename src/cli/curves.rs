@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 /// Size of the drawn area, and its distance from the left and the top, in pixels.
 const AREA: (f64, f64) = (600.0, 240.0);
 const MARGIN: (f64, f64) = (70.0, 40.0);
-/// Colours of the curves, which are told apart without red and green.
+/// Colours of the curves: the palette of Okabe and Ito (2008), for readers with colour blindness too.
 const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#f0e442"];
 /// Room below the area for a line of the legend.

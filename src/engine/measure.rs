@@ -45,7 +45,11 @@ pub(super) fn note(
         Record::Exposure(shown) if !shown.user.is_some_and(|user| unmeasured.holds(live, user)) => {
             measurements.note_list(shown, alias, |user| before(live, user));
         }
-        Record::Event(event) if is_outcome(event.kind) && !unmeasured.holds(live, event.user) => {
+        Record::Event(event)
+            if measurements.concerns(event)
+                && is_outcome(event.kind)
+                && !unmeasured.holds(live, event.user) =>
+        {
             let price = || live.catalogue.read().get(event.item).and_then(|item| item.price);
             measurements.note_event(event, || alias(event.user), price);
         }

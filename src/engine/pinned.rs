@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::registry::Models;
-use crate::domain::Generation;
+use crate::domain::{Error, Generation};
 use crate::model::Snapshot;
 
 /// The models that placements name.
@@ -27,12 +27,19 @@ impl PinnedModels {
             return;
         }
         let mut next = BTreeMap::new();
-        for &generation in wanted.iter().filter(|&&of| models.find(of).is_ok()) {
-            let known = held.get(&generation).cloned().map_or_else(|| models.load(generation), Ok);
-            match known {
-                Ok(snapshot) => drop(next.insert(generation, snapshot)),
-                Err(error) => {
-                    tracing::error!(generation, %error, "a placement's model is not read")
+        for &generation in wanted {
+            let known = held.get(&generation).cloned();
+            let found = models.find(generation).and_then(|_| match known.clone() {
+                Some(snapshot) => Ok(snapshot),
+                None => models.load(generation),
+            });
+            match (found, known) {
+                (Ok(snapshot), _) => drop(next.insert(generation, snapshot)),
+                (Err(Error::NotFound { .. }), _) => {}
+                // A disk that fails says nothing of what is kept.
+                (Err(_), Some(snapshot)) => drop(next.insert(generation, snapshot)),
+                (Err(error), None) => {
+                    tracing::error!(generation, %error, "a placement's model is not read");
                 }
             }
         }

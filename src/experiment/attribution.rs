@@ -78,6 +78,11 @@ impl<K> Attribution<K> {
         Self { window_ms, capacity, lists: VecDeque::new(), first: 0, by_id, by_user, items: 0 }
     }
 
+    /// Whether no list is kept.
+    pub fn is_empty(&self) -> bool {
+        self.lists.is_empty()
+    }
+
     /// Notes a list that was shown.
     pub fn note(&mut self, exposure: &Exposure<'_>, key: K) {
         let oldest_ms = exposure.time_ms - self.window_ms;

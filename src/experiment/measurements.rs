@@ -98,6 +98,13 @@ impl Measurements {
         self.experiments.get(experiment)
     }
 
+    /// Whether an event can matter: before the first list, only one that names an answer does.
+    pub fn concerns(&self, event: &StoredEvent<'_>) -> bool {
+        let something_was_shown =
+            !self.lists.is_empty() || !self.experiments.is_empty() || !self.purchases.is_empty();
+        something_was_shown || !event.recommendation_id.is_empty()
+    }
+
     /// Compares a canary with the active model from now on; none: no longer.
     pub fn watch_canary(&mut self, canary: Option<Canary>) {
         if self.canary != canary {

@@ -20,9 +20,11 @@ const MAX_SLOT: usize = 100;
 pub const MAX_WEIGHTS: usize = 20;
 /// Maximum weight of a source.
 const MAX_WEIGHT: f64 = 100.0;
+/// The placement of personalised lists that are asked for without one.
+pub const PLAIN: &str = "recommend";
 /// The placements that every store has: lists that are asked for without one, by their method.
 pub const OF_METHODS: [&str; 5] =
-    ["recommend", "batch_recommend", "similar_items", "bought_together", "popular"];
+    [PLAIN, "batch_recommend", "similar_items", "bought_together", "popular"];
 
 /// The placements of a store. They are written and taken back as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]

@@ -9,13 +9,12 @@ use crate::domain::quote::quoted;
 use crate::domain::{Error, EventKind, HistoryEvent, ItemIdx, Result, Violation, limits};
 use crate::live::{Condition, Filter};
 use crate::model::Source;
+use crate::recommend::placement::PLAIN;
 use crate::recommend::{
     Basis, Placement, Recommended, RepeatPolicy, RuleChoice, Scratch, Shelf, Shows,
 };
 use crate::rules::CompiledRules;
 
-/// What rules call a list that is asked for without a placement.
-pub(super) const PLAIN: &str = "recommend";
 /// A user's newest items of which "because you took" picks one.
 const PICKED_FROM: usize = 20;
 
@@ -156,7 +155,7 @@ impl Recommender {
     }
 
     /// The rules that a placement chooses; none for those in force, and where a version is not kept.
-    fn chosen_rules(&self, choice: RuleChoice) -> Option<Arc<CompiledRules>> {
+    pub(super) fn chosen_rules(&self, choice: RuleChoice) -> Option<Arc<CompiledRules>> {
         match choice {
             RuleChoice::InForce => None,
             RuleChoice::Without => Some(Arc::default()),

@@ -6,6 +6,7 @@
 //! today's. Its slot is drawn from its own ranking as that of the placement is, without the items that
 //! were shown above.
 
+use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -19,9 +20,7 @@ use crate::domain::{
 use crate::experiment::off_policy::{Logged, OffPolicy};
 use crate::live::{Filter, history_event};
 use crate::model::Snapshot;
-use crate::recommend::{
-    self, Placement, Query, RandomSlot, Recommended, RuleChoice, Scratch, Shelf, Shows,
-};
+use crate::recommend::{self, Placement, Query, RandomSlot, Recommended, Scratch, Shelf, Shows};
 use crate::rules::{Asked, CompiledRules};
 use crate::store::{Entry, Exposure, Record};
 
@@ -139,7 +138,10 @@ impl Recommender {
         let mut scratch = Scratch::default();
         for slot in &slots {
             let generation = candidate.placement.generation.unwrap_or(slot.generation);
-            let model = models.entry(generation).or_insert_with(|| self.kept(generation));
+            let model = match models.entry(generation) {
+                Place::Occupied(known) => known.into_mut(),
+                Place::Vacant(place) => place.insert(self.kept(generation)?),
+            };
             // A model that was trained on the outcome of a slot cannot be judged by it.
             let Some(model) = model.as_ref().filter(|of| of.manifest.offset <= slot.offset) else {
                 continue;
@@ -172,18 +174,18 @@ impl Recommender {
         let slot = placement.slot.or(shown.slot).ok_or_else(|| {
             Violation::new("placement", "must have a slot: without one nothing is shown by chance")
         })?;
-        let rules = match placement.rules {
-            RuleChoice::InForce => self.state.in_force.rules(),
-            RuleChoice::Without => Arc::default(),
-            RuleChoice::Version(version) => {
-                self.state.in_force.earlier_rules(version).unwrap_or_default()
-            }
-        };
+        let rules = self.chosen_rules(placement.rules);
+        let rules = rules.unwrap_or_else(|| self.state.in_force.rules());
         Ok(Candidate { shown: shown.name, placement, slot, rules })
     }
 
-    fn kept(&self, generation: Generation) -> Option<Arc<Snapshot>> {
-        self.state.models.load(generation).ok()
+    /// A model, if it is kept.
+    fn kept(&self, generation: Generation) -> Result<Option<Arc<Snapshot>>> {
+        match self.state.models.load(generation) {
+            Ok(model) => Ok(Some(model)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The slots of the placement's lists in that time, the newest.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::placed::PLAIN;
 use super::query::Recommender;
 use super::request::{Answer, RecommendRequest};
 use crate::domain::quote::quoted;
@@ -11,6 +10,7 @@ use crate::experiment::definition::{Experiment, FORCED, HOLDOUT, Method};
 use crate::experiment::interleaving::{Drafted, team_draft};
 use crate::experiment::{Assigned, assign};
 use crate::recommend::Basis;
+use crate::recommend::placement::PLAIN;
 
 /// The variant of a list that interleaves two.
 const BOTH: &str = "both";

@@ -10,10 +10,9 @@ use crate::experiment::units::Units;
 use crate::experiment::{
     Dimension, Experiment, ExperimentSet, ExperimentState, Group, Measurements, Report,
 };
+use crate::recommend::placement::PLAIN;
 use crate::recommend::{Placement, PlacementSet, Shows};
 
-/// The placement of lists that are asked for without one.
-const PLAIN: &str = "recommend";
 /// Attempts to change a set that others change at the same time.
 const ATTEMPTS: usize = 5;
 
