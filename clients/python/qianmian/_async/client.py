@@ -732,11 +732,12 @@ class AsyncClient:
         end: types.Time | None = None,
     ) -> list[types.MetricGroup]:
         """What the lists of a range of time brought: of the last 30 days where ``start`` is None."""
-        dimension = experiment_pb2.MetricDimension.DESCRIPTOR
         request = experiment_pb2.GetMetricsRequest(
             start_time=None if start is None else convert.timestamp("start", start, self._zone),
             end_time=None if end is None else convert.timestamp("end", end, self._zone),
-            group_by=[convert.constant(dimension, "group_by", each) for each in group_by],
+            group_by=[
+                _number(experiment_pb2.MetricDimension, "group_by", each) for each in group_by
+            ],
         )
         answer = await self._call(self._reports.GetMetrics, request)
         return [_answer(types.MetricGroup, group) for group in answer.groups]
@@ -755,7 +756,7 @@ class AsyncClient:
         request = experiment_pb2.ReplayPlacementRequest(
             placement=placement,
             candidate=candidate,
-            reward=convert.constant(experiment_pb2.ReplayReward.DESCRIPTOR, "reward", reward),
+            reward=_number(experiment_pb2.ReplayReward, "reward", reward),
             start_time=None if start is None else convert.timestamp("start", start, self._zone),
             end_time=None if end is None else convert.timestamp("end", end, self._zone),
         )
