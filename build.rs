@@ -9,10 +9,11 @@ use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
-const PROTOS: [&str; 10] = [
+const PROTOS: [&str; 11] = [
     "qianmian/v1/catalog.proto",
     "qianmian/v1/event.proto",
     "qianmian/v1/experiment.proto",
+    "qianmian/v1/insight.proto",
     "qianmian/v1/key.proto",
     "qianmian/v1/model.proto",
     "qianmian/v1/placement.proto",

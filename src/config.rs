@@ -14,8 +14,8 @@ use crate::api::{RequestLogOptions, ServeOptions, TraceOptions};
 use crate::engine::options::EngineOptions;
 use crate::engine::pseudonyms::MIN_KEY_BYTES;
 use crate::engine::{
-    CatalogOptions, DEFAULT_STORE, ExperimentOptions, LimitOptions, LogOptions, ModelOptions,
-    PrivacyOptions, PushOptions, RecommendOptions, TrainOptions,
+    CatalogOptions, DEFAULT_STORE, ExperimentOptions, InsightOptions, LimitOptions, LogOptions,
+    ModelOptions, PrivacyOptions, PushOptions, RecommendOptions, TrainOptions,
 };
 
 /// All settings.
@@ -36,6 +36,8 @@ pub struct Config {
     pub recommend: RecommendOptions,
     /// What is measured of lists.
     pub experiments: ExperimentOptions,
+    /// What is known of users.
+    pub insight: InsightOptions,
     /// What is read of items.
     pub catalog: CatalogOptions,
     /// Training.
@@ -68,6 +70,7 @@ impl Default for Config {
             log: LogOptions::default(),
             recommend: RecommendOptions::default(),
             experiments: ExperimentOptions::default(),
+            insight: InsightOptions::default(),
             catalog: CatalogOptions::default(),
             train: TrainOptions::default(),
             models: ModelOptions::default(),
@@ -149,6 +152,7 @@ impl Config {
             push: self.push.clone(),
             recommend: self.recommend.clone(),
             experiments: self.experiments.clone(),
+            insight: self.insight.clone(),
             catalog: self.catalog.clone(),
             privacy: self.privacy.clone(),
             limits: self.limits.clone(),
@@ -158,7 +162,7 @@ impl Config {
     /// Every range that its type cannot express: key, value, minimum, maximum.
     fn ranges(&self) -> Vec<(&'static str, f64, f64, f64)> {
         let Self { serve, logging, traces, log, recommend, train, .. } = self;
-        let Self { limits, audit, models, push, experiments, .. } = self;
+        let Self { limits, audit, models, push, experiments, insight, .. } = self;
 
         vec![
             ("serve.max_message_mib", serve.max_message_mib as f64, 1.0, 1_024.0),
@@ -193,6 +197,7 @@ impl Config {
             ("recommend.fatigue_factor", recommend.fatigue_factor.into(), 0.0, 1.0),
             ("recommend.cohorts, their number,", recommend.cohorts.len() as f64, 0.0, 8.0),
             ("experiments.window_minutes", experiments.window_minutes as f64, 1.0, 525_600.0),
+            ("insight.refresh_minutes", insight.refresh_minutes as f64, 1.0, 525_600.0),
             ("experiments.lists", experiments.lists as f64, 1.0, 1e8),
             ("experiments.canary_guardrail", experiments.canary_guardrail, 0.0, 1.0),
             ("train.threads", train.threads as f64, 0.0, 1_024.0),
@@ -224,6 +229,7 @@ impl Config {
         self.train.settings.validate().map_err(|what| format!("train.settings.{what}"))?;
         self.serve.browsers.check()?;
         self.experiments.excluded().map_err(|what| format!("experiments.exclude {what}"))?;
+        self.insight.zone().map_err(|what| format!("insight.time_zone {what}"))?;
         let all = self.serve.max_requests;
         let each = self.serve.max_requests_per_connection;
         if each >= all {

@@ -25,6 +25,7 @@
 //! | [`tune`] | fits hyperparameters, blend weights and the second stage to the store, on held-out behaviour |
 //! | [`evaluate`] | splits, metrics, and the harness that asks for lists and scores them |
 //! | [`experiment`] | who sees which variant, what lists brought, how sure a difference is; interleaving, off-policy estimates, simulated users |
+//! | [`insight`] | what a store knows of its users: portraits, RFM and tiers, value and churn, cohorts |
 //! | [`recommend`] | the funnel, pure: prepared list, sources, blend, second stage, rules, variety, fill, reasons, related lists |
 //! | [`sources`] | candidate sources, one file each: training, proposal, search space; query, shelf, training of a snapshot's parts |
 //! | [`rules`] | what a merchandiser decides: rules as data, compiled against the catalogue, those that hold for a list |
@@ -129,6 +130,7 @@ pub mod experiment;
 pub mod export;
 pub mod host;
 pub mod import;
+pub mod insight;
 pub mod live;
 pub mod matrix;
 pub mod model;

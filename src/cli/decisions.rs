@@ -295,6 +295,24 @@ pub fn read_experiment(file: &Path) -> Result<pb::Experiment, Failure> {
     message.map_err(|violation| format!("{}: {violation}", file.display()).into())
 }
 
+/// Settings of insight from a TOML file.
+///
+/// # Errors
+/// A sentence that names the file and the field.
+pub fn read_insight(file: &Path) -> Result<pb::InsightSettings, Failure> {
+    let message = Methods::read()?.message(&json(file)?);
+    message.map_err(|violation| format!("{}: {violation}", file.display()).into())
+}
+
+/// Settings of insight as TOML, as [`read_insight`] reads them.
+///
+/// # Errors
+/// Where they cannot be written.
+pub fn insight_toml(settings: &pb::InsightSettings) -> Result<String, Failure> {
+    let json = Methods::read()?.json(settings).map_err(|violation| violation.to_string())?;
+    Ok(toml::to_string(&json)?)
+}
+
 /// A message as JSON, as the protocol has it.
 ///
 /// # Errors

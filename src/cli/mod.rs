@@ -4,7 +4,7 @@
 //!   folder; `reload`: a server that reads its configuration again
 //! - [`evaluate`], [`plot`]: work on files alone; [`doctor`]: on a file or a data folder
 //! - [`train`], [`recommend`], [`similar`], [`together`], [`popular`], [`users`], [`items`],
-//!   [`models`], [`push`], [`rules`], [`placements`], [`experiments`], [`report`],
+//!   [`models`], [`push`], [`rules`], [`placements`], [`experiments`], [`insight`], [`report`],
 //!   [`replay`], [`simulate`]: work on a data folder or, with `--server`, on a running server
 //! - [`backup`]: backup, restore and verify, on a data folder as a whole
 //! - [`keys`], [`stores`]: work on a data folder or a running server as a whole
@@ -28,6 +28,7 @@ pub mod experiments;
 pub mod export;
 pub mod history;
 pub mod import;
+pub mod insight;
 pub mod items;
 pub mod keys;
 pub mod list;
@@ -118,6 +119,7 @@ enum Verb {
     Rules(rules::Rules),
     Placements(placements::Placements),
     Experiments(experiments::Experiments),
+    Insight(insight::Insight),
     Report(report::Report),
     Replay(replay::Replay),
     Simulate(simulate::Simulate),
@@ -222,6 +224,7 @@ impl Cli {
             Verb::Models(verb) => verb.run(config).await,
             Verb::Rules(verb) => verb.run(config).await,
             Verb::Placements(verb) => verb.run(config).await,
+            Verb::Insight(verb) => verb.run(config).await,
             Verb::Experiments(verb) => verb.run(config).await,
             Verb::Report(verb) => verb.run(config).await,
             Verb::Replay(verb) => verb.run(config).await,

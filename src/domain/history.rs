@@ -18,12 +18,17 @@ pub struct HistoryEvent {
     pub price: Price,
     /// The kind.
     pub kind: EventKind,
+    /// Number of its channel; 0 where there is none.
+    pub channel: u8,
 }
+
+// Every user has up to 2,000 of them.
+const _: () = assert!(size_of::<HistoryEvent>() == 24);
 
 impl HistoryEvent {
     /// An event of one item, without a basket and a price.
     pub fn new(kind: EventKind, item: ItemIdx, time_ms: i64) -> Self {
-        Self { time_ms, item, quantity: 1.0, basket: 0, price: Price::default(), kind }
+        Self { time_ms, item, quantity: 1.0, basket: 0, price: Price::default(), kind, channel: 0 }
     }
 
     /// The key of its step in time: its basket, or without one its moment.

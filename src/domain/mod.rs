@@ -13,6 +13,7 @@ pub mod ids;
 pub mod item;
 pub mod kernels;
 pub mod limits;
+pub mod order;
 pub mod price;
 pub mod progress;
 pub mod quote;

@@ -1,62 +1,28 @@
-//! The thread that stops what harms: an experiment whose variant converts certainly fewer users than its
+//! Stops what harms: an experiment whose variant converts certainly fewer users than its
 //! guardrail allows, and a canary that does.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
+use super::periodic::Periodic;
 use super::state::State;
 use super::steering::Steering;
-use crate::domain::{Error, Generation, Result, now_ms};
+use crate::domain::{Generation, Result, now_ms};
 use crate::experiment::definition::CANARY;
 use crate::experiment::measurements::Canary;
 use crate::experiment::units::Units;
 use crate::experiment::{Experiment, ExperimentState, Method, Metric, Report, Variant, Verdict};
 use crate::model::roles::Role;
 
-/// Time between two looks.
-const INTERVAL: Duration = Duration::from_secs(2);
-/// The thread rests this many times as long as a look took.
-const REST: u32 = 50;
+/// Time between two looks, and the multiple of the time that a look took.
+const REST: (Duration, u32) = (Duration::from_secs(2), 50);
 
-/// The thread. Dropping it ends it.
-#[derive(Debug)]
-pub(super) struct Guard {
-    closing: Arc<(Mutex<bool>, Condvar)>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Guard {
-    /// Starts the thread; `margin` is the guardrail of canaries.
-    pub(super) fn start(state: Arc<State>, steering: Arc<Steering>, margin: f64) -> Result<Self> {
-        let closing = Arc::new((Mutex::new(false), Condvar::new()));
-        let of_thread = closing.clone();
-        let thread = std::thread::Builder::new()
-            .name("guard".into())
-            .spawn(move || look_on(&of_thread, &state, &steering, margin))
-            .map_err(|e| {
-                Error::Storage(format!("the guard's thread does not start: {e}").into())
-            })?;
-        Ok(Self { closing, thread: Some(thread) })
-    }
-}
-
-fn look_on(closing: &(Mutex<bool>, Condvar), state: &State, steering: &Steering, margin: f64) {
-    let (is_closing, changed) = closing;
-    let mut rest = INTERVAL;
-    let mut guard = is_closing.lock();
-    while !*guard {
-        changed.wait_for(&mut guard, rest);
-        if *guard {
-            return;
-        }
-        let started = Instant::now();
-        stop_harmful(steering);
-        watch_canary(state, margin);
-        rest = INTERVAL.max(started.elapsed() * REST);
-    }
+/// Starts the thread; `margin` is the guardrail of canaries.
+pub(super) fn start(state: Arc<State>, steering: Arc<Steering>, margin: f64) -> Result<Periodic> {
+    Periodic::start("guard", REST, move || {
+        stop_harmful(&steering);
+        watch_canary(&state, margin);
+    })
 }
 
 /// Stops running experiments that break their guardrail.
@@ -119,17 +85,5 @@ fn comparison(share: f64, margin: f64) -> Experiment {
         guardrail: Some(margin),
         state: ExperimentState::Running { since_ms: 0 },
         slot: 0.0,
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        *self.closing.0.lock() = true;
-        self.closing.1.notify_one();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the guard's thread panicked");
-        }
     }
 }

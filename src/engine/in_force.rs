@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::domain::{Result, now_ms};
 use crate::experiment::ExperimentSet;
+use crate::insight::InsightSettings;
 use crate::live::{Decided, Live};
 use crate::recommend::{PlacementSet, RuleChoice};
 use crate::rules::{CompiledRules, RuleSet};
@@ -19,6 +20,7 @@ use crate::rules::{CompiledRules, RuleSet};
 pub(super) const RULES: &str = "rules";
 pub(super) const PLACEMENTS: &str = "placements";
 pub(super) const EXPERIMENTS: &str = "experiments";
+pub(super) const INSIGHT: &str = "insight";
 
 /// Arrivals are counted anew once in this time.
 const ARRIVALS_MS: i64 = 60_000;
@@ -29,6 +31,7 @@ pub(super) struct InForce {
     rules: ArcSwap<CompiledRules>,
     placements: ArcSwap<PlacementSet>,
     experiments: ArcSwap<ExperimentSet>,
+    insight: ArcSwap<InsightSettings>,
     /// Earlier versions of the rules that placements name.
     earlier_rules: ArcSwap<BTreeMap<u32, Arc<CompiledRules>>>,
     seen: Mutex<Seen>,
@@ -38,7 +41,7 @@ pub(super) struct InForce {
 #[derive(Debug, Default)]
 struct Seen {
     set: RuleSet,
-    versions: [u32; 3],
+    versions: [u32; 4],
     basis: Basis,
 }
 
@@ -91,6 +94,11 @@ impl InForce {
         self.experiments.load_full()
     }
 
+    /// The segments and tiers in force.
+    pub(super) fn insight(&self) -> Arc<InsightSettings> {
+        self.insight.load_full()
+    }
+
     /// An earlier version of the rules that a placement names; none where it is not kept.
     pub(super) fn earlier_rules(&self, version: u32) -> Option<Arc<CompiledRules>> {
         self.earlier_rules.load().get(&version).cloned()
@@ -121,6 +129,12 @@ impl InForce {
         seen.versions[2] = version;
         if let Some(experiments) = experiments {
             self.experiments.store(Arc::new(experiments));
+        }
+
+        let (version, insight) = newest::<InsightSettings>(live, INSIGHT, seen.versions[3]);
+        seen.versions[3] = version;
+        if let Some(insight) = insight {
+            self.insight.store(Arc::new(insight));
         }
 
         let basis = Basis::of(&seen.set, live, now_ms);

@@ -8,16 +8,16 @@
 //! - [`trainer`]: the log becomes a model
 //! - `push`: a model trained elsewhere becomes part of one
 //! - [`steering`]: rules, placements and experiments, in versions, and what they would change
+//! - [`insight`]: what the store knows of its users
 //! - [`import`]: files become writes; stands above the trainer, which waits meanwhile
 //!
 //! Below them:
 //!
 //! - `registry`: which snapshot answers whom, and which are kept on disk
 //! - `state`: what the threads share; [`stats`]: what they count for the operator
-//! - `in_force`: the rules, placements and experiments in force; `refresher`: the thread that keeps them
-//!   so; `pinned`: models that placements name
+//! - `in_force`: the decisions in force; `refresher` keeps them so; `pinned`: models that placements name
 //! - `exposure_queue`: answers that wait to be recorded
-//! - `measure`: folds records into what is measured of lists; `guard`: the thread that stops what harms
+//! - `measure`: folds records into what is measured of lists; `guard` stops what harms
 //! - `active_lists`: lists of active users, made after each of their events; `list_maker`: the thread
 //!   that makes them
 //! - `directory`: items and users by their ids
@@ -25,6 +25,7 @@
 //! - [`options`]: the engine's part of the configuration
 //! - [`pseudonyms`]: the names of users in the store
 //! - [`figures`]: what is seen of the store at one moment
+//! - `periodic`: a thread that does something again and again
 //! - [`page`]: pages of listings; `closing`: how the store ends; `threads`: those that the stores
 //!   of a process share
 
@@ -37,10 +38,12 @@ pub mod figures;
 mod guard;
 pub mod import;
 mod in_force;
+pub mod insight;
 mod list_maker;
 mod measure;
 pub mod options;
 pub mod page;
+mod periodic;
 mod pinned;
 pub mod pseudonyms;
 mod push;
@@ -61,9 +64,9 @@ use std::time::Instant;
 pub use directory::Directory;
 pub use import::Importer;
 pub use options::{
-    CatalogOptions, DEFAULT_STORE, DoctorPolicy, EngineOptions, ExperimentOptions, LimitOptions,
-    LogOptions, ModelOptions, PrivacyOptions, PushOptions, RecommendOptions, StoreLimits,
-    TrainOptions,
+    CatalogOptions, DEFAULT_STORE, DoctorPolicy, EngineOptions, ExperimentOptions, InsightOptions,
+    LimitOptions, LogOptions, ModelOptions, PrivacyOptions, PushOptions, RecommendOptions,
+    StoreLimits, TrainOptions,
 };
 pub use page::Page;
 pub use push::{Incoming, PushRequest, Pushes};
@@ -81,11 +84,11 @@ use crate::recommend::prepared::PreparedListOptions;
 use crate::store::{Entry, Log, Opening, Record, StoreFolder};
 use active_lists::ActiveLists;
 use figures::StoreFigures;
-use guard::Guard;
+use insight::Insight;
 use list_maker::ListMaker;
 use measure::Unmeasured;
+use periodic::Periodic;
 use pseudonyms::Pseudonyms;
-use refresher::Refresher;
 use state::State;
 use stats::Stats;
 use steering::Steering;
@@ -100,9 +103,10 @@ pub struct Engine {
     pushes: Pushes,
     batches: Batches,
     recommender: Arc<Recommender>,
-    _guard: Guard,
+    _guard: Periodic,
+    insight: Arc<Insight>,
     steering: Arc<Steering>,
-    _refresher: Refresher,
+    _refresher: Periodic,
     _maker: ListMaker,
     state: Arc<State>,
 }
@@ -131,11 +135,7 @@ impl Engine {
 
         let recommend = &options.recommend;
         let reader = Reader::open(&options.catalog.text_model)?;
-        let (history_limit, cohorts) = (recommend.history_limit, recommend.cohorts.clone());
-        let (live, mut live_writer) = Live::new(history_limit, cohorts, reader);
-        if recommend.fatigue_after > 0 {
-            live.impressions.write(&mut live_writer).count();
-        }
+        let (live, mut live_writer) = empty_live(&options, reader)?;
         let started = Instant::now();
         let unmeasured = Unmeasured::new(&options.experiments)?;
         let mut measurements = Measurements::new(options.experiments.attribution());
@@ -172,11 +172,13 @@ impl Engine {
         let pushes =
             Pushes::new(state.clone(), writer.clone(), background.clone(), options.push, policy);
         state.in_force.refresh(&state.live)?;
-        let refresher = Refresher::start(state.clone())?;
+        let refresher = refresher::start(state.clone())?;
         let maker = ListMaker::start(state.clone())?;
         let steering = Arc::new(Steering::new(state.clone(), writer.clone()));
         let margin = options.experiments.canary_guardrail;
-        let guard = Guard::start(state.clone(), steering.clone(), margin)?;
+        let guard = guard::start(state.clone(), steering.clone(), margin)?;
+        let minutes = options.insight.refresh_minutes;
+        let insight = Arc::new(Insight::start(state.clone(), minutes)?);
         let recommender = Recommender::new(state.clone(), writer.clone(), recommend, threads)?;
         let recommender = Arc::new(recommender);
         let batches = Batches::new(recommender.clone(), background);
@@ -187,6 +189,7 @@ impl Engine {
             batches,
             recommender,
             _guard: guard,
+            insight,
             steering,
             _refresher: refresher,
             _maker: maker,
@@ -235,6 +238,11 @@ impl Engine {
     /// Decides what lists show: rules and placements.
     pub fn steering(&self) -> &Steering {
         &self.steering
+    }
+
+    /// Answers what the store knows of its users.
+    pub fn insight(&self) -> &Arc<Insight> {
+        &self.insight
     }
 
     /// Takes writes.
@@ -295,6 +303,20 @@ impl Engine {
     pub fn replay(&self, visit: &mut dyn FnMut(Entry<'_>)) -> Result<()> {
         self.state.replay(visit)
     }
+}
+
+/// Live state before the replay.
+fn empty_live(options: &EngineOptions, reader: Reader) -> Result<(Live, LiveWriter)> {
+    let recommend = &options.recommend;
+    let (history_limit, cohorts) = (recommend.history_limit, recommend.cohorts.clone());
+    let (live, mut writer) = Live::new(history_limit, cohorts, reader);
+    if recommend.fatigue_after > 0 {
+        live.impressions.write(&mut writer).count();
+    }
+    // The configuration's check refuses other zones before.
+    let zone = options.insight.zone().map_err(|what| Error::Storage(what.into()))?;
+    live.activity.write(&mut writer).set_zone(zone);
+    Ok((live, writer))
 }
 
 /// What the replay of a log fills.

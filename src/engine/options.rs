@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Secret;
@@ -32,6 +33,8 @@ pub struct EngineOptions {
     pub recommend: RecommendOptions,
     /// What is measured of lists.
     pub experiments: ExperimentOptions,
+    /// `[insight]`
+    pub insight: InsightOptions,
     /// What is read of items.
     pub catalog: CatalogOptions,
     /// Privacy.
@@ -50,6 +53,7 @@ impl Default for EngineOptions {
             push: PushOptions::default(),
             recommend: RecommendOptions::default(),
             experiments: ExperimentOptions::default(),
+            insight: InsightOptions::default(),
             catalog: CatalogOptions::default(),
             privacy: PrivacyOptions::default(),
             limits: LimitOptions::default(),
@@ -334,6 +338,34 @@ impl ExperimentOptions {
         let read =
             |text| pair(text).ok_or_else(|| format!("must hold \"name=value\", holds {text:?}"));
         self.exclude.iter().map(read).collect()
+    }
+}
+
+/// `[insight]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InsightOptions {
+    /// The store's time zone (IANA), in which days, hours and months are counted.
+    pub time_zone: String,
+    /// Figures that compare users, such as quintiles and fitted models, are made anew when they are older
+    /// than this, in minutes.
+    pub refresh_minutes: u64,
+}
+
+impl Default for InsightOptions {
+    fn default() -> Self {
+        Self { time_zone: "UTC".to_owned(), refresh_minutes: 60 }
+    }
+}
+
+impl InsightOptions {
+    /// The time zone.
+    ///
+    /// # Errors
+    /// What it must be.
+    pub fn zone(&self) -> Result<TimeZone, String> {
+        TimeZone::get(&self.time_zone)
+            .map_err(|_| format!("must be an IANA time zone, was {:?}", self.time_zone))
     }
 }
 

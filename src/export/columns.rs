@@ -24,6 +24,8 @@ pub(super) enum Column {
     Text(Vec<ByteArray>),
     /// Times in milliseconds since 1970.
     Moment(Vec<i64>),
+    /// Such times, some of them missing: a presence flag for each row, and the values.
+    Perhaps(Vec<i16>, Vec<i64>),
     /// Numbers, some of them missing: a presence flag for each row, and the values.
     Number(Vec<i16>, Vec<f64>),
 }
@@ -35,6 +37,10 @@ impl Column {
 
     pub(super) fn moment() -> Self {
         Column::Moment(Vec::new())
+    }
+
+    pub(super) fn perhaps() -> Self {
+        Column::Perhaps(Vec::new(), Vec::new())
     }
 
     pub(super) fn number() -> Self {
@@ -53,6 +59,13 @@ impl Column {
         }
     }
 
+    pub(super) fn push_perhaps(&mut self, ms: Option<i64>) {
+        if let Column::Perhaps(there, values) = self {
+            there.push(i16::from(ms.is_some()));
+            values.extend(ms);
+        }
+    }
+
     pub(super) fn push_number(&mut self, number: Option<f64>) {
         if let Column::Number(there, values) = self {
             there.push(i16::from(number.is_some()));
@@ -64,6 +77,10 @@ impl Column {
         match self {
             Column::Text(values) => values.clear(),
             Column::Moment(values) => values.clear(),
+            Column::Perhaps(there, values) => {
+                there.clear();
+                values.clear();
+            }
             Column::Number(there, values) => {
                 there.clear();
                 values.clear();
@@ -75,6 +92,7 @@ impl Column {
         match self {
             Column::Text(_) => format!("REQUIRED BYTE_ARRAY {name} (STRING);"),
             Column::Moment(_) => format!("REQUIRED INT64 {name} (TIMESTAMP(MILLIS,true));"),
+            Column::Perhaps(..) => format!("OPTIONAL INT64 {name} (TIMESTAMP(MILLIS,true));"),
             Column::Number(..) => format!("OPTIONAL DOUBLE {name};"),
         }
     }
@@ -216,6 +234,9 @@ fn write_row_group(
             Column::Moment(values) => {
                 writer.typed::<Int64Type>().write_batch(values, None, None)?;
             }
+            Column::Perhaps(there, values) => {
+                writer.typed::<Int64Type>().write_batch(values, Some(there), None)?;
+            }
             Column::Number(there, values) => {
                 writer.typed::<DoubleType>().write_batch(values, Some(there), None)?;
             }
@@ -232,17 +253,23 @@ fn write_records(
     columns: &[Column],
     rows: usize,
 ) -> Result<(), csv::Error> {
-    // The position of each column's next number: missing numbers take none.
+    let moment = |ms: i64| Timestamp::from_millisecond(ms).unwrap_or_default().to_string();
+    // The position of each column's next value: missing values take none.
     let mut numbers = vec![0; columns.len()];
     for row in 0..rows {
         for (column, next) in columns.iter().zip(&mut numbers) {
             match column {
                 Column::Text(values) => writer.write_field(values[row].data())?,
                 Column::Moment(values) => {
-                    let moment = Timestamp::from_millisecond(values[row]).unwrap_or_default();
-                    writer.write_field(moment.to_string())?;
+                    writer.write_field(moment(values[row]))?;
                 }
-                Column::Number(there, _) if there[row] == 0 => writer.write_field("")?,
+                Column::Number(there, _) | Column::Perhaps(there, _) if there[row] == 0 => {
+                    writer.write_field("")?;
+                }
+                Column::Perhaps(_, values) => {
+                    writer.write_field(moment(values[*next]))?;
+                    *next += 1;
+                }
                 Column::Number(_, values) => {
                     writer.write_field(values[*next].to_string())?;
                     *next += 1;

@@ -8,13 +8,17 @@
 //! - [`decisions`]: what people decided of lists
 //! - [`profiles`]: attributes and consent of users; [`erasures`]: erased users
 //! - [`outcomes`]: what comes of items
+//! - [`orders`]: what users bought, in sums that no bound cuts; [`activity`]: the days of the store;
+//!   [`channels`]: names of channels
 //! - [`trends`], [`overlay`]: what is taken now, and together with what, before a model knows
 //! - [`dedup_window`]: ids of the newest events, so that a retry adds nothing
 //!
 //! - [`shared`]: one thread writes, the one that has the [`LiveWriter`] (the replay at start, then
 //!   the engine's committer); any number read, each lock for a short time
 
+pub mod activity;
 pub mod catalogue;
+pub mod channels;
 pub mod decisions;
 pub mod dedup_window;
 pub mod erasures;
@@ -22,6 +26,7 @@ pub mod facets;
 pub mod filter;
 pub mod hidden;
 pub mod histories;
+pub mod orders;
 pub mod outcomes;
 pub mod overlay;
 pub mod profiles;
@@ -35,13 +40,16 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
+pub use activity::Activity;
 pub use catalogue::{Catalogue, ItemMask};
+pub use channels::Channels;
 pub use decisions::{Decided, Decisions};
 pub use dedup_window::DedupWindow;
 pub use erasures::Erasures;
 pub use filter::{Condition, Filter};
 pub use hidden::{Hidden, HiddenItems};
 pub use histories::Histories;
+pub use orders::Orders;
 pub use outcomes::Outcomes;
 pub use overlay::Overlay;
 pub use profiles::Profiles;
@@ -80,6 +88,12 @@ pub struct Live {
     pub impressions: Shared<Impressions>,
     /// What comes of items.
     pub outcomes: Shared<Outcomes>,
+    /// What users bought.
+    pub orders: Shared<Orders>,
+    /// The days of the store.
+    pub activity: Shared<Activity>,
+    /// Names of channels.
+    pub channels: Shared<Channels>,
     /// What people decided of lists.
     pub decisions: Shared<Decisions>,
     /// Erased users. The trainer notes here what it has rewritten.
@@ -115,6 +129,9 @@ impl Live {
             hidden: Shared::default(),
             impressions: Shared::default(),
             outcomes: Shared::default(),
+            orders: Shared::default(),
+            activity: Shared::default(),
+            channels: Shared::default(),
             decisions: Shared::default(),
             erasures: RwLock::default(),
             trends: Shared::default(),
@@ -200,8 +217,10 @@ impl Live {
 
     fn apply_event(&self, writer: &mut LiveWriter, event: &StoredEvent<'_>) {
         let time_ms = self.no_later_than_now(event.time_ms);
-        let first =
-            self.histories.record(event.user, HistoryEvent { time_ms, ..history_event(event) });
+        let channel = self.channel(writer, event.channel);
+        let remembered = HistoryEvent { time_ms, channel, ..history_event(event) };
+        self.note_trade(writer, event, &remembered);
+        let first = self.histories.record(event.user, remembered);
         self.events.fetch_add(1, Ordering::Relaxed);
         self.newest_ms.fetch_max(time_ms, Ordering::Relaxed);
         let concerns_hidden = self.hidden.read().concerns(event.user, event.kind);
@@ -238,6 +257,33 @@ impl Live {
         if weight > 0.0 && (first || event.kind == EventKind::Purchase) {
             self.trends.write(writer).note(event.user, event.item, weight, time_ms, &cohorts);
         }
+    }
+
+    /// Notes a user's activity, and what they bought or gave back.
+    fn note_trade(
+        &self,
+        writer: &mut LiveWriter,
+        event: &StoredEvent<'_>,
+        remembered: &HistoryEvent,
+    ) {
+        let (user, time_ms) = (event.user, remembered.time_ms);
+        if event.kind.is_behaviour() {
+            self.activity.write(writer).note(user, time_ms);
+        }
+        if !matches!(event.kind, EventKind::Purchase | EventKind::Refund) {
+            return;
+        }
+
+        let listed = || self.catalogue.read().get(event.item).and_then(|item| item.price);
+        let trade =
+            self.histories.of(user, |history| orders::trade(event, remembered, history, listed));
+        let is_order = self.orders.write(writer).note(user, trade);
+        self.activity.write(writer).note_sale(&trade, is_order);
+    }
+
+    fn channel(&self, writer: &mut LiveWriter, name: &str) -> u8 {
+        let known = self.channels.read().number(name);
+        known.unwrap_or_else(|| self.channels.write(writer).intern(name))
     }
 
     /// The time of an event, at most now: events of a clock that was ahead count as of now, and how
@@ -304,6 +350,8 @@ impl Live {
         self.overlay.write().forget_user(user);
         self.hidden.write(writer).erase(user);
         self.impressions.write(writer).erase(user);
+        self.orders.write(writer).erase(user);
+        self.activity.write(writer).erase(user);
 
         self.erasures.write().note(user, offset, was_known);
 
@@ -337,7 +385,7 @@ impl Live {
     }
 
     /// [`Live::memory_bytes`] by part.
-    pub fn memory_parts(&self) -> [(&'static str, u64); 5] {
+    pub fn memory_parts(&self) -> [(&'static str, u64); 6] {
         let events = self.events() * size_of::<HistoryEvent>() as u64;
         let catalogue = self.catalogue.read().bytes() + self.outcomes.read().bytes();
         let profiles = self.profiles.read().bytes()
@@ -352,6 +400,7 @@ impl Live {
             ("decisions", self.decisions.read().bytes() as u64),
             ("catalogue", catalogue as u64),
             ("profiles", profiles as u64),
+            ("orders", (self.orders.read().bytes() + self.activity.read().bytes()) as u64),
         ]
     }
 

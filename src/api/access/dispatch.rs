@@ -18,6 +18,7 @@ use crate::api::admission::caller::Caller;
 use crate::api::services::catalog::CatalogApi;
 use crate::api::services::event::EventApi;
 use crate::api::services::experiment::ExperimentApi;
+use crate::api::services::insight::InsightApi;
 use crate::api::services::model::ModelApi;
 use crate::api::services::placement::PlacementApi;
 use crate::api::services::recommendation::RecommendationApi;
@@ -26,6 +27,7 @@ use crate::api::services::user::UserApi;
 use crate::api::wire::pb::catalog_service_server::CatalogServiceServer;
 use crate::api::wire::pb::event_service_server::EventServiceServer;
 use crate::api::wire::pb::experiment_service_server::ExperimentServiceServer;
+use crate::api::wire::pb::insight_service_server::InsightServiceServer;
 use crate::api::wire::pb::model_service_server::ModelServiceServer;
 use crate::api::wire::pb::placement_service_server::PlacementServiceServer;
 use crate::api::wire::pb::recommendation_service_server::RecommendationServiceServer;
@@ -72,6 +74,7 @@ impl Dispatch {
         type Rules = RuleServiceServer<RuleApi>;
         type Placements = PlacementServiceServer<PlacementApi>;
         type Experiments = ExperimentServiceServer<ExperimentApi>;
+        type Insights = InsightServiceServer<InsightApi>;
         type Reports = ReportServiceServer<ExperimentApi>;
 
         let max = self.max_message;
@@ -103,6 +106,10 @@ impl Dispatch {
             Experiments::NAME => {
                 let api = ExperimentApi::new(engine);
                 Experiments::new(api).max_decoding_message_size(max).call(request)
+            }
+            Insights::NAME => {
+                let api = InsightApi::new(engine).sending_within(self.sending);
+                Insights::new(api).max_decoding_message_size(max).call(request)
             }
             Reports::NAME => {
                 let api = ExperimentApi::new(engine);

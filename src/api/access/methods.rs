@@ -44,7 +44,7 @@ impl Method {
 }
 
 /// All methods.
-pub const METHODS: [Method; 56] = [
+pub const METHODS: [Method; 65] = [
     method("RecommendationService/Recommend", &[Read]),
     method("RecommendationService/SimilarItems", &[Read]),
     method("RecommendationService/SimilarUsers", &[Users]),
@@ -94,6 +94,15 @@ pub const METHODS: [Method; 56] = [
     method("ExperimentService/GetExperimentReport", &[Catalog]).long(),
     method("ReportService/GetMetrics", &[Catalog]).long(),
     method("ReportService/ReplayPlacement", &[Catalog]).long(),
+    method("InsightService/GetPortrait", &[Users]),
+    method("InsightService/ExportPortraits", &[Users]),
+    method("InsightService/GetOverview", &[Users, Catalog]).long(),
+    method("InsightService/GetCohorts", &[Users, Catalog]).long(),
+    method("InsightService/GetActivity", &[Users, Catalog]).long(),
+    method("InsightService/BacktestForecasts", &[Users, Catalog]).long(),
+    method("InsightService/ApplyInsightSettings", &[Catalog]).audited(applied_insight),
+    method("InsightService/GetInsightSettings", &[Catalog]),
+    method("InsightService/RollbackInsightSettings", &[Catalog]).audited(rolled_back_insight),
     method("KeyService/CreateKey", &[Admin]).audited(created_key),
     method("KeyService/ListKeys", &[Admin]),
     method("KeyService/RevokeKey", &[Admin]).audited(revoked_key),
@@ -182,6 +191,21 @@ fn applied_placements(message: &[u8]) -> Value {
 
 fn rolled_back_placements(message: &[u8]) -> Value {
     read(message, |m: pb::RollbackPlacementsRequest| json!({"version": m.version}))
+}
+
+fn applied_insight(message: &[u8]) -> Value {
+    read(message, |m: pb::ApplyInsightSettingsRequest| {
+        let settings = m.settings.unwrap_or_default();
+        json!({
+            "rfm_segments": settings.rfm_segments.len(),
+            "tier_programs": settings.tier_programs.len(),
+            "expected_version": m.expected_version,
+        })
+    })
+}
+
+fn rolled_back_insight(message: &[u8]) -> Value {
+    read(message, |m: pb::RollbackInsightSettingsRequest| json!({"version": m.version}))
 }
 
 fn put_experiment(message: &[u8]) -> Value {

@@ -1,14 +1,13 @@
 //! RecommendationService.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
+use super::whole::{Whole, whole};
 use crate::api::services::wait_for;
 use crate::api::wire::pb::recommendation_service_server::RecommendationService;
 use crate::api::wire::status::from_error;
@@ -345,7 +344,7 @@ impl RecommendationService for RecommendationApi {
         self.page(request.into_inner(), deadline).await.map(Response::new).map_err(from_error)
     }
 
-    type BatchRecommendStream = BatchStream;
+    type BatchRecommendStream = Whole<pb::BatchRecommendResponse>;
 
     async fn batch_recommend(
         &self,
@@ -354,20 +353,9 @@ impl RecommendationService for RecommendationApi {
         let requests = Self::batch(request.into_inner()).map_err(|v| from_error(v.into()))?;
         let batch = self.engine.batches().begin(requests, self.sending).map_err(from_error)?;
         let answers = ReceiverStream::new(batch.answers).map(answered);
-
-        // A stream that merely ended would look complete.
-        let cut_short = tokio_stream::once(batch.complete).filter_map(|complete| {
-            let message =
-                "the batch is cut short: it was not read for too long, or the server stops";
-            (!complete.load(Ordering::Acquire)).then(|| Err(Status::unavailable(message)))
-        });
-        Ok(Response::new(Box::pin(answers.chain(cut_short))))
+        Ok(Response::new(whole(answers, batch.complete)))
     }
 }
-
-/// The lists of a batch.
-type BatchStream =
-    Pin<Box<dyn Stream<Item = Result<pb::BatchRecommendResponse, Status>> + Send + 'static>>;
 
 fn answered(
     (user_id, answer): (String, Result<Answer>),

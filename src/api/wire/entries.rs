@@ -10,6 +10,7 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 use crate::access::Scope;
 use crate::domain::{Violation, limits};
 use crate::experiment::{Dimension, definition};
+use crate::insight::{rfm, tiers};
 use crate::recommend::placement;
 use crate::rules::schedule::{self, Day};
 use crate::rules::{rule, select};
@@ -42,7 +43,7 @@ include!(concat!(env!("OUT_DIR"), "/shape.rs"));
 
 /// Minimum and maximum number of entries of repeated fields of requests: for each message, but for
 /// conditions in the whole request, since they nest. The services check the minimum.
-const LIMITS: [(&str, &str, usize, usize); 40] = [
+const LIMITS: [(&str, &str, usize, usize); 43] = [
     ("UpsertItemsRequest", "items", 1, limits::MAX_BATCH),
     ("google.protobuf.FieldMask", "paths", 1, limits::MAX_PATHS),
     ("SetAvailabilityRequest", "item_ids", 1, limits::MAX_BATCH),
@@ -82,6 +83,9 @@ const LIMITS: [(&str, &str, usize, usize); 40] = [
     ("RecommendRequest", "forced_variants", 0, limits::MAX_PAGE_PLACEMENTS),
     ("Experiment", "variants", 0, definition::MAX_VARIANTS),
     ("Experiment", "ramp", 0, definition::MAX_STEPS),
+    ("InsightSettings", "rfm_segments", 0, rfm::MAX_SEGMENTS),
+    ("InsightSettings", "tier_programs", 0, tiers::MAX_PROGRAMS),
+    ("TierProgram", "levels", 1, tiers::MAX_LEVELS),
     ("GetMetricsRequest", "group_by", 0, Dimension::COUNT),
 ];
 /// Maximum depth of nested messages: a condition takes two.

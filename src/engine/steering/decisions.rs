@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 use super::empty;
 use crate::domain::quote::quoted;
 use crate::domain::{Error, Result, Violation, limits, now_ms};
-use crate::engine::in_force::{PLACEMENTS, RULES};
+use crate::engine::in_force::{INSIGHT, PLACEMENTS, RULES};
 use crate::engine::state::State;
 use crate::engine::write::{NewDecision, Write, Writer};
+use crate::insight::InsightSettings;
 use crate::live::Decided;
 use crate::recommend::PlacementSet;
 use crate::rules::{CompiledRules, RuleSet, TargetReport};
@@ -103,6 +104,18 @@ impl Decidable for PlacementSet {
         let rules = state.in_force.rule_set();
         warnings.extend(empty::by_rules(&rules, self, &state.live, now_ms()));
         warnings
+    }
+}
+
+impl Decidable for InsightSettings {
+    const KIND: &'static str = INSIGHT;
+
+    fn check(&self, _: &InStore<'_>) -> Result<(), Violation> {
+        InsightSettings::check(self)
+    }
+
+    fn warnings(&self, _: &InStore<'_>) -> Vec<String> {
+        Vec::new()
     }
 }
 

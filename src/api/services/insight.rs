@@ -1,0 +1,215 @@
+//! InsightService.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::rule::versions;
+use super::whole::{Whole, whole};
+use crate::api::services::wait_for;
+use crate::api::wire::pb::insight_service_server::InsightService;
+use crate::api::wire::status::from_error;
+use crate::api::wire::{convert, insight, pb};
+use crate::domain::{DAY_MS, Result, Violation, limits};
+use crate::engine::{Engine, Page};
+use crate::insight::InsightSettings;
+
+/// Number of cohorts where a request does not say.
+const COHORTS: u32 = 12;
+/// Maximum number of cohorts.
+const MAX_COHORTS: u32 = 120;
+/// Activity reaches back this far where a request does not say.
+const ACTIVITY_DAYS: i64 = 90;
+/// Longest time of a backtest.
+const MAX_BACKTEST_DAYS: u32 = 366;
+/// Portraits of one message of an export.
+const EXPORTED: usize = 200;
+
+/// Insight of one store.
+#[derive(Debug, Clone)]
+pub struct InsightApi {
+    engine: Arc<Engine>,
+    sending: Duration,
+}
+
+impl InsightApi {
+    /// Serves one engine.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, sending: Duration::from_secs(60) }
+    }
+
+    /// Ends an export of which nothing is taken for this long.
+    pub fn sending_within(self, sending: Duration) -> Self {
+        Self { sending, ..self }
+    }
+
+    fn portrait(&self, request: &pb::GetPortraitRequest) -> Result<pb::GetPortraitResponse> {
+        limits::id("user_id", &request.user_id)?;
+        let user = self.engine.insight().user(&request.user_id)?;
+        Ok(pb::GetPortraitResponse { portrait: Some(insight::portrait(user)) })
+    }
+
+    fn cohorts(&self, request: pb::GetCohortsRequest) -> Result<pb::GetCohortsResponse> {
+        let (came, period) = (insight::came(request.basis)?, insight::period(request.period)?);
+        let periods = if request.periods == 0 { COHORTS } else { request.periods };
+        limits::number("periods", f64::from(periods), 1.0, f64::from(MAX_COHORTS))?;
+        let cohorts = self.engine.insight().cohorts(came, period, periods as usize);
+        Ok(insight::cohorts(cohorts, period))
+    }
+
+    fn activity(&self, request: &pb::GetActivityRequest) -> Result<pb::GetActivityResponse> {
+        let period = insight::period(request.period)?;
+        let time = |field, given: &Option<prost_types::Timestamp>| {
+            given.as_ref().map(|time| convert::milliseconds(field, time)).transpose()
+        };
+        let newest_ms = self.engine.live().newest_ms() + 1;
+        let until_ms = time("end_time", &request.end_time)?.unwrap_or(newest_ms);
+        let from_ms = time("start_time", &request.start_time)?;
+        let from_ms = from_ms.unwrap_or(until_ms - ACTIVITY_DAYS * DAY_MS);
+        let periods = self.engine.insight().trade(period, from_ms, until_ms)?;
+        Ok(insight::activity(periods, period))
+    }
+
+    fn backtest(
+        &self,
+        request: &pb::BacktestForecastsRequest,
+    ) -> Result<pb::BacktestForecastsResponse> {
+        let unsaid = || Violation::new("cut_time", "must be given, is absent");
+        let cut_time = request.cut_time.as_ref().ok_or_else(unsaid)?;
+        let cut_ms = convert::milliseconds("cut_time", cut_time)?;
+        let days = f64::from(request.days);
+        limits::number("days", days, 1.0, f64::from(MAX_BACKTEST_DAYS))?;
+        Ok(insight::backtest(self.engine.insight().backtest(cut_ms, request.days)?))
+    }
+
+    fn apply(
+        &self,
+        request: pb::ApplyInsightSettingsRequest,
+    ) -> Result<pb::ApplyInsightSettingsResponse> {
+        let within = |violation: Violation| violation.within("settings");
+        let settings = insight::settings(request.settings)?;
+        settings.check().map_err(within)?;
+        let steering = self.engine.steering();
+        let applied = steering.apply(&settings, request.note, request.expected_version)?;
+        Ok(pb::ApplyInsightSettingsResponse { version: applied.version })
+    }
+
+    fn settings(&self, version: u32) -> Result<pb::GetInsightSettingsResponse> {
+        let steering = self.engine.steering();
+        let settings: InsightSettings = steering.get(Some(version).filter(|v| *v > 0))?;
+        Ok(pb::GetInsightSettingsResponse {
+            settings: Some(insight::settings_proto(&settings)),
+            versions: versions(steering.versions::<InsightSettings>()),
+        })
+    }
+
+    fn roll_back(&self, version: u32) -> Result<pb::RollbackInsightSettingsResponse> {
+        let version = Some(version).filter(|version| *version > 0);
+        let applied = self.engine.steering().roll_back::<InsightSettings>(version)?;
+        Ok(pb::RollbackInsightSettingsResponse { version: applied.version })
+    }
+
+    async fn wait<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<Response<T>, Status> {
+        let api = self.clone();
+        wait_for(move || work(&api)).await.map(Response::new).map_err(from_error)
+    }
+
+    /// Sends every portrait, page by page, as fast as they are taken.
+    async fn send_all(
+        self,
+        sender: mpsc::Sender<Result<pb::ExportPortraitsResponse, Status>>,
+        complete: Arc<AtomicBool>,
+    ) {
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let api = self.clone();
+            let page = wait_for(move || Ok(api.engine.insight().users(from, Page(EXPORTED))));
+            let Some(Ok((users, rest))) = self.engine.unless_closing(page).await else { return };
+            next = rest;
+            let portraits = users.into_iter().map(insight::portrait).collect();
+            let message = Ok(pb::ExportPortraitsResponse { portraits });
+            if sender.send_timeout(message, self.sending).await.is_err() {
+                return;
+            }
+        }
+        complete.store(true, Ordering::Release);
+    }
+}
+
+#[tonic::async_trait]
+impl InsightService for InsightApi {
+    async fn get_portrait(
+        &self,
+        request: Request<pb::GetPortraitRequest>,
+    ) -> Result<Response<pb::GetPortraitResponse>, Status> {
+        self.wait(move |api| api.portrait(request.get_ref())).await
+    }
+
+    type ExportPortraitsStream = Whole<pb::ExportPortraitsResponse>;
+
+    async fn export_portraits(
+        &self,
+        _: Request<pb::ExportPortraitsRequest>,
+    ) -> Result<Response<Self::ExportPortraitsStream>, Status> {
+        let (sender, portraits) = mpsc::channel(1);
+        let complete = Arc::new(AtomicBool::new(false));
+        tokio::spawn(self.clone().send_all(sender, complete.clone()));
+        Ok(Response::new(whole(ReceiverStream::new(portraits), complete)))
+    }
+
+    async fn get_overview(
+        &self,
+        _: Request<pb::GetOverviewRequest>,
+    ) -> Result<Response<pb::GetOverviewResponse>, Status> {
+        self.wait(|api| Ok(insight::overview(api.engine.insight().overview()))).await
+    }
+
+    async fn get_cohorts(
+        &self,
+        request: Request<pb::GetCohortsRequest>,
+    ) -> Result<Response<pb::GetCohortsResponse>, Status> {
+        self.wait(move |api| api.cohorts(request.into_inner())).await
+    }
+
+    async fn get_activity(
+        &self,
+        request: Request<pb::GetActivityRequest>,
+    ) -> Result<Response<pb::GetActivityResponse>, Status> {
+        self.wait(move |api| api.activity(request.get_ref())).await
+    }
+
+    async fn backtest_forecasts(
+        &self,
+        request: Request<pb::BacktestForecastsRequest>,
+    ) -> Result<Response<pb::BacktestForecastsResponse>, Status> {
+        self.wait(move |api| api.backtest(request.get_ref())).await
+    }
+
+    async fn apply_insight_settings(
+        &self,
+        request: Request<pb::ApplyInsightSettingsRequest>,
+    ) -> Result<Response<pb::ApplyInsightSettingsResponse>, Status> {
+        self.wait(|api| api.apply(request.into_inner())).await
+    }
+
+    async fn get_insight_settings(
+        &self,
+        request: Request<pb::GetInsightSettingsRequest>,
+    ) -> Result<Response<pb::GetInsightSettingsResponse>, Status> {
+        self.wait(move |api| api.settings(request.get_ref().version)).await
+    }
+
+    async fn rollback_insight_settings(
+        &self,
+        request: Request<pb::RollbackInsightSettingsRequest>,
+    ) -> Result<Response<pb::RollbackInsightSettingsResponse>, Status> {
+        self.wait(move |api| api.roll_back(request.get_ref().version)).await
+    }
+}

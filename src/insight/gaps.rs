@@ -1,0 +1,257 @@
+//! When a user buys next, and when an item is due again: log-normal gaps between days with a purchase. A
+//! user's own mean is drawn to that of all users, that of a pair of user and item to the item's, the item's to its
+//! category's, the category's to the store's, each with the weight of eight gaps.
+
+use std::collections::HashMap;
+
+use crate::domain::order::OrderBook;
+use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
+
+/// Number of gaps that the wider mean stands for.
+const PRIOR: f64 = 8.0;
+/// Spread of the logarithms where a store has too few gaps to say.
+const USUAL_SPREAD: f64 = 1.0;
+/// Minimum number of gaps for a spread of the store's own.
+const MIN_GAPS: f64 = 20.0;
+
+/// Logarithms of gaps in days, summed.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Sum {
+    count: f64,
+    ln: f64,
+}
+
+impl Sum {
+    fn add(&mut self, gap_days: f64) {
+        self.count += 1.0;
+        self.ln += gap_days.ln();
+    }
+
+    /// The mean, drawn to a wider one.
+    fn mean(&self, wider: f64) -> f64 {
+        (self.ln + PRIOR * wider) / (self.count + PRIOR)
+    }
+
+    fn plain_mean(&self) -> Option<f64> {
+        (self.count > 0.0).then(|| self.ln / self.count)
+    }
+}
+
+/// Gaps of one kind: between orders, or between purchases of one item.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Kind {
+    /// Mean of the logarithms of all, each user or pair counting once.
+    ln: f64,
+    /// Standard deviation of the logarithms within a user or pair.
+    spread: f64,
+}
+
+/// The gaps of a store.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GapModel {
+    orders: Option<Kind>,
+    items: Option<Kind>,
+    /// Mean of the logarithms by item, drawn to its category's.
+    by_item: HashMap<ItemIdx, f64>,
+}
+
+/// Collects the gaps of a store, user by user.
+#[derive(Debug, Default)]
+pub struct GapCounter {
+    orders: Means,
+    pairs: Means,
+    by_item: HashMap<ItemIdx, Sum>,
+}
+
+/// Means of users or pairs, and the squares around them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Means {
+    /// The means, each counting once.
+    of: Sum,
+    squares: f64,
+    freedom: f64,
+}
+
+impl Means {
+    fn add(&mut self, gaps: &[f64]) {
+        let mut own = Sum::default();
+        gaps.iter().for_each(|gap| own.add(*gap));
+        let Some(mean) = own.plain_mean() else { return };
+        self.of.count += 1.0;
+        self.of.ln += mean;
+        self.squares += gaps.iter().map(|gap| (gap.ln() - mean).powi(2)).sum::<f64>();
+        self.freedom += own.count - 1.0;
+    }
+
+    fn kind(&self) -> Option<Kind> {
+        let ln = self.of.plain_mean()?;
+        let spread = if self.freedom < MIN_GAPS {
+            USUAL_SPREAD
+        } else {
+            (self.squares / self.freedom).sqrt()
+        };
+        Some(Kind { ln, spread })
+    }
+}
+
+/// Purchases by user's item: the item, and the days, ascending.
+pub fn days_by_item(history: &[HistoryEvent]) -> Vec<(ItemIdx, Vec<i64>)> {
+    let bought = history.iter().filter(|e| e.kind == EventKind::Purchase);
+    let mut bought: Vec<(ItemIdx, i64)> =
+        bought.map(|e| (e.item, e.time_ms.div_euclid(DAY_MS))).collect();
+    bought.sort_unstable();
+    bought.dedup();
+    let groups = bought.chunk_by(|a, b| a.0 == b.0);
+    groups.map(|group| (group[0].0, group.iter().map(|each| each.1).collect())).collect()
+}
+
+/// The days with an order that stands, ascending.
+pub fn days_of(book: &OrderBook) -> Vec<i64> {
+    let mut days: Vec<i64> =
+        book.standing().map(|order| order.time_ms.div_euclid(DAY_MS)).collect();
+    days.dedup();
+    days
+}
+
+fn gaps(days: &[i64]) -> Vec<f64> {
+    days.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect()
+}
+
+impl GapCounter {
+    /// Counts a user.
+    pub fn add(&mut self, book: &OrderBook, history: &[HistoryEvent]) {
+        self.orders.add(&gaps(&days_of(book)));
+        for (item, days) in days_by_item(history) {
+            let gaps = gaps(&days);
+            if !gaps.is_empty() {
+                self.pairs.add(&gaps);
+                let sum = self.by_item.entry(item).or_default();
+                gaps.iter().for_each(|gap| sum.add(*gap));
+            }
+        }
+    }
+
+    /// The model. `category` names the most specific category of an item.
+    pub fn finish(self, category: impl Fn(ItemIdx) -> Option<String>) -> GapModel {
+        let (orders, items) = (self.orders.kind(), self.pairs.kind());
+        let Some(store) = items else { return GapModel { orders, ..GapModel::default() } };
+        let mut categories: HashMap<String, Sum> = HashMap::new();
+        let mut named = Vec::with_capacity(self.by_item.len());
+        for (item, sum) in self.by_item {
+            let name = category(item).unwrap_or_default();
+            let all = categories.entry(name.clone()).or_default();
+            all.count += sum.count;
+            all.ln += sum.ln;
+            named.push((item, name, sum));
+        }
+
+        let by_item = named.into_iter().map(|(item, name, sum)| {
+            let wider = categories.get(&name).map_or(store.ln, |all| all.mean(store.ln));
+            (item, sum.mean(wider))
+        });
+        GapModel { orders, items, by_item: by_item.collect() }
+    }
+}
+
+impl GapModel {
+    /// The next order of a user with orders on these days, in days since 1970, fractions included, if they had
+    /// none until `today`; none where no user ordered twice.
+    pub fn next_order(&self, days: &[i64], today: f64) -> Option<f64> {
+        next(self.orders?, self.orders?.ln, days, today)
+    }
+
+    /// When an item that a user bought on these days is due again. See [`GapModel::next_order`].
+    pub fn next_of_item(&self, item: ItemIdx, days: &[i64], today: f64) -> Option<f64> {
+        let kind = self.items?;
+        let wider = self.by_item.get(&item).copied().unwrap_or(kind.ln);
+        next(kind, wider, days, today)
+    }
+
+    /// The usual gap of a user and an item in days.
+    pub fn usual_days(&self, item: ItemIdx, days: &[i64]) -> Option<f64> {
+        let wider = self.by_item.get(&item).copied().unwrap_or(self.items?.ln);
+        Some(usual(wider, days))
+    }
+}
+
+fn usual(wider: f64, days: &[i64]) -> f64 {
+    let mut own = Sum::default();
+    gaps(days).into_iter().for_each(|gap| own.add(gap));
+    own.mean(wider).exp()
+}
+
+/// The last day and the median of the gap that follows it, given that it is longer than the time since.
+fn next(kind: Kind, wider: f64, days: &[i64], today: f64) -> Option<f64> {
+    use statrs::distribution::{ContinuousCDF, LogNormal};
+    let last = *days.last()? as f64;
+    let median = usual(wider, days);
+    let waited = today - last;
+    if waited <= 0.0 {
+        return Some(last + median);
+    }
+    let gap = LogNormal::new(median.ln(), kind.spread.max(0.05)).ok()?;
+    let survived = 1.0 - gap.cdf(waited);
+    // Far beyond every known gap nothing more can be read off.
+    let rest = if survived < 1e-9 { waited * 2.0 } else { gap.inverse_cdf(1.0 - survived / 2.0) };
+    Some(last + rest.max(waited))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::order::Trade;
+
+    fn model() -> GapModel {
+        let mut counter = GapCounter::default();
+        for user in 0..40i64 {
+            let mut book = OrderBook::default();
+            let mut history = Vec::new();
+            // Item 1 every ten days, item 2 every forty, more or less.
+            for n in 0..9i64 {
+                let day = n * 10 + (n * user) % 3;
+                let trade = Trade {
+                    time_ms: day * DAY_MS,
+                    order: (n as u32 + 1, 0),
+                    units: 1.0,
+                    spend: 1.0,
+                };
+                book.note(trade);
+                history.push(HistoryEvent::new(EventKind::Purchase, 1, day * DAY_MS));
+                if n % 4 == 0 {
+                    history.push(HistoryEvent::new(EventKind::Purchase, 2, day * DAY_MS));
+                }
+            }
+            counter.add(&book, &history);
+        }
+        counter.finish(|item| (item < 3).then(|| "tea".to_owned()))
+    }
+
+    #[test]
+    fn gaps_are_those_of_the_user_the_item_and_the_store() {
+        let model = model();
+        let days = |next: Option<f64>| next.unwrap().round() as i64;
+        assert_eq!(days(model.next_order(&[100, 110, 120], 120.0)), 130);
+        assert!((136..=140).contains(&days(model.next_of_item(2, &[100], 100.0))));
+        // One who buys twice a week is drawn to the store, and then followed.
+        let often: Vec<i64> = (0..40).map(|n| n * 3).collect();
+        let next = model.next_order(&often, 117.0).unwrap() - 117.0;
+        assert!((3.0..4.5).contains(&next), "{next}");
+        // An item that no one bought twice has the store's gap.
+        assert!(model.next_of_item(9, &[100], 100.0).is_some());
+        assert_eq!(GapModel::default().next_order(&[1], 2.0), None);
+    }
+
+    #[test]
+    fn what_is_overdue_is_expected_later_than_now() {
+        let model = model();
+        let mut before = 120.0;
+        for waited in [0.0, 5.0, 12.0, 40.0, 4_000.0] {
+            let next = model.next_order(&[100, 110, 120], 120.0 + waited).unwrap();
+            assert!(
+                next >= before && next >= 120.0 + waited && next.is_finite(),
+                "{waited} {next}"
+            );
+            before = next;
+        }
+    }
+}
