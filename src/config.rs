@@ -36,7 +36,7 @@ pub struct Config {
     pub recommend: RecommendOptions,
     /// What is measured of lists.
     pub experiments: ExperimentOptions,
-    /// What is known of users.
+    /// Insight into users.
     pub insight: InsightOptions,
     /// What is read of items.
     pub catalog: CatalogOptions,

@@ -2,7 +2,7 @@
 //!
 //! - `reading`: reads the data folder beside a server, writes the log, the matrix, a model
 //! - `ubi`: lists and events in the fields of User Behavior Insights
-//! - [`portraits`]: what is known of users, a row each
+//! - [`portraits`]: portraits of users, a row each
 //! - `columns`: rows as Parquet or CSV
 //! - [`model`]: a snapshot's parts in the layout in which models are pushed
 //! - `error`: why an export fails

@@ -120,12 +120,17 @@ fn gaps(days: &[i64]) -> Vec<f64> {
 impl GapCounter {
     /// Counts a user.
     pub fn add(&mut self, book: &OrderBook, history: &[HistoryEvent]) {
-        self.orders.add(&gaps(&days_of(book)));
-        for (item, days) in days_by_item(history) {
-            let gaps = gaps(&days);
+        self.add_days(&days_of(book), &days_by_item(history));
+    }
+
+    /// Counts a user by the days of their orders, and of their purchases of each item.
+    pub fn add_days(&mut self, orders: &[i64], items: &[(ItemIdx, Vec<i64>)]) {
+        self.orders.add(&gaps(orders));
+        for (item, days) in items {
+            let gaps = gaps(days);
             if !gaps.is_empty() {
                 self.pairs.add(&gaps);
-                let sum = self.by_item.entry(item).or_default();
+                let sum = self.by_item.entry(*item).or_default();
                 gaps.iter().for_each(|gap| sum.add(*gap));
             }
         }

@@ -80,7 +80,7 @@ pub struct Portrait {
     pub orders: u32,
 }
 
-/// What is known of items and channels.
+/// The items, the channels, and the time zone.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
     /// The items.

@@ -69,6 +69,8 @@ async fn acts_of_administration_are_recorded_without_persons() {
     let put = pb::PutExperimentRequest { experiment: Some(experiment), note }.encode_to_vec();
     let of_experiment = pb::StartExperimentRequest { name: "e".into() }.encode_to_vec();
     let adopt = pb::AdoptVariantRequest { name: "e".into(), variant: "b".into() };
+    let settings = Some(pb::InsightSettings::default());
+    let insight = pb::ApplyInsightSettingsRequest { settings, ..Default::default() };
     let acts: Vec<(&str, Vec<u8>)> = vec![
         ("UserService/DeleteUser", person.clone()),
         ("UserService/DeleteUser", person.clone()),
@@ -91,6 +93,8 @@ async fn acts_of_administration_are_recorded_without_persons() {
         ("ExperimentService/AdoptVariant", adopt.encode_to_vec()),
         ("ExperimentService/DeleteExperiment", of_experiment),
         ("ExperimentService/SetHoldout", Vec::new()),
+        ("InsightService/ApplyInsightSettings", insight.encode_to_vec()),
+        ("InsightService/RollbackInsightSettings", Vec::new()),
         ("KeyService/CreateKey", key.encode_to_vec()),
         ("KeyService/RevokeKey", pb::RevokeKeyRequest { name: "k".into() }.encode_to_vec()),
         ("StoreService/CreateStore", named("eu")),

@@ -29,6 +29,7 @@ mod gate;
 mod golden;
 mod guarded;
 mod imports;
+mod insight;
 mod json;
 mod json_strangers;
 mod keys;

@@ -17,17 +17,18 @@ try:
     from qianmian import AsyncClient, Client, Condition, Event, Filter, Hide, Item, Offer
     from qianmian import Exclude, ItemSelection, Objective, Pin, Placement, PlacementSet, PriceRange, RecommendRequest
     from qianmian import Experiment, ExperimentVariant, RampStep, RandomSlot
+    from qianmian import InsightSettings, RfmSegment, ScoreRange, TierLevel, TierProgram
     from qianmian import Refused, Rule, RuleCondition, RuleSet, Schedule, User, Variety, WeeklyHours
     from qianmian import connection
-    from qianmian.v1 import catalog_pb2, event_pb2, experiment_pb2, key_pb2, model_pb2, placement_pb2
-    from qianmian.v1 import recommendation_pb2, rule_pb2, store_pb2, user_pb2
+    from qianmian.v1 import catalog_pb2, event_pb2, experiment_pb2, insight_pb2, key_pb2, model_pb2
+    from qianmian.v1 import placement_pb2, recommendation_pb2, rule_pb2, store_pb2, user_pb2
 except ImportError as missing:
     print(f"python lacks {missing.name}: pip install -r tests/it/requirements.txt ./clients/python", file=sys.stderr)
     sys.exit(77)
 
 FILES = (
-    catalog_pb2, event_pb2, experiment_pb2, key_pb2, model_pb2, placement_pb2, recommendation_pb2,
-    rule_pb2, store_pb2, user_pb2,
+    catalog_pb2, event_pb2, experiment_pb2, insight_pb2, key_pb2, model_pb2, placement_pb2,
+    recommendation_pb2, rule_pb2, store_pb2, user_pb2,
 )
 
 
@@ -170,6 +171,30 @@ def compare(client: Client) -> None:
     client.apply_placements(PlacementSet())
 
 
+def know(client: Client) -> None:
+    """Insight: portraits, the users as a whole, segments and tiers; a backtest without a past is refused."""
+    levels = [TierLevel("silver", 1.0), TierLevel("gold", 5_000.0)]
+    club = TierProgram("club", "spend", window_days=365, keep=0.8, levels=levels)
+    all_of_them = RfmSegment("buyers", recency=ScoreRange(1, 5))
+    settings = InsightSettings([all_of_them], [club])
+    version = client.apply_insight_settings(settings, note="a try")
+    kept = client.get_insight_settings()
+    assert kept.settings and kept.settings.tier_programs == [club] and kept.versions[0].note == "a try", kept
+    disordered = replace(club, levels=list(reversed(levels)))
+    fails(Refused, "levels[1].at_least", lambda: client.apply_insight_settings(InsightSettings([], [disordered])))
+    portrait = client.get_portrait("u")
+    assert portrait.events and portrait.categories and len(portrait.hours) == 24, portrait
+    assert portrait.orders and portrait.orders.count and portrait.rfm and portrait.rfm.segment == "buyers", portrait
+    assert portrait.tiers[0].program == "club" and portrait.forecast and portrait.forecast.horizons, portrait
+    assert "u" in [each.user_id for each in client.export_portraits()]
+    overview = client.get_overview()
+    assert overview.segments[1].name == "buyers" and overview.segments[1].buyers, overview
+    assert client.get_cohorts(period="day")[0].came and client.get_cohorts(basis="activity")
+    assert client.get_activity(period="week")[-1].active_users
+    fails(Refused, "cut_time", lambda: client.backtest_forecasts(datetime.now(timezone.utc), 30))
+    assert client.rollback_insight_settings() == version + 1
+
+
 def calls(client: Client) -> None:
     items = [
         Item("lamp", "A lamp", ["home/lighting"], "Acme", 9.5, attributes={"colour": "red"}),
@@ -207,6 +232,7 @@ def calls(client: Client) -> None:
     assert told.items > 3 and told.stages and told.recommendation.items[0].explanation, told
     steer(client)
     compare(client)
+    know(client)
     described = Item("d", "Lamp", embeddings={"image": [1, 0.5]}, offers={"SE": Offer(price=3)})
     assert client.upsert_items([described]) == 1
     assert client.get_item("d").embeddings == {"image": [1, 0.5]}, client.get_item("d")

@@ -25,6 +25,8 @@ NEVER_RETRIED = (
     ("ExperimentService", "DeleteExperiment"),
     ("ExperimentService", "StartExperiment"),
     ("ExperimentService", "StopExperiment"),
+    ("InsightService", "ApplyInsightSettings"),
+    ("InsightService", "RollbackInsightSettings"),
     ("KeyService", "CreateKey"),
     ("ModelService", "DeleteModel"),
     ("ModelService", "PushModel"),

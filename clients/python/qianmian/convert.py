@@ -12,7 +12,7 @@ from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from . import rules, types
-from .v1 import catalog_pb2, event_pb2, experiment_pb2, key_pb2, placement_pb2
+from .v1 import catalog_pb2, event_pb2, experiment_pb2, insight_pb2, key_pb2, placement_pb2
 from .v1 import recommendation_pb2, rule_pb2, store_pb2, user_pb2
 
 # Messages whose classes have other names.
@@ -40,10 +40,13 @@ _RENAMED = {
     "ListExperimentsResponse": types.Experiments,
     "GetExperimentReportResponse": types.ExperimentReport,
     "ReplayPlacementResponse": types.Replay,
+    "GetOverviewResponse": types.Overview,
+    "BacktestForecastsResponse": types.Backtest,
+    "GetInsightSettingsResponse": types.InsightVersions,
 }
 _FILES = (
-    catalog_pb2, event_pb2, experiment_pb2, key_pb2, placement_pb2, recommendation_pb2, rule_pb2,
-    store_pb2, user_pb2,
+    catalog_pb2, event_pb2, experiment_pb2, insight_pb2, key_pb2, placement_pb2, recommendation_pb2,
+    rule_pb2, store_pb2, user_pb2,
 )
 _NUMBERS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 

@@ -1046,3 +1046,293 @@ class Store:
     memory_bytes: int
     failure: str
 
+
+@dataclass(frozen=True)
+class InsightSettings:
+    """What people decide of insight."""
+
+    rfm_segments: list[RfmSegment] = field(default_factory=list)
+    tier_programs: list[TierProgram] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RfmSegment:
+    """A named part of the buyers by their scores, each 1 to 5: 5 is best. A range that is
+    absent holds every score.
+    """
+
+    name: str
+    recency: ScoreRange | None = None
+    frequency: ScoreRange | None = None
+    monetary: ScoreRange | None = None
+
+
+@dataclass(frozen=True)
+class ScoreRange:
+    """Scores from one to another, both included."""
+
+    lowest: int
+    highest: int
+
+
+@dataclass(frozen=True)
+class TierProgram:
+    """A program of tiers. A user has a level once the figure reaches its threshold, and keeps
+    it until the figure falls below `keep` of the threshold.
+    """
+
+    name: str
+    measure: str = "unspecified"
+    window_days: int | None = None
+    keep: float | None = None
+    levels: list[TierLevel] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TierLevel:
+    """A level of a program."""
+
+    name: str
+    at_least: float
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """What a store knows of a user."""
+
+    user_id: str
+    as_of: datetime | None
+    events: int
+    first_event_time: datetime | None
+    last_event_time: datetime | None
+    categories: list[Leaning]
+    brands: list[Leaning]
+    price_band: PriceBand | None
+    hours: list[int]
+    weekdays: list[int]
+    channels: list[ChannelUse]
+    usual_items: list[UsualItem]
+    orders: OrderSummary | None
+    rfm: Rfm | None
+    tiers: list[TierStanding]
+    forecast: Forecast | None
+    next_order_time: datetime | None
+    due_items: list[DueItem]
+    next_categories: list[NextCategory]
+
+
+@dataclass(frozen=True)
+class Leaning:
+    """What a user turns to, with the evidence."""
+
+    name: str
+    share: float
+    purchases: int
+    other_events: int
+    last_time: datetime | None
+
+
+@dataclass(frozen=True)
+class PriceBand:
+    """What a user pays for one item, in the store's currency."""
+
+    low: float
+    median: float
+    high: float
+    prices: int
+    paid: bool
+
+
+@dataclass(frozen=True)
+class ChannelUse:
+    """A channel."""
+
+    channel: str
+    events: int
+
+
+@dataclass(frozen=True)
+class UsualItem:
+    """An item that a user often buys."""
+
+    item_id: str
+    orders: int
+    of_orders: int
+
+
+@dataclass(frozen=True)
+class OrderSummary:
+    """What a user ordered, of all times. An order is what has one basket_id, or without one
+    what was bought on one day.
+    """
+
+    count: int
+    first_time: datetime | None
+    last_time: datetime | None
+    spend: float
+    refunded: float
+    mean_spend: float
+    mean_units: float
+
+
+@dataclass(frozen=True)
+class Rfm:
+    """Recency, frequency and monetary value, with scores of 1 to 5 by fifths of the buyers;
+    equal figures have equal scores.
+    """
+
+    recency_days: float
+    frequency: int
+    monetary: float
+    recency_score: int
+    frequency_score: int
+    monetary_score: int
+    segment: str
+
+
+@dataclass(frozen=True)
+class TierStanding:
+    """A user's place in a program of tiers."""
+
+    program: str
+    level: str
+    figure: float
+    next_level: str
+    missing: float
+    until: datetime | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a user will buy."""
+
+    alive: float | None
+    spend_per_purchase: float
+    horizons: list[ForecastHorizon]
+    purchases_method: str
+    again_method: str
+
+
+@dataclass(frozen=True)
+class ForecastHorizon:
+    """What a user will buy in a number of days."""
+
+    days: int
+    churn_risk: float
+    purchases: float
+    purchases_low: int
+    purchases_high: int
+    spend: float
+    spend_low: float
+    spend_high: float
+
+
+@dataclass(frozen=True)
+class DueItem:
+    """An item that a user buys again and again."""
+
+    item_id: str
+    purchases: int
+    last_time: datetime | None
+    usual_days: float
+    due_time: datetime | None
+
+
+@dataclass(frozen=True)
+class NextCategory:
+    """A category that a user may turn to next."""
+
+    name: str
+    items: int
+    new: bool
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The buyers of a store by kind."""
+
+    as_of: datetime | None
+    recency_days: list[float]
+    frequency: list[float]
+    monetary: list[float]
+    segments: list[BuyerGroup]
+    tiers: list[TierShare]
+    horizon_days: int
+    methods: list[ForecastAccuracy]
+    purchases_method: str
+    again_method: str
+
+
+@dataclass(frozen=True)
+class BuyerGroup:
+    """Buyers of one kind."""
+
+    name: str
+    buyers: int
+    orders: int
+    spend: float
+    spend_share: float
+
+
+@dataclass(frozen=True)
+class TierShare:
+    """The buyers of a program by level."""
+
+    program: str
+    levels: list[BuyerGroup]
+
+
+@dataclass(frozen=True)
+class ForecastAccuracy:
+    """How right a method is."""
+
+    method: str
+    auc: float | None
+    mean_error: float | None
+    failure: str
+    auc_low: float
+    auc_high: float
+    mean_error_low: float
+    mean_error_high: float
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Users who came in one period for the first time."""
+
+    start_date: str
+    users: int
+    came: list[int]
+
+
+@dataclass(frozen=True)
+class ActivityPeriod:
+    """A period of a store."""
+
+    start_date: str
+    active_users: int
+    new_users: int
+    orders: int
+    units: float
+    revenue: float
+    refunded: float
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """Forecasts against what happened."""
+
+    users: int
+    bought_again: int
+    methods: list[ForecastAccuracy]
+    answered: ForecastAccuracy | None
+    purchases_method: str
+    again_method: str
+
+
+@dataclass(frozen=True)
+class InsightVersions:
+    """A version of the settings."""
+
+    settings: InsightSettings | None
+    versions: list[DecisionVersion]

@@ -20,6 +20,7 @@ import { EventService } from "./gen/qianmian/v1/event_pb.js";
 import { KeyService } from "./gen/qianmian/v1/key_pb.js";
 import { ModelService } from "./gen/qianmian/v1/model_pb.js";
 import { ExperimentService, ReportService } from "./gen/qianmian/v1/experiment_pb.js";
+import { InsightService } from "./gen/qianmian/v1/insight_pb.js";
 import { PlacementService } from "./gen/qianmian/v1/placement_pb.js";
 import { RecommendationService } from "./gen/qianmian/v1/recommendation_pb.js";
 import { RuleService } from "./gen/qianmian/v1/rule_pb.js";
@@ -62,6 +63,7 @@ export interface Qianmian {
   readonly placements: Client<typeof PlacementService>;
   readonly experiments: Client<typeof ExperimentService>;
   readonly reports: Client<typeof ReportService>;
+  readonly insight: Client<typeof InsightService>;
   readonly models: Client<typeof ModelService>;
   readonly keys: Client<typeof KeyService>;
   readonly stores: Client<typeof StoreService>;
@@ -72,6 +74,7 @@ const FIRST_PAUSE = 100;
 /** Methods of which a second call does something else, or fails because the first succeeded. */
 const NEVER_RETRIED = new Set([
   "AdoptVariant",
+  "ApplyInsightSettings",
   "ApplyPlacements",
   "ApplyRules",
   "CreateKey",
@@ -82,6 +85,7 @@ const NEVER_RETRIED = new Set([
   "DeleteStore",
   "DeleteUser",
   "PushModel",
+  "RollbackInsightSettings",
   "RollbackModel",
   "RollbackPlacements",
   "RollbackRules",
@@ -115,6 +119,7 @@ export function connect(baseUrl: string, options: Options = {}): Qianmian {
     placements: createClient(PlacementService, transport),
     experiments: createClient(ExperimentService, transport),
     reports: createClient(ReportService, transport),
+    insight: createClient(InsightService, transport),
     models: createClient(ModelService, transport),
     keys: createClient(KeyService, transport),
     stores: createClient(StoreService, transport),

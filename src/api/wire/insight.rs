@@ -1,4 +1,4 @@
-//! What is known of users, and the settings of it, between the protocol and the domain.
+//! Portraits and figures of users, and their settings, between the protocol and the domain.
 
 use crate::api::wire::convert::timestamp;
 use crate::api::wire::pb;
@@ -13,8 +13,8 @@ use crate::insight::rfm::RfmSegment;
 use crate::insight::tiers::{Level, Measure, TierProgram};
 use crate::insight::trade::PeriodFigures;
 use crate::insight::value::accuracy::Measured;
-use crate::insight::value::models::{Backtest, Horizon};
-use crate::insight::value::{Accuracy, Forecast, Method, Tried};
+use crate::insight::value::models::Horizon;
+use crate::insight::value::{Accuracy, Backtest, Forecast, Method, Tried};
 use crate::insight::{InsightSettings, Period};
 
 /// The settings of a request. Limits are the engine's to check.
@@ -91,6 +91,7 @@ pub fn settings_proto(settings: &InsightSettings) -> pb::InsightSettings {
         keep: Some(program.keep),
         levels: program.levels.iter().map(level).collect(),
     };
+
     pb::InsightSettings {
         rfm_segments: settings.rfm_segments.iter().map(segment).collect(),
         tier_programs: settings.tier_programs.iter().map(program).collect(),
@@ -144,6 +145,7 @@ pub fn portrait(user: UserInsight) -> pb::Portrait {
         channel: channel.clone(),
         events: *events,
     };
+
     pb::Portrait {
         user_id: user.user_id,
         as_of: Some(timestamp(user.as_of_ms)),

@@ -4,7 +4,7 @@
 //! - [`codec`]: refuses messages that do not decode; [`entries`]: and those with too many entries
 //! - [`json`]: the same messages in JSON
 //! - [`convert`], [`filter`], [`lists`]: conversions that several services need; [`rules`],
-//!   [`placements`], [`experiments`]: of what people decide; [`insight`]: of what is known of users
+//!   [`placements`], [`experiments`]: of what people decide; [`insight`]: of portraits and figures of users
 //! - [`page_token`]: where a list goes on
 //! - [`status`]: the engine's errors as statuses with details
 

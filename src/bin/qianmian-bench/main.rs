@@ -10,6 +10,7 @@
 //! - [`backup`]: the cost of a backup to the callers
 //! - [`writes`]: the cost of taking in events; [`effect`]: the time until an event shows;
 //!   [`push`]: the time until a pushed model serves
+//! - [`insight`]: portraits of users, and expected dates
 //! - [`graph`]: the nearest-neighbour search alone; [`experiments`]: the statistics of
 //!   experiments; [`off_policy`]: estimates of a file
 //! - [`ceiling`]: the service with its answer ready, which shows what gRPC itself allows
@@ -25,6 +26,7 @@ mod cores;
 mod effect;
 mod experiments;
 mod graph;
+mod insight;
 mod json;
 mod lists;
 mod load;
@@ -81,6 +83,7 @@ enum Verb {
     Lists(lists::Lists),
     Backup(backup::Backup),
     Graph(graph::Graph),
+    Insight(insight::Insight),
     Experiments(experiments::Experiments),
     OffPolicy(off_policy::Estimates),
     Synth(synth::Synth),
@@ -113,6 +116,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Verb::Lists(verb) => verb.run(&config, is_given),
         Verb::Backup(verb) => verb.run(&config, is_given),
         Verb::Graph(verb) => verb.run(),
+        Verb::Insight(verb) => verb.run(&config),
         Verb::Experiments(verb) => verb.run(),
         Verb::OffPolicy(verb) => verb.run(),
         Verb::Synth(verb) => verb.run(),

@@ -9,6 +9,14 @@ use crate::api::wire::pb::insight_service_client::InsightServiceClient;
 use crate::api::wire::pb::insight_service_server::InsightService;
 use crate::cli::backend::{Backend, Refused, ask};
 
+/// A time of the protocol, re-exported for files that need not name prost.
+pub(super) use prost_types::Timestamp as Moment;
+
+/// A message of the protocol, likewise.
+pub(super) trait Message: prost::Message + prost::Name {}
+
+impl<M: prost::Message + prost::Name> Message for M {}
+
 macro_rules! calls {
     ($($(#[$doc:meta])* $name:ident = $method:ident($request:ident) -> $response:ident;)*) => {
         impl Backend {

@@ -12,7 +12,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use prost_types::Timestamp;
+
+use calls::{Message, Moment};
 
 use super::backend::{Backend, Refused, Target};
 use super::{Failure, decisions, output};
@@ -186,7 +187,7 @@ impl Insight {
             }
             Action::Backtest { cut, days, json } => {
                 let moment = cut.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp();
-                let cut_time = Some(Timestamp { seconds: moment.as_second(), nanos: 0 });
+                let cut_time = Some(Moment { seconds: moment.as_second(), nanos: 0 });
                 let asked = backend.backtest(pb::BacktestForecastsRequest { cut_time, days });
                 show(&said(asked.await)?, json, print::backtest)
             }
@@ -219,11 +220,7 @@ fn in_force(version: u32) -> Result<(), Failure> {
 }
 
 /// Prints an answer, for people or as JSON.
-fn show<M: prost::Message + prost::Name>(
-    answer: &M,
-    json: bool,
-    print: fn(&M),
-) -> Result<(), Failure> {
+fn show<M: Message>(answer: &M, json: bool, print: fn(&M)) -> Result<(), Failure> {
     if json {
         return output::json(&decisions::as_json(answer)?);
     }
@@ -243,7 +240,7 @@ async fn activity(
     days: i64,
 ) -> Result<pb::GetActivityResponse, Refused> {
     let newest = backend.overview(pb::GetOverviewRequest {}).await?.as_of.unwrap_or_default();
-    let start_time = Some(Timestamp { seconds: newest.seconds - days * 86_400, nanos: 0 });
+    let start_time = Some(Moment { seconds: newest.seconds - days * 86_400, nanos: 0 });
     let period = by.period().into();
     backend.activity(pb::GetActivityRequest { period, start_time, end_time: None }).await
 }

@@ -1,7 +1,6 @@
 //! Prints answers for people.
 
-use prost_types::Timestamp;
-
+use super::calls::Moment;
 use crate::api::wire::pb;
 use crate::cli::curves::{self, Curve};
 use crate::cli::output::{moment, name, table};
@@ -9,7 +8,7 @@ use crate::domain::quote::printable;
 
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-fn day(time: Option<&Timestamp>) -> String {
+fn day(time: Option<&Moment>) -> String {
     moment(time.map(|time| time.seconds)).chars().take(10).collect()
 }
 
@@ -102,6 +101,7 @@ fn buying(portrait: &pb::Portrait) {
     let usual =
         usual.map(|of| format!("{} (in {} of {} orders)", of.item_id, of.orders, of.of_orders));
     line("usual basket", &usual.collect::<Vec<_>>().join(", "));
+
     if let Some(orders) = &portrait.orders {
         let found = format!(
             "{} from {} to {}, {:.2} spent, {:.2} by order, {:.1} items, {:.2} refunded",
@@ -115,6 +115,7 @@ fn buying(portrait: &pb::Portrait) {
         );
         line("orders", &found);
     }
+
     line("next order", &day(portrait.next_order_time.as_ref()));
     let due = portrait.due_items.iter().map(|of| {
         format!(
@@ -126,6 +127,7 @@ fn buying(portrait: &pb::Portrait) {
         )
     });
     line("due", &due.collect::<Vec<_>>().join(", "));
+
     if let Some(rfm) = &portrait.rfm {
         let found = format!(
             "{}{}{} {} ({:.0} days ago, {} orders, {:.2})",

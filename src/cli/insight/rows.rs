@@ -1,7 +1,6 @@
 //! Portraits as rows of a file.
 
-use prost_types::Timestamp;
-
+use super::calls::Moment;
 use crate::api::wire::pb;
 use crate::export::portraits::PortraitRow;
 
@@ -18,7 +17,7 @@ pub(super) fn row(portrait: pb::Portrait) -> PortraitRow {
         .map(|tier| format!("{}:{}", tier.program, tier.level))
         .collect();
     let channel = portrait.channels.first().map_or(String::new(), |of| of.channel.clone());
-    let ms = |time: &Option<Timestamp>| {
+    let ms = |time: &Option<Moment>| {
         time.as_ref().map(|time| time.seconds * 1_000 + i64::from(time.nanos) / 1_000_000)
     };
 
@@ -28,6 +27,7 @@ pub(super) fn row(portrait: pb::Portrait) -> PortraitRow {
     let price = |price: fn(&pb::PriceBand) -> f64| band.as_ref().map(price);
     let horizons = portrait.forecast.iter().flat_map(|forecast| &forecast.horizons);
     let horizon = horizons.clone().find(|horizon| horizon.days == DAYS);
+
     PortraitRow {
         texts: [
             portrait.user_id,
@@ -37,6 +37,7 @@ pub(super) fn row(portrait: pb::Portrait) -> PortraitRow {
             channel,
             tiers.join(" "),
         ],
+
         times: [
             ms(&portrait.first_event_time),
             ms(&portrait.last_event_time),
@@ -44,6 +45,7 @@ pub(super) fn row(portrait: pb::Portrait) -> PortraitRow {
             orders.as_ref().and_then(|orders| ms(&orders.last_time)),
             ms(&portrait.next_order_time),
         ],
+
         numbers: [
             of_orders(|orders| orders.count.into()),
             of_orders(|orders| orders.spend),

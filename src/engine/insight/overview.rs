@@ -11,8 +11,7 @@ use crate::insight::cohorts::{Cohort, active, cohorts, ordered};
 use crate::insight::period::Period;
 use crate::insight::rfm::{Figures, Quintiles};
 use crate::insight::trade::{PeriodFigures, by_period};
-use crate::insight::value::models::Backtest;
-use crate::insight::value::{Method, Tried};
+use crate::insight::value::{Backtest, Method, Tried};
 use crate::live::activity::day_of;
 
 /// Buyers of one kind, and what they did ever.

@@ -50,6 +50,8 @@ struct Weighted {
 
 /// Natural logarithms of the parameters beyond which a fit has run away from its data.
 const BOUND: f64 = 9.0;
+/// Minimum mean chance to leave after a purchase.
+const MIN_LEAVING: f64 = 1e-3;
 
 impl BuyTillYouDie {
     /// Fits the model by maximum likelihood; none where the search does not converge, or where the likelihood
@@ -90,7 +92,9 @@ impl BuyTillYouDie {
         let found = minimum(cost, &vec![0.0; parameters])?;
         let is_inside = found.iter().all(|ln| ln.abs() < BOUND);
         let model = Self::of_logs(leaving, &found);
-        is_inside.then_some(Self { alpha: model.alpha * mean_age, ..model })
+        // Where almost no user leaves, the data do not say when: the model without leaving is the plainer.
+        let leaves = leaving == Leaving::Never || model.a / (model.a + model.b) > MIN_LEAVING;
+        (is_inside && leaves).then_some(Self { alpha: model.alpha * mean_age, ..model })
     }
 
     fn of_logs(leaving: Leaving, ln: &[f64]) -> Self {

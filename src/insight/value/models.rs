@@ -1,12 +1,13 @@
 //! The models of a store. Each is fitted to the log until a cut and compared on the time after it; those that
 //! were right most are fitted again to the whole log and answer.
 
-use super::accuracy::{Accuracy, Measured};
-use super::buy_till_you_die::{BuyTillYouDie, Leaving};
+use super::accuracy::Accuracy;
+use super::fitted::{Fitted, MIN_USERS, Method};
 use super::gamma_gamma::GammaGamma;
+use super::held_out::{HeldOut, Tried};
 use super::past::Past;
 use super::spread::Spread;
-use super::trees::{Example, Features, Trees, features};
+use super::trees::features;
 use crate::domain::DAY_MS;
 use crate::domain::order::OrderBook;
 
@@ -16,59 +17,6 @@ const HORIZON_DAYS: (i64, i64) = (90, 7);
 const HELD_OUT: i64 = 4;
 /// Maximum number of users that models are fitted to; of more, every n-th.
 const SAMPLE: usize = 50_000;
-/// Minimum number of users for anything but the plain rate.
-const MIN_USERS: usize = 50;
-const SEED: u64 = 1;
-
-/// A way to predict purchases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Method {
-    /// A user's own purchases by day: repeats over age.
-    Rate,
-    /// NBD: rates differ between users, none leaves.
-    Nbd,
-    /// BG/NBD: users leave after a repeat purchase.
-    BgNbd,
-    /// MBG/NBD: users leave after any purchase.
-    MbgNbd,
-    /// Boosted trees on features of the past.
-    Trees,
-}
-
-impl Method {
-    /// Every method, the plainest first.
-    pub const ALL: [Method; 5] =
-        [Method::Rate, Method::Nbd, Method::BgNbd, Method::MbgNbd, Method::Trees];
-
-    /// The methods with a formula.
-    const FITTED: [(Method, Leaving); 3] = [
-        (Method::Nbd, Leaving::Never),
-        (Method::BgNbd, Leaving::AfterRepeat),
-        (Method::MbgNbd, Leaving::AfterAny),
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Method::Rate => "rate",
-            Method::Nbd => "NBD",
-            Method::BgNbd => "BG/NBD",
-            Method::MbgNbd => "MBG/NBD",
-            Method::Trees => "boosted trees",
-        }
-    }
-}
-
-/// A method on held-out time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tried {
-    /// The method.
-    pub method: Method,
-    /// How right it was; none where it could not be fitted, or nothing was held out.
-    pub accuracy: Option<Accuracy>,
-    /// Why it has no accuracy; empty where it has one.
-    pub failure: String,
-}
 
 /// The models of a store.
 #[derive(Debug)]
@@ -83,7 +31,7 @@ pub struct ValueModels {
     pub purchases_by: Method,
     /// The method whose chances to buy again told users apart best.
     pub again_by: Method,
-    fitted: Fitted,
+    pub(super) fitted: Fitted,
     spread: Spread,
     money: Money,
 }
@@ -118,28 +66,6 @@ pub struct Forecast {
 
 /// The days that forecasts are of.
 pub const FORECAST_DAYS: [u32; 3] = [30, 90, 365];
-
-/// Forecasts against what happened.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Backtest {
-    /// Number of users who had bought before.
-    pub users: usize,
-    /// Number of them who bought again.
-    pub bought_again: usize,
-    /// Every method that could be fitted.
-    pub methods: Vec<(Method, Measured)>,
-    /// The answer of the chosen methods.
-    pub answered: Measured,
-    /// The method of the expected purchases, and that of the chances to buy again.
-    pub chosen: (Method, Method),
-}
-
-/// The methods as fitted until a moment.
-#[derive(Debug, Default)]
-struct Fitted {
-    models: Vec<(Method, BuyTillYouDie)>,
-    trees: Option<(Trees, f64)>,
-}
 
 /// What users spend at a time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -193,31 +119,6 @@ impl ValueModels {
         }
     }
 
-    /// How right every method was between the moment that the models were fitted at and a later one, and
-    /// the answer made of the chosen ones; none where all or none bought again.
-    pub fn backtest(&self, books: &[&OrderBook], until_ms: i64) -> Option<Backtest> {
-        let after = HeldOut::of(books, self.as_of_ms, until_ms);
-        let days = (until_ms - self.as_of_ms) as f64 / DAY_MS as f64;
-        let predicted = after.predicted(&self.fitted, days);
-        let of =
-            |chosen: Method| predicted.iter().find(|each| each.0 == chosen).map(|each| &each.1);
-        let answered = of(self.again_by)?.iter().zip(of(self.purchases_by)?);
-        let answered: Vec<(f64, f64)> =
-            answered.map(|(again, purchases)| (again.0, purchases.1)).collect();
-
-        let measured = |rows: &[(f64, f64)]| Accuracy::with_interval(rows, &after.truth, SEED);
-        Some(Backtest {
-            users: after.truth.len(),
-            bought_again: after.truth.iter().filter(|bought| **bought > 0.0).count(),
-            methods: predicted
-                .iter()
-                .map(|(method, rows)| Some((*method, measured(rows)?)))
-                .collect::<Option<_>>()?,
-            answered: measured(&answered)?,
-            chosen: (self.purchases_by, self.again_by),
-        })
-    }
-
     /// What a user will buy after `at_ms`; none before their first purchase.
     pub fn forecast(&self, book: &OrderBook, at_ms: i64) -> Option<Forecast> {
         let past = Past::of(book, at_ms)?;
@@ -254,162 +155,6 @@ impl ValueModels {
             horizons: FORECAST_DAYS.map(horizon),
         })
     }
-}
-
-/// Users at a cut, with what they bought after it.
-struct HeldOut {
-    cut_ms: i64,
-    pasts: Vec<Past>,
-    rows: Vec<Features>,
-    truth: Vec<f64>,
-}
-
-impl HeldOut {
-    fn of(books: &[&OrderBook], cut_ms: i64, until_ms: i64) -> Self {
-        let mut held_out = Self { cut_ms, pasts: Vec::new(), rows: Vec::new(), truth: Vec::new() };
-        for book in books {
-            let Some(past) = Past::of(book, cut_ms) else { continue };
-            held_out.rows.push(features(book, &past, cut_ms));
-            held_out.pasts.push(past);
-            held_out.truth.push(bought_between(book, cut_ms, until_ms));
-        }
-        held_out
-    }
-
-    /// The predictions of every method that could be fitted.
-    fn predicted(&self, fitted: &Fitted, days: f64) -> Vec<(Method, Vec<(f64, f64)>)> {
-        let by_trees = fitted.by_trees(&self.rows);
-        let of_user = |method, at: usize| {
-            let row = by_trees.as_ref().map(|rows| rows[at]);
-            fitted.predict(method, &self.pasts[at], row, days)
-        };
-        let of_all = |method| (0..self.pasts.len()).map(|at| of_user(method, at)).collect();
-        let fitted = Method::ALL.into_iter().filter(|method| fitted.has(*method));
-        fitted.map(|method| (method, of_all(method))).collect()
-    }
-
-    /// Every method's accuracy, and the spread around the best.
-    fn compare(&self, fitted: &Fitted, days: f64) -> (Vec<Tried>, Spread) {
-        let mut predicted = self.predicted(fitted, days);
-        let mut best: Option<(f64, Vec<(f64, f64)>)> = None;
-        let tried = Method::ALL.map(|method| {
-            let Some(at) = predicted.iter().position(|each| each.0 == method) else {
-                let failure = "the fit does not converge on this log".to_owned();
-                return Tried { method, accuracy: None, failure };
-            };
-            let predicted = predicted.swap_remove(at).1;
-            let accuracy = Accuracy::of(&predicted, &self.truth);
-            let failure = match accuracy {
-                Some(_) => "",
-                None => "of the users of the held-out time all, or none, bought again",
-            };
-            if let Some(accuracy) = accuracy
-                && best.as_ref().is_none_or(|best| accuracy.mae < best.0)
-            {
-                best = Some((accuracy.mae, predicted));
-            }
-            Tried { method, accuracy, failure: failure.to_owned() }
-        });
-
-        let pairs = best.map_or(Vec::new(), |(_, predicted)| {
-            predicted.iter().map(|each| each.1).zip(self.truth.iter().copied()).collect()
-        });
-        (tried.to_vec(), Spread::fit(&pairs))
-    }
-}
-
-impl Fitted {
-    fn fit(books: &[&OrderBook], since_ms: i64, at_ms: i64, horizon_ms: i64) -> Self {
-        let pasts: Vec<Past> = books.iter().filter_map(|book| Past::of(book, at_ms)).collect();
-        if pasts.len() < MIN_USERS {
-            return Self::default();
-        }
-        let models = Method::FITTED.into_iter().filter_map(|(method, leaving)| {
-            BuyTillYouDie::fit(leaving, &pasts).map(|model| (method, model))
-        });
-        let models = models.collect();
-        let trees = (horizon_ms > 0).then(|| examples(books, since_ms, at_ms, horizon_ms));
-        let trees = trees.and_then(|examples| Trees::fit(&examples, SEED));
-        Self { models, trees: trees.map(|trees| (trees, (horizon_ms / DAY_MS) as f64)) }
-    }
-
-    fn has(&self, method: Method) -> bool {
-        match method {
-            Method::Rate => true,
-            Method::Trees => self.trees.is_some(),
-            _ => self.model(method).is_some(),
-        }
-    }
-
-    fn model(&self, method: Method) -> Option<&BuyTillYouDie> {
-        self.models.iter().find(|(of, _)| *of == method).map(|(_, model)| model)
-    }
-
-    fn by_trees(&self, rows: &[Features]) -> Option<Vec<(f64, f64)>> {
-        self.trees.as_ref().map(|(trees, _)| trees.predict(rows))
-    }
-
-    /// The probability of a purchase in the next `days`, and the expected number.
-    fn predict(
-        &self,
-        method: Method,
-        past: &Past,
-        by_trees: Option<(f64, f64)>,
-        days: f64,
-    ) -> (f64, f64) {
-        let rate = past.repeats / past.age.max(1.0) * days;
-        let plain = (-(-rate).exp_m1(), rate);
-        match method {
-            Method::Rate => plain,
-            Method::Trees => {
-                let horizon = self.trees.as_ref().map(|trees| trees.1);
-                let Some(((again, purchases), horizon)) = by_trees.zip(horizon) else {
-                    return plain;
-                };
-                // The trees know one horizon; purchases come evenly.
-                let share = days / horizon;
-                (1.0 - (1.0 - again).powf(share), purchases * share)
-            }
-            _ => {
-                let Some(model) = self.model(method) else { return plain };
-                (model.again(past, days), model.expected(past, days).unwrap_or(rate))
-            }
-        }
-    }
-
-    /// By the model in which users can leave at any time, or the one in which they leave later.
-    fn alive(&self, past: &Past) -> Option<f64> {
-        let model = self.model(Method::MbgNbd).or_else(|| self.model(Method::BgNbd));
-        model.map(|model| model.alive(past))
-    }
-}
-
-/// Users at earlier moments with what they bought in a horizon after each.
-fn examples(books: &[&OrderBook], since_ms: i64, until_ms: i64, horizon_ms: i64) -> Vec<Example> {
-    let moments = [until_ms - horizon_ms, until_ms - horizon_ms * 3 / 2];
-    let mut examples = Vec::new();
-    for at_ms in moments.into_iter().filter(|at_ms| *at_ms > since_ms) {
-        for book in books {
-            let Some(past) = Past::of(book, at_ms) else { continue };
-            let purchases = bought_between(book, at_ms, at_ms + horizon_ms);
-            examples.push(Example { features: features(book, &past, at_ms), purchases });
-        }
-    }
-    examples
-}
-
-/// Number of days with a purchase after one moment and until another.
-fn bought_between(book: &OrderBook, after_ms: i64, until_ms: i64) -> f64 {
-    let mut last = None;
-    let mut days = 0.0;
-    let orders =
-        book.standing().filter(|order| order.time_ms > after_ms && order.time_ms <= until_ms);
-    for order in orders {
-        let day = order.time_ms.div_euclid(DAY_MS);
-        days += f64::from(u8::from(last != Some(day)));
-        last = Some(day);
-    }
-    days
 }
 
 fn money(books: &[&OrderBook], at_ms: i64) -> Money {

@@ -20,7 +20,7 @@ from ..pushes import Push
 from ..tables import Table
 from ..types import Id
 from ..v1 import catalog_pb2, catalog_pb2_grpc, event_pb2, event_pb2_grpc
-from ..v1 import experiment_pb2, experiment_pb2_grpc, key_pb2, key_pb2_grpc
+from ..v1 import experiment_pb2, experiment_pb2_grpc, insight_pb2, insight_pb2_grpc, key_pb2, key_pb2_grpc
 from ..v1 import model_pb2, model_pb2_grpc, placement_pb2, placement_pb2_grpc
 from ..v1 import recommendation_pb2, recommendation_pb2_grpc, rule_pb2, rule_pb2_grpc
 from ..v1 import store_pb2, store_pb2_grpc, user_pb2, user_pb2_grpc
@@ -31,6 +31,8 @@ RepeatPolicy = Literal["unspecified", "allow", "exclude_purchased", "when_due"]
 Window = Literal["unspecified", "7_days", "30_days", "all_time"]
 Dimension = Literal["hour", "day", "placement", "variant", "generation", "source"]
 Reward = Literal["clicks", "purchases", "revenue"]
+Period = Literal["day", "week", "month"]
+CohortBasis = Literal["orders", "activity"]
 Scope = Literal["read", "events", "catalog", "users", "models", "admin"]
 
 _BATCH = 1_000
@@ -97,6 +99,7 @@ class AsyncClient:
         self._events = event_pb2_grpc.EventServiceStub(channel)
         self._experiments = experiment_pb2_grpc.ExperimentServiceStub(channel)
         self._reports = experiment_pb2_grpc.ReportServiceStub(channel)
+        self._insight = insight_pb2_grpc.InsightServiceStub(channel)
         self._keys = key_pb2_grpc.KeyServiceStub(channel)
         self._models = model_pb2_grpc.ModelServiceStub(channel)
         self._placements = placement_pb2_grpc.PlacementServiceStub(channel)
@@ -762,6 +765,90 @@ class AsyncClient:
         )
         return _answer(types.Replay, await self._call(self._reports.ReplayPlacement, request))
 
+
+    # Insight.
+
+    async def get_portrait(self, user_id: Id) -> types.Portrait:
+        """What the store knows of a user: traits, orders, value, tiers."""
+        request = insight_pb2.GetPortraitRequest(user_id=rules.identifier("user_id", user_id))
+        answer = await self._call(self._insight.GetPortrait, request)
+        return _answer(types.Portrait, answer.portrait)
+
+    async def export_portraits(self) -> AsyncIterator[types.Portrait]:
+        """The portraits of all users who consent, under their names in the store."""
+        request = insight_pb2.ExportPortraitsRequest()
+        async for message in self._stream(self._insight.ExportPortraits, request):
+            for portrait in message.portraits:
+                yield _answer(types.Portrait, portrait)
+
+    async def get_overview(self) -> types.Overview:
+        """The buyers by segment and tier, and how right the methods of forecasts are."""
+        request = insight_pb2.GetOverviewRequest()
+        return _answer(types.Overview, await self._call(self._insight.GetOverview, request))
+
+    async def get_cohorts(
+        self, *, basis: CohortBasis = "orders", period: Period = "month", periods: int = 12
+    ) -> list[types.Cohort]:
+        """Users by the period in which they came, and how many of them came again."""
+        request = insight_pb2.GetCohortsRequest(
+            basis=_number(insight_pb2.CohortBasis, "basis", basis),
+            period=_number(insight_pb2.Period, "period", period),
+            periods=rules.whole("periods", periods),
+        )
+        answer = await self._call(self._insight.GetCohorts, request)
+        return [_answer(types.Cohort, cohort) for cohort in answer.cohorts]
+
+    async def get_activity(
+        self,
+        *,
+        period: Period = "month",
+        start: types.Time | None = None,
+        end: types.Time | None = None,
+    ) -> list[types.ActivityPeriod]:
+        """Active users, orders and revenue by period: of 90 days where ``start`` is None."""
+        request = insight_pb2.GetActivityRequest(
+            period=_number(insight_pb2.Period, "period", period),
+            start_time=None if start is None else convert.timestamp("start", start, self._zone),
+            end_time=None if end is None else convert.timestamp("end", end, self._zone),
+        )
+        answer = await self._call(self._insight.GetActivity, request)
+        return [_answer(types.ActivityPeriod, each) for each in answer.periods]
+
+    async def backtest_forecasts(self, cut: types.Time, days: int = 90) -> types.Backtest:
+        """How right forecasts made at ``cut`` would have been in the ``days`` after it."""
+        request = insight_pb2.BacktestForecastsRequest(
+            cut_time=convert.timestamp("cut", cut, self._zone), days=rules.whole("days", days)
+        )
+        return _answer(types.Backtest, await self._call(self._insight.BacktestForecasts, request))
+
+    async def apply_insight_settings(
+        self,
+        settings: types.InsightSettings,
+        *,
+        note: str = "",
+        expected_version: int | None = None,
+    ) -> int:
+        """Puts named segments and tiers in force, all at once; gives their version."""
+        request = insight_pb2.ApplyInsightSettingsRequest(
+            settings=convert.to_message(settings, self._zone),
+            note=note,
+            expected_version=expected_version,
+        )
+        answer = await self._call(self._insight.ApplyInsightSettings, request)
+        return int(answer.version)
+
+    async def get_insight_settings(self, version: int = 0) -> types.InsightVersions:
+        """A version of the segments and tiers, the one in force where it is 0."""
+        request = insight_pb2.GetInsightSettingsRequest(version=version)
+        return _answer(
+            types.InsightVersions, await self._call(self._insight.GetInsightSettings, request)
+        )
+
+    async def rollback_insight_settings(self, version: int = 0) -> int:
+        """Puts an earlier version in force again, the one before where it is 0; gives its new number."""
+        request = insight_pb2.RollbackInsightSettingsRequest(version=version)
+        answer = await self._call(self._insight.RollbackInsightSettings, request)
+        return int(answer.version)
 
     async def create_key(
         self,
