@@ -1,18 +1,21 @@
 //! A user's orders: what was bought at one time, with what was paid and taken back. They are kept apart from
 //! histories, which are bounded.
 
-/// An order.
+/// An order. Every buyer has some in memory, so that its fields lie close.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C, packed(4))]
 pub struct Order {
-    /// Its first purchase, in milliseconds since 1970.
-    pub time_ms: i64,
+    /// Its first purchase, in seconds since 1970.
+    time_s: u32,
     /// Number of its basket; 0 where none is known: then it is what was bought on one day.
     basket: u32,
     /// Number of items bought minus number returned.
     units: f32,
     /// What was paid minus what was paid back, in the store's currency.
-    pub spend: f64,
+    spend: f64,
 }
+
+const _: () = assert!(size_of::<Order>() == 20);
 
 /// Number of items below which nothing is left of an order.
 const NOTHING: f32 = 1e-6;
@@ -22,6 +25,16 @@ impl Order {
     /// bought before the log begins takes from the sum.
     pub fn stands(&self) -> bool {
         self.units > NOTHING
+    }
+
+    /// Its first purchase, in milliseconds since 1970, to the second.
+    pub fn time_ms(&self) -> i64 {
+        i64::from(self.time_s) * 1_000
+    }
+
+    /// What was paid minus what was paid back, in the store's currency.
+    pub fn spend(&self) -> f64 {
+        self.spend
     }
 
     /// Number of items bought minus number returned.
@@ -52,8 +65,8 @@ pub struct OrderBook {
     left: u32,
     /// Their spend.
     left_spend: f64,
-    /// The first purchase ever, in milliseconds since 1970; none before it.
-    first_ms: Option<i64>,
+    /// The first purchase ever, in seconds since 1970; none before it.
+    first_s: Option<u32>,
     /// What was paid back, in the store's currency.
     refunded: f64,
 }
@@ -65,16 +78,16 @@ impl OrderBook {
     /// Notes a purchase or a refund. Returns whether it began an order.
     pub fn note(&mut self, trade: Trade) -> bool {
         let is_purchase = trade.units > 0.0;
+        let time_s = u32::try_from(trade.time_ms.max(0) / 1_000).unwrap_or(u32::MAX);
         if is_purchase {
-            let first = self.first_ms.map_or(trade.time_ms, |first| first.min(trade.time_ms));
-            self.first_ms = Some(first);
+            self.first_s = Some(self.first_s.map_or(time_s, |first| first.min(time_s)));
         } else {
             self.refunded -= trade.spend;
         }
 
-        let (basket, day_ms) = trade.order;
+        let (basket, day) = trade.order;
         let is_same = |order: &Order| match basket {
-            0 => order.basket == 0 && order.time_ms / super::DAY_MS == day_ms,
+            0 => order.basket == 0 && order.time_ms() / super::DAY_MS == day,
             _ => order.basket == basket,
         };
         // Most trades are of the newest order.
@@ -88,10 +101,10 @@ impl OrderBook {
 
         // What a refund leaves without an order takes from the sum alone.
         let units = trade.units.max(0.0) as f32;
-        let order = Order { time_ms: trade.time_ms, basket, units, spend: trade.spend };
-        let at = self.orders.partition_point(|before| before.time_ms <= order.time_ms);
+        let order = Order { time_s, basket, units, spend: trade.spend };
+        let at = self.orders.partition_point(|before| before.time_s <= time_s);
         // Most users have few orders.
-        self.orders.reserve_exact(if self.orders.len() < 8 { 1 } else { self.orders.len() / 2 });
+        self.orders.reserve_exact(if self.orders.len() < 8 { 1 } else { self.orders.len() / 4 });
         self.orders.insert(at, order);
         if self.orders.len() > MAX_ORDERS {
             let oldest = self.orders.remove(0);
@@ -134,12 +147,12 @@ impl OrderBook {
 
     /// The first purchase ever, in milliseconds since 1970.
     pub fn first_ms(&self) -> Option<i64> {
-        self.first_ms
+        self.first_s.map(|first| i64::from(first) * 1_000)
     }
 
     /// The newest order that stands, in milliseconds since 1970.
     pub fn last_ms(&self) -> Option<i64> {
-        self.standing().next_back().map(|order| order.time_ms)
+        self.standing().next_back().map(Order::time_ms)
     }
 
     /// Bytes in memory.

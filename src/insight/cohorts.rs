@@ -40,7 +40,7 @@ pub fn ordered<'a>(
 ) -> UsersByPeriod {
     let mut users = UsersByPeriod::new();
     for (user, book) in books {
-        let times = book.standing().map(|order| order.time_ms);
+        let times = book.standing().map(|order| order.time_ms());
         let mut last = None;
         for time_ms in book.first_ms().into_iter().filter(|_| book.count() > 0).chain(times) {
             let number = period.of_day(day_of(zone, time_ms));

@@ -123,26 +123,27 @@ impl TierProgram {
         let entries = book.entries();
         let mut ended = entries.iter().peekable();
         for order in entries {
-            while let Some(old) = ended.next_if(|old| old.time_ms + window_ms <= order.time_ms) {
+            while let Some(old) = ended.next_if(|old| old.time_ms() + window_ms <= order.time_ms())
+            {
                 ladder.add(-self.measured(old));
             }
             ladder.add(self.measured(order));
         }
-        while let Some(old) = ended.next_if(|old| old.time_ms + window_ms <= now_ms) {
+        while let Some(old) = ended.next_if(|old| old.time_ms() + window_ms <= now_ms) {
             ladder.add(-self.measured(old));
         }
 
         let now = ladder.clone();
         let until_ms = ended.find_map(|old| {
             ladder.add(-self.measured(old));
-            (ladder.level < now.level).then_some(old.time_ms + window_ms)
+            (ladder.level < now.level).then_some(old.time_ms() + window_ms)
         });
         now.standing(until_ms)
     }
 
     fn measured(&self, order: &Order) -> f64 {
         match self.measure {
-            Measure::Spend => order.spend,
+            Measure::Spend => order.spend(),
             Measure::Orders => f64::from(u8::from(order.stands())),
         }
     }

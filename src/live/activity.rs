@@ -82,7 +82,8 @@ impl Activity {
         &self.days
     }
 
-    /// Erases a user from every day. What was sold stays: sums name no user.
+    /// Erases a user from every day. What was sold stays until the log is replayed: sums name
+    /// no user.
     pub fn erase(&mut self, user: UserIdx) {
         for day in self.days.values_mut() {
             day.active.remove(user);

@@ -141,9 +141,9 @@ pub(super) fn bought_between(book: &OrderBook, after_ms: i64, until_ms: i64) -> 
     let mut last = None;
     let mut days = 0.0;
     let orders =
-        book.standing().filter(|order| order.time_ms > after_ms && order.time_ms <= until_ms);
+        book.standing().filter(|order| order.time_ms() > after_ms && order.time_ms() <= until_ms);
     for order in orders {
-        let day = order.time_ms.div_euclid(DAY_MS);
+        let day = order.time_ms().div_euclid(DAY_MS);
         days += f64::from(u8::from(last != Some(day)));
         last = Some(day);
     }

@@ -20,13 +20,13 @@ pub struct Past {
 impl Past {
     /// The past at a moment; none before the first purchase.
     pub fn of(book: &OrderBook, at_ms: i64) -> Option<Self> {
-        let entries = book.entries().iter().take_while(|order| order.time_ms <= at_ms);
-        let spend: f64 = entries.map(|order| order.spend).sum();
+        let entries = book.entries().iter().take_while(|order| order.time_ms() <= at_ms);
+        let spend: f64 = entries.map(|order| order.spend()).sum();
         let mut days = 0u32;
         let mut last = None;
         let mut first_standing = None;
-        for order in book.standing().take_while(|order| order.time_ms <= at_ms) {
-            let day = order.time_ms.div_euclid(DAY_MS);
+        for order in book.standing().take_while(|order| order.time_ms() <= at_ms) {
+            let day = order.time_ms().div_euclid(DAY_MS);
             first_standing = first_standing.or(Some(day));
             days += u32::from(last != Some(day));
             last = Some(day);

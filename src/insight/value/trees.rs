@@ -110,8 +110,8 @@ fn columns<'a>(rows: impl Iterator<Item = &'a Features> + Clone) -> Vec<f64> {
 pub fn features(book: &OrderBook, past: &Past, at_ms: i64) -> Features {
     let mut days: Vec<i64> = Vec::new();
     let mut units = 0.0;
-    for order in book.standing().take_while(|order| order.time_ms <= at_ms) {
-        let day = order.time_ms.div_euclid(DAY_MS);
+    for order in book.standing().take_while(|order| order.time_ms() <= at_ms) {
+        let day = order.time_ms().div_euclid(DAY_MS);
         units += f64::from(order.units());
         if days.last() != Some(&day) {
             days.push(day);
