@@ -4,13 +4,17 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::backend::Target;
-use super::{Failure, output};
+use super::{Failure, decisions, output};
 use crate::api::wire::pb;
 use crate::config::Config;
+use crate::domain::quote::printable;
 
-/// Show what is stored of a user beside their events, or erase them
+/// Show what is stored of a user, follow what they decide of it, or erase them
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  qianmian users get 17850 --data DIR\n  \
+                  qianmian users data 17850 --data DIR\n  \
+                  qianmian users personalisation 17850 off --no-recording --server ADDR\n  \
+                  qianmian users tags 17850 --data DIR\n  \
                   qianmian users delete 17850 --server https://ADDR --key-file ops.key\n\n\
                   qianmian history prints the events.")]
 pub struct Users {
@@ -30,6 +34,34 @@ enum Action {
         /// The user
         user: String,
     },
+    /// Print everything that the store holds about a user, as JSON
+    Data {
+        /// The user
+        user: String,
+    },
+    /// Turn personalisation off or on, by the user's own decision
+    Personalisation {
+        /// The user
+        user: String,
+        /// "on" or "off"
+        #[arg(value_parser = ["on", "off"])]
+        state: String,
+        /// While it is off, do not record what the user does
+        #[arg(long)]
+        no_recording: bool,
+    },
+    /// Print what the portrait of a user believes, and why
+    Tags {
+        /// The user
+        user: String,
+    },
+    /// Delete a tag of a user, for good
+    DeleteTag {
+        /// The user
+        user: String,
+        /// The tag, as "tags" prints it
+        tag: String,
+    },
     /// Erase a user: at once from all answers, and from the files by the next training
     Delete {
         /// The user
@@ -45,6 +77,30 @@ impl Users {
                 let found = backend.user(user).await.map_err(|s| s.message().to_owned())?;
                 print(&found, self.json)
             }
+            Action::Data { user } => {
+                let data = backend.user_data(&config, user).await;
+                println!("{}", data.map_err(|s| s.message().to_owned())?);
+                Ok(())
+            }
+            Action::Personalisation { user, state, no_recording } => {
+                let record_events = Some(!no_recording);
+                let (user_id, enabled) = (user, state == "on");
+                let request = pb::SetPersonalisationRequest { user_id, enabled, record_events };
+                let done = backend.set_personalisation(request).await;
+                done.map_err(|s| s.message().to_owned())?;
+                println!("personalisation is {state}");
+                Ok(())
+            }
+            Action::Tags { user } => {
+                let asked = backend.user_tags(pb::ListUserTagsRequest { user_id: user }).await;
+                print_tags(&asked.map_err(|s| s.message().to_owned())?, self.json)
+            }
+            Action::DeleteTag { user, tag } => {
+                let request = pb::DeleteUserTagRequest { user_id: user, tag: tag.clone() };
+                backend.delete_user_tag(request).await.map_err(|s| s.message().to_owned())?;
+                println!("{} is deleted", printable(&tag));
+                Ok(())
+            }
             Action::Delete { user } => {
                 let offset = backend.delete_user(&config, user).await?;
                 if self.json {
@@ -57,6 +113,16 @@ impl Users {
             }
         }
     }
+}
+
+fn print_tags(answer: &pb::ListUserTagsResponse, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        return output::json(&decisions::as_json(answer)?);
+    }
+    let tags = answer.tags.iter().map(|of| vec![of.tag.clone(), of.reason.clone()]);
+    let deleted = answer.deleted_tags.iter().map(|tag| vec![tag.clone(), "deleted".to_owned()]);
+    println!("{}", output::table(&["tag", "reason"], &[], tags.chain(deleted).collect()));
+    Ok(())
 }
 
 fn print(user: &pb::User, as_json: bool) -> Result<(), Failure> {

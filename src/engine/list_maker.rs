@@ -51,7 +51,7 @@ fn make_all(state: &State) {
 /// Whether a list still holds for what the user did and consents to.
 fn is_still(state: &State, user: UserIdx, list: &ActiveList) -> bool {
     state.live.profiles.read().consents(user)
-        && state.live.histories.of(user, |history| list.list.list(history).is_some())
+        && state.live.history(user, |history| list.list.list(history).is_some())
 }
 
 /// A user's list from the active model; none without a model, or where nothing is known of the user.
@@ -60,7 +60,7 @@ fn made(state: &State, user: UserIdx, scratch: &mut Scratch) -> Option<ActiveLis
     if !state.live.profiles.read().consents(user) {
         return None;
     }
-    let past = state.live.histories.read(user);
+    let past = state.live.past(user);
     let items = state.live.items.read().len();
     let made_ms = now_ms();
     let new = |scratch: &mut Scratch| {

@@ -28,7 +28,7 @@ impl Unmeasured {
         let has = |attributes: &BTreeMap<String, String>| {
             self.0.iter().any(|(name, value)| attributes.get(name) == Some(value))
         };
-        profiles.get(user).is_some_and(|profile| !profile.consent || has(&profile.attributes))
+        !profiles.consents(user) || profiles.get(user).is_some_and(|of| has(&of.attributes))
     }
 }
 
@@ -55,6 +55,9 @@ pub(super) fn note(
         }
         Record::Erased(user, _) => measurements.erase(*user, alias(*user)),
         Record::User(user, profile) if !profile.consent => {
+            measurements.erase(*user, alias(*user));
+        }
+        Record::Preferences(user, decided) if !decided.personalised => {
             measurements.erase(*user, alias(*user));
         }
         Record::Decision(decision) if decision.kind == EXPERIMENTS => {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
+use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx, Preferences, Tag};
 use crate::live::{Catalogue, Channels};
 use crate::matrix::weight::{Weighting, kind_weight};
 
@@ -89,6 +89,14 @@ pub struct Known<'a> {
     pub channels: &'a Channels,
     /// The store's time zone.
     pub zone: &'a TimeZone,
+    /// What the user decided.
+    pub decided: Option<&'a Preferences>,
+}
+
+impl Known<'_> {
+    fn believes(&self, kind: &str, name: &str) -> bool {
+        self.decided.is_none_or(|decided| !decided.has_removed(kind, name))
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -124,7 +132,8 @@ impl Portrait {
             }
         }
 
-        let (hours, weekdays) = times(history, known.zone);
+        let believes_times = known.believes(Tag::TIMES, "");
+        let (hours, weekdays) = times(if believes_times { history } else { &[] }, known.zone);
         let (usual_items, orders) = usual_items(history);
         Self {
             events: history.len() as u32,
@@ -132,10 +141,11 @@ impl Portrait {
             last_ms: history.last().map(|event| event.time_ms),
             categories: strongest(categories),
             brands: strongest(brands),
-            price_band: price_band(history, known.catalogue),
+            price_band: price_band(history, known.catalogue)
+                .filter(|_| known.believes(Tag::PRICES, "")),
             hours,
             weekdays,
-            channels: channels(history, known.channels),
+            channels: channels(history, &known),
             usual_items,
             orders,
         }
@@ -208,12 +218,14 @@ fn times(history: &[HistoryEvent], zone: &TimeZone) -> ([u32; 24], [u32; 7]) {
     (hours, weekdays)
 }
 
-fn channels(history: &[HistoryEvent], names: &Channels) -> Vec<(String, u32)> {
+fn channels(history: &[HistoryEvent], known: &Known<'_>) -> Vec<(String, u32)> {
     let mut counts = [0u32; 256];
     history.iter().for_each(|event| counts[usize::from(event.channel)] += 1);
     let used = (0..=u8::MAX).zip(counts).filter(|(_, count)| *count > 0);
-    let mut used: Vec<(String, u32)> =
-        used.filter_map(|(number, count)| Some((names.name(number)?.to_owned(), count))).collect();
+    let mut used: Vec<(String, u32)> = used
+        .filter_map(|(number, count)| Some((known.channels.name(number)?.to_owned(), count)))
+        .filter(|(name, _)| known.believes(Tag::CHANNEL, name))
+        .collect();
     used.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     used.truncate(MOST);
     used
@@ -277,7 +289,8 @@ mod tests {
         let (catalogue, mut channels) = (catalogue(), Channels::default());
         channels.intern("app");
         let zone = TimeZone::get("Asia/Shanghai").unwrap();
-        let known = Known { catalogue: &catalogue, channels: &channels, zone: &zone };
+        let known =
+            Known { catalogue: &catalogue, channels: &channels, zone: &zone, decided: None };
         let history = [
             event(EventKind::View, 1, 2, 0),
             event(EventKind::Purchase, 0, 24, 1),
@@ -309,7 +322,12 @@ mod tests {
     #[test]
     fn a_user_without_purchases_has_the_prices_they_turned_to() {
         let (catalogue, channels) = (catalogue(), Channels::default());
-        let known = Known { catalogue: &catalogue, channels: &channels, zone: &TimeZone::UTC };
+        let known = Known {
+            catalogue: &catalogue,
+            channels: &channels,
+            zone: &TimeZone::UTC,
+            decided: None,
+        };
         let history = [event(EventKind::View, 0, 1, 0), event(EventKind::View, 1, 2, 0)];
         let portrait = Portrait::of(&history, known, 0);
         let band = portrait.price_band.unwrap();

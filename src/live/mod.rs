@@ -7,6 +7,7 @@
 //! - [`hidden`]: what users do not want to see; [`shown`]: what was shown to them again and again
 //! - [`decisions`]: what people decided of lists
 //! - [`profiles`]: attributes and consent of users; [`erasures`]: erased users
+//! - `silence`: what lists read of a user who removed tags
 //! - [`outcomes`]: what comes of items
 //! - [`orders`]: what users bought, in sums that no bound cuts; [`activity`]: the days of the store;
 //!   [`channels`]: names of channels
@@ -32,6 +33,7 @@ pub mod overlay;
 pub mod profiles;
 pub mod shared;
 pub mod shown;
+mod silence;
 pub mod trends;
 pub mod vocabulary;
 
@@ -202,6 +204,9 @@ impl Live {
             }
             Record::ItemDeleted(idx) => self.catalogue.write(writer).delete(*idx),
             Record::User(idx, user) => self.profiles.write(writer).upsert(*idx, user),
+            Record::Preferences(idx, preferences) => {
+                self.profiles.write(writer).decide(*idx, preferences);
+            }
             Record::Erased(idx, _) => self.erase(writer, *idx, offset),
             Record::Imported(digest) => drop(self.imported.write(writer).insert(*digest)),
             Record::Exposure(exposure) => {
@@ -231,11 +236,13 @@ impl Live {
         if matches!(event.kind, EventKind::Click | EventKind::Purchase | EventKind::Refund) {
             self.outcomes.write(writer).note(event.item, event.kind);
         }
-        let cohorts = match self.profiles.read().get(event.user) {
-            Some(user) if !user.consent => return,
-            Some(user) => self.cohorts(&user.attributes),
-            None => Vec::new(),
-        };
+        let profiles = self.profiles.read();
+        if !profiles.consents(event.user) {
+            return;
+        }
+        let profile = profiles.get(event.user);
+        let cohorts = profile.map_or(Vec::new(), |user| self.cohorts(&user.attributes));
+        drop(profiles);
 
         let concerns_impressions = self.impressions.read().concerns(event.user, event.kind);
         if concerns_impressions {

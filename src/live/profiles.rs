@@ -1,13 +1,17 @@
-//! Profiles of users: attributes and consent.
+//! Profiles of users: attributes and consent, as the shop has them, and what users decided of their data.
 
 use std::collections::HashSet;
 
-use crate::domain::{User, UserIdx};
+use ahash::AHashMap;
+
+use crate::domain::{Preferences, User, UserIdx};
 
 /// All profiles.
 #[derive(Debug, Default)]
 pub struct Profiles {
     users: Vec<Option<Box<User>>>,
+    /// Those of users who decided something.
+    preferences: AHashMap<UserIdx, Preferences>,
     /// Bytes of all profiles.
     bytes: usize,
 }
@@ -19,15 +23,35 @@ impl Profiles {
         if slot >= self.users.len() {
             self.users.resize_with(slot + 1, || None);
         }
-        self.erase(idx);
+        self.forget_user(idx);
         self.bytes += user.bytes();
         self.users[slot] = Some(Box::new(user.clone()));
     }
 
+    /// Notes what a user decided.
+    pub fn decide(&mut self, idx: UserIdx, preferences: &Preferences) {
+        self.forget_preferences(idx);
+        if !preferences.is_default() {
+            self.bytes += preferences.bytes();
+            self.preferences.insert(idx, preferences.clone());
+        }
+    }
+
     /// Erases a profile.
     pub fn erase(&mut self, idx: UserIdx) {
+        self.forget_user(idx);
+        self.forget_preferences(idx);
+    }
+
+    fn forget_user(&mut self, idx: UserIdx) {
         if let Some(user) = self.users.get_mut(idx as usize).and_then(Option::take) {
             self.bytes -= user.bytes();
+        }
+    }
+
+    fn forget_preferences(&mut self, idx: UserIdx) {
+        if let Some(preferences) = self.preferences.remove(&idx) {
+            self.bytes -= preferences.bytes();
         }
     }
 
@@ -41,14 +65,47 @@ impl Profiles {
         self.users.get(idx as usize)?.as_deref()
     }
 
+    /// What a user decided; none where they decided nothing.
+    pub fn preferences(&self, idx: UserIdx) -> Option<&Preferences> {
+        self.preferences.get(&idx)
+    }
+
     /// The users without consent.
     pub fn objecting(&self) -> HashSet<UserIdx> {
         let users = (0..).zip(&self.users);
-        users.filter(|(_, user)| user.as_ref().is_some_and(|u| !u.consent)).map(|u| u.0).collect()
+        let denied = users.filter(|(_, user)| user.as_ref().is_some_and(|u| !u.consent));
+        let decided = self.preferences.iter().filter(|(_, decided)| !decided.personalised);
+        denied.map(|user| user.0).chain(decided.map(|user| *user.0)).collect()
     }
 
-    /// Whether a user consents, which is the default.
+    /// Whether the events of a user may be used, which is the default: neither the shop's profile nor the user
+    /// denies it.
     pub fn consents(&self, idx: UserIdx) -> bool {
         self.get(idx).is_none_or(|user| user.consent)
+            && self.preferences(idx).is_none_or(|decided| decided.personalised)
+    }
+
+    /// Whether the events of a user are recorded, which is the default.
+    pub fn records(&self, idx: UserIdx) -> bool {
+        self.preferences(idx).is_none_or(|decided| decided.recorded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_objection_outlasts_the_next_profile_and_goes_with_the_user() {
+        let mut profiles = Profiles::default();
+        let off = Preferences { personalised: false, recorded: false, ..Preferences::default() };
+        profiles.decide(3, &off);
+        profiles.upsert(3, &User::default());
+        assert!(!profiles.consents(3) && !profiles.records(3));
+        assert_eq!(profiles.objecting(), HashSet::from([3]));
+        profiles.erase(3);
+        assert!(profiles.consents(3) && profiles.records(3) && profiles.bytes() == 0);
+        profiles.decide(4, &Preferences::default());
+        assert_eq!((profiles.preferences(4), profiles.bytes()), (None, 0));
     }
 }

@@ -16,11 +16,13 @@
 //! - `variety`: items that differ, caps on brands, categories and groups; `exploration`: places for
 //!   new and rare items, by chance
 //! - [`placement`]: named bundles of what a list is made of
+//! - [`description`]: how lists are made, in words
 //! - [`related`]: similar items, bought together, similar users, popular
 
 mod basis;
 pub mod blend;
 mod cold;
+pub mod description;
 mod exploration;
 pub mod features;
 pub mod fill;

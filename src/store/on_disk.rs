@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Decision, Exposure, Record, StoredEvent};
-use crate::domain::{EventKind, Generation, HideScope, Item, ItemIdx, User, UserIdx, Validity};
+use crate::domain::{
+    EventKind, Generation, HideScope, Item, ItemIdx, Preferences, User, UserIdx, Validity,
+};
 
 /// A record on disk.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,6 +39,8 @@ pub(super) enum OnDisk<'a> {
     Decision(Decision<'a>),
     #[serde(borrow)]
     Exposure(Exposure<'a>),
+    /// Since format 7.
+    Preferences(UserIdx, Cow<'a, Preferences>),
 }
 
 /// An event before it had a dwell time and could hide.
@@ -110,6 +114,7 @@ impl<'a> From<OnDisk<'a>> for Record<'a> {
             OnDisk::ExposureOf5(exposure) => Record::Exposure(Box::new(exposure.into())),
             OnDisk::Exposure(exposure) => Record::Exposure(Box::new(exposure)),
             OnDisk::Decision(decision) => Record::Decision(decision),
+            OnDisk::Preferences(idx, preferences) => Record::Preferences(idx, preferences),
         }
     }
 }
@@ -127,6 +132,9 @@ impl<'a> From<&'a Record<'_>> for OnDisk<'a> {
             Record::ItemAvailable(idx, available) => OnDisk::ItemAvailable(*idx, *available),
             Record::Exposure(exposure) => OnDisk::Exposure(exposure.borrowed()),
             Record::Decision(decision) => OnDisk::Decision(*decision),
+            Record::Preferences(idx, preferences) => {
+                OnDisk::Preferences(*idx, Cow::Borrowed(preferences))
+            }
         }
     }
 }

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Event, EventKind, Generation, HideScope, Item, ItemIdx, User, UserIdx};
+use crate::domain::{
+    Event, EventKind, Generation, HideScope, Item, ItemIdx, Preferences, User, UserIdx,
+};
 
 /// A record of the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +29,8 @@ pub enum Record<'a> {
     ItemAvailable(ItemIdx, bool),
     /// A list was shown.
     Exposure(Box<Exposure<'a>>),
+    /// A user decided something of their data.
+    Preferences(UserIdx, Cow<'a, Preferences>),
     /// A person decided something: a set of rules, the placements.
     Decision(Decision<'a>),
 }
@@ -36,7 +40,7 @@ impl Record<'_> {
     pub fn user(&self) -> Option<UserIdx> {
         match self {
             Record::Event(event) => Some(event.user),
-            Record::User(user, _) => Some(*user),
+            Record::User(user, _) | Record::Preferences(user, _) => Some(*user),
             Record::Exposure(exposure) => exposure.user,
             _ => None,
         }
@@ -46,7 +50,9 @@ impl Record<'_> {
     pub fn names(&self) -> (Option<UserIdx>, Option<ItemIdx>) {
         match self {
             Record::Event(event) => (Some(event.user), Some(event.item)),
-            Record::User(user, _) | Record::Erased(user, _) => (Some(*user), None),
+            Record::User(user, _) | Record::Preferences(user, _) | Record::Erased(user, _) => {
+                (Some(*user), None)
+            }
             Record::Item(item, _) | Record::ItemDeleted(item) | Record::ItemAvailable(item, _) => {
                 (None, Some(*item))
             }

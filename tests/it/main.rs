@@ -43,6 +43,7 @@ mod placements;
 mod privacy;
 mod push;
 mod python;
+mod rights;
 mod rules;
 mod soak;
 mod storefront;

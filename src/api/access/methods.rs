@@ -44,7 +44,7 @@ impl Method {
 }
 
 /// All methods.
-pub const METHODS: [Method; 65] = [
+pub const METHODS: [Method; 70] = [
     method("RecommendationService/Recommend", &[Read]),
     method("RecommendationService/SimilarItems", &[Read]),
     method("RecommendationService/SimilarUsers", &[Users]),
@@ -54,6 +54,7 @@ pub const METHODS: [Method; 65] = [
     method("RecommendationService/Diagnose", &[Read]),
     method("RecommendationService/RecommendPage", &[Read]),
     method("RecommendationService/BatchRecommend", &[Read]),
+    method("RecommendationService/DescribeRecommender", &[Read]),
     method("EventService/WriteEvents", &[Events]),
     method("EventService/StreamEvents", &[Events]),
     method("CatalogService/UpsertItems", &[Catalog]),
@@ -65,6 +66,8 @@ pub const METHODS: [Method; 65] = [
     method("UserService/GetUser", &[Users]),
     method("UserService/ListUsers", &[Users]),
     method("UserService/DeleteUser", &[Users]).audited(nothing),
+    method("UserService/SetPersonalisation", &[Users]),
+    method("UserService/GetUserData", &[Users]).long().audited(nothing),
     method("ModelService/Train", &[Models]).audited(nothing),
     method("ModelService/WatchTraining", &[Models]),
     method("ModelService/GetModel", &[Models]),
@@ -96,6 +99,8 @@ pub const METHODS: [Method; 65] = [
     method("ReportService/ReplayPlacement", &[Catalog]).long(),
     method("InsightService/GetPortrait", &[Users]),
     method("InsightService/ExportPortraits", &[Users]),
+    method("InsightService/ListUserTags", &[Users]),
+    method("InsightService/DeleteUserTag", &[Users]),
     method("InsightService/GetOverview", &[Users, Catalog]).long(),
     method("InsightService/GetCohorts", &[Users, Catalog]).long(),
     method("InsightService/GetActivity", &[Users, Catalog]).long(),

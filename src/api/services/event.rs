@@ -43,7 +43,7 @@ impl EventApi {
         }
 
         let receipt = if events.is_empty() {
-            Receipt { recorded: 0, duplicates: 0, offset: self.engine.live().offset() }
+            Receipt { offset: self.engine.live().offset(), ..Receipt::default() }
         } else {
             self.engine.writer().record(events).await?
         };
@@ -62,6 +62,7 @@ impl EventApi {
         Ok(pb::WriteEventsResponse {
             recorded: receipt.recorded as i32,
             duplicates: receipt.duplicates as i32,
+            declined: receipt.declined as i32,
             offset: receipt.offset,
             errors: event_errors(errors),
         })
@@ -81,6 +82,7 @@ fn stream_answer(batches: u64, recorded: Recorded) -> pb::StreamEventsResponse {
         batches,
         recorded: receipt.recorded as i32,
         duplicates: receipt.duplicates as i32,
+        declined: receipt.declined as i32,
         offset: receipt.offset,
         errors: event_errors(errors),
     }

@@ -14,7 +14,8 @@ use crate::api::services::wait_for;
 use crate::api::wire::pb::insight_service_server::InsightService;
 use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, insight, pb};
-use crate::domain::{DAY_MS, Result, Violation, limits};
+use crate::domain::{DAY_MS, PreferenceChange, Result, Violation, limits};
+use crate::engine::insight::rights::UserTag;
 use crate::engine::{Engine, Page};
 use crate::insight::InsightSettings;
 
@@ -51,6 +52,25 @@ impl InsightApi {
         limits::id("user_id", &request.user_id)?;
         let user = self.engine.insight().user(&request.user_id)?;
         Ok(pb::GetPortraitResponse { portrait: Some(insight::portrait(user)) })
+    }
+
+    fn tags(&self, id: &str) -> Result<pb::ListUserTagsResponse> {
+        limits::id("user_id", id)?;
+        let decided = self.engine.insight().preferences(id)?;
+        let tags = self.engine.insight().tags(id)?.into_iter();
+        let tags = tags.map(|UserTag { tag, reason }| pb::UserTag { tag, reason }).collect();
+        let deleted_tags = decided.removed_tags.into_iter().collect();
+        Ok(pb::ListUserTagsResponse { tags, deleted_tags })
+    }
+
+    async fn delete_tag(
+        &self,
+        request: pb::DeleteUserTagRequest,
+    ) -> Result<pb::DeleteUserTagResponse> {
+        limits::id("user_id", &request.user_id)?;
+        let change = PreferenceChange::RemoveTag(request.tag);
+        let receipt = self.engine.writer().prefer(&request.user_id, change, false).await?;
+        Ok(pb::DeleteUserTagResponse { offset: receipt.offset })
     }
 
     fn cohorts(&self, request: pb::GetCohortsRequest) -> Result<pb::GetCohortsResponse> {
@@ -162,6 +182,20 @@ impl InsightService for InsightApi {
         let complete = Arc::new(AtomicBool::new(false));
         tokio::spawn(self.clone().send_all(sender, complete.clone()));
         Ok(Response::new(whole(ReceiverStream::new(portraits), complete)))
+    }
+
+    async fn list_user_tags(
+        &self,
+        request: Request<pb::ListUserTagsRequest>,
+    ) -> Result<Response<pb::ListUserTagsResponse>, Status> {
+        self.wait(move |api| api.tags(&request.get_ref().user_id)).await
+    }
+
+    async fn delete_user_tag(
+        &self,
+        request: Request<pb::DeleteUserTagRequest>,
+    ) -> Result<Response<pb::DeleteUserTagResponse>, Status> {
+        self.delete_tag(request.into_inner()).await.map(Response::new).map_err(from_error)
     }
 
     async fn get_overview(

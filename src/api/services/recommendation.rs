@@ -16,7 +16,9 @@ use crate::domain::{Deadline, Result, Violation, limits, user};
 use crate::engine::Engine;
 use crate::engine::serve::{Answer, RecommendRequest, RepeatReason, ScoredUser, StageRecord};
 use crate::live::Filter;
+use crate::model::Source;
 use crate::recommend::Basis;
+use crate::recommend::description::{Language, describe};
 use crate::telemetry::RequestRecord;
 
 /// Time for which a reader may take nothing of a batch, by default.
@@ -200,6 +202,31 @@ impl RecommendationApi {
     }
 }
 
+impl RecommendationApi {
+    fn describe(&self, language: i32) -> Result<pb::DescribeRecommenderResponse, Violation> {
+        let language = match pb::Language::try_from(language) {
+            Ok(pb::Language::Unspecified | pb::Language::English) => Language::English,
+            Ok(pb::Language::Chinese) => Language::Chinese,
+            Err(_) => {
+                let message = format!("must be 0 to 2, was {language}");
+                return Err(Violation::new("language", message));
+            }
+        };
+        let active = self.engine.models().active();
+        let described = describe(active.as_ref().map(|snapshot| &snapshot.manifest), language);
+        let source = |(source, weight, words): (Source, f64, &str)| pb::SourceDescription {
+            source: source.number(),
+            weight,
+            description: words.to_owned(),
+        };
+        Ok(pb::DescribeRecommenderResponse {
+            generation: described.generation,
+            sentences: described.sentences,
+            sources: described.sources.into_iter().map(source).collect(),
+        })
+    }
+}
+
 /// A request for a list of a method that no user asks for.
 fn related(method: &str, limit: usize, filter: Filter) -> RecommendRequest {
     let filter = Arc::new(filter);
@@ -342,6 +369,14 @@ impl RecommendationService for RecommendationApi {
     ) -> Result<Response<pb::RecommendPageResponse>, Status> {
         let deadline = request.extensions().get::<Deadline>().copied();
         self.page(request.into_inner(), deadline).await.map(Response::new).map_err(from_error)
+    }
+
+    async fn describe_recommender(
+        &self,
+        request: Request<pb::DescribeRecommenderRequest>,
+    ) -> Result<Response<pb::DescribeRecommenderResponse>, Status> {
+        let described = self.describe(request.get_ref().language);
+        described.map(Response::new).map_err(|violation| from_error(violation.into()))
     }
 
     type BatchRecommendStream = Whole<pb::BatchRecommendResponse>;

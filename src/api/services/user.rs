@@ -1,14 +1,21 @@
 //! UserService.
 
 use std::sync::Arc;
+use std::vec::IntoIter;
 
+use tokio_stream::Iter;
 use tonic::{Request, Response, Status};
 
+use crate::api::services::wait_for;
+use crate::api::wire::json::Methods;
 use crate::api::wire::pb::user_service_server::UserService;
 use crate::api::wire::status::from_error;
-use crate::api::wire::{convert, pb};
-use crate::domain::{Error, Result, User, Violation, limits};
+use crate::api::wire::{convert, insight, pb};
+use crate::domain::{Error, PreferenceChange, Result, User, Violation, limits};
 use crate::engine::Engine;
+
+/// Size of a part of a text, in bytes.
+const PART: usize = 1 << 20;
 
 /// Reads, writes and erases users.
 #[derive(Debug, Clone)]
@@ -39,7 +46,12 @@ impl UserApi {
     fn get(&self, request: pb::GetUserRequest) -> Result<pb::GetUserResponse> {
         limits::id("user_id", &request.user_id)?;
         let found = self.engine.directory().user(&request.user_id)?;
-        Ok(pb::GetUserResponse { user: Some(proto(request.user_id, found)) })
+        let decided = self.engine.insight().preferences(&request.user_id)?;
+        Ok(pb::GetUserResponse {
+            user: Some(proto(request.user_id, found)),
+            personalised: decided.personalised,
+            records_events: decided.recorded,
+        })
     }
 
     fn list(&self, request: pb::ListUsersRequest) -> Result<pb::ListUsersResponse> {
@@ -56,6 +68,47 @@ impl UserApi {
         let receipt = self.engine.writer().erase_user(&request.user_id).await?;
         Ok(pb::DeleteUserResponse { offset: receipt.offset })
     }
+}
+
+impl UserApi {
+    async fn set_personalisation(
+        &self,
+        request: pb::SetPersonalisationRequest,
+    ) -> Result<pb::SetPersonalisationResponse> {
+        limits::id("user_id", &request.user_id)?;
+        let (personalised, recorded) = (request.enabled, request.record_events.unwrap_or(true));
+        let change = PreferenceChange::Personalisation { personalised, recorded };
+        let receipt = self.engine.writer().prefer(&request.user_id, change, true).await?;
+        Ok(pb::SetPersonalisationResponse { offset: receipt.offset })
+    }
+
+    /// Everything about a user, as JSON.
+    fn data(&self, id: &str) -> Result<String> {
+        limits::id("user_id", id)?;
+        let mut data = self.engine.insight().user_data(id)?;
+        // A user who objects has no portrait.
+        if let Ok(user) = self.engine.insight().user(id) {
+            let methods = Methods::read().map_err(Error::Storage)?;
+            data["portrait"] = methods.json(&insight::portrait(user))?;
+        }
+        serde_json::to_string(&data).map_err(|error| Error::Storage(error.into()))
+    }
+}
+
+/// A text in parts of at most [`PART`] bytes.
+fn parts(text: &str) -> Vec<Result<pb::GetUserDataResponse, Status>> {
+    let mut rest = text;
+    let mut parts = Vec::new();
+    while !rest.is_empty() {
+        let mut end = rest.len().min(PART);
+        while !rest.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (part, after) = rest.split_at(end);
+        parts.push(Ok(pb::GetUserDataResponse { json_part: part.to_owned() }));
+        rest = after;
+    }
+    parts
 }
 
 fn user(given: pb::User) -> Result<(String, User), Violation> {
@@ -106,5 +159,25 @@ impl UserService for UserApi {
         request: Request<pb::DeleteUserRequest>,
     ) -> Result<Response<pb::DeleteUserResponse>, Status> {
         self.delete(request.into_inner()).await.map(Response::new).map_err(from_error)
+    }
+
+    async fn set_personalisation(
+        &self,
+        request: Request<pb::SetPersonalisationRequest>,
+    ) -> Result<Response<pb::SetPersonalisationResponse>, Status> {
+        let done = UserApi::set_personalisation(self, request.into_inner()).await;
+        done.map(Response::new).map_err(from_error)
+    }
+
+    type GetUserDataStream = Iter<IntoIter<Result<pb::GetUserDataResponse, Status>>>;
+
+    async fn get_user_data(
+        &self,
+        request: Request<pb::GetUserDataRequest>,
+    ) -> Result<Response<Self::GetUserDataStream>, Status> {
+        let api = self.clone();
+        let data = wait_for(move || api.data(&request.get_ref().user_id)).await;
+        let data = data.map_err(from_error)?;
+        Ok(Response::new(tokio_stream::iter(parts(&data))))
     }
 }

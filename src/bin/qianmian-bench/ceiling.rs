@@ -99,6 +99,13 @@ impl RecommendationService for Ceiling {
         Err(refused())
     }
 
+    async fn describe_recommender(
+        &self,
+        _: Request<pb::DescribeRecommenderRequest>,
+    ) -> Result<Response<pb::DescribeRecommenderResponse>, Status> {
+        Err(refused())
+    }
+
     type BatchRecommendStream = tokio_stream::Empty<Result<pb::BatchRecommendResponse, Status>>;
 
     async fn batch_recommend(

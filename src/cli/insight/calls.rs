@@ -1,13 +1,21 @@
-//! Calls of InsightService, on a data folder or a running server.
+//! Calls of InsightService and of users' rights, on a data folder or a running server.
 
 use tokio_stream::{Stream, StreamExt};
 use tonic::Request;
 
 use crate::api::services::insight::InsightApi;
+use crate::api::services::recommendation::RecommendationApi;
+use crate::api::services::user::UserApi;
 use crate::api::wire::pb;
 use crate::api::wire::pb::insight_service_client::InsightServiceClient;
 use crate::api::wire::pb::insight_service_server::InsightService;
+use crate::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
+use crate::api::wire::pb::recommendation_service_server::RecommendationService;
+use crate::api::wire::pb::user_service_client::UserServiceClient;
+use crate::api::wire::pb::user_service_server::UserService;
+use crate::cli::admin;
 use crate::cli::backend::{Backend, Refused, ask};
+use crate::config::Config;
 
 /// A time of the protocol, re-exported for files that need not name prost.
 pub(super) use prost_types::Timestamp as Moment;
@@ -18,7 +26,10 @@ pub(super) trait Message: prost::Message + prost::Name {}
 impl<M: prost::Message + prost::Name> Message for M {}
 
 macro_rules! calls {
-    ($($(#[$doc:meta])* $name:ident = $method:ident($request:ident) -> $response:ident;)*) => {
+    (
+        $api:ident as $service:ident, $client:ident:
+        $($(#[$doc:meta])* $name:ident = $method:ident($request:ident) -> $response:ident;)*
+    ) => {
         impl Backend {
             $(
                 $(#[$doc])*
@@ -26,7 +37,7 @@ macro_rules! calls {
                 /// # Errors
                 /// The service's status.
                 pub async fn $name(&self, request: pb::$request) -> Result<pb::$response, Refused> {
-                    ask!(self, InsightApi as InsightService, InsightServiceClient, $method, request)
+                    ask!(self, $api as $service, $client, $method, request)
                 }
             )*
         }
@@ -34,6 +45,25 @@ macro_rules! calls {
 }
 
 calls! {
+    UserApi as UserService, UserServiceClient:
+    /// Turns personalisation off or on.
+    set_personalisation =
+        set_personalisation(SetPersonalisationRequest) -> SetPersonalisationResponse;
+}
+
+calls! {
+    RecommendationApi as RecommendationService, RecommendationServiceClient:
+    /// How lists are made, in words.
+    describe_recommender =
+        describe_recommender(DescribeRecommenderRequest) -> DescribeRecommenderResponse;
+}
+
+calls! {
+    InsightApi as InsightService, InsightServiceClient:
+    /// What is believed of a user.
+    user_tags = list_user_tags(ListUserTagsRequest) -> ListUserTagsResponse;
+    /// Deletes a tag of a user.
+    delete_user_tag = delete_user_tag(DeleteUserTagRequest) -> DeleteUserTagResponse;
     /// A user's portrait.
     portrait = get_portrait(GetPortraitRequest) -> GetPortraitResponse;
     /// The buyers by segment and tier.
@@ -54,6 +84,35 @@ calls! {
 }
 
 impl Backend {
+    /// Everything about a user, as JSON. Read from a data folder, it is recorded in the audit log.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn user_data(&self, config: &Config, user_id: String) -> Result<String, Refused> {
+        let request = pb::GetUserDataRequest { user_id };
+        let mut data = String::new();
+        match self {
+            Backend::Local(engine) => {
+                let api = UserApi::new(engine.clone());
+                let answer = api.get_user_data(Request::new(request)).await;
+                // Its request names a person, and is left out.
+                admin::record(config, "UserService/", "get_user_data", &[], answer.as_ref().err());
+                let mut parts = answer?.into_inner();
+                while let Some(part) = parts.next().await {
+                    data += &part?.json_part;
+                }
+            }
+            Backend::Remote(remote) => {
+                let mut client = UserServiceClient::new(remote.clone());
+                let mut parts = client.get_user_data(request).await?.into_inner();
+                while let Some(part) = parts.next().await {
+                    data += &part?.json_part;
+                }
+            }
+        }
+        Ok(data)
+    }
+
     /// Passes every portrait to `take`.
     ///
     /// # Errors

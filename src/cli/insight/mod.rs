@@ -50,6 +50,15 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Print how lists are made, in words
+    Describe {
+        /// The language
+        #[arg(long, value_enum, default_value = "english")]
+        language: Language,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the buyers by segment and tier, and how right forecasts are
     Overview {
         /// Print JSON
@@ -132,6 +141,12 @@ enum Action {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Language {
+    English,
+    Chinese,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum By {
     Day,
     Week,
@@ -165,6 +180,14 @@ impl Insight {
             Action::Portrait { user, json } => {
                 let asked = backend.portrait(pb::GetPortraitRequest { user_id: user });
                 show(&said(asked.await)?, json, print::portrait)
+            }
+            Action::Describe { language, json } => {
+                let language = match language {
+                    Language::English => pb::Language::English.into(),
+                    Language::Chinese => pb::Language::Chinese.into(),
+                };
+                let asked = pb::DescribeRecommenderRequest { language };
+                show(&said(backend.describe_recommender(asked).await)?, json, print::description)
             }
             Action::Overview { json } => show(
                 &said(backend.overview(pb::GetOverviewRequest {}).await)?,

@@ -164,6 +164,15 @@ fn print_forecast(forecast: &pb::Forecast) {
     );
 }
 
+pub(super) fn description(answer: &pb::DescribeRecommenderResponse) {
+    answer.sentences.iter().for_each(|sentence| println!("{sentence}"));
+    let rows = answer.sources.iter().map(|of| {
+        let source = name(of.source().as_str_name(), "SOURCE_");
+        vec![source, percent(of.weight), of.description.clone()]
+    });
+    println!("\n{}", table(&["source", "weight", ""], &["weight"], rows.collect()));
+}
+
 pub(super) fn overview(answer: &pb::GetOverviewResponse) {
     println!("as of {}\n", day(answer.as_of.as_ref()));
     groups("segment", &answer.segments);

@@ -2,10 +2,12 @@
 //!
 //! - `population`: what compares users with each other, fitted from time to time
 //! - [`user`]: one user's portrait, value and tiers
+//! - [`rights`]: what a user may ask about themselves
 //! - [`overview`]: the store's users as a whole
 
 pub mod overview;
 mod population;
+pub mod rights;
 pub mod user;
 
 use std::sync::Arc;

@@ -183,9 +183,9 @@ impl View<'_> {
         }
         let book = live.orders.read().of(user).cloned();
         let book = book.as_ref().filter(|book| book.count() > 0);
-        let history = live.histories.of(user, <[HistoryEvent]>::to_vec);
+        let history = live.history(user, <[HistoryEvent]>::to_vec);
 
-        let portrait = self.portrait(&history);
+        let portrait = self.portrait(user, &history);
         let names = live.items.read();
         let usual_items = portrait.usual_items.iter().map(|usual| names.id(usual.item).to_owned());
         let usual_items = usual_items.collect();
@@ -212,11 +212,13 @@ impl View<'_> {
         self.as_of_ms as f64 / DAY_MS as f64
     }
 
-    fn portrait(&self, history: &[HistoryEvent]) -> Portrait {
+    fn portrait(&self, user: UserIdx, history: &[HistoryEvent]) -> Portrait {
         let live = &self.state.live;
+        let decided = live.profiles.read().preferences(user).cloned();
         let zone = live.activity.read().zone().clone();
         let (catalogue, channels) = (live.catalogue.read(), live.channels.read());
-        let known = Known { catalogue: &catalogue, channels: &channels, zone: &zone };
+        let decided = decided.as_ref();
+        let known = Known { catalogue: &catalogue, channels: &channels, zone: &zone, decided };
         Portrait::of(history, known, self.as_of_ms)
     }
 

@@ -19,7 +19,7 @@ impl Recommender {
         let lists = self.state.active_lists.as_ref();
         let active = lists.and_then(|lists| lists.of(user));
         let generation = snapshot.manifest.generation;
-        let (is_prepared, active) = self.state.live.histories.of(user, |history| {
+        let (is_prepared, active) = self.state.live.history(user, |history| {
             let is_prepared = snapshot.parts.prepared.list(user, history).is_some();
             (is_prepared, active.filter(|list| list.holds(generation, history, now_ms())))
         });

@@ -317,7 +317,7 @@ impl Recommender {
     }
 
     pub(super) fn past(&self, user: Option<UserIdx>) -> Past {
-        user.map(|user| self.state.live.histories.read(user)).unwrap_or_default()
+        user.map(|user| self.state.live.past(user)).unwrap_or_default()
     }
 
     /// The items that a user bought and has not returned.

@@ -304,7 +304,8 @@ fn note_active(active: &ActiveLists, record: &Record) {
     match record {
         Record::Event(event) => active.note_event(event.user),
         Record::User(user, profile) if !profile.consent => active.forget(*user),
-        Record::Erased(user, _) => active.forget(*user),
+        // A list that was made before it would show what the user no longer wants.
+        Record::Erased(user, _) | Record::Preferences(user, _) => active.forget(*user),
         _ => {}
     }
 }

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use crate::domain::{Error, Event, ItemChange, Offset, Result, User};
+use crate::domain::{Error, Event, ItemChange, Offset, PreferenceChange, Result, User};
 
 /// Largest batch in bytes; with a group before it, still a block that can be read.
 pub(super) const BATCH_BYTES: usize = 128 << 20;
@@ -23,6 +23,8 @@ pub enum Write {
     Imported(u128, Vec<Event>),
     /// Users to create or replace.
     Users(Vec<(String, User)>),
+    /// A user's decision of their data; an unknown user is ignored.
+    Prefer(String, PreferenceChange),
     /// A user to erase, and when that was requested, in milliseconds since 1970; an unknown
     /// one is ignored.
     Erase(String, i64),
@@ -52,12 +54,14 @@ pub struct NewDecision {
 }
 
 /// Confirms that a write is durable and visible.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Receipt {
     /// Records written.
     pub recorded: usize,
     /// Events left out because their event id was known.
     pub duplicates: usize,
+    /// Events left out because their users do not want them to be recorded.
+    pub declined: usize,
     /// Offset just past the last record.
     pub offset: Offset,
 }
@@ -86,7 +90,7 @@ impl Write {
             Write::Availability(ids, _) => ids.len(),
             Write::Imported(_, events) => events.len() + 1,
             Write::Users(users) => users.len(),
-            Write::Erase(..) | Write::DeleteItem(_) | Write::Decide(_) => 1,
+            Write::Erase(..) | Write::Prefer(..) | Write::DeleteItem(_) | Write::Decide(_) => 1,
             Write::Exposures | Write::Seal | Write::Flush => 0,
         }
     }
@@ -95,7 +99,7 @@ impl Write {
     /// has it, or the stored items may be larger than the change.
     pub(super) fn ends_group(&self) -> bool {
         match self {
-            Write::Erase(..) | Write::DeleteItem(_) | Write::Decide(_) => true,
+            Write::Erase(..) | Write::Prefer(..) | Write::DeleteItem(_) | Write::Decide(_) => true,
             Write::Items(changes) => changes.iter().any(|(_, change)| !change.is_whole()),
             _ => false,
         }
@@ -111,6 +115,7 @@ impl Write {
             Write::Users(users) => users.iter().map(|(id, user)| id.len() + user.bytes()).sum(),
             Write::Availability(ids, _) => ids.iter().map(|id| id.len() + 24).sum(),
             Write::Erase(id, _) | Write::DeleteItem(id) => id.len(),
+            Write::Prefer(id, change) => id.len() + change.bytes(),
             Write::Decide(decision) => decision.note.len() + decision.body.len(),
             Write::Exposures | Write::Seal | Write::Flush => 0,
         }

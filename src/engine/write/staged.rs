@@ -8,11 +8,18 @@ use indexmap::IndexSet;
 
 use super::edits::Edits;
 use super::request::{NewDecision, Receipt, Write};
-use crate::domain::{Error, Event, ItemChange, Offset, Result};
+use crate::domain::{Error, Event, ItemChange, Offset, PreferenceChange, Result};
 use crate::engine::options::StoreLimits;
 use crate::engine::state::State;
-use crate::live::{Decisions, DedupWindow, LiveWriter, Shared, Vocabulary};
+use crate::live::{Decisions, DedupWindow, LiveWriter, Profiles, Shared, Vocabulary};
 use crate::store::{BlockBuilder, Decision, Exposure, Record, StoredEvent};
+
+/// Events of a write that are not recorded.
+#[derive(Debug, Default)]
+struct LeftOut {
+    duplicates: usize,
+    declined: usize,
+}
 
 /// A group of writes as records.
 pub(super) struct Staged<'g> {
@@ -23,6 +30,7 @@ pub(super) struct Staged<'g> {
     pub(super) items: Names<'g>,
     edits: Edits<'g>,
     decisions: &'g Shared<Decisions>,
+    profiles: &'g Shared<Profiles>,
     limits: StoreLimits,
     /// Why writes that grow the store are refused; none where they are accepted.
     full: Option<String>,
@@ -38,6 +46,7 @@ impl<'g> Staged<'g> {
             items: Names::new(&state.live.items),
             edits: Edits::new(&state.live.catalogue),
             decisions: &state.live.decisions,
+            profiles: &state.live.profiles,
             limits,
             full,
         }
@@ -50,11 +59,11 @@ impl<'g> Staged<'g> {
         }
 
         let before = self.records.len();
-        let mut duplicates = 0;
+        let mut left_out = LeftOut::default();
         match write {
-            Write::Events(events) => duplicates = self.add_events(events, dedup),
+            Write::Events(events) => left_out = self.add_events(events, dedup),
             Write::Imported(digest, events) => {
-                duplicates = self.add_events(events, dedup);
+                left_out = self.add_events(events, dedup);
                 self.push(Record::Imported(*digest));
             }
             Write::Items(changes) => {
@@ -88,6 +97,12 @@ impl<'g> Staged<'g> {
                     self.push(Record::Erased(idx, *time_ms));
                 }
             }
+            Write::Prefer(id, change) => {
+                if let Err(refused) = self.add_preference(id, change) {
+                    self.receipts.push(Err(refused));
+                    return;
+                }
+            }
             Write::Decide(decision) => {
                 if let Err(refused) = self.add_decision(decision) {
                     self.receipts.push(Err(refused));
@@ -99,7 +114,8 @@ impl<'g> Staged<'g> {
 
         self.receipts.push(Ok(Receipt {
             recorded: self.records.len() - before,
-            duplicates,
+            duplicates: left_out.duplicates,
+            declined: left_out.declined,
             offset: base + self.records.len() as Offset,
         }));
     }
@@ -115,6 +131,7 @@ impl<'g> Staged<'g> {
             | Write::Decide(_)
             | Write::Availability(..)
             | Write::DeleteItem(_)
+            | Write::Prefer(..)
             | Write::Erase(..)
             | Write::Seal
             | Write::Flush => false,
@@ -150,6 +167,7 @@ impl<'g> Staged<'g> {
             | Write::Decide(_)
             | Write::Availability(..)
             | Write::DeleteItem(_)
+            | Write::Prefer(..)
             | Write::Erase(..)
             | Write::Seal
             | Write::Flush => {}
@@ -210,19 +228,33 @@ impl<'g> Staged<'g> {
         }
     }
 
-    /// Stages events that are not duplicates; returns the number of duplicates.
-    fn add_events(&mut self, events: &'g [Event], dedup: &mut DedupWindow) -> usize {
-        let mut duplicates = 0;
+    /// Stages a user's decision after those before it: it ends its group, so that live state has them.
+    fn add_preference(&mut self, id: &str, change: &PreferenceChange) -> Result<()> {
+        let Some(idx) = self.users.get(id) else { return Ok(()) };
+        let before = self.profiles.read().preferences(idx).cloned().unwrap_or_default();
+        let after = change.applied(&before)?;
+        self.push(Record::Preferences(idx, Cow::Owned(after)));
+        Ok(())
+    }
+
+    /// Stages events that are not duplicates and that their users let be recorded; counts the others.
+    fn add_events(&mut self, events: &'g [Event], dedup: &mut DedupWindow) -> LeftOut {
+        let mut left_out = LeftOut::default();
         for event in events {
+            let known = self.users.get(&event.user_id);
+            if known.is_some_and(|user| !self.profiles.read().records(user)) {
+                left_out.declined += 1;
+                continue;
+            }
             if !dedup.remember(&event.event_id) {
-                duplicates += 1;
+                left_out.duplicates += 1;
                 continue;
             }
             let user = self.users.intern(&event.user_id, |id| self.block.define_user(id));
             let item = self.items.intern(&event.item_id, |id| self.block.define_item(id));
             self.push(Record::Event(stored(event, user, item)));
         }
-        duplicates
+        left_out
     }
 
     fn push(&mut self, record: Record<'g>) {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::committer::Committer;
 use super::memory_budget::MemoryBudget;
 use super::request::{Pending, Receipt, Write};
-use crate::domain::{Event, Item, ItemChange, Result, User, now_ms};
+use crate::domain::{Event, Item, ItemChange, PreferenceChange, Result, User, limits, now_ms};
 use crate::engine::directory::{Directory, not_found};
 use crate::engine::pseudonyms::Pseudonyms;
 use crate::engine::state::State;
@@ -92,6 +92,31 @@ impl Writer {
         self.write(Write::Users(users)).await
     }
 
+    /// Records what a user decided of their data, durably; in force from the receipt on.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Invalid`] with the field; [`crate::domain::Error::NotFound`] for a user that the
+    /// store does not know, unless `or_new`, which makes them known; as [`Writer::record`].
+    pub async fn prefer(
+        &self,
+        id: &str,
+        change: PreferenceChange,
+        or_new: bool,
+    ) -> Result<Receipt> {
+        change.validate()?;
+        if self.state.user_idx(id).is_none() {
+            if !or_new {
+                return Err(not_found("user", id));
+            }
+            limits::new_id("user_id", id)?;
+            self.write(Write::Users(vec![(id.to_owned(), User::default())])).await?;
+        }
+        let receipt = self.write(Write::Prefer(id.to_owned(), change)).await?;
+
+        // A concurrent call may have erased them.
+        if receipt.recorded == 0 { Err(not_found("user", id)) } else { Ok(receipt) }
+    }
+
     /// Erases a user: at once from all answers, and from the log's files and the models by a
     /// training that starts by itself as soon as no other runs.
     ///
@@ -144,7 +169,7 @@ fn pseudonymised(mut write: Write, pseudonyms: &Pseudonyms) -> Write {
     match &mut write {
         Write::Events(events) => events.iter_mut().for_each(|event| rename(&mut event.user_id)),
         Write::Users(users) => users.iter_mut().for_each(|(id, _)| rename(id)),
-        Write::Erase(id, _) => rename(id),
+        Write::Erase(id, _) | Write::Prefer(id, _) => rename(id),
         Write::Items(_)
         | Write::Availability(..)
         | Write::DeleteItem(_)
