@@ -7,9 +7,9 @@
 pub struct Order {
     /// Its first purchase, in seconds since 1970.
     time_s: u32,
-    /// Number of its basket; 0 where none is known: then it is what was bought on one day.
+    /// Hash of its basket; 0 where none is known: then it is what was bought on one day in UTC.
     basket: u32,
-    /// Number of items bought minus number returned.
+    /// Number of items bought minus number returned; less than 0 where it is no order, but a refund.
     units: f32,
     /// What was paid minus what was paid back, in the store's currency.
     spend: f64,
@@ -37,6 +37,15 @@ impl Order {
         self.spend
     }
 
+    /// Whether it is the order of a trade.
+    fn is(&self, (basket, day): (u32, i64)) -> bool {
+        match basket {
+            _ if self.units < 0.0 => false,
+            0 => self.basket == 0 && self.time_ms() / super::DAY_MS == day,
+            _ => self.basket == basket,
+        }
+    }
+
     /// Number of items bought minus number returned.
     pub fn units(&self) -> f32 {
         self.units.max(0.0)
@@ -48,11 +57,32 @@ impl Order {
 pub struct Trade {
     /// Its moment, in milliseconds since 1970.
     pub time_ms: i64,
-    /// The order: its basket, or 0 and the start of its day. See `HistoryEvent::together`.
-    pub order: (u32, i64),
+    /// The order: the hash of its basket, or 0 and the number of its day in UTC
+    /// (`HistoryEvent::together`). None for a refund of what no known order has: it takes from the sum.
+    pub order: Option<(u32, i64)>,
     /// Number of items.
     pub units: f64,
-    /// Price of all of them, in the store's currency.
+    /// What was paid for all of them, or less than 0, paid back.
+    pub paid: Paid,
+}
+
+/// What was paid, in the store's currency.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Paid {
+    /// As the event says.
+    Exact(f64),
+    /// Nearly: at most what the order still holds, and all of it where nothing of the order is left.
+    About(f64),
+    /// In proportion to what the order still holds.
+    Unknown,
+}
+
+/// What a trade changed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Noted {
+    /// Whether it began an order.
+    pub is_order: bool,
+    /// What was paid, or less than 0, paid back, in the store's currency.
     pub spend: f64,
 }
 
@@ -61,57 +91,112 @@ pub struct Trade {
 pub struct OrderBook {
     /// The newest [`MAX_ORDERS`], by time.
     orders: Vec<Order>,
-    /// Number of the orders that left.
-    left: u32,
-    /// Their spend.
-    left_spend: f64,
+    /// The orders that left; none where all are there.
+    left: Option<Box<Left>>,
     /// The first purchase ever, in seconds since 1970; none before it.
     first_s: Option<u32>,
     /// What was paid back, in the store's currency.
     refunded: f64,
 }
 
+/// The sums of orders that left a book.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Left {
+    /// Number of those that stood.
+    pub count: u32,
+    /// Number of their days.
+    pub days: u32,
+    /// Their spend, in the store's currency.
+    pub spend: f64,
+    /// The last that left.
+    last: Order,
+}
+
 /// Maximum number of orders that a user's book has one by one; of older ones it has the sums.
 pub const MAX_ORDERS: usize = 1_000;
 
 impl OrderBook {
-    /// Notes a purchase or a refund. Returns whether it began an order.
-    pub fn note(&mut self, trade: Trade) -> bool {
+    /// Notes a purchase or a refund.
+    pub fn note(&mut self, trade: Trade) -> Noted {
         let is_purchase = trade.units > 0.0;
         let time_s = u32::try_from(trade.time_ms.max(0) / 1_000).unwrap_or(u32::MAX);
         if is_purchase {
             self.first_s = Some(self.first_s.map_or(time_s, |first| first.min(time_s)));
-        } else {
-            self.refunded -= trade.spend;
         }
 
-        let (basket, day) = trade.order;
-        let is_same = |order: &Order| match basket {
-            0 => order.basket == 0 && order.time_ms() / super::DAY_MS == day,
-            _ => order.basket == basket,
-        };
         // Most trades are of the newest order.
-        let known = self.orders.iter_mut().rev().find(|order| is_same(order));
-        if let Some(order) = known {
-            let stood = order.stands();
-            order.units += trade.units as f32;
-            order.spend += trade.spend;
-            return is_purchase && !stood;
+        let known = trade.order.and_then(|of| self.orders.iter().rposition(|order| order.is(of)));
+        let noted = match known {
+            Some(at) => self.change(at, trade, time_s),
+            None => self.insert(trade, time_s),
+        };
+        if !is_purchase {
+            self.refunded -= noted.spend;
         }
+        noted
+    }
 
-        // What a refund leaves without an order takes from the sum alone.
-        let units = trade.units.max(0.0) as f32;
-        let order = Order { time_s, basket, units, spend: trade.spend };
+    /// Changes a known order.
+    fn change(&mut self, at: usize, trade: Trade, time_s: u32) -> Noted {
+        let is_purchase = trade.units > 0.0;
+        let order = &mut self.orders[at];
+        let stood = order.stands();
+        let units = (order.units + trade.units as f32).max(0.0);
+        let spend = match trade.paid {
+            Paid::Exact(spend) => spend,
+            Paid::About(spend) if is_purchase => spend,
+            _ if is_purchase => 0.0,
+            _ if units <= NOTHING => -order.spend,
+            Paid::About(spend) => spend.max(-order.spend),
+            Paid::Unknown => order.spend * (units / order.units - 1.0).min(0.0) as f64,
+        };
+        (order.units, order.spend) = (units, order.spend + spend);
+
+        // A line that comes late may be the first.
+        if is_purchase && time_s < order.time_s {
+            order.time_s = time_s;
+            self.orders.sort_by_key(|order| order.time_s);
+        }
+        Noted { is_order: is_purchase && !stood, spend }
+    }
+
+    /// Inserts an order, or a refund that belongs to none.
+    fn insert(&mut self, trade: Trade, time_s: u32) -> Noted {
+        let is_purchase = trade.units > 0.0;
+        let (basket, units) = match trade.order {
+            Some((basket, _)) if is_purchase => (basket, trade.units as f32),
+            _ => (0, -1.0),
+        };
+        let spend = match trade.paid {
+            Paid::Exact(spend) | Paid::About(spend) => spend,
+            Paid::Unknown => 0.0,
+        };
+        let order = Order { time_s, basket, units, spend };
         let at = self.orders.partition_point(|before| before.time_s <= time_s);
         // Most users have few orders.
         self.orders.reserve_exact(if self.orders.len() < 8 { 1 } else { self.orders.len() / 4 });
         self.orders.insert(at, order);
         if self.orders.len() > MAX_ORDERS {
             let oldest = self.orders.remove(0);
-            self.left += u32::from(oldest.stands());
-            self.left_spend += oldest.spend;
+            self.leave(oldest);
         }
-        is_purchase
+        Noted { is_order: is_purchase, spend }
+    }
+
+    fn leave(&mut self, oldest: Order) {
+        let stands = u32::from(oldest.stands());
+        let Some(left) = &mut self.left else {
+            let spend = oldest.spend;
+            self.left = Some(Box::new(Left { count: stands, days: stands, spend, last: oldest }));
+            return;
+        };
+        // Lines of an order that left come one after another.
+        let day = oldest.time_ms() / super::DAY_MS;
+        let is_same = left.last.is((oldest.basket, day));
+        left.count += if is_same { 0 } else { stands };
+        left.days += if left.last.time_ms() / super::DAY_MS == day { 0 } else { stands };
+        left.spend += oldest.spend;
+        left.last = oldest;
     }
 
     /// The newest entries by time, those of which nothing stands included.
@@ -124,19 +209,20 @@ impl OrderBook {
         self.orders.iter().filter(|order| order.stands())
     }
 
-    /// Number and spend of the orders that left.
-    pub fn left(&self) -> (u32, f64) {
-        (self.left, self.left_spend)
+    /// The sums of the orders that left; none where all are there.
+    pub fn left(&self) -> Option<&Left> {
+        self.left.as_deref()
     }
 
     /// Number of orders that stand, of all times.
     pub fn count(&self) -> u32 {
-        self.left + self.standing().count() as u32
+        self.left.as_ref().map_or(0, |left| left.count) + self.standing().count() as u32
     }
 
     /// What was paid minus what was paid back, of all times, in the store's currency; at least 0.
     pub fn spend(&self) -> f64 {
-        let spend = self.left_spend + self.orders.iter().map(|order| order.spend).sum::<f64>();
+        let left = self.left.as_ref().map_or(0.0, |left| left.spend);
+        let spend = left + self.orders.iter().map(|order| order.spend).sum::<f64>();
         spend.max(0.0)
     }
 
@@ -150,6 +236,12 @@ impl OrderBook {
         self.first_s.map(|first| i64::from(first) * 1_000)
     }
 
+    /// The first order that stands, in milliseconds since 1970; where orders left, the first purchase.
+    pub fn first_order_ms(&self) -> Option<i64> {
+        let first = self.standing().next().map(Order::time_ms);
+        if self.left.is_some() { self.first_ms() } else { first }
+    }
+
     /// The newest order that stands, in milliseconds since 1970.
     pub fn last_ms(&self) -> Option<i64> {
         self.standing().next_back().map(Order::time_ms)
@@ -157,7 +249,8 @@ impl OrderBook {
 
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.orders.capacity() * size_of::<Order>()
+        let left = self.left.as_ref().map_or(0, |_| size_of::<Left>());
+        size_of::<Self>() + left + self.orders.capacity() * size_of::<Order>()
     }
 }
 
@@ -167,17 +260,18 @@ mod tests {
     use crate::domain::DAY_MS;
 
     fn trade(day: i64, basket: u32, units: f64, spend: f64) -> Trade {
-        let order = if basket == 0 { (0, day) } else { (basket, 0) };
-        Trade { time_ms: day * DAY_MS, order, units, spend }
+        let order = Some(if basket == 0 { (0, day) } else { (basket, 0) });
+        Trade { time_ms: day * DAY_MS, order, units, paid: Paid::Exact(spend) }
     }
 
     #[test]
     fn lines_of_a_basket_or_a_day_are_one_order() {
         let mut book = OrderBook::default();
-        assert!(book.note(trade(3, 7, 1.0, 10.0)));
-        assert!(!book.note(trade(3, 7, 2.0, 5.0)));
-        assert!(book.note(trade(3, 0, 1.0, 1.0)) && !book.note(trade(3, 0, 1.0, 1.0)));
-        assert!(book.note(trade(1, 8, 1.0, 4.0)), "a late one goes where it belongs");
+        assert!(book.note(trade(3, 7, 1.0, 10.0)).is_order);
+        assert!(!book.note(trade(3, 7, 2.0, 5.0)).is_order);
+        assert!(book.note(trade(3, 0, 1.0, 1.0)).is_order);
+        assert!(!book.note(trade(3, 0, 1.0, 1.0)).is_order);
+        assert!(book.note(trade(1, 8, 1.0, 4.0)).is_order, "a late one goes where it belongs");
         assert_eq!((book.count(), book.spend()), (3, 21.0));
         assert_eq!((book.first_ms(), book.last_ms()), (Some(DAY_MS), Some(3 * DAY_MS)));
     }
@@ -191,11 +285,36 @@ mod tests {
         assert_eq!((book.count(), book.spend(), book.refunded()), (2, 11.0, 5.0));
         book.note(trade(4, 7, -1.0, -5.0));
         assert_eq!((book.count(), book.spend()), (1, 6.0), "nothing of it is left");
-        book.note(trade(5, 9, -4.0, -2.0));
+        book.note(Trade { order: None, ..trade(5, 0, -4.0, -2.0) });
         assert_eq!((book.count(), book.spend(), book.refunded()), (1, 4.0, 12.0));
-        book.note(trade(6, 0, -4.0, -100.0));
+        assert!(book.note(trade(5, 0, 1.0, 0.0)).is_order, "the refund is no order of that day");
+        book.note(trade(5, 0, -1.0, 0.0));
+        book.note(Trade { order: None, ..trade(6, 0, -4.0, -100.0) });
         assert_eq!((book.count(), book.spend()), (1, 0.0));
-        assert!(book.note(trade(6, 7, 1.0, 5.0)), "bought again");
+        assert!(book.note(trade(6, 7, 1.0, 5.0)).is_order, "bought again");
+    }
+
+    #[test]
+    fn what_was_paid_nearly_leaves_nothing_behind() {
+        let of = |units, paid| Trade { paid, ..trade(1, 7, units, 0.0) };
+        let mut book = OrderBook::default();
+        book.note(of(2.0, Paid::Exact(39.98)));
+        assert_eq!(book.note(of(-1.0, Paid::About(-19.985))).spend, -19.985);
+        book.note(of(-1.0, Paid::About(-19.985)));
+        assert_eq!((book.count(), book.spend()), (0, 0.0));
+        book.note(of(2.0, Paid::Exact(15.0)));
+        assert_eq!(book.note(of(-1.0, Paid::Unknown)).spend, -7.5);
+        assert_eq!(book.note(of(-0.5, Paid::About(-1_000.0))).spend, -7.5, "no more than is there");
+    }
+
+    #[test]
+    fn an_order_begins_with_its_earliest_line() {
+        let mut book = OrderBook::default();
+        book.note(trade(6, 7, 1.0, 1.0));
+        book.note(trade(4, 8, 1.0, 1.0));
+        book.note(trade(2, 7, 1.0, 1.0));
+        let times: Vec<i64> = book.standing().map(|order| order.time_ms() / DAY_MS).collect();
+        assert_eq!((times, book.last_ms()), (vec![2, 4], Some(4 * DAY_MS)));
     }
 
     #[test]
@@ -208,5 +327,10 @@ mod tests {
         assert_eq!(book.entries().len(), MAX_ORDERS);
         assert_eq!((book.count(), book.spend()), (all as u32, 2.0 * all as f64));
         assert_eq!((book.first_ms(), book.last_ms()), (Some(0), Some((all - 1) * DAY_MS)));
+        // The lines of a late order are one.
+        for _ in 0..3 {
+            book.note(trade(-1, 7, 1.0, 1.0));
+        }
+        assert_eq!(book.count(), all as u32 + 1);
     }
 }

@@ -8,8 +8,7 @@ use roaring::RoaringBitmap;
 use super::period::Period;
 use crate::domain::UserIdx;
 use crate::domain::order::OrderBook;
-use crate::live::Activity;
-use crate::live::activity::day_of;
+use crate::live::activity::{Day, day_of};
 
 /// Users by the number of a period.
 pub type UsersByPeriod = BTreeMap<i32, RoaringBitmap>;
@@ -24,33 +23,30 @@ pub struct Cohort {
 }
 
 /// The users who were active, by period.
-pub fn active(activity: &Activity, period: Period) -> UsersByPeriod {
+pub fn active(days: &BTreeMap<i32, Day>, period: Period) -> UsersByPeriod {
     let mut users = UsersByPeriod::new();
-    for (day, of_day) in activity.days() {
-        *users.entry(period.of_day(*day)).or_default() |= &of_day.active;
+    for (day, of_day) in days {
+        *users.entry(period.of_day(*day)).or_default() |= &*of_day.active;
     }
     users
 }
 
-/// The users who ordered, by period.
-pub fn ordered<'a>(
-    books: impl Iterator<Item = (UserIdx, &'a OrderBook)>,
+/// Adds a user to the periods in which they ordered.
+pub fn note_orders(
+    users: &mut UsersByPeriod,
+    (user, book): (UserIdx, &OrderBook),
     zone: &TimeZone,
     period: Period,
-) -> UsersByPeriod {
-    let mut users = UsersByPeriod::new();
-    for (user, book) in books {
-        let times = book.standing().map(|order| order.time_ms());
-        let mut last = None;
-        for time_ms in book.first_ms().into_iter().filter(|_| book.count() > 0).chain(times) {
-            let number = period.of_day(day_of(zone, time_ms));
-            if last != Some(number) {
-                users.entry(number).or_default().insert(user);
-            }
-            last = Some(number);
+) {
+    let times = book.standing().map(|order| order.time_ms());
+    let mut last = None;
+    for time_ms in book.first_order_ms().into_iter().chain(times) {
+        let number = period.of_day(day_of(zone, time_ms));
+        if last != Some(number) {
+            users.entry(number).or_default().insert(user);
         }
+        last = Some(number);
     }
-    users
 }
 
 /// The cohorts of periods, the newest `max` of them.
@@ -75,7 +71,7 @@ pub fn cohorts(users: &UsersByPeriod, max: usize) -> Vec<Cohort> {
 mod tests {
     use super::*;
     use crate::domain::DAY_MS;
-    use crate::domain::order::Trade;
+    use crate::domain::order::{Paid, Trade};
 
     #[test]
     fn cohorts_come_again_or_do_not() {
@@ -96,14 +92,27 @@ mod tests {
             let mut book = OrderBook::default();
             for (basket, day) in (1..).zip(days) {
                 let time_ms = day * DAY_MS;
-                book.note(Trade { time_ms, order: (basket, 0), units: 1.0, spend: 1.0 });
+                book.note(Trade {
+                    time_ms,
+                    order: Some((basket, 0)),
+                    units: 1.0,
+                    paid: Paid::Exact(1.0),
+                });
             }
             book
         };
         let mut returned = book(&[3]);
-        returned.note(Trade { time_ms: 4 * DAY_MS, order: (1, 0), units: -1.0, spend: -1.0 });
+        returned.note(Trade {
+            time_ms: 4 * DAY_MS,
+            order: Some((1, 0)),
+            units: -1.0,
+            paid: Paid::Exact(-1.0),
+        });
         let books = [(7, &book(&[3, 3, 5])), (8, &returned)];
-        let users = ordered(books.into_iter(), &TimeZone::UTC, Period::Day);
+        let mut users = UsersByPeriod::new();
+        for of_user in books {
+            note_orders(&mut users, of_user, &TimeZone::UTC, Period::Day);
+        }
         let expected: UsersByPeriod =
             [3, 5].map(|day| (day, RoaringBitmap::from_iter([7]))).into_iter().collect();
         assert_eq!(users, expected);

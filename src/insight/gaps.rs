@@ -85,7 +85,10 @@ struct Means {
     of: Sum,
     squares: f64,
     freedom: f64,
+    /// Evenly of all users or pairs: every `stride`-th, of which the `seen`-th comes next.
     trials: Vec<Trial>,
+    stride: usize,
+    seen: usize,
 }
 
 impl Means {
@@ -100,16 +103,31 @@ impl Means {
 
         if let [before @ .., last_gap] = gaps
             && !before.is_empty()
-            && self.trials.len() < MAX_TRIALS
         {
             let mut sum = Sum::default();
             before.iter().for_each(|gap| sum.add(*gap));
-            self.trials.push(Trial { item, before: sum, last_gap: *last_gap });
+            self.try_on(Trial { item, before: sum, last_gap: *last_gap });
         }
     }
 
-    /// The kind, whose prior is tried with the wider mean of each trial.
-    fn kind(&self, wider: impl Fn(Option<ItemIdx>, f64) -> f64) -> Option<Kind> {
+    fn try_on(&mut self, trial: Trial) {
+        self.stride = self.stride.max(1);
+        if self.seen.is_multiple_of(self.stride) {
+            self.trials.push(trial);
+        }
+        self.seen += 1;
+        if self.trials.len() == MAX_TRIALS {
+            let mut is_kept = false;
+            self.trials.retain(|_| {
+                is_kept = !is_kept;
+                is_kept
+            });
+            self.stride *= 2;
+        }
+    }
+
+    /// The kind, whose prior is tried with the wider mean of each trial, which must not know its last gap.
+    fn kind(&self, wider: impl Fn(&Trial, f64) -> f64) -> Option<Kind> {
         let ln = self.of.plain_mean()?;
         let spread = if self.freedom < MIN_GAPS {
             USUAL_SPREAD
@@ -121,7 +139,7 @@ impl Means {
                 .trials
                 .iter()
                 .map(|trial| {
-                    let expected = trial.before.mean(wider(trial.item, ln), prior).exp();
+                    let expected = trial.before.mean(wider(trial, ln), prior).exp();
                     (expected - trial.last_gap).abs()
                 })
                 .collect();
@@ -132,7 +150,8 @@ impl Means {
         let prior = if self.trials.len() < MIN_GAPS as usize {
             PRIOR
         } else {
-            PRIORS.into_iter().min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or(PRIOR)
+            let tried = PRIORS.map(|prior| (error(prior), prior));
+            tried.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).map_or(PRIOR, |best| best.1)
         };
         Some(Kind { ln, spread, prior })
     }
@@ -188,7 +207,10 @@ impl GapCounter {
         };
         let mut categories: HashMap<String, Sum> = HashMap::new();
         let mut named = Vec::with_capacity(self.by_item.len());
-        for (item, sum) in self.by_item {
+        // Sums of floating-point numbers depend on their order.
+        let mut items: Vec<(ItemIdx, Sum)> = self.by_item.into_iter().collect();
+        items.sort_unstable_by_key(|item| item.0);
+        for (item, sum) in items {
             let name = category(item).unwrap_or_default();
             let all = categories.entry(name.clone()).or_default();
             all.count += sum.count;
@@ -196,14 +218,18 @@ impl GapCounter {
             named.push((item, name, sum));
         }
 
-        let by_item = named.into_iter().map(|(item, name, sum)| {
+        let sums = named.into_iter().map(|(item, name, sum)| {
             let wider = categories.get(&name).map_or(store_ln, |all| all.mean(store_ln, PRIOR));
-            (item, sum.mean(wider, PRIOR))
+            (item, (sum, wider))
         });
-        let by_item: HashMap<ItemIdx, f64> = by_item.collect();
-        let of_item = |item: Option<ItemIdx>| by_item.get(&item?).copied();
-        let items = self.pairs.kind(|item, ln| of_item(item).unwrap_or(ln));
-        GapModel { orders, items, by_item }
+        let sums: HashMap<ItemIdx, (Sum, f64)> = sums.collect();
+        let items = self.pairs.kind(|trial, ln| {
+            let Some((sum, wider)) = trial.item.and_then(|item| sums.get(&item)) else { return ln };
+            let before = Sum { count: sum.count - 1.0, ln: sum.ln - trial.last_gap.ln() };
+            before.mean(*wider, PRIOR)
+        });
+        let by_item = sums.into_iter().map(|(item, (sum, wider))| (item, sum.mean(wider, PRIOR)));
+        GapModel { orders, items, by_item: by_item.collect() }
     }
 }
 
@@ -254,7 +280,7 @@ fn next(kind: Kind, wider: f64, days: &[i64], today: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::order::Trade;
+    use crate::domain::order::{Paid, Trade};
 
     fn model() -> GapModel {
         let mut counter = GapCounter::default();
@@ -266,9 +292,9 @@ mod tests {
                 let day = n * 10 + (n * user) % 3;
                 let trade = Trade {
                     time_ms: day * DAY_MS,
-                    order: (n as u32 + 1, 0),
+                    order: Some((n as u32 + 1, 0)),
                     units: 1.0,
-                    spend: 1.0,
+                    paid: Paid::Exact(1.0),
                 };
                 book.note(trade);
                 history.push(HistoryEvent::new(EventKind::Purchase, 1, day * DAY_MS));

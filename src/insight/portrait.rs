@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::domain::history::standing;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx, Preferences, Tag};
+use crate::live::activity::local_ms;
 use crate::live::{Catalogue, Channels};
 use crate::matrix::weight::{Weighting, kind_weight};
 
@@ -209,8 +210,7 @@ fn price_band(history: &[HistoryEvent], catalogue: &Catalogue) -> Option<PriceBa
 fn times(history: &[HistoryEvent], zone: &TimeZone) -> ([u32; 24], [u32; 7]) {
     let (mut hours, mut weekdays) = ([0; 24], [0; 7]);
     for event in history {
-        let moment = Timestamp::from_millisecond(event.time_ms).unwrap_or_default();
-        let local_ms = event.time_ms + i64::from(zone.to_offset(moment).seconds()) * 1_000;
+        let local_ms = local_ms(zone, event.time_ms);
         hours[(local_ms.rem_euclid(DAY_MS) / 3_600_000) as usize] += 1;
         // 1970-01-01 was a Thursday.
         weekdays[(local_ms.div_euclid(DAY_MS) + 3).rem_euclid(7) as usize] += 1;
@@ -242,7 +242,9 @@ fn usual_items(history: &[HistoryEvent]) -> (Vec<UsualItem>, u32) {
     orders.sort_unstable();
     orders.dedup();
     let groups = lines.chunk_by(|a, b| a.0 == b.0);
+    let kept = standing(history);
     let mut items: Vec<UsualItem> = groups
+        .filter(|group| kept.binary_search(&group[0].0).is_ok())
         .map(|group| UsualItem { item: group[0].0, orders: group.len() as u32 })
         .filter(|usual| usual.orders > 1)
         .collect();

@@ -92,7 +92,11 @@ impl TierProgram {
                 return Err(Violation::new(format!("levels[{at}].name"), message));
             }
             let field = format!("levels[{at}].at_least");
-            limits::number(&field, level.at_least, f64::MIN_POSITIVE, limits::MAX_PRICE)?;
+            if !(level.at_least > 0.0 && level.at_least <= limits::MAX_PRICE) {
+                let message =
+                    format!("must be greater than 0, at most 1e12, was {}", level.at_least);
+                return Err(Violation::new(field, message));
+            }
             if level.at_least <= before {
                 let message = format!(
                     "must be greater than {before}, that of the level before, was {}",
@@ -109,11 +113,12 @@ impl TierProgram {
     pub fn standing(&self, book: &OrderBook, now_ms: i64) -> Standing {
         let mut ladder = Ladder { program: self, level: 0, figure: 0.0 };
         let Some(window_days) = self.window_days else {
-            let (left, left_spend) = book.left();
-            ladder.add(match self.measure {
-                Measure::Spend => left_spend,
-                Measure::Orders => f64::from(left),
-            });
+            if let Some(left) = book.left() {
+                ladder.add(match self.measure {
+                    Measure::Spend => left.spend,
+                    Measure::Orders => f64::from(left.count),
+                });
+            }
             book.entries().iter().for_each(|order| ladder.add(self.measured(order)));
             return ladder.standing(None);
         };
@@ -203,7 +208,7 @@ pub fn check(programs: &[TierProgram]) -> Result<(), Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::order::Trade;
+    use crate::domain::order::{Paid, Trade};
 
     fn program(
         measure: Measure,
@@ -221,7 +226,12 @@ mod tests {
         let mut book = OrderBook::default();
         for (basket, (day, spend)) in (1u32..).zip(trades) {
             let (time_ms, units) = (day * DAY_MS, spend.signum());
-            book.note(Trade { time_ms, order: (basket, 0), units, spend: *spend });
+            book.note(Trade {
+                time_ms,
+                order: Some((basket, 0)),
+                units,
+                paid: Paid::Exact(*spend),
+            });
         }
         book
     }

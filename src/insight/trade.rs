@@ -6,8 +6,7 @@ use std::ops::RangeInclusive;
 use roaring::RoaringBitmap;
 
 use super::period::Period;
-use crate::live::Activity;
-use crate::live::activity::Sold;
+use crate::live::activity::{Day, Sold};
 
 /// A period of a store.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,29 +21,30 @@ pub struct PeriodFigures {
     pub sold: Sold,
 }
 
-/// The periods of days, each by its number; `skipped` users are not counted.
+/// The periods from one to another, each by its number; `skipped` users are not counted.
 pub fn by_period(
-    activity: &Activity,
+    activity: &BTreeMap<i32, Day>,
     period: Period,
-    days: RangeInclusive<i32>,
+    periods: RangeInclusive<i32>,
     skipped: &RoaringBitmap,
 ) -> Vec<PeriodFigures> {
     let mut seen = skipped.clone();
-    let mut periods: BTreeMap<i32, (RoaringBitmap, RoaringBitmap, Sold)> = BTreeMap::new();
-    for (day, of_day) in activity.days() {
-        if days.contains(day) {
-            let (active, new, sold) = periods.entry(period.of_day(*day)).or_default();
-            *active |= &of_day.active - skipped;
-            *new |= &of_day.active - &seen;
+    let mut figures: BTreeMap<i32, (RoaringBitmap, RoaringBitmap, Sold)> = BTreeMap::new();
+    for (day, of_day) in activity {
+        let number = period.of_day(*day);
+        if periods.contains(&number) {
+            let (active, new, sold) = figures.entry(number).or_default();
+            *active |= &*of_day.active - skipped;
+            *new |= &*of_day.active - &seen;
             sold.orders += of_day.sold.orders;
             sold.units += of_day.sold.units;
             sold.revenue += of_day.sold.revenue;
             sold.refunded += of_day.sold.refunded;
         }
-        seen |= &of_day.active;
+        seen |= &*of_day.active;
     }
 
-    let figures = periods.into_iter().map(|(period, (active, new, sold))| PeriodFigures {
+    let figures = figures.into_iter().map(|(period, (active, new, sold))| PeriodFigures {
         period,
         active: active.len(),
         new: new.len(),
@@ -57,7 +57,8 @@ pub fn by_period(
 mod tests {
     use super::*;
     use crate::domain::DAY_MS;
-    use crate::domain::order::Trade;
+    use crate::domain::order::{Noted, Paid, Trade};
+    use crate::live::Activity;
 
     #[test]
     fn periods_are_sums_and_users_count_once() {
@@ -65,15 +66,17 @@ mod tests {
         for (user, day) in [(1, 4), (1, 5), (2, 6), (2, 11), (3, 11), (4, 11)] {
             activity.note(user, day * DAY_MS);
         }
-        let trade = Trade { time_ms: 5 * DAY_MS, order: (1, 0), units: 3.0, spend: 9.0 };
-        activity.note_sale(&trade, true);
-        activity.note_sale(&Trade { time_ms: 6 * DAY_MS, ..trade }, false);
+        let paid = Paid::Exact(9.0);
+        let trade = Trade { time_ms: 5 * DAY_MS, order: Some((1, 0)), units: 3.0, paid };
+        activity.note_sale(&trade, Noted { is_order: true, spend: 9.0 });
+        let again = Noted { is_order: false, spend: 9.0 };
+        activity.note_sale(&Trade { time_ms: 6 * DAY_MS, ..trade }, again);
         let skipped = RoaringBitmap::from_iter([4]);
-        let weeks = by_period(&activity, Period::Week, 0..=99, &skipped);
+        let weeks = by_period(activity.days(), Period::Week, 0..=9, &skipped);
         let sold = Sold { orders: 1, units: 6.0, revenue: 18.0, refunded: 0.0 };
         let expected = PeriodFigures { period: 1, active: 2, new: 2, sold };
         assert_eq!(weeks[0], expected);
         assert_eq!((weeks[1].active, weeks[1].new, weeks.len()), (2, 1, 2));
-        assert_eq!(by_period(&activity, Period::Day, 6..=10, &skipped).len(), 1);
+        assert_eq!(by_period(activity.days(), Period::Day, 6..=10, &skipped).len(), 1);
     }
 }

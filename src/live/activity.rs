@@ -1,19 +1,20 @@
 //! Who was active on which day, and what was sold: the days of the store in its time zone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use roaring::RoaringBitmap;
 
-use crate::domain::order::Trade;
+use crate::domain::order::{Noted, Trade};
 use crate::domain::{DAY_MS, UserIdx};
 
 /// A day of the store.
 #[derive(Debug, Clone, Default)]
 pub struct Day {
     /// The users with a behaviour on it.
-    pub active: RoaringBitmap,
+    pub active: Arc<RoaringBitmap>,
     /// Sums of what was sold.
     pub sold: Sold,
 }
@@ -58,18 +59,18 @@ impl Activity {
 
     /// Notes a user's behaviour.
     pub fn note(&mut self, user: UserIdx, time_ms: i64) {
-        self.day_mut(time_ms).active.insert(user);
+        Arc::make_mut(&mut self.day_mut(time_ms).active).insert(user);
     }
 
-    /// Notes a purchase or a refund, and whether it began an order.
-    pub fn note_sale(&mut self, trade: &Trade, is_order: bool) {
+    /// Notes a purchase or a refund, and what it changed.
+    pub fn note_sale(&mut self, trade: &Trade, noted: Noted) {
         let sold = &mut self.day_mut(trade.time_ms).sold;
-        sold.orders += u32::from(is_order);
+        sold.orders += u32::from(noted.is_order);
         if trade.units > 0.0 {
             sold.units += trade.units;
-            sold.revenue += trade.spend;
+            sold.revenue += noted.spend;
         } else {
-            sold.refunded -= trade.spend;
+            sold.refunded -= noted.spend;
         }
     }
 
@@ -77,7 +78,8 @@ impl Activity {
         self.days.entry(day_of(&self.zone, time_ms)).or_default()
     }
 
-    /// The days with an event, each by its number, counted from 1970-01-01 in the store's zone.
+    /// The days with an event, each by its number, counted from 1970-01-01 in the store's zone. A copy shares
+    /// their users, so that it takes little time.
     pub fn days(&self) -> &BTreeMap<i32, Day> {
         &self.days
     }
@@ -86,7 +88,9 @@ impl Activity {
     /// no user.
     pub fn erase(&mut self, user: UserIdx) {
         for day in self.days.values_mut() {
-            day.active.remove(user);
+            if day.active.contains(user) {
+                Arc::make_mut(&mut day.active).remove(user);
+            }
         }
     }
 
@@ -99,14 +103,19 @@ impl Activity {
 
 /// The day of a moment in a time zone, counted from 1970-01-01.
 pub fn day_of(zone: &TimeZone, time_ms: i64) -> i32 {
+    local_ms(zone, time_ms).div_euclid(DAY_MS) as i32
+}
+
+/// A moment as the clocks of a time zone show it, in milliseconds since 1970.
+pub fn local_ms(zone: &TimeZone, time_ms: i64) -> i64 {
     let moment = Timestamp::from_millisecond(time_ms).unwrap_or_default();
-    let shift_ms = i64::from(zone.to_offset(moment).seconds()) * 1_000;
-    (time_ms + shift_ms).div_euclid(DAY_MS) as i32
+    moment.as_millisecond() + i64::from(zone.to_offset(moment).seconds()) * 1_000
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::order::Paid;
 
     #[test]
     fn days_are_those_of_the_store_and_forget_the_erased() {
@@ -116,9 +125,10 @@ mod tests {
         let half_past = 16 * 3_600_000 + 1_800_000;
         activity.note(1, half_past);
         activity.note(2, half_past - 3_600_000);
-        let trade = |units, spend| Trade { time_ms: half_past, order: (7, 0), units, spend };
-        activity.note_sale(&trade(2.0, 10.0), true);
-        activity.note_sale(&trade(-1.0, -5.0), false);
+        let trade =
+            |units| Trade { time_ms: half_past, order: Some((7, 0)), units, paid: Paid::Unknown };
+        activity.note_sale(&trade(2.0), Noted { is_order: true, spend: 10.0 });
+        activity.note_sale(&trade(-1.0), Noted { is_order: false, spend: -5.0 });
         let expected = Sold { orders: 1, units: 2.0, revenue: 10.0, refunded: 5.0 };
         assert_eq!(activity.days()[&1].sold, expected);
         assert!(activity.days()[&0].active.contains(2) && activity.days()[&1].active.contains(1));

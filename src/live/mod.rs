@@ -282,10 +282,12 @@ impl Live {
         }
 
         let listed = || self.catalogue.read().get(event.item).and_then(|item| item.price);
-        let trade =
-            self.histories.of(user, |history| orders::trade(event, remembered, history, listed));
-        let is_order = self.orders.write(writer).note(user, trade);
-        self.activity.write(writer).note_sale(&trade, is_order);
+        let trades =
+            self.histories.of(user, |history| orders::trades(event, remembered, history, listed));
+        for trade in trades {
+            let noted = self.orders.write(writer).note(user, trade);
+            self.activity.write(writer).note_sale(&trade, noted);
+        }
     }
 
     fn channel(&self, writer: &mut LiveWriter, name: &str) -> u8 {

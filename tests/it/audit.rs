@@ -74,6 +74,7 @@ async fn acts_of_administration_are_recorded_without_persons() {
     let acts: Vec<(&str, Vec<u8>)> = vec![
         ("UserService/DeleteUser", person.clone()),
         ("UserService/DeleteUser", person.clone()),
+        ("UserService/GetUserData", person.clone()),
         ("ModelService/Train", Vec::new()),
         ("ModelService/ActivateModel", pb::ActivateModelRequest { generation: 9 }.encode_to_vec()),
         ("ModelService/RollbackModel", Vec::new()),

@@ -395,6 +395,7 @@ fn folders_of_every_format_open() {
         ("format-4", ""),
         ("format-5", ""),
         ("format-6", ""),
+        ("format-7", ""),
     ] {
         let folder = tempfile::tempdir().unwrap();
         copied(&fixtures.join(name), folder.path());
@@ -417,6 +418,12 @@ fn folders_of_every_format_open() {
                 assert!(experiment.is_running());
                 let units = report.unwrap().variants.iter().map(|of| of.units).sum::<u64>();
                 assert_eq!(units, 2, "two lists were recorded");
+            }
+            if name == "format-7" {
+                let decided = engine.insight().preferences("user-5").unwrap();
+                assert!(!decided.personalised && !decided.recorded);
+                let decided = engine.insight().preferences("user-6").unwrap();
+                assert!(decided.removed_tags.contains("category:none"));
             }
             if name == "format-4" {
                 assert!(engine.directory().item("gone").is_err(), "it was deleted");

@@ -194,6 +194,16 @@ def know(client: Client) -> None:
     fails(Refused, "cut_time", lambda: client.backtest_forecasts(datetime.now(timezone.utc), 30))
     assert client.rollback_insight_settings() == version + 1
 
+    tags = client.list_user_tags("u").tags
+    assert tags and all(tag.reason for tag in tags), tags
+    client.delete_user_tag("u", "prices")
+    assert client.list_user_tags("u").deleted_tags == ["prices"]
+    assert client.get_user_data("u")["events"], client.get_user_data("u")
+    client.set_personalisation("visitor", False, record_events=False)
+    assert client.write_events([Event("visitor", "a")]) == 0
+    described = client.describe_recommender("chinese")
+    assert described.generation == 1 and described.sources[0].weight > 0, described
+
 
 def calls(client: Client) -> None:
     items = [

@@ -24,14 +24,20 @@ async fn shop(data: &Path) -> Server {
     let names: Vec<(String, String)> = (0..1_200)
         .map(|n| (format!("u{}", n % 200), format!("i{}", (n % 2) * 20 + (n * 7 + n / 200) % 20)))
         .collect();
-    let mut rows: Vec<_> = names.iter().map(|(user, item)| (user.as_str(), item.as_str(), 1)).collect();
+    let mut rows: Vec<_> =
+        names.iter().map(|(user, item)| (user.as_str(), item.as_str(), 1)).collect();
     rows.extend([("anna", "i1", 2), ("anna", "i2", 3), ("anna", "i3", 4)]);
     server.engine.writer().record(purchases(&rows)).await.unwrap();
     trained(&server.engine).await;
     server
 }
 
-async fn personalise(server: &Server, user: &str, enabled: bool, record: bool) -> Result<(), Status> {
+async fn personalise(
+    server: &Server,
+    user: &str,
+    enabled: bool,
+    record: bool,
+) -> Result<(), Status> {
     let request = pb::SetPersonalisationRequest {
         user_id: user.into(),
         enabled,
@@ -41,8 +47,7 @@ async fn personalise(server: &Server, user: &str, enabled: bool, record: bool) -
 }
 
 async fn list(server: &Server, user: &str) -> pb::RecommendResponse {
-    let request =
-        pb::RecommendRequest { user_id: user.into(), limit: 5, ..Default::default() };
+    let request = pb::RecommendRequest { user_id: user.into(), limit: 5, ..Default::default() };
     server.recommendations().recommend(request).await.unwrap().into_inner()
 }
 
@@ -165,7 +170,10 @@ async fn everything_that_is_held_is_one_json_until_the_erasure() {
 
     personalise(&server, "anna", false, false).await.unwrap();
     let held = data(&server, "anna").await.unwrap();
-    assert_eq!((&held["decisions"]["eventsRecorded"], &held["portrait"]), (&false.into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&held["decisions"]["eventsRecorded"], &held["portrait"]),
+        (&false.into(), &serde_json::Value::Null)
+    );
     let erase = pb::DeleteUserRequest { user_id: "anna".into() };
     server.users().delete_user(erase).await.unwrap();
     assert_eq!(data(&server, "anna").await.unwrap_err().code(), Code::NotFound);

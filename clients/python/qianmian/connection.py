@@ -26,6 +26,7 @@ NEVER_RETRIED = (
     ("ExperimentService", "StartExperiment"),
     ("ExperimentService", "StopExperiment"),
     ("InsightService", "ApplyInsightSettings"),
+    ("InsightService", "DeleteUserTag"),
     ("InsightService", "RollbackInsightSettings"),
     ("KeyService", "CreateKey"),
     ("ModelService", "DeleteModel"),

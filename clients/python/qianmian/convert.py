@@ -41,6 +41,8 @@ _RENAMED = {
     "GetExperimentReportResponse": types.ExperimentReport,
     "ReplayPlacementResponse": types.Replay,
     "GetOverviewResponse": types.Overview,
+    "ListUserTagsResponse": types.UserTags,
+    "DescribeRecommenderResponse": types.RecommenderDescription,
     "BacktestForecastsResponse": types.Backtest,
     "GetInsightSettingsResponse": types.InsightVersions,
 }

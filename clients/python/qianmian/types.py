@@ -1336,3 +1336,37 @@ class InsightVersions:
 
     settings: InsightSettings | None
     versions: list[DecisionVersion]
+
+
+@dataclass(frozen=True)
+class UserTag:
+    """What is believed of a user: its kind and name, as "category:tea", and why."""
+
+    tag: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class UserTags:
+    """The tags of a user, and those that they deleted."""
+
+    tags: list[UserTag]
+    deleted_tags: list[str]
+
+
+@dataclass(frozen=True)
+class SourceDescription:
+    """A source of the lists, with its share of all weights."""
+
+    source: str
+    weight: float
+    description: str
+
+
+@dataclass(frozen=True)
+class RecommenderDescription:
+    """How lists are made."""
+
+    generation: int
+    sentences: list[str]
+    sources: list[SourceDescription]

@@ -84,6 +84,7 @@ const NEVER_RETRIED = new Set([
   "DeleteModel",
   "DeleteStore",
   "DeleteUser",
+  "DeleteUserTag",
   "PushModel",
   "RollbackInsightSettings",
   "RollbackModel",

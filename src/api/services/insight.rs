@@ -10,11 +10,12 @@ use tonic::{Request, Response, Status};
 
 use super::rule::versions;
 use super::whole::{Whole, whole};
+use crate::api::admission::caller::Running;
 use crate::api::services::wait_for;
 use crate::api::wire::pb::insight_service_server::InsightService;
 use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, insight, pb};
-use crate::domain::{DAY_MS, PreferenceChange, Result, Violation, limits};
+use crate::domain::{DAY_MS, PreferenceChange, Result, Violation, limits, now_ms};
 use crate::engine::insight::rights::UserTag;
 use crate::engine::{Engine, Page};
 use crate::insight::InsightSettings;
@@ -24,7 +25,9 @@ const COHORTS: u32 = 12;
 /// Maximum number of cohorts.
 const MAX_COHORTS: u32 = 120;
 /// Activity reaches back this far where a request does not say.
-const ACTIVITY_DAYS: i64 = 90;
+const ACTIVITY_DAYS: u32 = 90;
+/// Maximum number of days of activity.
+const MAX_ACTIVITY_DAYS: u32 = 36_600;
 /// Longest time of a backtest.
 const MAX_BACKTEST_DAYS: u32 = 366;
 /// Portraits of one message of an export.
@@ -84,12 +87,14 @@ impl InsightApi {
     fn activity(&self, request: &pb::GetActivityRequest) -> Result<pb::GetActivityResponse> {
         let period = insight::period(request.period)?;
         let time = |field, given: &Option<prost_types::Timestamp>| {
-            given.as_ref().map(|time| convert::milliseconds(field, time)).transpose()
+            given.as_ref().map(|time| moment(field, time)).transpose()
         };
+        let days = if request.days == 0 { ACTIVITY_DAYS } else { request.days };
+        limits::number("days", f64::from(days), 1.0, f64::from(MAX_ACTIVITY_DAYS))?;
         let newest_ms = self.engine.live().newest_ms() + 1;
         let until_ms = time("end_time", &request.end_time)?.unwrap_or(newest_ms);
         let from_ms = time("start_time", &request.start_time)?;
-        let from_ms = from_ms.unwrap_or(until_ms - ACTIVITY_DAYS * DAY_MS);
+        let from_ms = from_ms.unwrap_or(until_ms - i64::from(days) * DAY_MS);
         let periods = self.engine.insight().trade(period, from_ms, until_ms)?;
         Ok(insight::activity(periods, period))
     }
@@ -100,7 +105,7 @@ impl InsightApi {
     ) -> Result<pb::BacktestForecastsResponse> {
         let unsaid = || Violation::new("cut_time", "must be given, is absent");
         let cut_time = request.cut_time.as_ref().ok_or_else(unsaid)?;
-        let cut_ms = convert::milliseconds("cut_time", cut_time)?;
+        let cut_ms = moment("cut_time", cut_time)?;
         let days = f64::from(request.days);
         limits::number("days", days, 1.0, f64::from(MAX_BACKTEST_DAYS))?;
         Ok(insight::backtest(self.engine.insight().backtest(cut_ms, request.days)?))
@@ -111,7 +116,9 @@ impl InsightApi {
         request: pb::ApplyInsightSettingsRequest,
     ) -> Result<pb::ApplyInsightSettingsResponse> {
         let within = |violation: Violation| violation.within("settings");
-        let settings = insight::settings(request.settings)?;
+        let given = request.settings;
+        let given = given.ok_or_else(|| Violation::new("settings", "must be given, is absent"))?;
+        let settings = insight::settings(given).map_err(within)?;
         settings.check().map_err(within)?;
         let steering = self.engine.steering();
         let applied = steering.apply(&settings, request.note, request.expected_version)?;
@@ -133,12 +140,21 @@ impl InsightApi {
         Ok(pb::RollbackInsightSettingsResponse { version: applied.version })
     }
 
-    async fn wait<T: Send + 'static>(
+    /// Answers a request on a thread that may block. It is counted as running to its end, also where its
+    /// caller has gone.
+    async fn wait<R: Send + 'static, T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+        request: Request<R>,
+        work: impl FnOnce(&Self, R) -> Result<T> + Send + 'static,
     ) -> Result<Response<T>, Status> {
         let api = self.clone();
-        wait_for(move || work(&api)).await.map(Response::new).map_err(from_error)
+        let running = request.extensions().get::<Running>().cloned();
+        let counted = move || {
+            let done = work(&api, request.into_inner());
+            drop(running);
+            done
+        };
+        wait_for(counted).await.map(Response::new).map_err(from_error)
     }
 
     /// Sends every portrait, page by page, as fast as they are taken.
@@ -150,8 +166,17 @@ impl InsightApi {
         let mut next = Some(0);
         while let Some(from) = next {
             let api = self.clone();
-            let page = wait_for(move || Ok(api.engine.insight().users(from, Page(EXPORTED))));
-            let Some(Ok((users, rest))) = self.engine.unless_closing(page).await else { return };
+            let page = wait_for(move || api.engine.insight().users(from, Page(EXPORTED)));
+            let Some(page) = self.engine.unless_closing(page).await else { return };
+            let (users, rest) = match page {
+                Ok(page) => page,
+                Err(error) => {
+                    complete.store(true, Ordering::Release);
+                    // The caller may have gone.
+                    let _ = sender.send_timeout(Err(from_error(error)), self.sending).await;
+                    return;
+                }
+            };
             next = rest;
             let portraits = users.into_iter().map(insight::portrait).collect();
             let message = Ok(pb::ExportPortraitsResponse { portraits });
@@ -163,13 +188,20 @@ impl InsightApi {
     }
 }
 
+/// A moment of the past, or nearly, in milliseconds since 1970.
+fn moment(field: &str, time: &prost_types::Timestamp) -> Result<i64, Violation> {
+    let time_ms = convert::milliseconds(field, time)?;
+    limits::time(field, time_ms, now_ms())?;
+    Ok(time_ms)
+}
+
 #[tonic::async_trait]
 impl InsightService for InsightApi {
     async fn get_portrait(
         &self,
         request: Request<pb::GetPortraitRequest>,
     ) -> Result<Response<pb::GetPortraitResponse>, Status> {
-        self.wait(move |api| api.portrait(request.get_ref())).await
+        self.wait(request, |api, asked| api.portrait(&asked)).await
     }
 
     type ExportPortraitsStream = Whole<pb::ExportPortraitsResponse>;
@@ -188,7 +220,7 @@ impl InsightService for InsightApi {
         &self,
         request: Request<pb::ListUserTagsRequest>,
     ) -> Result<Response<pb::ListUserTagsResponse>, Status> {
-        self.wait(move |api| api.tags(&request.get_ref().user_id)).await
+        self.wait(request, |api, asked| api.tags(&asked.user_id)).await
     }
 
     async fn delete_user_tag(
@@ -200,50 +232,50 @@ impl InsightService for InsightApi {
 
     async fn get_overview(
         &self,
-        _: Request<pb::GetOverviewRequest>,
+        request: Request<pb::GetOverviewRequest>,
     ) -> Result<Response<pb::GetOverviewResponse>, Status> {
-        self.wait(|api| Ok(insight::overview(api.engine.insight().overview()))).await
+        self.wait(request, |api, _| Ok(insight::overview(api.engine.insight().overview()?))).await
     }
 
     async fn get_cohorts(
         &self,
         request: Request<pb::GetCohortsRequest>,
     ) -> Result<Response<pb::GetCohortsResponse>, Status> {
-        self.wait(move |api| api.cohorts(request.into_inner())).await
+        self.wait(request, |api, asked| api.cohorts(asked)).await
     }
 
     async fn get_activity(
         &self,
         request: Request<pb::GetActivityRequest>,
     ) -> Result<Response<pb::GetActivityResponse>, Status> {
-        self.wait(move |api| api.activity(request.get_ref())).await
+        self.wait(request, |api, asked| api.activity(&asked)).await
     }
 
     async fn backtest_forecasts(
         &self,
         request: Request<pb::BacktestForecastsRequest>,
     ) -> Result<Response<pb::BacktestForecastsResponse>, Status> {
-        self.wait(move |api| api.backtest(request.get_ref())).await
+        self.wait(request, |api, asked| api.backtest(&asked)).await
     }
 
     async fn apply_insight_settings(
         &self,
         request: Request<pb::ApplyInsightSettingsRequest>,
     ) -> Result<Response<pb::ApplyInsightSettingsResponse>, Status> {
-        self.wait(|api| api.apply(request.into_inner())).await
+        self.wait(request, |api, asked| api.apply(asked)).await
     }
 
     async fn get_insight_settings(
         &self,
         request: Request<pb::GetInsightSettingsRequest>,
     ) -> Result<Response<pb::GetInsightSettingsResponse>, Status> {
-        self.wait(move |api| api.settings(request.get_ref().version)).await
+        self.wait(request, |api, asked| api.settings(asked.version)).await
     }
 
     async fn rollback_insight_settings(
         &self,
         request: Request<pb::RollbackInsightSettingsRequest>,
     ) -> Result<Response<pb::RollbackInsightSettingsResponse>, Status> {
-        self.wait(move |api| api.roll_back(request.get_ref().version)).await
+        self.wait(request, |api, asked| api.roll_back(asked.version)).await
     }
 }

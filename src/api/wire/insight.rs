@@ -21,8 +21,7 @@ use crate::insight::{InsightSettings, Period};
 ///
 /// # Errors
 /// The field that is not one of the protocol's words.
-pub fn settings(given: Option<pb::InsightSettings>) -> Result<InsightSettings, Violation> {
-    let given = given.ok_or_else(|| Violation::new("settings", "must be given, is absent"))?;
+pub fn settings(given: pb::InsightSettings) -> Result<InsightSettings, Violation> {
     let programs = given.tier_programs.into_iter().enumerate().map(|(at, program)| {
         tier_program(program).map_err(|violation| violation.within(&format!("tier_programs[{at}]")))
     });

@@ -68,7 +68,7 @@ impl Insight {
         let started = Instant::now();
         let (mut next, mut all) = (Some(0), 0);
         while let Some(from) = next {
-            let (users, rest) = insight.users(from, Page(1_000));
+            let (users, rest) = insight.users(from, Page(1_000))?;
             all += users.len();
             next = rest;
         }
@@ -79,16 +79,11 @@ impl Insight {
 
 /// Leaves the last gap of every user and pair out, and expects it from the rest.
 fn print_errors(live: &Live) {
-    let orders = live.orders.read();
-    let all: Vec<Days> = orders
-        .all()
-        .map(|(user, book)| {
-            (
-                days_of(book),
-                live.histories.of(user, |history: &[HistoryEvent]| days_by_item(history)),
-            )
-        })
-        .collect();
+    let mut all: Vec<Days> = Vec::new();
+    live.orders.each(|user, book| {
+        let items = live.histories.of(user, |history: &[HistoryEvent]| days_by_item(history));
+        all.push((days_of(book), items));
+    });
     let mut counter = GapCounter::default();
     for (days, items) in &all {
         let items: Vec<(ItemIdx, Vec<i64>)> =

@@ -89,8 +89,8 @@ enum Action {
         #[arg(long, value_enum, default_value = "week")]
         by: By,
         /// The days until the newest event
-        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(i64).range(1..=7_320))]
-        days: i64,
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=36_600))]
+        days: u32,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -204,7 +204,9 @@ impl Insight {
                 show(&cohorts, json, print::cohorts)
             }
             Action::Activity { by, days, json, plot } => {
-                let activity = said(activity(&backend, by, days).await)?;
+                let (period, start_time, end_time) = (by.period().into(), None, None);
+                let asked = pb::GetActivityRequest { period, start_time, end_time, days };
+                let activity = said(backend.activity(asked).await)?;
                 draw(plot.as_deref(), || print::activity_curves(&activity))?;
                 show(&activity, json, print::activity)
             }
@@ -254,18 +256,6 @@ fn show<M: Message>(answer: &M, json: bool, print: fn(&M)) -> Result<(), Failure
 fn draw(file: Option<&Path>, svg: impl FnOnce() -> String) -> Result<(), Failure> {
     let Some(file) = file else { return Ok(()) };
     std::fs::write(file, svg()).map_err(|error| format!("{}: {error}", file.display()).into())
-}
-
-/// Activity of the days until the newest event, which the overview names.
-async fn activity(
-    backend: &Backend,
-    by: By,
-    days: i64,
-) -> Result<pb::GetActivityResponse, Refused> {
-    let newest = backend.overview(pb::GetOverviewRequest {}).await?.as_of.unwrap_or_default();
-    let start_time = Some(Moment { seconds: newest.seconds - days * 86_400, nanos: 0 });
-    let period = by.period().into();
-    backend.activity(pb::GetActivityRequest { period, start_time, end_time: None }).await
 }
 
 async fn export(backend: &Backend, path: &Path, format: Option<Format>) -> Result<(), Failure> {

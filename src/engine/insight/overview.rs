@@ -5,12 +5,13 @@ use std::ops::RangeInclusive;
 use super::Insight;
 use super::population::objecting;
 use crate::domain::order::OrderBook;
-use crate::domain::{DAY_MS, Error, Result, UserIdx, Violation};
+use crate::domain::{DAY_MS, Error, Result, Violation};
 use crate::insight::ValueModels;
-use crate::insight::cohorts::{Cohort, active, cohorts, ordered};
+use crate::insight::cohorts::{Cohort, UsersByPeriod, active, cohorts, note_orders};
 use crate::insight::period::Period;
 use crate::insight::rfm::{Figures, Quintiles};
 use crate::insight::trade::{PeriodFigures, by_period};
+use crate::insight::value::models::sampled;
 use crate::insight::value::{Backtest, Method, Tried};
 use crate::live::activity::day_of;
 
@@ -57,9 +58,12 @@ pub enum Came {
 
 impl Insight {
     /// The buyers by segment and tier, and the methods that answer.
-    pub fn overview(&self) -> Overview {
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] while what compares users is made for the first time.
+    pub fn overview(&self) -> Result<Overview> {
         let live = &self.state.live;
-        let population = self.populations.get(live);
+        let population = self.populations.get(live)?;
         let settings = self.state.in_force.insight();
         let segments = settings.segments();
         let as_of_ms = live.newest_ms();
@@ -71,19 +75,19 @@ impl Insight {
             .iter()
             .map(|program| groups(program.levels.iter().map(|level| level.name.as_str())))
             .collect();
-        let orders = live.orders.read();
-        for (_, book) in orders.all().filter(|(user, _)| !objecting.contains(*user)) {
-            let Some(figures) = Figures::of(book, as_of_ms) else { continue };
+        live.orders.each(|user, book| {
+            let figures = Figures::of(book, as_of_ms).filter(|_| !objecting.contains(user));
+            let Some(figures) = figures else { return };
             let segment = population.quintiles.scores(&figures).segment(&segments);
             add(&mut by_segment, segment, &figures);
             for (program, levels) in settings.tier_programs.iter().zip(&mut by_level) {
                 add(levels, program.standing(book, as_of_ms).level, &figures);
             }
-        }
+        });
 
         let names = settings.tier_programs.iter().map(|program| program.name.clone());
         let value = &population.value;
-        Overview {
+        Ok(Overview {
             as_of_ms,
             quintiles: population.quintiles,
             segments: by_segment,
@@ -91,7 +95,7 @@ impl Insight {
             horizon_days: value.horizon_days,
             tried: value.tried.clone(),
             methods: (value.purchases_by, value.again_by),
-        }
+        })
     }
 
     /// The newest `max` cohorts, each by its period.
@@ -99,31 +103,39 @@ impl Insight {
         let live = &self.state.live;
         let objecting = objecting(live);
         let users = match came {
-            Came::Active => active(&live.activity.read(), period),
+            Came::Active => {
+                let days = live.activity.read().days().clone();
+                active(&days, period)
+            }
             Came::Ordered => {
                 let zone = live.activity.read().zone().clone();
-                let orders = live.orders.read();
-                ordered(orders.all(), &zone, period)
+                let mut users = UsersByPeriod::new();
+                live.orders.each(|user, book| note_orders(&mut users, (user, book), &zone, period));
+                users
             }
         };
         let counted = users.into_iter().map(|(period, users)| (period, users - &objecting));
         cohorts(&counted.collect(), max)
     }
 
-    /// Activity and trade between two moments, by period.
+    /// Activity and trade of the days between two moments, the whole periods of both included. Sales
+    /// are those of all users.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the end is not after the start, or the range has too many periods.
+    /// [`Error::Invalid`] where the end is not after the start.
     pub fn trade(&self, period: Period, from_ms: i64, until_ms: i64) -> Result<Vec<PeriodFigures>> {
         if until_ms <= from_ms {
             return Err(Violation::new("end_time", "must be after start_time").into());
         }
         let live = &self.state.live;
         let objecting = objecting(live);
-        let activity = live.activity.read();
-        let zone = activity.zone();
-        let days: RangeInclusive<i32> = day_of(zone, from_ms)..=day_of(zone, until_ms - 1);
-        Ok(by_period(&activity, period, days, &objecting))
+        let (zone, of_store) = {
+            let activity = live.activity.read();
+            (activity.zone().clone(), activity.days().clone())
+        };
+        let number = |time_ms| period.of_day(day_of(&zone, time_ms));
+        let periods: RangeInclusive<i32> = number(from_ms)..=number(until_ms - 1);
+        Ok(by_period(&of_store, period, periods, &objecting))
     }
 
     /// How right forecasts made at a moment would have been in the days after it.
@@ -135,20 +147,22 @@ impl Insight {
         let live = &self.state.live;
         let end_ms = cut_ms + i64::from(days) * DAY_MS;
         let newest_ms = live.newest_ms();
-        if end_ms > newest_ms + DAY_MS {
+        if end_ms > (newest_ms / DAY_MS + 1) * DAY_MS {
             let message = format!("must leave {days} days until the newest event of the store");
             return Err(Violation::new("cut_time", message).into());
         }
         let objecting = objecting(live);
-        let books: Vec<OrderBook> = {
-            let orders = live.orders.read();
-            let counts = |(user, _): &(UserIdx, &OrderBook)| !objecting.contains(*user);
-            orders.all().filter(counts).map(|(_, book)| book.clone()).collect()
-        };
-        let books: Vec<&OrderBook> = books.iter().collect();
+        let mut books: Vec<OrderBook> = Vec::new();
+        live.orders.each(|user, book| {
+            if !objecting.contains(user) {
+                books.push(book.clone());
+            }
+        });
+        let books = sampled(books.iter());
         let since_ms = books.iter().filter_map(|book| book.first_ms()).min().unwrap_or(cut_ms);
-        let models = ValueModels::fit(&books, since_ms, cut_ms);
-        models.backtest(&books, end_ms).ok_or_else(|| {
+        // Up to the day before the cut: what is bought on its day comes after it.
+        let models = ValueModels::fit(&books, since_ms, cut_ms - 1);
+        models.backtest(&books, end_ms - 1).ok_or_else(|| {
             Error::NotReady("too few users bought before the cut, or none bought after it".into())
         })
     }

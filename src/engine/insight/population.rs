@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use roaring::RoaringBitmap;
 
 use crate::domain::order::OrderBook;
-use crate::domain::{UserIdx, now_ms};
+use crate::domain::{Error, Result, UserIdx, now_ms};
 use crate::insight::rfm::{Figures, Quintiles};
 use crate::insight::{GapCounter, GapModel, ValueModels};
 use crate::live::Live;
@@ -23,13 +23,13 @@ pub(super) struct Population {
 impl Population {
     fn of(live: &Live, as_of_ms: i64) -> Self {
         let objecting = objecting(live);
-        let counts = |user: UserIdx| !objecting.contains(user);
         // Copied, so that no write waits for the fit.
-        let books: Vec<(UserIdx, OrderBook)> = {
-            let orders = live.orders.read();
-            let all = orders.all().filter(|(user, _)| counts(*user));
-            all.map(|(user, book)| (user, book.clone())).collect()
-        };
+        let mut books: Vec<(UserIdx, OrderBook)> = Vec::new();
+        live.orders.each(|user, book| {
+            if !objecting.contains(user) {
+                books.push((user, book.clone()));
+            }
+        });
 
         let figures: Vec<Figures> =
             books.iter().filter_map(|(_, book)| Figures::of(book, as_of_ms)).collect();
@@ -72,6 +72,17 @@ struct Newest {
     made_ms: i64,
     /// Just past the newest record that it knows.
     offset: u64,
+    /// Number of buyers, and of users who objected, by then.
+    buyers: usize,
+    objecting: u64,
+}
+
+impl Newest {
+    /// Whether the store has become another: a fifth more or fewer buyers, or another user who objects.
+    fn is_overtaken(&self, live: &Live) -> bool {
+        let buyers = live.orders.read().buyers();
+        buyers.abs_diff(self.buyers) * 5 > self.buyers || objecting(live).len() != self.objecting
+    }
 }
 
 impl Populations {
@@ -80,34 +91,40 @@ impl Populations {
         Self { max_age_ms, newest: Mutex::default(), making: Mutex::default() }
     }
 
-    /// The newest population. The first is made here.
-    pub(super) fn get(&self, live: &Live) -> Arc<Population> {
+    /// The newest population. The first, and the first with buyers, is made here.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] while another caller makes it: callers do not wait for each other.
+    pub(super) fn get(&self, live: &Live) -> Result<Arc<Population>> {
         let newest = self.newest.lock().clone();
-        newest.map_or_else(|| self.make(live, None), |newest| newest.population)
+        let serves = |newest: &Newest| newest.buyers > 0 || live.orders.read().buyers() == 0;
+        if let Some(newest) = newest.filter(serves) {
+            return Ok(newest.population);
+        }
+        let message = "what compares users is being made; try again in some seconds";
+        let making = self.making.try_lock().ok_or_else(|| Error::Overloaded(message.into()))?;
+        Ok(self.make(live, making))
     }
 
-    /// Makes a new population where one was asked for, is old, and something happened since.
+    /// Makes a new population where one was asked for, and it is old or the store has become another.
     pub(super) fn refresh(&self, live: &Live) {
         let newest = self.newest.lock().clone();
-        let is_old = |newest: &Newest| now_ms() - newest.made_ms > self.max_age_ms;
-        if let Some(old) = newest.filter(is_old)
-            && old.offset < live.offset()
+        let Some(newest) = newest.filter(|newest| newest.offset < live.offset()) else { return };
+        let is_old = now_ms() - newest.made_ms > self.max_age_ms;
+        if (is_old || newest.is_overtaken(live))
+            && let Some(making) = self.making.try_lock()
         {
-            self.make(live, Some(old.made_ms));
+            self.make(live, making);
         }
     }
 
-    /// Makes a population, unless another thread replaced the one made at `seen_ms` meanwhile.
-    fn make(&self, live: &Live, seen_ms: Option<i64>) -> Arc<Population> {
-        let _making = self.making.lock();
-        let newest = self.newest.lock().clone();
-        if let Some(newest) = newest.filter(|newest| Some(newest.made_ms) != seen_ms) {
-            return newest.population;
-        }
-
+    fn make(&self, live: &Live, _making: MutexGuard<'_, ()>) -> Arc<Population> {
         let (made_ms, offset) = (now_ms(), live.offset());
+        let (buyers, objecting) = (live.orders.read().buyers(), objecting(live).len());
         let population = Arc::new(Population::of(live, live.newest_ms().max(0)));
-        *self.newest.lock() = Some(Newest { population: population.clone(), made_ms, offset });
+        let newest = population.clone();
+        *self.newest.lock() =
+            Some(Newest { population: newest, made_ms, offset, buyers, objecting });
         population
     }
 }

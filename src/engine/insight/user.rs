@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Insight;
 use super::population::Population;
+use crate::domain::history::standing;
 use crate::domain::order::OrderBook;
 use crate::domain::{DAY_MS, Error, HistoryEvent, ItemIdx, Result, UserIdx};
 use crate::engine::directory::not_found;
@@ -133,34 +134,38 @@ impl Insight {
             let message = "the user does not consent to the use of their events".to_owned();
             return Err(Error::NotReady(message));
         }
-        let view = self.view();
+        let view = self.view()?;
         let found = view.user(user).ok_or_else(|| not_found("user", id))?;
         Ok(UserInsight { user_id: id.to_owned(), ..found })
     }
 
     /// A page of the users who consent from idx `from` on, in idx order, by their names in the store; and
     /// where the next page begins, if there is one.
-    pub fn users(&self, from: usize, page: Page) -> (Vec<UserInsight>, Option<usize>) {
-        let view = self.view();
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] while what compares users is made for the first time.
+    pub fn users(&self, from: usize, page: Page) -> Result<(Vec<UserInsight>, Option<usize>)> {
+        let view = self.view()?;
         let users = self.state.live.users.read().len();
-        page.of(from, users, |at| {
+        let listed = page.of(from, users, |at| {
             if !self.state.live.profiles.read().consents(at) {
                 return None;
             }
             let user = view.user(at)?;
             let bytes = size_of::<UserInsight>() + 40 * MOST;
             Some((user, bytes))
-        })
+        });
+        Ok(listed)
     }
 
-    fn view(&self) -> View<'_> {
-        View {
+    fn view(&self) -> Result<View<'_>> {
+        Ok(View {
             state: &self.state,
-            population: self.populations.get(&self.state.live),
+            population: self.populations.get(&self.state.live)?,
             settings: self.state.in_force.insight(),
             segments: self.state.in_force.insight().segments(),
             as_of_ms: self.state.live.newest_ms(),
-        }
+        })
     }
 }
 
@@ -252,9 +257,10 @@ impl View<'_> {
     /// The items that the user bought on two days or more.
     fn due(&self, history: &[HistoryEvent]) -> Vec<DueItem> {
         let gaps = &self.population.gaps;
+        let kept = standing(history);
         let mut due: Vec<(i64, ItemIdx, Vec<i64>)> = days_by_item(history)
             .into_iter()
-            .filter(|(_, days)| days.len() > 1)
+            .filter(|(item, days)| days.len() > 1 && kept.binary_search(item).is_ok())
             .filter_map(|(item, days)| {
                 let due = gaps.next_of_item(item, &days, self.today())?;
                 Some((ms(due), item, days))

@@ -30,14 +30,15 @@ const SAMPLES: usize = 400;
 impl Accuracy {
     /// The accuracy with its intervals. See [`Accuracy::of`].
     pub fn with_interval(predicted: &[(f64, f64)], truth: &[f64], seed: u64) -> Option<Measured> {
-        let accuracy = Self::of(predicted, truth)?;
+        let ranked = Ranked::of(predicted, truth);
+        let accuracy = ranked.weighted(&vec![1; truth.len()])?;
         let mut rng = StdRng::seed_from_u64(seed);
+        let mut weights = vec![0u32; truth.len()];
         let mut samples = Vec::with_capacity(SAMPLES);
         for _ in 0..SAMPLES {
-            let drawn = (0..truth.len()).map(|_| rng.random_range(0..truth.len()));
-            let (of_drawn, true_of_drawn): (Vec<(f64, f64)>, Vec<f64>) =
-                drawn.map(|at| (predicted[at], truth[at])).unzip();
-            samples.extend(Self::of(&of_drawn, &true_of_drawn));
+            weights.fill(0);
+            (0..truth.len()).for_each(|_| weights[rng.random_range(0..truth.len())] += 1);
+            samples.extend(ranked.weighted(&weights));
         }
 
         let range = |figure: fn(&Accuracy) -> f64| {
@@ -54,24 +55,50 @@ impl Accuracy {
     /// Compares predictions, each a chance to buy again and an expected number, with the true numbers; none
     /// where all or none bought again.
     pub fn of(predicted: &[(f64, f64)], truth: &[f64]) -> Option<Self> {
-        let errors = predicted.iter().zip(truth).map(|((_, number), truth)| (number - truth).abs());
-        let mae = errors.sum::<f64>() / truth.len() as f64;
-        let mut ranked: Vec<(f64, bool)> =
-            predicted.iter().zip(truth).map(|((again, _), truth)| (*again, *truth > 0.0)).collect();
-        ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Ranked::of(predicted, truth).weighted(&vec![1; truth.len()])
+    }
+}
 
-        // The rank sum of Mann and Whitney, with the mean rank for equal chances.
-        let bought = ranked.iter().filter(|user| user.1).count() as f64;
-        let others = ranked.len() as f64 - bought;
-        let mut ranks = 0.0;
-        let mut before = 0.0;
-        for group in ranked.chunk_by(|a, b| a.0 == b.0) {
-            let mean_rank = before + (group.len() as f64 + 1.0) / 2.0;
-            ranks += mean_rank * group.iter().filter(|user| user.1).count() as f64;
-            before += group.len() as f64;
+/// Users by their chance to buy again.
+struct Ranked {
+    /// The place of a user, their chance, the error of their number, and whether they bought.
+    users: Vec<(usize, f64, f64, bool)>,
+}
+
+impl Ranked {
+    fn of(predicted: &[(f64, f64)], truth: &[f64]) -> Self {
+        let users = predicted.iter().zip(truth).enumerate();
+        let mut users: Vec<_> = users
+            .map(|(at, ((again, number), truth))| {
+                (at, *again, (number - truth).abs(), *truth > 0.0)
+            })
+            .collect();
+        users.sort_by(|a, b| a.1.total_cmp(&b.1));
+        Self { users }
+    }
+
+    /// The accuracy where each user counts as often as `weights` says, by their places: the rank sum of Mann
+    /// and Whitney, with the mean rank for equal chances.
+    fn weighted(&self, weights: &[u32]) -> Option<Accuracy> {
+        let (mut bought, mut others, mut errors) = (0.0, 0.0, 0.0);
+        let mut pairs = 0.0;
+        for group in self.users.chunk_by(|a, b| a.1 == b.1) {
+            let (mut of_group, mut others_of_group) = (0.0, 0.0);
+            for (at, _, error, did_buy) in group {
+                let weight = f64::from(weights[*at]);
+                errors += weight * error;
+                if *did_buy {
+                    of_group += weight;
+                } else {
+                    others_of_group += weight;
+                }
+            }
+            pairs += of_group * (others + others_of_group / 2.0);
+            bought += of_group;
+            others += others_of_group;
         }
-        let auc = (ranks - bought * (bought + 1.0) / 2.0) / (bought * others);
-        (auc.is_finite() && mae.is_finite()).then_some(Self { auc, mae })
+        let (auc, mae) = (pairs / (bought * others), errors / (bought + others));
+        (auc.is_finite() && mae.is_finite()).then_some(Accuracy { auc, mae })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::accuracy::{Accuracy, Measured};
 use super::fitted::Method;
-use super::held_out::HeldOut;
+use super::held_out::{HeldOut, agreed};
 use super::models::ValueModels;
 use crate::domain::DAY_MS;
 use crate::domain::order::OrderBook;
@@ -35,7 +35,7 @@ impl ValueModels {
             |chosen: Method| predicted.iter().find(|each| each.0 == chosen).map(|each| &each.1);
         let answered = of(self.again_by)?.iter().zip(of(self.purchases_by)?);
         let answered: Vec<(f64, f64)> =
-            answered.map(|(again, purchases)| (again.0, purchases.1)).collect();
+            answered.map(|(again, of)| (again.0, agreed(again.0, of.1))).collect();
 
         let measured = |rows: &[(f64, f64)]| Accuracy::with_interval(rows, &after.truth, SEED);
         Some(Backtest {

@@ -126,7 +126,8 @@ impl Fitted {
 fn examples(books: &[&OrderBook], since_ms: i64, until_ms: i64, horizon_ms: i64) -> Vec<Example> {
     let moments = [until_ms - horizon_ms, until_ms - horizon_ms * 3 / 2];
     let mut examples = Vec::new();
-    for at_ms in moments.into_iter().filter(|at_ms| *at_ms > since_ms) {
+    let last_of_day = |at_ms: i64| at_ms.div_euclid(DAY_MS) * DAY_MS - 1;
+    for at_ms in moments.map(last_of_day).into_iter().filter(|at_ms| *at_ms > since_ms) {
         for book in books {
             let Some(past) = Past::of(book, at_ms) else { continue };
             let purchases = bought_between(book, at_ms, at_ms + horizon_ms);

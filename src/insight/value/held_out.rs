@@ -18,9 +18,11 @@ pub struct Tried {
     pub failure: String,
 }
 
+/// A method with each user's chance to buy again and expected number of purchases.
+pub(super) type Predicted = (Method, Vec<(f64, f64)>);
+
 /// Users at a cut, with what they bought after it.
 pub(super) struct HeldOut {
-    pub(super) cut_ms: i64,
     pub(super) pasts: Vec<Past>,
     rows: Vec<Features>,
     pub(super) truth: Vec<f64>,
@@ -28,7 +30,7 @@ pub(super) struct HeldOut {
 
 impl HeldOut {
     pub(super) fn of(books: &[&OrderBook], cut_ms: i64, until_ms: i64) -> Self {
-        let mut held_out = Self { cut_ms, pasts: Vec::new(), rows: Vec::new(), truth: Vec::new() };
+        let mut held_out = Self { pasts: Vec::new(), rows: Vec::new(), truth: Vec::new() };
         for book in books {
             let Some(past) = Past::of(book, cut_ms) else { continue };
             held_out.rows.push(features(book, &past, cut_ms));
@@ -39,7 +41,7 @@ impl HeldOut {
     }
 
     /// The predictions of every method that could be fitted.
-    pub(super) fn predicted(&self, fitted: &Fitted, days: f64) -> Vec<(Method, Vec<(f64, f64)>)> {
+    pub(super) fn predicted(&self, fitted: &Fitted, days: f64) -> Vec<Predicted> {
         let by_trees = fitted.by_trees(&self.rows);
         let of_user = |method, at: usize| {
             let row = by_trees.as_ref().map(|rows| rows[at]);
@@ -50,32 +52,65 @@ impl HeldOut {
         fitted.map(|method| (method, of_all(method))).collect()
     }
 
-    /// Every method's accuracy, and the spread around the best.
-    pub(super) fn compare(&self, fitted: &Fitted, days: f64) -> (Vec<Tried>, Spread) {
-        let mut predicted = self.predicted(fitted, days);
-        let mut best: Option<(f64, Vec<(f64, f64)>)> = None;
+    /// Every method's accuracy.
+    pub(super) fn tried(&self, predicted: &[Predicted]) -> Vec<Tried> {
         let tried = Method::ALL.map(|method| {
-            let Some(at) = predicted.iter().position(|each| each.0 == method) else {
-                let failure = "the fit does not converge on this log".to_owned();
-                return Tried { method, accuracy: None, failure };
+            let predicted = predicted.iter().find(|each| each.0 == method);
+            let accuracy = predicted.and_then(|each| Accuracy::of(&each.1, &self.truth));
+            let failure = match (predicted, accuracy) {
+                (None, _) => "it has too few users, or its fit does not converge on this log",
+                (_, None) => "of the users of the held-out time all, or none, bought again",
+                _ => "",
             };
-            let predicted = predicted.swap_remove(at).1;
-            let accuracy = Accuracy::of(&predicted, &self.truth);
-            let failure = match accuracy {
-                Some(_) => "",
-                None => "of the users of the held-out time all, or none, bought again",
-            };
-            if let Some(accuracy) = accuracy
-                && best.as_ref().is_none_or(|best| accuracy.mae < best.0)
-            {
-                best = Some((accuracy.mae, predicted));
-            }
             Tried { method, accuracy, failure: failure.to_owned() }
         });
-
-        let pairs = best.map_or(Vec::new(), |(_, predicted)| {
-            predicted.iter().map(|each| each.1).zip(self.truth.iter().copied()).collect()
-        });
-        (tried.to_vec(), Spread::fit(&pairs))
+        tried.to_vec()
     }
+
+    /// The methods that answer: the one that tells best who buys again; and beside it the one whose numbers are
+    /// nearest. `can` says which may.
+    pub(super) fn choose(&self, predicted: &[Predicted], can: impl Fn(Method) -> bool) -> Choice {
+        let usable: Vec<&Predicted> = predicted.iter().filter(|each| can(each.0)).collect();
+        let accuracies = |rows: &[(f64, f64)]| Accuracy::of(rows, &self.truth);
+        // The first of equals, which is the plainer.
+        let better = |a: (f64, usize), b: (f64, usize)| if b.0 > a.0 { b } else { a };
+        let aucs = (0..).zip(&usable).filter_map(|(at, of)| Some((accuracies(&of.1)?.auc, at)));
+        let Some((_, again)) = aucs.reduce(better) else { return Choice::default() };
+
+        let answered = |at: usize| -> Vec<(f64, f64)> {
+            let rows = usable[again].1.iter().zip(&usable[at].1);
+            rows.map(|(again, of)| (again.0, agreed(again.0, of.1))).collect()
+        };
+        let nearness = |at: usize| Some((-accuracies(&answered(at))?.mae, at));
+        let nearest = (0..usable.len()).filter_map(nearness).reduce(better);
+        let at = nearest.map_or(again, |nearest| nearest.1);
+        let numbers = answered(at).into_iter().map(|each| each.1);
+        let pairs: Vec<(f64, f64)> = numbers.zip(self.truth.iter().copied()).collect();
+        Choice {
+            purchases_by: usable[at].0,
+            again_by: usable[again].0,
+            spread: Spread::fit(&pairs),
+        }
+    }
+}
+
+/// The methods that answer, and how far numbers spread around theirs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choice {
+    pub(super) purchases_by: Method,
+    pub(super) again_by: Method,
+    pub(super) spread: Spread,
+}
+
+impl Default for Choice {
+    /// Where nothing can be compared.
+    fn default() -> Self {
+        let spread = Spread { shape: 1.0 };
+        Self { purchases_by: Method::Rate, again_by: Method::Rate, spread }
+    }
+}
+
+/// The expected number of purchases beside the chance of one: no less than it, whichever methods they are by.
+pub(super) fn agreed(again: f64, purchases: f64) -> f64 {
+    purchases.max(again)
 }

@@ -1,10 +1,9 @@
 //! The models of a store. Each is fitted to the log until a cut and compared on the time after it; those that
 //! were right most are fitted again to the whole log and answer.
 
-use super::accuracy::Accuracy;
 use super::fitted::{Fitted, MIN_USERS, Method};
 use super::gamma_gamma::GammaGamma;
-use super::held_out::{HeldOut, Tried};
+use super::held_out::{Choice, HeldOut, Tried, agreed};
 use super::past::Past;
 use super::spread::Spread;
 use super::trees::features;
@@ -78,43 +77,44 @@ enum Money {
 /// Number of purchases that the mean of all users stands for, where gamma-gamma does not fit.
 const MEAN_WEIGHT: f64 = 3.0;
 
+/// At most 50,000 of the books, evenly.
+pub fn sampled<'a>(books: impl ExactSizeIterator<Item = &'a OrderBook>) -> Vec<&'a OrderBook> {
+    let step = books.len().div_ceil(SAMPLE).max(1);
+    books.step_by(step).collect()
+}
+
 impl ValueModels {
     /// Fits every method to the orders of users until `now_ms`, of which the first is at `since_ms`.
     pub fn fit(books: &[&OrderBook], since_ms: i64, now_ms: i64) -> Self {
-        let step = books.len().div_ceil(SAMPLE).max(1);
-        let books: Vec<&OrderBook> = books.iter().copied().step_by(step).collect();
+        let books = sampled(books.iter().copied());
         let span = (now_ms - since_ms) / DAY_MS;
         let days = (span / HELD_OUT).min(HORIZON_DAYS.0);
         let horizon_ms = if days < HORIZON_DAYS.1 { 0 } else { days * DAY_MS };
 
-        let held_out = HeldOut::of(&books, now_ms - horizon_ms, now_ms);
-        let (tried, spread) = if horizon_ms > 0 && held_out.pasts.len() >= MIN_USERS {
-            let before = Fitted::fit(&books, since_ms, held_out.cut_ms, horizon_ms);
-            held_out.compare(&before, (horizon_ms / DAY_MS) as f64)
+        let fitted = Fitted::fit(&books, since_ms, now_ms, horizon_ms);
+        // Days are not cut in two: the last moment of a day.
+        let cut_ms = (now_ms - horizon_ms).div_euclid(DAY_MS) * DAY_MS - 1;
+        let held_out = HeldOut::of(&books, cut_ms, now_ms);
+        let (tried, choice) = if horizon_ms > 0 && held_out.pasts.len() >= MIN_USERS {
+            let before = Fitted::fit(&books, since_ms, cut_ms, horizon_ms);
+            let predicted = held_out.predicted(&before, (horizon_ms / DAY_MS) as f64);
+            // What cannot be fitted to the whole log does not answer.
+            let choice = held_out.choose(&predicted, |method| fitted.has(method));
+            (held_out.tried(&predicted), choice)
         } else {
-            let failure =
-                "the log is too short, or has too few buyers, to hold time out".to_owned();
-            (vec![Tried { method: Method::Rate, accuracy: None, failure }], Spread { shape: 1.0 })
+            let failure = "the log is too short, or has too few buyers, to hold time out";
+            let none = |method| Tried { method, accuracy: None, failure: failure.to_owned() };
+            (Method::ALL.map(none).to_vec(), Choice::default())
         };
 
-        let fitted = Fitted::fit(&books, since_ms, now_ms, horizon_ms);
-        // What cannot be fitted to the whole log does not answer.
-        let can = |tried: &&Tried| tried.accuracy.is_some() && fitted.has(tried.method);
-        let best = |better: fn(&Accuracy) -> f64| {
-            let scored = tried.iter().filter(can).filter_map(|tried| {
-                tried.accuracy.as_ref().map(|accuracy| (better(accuracy), tried.method))
-            });
-            // The first of equals, which is the plainer.
-            scored.reduce(|a, b| if b.0 > a.0 { b } else { a }).map_or(Method::Rate, |best| best.1)
-        };
         Self {
             as_of_ms: now_ms,
             horizon_days: (horizon_ms / DAY_MS) as u32,
-            purchases_by: best(|accuracy| -accuracy.mae),
-            again_by: best(|accuracy| accuracy.auc),
+            purchases_by: choice.purchases_by,
+            again_by: choice.again_by,
+            spread: choice.spread,
             tried,
             fitted,
-            spread,
             money: money(&books, now_ms),
         }
     }
@@ -134,14 +134,17 @@ impl ValueModels {
 
         let horizon = |days: u32| {
             let ask = |method| self.fitted.predict(method, &past, by_trees, f64::from(days));
-            let purchases = ask(self.purchases_by).1;
-            let purchases_range = self.spread.interval(purchases);
-            let (low, high) = purchases_range;
+            let again = ask(self.again_by).0;
+            let purchases = agreed(again, ask(self.purchases_by).1);
+            // One who buys nothing with a probability above 10 % is among the middle 80 % too.
+            let (low, high) = self.spread.interval(purchases);
+            let low = if again < 0.9 { 0 } else { low.min(purchases as u32) };
+            let high = high.max(purchases.ceil() as u32);
             Horizon {
                 days,
-                again: ask(self.again_by).0,
+                again,
                 purchases,
-                purchases_range,
+                purchases_range: (low, high),
                 spend: purchases * spend_per_purchase,
                 spend_range: (
                     f64::from(low) * spend_per_purchase,

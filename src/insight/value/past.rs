@@ -32,8 +32,7 @@ impl Past {
             last = Some(day);
         }
 
-        // What left the book counts as days of their own.
-        let (left, left_spend) = book.left();
+        let (left, left_spend) = book.left().map_or((0, 0.0), |left| (left.days, left.spend));
         let first_kept = first_standing?;
         let first = match left {
             0 => first_kept,
@@ -54,14 +53,19 @@ impl Past {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::order::Trade;
+    use crate::domain::order::{Paid, Trade};
 
     #[test]
     fn days_are_counted_once_and_up_to_the_moment() {
         let mut book = OrderBook::default();
         for (day, basket, spend) in [(2, 1, 10.0), (2, 2, 20.0), (9, 3, 30.0), (30, 4, 99.0)] {
             let time_ms = day * DAY_MS + 5;
-            book.note(Trade { time_ms, order: (basket, 0), units: 1.0, spend });
+            book.note(Trade {
+                time_ms,
+                order: Some((basket, 0)),
+                units: 1.0,
+                paid: Paid::Exact(spend),
+            });
         }
         let past = Past::of(&book, 12 * DAY_MS).unwrap();
         assert_eq!(past, Past { repeats: 1.0, recency: 7.0, age: 10.0, mean_spend: 30.0 });

@@ -20,14 +20,18 @@ pub struct Spread {
 impl Spread {
     /// Fits the shape by maximum likelihood to expected and true numbers.
     pub fn fit(numbers: &[(f64, f64)]) -> Self {
+        if numbers.is_empty() {
+            return Self { shape: 1.0 };
+        }
         let ln_likelihood = |shape: f64| -> f64 {
             let spread = Self { shape };
             numbers.iter().map(|(expected, number)| spread.ln_mass(*expected, *number)).sum()
         };
         let exponents = SHAPES.start() * STEPS..=SHAPES.end() * STEPS;
         let shapes = exponents.map(|e| (f64::from(e) / f64::from(STEPS)).exp2());
-        let best = shapes.max_by(|a, b| ln_likelihood(*a).total_cmp(&ln_likelihood(*b)));
-        Self { shape: best.unwrap_or(1.0) }
+        let tried = shapes.map(|shape| (ln_likelihood(shape), shape));
+        let best = tried.max_by(|a, b| a.0.total_cmp(&b.0));
+        Self { shape: best.map_or(1.0, |best| best.1) }
     }
 
     fn ln_mass(&self, expected: f64, number: f64) -> f64 {

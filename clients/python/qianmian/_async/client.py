@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import uuid
 from asyncio import sleep
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -232,6 +233,16 @@ class AsyncClient:
             async for answer in self._stream(self._recommendations.BatchRecommend, request):
                 yield answer.user_id, _answer(types.Recommendation, answer.recommendation)
 
+    async def describe_recommender(
+        self, language: Literal["english", "chinese"] = "english"
+    ) -> types.RecommenderDescription:
+        """The main parameters of the lists and their weights, in words."""
+        request = recommendation_pb2.DescribeRecommenderRequest(
+            language=_number(recommendation_pb2.Language, "language", language)
+        )
+        answer = await self._call(self._recommendations.DescribeRecommender, request)
+        return _answer(types.RecommenderDescription, answer)
+
     async def similar_items(
         self, item_id: Id, *, limit: int = 20, filter: types.Filter | None = None
     ) -> types.ItemList:
@@ -439,6 +450,25 @@ class AsyncClient:
         """Erases a user: their history is gone and no answer names them."""
         request = user_pb2.DeleteUserRequest(user_id=rules.identifier("user_id", user_id))
         await self._call(self._users.DeleteUser, request)
+
+    async def set_personalisation(
+        self, user_id: Id, enabled: bool, *, record_events: bool = True
+    ) -> None:
+        """Turns personalisation off or on, by the user's own decision; while it is off, their events may
+        stay unrecorded."""
+        request = user_pb2.SetPersonalisationRequest(
+            user_id=rules.identifier("user_id", user_id),
+            enabled=enabled,
+            record_events=record_events,
+        )
+        await self._call(self._users.SetPersonalisation, request)
+
+    async def get_user_data(self, user_id: Id) -> dict[str, Any]:
+        """Everything that the store holds about a user."""
+        request = user_pb2.GetUserDataRequest(user_id=rules.identifier("user_id", user_id))
+        parts = [part.json_part async for part in self._stream(self._users.GetUserData, request)]
+        data: dict[str, Any] = json.loads("".join(parts))
+        return data
 
     # Models.
 
@@ -774,6 +804,18 @@ class AsyncClient:
         answer = await self._call(self._insight.GetPortrait, request)
         return _answer(types.Portrait, answer.portrait)
 
+    async def list_user_tags(self, user_id: Id) -> types.UserTags:
+        """What the portrait of a user believes, and what they deleted of it."""
+        request = insight_pb2.ListUserTagsRequest(user_id=rules.identifier("user_id", user_id))
+        return _answer(types.UserTags, await self._call(self._insight.ListUserTags, request))
+
+    async def delete_user_tag(self, user_id: Id, tag: str) -> None:
+        """Deletes a tag of a user, for good."""
+        request = insight_pb2.DeleteUserTagRequest(
+            user_id=rules.identifier("user_id", user_id), tag=tag
+        )
+        await self._call(self._insight.DeleteUserTag, request)
+
     async def export_portraits(self) -> AsyncIterator[types.Portrait]:
         """The portraits of all users who consent, under their names in the store."""
         request = insight_pb2.ExportPortraitsRequest()
@@ -804,12 +846,14 @@ class AsyncClient:
         period: Period = "month",
         start: types.Time | None = None,
         end: types.Time | None = None,
+        days: int = 90,
     ) -> list[types.ActivityPeriod]:
-        """Active users, orders and revenue by period: of 90 days where ``start`` is None."""
+        """Active users, orders and revenue by period: of some ``days`` where ``start`` is None."""
         request = insight_pb2.GetActivityRequest(
             period=_number(insight_pb2.Period, "period", period),
             start_time=None if start is None else convert.timestamp("start", start, self._zone),
             end_time=None if end is None else convert.timestamp("end", end, self._zone),
+            days=rules.whole("days", days),
         )
         answer = await self._call(self._insight.GetActivity, request)
         return [_answer(types.ActivityPeriod, each) for each in answer.periods]
