@@ -345,7 +345,7 @@ impl ExperimentOptions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InsightOptions {
-    /// The store's time zone (IANA), in which days, hours and months are counted.
+    /// The store's time zone (IANA), in which hours, days, weeks and months of activity are counted.
     pub time_zone: String,
     /// Figures that compare users, such as quintiles and fitted models, are made anew when they are older
     /// than this, in minutes.

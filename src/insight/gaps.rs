@@ -134,6 +134,7 @@ impl Means {
         } else {
             (self.squares / self.freedom).sqrt()
         };
+
         let error = |prior: f64| {
             let mut errors: Vec<f64> = self
                 .trials
@@ -147,6 +148,7 @@ impl Means {
             errors.select_nth_unstable_by(middle, f64::total_cmp);
             errors[middle]
         };
+
         let prior = if self.trials.len() < MIN_GAPS as usize {
             PRIOR
         } else {

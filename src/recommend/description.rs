@@ -58,13 +58,14 @@ fn sentences(manifest: &Manifest, language: Language) -> Vec<String> {
     let day = day.strftime("%Y-%m-%d");
     let half_life = manifest.settings.item_cf.weighting.profile_half_life_days;
     let users = manifest.users;
+
     let mut sentences = match language {
         Language::English => vec![
             format!(
                 "Lists are ordered by a score that is computed from what {users} users of this store did \
                  until {day}, and from what you do now."
             ),
-            "What counts is which items you viewed, put into the cart, marked as favourites, rated and \
+            "What counts is which items you viewed, marked as favourites, put into the cart, rated and \
              bought, in rising weight up to the purchase; what you returned does not count."
                 .to_owned(),
             "Several sources propose items; each has a weight, which is fitted so that the lists predict \
@@ -77,6 +78,7 @@ fn sentences(manifest: &Manifest, language: Language) -> Vec<String> {
             "商品由多个来源推荐，每个来源各有权重；权重经过拟合，使列表能够预测本店用户接下来的选择。".to_owned(),
         ],
     };
+
     if half_life > 0.0 {
         sentences.push(match language {
             Language::English => {
@@ -85,6 +87,7 @@ fn sentences(manifest: &Manifest, language: Language) -> Vec<String> {
             Language::Chinese => format!("较早的行为影响会减弱：{half_life:.0} 天后权重减半。"),
         });
     }
+
     sentences.push(
         match language {
             Language::English => {
@@ -117,6 +120,7 @@ fn words(source: Source, language: Language) -> &'static str {
             "items that follow from whole patterns of users and items",
             "由用户与商品的整体关联得出的商品",
         ),
+
         Source::Repeat => {
             ("what you bought before and may need again", "您购买过、可能再次需要的商品")
         }
@@ -127,6 +131,7 @@ fn words(source: Source, language: Language) -> &'static str {
             "what others took right after your last items",
             "其他用户在您最近所选商品之后选择的商品",
         ),
+
         Source::Popular => {
             ("what sells best in the store, for all alike", "本店最畅销的商品，对所有人相同")
         }
@@ -134,6 +139,7 @@ fn words(source: Source, language: Language) -> &'static str {
             "items alike in texts, categories, brands and prices",
             "在文字、类目、品牌和价格上相似的商品",
         ),
+
         Source::PushedEmbedding => (
             "items near to your taste, by a model of the shop's own",
             "由店铺自有模型得出、接近您喜好的商品",
@@ -149,10 +155,12 @@ fn words(source: Source, language: Language) -> &'static str {
         Source::PushedPrior => {
             ("scores of items by the shop, for all alike", "店铺给出的商品评分，对所有人相同")
         }
+
         Source::Catalog | Source::BoughtTogether | Source::Fresh | Source::Category => {
             ("items of the catalogue", "商品目录中的商品")
         }
     };
+
     match language {
         Language::English => english,
         Language::Chinese => chinese,

@@ -177,6 +177,7 @@ impl InsightApi {
                     return;
                 }
             };
+
             next = rest;
             let portraits = users.into_iter().map(insight::portrait).collect();
             let message = Ok(pb::ExportPortraitsResponse { portraits });

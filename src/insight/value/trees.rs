@@ -33,12 +33,13 @@ pub struct Example {
     pub purchases: f64,
 }
 
-/// Trees for the chance to buy again and for the number of purchases.
+/// Trees for the chance to buy again, and for the number of purchases of those who do (a hurdle model:
+/// Mullahy, "Specification and testing of some modified count data models", 1986).
 pub struct Trees {
     again: GradientBooster,
-    /// Of the square root of the number, which large numbers do not rule.
+    /// Of the logarithm of the number, which large numbers do not rule.
     purchases: GradientBooster,
-    /// What the squares of its answers are multiplied by, so that their mean is right.
+    /// What the numbers are multiplied by, so that their mean is right.
     factor: f64,
 }
 
@@ -58,20 +59,16 @@ impl Trees {
 
         let again: Vec<f64> =
             examples.iter().map(|e| f64::from(u8::from(e.purchases > 0.0))).collect();
-        let roots: Vec<f64> = examples.iter().map(|e| e.purchases.sqrt()).collect();
-        let columns = columns(examples.iter().map(|e| &e.features));
-        let data = Matrix::new(&columns, examples.len(), FEATURES);
-        let grown = |objective, labels: &[f64]| {
-            let mut booster = booster(objective, seed);
-            booster.fit_unweighted(&data, labels, None).ok().map(|()| booster)
-        };
+        let again = grown(ObjectiveType::LogLoss, examples, &again, seed)?;
 
-        let again = grown(ObjectiveType::LogLoss, &again)?;
-        let purchases = grown(ObjectiveType::SquaredLoss, &roots)?;
-        let squares: f64 = purchases.predict(&data, false).iter().map(|root| root.powi(2)).sum();
-        let all: f64 = examples.iter().map(|e| e.purchases).sum();
-        let factor = if squares > 0.0 { all / squares } else { 0.0 };
-        Some(Self { again, purchases, factor })
+        let buyers: Vec<Example> = examples.iter().copied().filter(|e| e.purchases > 0.0).collect();
+        let logarithms: Vec<f64> = buyers.iter().map(|e| e.purchases.ln()).collect();
+        let purchases = grown(ObjectiveType::SquaredLoss, &buyers, &logarithms, seed)?;
+        let columns = columns(buyers.iter().map(|e| &e.features));
+        let data = Matrix::new(&columns, buyers.len(), FEATURES);
+        let predicted: f64 = purchases.predict(&data, false).into_iter().map(f64::exp).sum();
+        let factor = buyers.iter().map(|e| e.purchases).sum::<f64>() / predicted;
+        factor.is_finite().then_some(Self { again, purchases, factor })
     }
 
     /// The probability of a purchase, and the expected number of days with one, for each row.
@@ -81,9 +78,22 @@ impl Trees {
         let again = self.again.predict(&data, false).into_iter();
         let again = again.map(|odds| 1.0 / (1.0 + (-odds).exp()));
         let purchases = self.purchases.predict(&data, false).into_iter();
-        let purchases = purchases.map(|root| self.factor * root.max(0.0).powi(2));
-        again.zip(purchases).collect()
+        let of_buyers = purchases.map(|ln| (self.factor * ln.exp()).max(1.0));
+        again.zip(of_buyers).map(|(again, of_buyers)| (again, again * of_buyers)).collect()
     }
+}
+
+fn grown(
+    objective: ObjectiveType,
+    examples: &[Example],
+    labels: &[f64],
+    seed: u64,
+) -> Option<GradientBooster> {
+    let columns = columns(examples.iter().map(|e| &e.features));
+    let data = Matrix::new(&columns, examples.len(), FEATURES);
+    let mut booster = booster(objective, seed);
+    booster.fit_unweighted(&data, labels, None).ok()?;
+    Some(booster)
 }
 
 fn booster(objective: ObjectiveType, seed: u64) -> GradientBooster {
