@@ -79,7 +79,7 @@ async fn a_portrait_shows_what_a_user_did_and_follows_every_event() {
     apply(&server, club(None, [500.0, 1_000.0])).await.unwrap();
 
     let anna = portrait(&server, "anna").await.unwrap();
-    let orders = anna.orders.clone().unwrap();
+    let orders = anna.orders.unwrap();
     // 6 × 100.1 + 30 − 30; the history holds the price of the cup to a thirtieth of a percent.
     assert!((orders.spend - 600.6).abs() < 0.02 && orders.count == 6, "{orders:?}");
     assert!((orders.refunded - 30.0).abs() < 0.02, "{orders:?}");
@@ -165,7 +165,7 @@ async fn the_users_as_a_whole() {
     assert_eq!((cohorts[0].users, cohorts[0].came.iter().sum::<u32>()), (1, 6));
 
     let request = pb::GetActivityRequest { period: pb::Period::Day.into(), ..Default::default() };
-    let days = client(&server).get_activity(request.clone()).await.unwrap().into_inner().periods;
+    let days = client(&server).get_activity(request).await.unwrap().into_inner().periods;
     assert_eq!(days.iter().map(|day| day.orders).sum::<u32>(), 26);
     let revenue: f64 = days.iter().map(|day| day.revenue - day.refunded).sum();
     assert!((revenue - 700.6).abs() < 0.02, "{revenue}");

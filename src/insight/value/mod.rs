@@ -1,7 +1,7 @@
 //! What users will buy: models of purchases, compared on held-out time.
 //!
 //! - [`past`]: a user's past as the models read it
-//! - [`buy_till_you_die`], [`gamma_gamma`]: models with a formula; [`minimum`] fits them, [`special`] has
+//! - [`buy_till_you_die`], [`gamma_gamma`]: models with a formula; `minimum` fits them, `special` has
 //!   the function that they need
 //! - [`trees`]: boosted trees on features of the past
 //! - [`accuracy`]: how right predictions were; [`spread`]: how far numbers spread around them
