@@ -146,9 +146,9 @@ impl OrderBook {
             Paid::Exact(spend) => spend,
             Paid::About(spend) if is_purchase => spend,
             _ if is_purchase => 0.0,
-            _ if units <= NOTHING => -order.spend,
-            Paid::About(spend) => spend.max(-order.spend),
-            Paid::Unknown => order.spend * (units / order.units - 1.0).min(0.0) as f64,
+            _ if units <= NOTHING => -order.spend.max(0.0),
+            Paid::About(spend) => spend.max(-order.spend.max(0.0)),
+            Paid::Unknown => order.spend.max(0.0) * (units / order.units - 1.0).min(0.0) as f64,
         };
         (order.units, order.spend) = (units, order.spend + spend);
 
@@ -196,7 +196,9 @@ impl OrderBook {
         left.count += if is_same { 0 } else { stands };
         left.days += if left.last.time_ms() / super::DAY_MS == day { 0 } else { stands };
         left.spend += oldest.spend;
-        left.last = oldest;
+        if oldest.stands() {
+            left.last = oldest;
+        }
     }
 
     /// The newest entries by time, those of which nothing stands included.

@@ -57,7 +57,7 @@ impl PreferenceChange {
                 (after.personalised, after.recorded) = (*personalised, *recorded);
             }
             PreferenceChange::RemoveTag(tag) => {
-                after.removed_tags.insert(tag.clone());
+                after.removed_tags.insert(plain(tag));
                 limits::count("tags", after.removed_tags.len(), 0, MAX_REMOVED)?;
             }
         }
@@ -91,6 +91,14 @@ impl PreferenceChange {
                 Err(Violation::new("tag", message))
             }
         }
+    }
+}
+
+/// A tag as it is compared: categories without slashes at their ends.
+fn plain(tag: &str) -> String {
+    match tag.strip_prefix(Tag::CATEGORY) {
+        Some(path) => format!("{}{}", Tag::CATEGORY, path.trim_matches('/')),
+        None => tag.to_owned(),
     }
 }
 
@@ -133,14 +141,22 @@ impl Preferences {
     }
 
     /// Whether an item says nothing of the user, since a tag that it carries was removed.
+    ///
+    /// Of an item that the catalogue has no longer, its tags are not known: it says nothing where any tag of
+    /// items was removed.
     pub fn ignores(&self, item_id: &str, item: Option<&Item>) -> bool {
         if self.removed_tags.is_empty() {
             return false;
         }
-        let of_item = item.is_some_and(|item| {
-            self.has_removed(Tag::BRAND, &item.brand)
-                || item.category_paths().any(|path| self.has_removed(Tag::CATEGORY, path))
-        });
+        let of_items =
+            |tag: &String| [Tag::CATEGORY, Tag::BRAND].iter().any(|kind| tag.starts_with(kind));
+        let of_item = match item {
+            Some(item) => {
+                self.has_removed(Tag::BRAND, &item.brand)
+                    || item.category_paths().any(|path| self.has_removed(Tag::CATEGORY, path))
+            }
+            None => self.removed_tags.iter().any(of_items),
+        };
         of_item || self.has_removed(Tag::ITEM, item_id)
     }
 
@@ -167,7 +183,9 @@ mod tests {
         };
         assert!(after.ignores("a", Some(&item("tea/green", ""))));
         assert!(after.ignores("a", Some(&item("cups", "Kiln"))));
-        assert!(!after.ignores("a", Some(&item("teapots", "Other"))) && !after.ignores("a", None));
+        assert!(!after.ignores("a", Some(&item("teapots", "Other"))) && after.ignores("a", None));
+        let slashed = remove("category:/tea/").applied(&none).unwrap();
+        assert!(slashed.ignores("a", Some(&item("/tea/", ""))));
         assert!(!none.ignores("a", Some(&item("tea", "Kiln"))) && none.is_default());
     }
 

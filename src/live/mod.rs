@@ -203,9 +203,17 @@ impl Live {
                 self.catalogue.write(writer).set_available(*idx, *available);
             }
             Record::ItemDeleted(idx) => self.catalogue.write(writer).delete(*idx),
-            Record::User(idx, user) => self.profiles.write(writer).upsert(*idx, user),
+            Record::User(idx, user) => {
+                self.profiles.write(writer).upsert(*idx, user);
+                if !user.consent {
+                    self.overlay.write().forget_user(*idx);
+                }
+            }
             Record::Preferences(idx, preferences) => {
                 self.profiles.write(writer).decide(*idx, preferences);
+                if !preferences.personalised {
+                    self.overlay.write().forget_user(*idx);
+                }
             }
             Record::Erased(idx, _) => self.erase(writer, *idx, offset),
             Record::Imported(digest) => drop(self.imported.write(writer).insert(*digest)),
@@ -233,9 +241,6 @@ impl Live {
             let mut hidden = self.hidden.write(writer);
             hidden.note(event.user, event.item, event.kind, event.scope);
         }
-        if matches!(event.kind, EventKind::Click | EventKind::Purchase | EventKind::Refund) {
-            self.outcomes.write(writer).note(event.item, event.kind);
-        }
         let profiles = self.profiles.read();
         if !profiles.consents(event.user) {
             return;
@@ -243,6 +248,9 @@ impl Live {
         let profile = profiles.get(event.user);
         let cohorts = profile.map_or(Vec::new(), |user| self.cohorts(&user.attributes));
         drop(profiles);
+        if matches!(event.kind, EventKind::Click | EventKind::Purchase | EventKind::Refund) {
+            self.outcomes.write(writer).note(event.item, event.kind);
+        }
 
         let concerns_impressions = self.impressions.read().concerns(event.user, event.kind);
         if concerns_impressions {

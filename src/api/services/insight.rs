@@ -105,7 +105,7 @@ impl InsightApi {
     ) -> Result<pb::BacktestForecastsResponse> {
         let unsaid = || Violation::new("cut_time", "must be given, is absent");
         let cut_time = request.cut_time.as_ref().ok_or_else(unsaid)?;
-        let cut_ms = moment("cut_time", cut_time)?;
+        let cut_ms = moment("cut_time", cut_time)?.div_euclid(DAY_MS) * DAY_MS;
         let days = f64::from(request.days);
         limits::number("days", days, 1.0, f64::from(MAX_BACKTEST_DAYS))?;
         Ok(insight::backtest(self.engine.insight().backtest(cut_ms, request.days)?))

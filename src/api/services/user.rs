@@ -86,10 +86,14 @@ impl UserApi {
     fn data(&self, id: &str) -> Result<String> {
         limits::id("user_id", id)?;
         let mut data = self.engine.insight().user_data(id)?;
-        // A user who objects has no portrait.
-        if let Ok(user) = self.engine.insight().user(id) {
-            let methods = Methods::read().map_err(Error::Storage)?;
-            data["portrait"] = methods.json(&insight::portrait(user))?;
+        match self.engine.insight().user(id) {
+            Ok(user) => {
+                let methods = Methods::read().map_err(Error::Storage)?;
+                data["portrait"] = methods.json(&insight::portrait(user))?;
+            }
+            // A user who objects has no portrait.
+            Err(Error::NotReady(_)) => {}
+            Err(error) => return Err(error),
         }
         serde_json::to_string(&data).map_err(|error| Error::Storage(error.into()))
     }

@@ -136,6 +136,7 @@ impl Held {
             "sessionId": event.session_id,
             "recommendationId": event.recommendation_id,
             "channel": event.channel,
+            "hideScope": event.scope.name(),
             "hideReason": event.reason,
         })
     }
@@ -149,6 +150,8 @@ impl Held {
             "variant": list.variant,
             "generation": list.generation,
             "itemIds": items,
+            "sources": list.sources,
+            "propensities": list.propensities,
         })
     }
 }

@@ -291,7 +291,14 @@ impl View<'_> {
 
         let catalogue = self.state.live.catalogue.read();
         let mut counts: HashMap<&str, u32> = HashMap::new();
-        let items = list.iter().filter(|(_, _, source)| source.is_some()).take(NEXT_ITEMS);
+        let profiles = self.state.live.profiles.read();
+        let decided = profiles.preferences(user);
+        let names = self.state.live.items.read();
+        let is_believed = |item: ItemIdx| {
+            decided.is_none_or(|of| !of.ignores(names.id(item), catalogue.get(item)))
+        };
+        let items = list.iter().filter(|(item, _, source)| source.is_some() && is_believed(*item));
+        let items = items.take(NEXT_ITEMS);
         for category in items.flat_map(|(item, _, _)| categories(&catalogue, item)) {
             *counts.entry(category).or_default() += 1;
         }

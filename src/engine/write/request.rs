@@ -23,8 +23,9 @@ pub enum Write {
     Imported(u128, Vec<Event>),
     /// Users to create or replace.
     Users(Vec<(String, User)>),
-    /// A user's decision of their data; an unknown user is ignored.
-    Prefer(String, PreferenceChange),
+    /// A user's decision of their data, and whether an unknown user becomes known by it; otherwise one is
+    /// ignored.
+    Prefer(String, PreferenceChange, bool),
     /// A user to erase, and when that was requested, in milliseconds since 1970; an unknown
     /// one is ignored.
     Erase(String, i64),
@@ -115,7 +116,7 @@ impl Write {
             Write::Users(users) => users.iter().map(|(id, user)| id.len() + user.bytes()).sum(),
             Write::Availability(ids, _) => ids.iter().map(|id| id.len() + 24).sum(),
             Write::Erase(id, _) | Write::DeleteItem(id) => id.len(),
-            Write::Prefer(id, change) => id.len() + change.bytes(),
+            Write::Prefer(id, change, _) => id.len() + change.bytes(),
             Write::Decide(decision) => decision.note.len() + decision.body.len(),
             Write::Exposures | Write::Seal | Write::Flush => 0,
         }

@@ -97,8 +97,8 @@ impl<'g> Staged<'g> {
                     self.push(Record::Erased(idx, *time_ms));
                 }
             }
-            Write::Prefer(id, change) => {
-                if let Err(refused) = self.add_preference(id, change) {
+            Write::Prefer(id, change, or_new) => {
+                if let Err(refused) = self.add_preference(id, change, *or_new) {
                     self.receipts.push(Err(refused));
                     return;
                 }
@@ -229,8 +229,19 @@ impl<'g> Staged<'g> {
     }
 
     /// Stages a user's decision after those before it: it ends its group, so that live state has them.
-    fn add_preference(&mut self, id: &str, change: &PreferenceChange) -> Result<()> {
-        let Some(idx) = self.users.get(id) else { return Ok(()) };
+    fn add_preference(
+        &mut self,
+        id: &'g str,
+        change: &PreferenceChange,
+        or_new: bool,
+    ) -> Result<()> {
+        // An objection is taken also where the store is full.
+        let idx = if or_new {
+            self.users.intern(id, |id| self.block.define_user(id))
+        } else {
+            let Some(idx) = self.users.get(id) else { return Ok(()) };
+            idx
+        };
         let before = self.profiles.read().preferences(idx).cloned().unwrap_or_default();
         let after = change.applied(&before)?;
         self.push(Record::Preferences(idx, Cow::Owned(after)));

@@ -104,16 +104,11 @@ impl Writer {
         or_new: bool,
     ) -> Result<Receipt> {
         change.validate()?;
-        if self.state.user_idx(id).is_none() {
-            if !or_new {
-                return Err(not_found("user", id));
-            }
+        if or_new && self.state.user_idx(id).is_none() {
             limits::new_id("user_id", id)?;
-            self.write(Write::Users(vec![(id.to_owned(), User::default())])).await?;
         }
-        let receipt = self.write(Write::Prefer(id.to_owned(), change)).await?;
+        let receipt = self.write(Write::Prefer(id.to_owned(), change, or_new)).await?;
 
-        // A concurrent call may have erased them.
         if receipt.recorded == 0 { Err(not_found("user", id)) } else { Ok(receipt) }
     }
 
@@ -169,7 +164,7 @@ fn pseudonymised(mut write: Write, pseudonyms: &Pseudonyms) -> Write {
     match &mut write {
         Write::Events(events) => events.iter_mut().for_each(|event| rename(&mut event.user_id)),
         Write::Users(users) => users.iter_mut().for_each(|(id, _)| rename(id)),
-        Write::Erase(id, _) | Write::Prefer(id, _) => rename(id),
+        Write::Erase(id, _) | Write::Prefer(id, ..) => rename(id),
         Write::Items(_)
         | Write::Availability(..)
         | Write::DeleteItem(_)

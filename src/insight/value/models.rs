@@ -94,7 +94,7 @@ impl ValueModels {
         let fitted = Fitted::fit(&books, since_ms, now_ms, horizon_ms);
         // Days are not cut in two: the last moment of a day.
         let cut_ms = (now_ms - horizon_ms).div_euclid(DAY_MS) * DAY_MS - 1;
-        let held_out = HeldOut::of(&books, cut_ms, now_ms);
+        let held_out = HeldOut::of(&books, cut_ms, cut_ms + horizon_ms);
         let (tried, choice) = if horizon_ms > 0 && held_out.pasts.len() >= MIN_USERS {
             let before = Fitted::fit(&books, since_ms, cut_ms, horizon_ms);
             let predicted = held_out.predicted(&before, (horizon_ms / DAY_MS) as f64);
