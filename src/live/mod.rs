@@ -274,30 +274,6 @@ impl Live {
         }
     }
 
-    /// Notes a user's activity, and what they bought or gave back.
-    fn note_trade(
-        &self,
-        writer: &mut LiveWriter,
-        event: &StoredEvent<'_>,
-        remembered: &HistoryEvent,
-    ) {
-        let (user, time_ms) = (event.user, remembered.time_ms);
-        if event.kind.is_behaviour() {
-            self.activity.write(writer).note(user, time_ms);
-        }
-        if !matches!(event.kind, EventKind::Purchase | EventKind::Refund) {
-            return;
-        }
-
-        let listed = || self.catalogue.read().get(event.item).and_then(|item| item.price);
-        let trades =
-            self.histories.of(user, |history| orders::trades(event, remembered, history, listed));
-        for trade in trades {
-            let noted = self.orders.write(writer).note(user, trade);
-            self.activity.write(writer).note_sale(&trade, noted);
-        }
-    }
-
     fn channel(&self, writer: &mut LiveWriter, name: &str) -> u8 {
         let known = self.channels.read().number(name);
         known.unwrap_or_else(|| self.channels.write(writer).intern(name))

@@ -1,10 +1,9 @@
 //! The orders of every user.
 
+use super::{Live, LiveWriter, Shared};
 use crate::domain::order::{Noted, OrderBook, Paid, Trade};
 use crate::domain::{EventKind, HistoryEvent, Price, UserIdx};
 use crate::store::StoredEvent;
-
-use super::Shared;
 
 /// The order books of all users; only buyers have one.
 #[derive(Debug, Default)]
@@ -76,6 +75,31 @@ impl Orders {
     /// Approximate bytes in memory.
     pub fn bytes(&self) -> usize {
         self.books.capacity() * size_of::<Option<Box<OrderBook>>>() + self.bytes
+    }
+}
+
+impl Live {
+    /// Notes a user's activity, and what they bought or gave back.
+    pub(super) fn note_trade(
+        &self,
+        writer: &mut LiveWriter,
+        event: &StoredEvent<'_>,
+        remembered: &HistoryEvent,
+    ) {
+        let (user, time_ms) = (event.user, remembered.time_ms);
+        if event.kind.is_behaviour() {
+            self.activity.write(writer).note(user, time_ms);
+        }
+        if !matches!(event.kind, EventKind::Purchase | EventKind::Refund) {
+            return;
+        }
+
+        let listed = || self.catalogue.read().get(event.item).and_then(|item| item.price);
+        let trades = self.histories.of(user, |history| trades(event, remembered, history, listed));
+        for trade in trades {
+            let noted = self.orders.write(writer).note(user, trade);
+            self.activity.write(writer).note_sale(&trade, noted);
+        }
     }
 }
 
