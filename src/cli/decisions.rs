@@ -268,49 +268,13 @@ impl Backend {
     }
 }
 
-/// Reads rules from a TOML file.
+/// Reads what is decided from a TOML file: a message of the protocol.
 ///
 /// # Errors
 /// A sentence that names the file and the field.
-pub fn read_rules(file: &Path) -> Result<pb::RuleSet, Failure> {
+pub fn read<M: prost::Message + prost::Name + Default>(file: &Path) -> Result<M, Failure> {
     let message = Methods::read()?.message(&json(file)?);
     message.map_err(|violation| format!("{}: {violation}", file.display()).into())
-}
-
-/// Reads placements from a TOML file.
-///
-/// # Errors
-/// A sentence that names the file and the field.
-pub fn read_placements(file: &Path) -> Result<pb::PlacementSet, Failure> {
-    let message = Methods::read()?.message(&json(file)?);
-    message.map_err(|violation| format!("{}: {violation}", file.display()).into())
-}
-
-/// Reads an experiment from a TOML file.
-///
-/// # Errors
-/// A sentence that names the file and the field.
-pub fn read_experiment(file: &Path) -> Result<pb::Experiment, Failure> {
-    let message = Methods::read()?.message(&json(file)?);
-    message.map_err(|violation| format!("{}: {violation}", file.display()).into())
-}
-
-/// Settings of insight from a TOML file.
-///
-/// # Errors
-/// A sentence that names the file and the field.
-pub fn read_insight(file: &Path) -> Result<pb::InsightSettings, Failure> {
-    let message = Methods::read()?.message(&json(file)?);
-    message.map_err(|violation| format!("{}: {violation}", file.display()).into())
-}
-
-/// Settings of insight as TOML, as [`read_insight`] reads them.
-///
-/// # Errors
-/// Where they cannot be written.
-pub fn insight_toml(settings: &pb::InsightSettings) -> Result<String, Failure> {
-    let json = Methods::read()?.json(settings).map_err(|violation| violation.to_string())?;
-    Ok(toml::to_string(&json)?)
 }
 
 /// A message as JSON, as the protocol has it.
@@ -321,22 +285,12 @@ pub fn as_json<M: prost::Message + prost::Name>(message: &M) -> Result<Value, Fa
     Ok(Methods::read()?.json(message).map_err(|violation| violation.to_string())?)
 }
 
-/// Rules as TOML, as [`read_rules`] reads them.
+/// What is decided as TOML, as [`read`] reads it.
 ///
 /// # Errors
-/// Where they cannot be written.
-pub fn rules_toml(set: &pb::RuleSet) -> Result<String, Failure> {
-    let json = Methods::read()?.json(set).map_err(|violation| violation.to_string())?;
-    Ok(toml::to_string(&json)?)
-}
-
-/// Placements as TOML, as [`read_placements`] reads them.
-///
-/// # Errors
-/// Where they cannot be written.
-pub fn placements_toml(set: &pb::PlacementSet) -> Result<String, Failure> {
-    let json = Methods::read()?.json(set).map_err(|violation| violation.to_string())?;
-    Ok(toml::to_string(&json)?)
+/// Where it cannot be written.
+pub fn as_toml<M: prost::Message + prost::Name>(message: &M) -> Result<String, Failure> {
+    Ok(toml::to_string(&as_json(message)?)?)
 }
 
 /// A TOML file as JSON.

@@ -84,7 +84,7 @@ enum Action {
 impl Experiments {
     pub(super) async fn run(self, config: Config) -> Result<(), Failure> {
         let given = match &self.action {
-            Action::Put { file, .. } => Some(decisions::read_experiment(file)?),
+            Action::Put { file, .. } => Some(decisions::read(file)?),
             _ => None,
         };
         let backend = self.target.open(&config).await?;

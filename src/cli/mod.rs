@@ -211,6 +211,7 @@ impl Cli {
                 let read = reading(self.common, verb.clone());
                 verb.run(config, data_given, (read, set_level)).await
             }
+
             Verb::Import(verb) => tokio::task::block_in_place(|| verb.run(&config)),
             Verb::Train(verb) => verb.run(config).await,
             Verb::Recommend(verb) => verb.run(config).await,
@@ -222,6 +223,7 @@ impl Cli {
             Verb::Items(verb) => verb.run(config).await,
             Verb::Log(verb) => tokio::task::block_in_place(|| verb.run(&config)),
             Verb::Models(verb) => verb.run(config).await,
+
             Verb::Rules(verb) => verb.run(config).await,
             Verb::Placements(verb) => verb.run(config).await,
             Verb::Insight(verb) => verb.run(config).await,
@@ -230,6 +232,7 @@ impl Cli {
             Verb::Replay(verb) => verb.run(config).await,
             Verb::Simulate(verb) => verb.run(config).await,
             Verb::Push(verb) => verb.run(config).await,
+
             Verb::Keys(verb) => verb.run(config, self.common.store).await,
             Verb::Stores(verb) => verb.run(config).await,
             Verb::Export(verb) => tokio::task::block_in_place(|| verb.run(&config)),

@@ -82,7 +82,7 @@ impl Placements {
     pub(super) async fn run(self, config: Config) -> Result<(), Failure> {
         match self.action {
             Action::Apply { file, note, expected_version } => {
-                let placements = Some(decisions::read_placements(&file)?);
+                let placements = Some(decisions::read(&file)?);
                 let backend = self.target.open(&config).await?;
                 print_objectives(&backend, placements.as_ref()).await?;
 
@@ -147,7 +147,7 @@ async fn list(backend: &Backend, version: u32, toml: bool) -> Result<(), Failure
     let answer = backend.placements(version).await.map_err(|status| status.message().to_owned())?;
     let set = answer.placements.unwrap_or_default();
     if toml {
-        print!("{}", decisions::placements_toml(&set)?);
+        print!("{}", decisions::as_toml(&set)?);
         return Ok(());
     }
 

@@ -77,7 +77,7 @@ impl Rules {
     pub(super) async fn run(self, config: Config) -> Result<(), Failure> {
         match self.action {
             Action::Apply { file, note, expected_version } => {
-                let rules = Some(decisions::read_rules(&file)?);
+                let rules = Some(decisions::read(&file)?);
                 let backend = self.target.open(&config).await?;
                 let request = pb::ApplyRulesRequest { rules, note, expected_version };
                 let applied = backend.apply_rules(request).await;
@@ -90,7 +90,7 @@ impl Rules {
                 list(&backend, version, toml).await?;
             }
             Action::DryRun { file, placement, users, limit, at } => {
-                let rules = Some(decisions::read_rules(&file)?);
+                let rules = Some(decisions::read(&file)?);
                 let backend = self.target.open(&config).await?;
 
                 let time = at.map(|at| convert::timestamp(at.as_millisecond()));
@@ -114,7 +114,7 @@ async fn list(backend: &Backend, version: u32, toml: bool) -> Result<(), Failure
     let answer = backend.rules(version).await.map_err(|status| status.message().to_owned())?;
     let set = answer.rules.unwrap_or_default();
     if toml {
-        print!("{}", decisions::rules_toml(&set)?);
+        print!("{}", decisions::as_toml(&set)?);
         return Ok(());
     }
 

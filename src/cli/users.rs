@@ -82,6 +82,7 @@ impl Users {
                 println!("{}", data.map_err(|s| s.message().to_owned())?);
                 Ok(())
             }
+
             Action::Personalisation { user, state, no_recording } => {
                 let record_events = Some(!no_recording);
                 let (user_id, enabled) = (user, state == "on");
@@ -91,6 +92,7 @@ impl Users {
                 println!("personalisation is {state}");
                 Ok(())
             }
+
             Action::Tags { user } => {
                 let asked = backend.user_tags(pb::ListUserTagsRequest { user_id: user }).await;
                 print_tags(&asked.map_err(|s| s.message().to_owned())?, self.json)
@@ -101,6 +103,7 @@ impl Users {
                 println!("{} is deleted", printable(&tag));
                 Ok(())
             }
+
             Action::Delete { user } => {
                 let offset = backend.delete_user(&config, user).await?;
                 if self.json {

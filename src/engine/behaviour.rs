@@ -15,7 +15,7 @@ pub(super) fn read(state: &State, offset: Offset) -> Result<(UserEvents, Pulse)>
     let mut users = 0;
     let mut items = 0;
     let mut log = Vec::new();
-    let objecting = state.live.profiles.read().objecting();
+    let objecting = state.live.profiles.read().objecting().clone();
     let now_ms = now_ms();
     let mut pulse = Pulse::new(state.live.newest_ms(), now_ms);
 

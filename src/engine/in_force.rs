@@ -111,31 +111,16 @@ impl InForce {
     pub(super) fn refresh(&self, live: &Live) -> Result<()> {
         let now_ms = now_ms();
         let mut seen = self.seen.lock();
-        let (version, set) = newest::<RuleSet>(live, RULES, seen.versions[0]);
+        let set = newest::<RuleSet>(live, RULES, &mut seen.versions[0]);
         let is_new = set.is_some();
-        seen.versions[0] = version;
         if let Some(set) = set {
             seen.set = set;
         }
 
-        let (version, placements) = newest::<PlacementSet>(live, PLACEMENTS, seen.versions[1]);
-        seen.versions[1] = version;
-        let are_new_placements = placements.is_some();
-        if let Some(placements) = placements {
-            self.placements.store(Arc::new(placements));
-        }
-
-        let (version, experiments) = newest::<ExperimentSet>(live, EXPERIMENTS, seen.versions[2]);
-        seen.versions[2] = version;
-        if let Some(experiments) = experiments {
-            self.experiments.store(Arc::new(experiments));
-        }
-
-        let (version, insight) = newest::<InsightSettings>(live, INSIGHT, seen.versions[3]);
-        seen.versions[3] = version;
-        if let Some(insight) = insight {
-            self.insight.store(Arc::new(insight));
-        }
+        let placements = newest(live, PLACEMENTS, &mut seen.versions[1]);
+        let are_new_placements = follow(&self.placements, placements);
+        follow(&self.experiments, newest(live, EXPERIMENTS, &mut seen.versions[2]));
+        follow(&self.insight, newest(live, INSIGHT, &mut seen.versions[3]));
 
         let basis = Basis::of(&seen.set, live, now_ms);
         if is_new || basis != seen.basis {
@@ -169,27 +154,38 @@ impl InForce {
     }
 }
 
+/// Puts a decision in force, if there is one; returns whether there was.
+fn follow<T>(in_force: &ArcSwap<T>, decided: Option<T>) -> bool {
+    let is_new = decided.is_some();
+    if let Some(decided) = decided {
+        in_force.store(Arc::new(decided));
+    }
+    is_new
+}
+
 /// The newest decision of a kind that can be read, where the newest is of another version than the one
-/// seen. One that cannot be read was written by a newer server: the one before it stays in force.
-fn newest<T: DeserializeOwned>(live: &Live, kind: &str, seen: u32) -> (u32, Option<T>) {
+/// seen, which it becomes. One that cannot be read was written by a newer server: the one before it stays in
+/// force.
+fn newest<T: DeserializeOwned>(live: &Live, kind: &str, seen: &mut u32) -> Option<T> {
     let decisions = live.decisions.read();
     let newest = decisions.newest(kind).map_or(0, |decided| decided.version);
-    if newest == seen {
-        return (seen, None);
+    if newest == *seen {
+        return None;
     }
+    *seen = newest;
     let versions: Vec<Decided> = decisions.versions(kind).cloned().collect();
     drop(decisions);
 
     for decided in versions {
         match serde_json::from_str(&decided.body) {
-            Ok(value) => return (newest, Some(value)),
+            Ok(value) => return Some(value),
             Err(error) => {
                 let version = decided.version;
                 tracing::error!(kind, version, %error, "a decision cannot be read and is not in force");
             }
         }
     }
-    (newest, None)
+    None
 }
 
 #[cfg(test)]
@@ -208,10 +204,12 @@ mod tests {
         };
         decide(1, r#"{"time_zone":"Europe/Paris"}"#);
         decide(2, r#"{"of_tomorrow":true}"#);
-        let (version, set) = newest::<RuleSet>(&live, RULES, 0);
-        assert_eq!((version, set.unwrap().time_zone.as_str()), (2, "Europe/Paris"));
+        let mut seen = 0;
+        let set = newest::<RuleSet>(&live, RULES, &mut seen);
+        assert_eq!((seen, set.unwrap().time_zone.as_str()), (2, "Europe/Paris"));
         // It is not read again and again.
-        assert_eq!(newest::<RuleSet>(&live, RULES, 2).1, None);
-        assert_eq!(newest::<PlacementSet>(&live, PLACEMENTS, 0), (0, None));
+        assert_eq!((newest::<RuleSet>(&live, RULES, &mut seen), seen), (None, 2));
+        let mut none = 0;
+        assert_eq!((newest::<PlacementSet>(&live, PLACEMENTS, &mut none), none), (None, 0));
     }
 }

@@ -53,6 +53,7 @@ pub(super) fn note(
             let price = || live.catalogue.read().get(event.item).and_then(|item| item.price);
             measurements.note_event(event, || alias(event.user), price);
         }
+
         Record::Erased(user, _) => measurements.erase(*user, alias(*user)),
         Record::User(user, profile) if !profile.consent => {
             measurements.erase(*user, alias(*user));
@@ -60,6 +61,7 @@ pub(super) fn note(
         Record::Preferences(user, decided) if !decided.personalised => {
             measurements.erase(*user, alias(*user));
         }
+
         Record::Decision(decision) if decision.kind == EXPERIMENTS => {
             // One that cannot be read was written by a newer server, and is not in force either.
             if let Ok(set) = serde_json::from_str::<ExperimentSet>(decision.body) {

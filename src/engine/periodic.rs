@@ -38,11 +38,13 @@ impl Periodic {
                     return;
                 }
                 drop(guard);
+
                 let started = Instant::now();
                 work();
                 wait = interval.max(started.elapsed() * rest);
             }
         };
+
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
         let thread = thread.map_err(|error| {
             Error::Storage(format!("the thread \"{name}\" does not start: {error}").into())

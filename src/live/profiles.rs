@@ -12,6 +12,8 @@ pub struct Profiles {
     users: Vec<Option<Box<User>>>,
     /// Those of users who decided something.
     preferences: AHashMap<UserIdx, Preferences>,
+    /// The users without consent.
+    objecting: HashSet<UserIdx>,
     /// Bytes of all profiles.
     bytes: usize,
 }
@@ -26,6 +28,7 @@ impl Profiles {
         self.forget_user(idx);
         self.bytes += user.bytes();
         self.users[slot] = Some(Box::new(user.clone()));
+        self.note_consent(idx);
     }
 
     /// Notes what a user decided.
@@ -35,12 +38,22 @@ impl Profiles {
             self.bytes += preferences.bytes();
             self.preferences.insert(idx, preferences.clone());
         }
+        self.note_consent(idx);
     }
 
     /// Erases a profile.
     pub fn erase(&mut self, idx: UserIdx) {
         self.forget_user(idx);
         self.forget_preferences(idx);
+        self.objecting.remove(&idx);
+    }
+
+    fn note_consent(&mut self, idx: UserIdx) {
+        if self.consents(idx) {
+            self.objecting.remove(&idx);
+        } else {
+            self.objecting.insert(idx);
+        }
     }
 
     fn forget_user(&mut self, idx: UserIdx) {
@@ -71,11 +84,8 @@ impl Profiles {
     }
 
     /// The users without consent.
-    pub fn objecting(&self) -> HashSet<UserIdx> {
-        let users = (0..).zip(&self.users);
-        let denied = users.filter(|(_, user)| user.as_ref().is_some_and(|u| !u.consent));
-        let decided = self.preferences.iter().filter(|(_, decided)| !decided.personalised);
-        denied.map(|user| user.0).chain(decided.map(|user| *user.0)).collect()
+    pub fn objecting(&self) -> &HashSet<UserIdx> {
+        &self.objecting
     }
 
     /// Whether the events of a user may be used, which is the default: neither the shop's profile nor the user
@@ -102,9 +112,10 @@ mod tests {
         profiles.decide(3, &off);
         profiles.upsert(3, &User::default());
         assert!(!profiles.consents(3) && !profiles.records(3));
-        assert_eq!(profiles.objecting(), HashSet::from([3]));
+        assert_eq!(profiles.objecting(), &HashSet::from([3]));
         profiles.erase(3);
-        assert!(profiles.consents(3) && profiles.records(3) && profiles.bytes() == 0);
+        assert!(profiles.consents(3) && profiles.records(3) && profiles.objecting().is_empty());
+        assert_eq!(profiles.bytes(), 0);
         profiles.decide(4, &Preferences::default());
         assert_eq!((profiles.preferences(4), profiles.bytes()), (None, 0));
     }

@@ -1,4 +1,4 @@
-//! Experiments over the wire: who sees what, what is counted, what may be concluded, and what is refused.
+//! Experiments over the wire: who sees what, what may be concluded, what is stopped, and what is refused.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,16 +8,14 @@ use qianmian::api::wire::pb;
 use qianmian::api::wire::pb::experiment_service_client::ExperimentServiceClient;
 use qianmian::api::wire::pb::report_service_client::ReportServiceClient;
 use qianmian::engine::EngineOptions;
-use serde_json::{Value, json};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::merchandise::recommend;
-use crate::rules::{apply, pin, rule};
 use crate::support::{self, Server, purchases, trained};
 
 /// A shop of two tastes with a model, and users `u0` to `u399`.
-async fn shop(data: &Path, options: EngineOptions) -> Server {
+pub(crate) async fn shop(data: &Path, options: EngineOptions) -> Server {
     let server = Server::start(data, options).await;
     let names: Vec<(String, String)> = (0..2_400)
         .map(|n| (format!("u{}", n % 400), format!("i{}", (n % 2) * 20 + (n * 7 + n / 400) % 20)))
@@ -31,31 +29,31 @@ async fn shop(data: &Path, options: EngineOptions) -> Server {
     server
 }
 
-fn placement(name: &str) -> pb::Placement {
+pub(crate) fn placement(name: &str) -> pb::Placement {
     let repeat_policy = pb::RepeatPolicy::Allow.into();
     pb::Placement { name: name.into(), limit: 6, repeat_policy, ..Default::default() }
 }
 
-fn single(name: &str, source: pb::Source) -> pb::Placement {
+pub(crate) fn single(name: &str, source: pb::Source) -> pb::Placement {
     pb::Placement { strategy: source.into(), ..placement(name) }
 }
 
-async fn place(server: &Server, placements: Vec<pb::Placement>) -> Result<u32, Status> {
+pub(crate) async fn place(server: &Server, placements: Vec<pb::Placement>) -> Result<u32, Status> {
     let placements = Some(pb::PlacementSet { placements });
     let request = pb::ApplyPlacementsRequest { placements, ..Default::default() };
     let applied = server.placements().apply_placements(request).await;
     applied.map(|applied| applied.into_inner().version)
 }
 
-fn client(server: &Server) -> ExperimentServiceClient<Channel> {
+pub(crate) fn client(server: &Server) -> ExperimentServiceClient<Channel> {
     ExperimentServiceClient::new(server.channel.clone())
 }
 
-fn variant(name: &str, share: f64, placement: &str) -> pb::ExperimentVariant {
+pub(crate) fn variant(name: &str, share: f64, placement: &str) -> pb::ExperimentVariant {
     pb::ExperimentVariant { name: name.into(), share, placement: placement.into() }
 }
 
-fn experiment(name: &str) -> pb::Experiment {
+pub(crate) fn experiment(name: &str) -> pb::Experiment {
     pb::Experiment {
         name: name.into(),
         placement: "home".into(),
@@ -66,37 +64,40 @@ fn experiment(name: &str) -> pb::Experiment {
     }
 }
 
-async fn put(server: &Server, experiment: pb::Experiment) -> Result<pb::Experiment, Status> {
+pub(crate) async fn put(
+    server: &Server,
+    experiment: pb::Experiment,
+) -> Result<pb::Experiment, Status> {
     let request = pb::PutExperimentRequest { experiment: Some(experiment), note: String::new() };
     let put = client(server).put_experiment(request).await;
     put.map(|put| put.into_inner().experiment.unwrap())
 }
 
-async fn start(server: &Server, name: &str) -> Result<pb::Experiment, Status> {
+pub(crate) async fn start(server: &Server, name: &str) -> Result<pb::Experiment, Status> {
     let request = pb::StartExperimentRequest { name: name.into() };
     let started = client(server).start_experiment(request).await;
     started.map(|started| started.into_inner().experiment.unwrap())
 }
 
-async fn running(server: &Server, experiment: pb::Experiment) {
+pub(crate) async fn running(server: &Server, experiment: pb::Experiment) {
     let name = experiment.name.clone();
     put(server, experiment).await.unwrap();
     assert_eq!(start(server, &name).await.unwrap().state(), pb::ExperimentState::Running);
 }
 
-async fn report(server: &Server, name: &str) -> pb::GetExperimentReportResponse {
+pub(crate) async fn report(server: &Server, name: &str) -> pb::GetExperimentReportResponse {
     let request = pb::GetExperimentReportRequest { name: name.into() };
     client(server).get_experiment_report(request).await.unwrap().into_inner()
 }
 
-async fn metrics(server: &Server, by: &[pb::MetricDimension]) -> Vec<pb::MetricGroup> {
+pub(crate) async fn metrics(server: &Server, by: &[pb::MetricDimension]) -> Vec<pb::MetricGroup> {
     let group_by = by.iter().map(|of| (*of).into()).collect();
     let request = pb::GetMetricsRequest { group_by, ..Default::default() };
     let mut reports = ReportServiceClient::new(server.channel.clone());
     reports.get_metrics(request).await.unwrap().into_inner().groups
 }
 
-async fn home(server: &Server, user: &str) -> pb::RecommendResponse {
+pub(crate) async fn home(server: &Server, user: &str) -> pb::RecommendResponse {
     let request = pb::RecommendRequest {
         user_id: user.into(),
         placement: "home".into(),
@@ -106,7 +107,7 @@ async fn home(server: &Server, user: &str) -> pb::RecommendResponse {
 }
 
 /// Asks for the lists of these users; returns them by variant.
-async fn show(
+pub(crate) async fn show(
     server: &Server,
     users: u32,
 ) -> BTreeMap<String, Vec<(String, pb::RecommendResponse)>> {
@@ -119,7 +120,7 @@ async fn show(
 }
 
 /// An event of the first item of a list.
-fn event(kind: pb::EventKind, user: &str, list: &pb::RecommendResponse) -> pb::Event {
+pub(crate) fn event(kind: pb::EventKind, user: &str, list: &pb::RecommendResponse) -> pb::Event {
     pb::Event {
         kind: kind.into(),
         user_id: user.into(),
@@ -130,13 +131,13 @@ fn event(kind: pb::EventKind, user: &str, list: &pb::RecommendResponse) -> pb::E
     }
 }
 
-async fn write(server: &Server, events: Vec<pb::Event>) {
+pub(crate) async fn write(server: &Server, events: Vec<pb::Event>) {
     let written = server.events().write_events(pb::WriteEventsRequest { events }).await.unwrap();
     assert_eq!(written.into_inner().errors, []);
 }
 
 /// Waits until as many lists are recorded.
-async fn recorded(server: &Server, lists: i64) {
+pub(crate) async fn recorded(server: &Server, lists: i64) {
     for _ in 0..200 {
         let groups = metrics(server, &[]).await;
         if groups.first().is_some_and(|group| group.lists >= lists) {
@@ -295,152 +296,6 @@ async fn testers_the_hold_out_and_sessions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn outcomes_are_counted_once_and_where_they_belong() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut options = support::quiet();
-    options.experiments.exclude = vec!["role=staff".into()];
-    let server = shop(folder.path(), options).await;
-    let staff = pb::User {
-        user_id: "u9".into(),
-        attributes: [("role".into(), "staff".into())].into(),
-        ..Default::default()
-    };
-    let users = pb::UpsertUsersRequest { users: vec![staff] };
-    server.users().upsert_users(users).await.unwrap();
-
-    let (list, of_staff) = (home(&server, "u1").await, home(&server, "u9").await);
-    let other = home(&server, "u2").await;
-    recorded(&server, 2).await;
-    let of = |kind| event(kind, "u1", &list);
-    let unnamed = |kind| pb::Event { recommendation_id: String::new(), ..of(kind) };
-    let unknown = pb::Event {
-        recommendation_id: "00000000-0000-0000-0000-000000000000".into(),
-        ..of(pb::EventKind::Click)
-    };
-    let view = pb::Event { dwell_ms: Some(3_000), ..of(pb::EventKind::View) };
-    let storm = (0..50).map(|_| of(pb::EventKind::Click));
-    let mut events: Vec<pb::Event> = storm.collect();
-    events.extend([
-        of(pb::EventKind::AddToCart),
-        // Without an answer's id it belongs to the list that showed the item to the user.
-        unnamed(pb::EventKind::Purchase),
-        unknown,
-        view,
-        event(pb::EventKind::Click, "u9", &of_staff),
-        event(pb::EventKind::Click, "u2", &other),
-    ]);
-    write(&server, events).await;
-    write(&server, vec![unnamed(pb::EventKind::Refund)]).await;
-
-    let groups = metrics(&server, &[pb::MetricDimension::Placement]).await;
-    let of_home = groups.iter().find(|group| group.placement == "home").unwrap();
-    let plain = groups.iter().find(|group| group.placement.is_empty()).unwrap();
-    assert_eq!((of_home.lists, of_home.shown, of_home.clicks), (2, 12, 2));
-    assert_eq!((of_home.carts, of_home.purchases, of_home.refunds), (1, 1, 1));
-    assert_eq!((of_home.revenue, of_home.refunded), (10.0, 10.0));
-    assert_eq!((of_home.revenue_per_thousand, of_home.dwell_ms), (0.0, Some(3_000.0)));
-    assert!((of_home.click_through_rate - 2.0 / 12.0).abs() < 1e-12);
-    assert_eq!(plain.unattributed, 1);
-    assert!(of_home.items_shown.unwrap() >= 6 && of_home.catalogue_share.unwrap() <= 1.0);
-
-    let by = [pb::MetricDimension::Source, pb::MetricDimension::Day];
-    let clicks: i64 = metrics(&server, &by).await.iter().map(|group| group.clicks).sum();
-    assert_eq!(clicks, 2);
-    let impressions = vec![of(pb::EventKind::Impression), of(pb::EventKind::Impression)];
-    write(&server, impressions).await;
-    let groups = metrics(&server, &[pb::MetricDimension::Placement]).await;
-    let of_home = groups.iter().find(|group| group.placement == "home").unwrap();
-    assert_eq!((of_home.impressions, of_home.click_through_rate), (1, 2.0), "by what was seen");
-
-    // The same in the fields of User Behavior Insights.
-    let ubi = folder.path().join("ubi");
-    let data = folder.path().to_str().unwrap();
-    let exported = support::run(&["export", "ubi", ubi.to_str().unwrap(), "--data", data]);
-    assert!(exported.0, "{}", exported.2);
-    let lines = |name: &str| {
-        let text = std::fs::read_to_string(ubi.join(name)).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
-    };
-    let queries = lines("ubi_queries.ndjson");
-    let query = queries.iter().find(|q| q["query_id"] == list.recommendation_id.as_str()).unwrap();
-    assert_eq!((&query["client_id"], &query["user_query"]), (&json!("u1"), &json!("home")));
-    assert_eq!(query["query_response_hit_ids"][0], list.items[0].item_id.as_str());
-    let carts = lines("ubi_events.ndjson");
-    let cart = carts.iter().find(|event| event["action_name"] == "add_to_cart").unwrap();
-    assert_eq!(cart["query_id"], list.recommendation_id.as_str());
-    assert_eq!(cart["event_attributes"]["position"]["ordinal"], 1);
-    assert_eq!(cart["event_attributes"]["object"]["object_id"], list.items[0].item_id.as_str());
-
-    // Nothing of a user survives their erasure.
-    let erase = pb::DeleteUserRequest { user_id: "u1".into() };
-    server.users().delete_user(erase).await.unwrap();
-    write(&server, vec![event(pb::EventKind::Purchase, "u3", &list)]).await;
-    let groups = metrics(&server, &[pb::MetricDimension::Placement]).await;
-    let of_home = groups.iter().find(|group| group.placement == "home").unwrap();
-    assert_eq!(of_home.purchases, 1, "the erased user's list is known no longer");
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outcome_finds_its_list_however_soon_it_comes() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = shop(folder.path(), support::quiet()).await;
-    for user in (0..100).map(|n| format!("u{n}")) {
-        let list = home(&server, &user).await;
-        write(&server, vec![event(pb::EventKind::Click, &user, &list)]).await;
-    }
-    let counted = |groups: &[pb::MetricGroup]| (groups[0].clicks, groups[0].unattributed);
-    let groups = metrics(&server, &[]).await;
-    assert_eq!(counted(&groups), (100, 0));
-    server.stop().await;
-    let server = Server::start(folder.path(), support::quiet()).await;
-    assert_eq!(metrics(&server, &[]).await, groups, "in the log too");
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn users_count_from_their_first_list_whoever_they_are() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = shop(folder.path(), support::quiet()).await;
-    running(&server, experiment("first")).await;
-
-    // The store does not know these users before they buy.
-    for user in (0..20).map(|n| format!("new{n}")) {
-        let list = home(&server, &user).await;
-        write(&server, vec![event(pb::EventKind::Purchase, &user, &list)]).await;
-        home(&server, &user).await;
-    }
-    let counted = |report: &pb::GetExperimentReportResponse| {
-        let users: i64 = report.variants.iter().map(|variant| variant.users).sum();
-        let revenue = report.variants.iter().map(|v| v.figures[1].value * v.users as f64);
-        (users, revenue.sum::<f64>().round(), report.mixed_users)
-    };
-    recorded(&server, 40).await;
-    assert_eq!(counted(&report(&server, "first").await), (20, 200.0, 0));
-
-    // Answers of others, and more than was paid, are not to be had.
-    let list = home(&server, "new1").await;
-    let claimed = event(pb::EventKind::Purchase, "new2", &list);
-    let bought = event(pb::EventKind::Purchase, "new1", &list);
-    let refund = pb::Event { price: Some(1e6), ..event(pb::EventKind::Refund, "new1", &list) };
-    write(&server, vec![claimed, bought, refund.clone(), refund]).await;
-    let groups = metrics(&server, &[]).await;
-    assert_eq!((groups[0].unattributed, groups[0].refunds, groups[0].refunded), (1, 1, 10.0));
-
-    // Nothing after the end counts.
-    let before = report(&server, "first").await;
-    let stop = pb::StopExperimentRequest { name: "first".into(), reason: "enough".into() };
-    client(&server).stop_experiment(stop).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    write(&server, vec![event(pb::EventKind::Purchase, "new3", &list)]).await;
-    assert_eq!(report(&server, "first").await.variants, before.variants);
-    server.stop().await;
-    let server = Server::start(folder.path(), support::quiet()).await;
-    assert_eq!(counted(&report(&server, "first").await), counted(&before));
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn after_a_rollback_of_placements_lists_go_on_and_experiments_stop() {
     let folder = tempfile::tempdir().unwrap();
     let server = shop(folder.path(), support::quiet()).await;
@@ -561,101 +416,4 @@ async fn a_canary_that_harms_is_withdrawn() {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("the canary still answers");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replay_values_placements_by_what_a_slot_showed() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = shop(folder.path(), support::quiet()).await;
-    let slot = Some(pb::RandomSlot { position: 1, candidates: 10 });
-    let weight = |source: pb::Source| pb::SourceWeight { source: source.into(), weight: 1.0 };
-    let placements = vec![
-        pb::Placement { slot, ..placement("home") },
-        pb::Placement { weights: vec![weight(pb::Source::ItemCf)], ..placement("items") },
-        single("bestsellers", pb::Source::Popular),
-    ];
-    place(&server, placements).await.unwrap();
-    let mut reports = ReportServiceClient::new(server.channel.clone());
-    let ask = |candidate: &str| pb::ReplayPlacementRequest {
-        placement: "home".into(),
-        candidate: candidate.into(),
-        ..Default::default()
-    };
-    let nothing = reports.replay_placement(ask("home")).await.unwrap_err();
-    assert!(nothing.message().starts_with("placement: must have shown lists"), "{nothing:?}");
-
-    // Users click an item at the slot that has an even number.
-    let mut clicks = Vec::new();
-    let mut drawn = 0;
-    for round in 0..2 {
-        for (user, list) in show(&server, 400).await.into_values().flatten() {
-            let first = &list.items[0];
-            drawn += u32::from(list.items[1..].iter().any(|item| item.score > first.score));
-            let number: u32 = first.item_id[1..].parse().unwrap();
-            if number.is_multiple_of(2) {
-                clicks.push(event(pb::EventKind::Click, &user, &list));
-            }
-        }
-        assert!(drawn > 100 * (round + 1), "{drawn}");
-    }
-    recorded(&server, 800).await;
-    let clicked = clicks.len() as f64 / 800.0;
-    write(&server, clicks).await;
-
-    // The same placement would have earned what it did.
-    let same = reports.replay_placement(ask("home")).await.unwrap().into_inner();
-    assert_eq!((same.slots, same.left_out, same.refusal.as_str()), (800, 0, ""));
-    assert!((same.logged.unwrap().value - clicked).abs() < 1e-9);
-    assert!((same.effective_slots - 800.0).abs() < 1.0, "{}", same.effective_slots);
-    for (estimate, off) in [(same.ips, 0.001), (same.snips, 0.001), (same.dr, 0.03)] {
-        assert!((estimate.unwrap().value - clicked).abs() < off, "{estimate:?} {clicked}");
-    }
-    let other = reports.replay_placement(ask("items")).await.unwrap().into_inner();
-    assert!(other.effective_slots < 800.0 && other.dr.unwrap().low < other.dr.unwrap().high);
-    let none = reports.replay_placement(ask("gone")).await.unwrap_err();
-    assert!(none.message().starts_with("candidate: must be a placement"), "{none:?}");
-
-    let both = pb::Placement {
-        variety: Some(pb::Variety { exploration: 0.2, ..Default::default() }),
-        slot,
-        ..placement("home")
-    };
-    let refused = place(&server, vec![both, single("bestsellers", pb::Source::Popular)]).await;
-    assert!(refused.unwrap_err().message().starts_with("placements[0].slot: must be absent"));
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_placement_has_weights_rules_and_a_model_of_its_own() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = shop(folder.path(), support::quiet()).await;
-    assert_eq!(trained(&server.engine).await, 2);
-    let weight = |source: pb::Source, weight| pb::SourceWeight { source: source.into(), weight };
-    let placements = vec![
-        placement("home"),
-        pb::Placement { weights: vec![weight(pb::Source::Popular, 2.0)], ..placement("weighted") },
-        pb::Placement { generation: 1, ..placement("before") },
-        pb::Placement { rules: pb::RuleChoice::Without.into(), ..placement("bare") },
-        pb::Placement { generation: 9, ..placement("gone") },
-    ];
-    place(&server, placements).await.unwrap();
-    apply(&server, vec![rule("first", &["i39"], pin(1))]).await.unwrap();
-    // Models that placements name are read within seconds.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-
-    let ask = |placement: &str| pb::RecommendRequest {
-        user_id: "u1".into(),
-        placement: placement.into(),
-        ..Default::default()
-    };
-    assert_eq!(recommend(&server, ask("home")).await.items[0].item_id, "i39");
-    let weighted = recommend(&server, ask("weighted")).await;
-    assert!(weighted.items[1..].iter().all(|item| item.source() == pb::Source::Popular));
-    assert_eq!(recommend(&server, ask("before")).await.generation, 1);
-    assert_eq!(recommend(&server, ask("gone")).await.generation, 2, "the one that answers");
-    assert_ne!(recommend(&server, ask("bare")).await.items[0].item_id, "i39");
-    let twice = vec![weight(pb::Source::Popular, 1.0), weight(pb::Source::Popular, 2.0)];
-    let refused = place(&server, vec![pb::Placement { weights: twice, ..placement("home") }]).await;
-    assert_eq!(refused.unwrap_err().message(), "placements[0].weights[1].source: is given twice");
-    server.stop().await;
 }

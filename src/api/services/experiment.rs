@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use crate::api::services::wait_for;
+use crate::api::services::answer;
 use crate::api::wire::pb::experiment_service_server::ExperimentService;
 use crate::api::wire::pb::report_service_server::ReportService;
-use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, experiments, pb};
 use crate::domain::{DAY_MS, Error, Result, Violation, now_ms};
 use crate::engine::Engine;
@@ -85,12 +84,13 @@ impl ExperimentApi {
         Ok(experiments::replayed_proto(&replayed))
     }
 
-    async fn wait<T: Send + 'static>(
+    async fn wait<R: Send + 'static, T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
-    ) -> Result<T, Status> {
+        request: Request<R>,
+        work: impl FnOnce(&Self, R) -> Result<T> + Send + 'static,
+    ) -> Result<Response<T>, Status> {
         let api = self.clone();
-        wait_for(move || work(&api)).await.map_err(from_error)
+        answer(request, move |asked| work(&api, asked)).await
     }
 }
 
@@ -114,50 +114,54 @@ impl ExperimentService for ExperimentApi {
         &self,
         request: Request<pb::PutExperimentRequest>,
     ) -> Result<Response<pb::PutExperimentResponse>, Status> {
-        let experiment = Some(self.wait(|api| api.put(request.into_inner())).await?);
-        Ok(Response::new(pb::PutExperimentResponse { experiment }))
+        let changed = |experiment| pb::PutExperimentResponse { experiment: Some(experiment) };
+        self.wait(request, move |api, asked| api.put(asked).map(changed)).await
     }
 
     async fn start_experiment(
         &self,
         request: Request<pb::StartExperimentRequest>,
     ) -> Result<Response<pb::StartExperimentResponse>, Status> {
-        let experiment = Some(self.wait(move |api| api.start(&request.get_ref().name)).await?);
-        Ok(Response::new(pb::StartExperimentResponse { experiment }))
+        let changed = |experiment| pb::StartExperimentResponse { experiment: Some(experiment) };
+        self.wait(request, move |api, asked| api.start(&asked.name).map(changed)).await
     }
 
     async fn stop_experiment(
         &self,
         request: Request<pb::StopExperimentRequest>,
     ) -> Result<Response<pb::StopExperimentResponse>, Status> {
-        let experiment = Some(self.wait(move |api| api.stop(request.get_ref())).await?);
-        Ok(Response::new(pb::StopExperimentResponse { experiment }))
+        let changed = |experiment| pb::StopExperimentResponse { experiment: Some(experiment) };
+        self.wait(request, move |api, asked| api.stop(&asked).map(changed)).await
     }
 
     async fn adopt_variant(
         &self,
         request: Request<pb::AdoptVariantRequest>,
     ) -> Result<Response<pb::AdoptVariantResponse>, Status> {
-        let experiment = Some(self.wait(move |api| api.adopt(request.get_ref())).await?);
-        Ok(Response::new(pb::AdoptVariantResponse { experiment }))
+        let changed = |experiment| pb::AdoptVariantResponse { experiment: Some(experiment) };
+        self.wait(request, move |api, asked| api.adopt(&asked).map(changed)).await
     }
 
     async fn delete_experiment(
         &self,
         request: Request<pb::DeleteExperimentRequest>,
     ) -> Result<Response<pb::DeleteExperimentResponse>, Status> {
-        let name = request.into_inner().name;
-        self.wait(move |api| api.engine.steering().delete_experiment(&name)).await?;
-        Ok(Response::new(pb::DeleteExperimentResponse {}))
+        let delete = |api: &Self, asked: pb::DeleteExperimentRequest| {
+            api.engine.steering().delete_experiment(&asked.name)?;
+            Ok(pb::DeleteExperimentResponse {})
+        };
+        self.wait(request, delete).await
     }
 
     async fn set_holdout(
         &self,
         request: Request<pb::SetHoldoutRequest>,
     ) -> Result<Response<pb::SetHoldoutResponse>, Status> {
-        let share = request.get_ref().share;
-        self.wait(move |api| api.engine.steering().set_holdout(share)).await?;
-        Ok(Response::new(pb::SetHoldoutResponse {}))
+        let set = |api: &Self, asked: pb::SetHoldoutRequest| {
+            api.engine.steering().set_holdout(asked.share)?;
+            Ok(pb::SetHoldoutResponse {})
+        };
+        self.wait(request, set).await
     }
 
     async fn list_experiments(
@@ -174,8 +178,7 @@ impl ExperimentService for ExperimentApi {
         &self,
         request: Request<pb::GetExperimentReportRequest>,
     ) -> Result<Response<pb::GetExperimentReportResponse>, Status> {
-        let report = self.wait(move |api| api.report(&request.get_ref().name)).await?;
-        Ok(Response::new(report))
+        self.wait(request, |api, asked| api.report(&asked.name)).await
     }
 }
 
@@ -185,15 +188,13 @@ impl ReportService for ExperimentApi {
         &self,
         request: Request<pb::GetMetricsRequest>,
     ) -> Result<Response<pb::GetMetricsResponse>, Status> {
-        let metrics = self.wait(move |api| api.metrics(request.get_ref())).await?;
-        Ok(Response::new(metrics))
+        self.wait(request, |api, asked| api.metrics(&asked)).await
     }
 
     async fn replay_placement(
         &self,
         request: Request<pb::ReplayPlacementRequest>,
     ) -> Result<Response<pb::ReplayPlacementResponse>, Status> {
-        let replayed = self.wait(|api| api.replay(request.into_inner())).await?;
-        Ok(Response::new(replayed))
+        self.wait(request, |api, asked| api.replay(asked)).await
     }
 }

@@ -10,8 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::rule::versions;
 use super::whole::{Whole, whole};
-use crate::api::admission::caller::Running;
-use crate::api::services::wait_for;
+use crate::api::services::{answer, wait_for};
 use crate::api::wire::pb::insight_service_server::InsightService;
 use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, insight, pb};
@@ -140,21 +139,13 @@ impl InsightApi {
         Ok(pb::RollbackInsightSettingsResponse { version: applied.version })
     }
 
-    /// Answers a request on a thread that may block. It is counted as running to its end, also where its
-    /// caller has gone.
     async fn wait<R: Send + 'static, T: Send + 'static>(
         &self,
         request: Request<R>,
         work: impl FnOnce(&Self, R) -> Result<T> + Send + 'static,
     ) -> Result<Response<T>, Status> {
         let api = self.clone();
-        let running = request.extensions().get::<Running>().cloned();
-        let counted = move || {
-            let done = work(&api, request.into_inner());
-            drop(running);
-            done
-        };
-        wait_for(counted).await.map(Response::new).map_err(from_error)
+        answer(request, move |asked| work(&api, asked)).await
     }
 
     /// Sends every portrait, page by page, as fast as they are taken.

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use crate::access::{HeldKey, KeySpec, Keyring, Quota, Scope};
-use crate::api::services::wait_for;
+use crate::api::services::answer;
 use crate::api::wire::pb::key_service_server::KeyService;
-use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, pb};
 use crate::domain::{Error, Result, Violation};
 use crate::engine::DEFAULT_STORE;
@@ -134,10 +133,7 @@ impl KeyService for KeyApi {
         request: Request<pb::CreateKeyRequest>,
     ) -> Result<Response<pb::CreateKeyResponse>, Status> {
         let api = self.clone();
-        wait_for(move || api.create(request.into_inner()))
-            .await
-            .map(Response::new)
-            .map_err(from_error)
+        answer(request, move |asked| api.create(asked)).await
     }
 
     async fn list_keys(
@@ -152,9 +148,6 @@ impl KeyService for KeyApi {
         request: Request<pb::RevokeKeyRequest>,
     ) -> Result<Response<pb::RevokeKeyResponse>, Status> {
         let api = self.clone();
-        wait_for(move || api.revoke(&request.into_inner()))
-            .await
-            .map(Response::new)
-            .map_err(from_error)
+        answer(request, move |asked| api.revoke(&asked)).await
     }
 }

@@ -22,7 +22,26 @@ pub mod store;
 pub mod user;
 mod whole;
 
+use tonic::{Request, Response, Status};
+
+use crate::api::admission::caller::Running;
+use crate::api::wire::status::from_error;
 use crate::domain::{Error, Result};
+
+/// Answers a request on a thread that may block. It is counted as running to its end, also where its caller
+/// has gone.
+async fn answer<R: Send + 'static, T: Send + 'static>(
+    request: Request<R>,
+    work: impl FnOnce(R) -> Result<T> + Send + 'static,
+) -> Result<Response<T>, Status> {
+    let running = request.extensions().get::<Running>().cloned();
+    let counted = move || {
+        let done = work(request.into_inner());
+        drop(running);
+        done
+    };
+    wait_for(counted).await.map(Response::new).map_err(from_error)
+}
 
 /// Runs work on a thread that may block.
 async fn wait_for<T: Send + 'static>(

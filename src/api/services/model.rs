@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::api::admission::caller::Running;
+use crate::api::services::answer;
 use crate::api::services::manifest::model;
 use crate::api::services::push;
 use crate::api::wire::pb;
@@ -47,15 +48,16 @@ impl ModelApi {
         if generation == 0 { self.engine.generation() } else { generation }
     }
 
-    /// Changes the active model on a thread that may block; returns its manifest and the generation
-    /// before.
-    async fn switch(
+    /// Changes the role of a model on a thread that may block; returns it and the active generation before.
+    async fn switch<R: Send + 'static>(
         &self,
-        change: impl FnOnce(&Engine) -> Result<Manifest> + Send + 'static,
-    ) -> Result<(Option<pb::Model>, u64)> {
+        request: Request<R>,
+        change: impl FnOnce(&Engine, R) -> Result<Manifest> + Send + 'static,
+    ) -> Result<(Option<pb::Model>, u64), Status> {
         let previous = self.engine.generation();
-        let manifest = self.wait_for(change).await?;
-        Ok((Some(model(&self.engine, manifest)), previous))
+        let engine = self.engine.clone();
+        let manifest = answer(request, move |asked| change(&engine, asked)).await?;
+        Ok((Some(model(&self.engine, manifest.into_inner())), previous))
     }
 
     async fn wait_for<T: Send + 'static>(
@@ -249,19 +251,19 @@ impl ModelService for ModelApi {
         &self,
         request: Request<pb::ActivateModelRequest>,
     ) -> Result<Response<pb::ActivateModelResponse>, Status> {
-        let generation = request.into_inner().generation;
-        let switched =
-            self.switch(move |engine| engine.pushes().assign(generation, Role::Active)).await;
-        let (model, previous_generation) = switched.map_err(from_error)?;
+        let activate = |engine: &Engine, asked: pb::ActivateModelRequest| {
+            engine.pushes().assign(asked.generation, Role::Active)
+        };
+        let (model, previous_generation) = self.switch(request, activate).await?;
         Ok(Response::new(pb::ActivateModelResponse { model, previous_generation }))
     }
 
     async fn rollback_model(
         &self,
-        _: Request<pb::RollbackModelRequest>,
+        request: Request<pb::RollbackModelRequest>,
     ) -> Result<Response<pb::RollbackModelResponse>, Status> {
-        let switched = self.switch(|engine| engine.models().rollback()).await;
-        let (model, previous_generation) = switched.map_err(from_error)?;
+        let switched = self.switch(request, |engine, _| engine.models().rollback()).await;
+        let (model, previous_generation) = switched?;
         Ok(Response::new(pb::RollbackModelResponse { model, previous_generation }))
     }
 
@@ -269,21 +271,23 @@ impl ModelService for ModelApi {
         &self,
         request: Request<pb::DeleteModelRequest>,
     ) -> Result<Response<pb::DeleteModelResponse>, Status> {
-        let generation = request.into_inner().generation;
-        self.wait_for(move |engine| engine.models().delete(generation))
-            .await
-            .map_err(from_error)?;
-        Ok(Response::new(pb::DeleteModelResponse {}))
+        let engine = self.engine.clone();
+        let delete = move |asked: pb::DeleteModelRequest| {
+            engine.models().delete(asked.generation)?;
+            Ok(pb::DeleteModelResponse {})
+        };
+        answer(request, delete).await
     }
 
     async fn assign_model(
         &self,
         request: Request<pb::AssignModelRequest>,
     ) -> Result<Response<pb::AssignModelResponse>, Status> {
-        let pb::AssignModelRequest { generation, role, share } = request.into_inner();
-        let role = push::role("role", role, "share", share).map_err(from_error)?;
-        let manifest = self.wait_for(move |engine| engine.pushes().assign(generation, role)).await;
-        let model = Some(model(&self.engine, manifest.map_err(from_error)?));
+        let assign = |engine: &Engine, asked: pb::AssignModelRequest| {
+            let role = push::role("role", asked.role, "share", asked.share)?;
+            engine.pushes().assign(asked.generation, role)
+        };
+        let (model, _) = self.switch(request, assign).await?;
         Ok(Response::new(pb::AssignModelResponse { model }))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::rule::versions;
-use crate::api::services::wait_for;
+use crate::api::services::answer;
 use crate::api::wire::pb::placement_service_server::PlacementService;
 use crate::api::wire::status::from_error;
 use crate::api::wire::{pb, placements};
@@ -81,8 +81,7 @@ impl PlacementService for PlacementApi {
         request: Request<pb::ApplyPlacementsRequest>,
     ) -> Result<Response<pb::ApplyPlacementsResponse>, Status> {
         let api = self.clone();
-        let done = wait_for(move || api.apply(request.into_inner())).await;
-        done.map(Response::new).map_err(from_error)
+        answer(request, move |asked| api.apply(asked)).await
     }
 
     async fn get_placements(
@@ -97,8 +96,7 @@ impl PlacementService for PlacementApi {
         request: Request<pb::TradeOffRequest>,
     ) -> Result<Response<pb::TradeOffResponse>, Status> {
         let api = self.clone();
-        let done = wait_for(move || api.trade_off(request.get_ref())).await;
-        done.map(Response::new).map_err(from_error)
+        answer(request, move |asked| api.trade_off(&asked)).await
     }
 
     async fn rollback_placements(
@@ -106,7 +104,6 @@ impl PlacementService for PlacementApi {
         request: Request<pb::RollbackPlacementsRequest>,
     ) -> Result<Response<pb::RollbackPlacementsResponse>, Status> {
         let api = self.clone();
-        let done = wait_for(move || api.roll_back(request.get_ref())).await;
-        done.map(Response::new).map_err(from_error)
+        answer(request, move |asked| api.roll_back(&asked)).await
     }
 }

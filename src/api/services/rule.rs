@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use crate::api::services::wait_for;
+use crate::api::services::answer;
 use crate::api::wire::pb::rule_service_server::RuleService;
 use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, pb, rules};
@@ -103,8 +103,7 @@ impl RuleService for RuleApi {
         request: Request<pb::ApplyRulesRequest>,
     ) -> Result<Response<pb::ApplyRulesResponse>, Status> {
         let api = self.clone();
-        let done = wait_for(move || api.apply(request.into_inner())).await;
-        done.map(Response::new).map_err(from_error)
+        answer(request, move |asked| api.apply(asked)).await
     }
 
     async fn get_rules(
@@ -119,8 +118,7 @@ impl RuleService for RuleApi {
         request: Request<pb::RollbackRulesRequest>,
     ) -> Result<Response<pb::RollbackRulesResponse>, Status> {
         let api = self.clone();
-        let done = wait_for(move || api.roll_back(request.get_ref())).await;
-        done.map(Response::new).map_err(from_error)
+        answer(request, move |asked| api.roll_back(&asked)).await
     }
 
     async fn dry_run_rules(
@@ -128,7 +126,6 @@ impl RuleService for RuleApi {
         request: Request<pb::DryRunRulesRequest>,
     ) -> Result<Response<pb::DryRunRulesResponse>, Status> {
         let api = self.clone();
-        let done = wait_for(move || api.dry_run(request.into_inner())).await;
-        done.map(Response::new).map_err(from_error)
+        answer(request, move |asked| api.dry_run(asked)).await
     }
 }

@@ -6,9 +6,8 @@ use tonic::{Request, Response, Status};
 
 use super::key::{quota, quota_proto};
 use crate::access::Keyring;
-use crate::api::services::wait_for;
+use crate::api::services::answer;
 use crate::api::wire::pb::store_service_server::StoreService;
-use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, pb};
 use crate::domain::{Result, Violation, limits};
 use crate::host::{self, Host, Hosted, Limits, Listed};
@@ -103,10 +102,7 @@ impl StoreService for StoreApi {
         request: Request<pb::CreateStoreRequest>,
     ) -> Result<Response<pb::CreateStoreResponse>, Status> {
         let api = self.clone();
-        wait_for(move || api.create(request.into_inner()))
-            .await
-            .map(Response::new)
-            .map_err(from_error)
+        answer(request, move |asked| api.create(asked)).await
     }
 
     async fn list_stores(
@@ -121,10 +117,7 @@ impl StoreService for StoreApi {
         request: Request<pb::UpdateStoreRequest>,
     ) -> Result<Response<pb::UpdateStoreResponse>, Status> {
         let api = self.clone();
-        wait_for(move || api.update(request.into_inner()))
-            .await
-            .map(Response::new)
-            .map_err(from_error)
+        answer(request, move |asked| api.update(asked)).await
     }
 
     async fn delete_store(
@@ -132,9 +125,6 @@ impl StoreService for StoreApi {
         request: Request<pb::DeleteStoreRequest>,
     ) -> Result<Response<pb::DeleteStoreResponse>, Status> {
         let api = self.clone();
-        wait_for(move || api.delete(&request.into_inner()))
-            .await
-            .map(Response::new)
-            .map_err(from_error)
+        answer(request, move |asked| api.delete(&asked)).await
     }
 }

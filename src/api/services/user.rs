@@ -6,7 +6,7 @@ use std::vec::IntoIter;
 use tokio_stream::Iter;
 use tonic::{Request, Response, Status};
 
-use crate::api::services::wait_for;
+use crate::api::services::answer;
 use crate::api::wire::json::Methods;
 use crate::api::wire::pb::user_service_server::UserService;
 use crate::api::wire::status::from_error;
@@ -180,8 +180,7 @@ impl UserService for UserApi {
         request: Request<pb::GetUserDataRequest>,
     ) -> Result<Response<Self::GetUserDataStream>, Status> {
         let api = self.clone();
-        let data = wait_for(move || api.data(&request.get_ref().user_id)).await;
-        let data = data.map_err(from_error)?;
-        Ok(Response::new(tokio_stream::iter(parts(&data))))
+        let data = answer(request, move |asked| api.data(&asked.user_id)).await?;
+        Ok(Response::new(tokio_stream::iter(parts(data.get_ref()))))
     }
 }

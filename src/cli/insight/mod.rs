@@ -167,7 +167,7 @@ impl Insight {
     pub(super) async fn run(self, config: Config) -> Result<(), Failure> {
         // Files are read, and refused, before a store is opened.
         let settings = match &self.action {
-            Action::Apply { file, .. } => Some(decisions::read_insight(file)?),
+            Action::Apply { file, .. } => Some(decisions::read(file)?),
             _ => None,
         };
         let format = match &self.action {
@@ -224,7 +224,7 @@ impl Insight {
             Action::Settings { version } => {
                 let asked = backend.insight_settings(pb::GetInsightSettingsRequest { version });
                 let answer = said(asked.await)?;
-                print!("{}", decisions::insight_toml(&answer.settings.unwrap_or_default())?);
+                print!("{}", decisions::as_toml(&answer.settings.unwrap_or_default())?);
                 Ok(())
             }
             Action::Rollback { version } => {

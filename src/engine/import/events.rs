@@ -165,6 +165,10 @@ impl<'a> EventImport<'a> {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let receipt = pending.wait()?;
         self.report.know("duplicate event_id", receipt.duplicates as u64);
+        if receipt.declined > 0 {
+            let reason = "the user does not want events to be recorded";
+            self.report.skip(reason, receipt.declined as u64);
+        }
         // The record of the chunk itself is not an event.
         self.report.taken += receipt.recorded as u64 - 1;
         Ok(())

@@ -54,7 +54,7 @@ impl Population {
 
 /// The users who do not consent to the use of their events.
 pub(super) fn objecting(live: &Live) -> RoaringBitmap {
-    live.profiles.read().objecting().into_iter().collect()
+    live.profiles.read().objecting().iter().copied().collect()
 }
 
 /// The newest population, once one was asked for.
@@ -74,14 +74,15 @@ struct Newest {
     offset: u64,
     /// Number of buyers, and of users who objected, by then.
     buyers: usize,
-    objecting: u64,
+    objecting: usize,
 }
 
 impl Newest {
     /// Whether the store has become another: a fifth more or fewer buyers, or another user who objects.
     fn is_overtaken(&self, live: &Live) -> bool {
         let buyers = live.orders.read().buyers();
-        buyers.abs_diff(self.buyers) * 5 > self.buyers || objecting(live).len() != self.objecting
+        buyers.abs_diff(self.buyers) * 5 > self.buyers
+            || live.profiles.read().objecting().len() != self.objecting
     }
 }
 
@@ -120,7 +121,8 @@ impl Populations {
 
     fn make(&self, live: &Live, _making: MutexGuard<'_, ()>) -> Arc<Population> {
         let (made_ms, offset) = (now_ms(), live.offset());
-        let (buyers, objecting) = (live.orders.read().buyers(), objecting(live).len());
+        let buyers = live.orders.read().buyers();
+        let objecting = live.profiles.read().objecting().len();
         let population = Arc::new(Population::of(live, live.newest_ms().max(0)));
         let newest = population.clone();
         *self.newest.lock() =

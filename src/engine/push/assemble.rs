@@ -173,7 +173,7 @@ pub(in crate::engine) fn without_gone(state: &State, pushed: &Arc<Pushed>) -> Ar
     named.sort_unstable();
     named.dedup();
 
-    let mut gone = state.live.profiles.read().objecting();
+    let mut gone = state.live.profiles.read().objecting().clone();
     for some in named.chunks(NAMES_AT_ONCE) {
         let names = state.live.users.read();
         gone.extend(some.iter().filter(|&&user| names.id(user).is_empty()));

@@ -200,6 +200,7 @@ impl Recommender {
                 let basket = request.page_items.clone();
                 self.bought_together(&basket, &request)
             }
+
             Shows::Popular(window) => self.popular(window, &request),
             Shows::BecauseYouTook => self.because_you_took(request),
             Shows::Favorites => {

@@ -97,6 +97,7 @@ impl Fitted {
     ) -> (f64, f64) {
         let rate = past.repeats / past.age.max(1.0) * days;
         let plain = (-(-rate).exp_m1(), rate);
+
         match method {
             Method::Rate => plain,
             Method::Trees => {
