@@ -182,6 +182,7 @@ def know(client: Client) -> None:
     assert kept.settings and kept.settings.tier_programs == [club] and kept.versions[0].note == "a try", kept
     disordered = replace(club, levels=list(reversed(levels)))
     fails(Refused, "levels[1].at_least", lambda: client.apply_insight_settings(InsightSettings([], [disordered])))
+    assert client.upsert_items([Item("a", "Tea", ["kitchen/tea"], price=2)]) == 1
     portrait = client.get_portrait("u")
     assert portrait.events and portrait.categories and len(portrait.hours) == 24, portrait
     assert portrait.orders and portrait.orders.count and portrait.rfm and portrait.rfm.segment == "buyers", portrait
