@@ -79,6 +79,7 @@ impl Line {
             }
             Record::ItemDeleted(_) => Self { what: "item deleted", ..line },
             Record::User(..) => Self { what: "user", ..line },
+            Record::Contacted(..) => Self { what: "contact", ..line },
             Record::Preferences(..) => Self { what: "user decision", ..line },
             Record::Erased(_, time_ms) => {
                 Self { what: "user erased", time_ms: Some(*time_ms), ..line }

@@ -79,6 +79,7 @@ fn comparison(share: f64, margin: f64) -> Experiment {
         variants: vec![variant("active", 1.0 - share), variant("canary", share)],
         control: "active".into(),
         traffic: 1.0,
+        segments: Vec::new(),
         ramp: Vec::new(),
         metric: Metric::Conversion,
         min_effect: 0.01,

@@ -45,6 +45,7 @@ pub mod options;
 pub mod page;
 mod periodic;
 mod pinned;
+mod population;
 pub mod pseudonyms;
 mod push;
 mod refresher;
@@ -88,6 +89,7 @@ use insight::Insight;
 use list_maker::ListMaker;
 use measure::Unmeasured;
 use periodic::Periodic;
+use population::Populations;
 use pseudonyms::Pseudonyms;
 use state::State;
 use stats::Stats;
@@ -154,6 +156,7 @@ impl Engine {
 
         let limits = (StoreLimits::of(&options.limits), options.train.clone());
         let stats = Stats::new(log.flush_seconds());
+        let populations = Populations::new(options.insight.refresh_minutes);
         let state = Arc::new(State::new(
             (live, measurements, unmeasured),
             models,
@@ -161,7 +164,7 @@ impl Engine {
             pseudonyms,
             (lists, ActiveLists::new(recommend.active_lists)),
             limits,
-            stats,
+            (stats, populations),
         ));
         trainer::erasure::remove_models(&state);
         let budget = MemoryBudget::new(options.limits.memory_mib);
@@ -177,8 +180,7 @@ impl Engine {
         let steering = Arc::new(Steering::new(state.clone(), writer.clone()));
         let margin = options.experiments.canary_guardrail;
         let guard = guard::start(state.clone(), steering.clone(), margin)?;
-        let minutes = options.insight.refresh_minutes;
-        let insight = Arc::new(Insight::start(state.clone(), minutes)?);
+        let insight = Arc::new(Insight::start(state.clone())?);
         let recommender = Recommender::new(state.clone(), writer.clone(), recommend, threads)?;
         let recommender = Arc::new(recommender);
         let batches = Batches::new(recommender.clone(), background);

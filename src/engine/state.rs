@@ -10,6 +10,7 @@ use super::in_force::InForce;
 use super::measure::Unmeasured;
 use super::options::{StoreLimits, TrainOptions};
 use super::pinned::PinnedModels;
+use super::population::Populations;
 use super::pseudonyms::Pseudonyms;
 use super::registry::Models;
 use super::stats::Stats;
@@ -28,6 +29,8 @@ pub(super) struct State {
     pub(super) in_force: InForce,
     /// Models that placements name.
     pub(super) pinned: PinnedModels,
+    /// What compares users.
+    pub(super) populations: Populations,
     /// What lists brought.
     pub(super) measurements: Mutex<Measurements>,
     /// Answers that wait to be recorded.
@@ -59,7 +62,7 @@ impl State {
         pseudonyms: Pseudonyms,
         (lists, active_lists): (PreparedListOptions, Option<ActiveLists>),
         limits: (StoreLimits, TrainOptions),
-        stats: Stats,
+        (stats, populations): (Stats, Populations),
     ) -> Self {
         let (limits, train) = limits;
         let limits = ArcSwap::from_pointee(limits);
@@ -75,6 +78,7 @@ impl State {
             models,
             in_force,
             pinned,
+            populations,
             measurements,
             exposures: ExposureQueue::default(),
             unmeasured,

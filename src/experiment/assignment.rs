@@ -15,12 +15,14 @@ pub enum Assigned<'e> {
     Variant(&'e Experiment, usize),
 }
 
-/// Assigns a unit, a user or a session, for a list of a placement as of `now_ms`.
+/// Assigns a unit, a user or a session, for a list of a placement as of `now_ms`; `is_in_one` says whether the
+/// user is in one of some saved segments.
 pub fn assign<'e>(
     set: &'e ExperimentSet,
     placement: &str,
     unit: &str,
     now_ms: i64,
+    is_in_one: impl Fn(&[String]) -> bool,
 ) -> Assigned<'e> {
     let mut of_placement = set.running().filter(|of| of.placement == placement).peekable();
     if of_placement.peek().is_none() || unit.is_empty() {
@@ -36,6 +38,7 @@ pub fn assign<'e>(
         let end = experiment.slot + experiment.traffic_at(now_ms);
         (experiment.slot..end).contains(&at)
     });
+    let taking_part = taking_part.filter(|of| of.segments.is_empty() || is_in_one(&of.segments));
     taking_part.map_or(Assigned::Nothing, |experiment| {
         Assigned::Variant(experiment, variant_of(experiment, unit))
     })
@@ -75,6 +78,7 @@ mod tests {
             variants: vec![variant("a"), variant("b")],
             control: "a".into(),
             traffic,
+            segments: Vec::new(),
             ramp: Vec::new(),
             metric: Metric::Conversion,
             min_effect: 0.02,
@@ -84,10 +88,15 @@ mod tests {
         }
     }
 
+    /// The assignment of a user in no segment.
+    fn assigned<'e>(set: &'e ExperimentSet, of: &str, unit: &str, now_ms: i64) -> Assigned<'e> {
+        assign(set, of, unit, now_ms, |_| false)
+    }
+
     fn counts(set: &ExperimentSet, now_ms: i64) -> [usize; 4] {
         let mut counts = [0; 4];
         for unit in 0..10_000 {
-            match assign(set, "home", &format!("user-{unit}"), now_ms) {
+            match assigned(set, "home", &format!("user-{unit}"), now_ms) {
                 Assigned::Nothing => counts[0] += 1,
                 Assigned::HeldOut => counts[1] += 1,
                 Assigned::Variant(_, at) => counts[2 + at] += 1,
@@ -109,15 +118,24 @@ mod tests {
             ..Default::default()
         };
         near(counts(&set, 1), [3_600, 1_000, 2_700, 2_700]);
-        assert_eq!(assign(&set, "cart", "user-1", 1), Assigned::Nothing);
-        assert_eq!(assign(&set, "home", "", 1), Assigned::Nothing);
+        let mut narrow = set.clone();
+        narrow.experiments.iter_mut().for_each(|of| of.segments = vec!["lapsed".into()]);
+        assert_eq!(assigned(&narrow, "home", "user-1", 1), Assigned::Nothing);
+        let inside = assign(&narrow, "home", "user-1", 1, |names| names == ["lapsed"]);
+        let anyone = assigned(&set, "home", "user-1", 1);
+        assert_eq!(
+            matches!(inside, Assigned::Variant(..)),
+            matches!(anyone, Assigned::Variant(..))
+        );
+        assert_eq!(assigned(&set, "cart", "user-1", 1), Assigned::Nothing);
+        assert_eq!(assigned(&set, "home", "", 1), Assigned::Nothing);
 
         // Another experiment of the layer takes users that the first leaves.
         let two = Experiment { slot: 0.6, ..experiment("two", "l", 0.4) };
         set.experiments.push(two);
         near(counts(&set, 1), [0, 1_000, 4_500, 4_500]);
         let names: std::collections::HashSet<_> = (0..1_000)
-            .filter_map(|unit| match assign(&set, "home", &unit.to_string(), 1) {
+            .filter_map(|unit| match assigned(&set, "home", &unit.to_string(), 1) {
                 Assigned::Variant(experiment, _) => Some(experiment.name.clone()),
                 _ => None,
             })
@@ -138,8 +156,8 @@ mod tests {
         near(counts(&set, hour(30)), [5_000, 0, 2_500, 2_500]);
         near(counts(&set, hour(50)), [0, 0, 5_000, 5_000]);
         for unit in (0..2_000).map(|unit| unit.to_string()) {
-            if let Assigned::Variant(_, early) = assign(&set, "home", &unit, hour(1)) {
-                let Assigned::Variant(_, late) = assign(&set, "home", &unit, hour(60)) else {
+            if let Assigned::Variant(_, early) = assigned(&set, "home", &unit, hour(1)) {
+                let Assigned::Variant(_, late) = assigned(&set, "home", &unit, hour(60)) else {
                     panic!("a user left")
                 };
                 assert_eq!(early, late);

@@ -13,6 +13,8 @@ pub const MAX_EXPERIMENTS: usize = 200;
 const MAX_DELETED: usize = 10_000;
 /// Maximum number of variants of an experiment.
 pub const MAX_VARIANTS: usize = 8;
+/// Maximum number of saved segments of an experiment.
+pub const MAX_SEGMENTS: usize = 50;
 /// Maximum number of steps of a ramp.
 pub const MAX_STEPS: usize = 20;
 /// Maximum share of users that no experiment concerns.
@@ -61,6 +63,9 @@ pub struct Experiment {
     pub control: String,
     /// Share of the layer's users that take part, above 0, at most 1.
     pub traffic: f64,
+    /// Saved segments: only users who are in one of them when a list is made take part in it. Empty: all.
+    #[serde(default)]
+    pub segments: Vec<String>,
     /// Smaller shares before that, by hours since the start.
     #[serde(default)]
     pub ramp: Vec<RampStep>,
@@ -361,6 +366,7 @@ impl Experiment {
 
     fn check_numbers(&self) -> Result<(), Violation> {
         limits::number("traffic", self.traffic, 0.001, 1.0)?;
+        limits::count("segments", self.segments.len(), 0, MAX_SEGMENTS)?;
         limits::number("min_effect", self.min_effect, 0.001, 10.0)?;
         if let Some(margin) = self.guardrail {
             limits::number("guardrail", margin, 0.0, 1.0)?;
@@ -395,7 +401,9 @@ impl Experiment {
             ("control", self.control == next.control),
             ("ramp", self.ramp == next.ramp),
             ("metric", self.metric == next.metric),
+            ("segments", self.segments == next.segments),
         ];
+
         if let Some((field, _)) = same.iter().find(|(_, same)| !same) {
             let message =
                 format!("must stay as it is: {} runs; stop it and start another", self.name);

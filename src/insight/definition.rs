@@ -1,8 +1,11 @@
 //! What people decide of insight: named segments and tiers.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::rfm::{self, RfmSegment};
+use super::segment::{self, UserSegment};
 use super::tiers::{self, TierProgram};
 use crate::domain::Violation;
 
@@ -14,6 +17,8 @@ pub struct InsightSettings {
     pub rfm_segments: Vec<RfmSegment>,
     /// Programs of tiers.
     pub tier_programs: Vec<TierProgram>,
+    /// Saved segments.
+    pub segments: Vec<UserSegment>,
 }
 
 impl InsightSettings {
@@ -23,11 +28,15 @@ impl InsightSettings {
     /// The field that breaks its limit.
     pub fn check(&self) -> Result<(), Violation> {
         rfm::check(&self.rfm_segments)?;
-        tiers::check(&self.tier_programs)
+        tiers::check(&self.tier_programs)?;
+        segment::check(&self.segments, &self.rfm(), &self.tier_programs)
     }
 
-    /// The segments in force.
-    pub fn segments(&self) -> Vec<RfmSegment> {
-        if self.rfm_segments.is_empty() { rfm::usual_segments() } else { self.rfm_segments.clone() }
+    /// The segments by scores that are in force.
+    pub fn rfm(&self) -> Cow<'_, [RfmSegment]> {
+        match self.rfm_segments.as_slice() {
+            [] => Cow::Owned(rfm::usual_segments()),
+            own => Cow::Borrowed(own),
+        }
     }
 }

@@ -153,6 +153,18 @@ impl Portrait {
     }
 }
 
+/// The mean of `value` over a user's events with items that have one; newer and stronger events count more. 0
+/// without such events.
+pub fn mean(history: &[HistoryEvent], now_ms: i64, value: impl Fn(ItemIdx) -> Option<f64>) -> f64 {
+    let (mut sum, mut all) = (0.0, 0.0);
+    for (item, evidence) in by_item(history, now_ms) {
+        let Some(value) = value(item) else { continue };
+        all += evidence.weight;
+        sum += evidence.weight * value;
+    }
+    if all > 0.0 { sum / all } else { 0.0 }
+}
+
 fn by_item(history: &[HistoryEvent], now_ms: i64) -> Vec<(ItemIdx, Evidence)> {
     let weighting = Weighting { half_life_days: HALF_LIFE_DAYS, ..Weighting::default() };
     let mut items: HashMap<ItemIdx, Evidence> = HashMap::new();

@@ -215,6 +215,7 @@ impl Live {
                     self.overlay.write().forget_user(*idx);
                 }
             }
+            Record::Contacted(idx, time_ms) => self.profiles.write(writer).contact(*idx, *time_ms),
             Record::Erased(idx, _) => self.erase(writer, *idx, offset),
             Record::Imported(digest) => drop(self.imported.write(writer).insert(*digest)),
             Record::Exposure(exposure) => {

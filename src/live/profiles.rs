@@ -14,6 +14,8 @@ pub struct Profiles {
     preferences: AHashMap<UserIdx, Preferences>,
     /// The users without consent.
     objecting: HashSet<UserIdx>,
+    /// When the shop last sent users something, in milliseconds since 1970.
+    contacted: AHashMap<UserIdx, i64>,
     /// Bytes of all profiles.
     bytes: usize,
 }
@@ -41,8 +43,20 @@ impl Profiles {
         self.note_consent(idx);
     }
 
+    /// Notes that the shop sent a user something.
+    pub fn contact(&mut self, idx: UserIdx, time_ms: i64) {
+        let last = self.contacted.entry(idx).or_insert(time_ms);
+        *last = (*last).max(time_ms);
+    }
+
+    /// When the shop last sent a user something, in milliseconds since 1970; none where it did not.
+    pub fn contacted_ms(&self, idx: UserIdx) -> Option<i64> {
+        self.contacted.get(&idx).copied()
+    }
+
     /// Erases a profile.
     pub fn erase(&mut self, idx: UserIdx) {
+        self.contacted.remove(&idx);
         self.forget_user(idx);
         self.forget_preferences(idx);
         self.objecting.remove(&idx);
@@ -70,7 +84,7 @@ impl Profiles {
 
     /// Approximate bytes in memory.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.contacted.capacity() * size_of::<(UserIdx, i64)>()
     }
 
     /// The profile of a user, if one was written.
@@ -113,10 +127,14 @@ mod tests {
         profiles.upsert(3, &User::default());
         assert!(!profiles.consents(3) && !profiles.records(3));
         assert_eq!(profiles.objecting(), &HashSet::from([3]));
+        profiles.contact(3, 20);
+        profiles.contact(3, 10);
+        assert_eq!(profiles.contacted_ms(3), Some(20));
         profiles.erase(3);
+        assert_eq!(profiles.contacted_ms(3), None);
         assert!(profiles.consents(3) && profiles.records(3) && profiles.objecting().is_empty());
-        assert_eq!(profiles.bytes(), 0);
+        assert_eq!(profiles.bytes, 0);
         profiles.decide(4, &Preferences::default());
-        assert_eq!((profiles.preferences(4), profiles.bytes()), (None, 0));
+        assert_eq!((profiles.preferences(4), profiles.bytes), (None, 0));
     }
 }

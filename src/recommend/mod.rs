@@ -46,7 +46,7 @@ pub use crate::sources::{
 };
 pub use funnel::{candidates, prepared_list, recommend, second_stage_rows};
 pub use list::{Basis, List, Moved, Origin, Reasons, Recommended, Steered};
-pub use placement::{Placement, PlacementSet, RandomSlot, RuleChoice, Shows};
+pub use placement::{ForSegment, Placement, PlacementSet, RandomSlot, RuleChoice, Shows};
 pub use prepared::prepare;
 pub use related::{bought_together, popular, similar_items, similar_users};
 pub use restrict::Restrictions;

@@ -16,6 +16,8 @@ use crate::sources::{Objective, RepeatPolicy, Variety};
 pub const MAX_PLACEMENTS: usize = 64;
 /// Maximum number of items among which a slot is drawn.
 const MAX_SLOT: usize = 100;
+/// Maximum number of segments for which a placement has other settings.
+pub const MAX_FOR_SEGMENTS: usize = 20;
 /// Maximum number of weights of a placement.
 pub const MAX_WEIGHTS: usize = 20;
 /// Maximum weight of a source.
@@ -78,6 +80,19 @@ pub struct Placement {
     /// The position whose item is drawn by chance, for `replay`; none: none is.
     #[serde(default)]
     pub slot: Option<RandomSlot>,
+    /// Other placements for users in saved segments; the first that holds counts.
+    #[serde(default)]
+    pub for_segments: Vec<ForSegment>,
+}
+
+/// What users in a saved segment see of a placement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForSegment {
+    /// The segment.
+    pub segment: String,
+    /// The placement whose settings they get, without its own `for_segments`.
+    pub placement: String,
 }
 
 /// A position of a list whose item is drawn by chance.
@@ -152,6 +167,25 @@ impl PlacementSet {
                     quoted(&placement.name)
                 );
                 return Err(within(Violation::new("name", message)));
+            }
+            self.check_segments(placement).map_err(within)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that what users in segments see is there, and the same kind of list.
+    fn check_segments(&self, placement: &Placement) -> Result<(), Violation> {
+        limits::count("for_segments", placement.for_segments.len(), 0, MAX_FOR_SEGMENTS)?;
+        for (at, of) in placement.for_segments.iter().enumerate() {
+            let other = self.get(&of.placement).filter(|other| {
+                std::mem::discriminant(&other.shows) == std::mem::discriminant(&placement.shows)
+            });
+            if other.is_none() || of.placement == placement.name {
+                let message = format!(
+                    "must be another placement that shows the same kind of list, was {}",
+                    quoted(&of.placement)
+                );
+                return Err(Violation::new(format!("for_segments[{at}].placement"), message));
             }
         }
         Ok(())
@@ -254,6 +288,7 @@ mod tests {
             rules: RuleChoice::InForce,
             generation: None,
             slot: None,
+            for_segments: Vec::new(),
         };
         let refused = |placements: Vec<Placement>| {
             let set = PlacementSet { placements };
@@ -272,6 +307,17 @@ mod tests {
         let long = Placement { limit: Some(501), ..home("home") };
         assert_eq!(refused(vec![long]), "placements[0].limit: must be 1 to 500, was 501");
         let shows = Shows::Favorites;
+        let for_segment = |placement: &str| {
+            let (segment, placement) = ("gold".into(), placement.into());
+            Placement { for_segments: vec![ForSegment { segment, placement }], ..home("home") }
+        };
+        assert_eq!(refused(vec![for_segment("cart"), home("cart")]), "taken");
+        for wrong in ["home", "nowhere"] {
+            let message = refused(vec![for_segment(wrong), home("cart")]);
+            assert!(
+                message.starts_with("placements[0].for_segments[0].placement: must be another")
+            );
+        }
         let varied = Placement { variety: Some(Variety::default()), shows, ..home("home") };
         assert!(refused(vec![varied]).starts_with("placements[0].variety: must be absent"));
     }

@@ -29,6 +29,8 @@ pub struct Asked<'a> {
     pub attributes: &'a BTreeMap<String, String>,
     /// The category of the page; empty for none.
     pub page_category: &'a str,
+    /// Those of [`CompiledRules::segments`] that the user is in.
+    pub segments: &'a [String],
 }
 
 /// The rules that hold for one list.
@@ -82,8 +84,9 @@ impl CompiledRules {
         if !merged.rules.is_empty() {
             parts.push(merged);
         }
-        let askers = self.askers(asked.attributes, asked.page_category).into_iter();
-        let holding = askers.map(|at| self.rule(at)).filter(|rule| holds(&rule.rule, asked));
+        let askers = self.askers(asked.attributes, asked.page_category, asked.segments);
+        let holding =
+            askers.into_iter().map(|at| self.rule(at)).filter(|rule| holds(&rule.rule, asked));
         parts.extend(holding.map(|rule| &rule.part));
 
         let targets = parts.iter().flat_map(|part| &part.targets).map(|&at| self.rule(at));
@@ -107,8 +110,11 @@ fn holds(rule: &Rule, asked: &Asked<'_>) -> bool {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     let on_page = when.page_categories.is_empty() || when.page_categories.iter().any(within);
+    let in_segment = when.segments.is_empty()
+        || when.segments.iter().any(|segment| asked.segments.contains(segment));
     in_placement
         && on_page
+        && in_segment
         && when.user_attributes.iter().all(|(name, values)| {
             asked.attributes.get(name).is_some_and(|value| values.contains(value))
         })

@@ -29,6 +29,10 @@ pub struct CompiledRules {
     elsewhere: Part,
     /// The others, by the value of a user's attribute that they ask for.
     by_attribute: BTreeMap<String, BTreeMap<String, Vec<usize>>>,
+    /// The others, by the saved segment that they ask for.
+    by_segment: BTreeMap<String, Vec<usize>>,
+    /// The saved segments that rules ask for, each once.
+    segments: Vec<String>,
     /// Those that ask for a page alone, by its category.
     by_category: BTreeMap<String, Vec<usize>>,
     /// What holds the shares of all targets of the set, in their time or not, by the rule's name.
@@ -110,6 +114,9 @@ impl CompiledRules {
             ..Self::default()
         };
         compiled.index_askers(&rules);
+        let segments: BTreeSet<&String> =
+            rules.iter().flat_map(|rule| &rule.when.segments).collect();
+        compiled.segments = segments.into_iter().cloned().collect();
         for (at, rule) in rules.iter().enumerate() {
             let part = if rule.when.asks() { merge(vec![at]) } else { Part::default() };
             compiled.rules.push(CompiledRule {
@@ -129,6 +136,11 @@ impl CompiledRules {
             if let Some((name, values)) = rule.when.user_attributes.first_key_value() {
                 let of_name = self.by_attribute.entry(name.clone()).or_default();
                 values.iter().for_each(|v| of_name.entry(v.clone()).or_default().push(at));
+                continue;
+            }
+            if !rule.when.segments.is_empty() {
+                let of = rule.when.segments.iter();
+                of.for_each(|name| self.by_segment.entry(name.clone()).or_default().push(at));
                 continue;
             }
             for category in &rule.when.page_categories {
@@ -158,16 +170,25 @@ impl CompiledRules {
         self.by_placement.get(placement).unwrap_or(&self.elsewhere)
     }
 
-    /// The rules that ask something which these attributes, or the page, may meet; in their order.
+    /// The saved segments that rules ask for.
+    pub fn segments(&self) -> &[String] {
+        &self.segments
+    }
+
+    /// The rules that ask something which the user, or the page, may meet; in their order.
     pub(super) fn askers(
         &self,
         attributes: &BTreeMap<String, String>,
         page_category: &str,
+        segments: &[String],
     ) -> Vec<usize> {
         let mut found = Vec::new();
         for (name, value) in attributes {
             let of_value = self.by_attribute.get(name).and_then(|values| values.get(value));
             found.extend(of_value.into_iter().flatten());
+        }
+        for segment in segments {
+            found.extend(self.by_segment.get(segment).into_iter().flatten());
         }
         let mut above = Some(page_category.trim_matches('/')).filter(|path| !path.is_empty());
         while let Some(path) = above {

@@ -22,6 +22,8 @@ pub struct When {
     pub user_attributes: BTreeMap<String, Vec<String>>,
     /// Categories of the page, in or below one of which it is; empty: all.
     pub page_categories: Vec<String>,
+    /// Saved segments, one of which the user is in; empty: all users.
+    pub segments: Vec<String>,
     /// The times; by default always.
     pub schedule: Schedule,
 }
@@ -128,12 +130,15 @@ impl When {
                 limits::id(&format!("user_attributes[{at}].values[{of}]"), value)?;
             }
         }
+        limits::count("segments", self.segments.len(), 0, MAX_VALUES)?;
         self.schedule.validate().map_err(|violation| violation.within("schedule"))
     }
 
     /// Whether it asks something of the user or of the page.
     pub fn asks(&self) -> bool {
-        !self.user_attributes.is_empty() || !self.page_categories.is_empty()
+        !self.user_attributes.is_empty()
+            || !self.page_categories.is_empty()
+            || !self.segments.is_empty()
     }
 }
 

@@ -22,7 +22,8 @@ pub struct Select {
 }
 
 impl Select {
-    pub(super) fn validate(&self) -> Result<(), Violation> {
+    /// Checks every limit; the violation names the field.
+    pub fn validate(&self) -> Result<(), Violation> {
         limits::count("item_ids", self.ids.len(), 0, MAX_ITEMS)?;
         for (at, id) in self.ids.iter().enumerate() {
             limits::id(&format!("item_ids[{at}]"), id)?;

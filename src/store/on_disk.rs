@@ -41,6 +41,8 @@ pub(super) enum OnDisk<'a> {
     Exposure(Exposure<'a>),
     /// Since format 7.
     Preferences(UserIdx, Cow<'a, Preferences>),
+    /// Since format 8.
+    Contacted(UserIdx, i64),
 }
 
 /// An event before it had a dwell time and could hide.
@@ -115,6 +117,7 @@ impl<'a> From<OnDisk<'a>> for Record<'a> {
             OnDisk::Exposure(exposure) => Record::Exposure(Box::new(exposure)),
             OnDisk::Decision(decision) => Record::Decision(decision),
             OnDisk::Preferences(idx, preferences) => Record::Preferences(idx, preferences),
+            OnDisk::Contacted(idx, time_ms) => Record::Contacted(idx, time_ms),
         }
     }
 }
@@ -135,6 +138,7 @@ impl<'a> From<&'a Record<'_>> for OnDisk<'a> {
             Record::Preferences(idx, preferences) => {
                 OnDisk::Preferences(*idx, Cow::Borrowed(preferences))
             }
+            Record::Contacted(idx, time_ms) => OnDisk::Contacted(*idx, *time_ms),
         }
     }
 }

@@ -33,6 +33,8 @@ pub enum Record<'a> {
     Preferences(UserIdx, Cow<'a, Preferences>),
     /// A person decided something: a set of rules, the placements.
     Decision(Decision<'a>),
+    /// The shop sent a user something, at this time in milliseconds since 1970.
+    Contacted(UserIdx, i64),
 }
 
 impl Record<'_> {
@@ -40,7 +42,9 @@ impl Record<'_> {
     pub fn user(&self) -> Option<UserIdx> {
         match self {
             Record::Event(event) => Some(event.user),
-            Record::User(user, _) | Record::Preferences(user, _) => Some(*user),
+            Record::User(user, _) | Record::Preferences(user, _) | Record::Contacted(user, _) => {
+                Some(*user)
+            }
             Record::Exposure(exposure) => exposure.user,
             _ => None,
         }
@@ -50,9 +54,10 @@ impl Record<'_> {
     pub fn names(&self) -> (Option<UserIdx>, Option<ItemIdx>) {
         match self {
             Record::Event(event) => (Some(event.user), Some(event.item)),
-            Record::User(user, _) | Record::Preferences(user, _) | Record::Erased(user, _) => {
-                (Some(*user), None)
-            }
+            Record::User(user, _)
+            | Record::Preferences(user, _)
+            | Record::Contacted(user, _)
+            | Record::Erased(user, _) => (Some(*user), None),
             Record::Item(item, _) | Record::ItemDeleted(item) | Record::ItemAvailable(item, _) => {
                 (None, Some(*item))
             }

@@ -23,6 +23,7 @@ fn folders_of_every_format_open() {
         ("format-5", ""),
         ("format-6", ""),
         ("format-7", ""),
+        ("format-8", ""),
     ] {
         let folder = tempfile::tempdir().unwrap();
         copied(&fixtures.join(name), folder.path());
@@ -51,6 +52,10 @@ fn folders_of_every_format_open() {
                 assert!(!decided.personalised && !decided.recorded);
                 let decided = engine.insight().preferences("user-6").unwrap();
                 assert!(decided.removed_tags.contains("category:none"));
+            }
+            if name == "format-8" {
+                let data = engine.insight().user_data("user-5").unwrap();
+                assert_eq!(data["contacts"].as_array().unwrap().len(), 1);
             }
             if name == "format-4" {
                 assert!(engine.directory().item("gone").is_err(), "it was deleted");

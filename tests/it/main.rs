@@ -48,6 +48,7 @@ mod python;
 mod replays;
 mod rights;
 mod rules;
+mod segments;
 mod soak;
 mod storefront;
 mod stores;

@@ -17,6 +17,7 @@ try:
     from qianmian import AsyncClient, Client, Condition, Event, Filter, Hide, Item, Offer
     from qianmian import Exclude, ItemSelection, Objective, Pin, Placement, PlacementSet, PriceRange, RecommendRequest
     from qianmian import Experiment, ExperimentVariant, RampStep, RandomSlot
+    from qianmian import AudienceOffer, FigureCondition, UserCondition, UserSegment
     from qianmian import InsightSettings, RfmSegment, ScoreRange, TierLevel, TierProgram
     from qianmian import Refused, Rule, RuleCondition, RuleSet, Schedule, User, Variety, WeeklyHours
     from qianmian import connection
@@ -192,8 +193,21 @@ def know(client: Client) -> None:
     assert overview.segments[1].name == "buyers" and overview.segments[1].buyers, overview
     assert client.get_cohorts(period="day")[0].came and client.get_cohorts(basis="activity")
     assert client.get_activity(period="week")[-1].active_users
+    big = UserSegment("big", UserCondition(figure=FigureCondition("orders", min=1)))
+    not_big = UserSegment("rest", UserCondition(none_of=[UserCondition(segment="big")]))
+    client.apply_insight_settings(replace(settings, segments=[big, not_big]))
+    kept = client.get_insight_settings()
+    assert kept.settings and kept.settings.segments == [big, not_big], kept
+    assert "big" in client.get_portrait("u").segments
+    sizes = {segment.name: segment.users for segment in client.list_segments()}
+    assert sizes["big"] and sizes.keys() == {"big", "rest"}, sizes
+    audience = list(client.export_audience(AudienceOffer(ItemSelection(["b"])), segments=["big"], days=60))
+    assert audience and audience[0].user_id == "u" and audience[0].own_purchases == 1, audience
+    assert client.record_contacts(["u", "unheard"]) == 1
+    rested = list(client.export_audience(segments=["big"], not_contacted_days=1))
+    assert "u" not in [member.user_id for member in rested], rested
     fails(Refused, "cut_time", lambda: client.backtest_forecasts(datetime.now(timezone.utc), 30))
-    assert client.rollback_insight_settings() == version + 1
+    assert client.rollback_insight_settings() == version + 2
 
     tags = client.list_user_tags("u").tags
     assert tags and all(tag.reason for tag in tags), tags

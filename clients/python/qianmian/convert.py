@@ -50,6 +50,8 @@ _FILES = (
     catalog_pb2, event_pb2, experiment_pb2, insight_pb2, key_pb2, placement_pb2, recommendation_pb2,
     rule_pb2, store_pb2, user_pb2,
 )
+# Several conditions, which are a list here.
+_CONDITIONS = ("Conditions", "UserConditions")
 _NUMBERS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 
 
@@ -132,14 +134,16 @@ def _from_value(field: FieldDescriptor, value: Any) -> Any:
         return value.ToDatetime(tzinfo=timezone.utc)
     if field.message_type.name == "Embedding":
         return list(value.values)
+    if field.message_type.name in _CONDITIONS:
+        return [from_message(each) for each in value.conditions]
     return from_message(value)
 
 
 def _set(message: Any, field: FieldDescriptor, value: Any, zone: tzinfo | None) -> None:
     name = field.name
-    if field.message_type and field.message_type.name == "Conditions":
-        conditions = recommendation_pb2.Conditions(conditions=[to_message(each) for each in value])
-        getattr(message, name).CopyFrom(conditions)
+    if field.message_type and field.message_type.name in _CONDITIONS:
+        getattr(message, name).conditions.extend(to_message(each) for each in value)
+        getattr(message, name).SetInParent()
     elif _is_map(field):
         if not isinstance(value, Mapping):
             raise TypeError(f"{name} must be a dictionary, was {value!r}")

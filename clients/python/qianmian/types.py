@@ -456,6 +456,7 @@ class RuleCondition:
     user_attributes: Sequence[AttributeValues] = ()
     page_categories: Sequence[str] = ()
     schedule: Schedule | None = None
+    segments: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -609,6 +610,15 @@ class Placement:
     rules_version: int = 0
     generation: int = 0
     slot: RandomSlot | None = None
+    for_segments: Sequence[PlacementForSegment] = ()
+
+
+@dataclass(frozen=True)
+class PlacementForSegment:
+    """What users in a saved segment see of a placement: the settings of another one."""
+
+    segment: str
+    placement: str
 
 
 @dataclass(frozen=True)
@@ -655,6 +665,7 @@ class Experiment:
         metric: what decides: "conversion", "revenue" or "click_through".
         min_effect: the smallest lift worth having, as a share; 0.02 where it is 0.
         guardrail: a conversion lower than the control's by more than this share stops it; None: never.
+        segments: only users in one of these saved segments take part; all where it is empty.
         state: "draft", "running" or "stopped"; set by the server, as are the times and the reason.
     """
 
@@ -673,6 +684,7 @@ class Experiment:
     start_time: datetime | None = None
     end_time: datetime | None = None
     stop_reason: str = ""
+    segments: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -1053,6 +1065,104 @@ class InsightSettings:
 
     rfm_segments: list[RfmSegment] = field(default_factory=list)
     tier_programs: list[TierProgram] = field(default_factory=list)
+    segments: list[UserSegment] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class UserSegment:
+    """A saved segment: a named condition on users."""
+
+    name: str
+    condition: UserCondition | None
+
+
+@dataclass(frozen=True)
+class UserCondition:
+    """A condition on a user: exactly one of these.
+
+    Attributes:
+        attribute: the profile has an attribute with one of some values.
+        rfm_segment: the segment by scores.
+        tier: a level of a program, or a higher one.
+        category, brand: what the user turns to.
+        channel: how the user came.
+        figure: a number within a range.
+        segment: another saved segment, which stands before this one.
+    """
+
+    attribute: AttributeValues | None = None
+    rfm_segment: str | None = None
+    tier: TierCondition | None = None
+    category: LeaningCondition | None = None
+    brand: LeaningCondition | None = None
+    channel: str | None = None
+    figure: FigureCondition | None = None
+    segment: str | None = None
+    all_of: Sequence[UserCondition] | None = None
+    any_of: Sequence[UserCondition] | None = None
+    none_of: Sequence[UserCondition] | None = None
+
+
+@dataclass(frozen=True)
+class TierCondition:
+    """A level of a program of tiers, or a higher one."""
+
+    program: str
+    level: str
+
+
+@dataclass(frozen=True)
+class LeaningCondition:
+    """The least share of a user's events that is of a category or brand; 0.2 where it is 0."""
+
+    name: str
+    min_share: float = 0.0
+
+
+@dataclass(frozen=True)
+class FigureCondition:
+    """A range of a figure: "orders", "spend", "mean_spend", "days_since_first_order",
+    "days_since_last_order", "days_since_last_event", "days_until_next_order", "churn_risk",
+    "expected_purchases" or "expected_spend"; the last three are of 90 days.
+    """
+
+    figure: str
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True)
+class SegmentSize:
+    """A saved segment and the number of users in it."""
+
+    name: str
+    users: int
+
+
+@dataclass(frozen=True)
+class AudienceOffer:
+    """What is to be sent: items, and the share of their price that is given away."""
+
+    items: ItemSelection
+    discount: float = 0.0
+
+
+@dataclass(frozen=True)
+class AudienceMember:
+    """A user of an audience.
+
+    Attributes:
+        gain: what their orders with the offer are expected to bring, in the store's currency.
+        purchases: expected number of orders with one of the items.
+        own_purchases: number of their orders with one of the items so far.
+        affinity: their interest as a multiple of the mean.
+    """
+
+    user_id: str
+    gain: float
+    purchases: float
+    own_purchases: int
+    affinity: float
 
 
 @dataclass(frozen=True)
@@ -1119,6 +1229,7 @@ class Portrait:
     next_order_time: datetime | None
     due_items: list[DueItem]
     next_categories: list[NextCategory]
+    segments: list[str]
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ impl Method {
 }
 
 /// All methods.
-pub const METHODS: [Method; 70] = [
+pub const METHODS: [Method; 73] = [
     method("RecommendationService/Recommend", &[Read]),
     method("RecommendationService/SimilarItems", &[Read]),
     method("RecommendationService/SimilarUsers", &[Users]),
@@ -105,6 +105,9 @@ pub const METHODS: [Method; 70] = [
     method("InsightService/GetCohorts", &[Users, Catalog]).long(),
     method("InsightService/GetActivity", &[Users, Catalog]).long(),
     method("InsightService/BacktestForecasts", &[Users, Catalog]).long(),
+    method("InsightService/ListSegments", &[Users, Catalog]).long(),
+    method("InsightService/ExportAudience", &[Users]).long(),
+    method("InsightService/RecordContacts", &[Users]),
     method("InsightService/ApplyInsightSettings", &[Catalog]).audited(applied_insight),
     method("InsightService/GetInsightSettings", &[Catalog]),
     method("InsightService/RollbackInsightSettings", &[Catalog]).audited(rolled_back_insight),

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use std::vec::IntoIter;
 
 use tokio::sync::mpsc;
+use tokio_stream::Iter;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -13,8 +15,9 @@ use super::whole::{Whole, whole};
 use crate::api::services::{answer, wait_for};
 use crate::api::wire::pb::insight_service_server::InsightService;
 use crate::api::wire::status::from_error;
-use crate::api::wire::{convert, insight, pb};
+use crate::api::wire::{convert, insight, pb, segments};
 use crate::domain::{DAY_MS, PreferenceChange, Result, Violation, limits, now_ms};
+use crate::engine::insight::audience::Member;
 use crate::engine::insight::rights::UserTag;
 use crate::engine::{Engine, Page};
 use crate::insight::InsightSettings;
@@ -31,6 +34,8 @@ const MAX_ACTIVITY_DAYS: u32 = 36_600;
 const MAX_BACKTEST_DAYS: u32 = 366;
 /// Portraits of one message of an export.
 const EXPORTED: usize = 200;
+/// Users of one message of an audience.
+const SENT: usize = 5_000;
 
 /// Insight of one store.
 #[derive(Debug, Clone)]
@@ -148,6 +153,31 @@ impl InsightApi {
         answer(request, move |asked| work(&api, asked)).await
     }
 
+    fn segments(&self) -> Result<pb::ListSegmentsResponse> {
+        let sizes = self.engine.insight().segment_sizes()?.into_iter();
+        let segments = sizes.map(|(name, users)| pb::SegmentSize { name, users }).collect();
+        Ok(pb::ListSegmentsResponse { segments })
+    }
+
+    fn audience(&self, request: pb::ExportAudienceRequest) -> Result<Vec<Member>> {
+        self.engine.insight().audience(&segments::audience(request)?)
+    }
+
+    async fn contacts(
+        &self,
+        request: pb::RecordContactsRequest,
+    ) -> Result<pb::RecordContactsResponse> {
+        limits::count("user_ids", request.user_ids.len(), 1, limits::MAX_BATCH)?;
+        for (at, id) in request.user_ids.iter().enumerate() {
+            limits::id(&format!("user_ids[{at}]"), id)?;
+        }
+        let time_ms = request.time.as_ref().map(|time| moment("time", time)).transpose()?;
+        let time_ms = time_ms.unwrap_or_else(now_ms);
+        let receipt = self.engine.writer().contacted(request.user_ids, time_ms).await?;
+        let recorded = receipt.recorded as u32;
+        Ok(pb::RecordContactsResponse { recorded, offset: receipt.offset })
+    }
+
     /// Sends every portrait, page by page, as fast as they are taken.
     async fn send_all(
         self,
@@ -248,6 +278,35 @@ impl InsightService for InsightApi {
         request: Request<pb::BacktestForecastsRequest>,
     ) -> Result<Response<pb::BacktestForecastsResponse>, Status> {
         self.wait(request, |api, asked| api.backtest(&asked)).await
+    }
+
+    async fn list_segments(
+        &self,
+        request: Request<pb::ListSegmentsRequest>,
+    ) -> Result<Response<pb::ListSegmentsResponse>, Status> {
+        self.wait(request, |api, _| api.segments()).await
+    }
+
+    type ExportAudienceStream = Iter<IntoIter<Result<pb::ExportAudienceResponse, Status>>>;
+
+    async fn export_audience(
+        &self,
+        request: Request<pb::ExportAudienceRequest>,
+    ) -> Result<Response<Self::ExportAudienceStream>, Status> {
+        let members = self.wait(request, |api, asked| api.audience(asked)).await?.into_inner();
+        let part = |part: &[Member]| {
+            let members = part.iter().cloned().map(segments::member).collect();
+            Ok(pb::ExportAudienceResponse { members })
+        };
+        let parts: Vec<_> = members.chunks(SENT).map(part).collect();
+        Ok(Response::new(tokio_stream::iter(parts)))
+    }
+
+    async fn record_contacts(
+        &self,
+        request: Request<pb::RecordContactsRequest>,
+    ) -> Result<Response<pb::RecordContactsResponse>, Status> {
+        self.contacts(request.into_inner()).await.map(Response::new).map_err(from_error)
     }
 
     async fn apply_insight_settings(

@@ -10,7 +10,7 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 use crate::access::Scope;
 use crate::domain::{Violation, limits};
 use crate::experiment::{Dimension, definition};
-use crate::insight::{rfm, tiers};
+use crate::insight::{rfm, segment, tiers};
 use crate::recommend::placement;
 use crate::rules::schedule::{self, Day};
 use crate::rules::{rule, select};
@@ -43,7 +43,7 @@ include!(concat!(env!("OUT_DIR"), "/shape.rs"));
 
 /// Minimum and maximum number of entries of repeated fields of requests: for each message, but for
 /// conditions in the whole request, since they nest. The services check the minimum.
-const LIMITS: [(&str, &str, usize, usize); 43] = [
+const LIMITS: [(&str, &str, usize, usize); 51] = [
     ("UpsertItemsRequest", "items", 1, limits::MAX_BATCH),
     ("google.protobuf.FieldMask", "paths", 1, limits::MAX_PATHS),
     ("SetAvailabilityRequest", "item_ids", 1, limits::MAX_BATCH),
@@ -86,6 +86,14 @@ const LIMITS: [(&str, &str, usize, usize); 43] = [
     ("InsightSettings", "rfm_segments", 0, rfm::MAX_SEGMENTS),
     ("InsightSettings", "tier_programs", 0, tiers::MAX_PROGRAMS),
     ("TierProgram", "levels", 1, tiers::MAX_LEVELS),
+    ("InsightSettings", "segments", 0, segment::MAX_USER_SEGMENTS),
+    ("UserConditions", "conditions", 1, limits::MAX_CONDITIONS),
+    ("ExportAudienceRequest", "segments", 0, segment::MAX_USER_SEGMENTS),
+    ("ExportAudienceRequest", "except_segments", 0, segment::MAX_USER_SEGMENTS),
+    ("RecordContactsRequest", "user_ids", 1, limits::MAX_BATCH),
+    ("RuleCondition", "segments", 0, schedule::MAX_VALUES),
+    ("Placement", "for_segments", 0, placement::MAX_FOR_SEGMENTS),
+    ("Experiment", "segments", 0, definition::MAX_SEGMENTS),
     ("GetMetricsRequest", "group_by", 0, Dimension::COUNT),
 ];
 /// Maximum depth of nested messages: a condition takes two.

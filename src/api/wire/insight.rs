@@ -1,7 +1,7 @@
 //! Portraits and figures of users, and their settings, between the protocol and the domain.
 
 use crate::api::wire::convert::timestamp;
-use crate::api::wire::pb;
+use crate::api::wire::{pb, segments};
 use crate::domain::Violation;
 use crate::engine::insight::overview::{Came, Group, Overview};
 use crate::engine::insight::user::{
@@ -28,6 +28,7 @@ pub fn settings(given: pb::InsightSettings) -> Result<InsightSettings, Violation
     Ok(InsightSettings {
         rfm_segments: given.rfm_segments.into_iter().map(segment).collect(),
         tier_programs: programs.collect::<Result<_, _>>()?,
+        segments: segments::segments(given.segments)?,
     })
 }
 
@@ -94,6 +95,7 @@ pub fn settings_proto(settings: &InsightSettings) -> pb::InsightSettings {
     pb::InsightSettings {
         rfm_segments: settings.rfm_segments.iter().map(segment).collect(),
         tier_programs: settings.tier_programs.iter().map(program).collect(),
+        segments: settings.segments.iter().map(segments::segment_proto).collect(),
     }
 }
 
@@ -165,6 +167,7 @@ pub fn portrait(user: UserInsight) -> pb::Portrait {
         next_order_time: user.next_order_ms.map(timestamp),
         due_items: user.due.into_iter().map(due_item).collect(),
         next_categories: user.next_categories.into_iter().map(next_category).collect(),
+        segments: user.segments,
     }
 }
 

@@ -20,4 +20,5 @@ pub mod page_token;
 pub mod pb;
 pub mod placements;
 pub mod rules;
+pub mod segments;
 pub mod status;

@@ -6,7 +6,7 @@ use crate::api::wire::{filter, lists, pb};
 use crate::domain::{Violation, limits};
 use crate::model::Source;
 use crate::recommend::{
-    Objective, Placement, PlacementSet, RandomSlot, RepeatPolicy, RuleChoice, Shows,
+    ForSegment, Objective, Placement, PlacementSet, RandomSlot, RepeatPolicy, RuleChoice, Shows,
 };
 
 /// Items among which a slot is drawn where a placement does not say.
@@ -43,7 +43,17 @@ fn placement(given: pb::Placement) -> Result<Placement, Violation> {
         rules: rule_choice(given.rules, given.rules_version)?,
         generation: Some(given.generation).filter(|generation| *generation > 0),
         slot: given.slot.map(slot),
+        for_segments: given.for_segments.into_iter().map(for_segment).collect(),
     })
+}
+
+fn for_segment(given: pb::PlacementForSegment) -> ForSegment {
+    ForSegment { segment: given.segment, placement: given.placement }
+}
+
+fn for_segment_proto(case: &ForSegment) -> pb::PlacementForSegment {
+    let ForSegment { segment, placement } = case.clone();
+    pb::PlacementForSegment { segment, placement }
 }
 
 fn slot(given: pb::RandomSlot) -> RandomSlot {
@@ -155,6 +165,7 @@ fn placement_proto(placement: &Placement) -> pb::Placement {
         rules: rules.into(),
         rules_version,
         generation: placement.generation.unwrap_or(0),
+        for_segments: placement.for_segments.iter().map(for_segment_proto).collect(),
         slot: placement.slot.map(|slot| pb::RandomSlot {
             position: slot.position as i32,
             candidates: slot.candidates as i32,

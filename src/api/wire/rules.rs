@@ -54,7 +54,8 @@ fn action(given: pb::rule::Action) -> Result<Action, Violation> {
     })
 }
 
-fn select(given: pb::ItemSelection) -> Result<Select, Violation> {
+/// The items of a request; their limits are the engine's to check.
+pub fn select(given: pb::ItemSelection) -> Result<Select, Violation> {
     let condition = given.condition.map(|given| filter::condition("condition", given));
     let days = given.arrived_within_days;
     let arrived_within_days = u32::try_from(days).map_err(|_| {
@@ -78,6 +79,7 @@ fn when(given: pb::RuleCondition) -> Result<When, Violation> {
         placements: given.placements,
         user_attributes,
         page_categories: given.page_categories,
+        segments: given.segments,
         schedule: schedule.map_err(|v| v.within("schedule"))?,
     })
 }
@@ -188,6 +190,7 @@ fn when_proto(when: &When) -> pb::RuleCondition {
         placements: when.placements.clone(),
         user_attributes: when.user_attributes.iter().map(attribute).collect(),
         page_categories: when.page_categories.clone(),
+        segments: when.segments.clone(),
         schedule: (*schedule != Schedule::default()).then(schedule_proto),
     }
 }
@@ -219,6 +222,7 @@ mod tests {
                         values: vec!["gold".into(), "diamond".into()],
                     }],
                     page_categories: vec!["tea".into()],
+                    segments: vec!["at_risk".into()],
                     schedule: Some(pb::Schedule {
                         start_time: Some(convert::timestamp(1_000)),
                         end_time: None,

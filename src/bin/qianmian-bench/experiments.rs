@@ -220,6 +220,7 @@ fn experiment() -> Experiment {
         variants: vec![variant("a"), variant("b")],
         control: "a".into(),
         traffic: 1.0,
+        segments: Vec::new(),
         ramp: Vec::new(),
         metric: Metric::Conversion,
         min_effect: 0.02,

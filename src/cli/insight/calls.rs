@@ -74,6 +74,10 @@ calls! {
     activity = get_activity(GetActivityRequest) -> GetActivityResponse;
     /// How right forecasts would have been.
     backtest = backtest_forecasts(BacktestForecastsRequest) -> BacktestForecastsResponse;
+    /// Saved segments and their sizes.
+    segment_sizes = list_segments(ListSegmentsRequest) -> ListSegmentsResponse;
+    /// Records that users were sent something.
+    record_contacts = record_contacts(RecordContactsRequest) -> RecordContactsResponse;
     /// Puts segments and tiers in force.
     apply_insight = apply_insight_settings(ApplyInsightSettingsRequest) -> ApplyInsightSettingsResponse;
     /// A version of the segments and tiers.
@@ -117,8 +121,11 @@ impl Backend {
     ///
     /// # Errors
     /// The service's status.
-    pub async fn portraits(&self, take: impl FnMut(pb::Portrait)) -> Result<(), Refused> {
+    pub async fn portraits(&self, mut take: impl FnMut(pb::Portrait)) -> Result<(), Refused> {
         let request = pb::ExportPortraitsRequest {};
+        let take = |message: pb::ExportPortraitsResponse| {
+            message.portraits.into_iter().for_each(&mut take);
+        };
         match self {
             Backend::Local(engine) => {
                 let api = InsightApi::new(engine.clone());
@@ -131,14 +138,38 @@ impl Backend {
             }
         }
     }
+
+    /// The users of an audience.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn audience(
+        &self,
+        request: pb::ExportAudienceRequest,
+    ) -> Result<Vec<pb::AudienceMember>, Refused> {
+        let mut members = Vec::new();
+        let take = |message: pb::ExportAudienceResponse| members.extend(message.members);
+        match self {
+            Backend::Local(engine) => {
+                let api = InsightApi::new(engine.clone());
+                let answer = api.export_audience(Request::new(request)).await?;
+                each(answer.into_inner(), take).await?;
+            }
+            Backend::Remote(remote) => {
+                let mut client = InsightServiceClient::new(remote.clone());
+                each(client.export_audience(request).await?.into_inner(), take).await?;
+            }
+        }
+        Ok(members)
+    }
 }
 
-async fn each(
-    mut messages: impl Stream<Item = Result<pb::ExportPortraitsResponse, Refused>> + Unpin,
-    mut take: impl FnMut(pb::Portrait),
+async fn each<M>(
+    mut messages: impl Stream<Item = Result<M, Refused>> + Unpin,
+    mut take: impl FnMut(M),
 ) -> Result<(), Refused> {
     while let Some(message) = messages.next().await {
-        message?.portraits.into_iter().for_each(&mut take);
+        take(message?);
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! `qianmian insight`
 //!
+//! - `audience`: saved segments and audiences
 //! - `calls`: the calls; `print`: their answers for people; `heatmap`: cohorts as SVG; `rows`: portraits
 //!   as rows of a file
 
+mod audience;
 mod calls;
 mod heatmap;
 mod print;
@@ -31,6 +33,7 @@ use crate::export::portraits::PortraitFile;
                         qianmian insight activity --by week --days 365 --plot active.svg --data DIR\n  \
                         qianmian insight backtest --cut 2011-09-01 --days 90 --data DIR\n  \
                         qianmian insight export users.parquet --data DIR\n  \
+                        qianmian insight audience --item 85123A --max 500 --output mail.csv --data DIR\n  \
                         qianmian insight apply tiers.toml --server 127.0.0.1:50051\n\n\
                         docs/src/insight.md explains the figures and shows the file.")]
 pub struct Insight {
@@ -113,6 +116,19 @@ enum Action {
     /// Write the portraits of all users, a row each, as Parquet or CSV
     Export {
         /// Output file, overwritten if it exists: NAME.parquet or NAME.csv
+        file: PathBuf,
+    },
+    /// Print the saved segments with the number of users in each
+    Segments {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Find the users to whom items are worth most, or those of saved segments
+    Audience(audience::Audience),
+    /// Record that the users of a CSV file were sent something
+    Contacted {
+        /// The file, with a header; its column "user_id", or else its first
         file: PathBuf,
     },
     /// Put the segments and tiers of a file in force, in place of all others
@@ -216,6 +232,9 @@ impl Insight {
                 let asked = backend.backtest(pb::BacktestForecastsRequest { cut_time, days });
                 show(&said(asked.await)?, json, print::backtest)
             }
+            Action::Segments { json } => audience::segments(&backend, json).await,
+            Action::Audience(asked) => asked.run(&backend).await,
+            Action::Contacted { file } => audience::contacted(&backend, &file).await,
             Action::Export { file } => export(&backend, &file, format).await,
             Action::Apply { note, expected_version, .. } => {
                 let request = pb::ApplyInsightSettingsRequest { settings, note, expected_version };

@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use super::Insight;
-use super::population::objecting;
 use crate::domain::order::OrderBook;
 use crate::domain::{DAY_MS, Error, Result, Violation};
+use crate::engine::population::objecting;
 use crate::insight::ValueModels;
 use crate::insight::cohorts::{Cohort, UsersByPeriod, active, cohorts, note_orders};
 use crate::insight::period::Period;
@@ -63,9 +63,9 @@ impl Insight {
     /// [`Error::Overloaded`] while what compares users is made for the first time.
     pub fn overview(&self) -> Result<Overview> {
         let live = &self.state.live;
-        let population = self.populations.get(live)?;
+        let population = self.state.populations.get(live)?;
         let settings = self.state.in_force.insight();
-        let segments = settings.segments();
+        let segments = settings.rfm();
         let as_of_ms = live.newest_ms();
         let objecting = objecting(live);
 

@@ -74,7 +74,7 @@ impl Insight {
     pub fn user_data(&self, id: &str) -> Result<Value> {
         let live = &self.state.live;
         let user = self.state.user_idx(id).ok_or_else(|| not_found("user", id))?;
-        let mut held = Held { user, items: Vec::new(), events: Vec::new(), lists: Vec::new() };
+        let mut held = Held { user, ..Held::default() };
         self.state.replay(&mut |entry| held.note(&entry))?;
 
         let profiles = live.profiles.read();
@@ -82,6 +82,7 @@ impl Insight {
         let decided = profiles.preferences(user).cloned().unwrap_or_default();
         drop(profiles);
         Ok(json!({
+            "contacts": held.contacts,
             "userId": id,
             "profile": {"attributes": profile.attributes, "consent": profile.consent},
             "decisions": {
@@ -96,12 +97,15 @@ impl Insight {
 }
 
 /// What the log holds about one user.
+#[derive(Default)]
 struct Held {
     user: UserIdx,
     /// Names of items so far.
     items: Vec<String>,
     events: Vec<Value>,
     lists: Vec<Value>,
+    /// When the shop sent the user something.
+    contacts: Vec<String>,
 }
 
 impl Held {
@@ -113,6 +117,9 @@ impl Held {
             }
             Entry::Record(_, Record::Exposure(list)) if list.user == Some(self.user) => {
                 self.lists.push(self.list(list));
+            }
+            Entry::Record(_, Record::Contacted(user, time_ms)) if *user == self.user => {
+                self.contacts.push(moment(*time_ms));
             }
             _ => {}
         }

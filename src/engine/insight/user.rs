@@ -4,20 +4,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Insight;
-use super::population::Population;
+use super::facts::{Facts, UserFacts};
 use crate::domain::history::standing;
 use crate::domain::order::OrderBook;
 use crate::domain::{DAY_MS, Error, HistoryEvent, ItemIdx, Result, UserIdx};
 use crate::engine::directory::not_found;
 use crate::engine::page::Page;
+use crate::engine::population::Population;
 use crate::engine::state::State;
-use crate::insight::gaps::{days_by_item, days_of};
+use crate::insight::gaps::days_by_item;
 use crate::insight::portrait::Known;
-use crate::insight::rfm::{Figures, RfmSegment, Scores};
-use crate::insight::tiers::Standing;
+use crate::insight::tiers::{Standing, TierProgram};
 use crate::insight::value::{Forecast, Method};
-use crate::insight::{InsightSettings, Portrait};
+use crate::insight::{Membership, Portrait};
 use crate::live::Catalogue;
+
+pub use super::facts::Rfm;
 
 /// Maximum number of items that are due, and of next categories.
 const MOST: usize = 5;
@@ -51,6 +53,8 @@ pub struct UserInsight {
     pub due: Vec<DueItem>,
     /// Categories of the user's list.
     pub next_categories: Vec<NextCategory>,
+    /// The saved segments that the user is in.
+    pub segments: Vec<String>,
 }
 
 /// What a user ordered, of all times.
@@ -70,17 +74,6 @@ pub struct OrderFigures {
     pub mean_spend: f64,
     /// Items by order, of the newest 1,000.
     pub mean_units: f64,
-}
-
-/// A user's place among the buyers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rfm {
-    /// The figures.
-    pub figures: Figures,
-    /// The scores.
-    pub scores: Scores,
-    /// The segment; empty where none holds them.
-    pub segment: String,
 }
 
 /// A user's place in a program.
@@ -159,13 +152,9 @@ impl Insight {
     }
 
     fn view(&self) -> Result<View<'_>> {
-        Ok(View {
-            state: &self.state,
-            population: self.populations.get(&self.state.live)?,
-            settings: self.state.in_force.insight(),
-            segments: self.state.in_force.insight().segments(),
-            as_of_ms: self.state.live.newest_ms(),
-        })
+        let population = self.state.populations.get(&self.state.live)?;
+        let facts = Facts::with(&self.state, Some(population.clone()));
+        Ok(View { state: &self.state, population, facts })
     }
 }
 
@@ -173,9 +162,7 @@ impl Insight {
 struct View<'a> {
     state: &'a State,
     population: Arc<Population>,
-    settings: Arc<InsightSettings>,
-    segments: Vec<RfmSegment>,
-    as_of_ms: i64,
+    facts: Facts<'a>,
 }
 
 impl View<'_> {
@@ -186,35 +173,29 @@ impl View<'_> {
         if user_id.is_empty() {
             return None;
         }
-        let book = live.orders.read().of(user).cloned();
-        let book = book.as_ref().filter(|book| book.count() > 0);
-        let history = live.history(user, <[HistoryEvent]>::to_vec);
+        let facts = self.facts.of(user);
+        let history = facts.history();
 
-        let portrait = self.portrait(user, &history);
+        let portrait = self.portrait(user, history);
         let names = live.items.read();
         let usual_items = portrait.usual_items.iter().map(|usual| names.id(usual.item).to_owned());
         let usual_items = usual_items.collect();
         drop(names);
         Some(UserInsight {
             user_id,
-            as_of_ms: self.as_of_ms,
+            as_of_ms: self.facts.as_of_ms,
             portrait,
             usual_items,
-            orders: book.and_then(order_figures),
-            rfm: book.and_then(|book| self.rfm(book)),
-            tiers: self.tiers(book),
-            forecast: book.and_then(|book| self.population.value.forecast(book, self.as_of_ms)),
+            orders: facts.book().and_then(order_figures),
+            rfm: facts.rfm().cloned(),
+            tiers: self.tiers(&facts),
+            forecast: facts.forecast(),
             methods: (self.population.value.purchases_by, self.population.value.again_by),
-            next_order_ms: book.and_then(|book| {
-                self.population.gaps.next_order(&days_of(book), self.today()).map(ms)
-            }),
-            due: self.due(&history),
-            next_categories: self.next_categories(user, &history),
+            next_order_ms: facts.next_order().map(ms),
+            due: self.due(history),
+            next_categories: self.next_categories(user, history),
+            segments: Membership::new(&self.facts.settings.segments, &facts).names(),
         })
-    }
-
-    fn today(&self) -> f64 {
-        self.as_of_ms as f64 / DAY_MS as f64
     }
 
     fn portrait(&self, user: UserIdx, history: &[HistoryEvent]) -> Portrait {
@@ -224,22 +205,14 @@ impl View<'_> {
         let (catalogue, channels) = (live.catalogue.read(), live.channels.read());
         let decided = decided.as_ref();
         let known = Known { catalogue: &catalogue, channels: &channels, zone: &zone, decided };
-        Portrait::of(history, known, self.as_of_ms)
+        Portrait::of(history, known, self.facts.as_of_ms)
     }
 
-    fn rfm(&self, book: &OrderBook) -> Option<Rfm> {
-        let figures = Figures::of(book, self.as_of_ms)?;
-        let scores = self.population.quintiles.scores(&figures);
-        let segment = scores.segment(&self.segments);
-        let segment = segment.map_or(String::new(), |at| self.segments[at].name.clone());
-        Some(Rfm { figures, scores, segment })
-    }
-
-    fn tiers(&self, book: Option<&OrderBook>) -> Vec<UserTier> {
+    fn tiers(&self, facts: &UserFacts<'_>) -> Vec<UserTier> {
         let none = OrderBook::default();
-        let book = book.unwrap_or(&none);
-        let tier = |program: &crate::insight::tiers::TierProgram| {
-            let standing = program.standing(book, self.as_of_ms);
+        let book = facts.book().unwrap_or(&none);
+        let tier = |program: &TierProgram| {
+            let standing = program.standing(book, self.facts.as_of_ms);
             let next = standing.level.map_or(0, |level| level + 1);
             let name = |at: Option<usize>| {
                 at.and_then(|at| program.levels.get(at)).map_or("", |level| level.name.as_str())
@@ -251,7 +224,7 @@ impl View<'_> {
                 standing,
             }
         };
-        self.settings.tier_programs.iter().map(tier).collect()
+        self.facts.settings.tier_programs.iter().map(tier).collect()
     }
 
     /// The items that the user bought on two days or more.
@@ -262,7 +235,7 @@ impl View<'_> {
             .into_iter()
             .filter(|(item, days)| days.len() > 1 && kept.binary_search(item).is_ok())
             .filter_map(|(item, days)| {
-                let due = gaps.next_of_item(item, &days, self.today())?;
+                let due = gaps.next_of_item(item, &days, self.facts.today())?;
                 Some((ms(due), item, days))
             })
             .collect();

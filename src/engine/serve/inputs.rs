@@ -7,6 +7,7 @@ use super::request::RecommendRequest;
 use crate::domain::history::{Past, first_distinct};
 use crate::domain::topk::Scored;
 use crate::domain::{Deadline, HistoryEvent, ItemIdx, UserIdx};
+use crate::engine::insight::Facts;
 use crate::live::{Hidden, Outcomes, Trend};
 use crate::recommend::{FunnelStage, Query, Shelf, Watch, Worth};
 
@@ -103,6 +104,12 @@ impl Recommender {
     ) -> Vec<Trend> {
         let live = &self.state.live;
         live.trends.read().of(&live.cohorts(&self.attributes(user, given)), now_ms)
+    }
+
+    /// Those of some saved segments that a user is in.
+    pub(super) fn segments(&self, user: Option<UserIdx>, names: &[String]) -> Vec<String> {
+        let user = user.filter(|_| !names.is_empty());
+        user.map_or(Vec::new(), |user| Facts::at_hand(&self.state).segments_of(user, names))
     }
 
     /// The attributes of a user: those given override those in the store.

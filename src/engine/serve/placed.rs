@@ -128,8 +128,8 @@ impl Recommender {
         if request.placement.is_empty() {
             PLAIN.clone_into(&mut request.placement);
         }
-        let settings =
-            if settings.is_empty() { request.placement.clone() } else { settings.to_owned() };
+        let settings = if settings.is_empty() { &request.placement } else { settings };
+        let settings = self.of_segment(&request, settings);
         if settings == PLAIN {
             return Ok((with_length(request, None), None));
         }
@@ -152,6 +152,17 @@ impl Recommender {
         let given = quoted(&settings);
         let message = format!("must be a placement of the store ({known}), was {given}");
         Err(Violation::new("placement", message).into())
+    }
+
+    /// The placement whose settings a request gets instead of those of `settings`: another one where the user
+    /// is in a segment that it has one for.
+    fn of_segment(&self, request: &RecommendRequest, settings: &str) -> String {
+        let placements = self.state.in_force.placements();
+        let cases = placements.get(settings).map_or(&[][..], |of| &of.for_segments);
+        let names: Vec<String> = cases.iter().map(|case| case.segment.clone()).collect();
+        let holding = self.segments(self.user(request), &names);
+        let case = cases.iter().find(|case| holding.contains(&case.segment));
+        case.map_or(settings, |case| &case.placement).to_owned()
     }
 
     /// The rules that a placement chooses; none for those in force, and where a version is not kept.

@@ -236,9 +236,11 @@ impl Recommender {
         if rules.rules().is_empty() {
             return false;
         }
-        let attributes = self.attributes(self.user(request), &request.attributes);
+        let user = self.user(request);
+        let attributes = &self.attributes(user, &request.attributes);
+        let segments = &self.segments(user, rules.segments());
         let (placement, page_category) = (&*request.placement, &*request.page_category);
-        rules.active(&Asked { placement, attributes: &attributes, page_category }).moves()
+        rules.active(&Asked { placement, attributes, page_category, segments }).moves()
     }
 
     /// The rules for a request: those in force, unless it tries others.
@@ -354,7 +356,8 @@ impl Recommender {
 
         let placement = request.placement.as_str();
         let page_category = request.page_category.as_str();
-        let active = rules.active(&Asked { placement, attributes: &attributes, page_category });
+        let (attributes, segments) = (&attributes, &self.segments(user, rules.segments()));
+        let active = rules.active(&Asked { placement, attributes, page_category, segments });
         let rules = Some(&active).filter(|active| !active.is_empty());
         self.with_shelf(&request.filter, |shelf, scratch| {
             let only = only.as_deref();

@@ -257,7 +257,9 @@ impl Recommender {
 
         let Candidate { shown, placement, slot: drawn, rules } = candidate;
         let attributes = BTreeMap::new();
-        let asked = Asked { placement: shown, attributes: &attributes, page_category: "" };
+        // Segments of that time are not known: rules that ask for one are left out.
+        let (attributes, page_category, segments) = (&attributes, "", &[][..]);
+        let asked = Asked { placement: shown, attributes, page_category, segments };
         let active = rules.active(&asked);
         let filter = Filter { condition: placement.condition.clone(), ..Filter::default() };
         let weights = placement.blend();

@@ -49,7 +49,9 @@ impl Recommender {
         }
 
         let unit = if request.user_id.is_empty() { &request.session_id } else { &request.user_id };
-        Ok(match assign(&set, placement, unit, now_ms()) {
+        let user = self.user(request);
+        let is_in_one = |names: &[String]| !self.segments(user, names).is_empty();
+        Ok(match assign(&set, placement, unit, now_ms(), is_in_one) {
             Assigned::Nothing => Course::default(),
             Assigned::HeldOut => Course { variant: HOLDOUT.to_owned(), ..Course::default() },
             // After a rollback of placements, users see the tested one as it is.

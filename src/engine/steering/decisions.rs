@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::empty;
+use super::{empty, segments};
 use crate::domain::quote::quoted;
 use crate::domain::{Error, Result, Violation, limits, now_ms};
 use crate::engine::in_force::{INSIGHT, PLACEMENTS, RULES};
@@ -37,13 +37,14 @@ pub trait Decidable: Serialize + DeserializeOwned + Default {
 
 /// The store that a decision is for.
 #[derive(Debug)]
-pub struct InStore<'a>(&'a State);
+pub struct InStore<'a>(pub(super) &'a State);
 
 impl Decidable for RuleSet {
     const KIND: &'static str = RULES;
 
     fn check(&self, InStore(state): &InStore<'_>) -> Result<(), Violation> {
-        RuleSet::check(self, now_ms(), &state.in_force.placements().names())
+        RuleSet::check(self, now_ms(), &state.in_force.placements().names())?;
+        segments::check(&state.in_force.insight(), segments::of_rules(self))
     }
 
     fn warnings(&self, InStore(state): &InStore<'_>) -> Vec<String> {
@@ -62,6 +63,7 @@ impl Decidable for PlacementSet {
     /// Refuses also a set without a placement of today that rules name.
     fn check(&self, InStore(state): &InStore<'_>) -> Result<(), Violation> {
         PlacementSet::check(self)?;
+        segments::check(&state.in_force.insight(), segments::of_placements(self))?;
         let names = self.names();
         let today = state.in_force.placements().names();
         let set = state.in_force.rule_set();
@@ -110,8 +112,10 @@ impl Decidable for PlacementSet {
 impl Decidable for InsightSettings {
     const KIND: &'static str = INSIGHT;
 
-    fn check(&self, _: &InStore<'_>) -> Result<(), Violation> {
-        InsightSettings::check(self)
+    /// Refuses also settings without a saved segment that lists ask for.
+    fn check(&self, InStore(state): &InStore<'_>) -> Result<(), Violation> {
+        InsightSettings::check(self)?;
+        segments::check_kept(self, &state.in_force)
     }
 
     fn warnings(&self, _: &InStore<'_>) -> Vec<String> {

@@ -23,6 +23,7 @@ struct Case {
     placement: String,
     attributes: BTreeMap<String, String>,
     page_category: String,
+    segments: Vec<String>,
 }
 
 impl Case {
@@ -31,6 +32,7 @@ impl Case {
             placement: placement.to_owned(),
             attributes: BTreeMap::new(),
             page_category: String::new(),
+            segments: Vec::new(),
         }
     }
 
@@ -50,6 +52,7 @@ impl Case {
             placement: of(own, at),
             attributes: user(at),
             page_category: of(&when.page_categories, at),
+            segments: when.segments.clone(),
         })
     }
 }
@@ -83,8 +86,8 @@ pub(super) fn by_rules(
         // What is empty is said once: for a placement, for a rule.
         let mut found: Vec<Looked> = Vec::new();
         for looked in &lists {
-            let Case { placement, attributes, page_category } = &looked.case;
-            let asked = Asked { placement, attributes, page_category };
+            let Case { placement, attributes, page_category, segments } = &looked.case;
+            let asked = Asked { placement, attributes, page_category, segments };
             let is_said = found.iter().any(|found| looked.is_of(found));
             if !is_said && left.is_emptied(placements.get(placement), &rules, &asked) {
                 empty.push(format!("{} shows nothing{from}", looked.whom()));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::decisions::{Applied, Decidable, InStore, Steering};
+use super::segments;
 use crate::domain::quote::quoted;
 use crate::domain::{Error, Result, Violation, limits, now_ms};
 use crate::engine::in_force::EXPERIMENTS;
@@ -41,7 +42,7 @@ impl Steering {
     /// [`Error::Invalid`] with the field, also where a running or stopped experiment would change.
     pub fn put_experiment(&self, given: &Experiment, note: &str) -> Result<Applied> {
         given.check().map_err(|violation| violation.within("experiment"))?;
-        self.check_placements(given).map_err(|violation| violation.within("experiment"))?;
+        self.check_names(given).map_err(|violation| violation.within("experiment"))?;
 
         self.change(note, |set| {
             let mut given = given.clone();
@@ -78,7 +79,7 @@ impl Steering {
             if known.state != ExperimentState::Draft {
                 return Err(Error::NotReady(format!("{} is no draft", quoted(name))));
             }
-            self.check_placements(&known)?;
+            self.check_names(&known)?;
             let slot = set.free_slot(&known)?;
             if let Some(known) = set.get_mut(name) {
                 known.slot = slot;
@@ -202,9 +203,12 @@ impl Steering {
         measurements.metrics().groups(from_ms, until_ms, by)
     }
 
-    /// Checks that the placements of an experiment are there, and show the same kind of list: one that is
+    /// Checks that the segments and placements of an experiment are there, and that these show the same kind
+    /// of list: one that is
     /// about an item of the page has nothing to show where there is none.
-    fn check_placements(&self, experiment: &Experiment) -> Result<(), Violation> {
+    fn check_names(&self, experiment: &Experiment) -> Result<(), Violation> {
+        let insight = self.state.in_force.insight();
+        segments::check(&insight, segments::of_experiment(experiment))?;
         let placements = self.state.in_force.placements();
         let mut tested = None;
         for (field, name) in experiment.placements() {

@@ -2,6 +2,7 @@
 //! one call.
 //!
 //! - `decisions`: writes, lists and takes back versions; `empty`: finds lists that these leave empty
+//! - `segments`: the saved segments that decisions name
 //! - `experiments`: starts, stops and adopts variants, and reports
 //! - `dry_run`: what rules would change, on users of the store's own log; `trade_off`: what an
 //!   objective would cost and bring
@@ -10,6 +11,7 @@ mod decisions;
 mod dry_run;
 mod empty;
 mod experiments;
+mod segments;
 mod trade_off;
 
 pub use decisions::{Applied, Decidable, Steering};

@@ -26,6 +26,8 @@ pub enum Write {
     /// A user's decision of their data, and whether an unknown user becomes known by it; otherwise one is
     /// ignored.
     Prefer(String, PreferenceChange, bool),
+    /// Users whom the shop sent something at this time, in milliseconds since 1970; unknown ones are ignored.
+    Contacted(Vec<String>, i64),
     /// A user to erase, and when that was requested, in milliseconds since 1970; an unknown
     /// one is ignored.
     Erase(String, i64),
@@ -88,7 +90,7 @@ impl Write {
         match self {
             Write::Events(events) => events.len(),
             Write::Items(items) => items.len(),
-            Write::Availability(ids, _) => ids.len(),
+            Write::Availability(ids, _) | Write::Contacted(ids, _) => ids.len(),
             Write::Imported(_, events) => events.len() + 1,
             Write::Users(users) => users.len(),
             Write::Erase(..) | Write::Prefer(..) | Write::DeleteItem(_) | Write::Decide(_) => 1,
@@ -114,7 +116,9 @@ impl Write {
             }
             Write::Items(items) => items.iter().map(|(id, change)| id.len() + change.bytes()).sum(),
             Write::Users(users) => users.iter().map(|(id, user)| id.len() + user.bytes()).sum(),
-            Write::Availability(ids, _) => ids.iter().map(|id| id.len() + 24).sum(),
+            Write::Availability(ids, _) | Write::Contacted(ids, _) => {
+                ids.iter().map(|id| id.len() + 24).sum()
+            }
             Write::Erase(id, _) | Write::DeleteItem(id) => id.len(),
             Write::Prefer(id, change, _) => id.len() + change.bytes(),
             Write::Decide(decision) => decision.note.len() + decision.body.len(),

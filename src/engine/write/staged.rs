@@ -92,6 +92,11 @@ impl<'g> Staged<'g> {
                     self.push(Record::User(idx, Cow::Borrowed(user)));
                 }
             }
+            Write::Contacted(ids, time_ms) => {
+                for idx in ids.iter().filter_map(|id| self.users.get(id)).collect::<Vec<_>>() {
+                    self.push(Record::Contacted(idx, *time_ms));
+                }
+            }
             Write::Erase(id, time_ms) => {
                 if let Some(idx) = self.users.get(id) {
                     self.push(Record::Erased(idx, *time_ms));
@@ -132,6 +137,7 @@ impl<'g> Staged<'g> {
             | Write::Availability(..)
             | Write::DeleteItem(_)
             | Write::Prefer(..)
+            | Write::Contacted(..)
             | Write::Erase(..)
             | Write::Seal
             | Write::Flush => false,
@@ -168,6 +174,7 @@ impl<'g> Staged<'g> {
             | Write::Availability(..)
             | Write::DeleteItem(_)
             | Write::Prefer(..)
+            | Write::Contacted(..)
             | Write::Erase(..)
             | Write::Seal
             | Write::Flush => {}

@@ -112,6 +112,14 @@ impl Writer {
         if receipt.recorded == 0 { Err(not_found("user", id)) } else { Ok(receipt) }
     }
 
+    /// Records that the shop sent users something, durably; unknown users are ignored.
+    ///
+    /// # Errors
+    /// As [`Writer::record`].
+    pub async fn contacted(&self, ids: Vec<String>, time_ms: i64) -> Result<Receipt> {
+        self.write(Write::Contacted(ids, time_ms)).await
+    }
+
     /// Erases a user: at once from all answers, and from the log's files and the models by a
     /// training that starts by itself as soon as no other runs.
     ///
@@ -164,6 +172,7 @@ fn pseudonymised(mut write: Write, pseudonyms: &Pseudonyms) -> Write {
     match &mut write {
         Write::Events(events) => events.iter_mut().for_each(|event| rename(&mut event.user_id)),
         Write::Users(users) => users.iter_mut().for_each(|(id, _)| rename(id)),
+        Write::Contacted(ids, _) => ids.iter_mut().for_each(rename),
         Write::Erase(id, _) | Write::Prefer(id, ..) => rename(id),
         Write::Items(_)
         | Write::Availability(..)

@@ -133,9 +133,7 @@ impl ValueModels {
         };
 
         let horizon = |days: u32| {
-            let ask = |method| self.fitted.predict(method, &past, by_trees, f64::from(days));
-            let again = ask(self.again_by).0;
-            let purchases = agreed(again, ask(self.purchases_by).1);
+            let (again, purchases) = self.expected(&past, by_trees, days);
             // One who buys nothing with a probability above 10 % is among the middle 80 % too.
             let (low, high) = self.spread.interval(purchases);
             let low = if again < 0.9 { 0 } else { low.min(purchases as u32) };
@@ -157,6 +155,23 @@ impl ValueModels {
             spend_per_purchase,
             horizons: FORECAST_DAYS.map(horizon),
         })
+    }
+}
+
+impl ValueModels {
+    /// Expected number of days with a purchase, of the `days` after `at_ms`; none before the first purchase.
+    pub fn purchases(&self, book: &OrderBook, at_ms: i64, days: u32) -> Option<f64> {
+        let past = Past::of(book, at_ms)?;
+        let row = features(book, &past, at_ms);
+        let by_trees = self.fitted.by_trees(&[row]).map(|rows| rows[0]);
+        Some(self.expected(&past, by_trees, days).1)
+    }
+
+    /// The chance to buy again in a number of days, and the number of days with a purchase.
+    fn expected(&self, past: &Past, by_trees: Option<(f64, f64)>, days: u32) -> (f64, f64) {
+        let ask = |method| self.fitted.predict(method, past, by_trees, f64::from(days));
+        let again = ask(self.again_by).0;
+        (again, agreed(again, ask(self.purchases_by).1))
     }
 }
 

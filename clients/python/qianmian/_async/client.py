@@ -865,6 +865,45 @@ class AsyncClient:
         )
         return _answer(types.Backtest, await self._call(self._insight.BacktestForecasts, request))
 
+    async def list_segments(self) -> list[types.SegmentSize]:
+        """The saved segments with the number of users in each now."""
+        request = insight_pb2.ListSegmentsRequest()
+        answer = await self._call(self._insight.ListSegments, request)
+        return [_answer(types.SegmentSize, segment) for segment in answer.segments]
+
+    async def export_audience(
+        self,
+        offer: types.AudienceOffer | None = None,
+        *,
+        segments: Sequence[str] = (),
+        except_segments: Sequence[str] = (),
+        not_contacted_days: int = 0,
+        days: int = 30,
+        max_users: int = 1_000,
+    ) -> AsyncIterator[types.AudienceMember]:
+        """The users to whom an offer is worth most in the coming ``days``, best first; without one, the
+        users in the segments. Users contacted within ``not_contacted_days`` are left out.
+        """
+        request = insight_pb2.ExportAudienceRequest(
+            offer=None if offer is None else convert.to_message(offer, self._zone),
+            segments=segments,
+            except_segments=except_segments,
+            not_contacted_days=rules.whole("not_contacted_days", not_contacted_days),
+            days=rules.whole("days", days),
+            max_users=rules.whole("max_users", max_users),
+        )
+        async for message in self._stream(self._insight.ExportAudience, request):
+            for member in message.members:
+                yield _answer(types.AudienceMember, member)
+
+    async def record_contacts(self, user_ids: Iterable[Id], time: types.Time | None = None) -> int:
+        """Records that the shop sent users something; gives the number of those that the store knows."""
+        request = insight_pb2.RecordContactsRequest(
+            user_ids=[rules.identifier("user_ids", each) for each in user_ids],
+            time=None if time is None else convert.timestamp("time", time, self._zone),
+        )
+        return int((await self._call(self._insight.RecordContacts, request)).recorded)
+
     async def apply_insight_settings(
         self,
         settings: types.InsightSettings,

@@ -2,6 +2,7 @@
 //! store, so that it is done from time to time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use roaring::RoaringBitmap;
@@ -14,10 +15,10 @@ use crate::live::Live;
 
 /// The users of a store at one moment.
 #[derive(Debug)]
-pub(super) struct Population {
-    pub(super) quintiles: Quintiles,
-    pub(super) value: ValueModels,
-    pub(super) gaps: GapModel,
+pub(in crate::engine) struct Population {
+    pub(in crate::engine) quintiles: Quintiles,
+    pub(in crate::engine) value: ValueModels,
+    pub(in crate::engine) gaps: GapModel,
 }
 
 impl Population {
@@ -53,15 +54,17 @@ impl Population {
 }
 
 /// The users who do not consent to the use of their events.
-pub(super) fn objecting(live: &Live) -> RoaringBitmap {
+pub(in crate::engine) fn objecting(live: &Live) -> RoaringBitmap {
     live.profiles.read().objecting().iter().copied().collect()
 }
 
 /// The newest population, once one was asked for.
 #[derive(Debug)]
-pub(super) struct Populations {
+pub(in crate::engine) struct Populations {
     max_age_ms: i64,
     newest: Mutex<Option<Newest>>,
+    /// Whether a list asked for one before there was one.
+    wanted: AtomicBool,
     /// Held while one is made, so that it is made once.
     making: Mutex<()>,
 }
@@ -87,16 +90,26 @@ impl Newest {
 }
 
 impl Populations {
-    pub(super) fn new(refresh_minutes: u64) -> Self {
+    pub(in crate::engine) fn new(refresh_minutes: u64) -> Self {
         let max_age_ms = refresh_minutes as i64 * 60_000;
-        Self { max_age_ms, newest: Mutex::default(), making: Mutex::default() }
+        let (newest, making) = (Mutex::default(), Mutex::default());
+        Self { max_age_ms, newest, making, wanted: AtomicBool::new(false) }
+    }
+
+    /// The newest population, if there is one. Where there is none, it is made in the background.
+    pub(in crate::engine) fn at_hand(&self) -> Option<Arc<Population>> {
+        let newest = self.newest.lock().as_ref().map(|newest| newest.population.clone());
+        if newest.is_none() {
+            self.wanted.store(true, Ordering::Relaxed);
+        }
+        newest
     }
 
     /// The newest population. The first, and the first with buyers, is made here.
     ///
     /// # Errors
     /// [`Error::Overloaded`] while another caller makes it: callers do not wait for each other.
-    pub(super) fn get(&self, live: &Live) -> Result<Arc<Population>> {
+    pub(in crate::engine) fn get(&self, live: &Live) -> Result<Arc<Population>> {
         let newest = self.newest.lock().clone();
         let serves = |newest: &Newest| newest.buyers > 0 || live.orders.read().buyers() == 0;
         if let Some(newest) = newest.filter(serves) {
@@ -108,13 +121,13 @@ impl Populations {
     }
 
     /// Makes a new population where one was asked for, and it is old or the store has become another.
-    pub(super) fn refresh(&self, live: &Live) {
+    pub(in crate::engine) fn refresh(&self, live: &Live) {
         let newest = self.newest.lock().clone();
-        let Some(newest) = newest.filter(|newest| newest.offset < live.offset()) else { return };
-        let is_old = now_ms() - newest.made_ms > self.max_age_ms;
-        if (is_old || newest.is_overtaken(live))
-            && let Some(making) = self.making.try_lock()
-        {
+        let is_due = newest.map_or(self.wanted.load(Ordering::Relaxed), |newest| {
+            let is_old = now_ms() - newest.made_ms > self.max_age_ms;
+            newest.offset < live.offset() && (is_old || newest.is_overtaken(live))
+        });
+        if is_due && let Some(making) = self.making.try_lock() {
             self.make(live, making);
         }
     }
