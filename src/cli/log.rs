@@ -79,6 +79,8 @@ impl Line {
             }
             Record::ItemDeleted(_) => Self { what: "item deleted", ..line },
             Record::User(..) => Self { what: "user", ..line },
+            Record::Linked(..) => Self { what: "link", ..line },
+            Record::Unlinked(_) => Self { what: "unlink", ..line },
             Record::Contacted(..) => Self { what: "contact", ..line },
             Record::Preferences(..) => Self { what: "user decision", ..line },
             Record::Erased(_, time_ms) => {

@@ -62,6 +62,20 @@ enum Action {
         /// The tag, as "tags" prints it
         tag: String,
     },
+    /// Make ids aliases of a user: from then on they are one user
+    Link {
+        /// The user
+        user: String,
+        /// The aliases: devices, cards, hashes of addresses
+        #[arg(required = true)]
+        aliases: Vec<String>,
+    },
+    /// Make aliases users of their own again, as if they had never been linked
+    Unlink {
+        /// The aliases
+        #[arg(required = true)]
+        aliases: Vec<String>,
+    },
     /// Erase a user: at once from all answers, and from the files by the next training
     Delete {
         /// The user
@@ -101,6 +115,21 @@ impl Users {
                 let request = pb::DeleteUserTagRequest { user_id: user, tag: tag.clone() };
                 backend.delete_user_tag(request).await.map_err(|s| s.message().to_owned())?;
                 println!("{} is deleted", printable(&tag));
+                Ok(())
+            }
+
+            Action::Link { user, aliases } => {
+                let request = pb::LinkUsersRequest { user_id: user, alias_ids: aliases };
+                let done = backend.link_users(request).await;
+                let linked = done.map_err(|s| s.message().to_owned())?.linked;
+                println!("{linked} ids are aliases now");
+                Ok(())
+            }
+            Action::Unlink { aliases } => {
+                let request = pb::UnlinkUsersRequest { alias_ids: aliases };
+                let done = backend.unlink_users(request).await;
+                let unlinked = done.map_err(|s| s.message().to_owned())?.unlinked;
+                println!("{unlinked} aliases are users of their own again");
                 Ok(())
             }
 

@@ -157,7 +157,13 @@ impl Past {
 
 /// Adds the purchase in an event that left a history; `bought` is ordered by item.
 pub fn note_left(bought: &mut Vec<Bought>, left: &HistoryEvent) {
-    let Some(trade) = Bought::of(left) else { return };
+    if let Some(trade) = Bought::of(left) {
+        note_bought(bought, trade);
+    }
+}
+
+/// Adds purchases of an item; `bought` is ordered by item.
+pub fn note_bought(bought: &mut Vec<Bought>, trade: Bought) {
     match bought.binary_search_by_key(&trade.item, |bought| bought.item) {
         Ok(at) => bought[at].add(&trade),
         Err(at) => bought.insert(at, trade),

@@ -183,6 +183,42 @@ impl OrderBook {
         Noted { is_order: is_purchase, spend }
     }
 
+    /// Adds the orders of another book of the same user. Orders of one basket, or without one of one day, become
+    /// one.
+    pub fn absorb(&mut self, other: &Self) {
+        for order in &other.orders {
+            let key = match order.basket {
+                0 => (0, order.time_ms() / super::DAY_MS),
+                basket => (basket, 0),
+            };
+            let same = self.orders.iter_mut().find(|own| order.units > 0.0 && own.is(key));
+            match same {
+                Some(own) => {
+                    own.units += order.units;
+                    own.spend += order.spend;
+                    own.time_s = own.time_s.min(order.time_s);
+                }
+                None => self.orders.push(*order),
+            }
+        }
+        self.orders.sort_by_key(|order| order.time_s);
+
+        self.first_s = self.first_s.into_iter().chain(other.first_s).min();
+        self.refunded += other.refunded;
+        if let Some(of_other) = &other.left {
+            let left = self.left.get_or_insert_with(|| {
+                Box::new(Left { count: 0, days: 0, spend: 0.0, ..**of_other })
+            });
+            left.count += of_other.count;
+            left.days += of_other.days;
+            left.spend += of_other.spend;
+        }
+        while self.orders.len() > MAX_ORDERS {
+            let oldest = self.orders.remove(0);
+            self.leave(oldest);
+        }
+    }
+
     fn leave(&mut self, oldest: Order) {
         let stands = u32::from(oldest.stands());
         let Some(left) = &mut self.left else {

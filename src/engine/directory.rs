@@ -59,13 +59,31 @@ impl<'s> Directory<'s> {
         Ok(self.state.live.profiles.read().get(idx).cloned().unwrap_or_default())
     }
 
-    /// A page of the users from idx `from` on, in idx order, under their names in the store;
+    /// The id of a user by any of their ids: an alias is named as the user is in the store.
+    pub fn own_id(self, id: &str) -> String {
+        let live = &self.state.live;
+        let names = live.users.read();
+        let idx = names.get(&self.state.pseudonyms.of(id));
+        let user = idx.map(|idx| live.resolved(idx)).filter(|user| Some(*user) != idx);
+        user.map_or(id, |user| names.id(user)).to_owned()
+    }
+
+    /// The aliases of a user, under their names in the store; none of a user that it does not know.
+    pub fn aliases(self, id: &str) -> Vec<String> {
+        let live = &self.state.live;
+        let Some(user) = self.state.user_idx(id) else { return Vec::new() };
+        let names = live.users.read();
+        live.links.read().aliases(user).iter().map(|alias| names.id(*alias).to_owned()).collect()
+    }
+
+    /// A page of the users from idx `from` on, without aliases, in idx order, under their names in the store;
     /// and where the next page begins, if there is one.
     pub fn users(self, from: usize, page: Page) -> (Vec<(String, User)>, Option<usize>) {
         let names = self.state.live.users.read();
         let profiles = self.state.live.profiles.read();
+        let links = self.state.live.links.read();
         page.of(from, names.len(), |at| {
-            let id = Some(names.id(at)).filter(|id| !id.is_empty())?;
+            let id = Some(names.id(at)).filter(|id| !id.is_empty() && !links.is_alias(at))?;
             let user = profiles.get(at).cloned().unwrap_or_default();
             let bytes = id.len() + user.bytes();
             Some(((id.to_owned(), user), bytes))

@@ -7,7 +7,7 @@ use super::options::ExperimentOptions;
 use crate::domain::{Error, EventKind, HistoryEvent, Result, UserIdx};
 use crate::experiment::{Before, ExperimentSet, Measurements, alias_hash};
 use crate::live::Live;
-use crate::store::Record;
+use crate::store::{Record, StoredEvent};
 
 /// Users who are not measured, by their attributes: names and values.
 #[derive(Debug, Default)]
@@ -41,25 +41,28 @@ pub(super) fn note(
     record: &Record<'_>,
 ) {
     let alias = |user: UserIdx| alias_hash(live.users.read().id(user));
+    let resolved = |user: &UserIdx| live.resolved(*user);
     match record {
+        Record::Event(event) => {
+            let event = StoredEvent { user: resolved(&event.user), ..*event };
+            if measurements.concerns(&event)
+                && is_outcome(event.kind)
+                && !unmeasured.holds(live, event.user)
+            {
+                let price = || live.catalogue.read().get(event.item).and_then(|item| item.price);
+                measurements.note_event(&event, || alias(event.user), price);
+            }
+        }
+        Record::Linked(alias, user) => measurements.link(*alias, *user),
         Record::Exposure(shown) if !shown.user.is_some_and(|user| unmeasured.holds(live, user)) => {
             measurements.note_list(shown, alias, |user| before(live, user));
         }
-        Record::Event(event)
-            if measurements.concerns(event)
-                && is_outcome(event.kind)
-                && !unmeasured.holds(live, event.user) =>
-        {
-            let price = || live.catalogue.read().get(event.item).and_then(|item| item.price);
-            measurements.note_event(event, || alias(event.user), price);
-        }
-
         Record::Erased(user, _) => measurements.erase(*user, alias(*user)),
         Record::User(user, profile) if !profile.consent => {
-            measurements.erase(*user, alias(*user));
+            measurements.erase(resolved(user), alias(*user));
         }
         Record::Preferences(user, decided) if !decided.personalised => {
-            measurements.erase(*user, alias(*user));
+            measurements.erase(resolved(user), alias(*user));
         }
 
         Record::Decision(decision) if decision.kind == EXPERIMENTS => {

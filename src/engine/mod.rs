@@ -82,7 +82,7 @@ use crate::domain::{Error, Generation, Result};
 use crate::experiment::Measurements;
 use crate::live::{DedupWindow, Live, LiveWriter};
 use crate::recommend::prepared::PreparedListOptions;
-use crate::store::{Entry, Log, Opening, Record, StoreFolder};
+use crate::store::{self, Entry, Log, Opening, Record, StoreFolder};
 use active_lists::ActiveLists;
 use figures::StoreFigures;
 use insight::Insight;
@@ -145,6 +145,8 @@ impl Engine {
         let mut applying = Applying { live: &live, writer, measured, unmeasured: &unmeasured };
         let (log, dedup, models) = read_files(&mut folder, &mut applying, &options)?;
         live.index(&mut live_writer);
+        let until = live.offset();
+        live.remake_parted(&mut live_writer, |visit| store::replay(&folder.log(), until, visit))?;
         folder.mark_format()?;
 
         let lists = PreparedListOptions {

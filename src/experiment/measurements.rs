@@ -163,6 +163,13 @@ impl Measurements {
         self.lists.note(exposure, key);
     }
 
+    /// Counts what an alias was shown and did for the user that it is.
+    pub fn link(&mut self, alias: UserIdx, user: UserIdx) {
+        for units in self.experiments.values_mut() {
+            units.rename(UnitId::User(alias), UnitId::User(user));
+        }
+    }
+
     fn note_canary(&mut self, exposure: &Exposure<'_>, before: &impl Fn(UserIdx) -> Before) {
         // Experiments, and placements with a model of their own, are not the canary's.
         let Some(canary) = self.canary.filter(|_| exposure.variant.is_empty()) else { return };

@@ -189,9 +189,12 @@ impl Reading {
         let end = self.live.offset();
         replay(&self.folder.log(), end, &mut |entry| match entry {
             Entry::Record(offset, Record::Event(event))
-                if offset < end && event.time_ms <= until_ms && self.is_exported(&event) =>
+                if offset < end && event.time_ms <= until_ms =>
             {
-                visit(&event);
+                let event = StoredEvent { user: self.live.resolved(event.user), ..event };
+                if self.is_exported(&event) {
+                    visit(&event);
+                }
             }
             _ => {}
         })?;

@@ -80,11 +80,12 @@ impl Reading {
                     written.queries += 1;
                     failed = line(&mut queries, self.query(&list));
                 }
-                Entry::Record(offset, Record::Event(event))
-                    if offset < end && self.is_exported(&event) =>
-                {
-                    written.events += 1;
-                    failed = line(&mut events, self.event(&event, &shown));
+                Entry::Record(offset, Record::Event(event)) if offset < end => {
+                    let event = StoredEvent { user: self.live.resolved(event.user), ..event };
+                    if self.is_exported(&event) {
+                        written.events += 1;
+                        failed = line(&mut events, self.event(&event, &shown));
+                    }
                 }
                 _ => {}
             }
@@ -97,7 +98,8 @@ impl Reading {
     fn query(&self, list: &Exposure<'_>) -> Value {
         let users = self.live.users.read();
         let items = self.live.items.read();
-        let consenting = list.user.filter(|&user| self.live.profiles.read().consents(user));
+        let user = list.user.map(|user| self.live.resolved(user));
+        let consenting = user.filter(|&user| self.live.profiles.read().consents(user));
         let client = consenting.map_or("", |user| users.id(user));
         let hits: Vec<&str> = list.items.iter().map(|&item| items.id(item)).collect();
         json!({

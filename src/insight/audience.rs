@@ -8,7 +8,7 @@
 //! experiment to say.
 
 /// Number of orders of a user that the expectation from the store and the interest stands for.
-const PRIOR_ORDERS: f64 = 4.0;
+const PRIOR_ORDERS: f64 = 8.0;
 /// The interest of users who show none, as a share of the mean.
 const NO_INTEREST: f64 = 0.1;
 /// Largest interest that counts, as a multiple of the mean.
@@ -84,9 +84,9 @@ mod tests {
         assert!(chances[3] > chances[2], "{chances:?}");
         let mean = chances[..3].iter().sum::<f64>() / 3.0;
         assert!((mean - 4.0 / 30.0).abs() < 0.02, "{mean}");
-        // (4 + 4 · p) / (10 + 4), with p = 4/30 of an interest of 2.4 times the mean.
+        // (4 + 8 · p) / (10 + 8), with p = 4/30 of an interest of 2.4 times the mean.
         let expected = 4.0 / 30.0 * (0.1 + 0.9 * 0.4 / (0.5 / 3.0));
-        assert!((chances[0] - (4.0 + 4.0 * expected) / 14.0).abs() < 1e-6, "{chances:?}");
+        assert!((chances[0] - (4.0 + 8.0 * expected) / 18.0).abs() < 1e-6, "{chances:?}");
     }
 
     #[test]

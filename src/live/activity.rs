@@ -94,6 +94,17 @@ impl Activity {
         }
     }
 
+    /// Counts the days of an alias as those of a user.
+    pub fn absorb(&mut self, user: UserIdx, alias: UserIdx) {
+        for day in self.days.values_mut() {
+            if day.active.contains(alias) {
+                let active = Arc::make_mut(&mut day.active);
+                active.remove(alias);
+                active.insert(user);
+            }
+        }
+    }
+
     /// Approximate bytes in memory.
     pub fn bytes(&self) -> usize {
         let days = self.days.values().map(|day| day.active.serialized_size());

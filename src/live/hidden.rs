@@ -53,6 +53,13 @@ impl HiddenItems {
         self.0.get(&user).map_or(&[], Vec::as_slice)
     }
 
+    /// Adds what an alias hides to what a user hides.
+    pub fn absorb(&mut self, user: UserIdx, alias: UserIdx) {
+        for Hidden { item, scope } in self.0.remove(&alias).unwrap_or_default() {
+            self.note(user, item, EventKind::Hide, scope);
+        }
+    }
+
     /// Forgets a user.
     pub fn erase(&mut self, user: UserIdx) {
         self.0.remove(&user);

@@ -2,10 +2,12 @@
 //! own half-life, which cannot be applied afterwards. Impressions are not kept: they are no signal
 //! of taste, nor are items that a user hides. Purchases stay known when their events leave.
 
+use std::collections::HashSet;
+
 use ahash::AHashMap;
 use parking_lot::RwLock;
 
-use crate::domain::history::{Bought, Past, note_left, remember};
+use crate::domain::history::{Bought, Past, note_bought, note_left, remember};
 use crate::domain::{EventKind, HistoryEvent, ItemIdx, UserIdx};
 
 /// Number of locks that users share, so that a write delays few readers.
@@ -64,6 +66,28 @@ impl Histories {
             note_left(bought.entry(slot).or_default(), &left);
         }
         first
+    }
+
+    /// Adds the events of an alias to those of a user; returns the items that both were a signal for.
+    pub(super) fn absorb(&self, user: UserIdx, alias: UserIdx) -> Vec<ItemIdx> {
+        let of_alias = self.read(alias);
+        let items = self.erase(alias);
+        let own: HashSet<ItemIdx> = {
+            let past = self.read(user);
+            let speaking = past.events.iter().filter(|event| speaks(event)).map(|event| event.item);
+            speaking.chain(past.bought.iter().map(|bought| bought.item)).collect()
+        };
+
+        let (shard, slot) = place(user);
+        if !of_alias.bought.is_empty() {
+            let mut shard = self.shards[shard].write();
+            let bought = shard.bought.entry(slot).or_default();
+            of_alias.bought.iter().for_each(|left| note_bought(bought, *left));
+        }
+        for event in of_alias.events {
+            self.record(user, event);
+        }
+        items.into_iter().filter(|item| own.contains(item)).collect()
     }
 
     /// Erases a user's events; returns the items that they were a signal for.

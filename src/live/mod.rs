@@ -27,6 +27,7 @@ pub mod facets;
 pub mod filter;
 pub mod hidden;
 pub mod histories;
+pub mod links;
 pub mod orders;
 pub mod outcomes;
 pub mod overlay;
@@ -51,6 +52,7 @@ pub use erasures::Erasures;
 pub use filter::{Condition, Filter};
 pub use hidden::{Hidden, HiddenItems};
 pub use histories::Histories;
+pub use links::Links;
 pub use orders::Orders;
 pub use outcomes::Outcomes;
 pub use overlay::Overlay;
@@ -63,6 +65,7 @@ pub use vocabulary::Vocabulary;
 use crate::content::features::is_same;
 use crate::content::{Corpus, Reader};
 use crate::domain::history::{basket_number, first_distinct};
+use crate::domain::order::{Noted, Trade};
 use crate::domain::topk::Scored;
 use crate::domain::{EventKind, HistoryEvent, ItemIdx, Offset, Price, UserIdx, now_ms};
 use crate::matrix::weight::kind_weight;
@@ -76,6 +79,8 @@ const TAKEN: f32 = 0.4;
 pub struct Live {
     /// Users' ids.
     pub users: Shared<Vocabulary>,
+    /// Which of them are the same user.
+    pub links: Shared<Links>,
     /// Items' ids.
     pub items: Shared<Vocabulary>,
     /// The events of each user.
@@ -124,6 +129,7 @@ impl Live {
     pub fn new(history_limit: usize, cohorts: Vec<String>, reader: Reader) -> (Self, LiveWriter) {
         let live = Self {
             users: Shared::default(),
+            links: Shared::default(),
             items: Shared::default(),
             histories: Histories::new(history_limit),
             catalogue: Shared::default(),
@@ -203,19 +209,26 @@ impl Live {
                 self.catalogue.write(writer).set_available(*idx, *available);
             }
             Record::ItemDeleted(idx) => self.catalogue.write(writer).delete(*idx),
-            Record::User(idx, user) => {
-                self.profiles.write(writer).upsert(*idx, user);
-                if !user.consent {
-                    self.overlay.write().forget_user(*idx);
+            Record::User(idx, profile) => {
+                let user = self.resolved(*idx);
+                self.profiles.write(writer).upsert(user, profile);
+                if !profile.consent {
+                    self.overlay.write().forget_user(user);
                 }
             }
             Record::Preferences(idx, preferences) => {
-                self.profiles.write(writer).decide(*idx, preferences);
+                let user = self.resolved(*idx);
+                self.profiles.write(writer).decide(user, preferences);
                 if !preferences.personalised {
-                    self.overlay.write().forget_user(*idx);
+                    self.overlay.write().forget_user(user);
                 }
             }
-            Record::Contacted(idx, time_ms) => self.profiles.write(writer).contact(*idx, *time_ms),
+            Record::Contacted(idx, time_ms) => {
+                let user = self.resolved(*idx);
+                self.profiles.write(writer).contact(user, *time_ms);
+            }
+            Record::Linked(alias, user) => self.link(writer, *alias, *user),
+            Record::Unlinked(alias) => self.unlink(writer, *alias),
             Record::Erased(idx, _) => self.erase(writer, *idx, offset),
             Record::Imported(digest) => drop(self.imported.write(writer).insert(*digest)),
             Record::Exposure(exposure) => {
@@ -230,18 +243,14 @@ impl Live {
     }
 
     fn apply_event(&self, writer: &mut LiveWriter, event: &StoredEvent<'_>) {
-        let time_ms = self.no_later_than_now(event.time_ms);
-        let channel = self.channel(writer, event.channel);
-        let remembered = HistoryEvent { time_ms, channel, ..history_event(event) };
-        self.note_trade(writer, event, &remembered);
-        let first = self.histories.record(event.user, remembered);
+        let (event, remembered) = self.read_event(writer, event);
+        let time_ms = remembered.time_ms;
+        let (sales, first) = self.note_user(writer, &event, &remembered);
+        for (trade, noted) in &sales {
+            self.activity.write(writer).note_sale(trade, *noted);
+        }
         self.events.fetch_add(1, Ordering::Relaxed);
         self.newest_ms.fetch_max(time_ms, Ordering::Relaxed);
-        let concerns_hidden = self.hidden.read().concerns(event.user, event.kind);
-        if concerns_hidden {
-            let mut hidden = self.hidden.write(writer);
-            hidden.note(event.user, event.item, event.kind, event.scope);
-        }
         let profiles = self.profiles.read();
         if !profiles.consents(event.user) {
             return;
@@ -253,19 +262,8 @@ impl Live {
             self.outcomes.write(writer).note(event.item, event.kind);
         }
 
-        let concerns_impressions = self.impressions.read().concerns(event.user, event.kind);
-        if concerns_impressions {
-            let mut impressions = self.impressions.write(writer);
-            impressions.note(event.user, event.item, event.kind);
-        }
-
         if first {
-            let mut buyers = self.buyers.write(writer);
-            let item = event.item as usize;
-            if item >= buyers.len() {
-                buyers.resize(item + 1, 0);
-            }
-            buyers[item] += 1;
+            self.note_buyer(writer, event.item);
         }
 
         // Repeated views of one item count once.
@@ -273,6 +271,30 @@ impl Live {
         if weight > 0.0 && (first || event.kind == EventKind::Purchase) {
             self.trends.write(writer).note(event.user, event.item, weight, time_ms, &cohorts);
         }
+    }
+
+    /// Notes an event in the state of its user; returns what they bought or gave back, and whether it is their
+    /// first signal for its item.
+    fn note_user(
+        &self,
+        writer: &mut LiveWriter,
+        event: &StoredEvent<'_>,
+        remembered: &HistoryEvent,
+    ) -> (Vec<(Trade, Noted)>, bool) {
+        let sales = self.note_trade(writer, event, remembered);
+        let first = self.histories.record(event.user, *remembered);
+        let concerns_hidden = self.hidden.read().concerns(event.user, event.kind);
+        if concerns_hidden {
+            let mut hidden = self.hidden.write(writer);
+            hidden.note(event.user, event.item, event.kind, event.scope);
+        }
+
+        let counts = self.impressions.read().concerns(event.user, event.kind);
+        if counts && self.profiles.read().consents(event.user) {
+            let mut impressions = self.impressions.write(writer);
+            impressions.note(event.user, event.item, event.kind);
+        }
+        (sales, first)
     }
 
     fn channel(&self, writer: &mut LiveWriter, name: &str) -> u8 {
@@ -311,12 +333,13 @@ impl Live {
         offset: Offset,
         event: &StoredEvent<'_>,
     ) {
-        if kind_weight(event.kind) < TAKEN || !self.profiles.read().consents(event.user) {
+        let user = self.resolved(event.user);
+        if kind_weight(event.kind) < TAKEN || !self.profiles.read().consents(user) {
             return;
         }
 
         let taken = |e: &&HistoryEvent| kind_weight(e.kind) >= TAKEN;
-        let others = self.histories.of(event.user, |history| {
+        let others = self.histories.of(user, |history| {
             let before = history.iter().filter(|e| e.item == event.item).filter(taken).count();
             // A user who took the item before has its pairs already.
             let others = history.iter().rev().filter(taken).filter(|_| before == 1);
@@ -325,7 +348,7 @@ impl Live {
         });
 
         if !others.is_empty() {
-            self.overlay.write().note(offset, event.user, event.item, &others);
+            self.overlay.write().note(offset, user, event.item, &others);
         }
     }
 
@@ -338,23 +361,9 @@ impl Live {
     /// Erases a user: name, profile, events.
     fn erase(&self, writer: &mut LiveWriter, user: UserIdx, offset: Offset) {
         let was_known = self.users.write(writer).erase(user);
-        let items = self.histories.erase(user);
-        // After the history, whose use the consent decides.
-        self.profiles.write(writer).erase(user);
-        self.overlay.write().forget_user(user);
-        self.hidden.write(writer).erase(user);
-        self.impressions.write(writer).erase(user);
-        self.orders.write(writer).erase(user);
-        self.activity.write(writer).erase(user);
-
+        self.erase_links(writer, user);
+        self.forget_state(writer, user);
         self.erasures.write().note(user, offset, was_known);
-
-        let mut buyers = self.buyers.write(writer);
-        for item in items {
-            if let Some(buyers) = buyers.get_mut(item as usize) {
-                *buyers = buyers.saturating_sub(1);
-            }
-        }
     }
 
     /// Offset just past the newest record applied.
@@ -383,6 +392,7 @@ impl Live {
         let events = self.events() * size_of::<HistoryEvent>() as u64;
         let catalogue = self.catalogue.read().bytes() + self.outcomes.read().bytes();
         let profiles = self.profiles.read().bytes()
+            + self.links.read().bytes()
             + self.hidden.read().bytes()
             + self.impressions.read().bytes();
         let users = self.users.read();
@@ -408,9 +418,10 @@ impl Live {
         self.buyers.read().clone()
     }
 
-    /// A user's idx, if the store knows the id.
+    /// A user's idx, if the store knows the id, which may be an alias.
     pub fn user(&self, id: &str) -> Option<UserIdx> {
-        self.users.read().get(id)
+        let idx = self.users.read().get(id)?;
+        Some(self.resolved(idx))
     }
 
     /// An item's idx, if the store knows the id.

@@ -62,6 +62,22 @@ impl Orders {
         }
     }
 
+    /// Adds the orders of an alias to those of a user.
+    pub fn absorb(&mut self, user: UserIdx, alias: UserIdx) {
+        let Some(book) = self.of(alias).cloned() else { return };
+        self.erase(alias);
+        let mut both = self.of(user).cloned().unwrap_or_default();
+        self.erase(user);
+        both.absorb(&book);
+        let slot = user as usize;
+        if slot >= self.books.len() {
+            self.books.resize_with(slot + 1, || None);
+        }
+        self.buyers += 1;
+        self.bytes += both.bytes();
+        self.books[slot] = Some(Box::new(both));
+    }
+
     /// A user's orders; none before the first.
     pub fn of(&self, user: UserIdx) -> Option<&OrderBook> {
         self.books.get(user as usize)?.as_deref()
@@ -79,27 +95,25 @@ impl Orders {
 }
 
 impl Live {
-    /// Notes a user's activity, and what they bought or gave back.
+    /// Notes a user's activity, and what they bought or gave back, which it returns.
     pub(super) fn note_trade(
         &self,
         writer: &mut LiveWriter,
         event: &StoredEvent<'_>,
         remembered: &HistoryEvent,
-    ) {
+    ) -> Vec<(Trade, Noted)> {
         let (user, time_ms) = (event.user, remembered.time_ms);
         if event.kind.is_behaviour() {
             self.activity.write(writer).note(user, time_ms);
         }
         if !matches!(event.kind, EventKind::Purchase | EventKind::Refund) {
-            return;
+            return Vec::new();
         }
 
         let listed = || self.catalogue.read().get(event.item).and_then(|item| item.price);
         let trades = self.histories.of(user, |history| trades(event, remembered, history, listed));
-        for trade in trades {
-            let noted = self.orders.write(writer).note(user, trade);
-            self.activity.write(writer).note_sale(&trade, noted);
-        }
+        let mut orders = self.orders.write(writer);
+        trades.into_iter().map(|trade| (trade, orders.note(user, trade))).collect()
     }
 }
 

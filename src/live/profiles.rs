@@ -54,6 +54,35 @@ impl Profiles {
         self.contacted.get(&idx).copied()
     }
 
+    /// Adds the profile, the decisions and the contacts of an alias to those of a user. Of an attribute that both
+    /// have, the user's value stays; an objection of either holds.
+    pub fn absorb(&mut self, user: UserIdx, alias: UserIdx) {
+        let profiles = [alias, user].map(|idx| self.get(idx).cloned());
+        let decisions = [alias, user].map(|idx| self.preferences(idx).cloned());
+        let contacted = self.contacted_ms(alias);
+        self.erase(alias);
+
+        if let [Some(of_alias), own] = profiles {
+            let own = own.unwrap_or_default();
+            let mut attributes = of_alias.attributes;
+            attributes.extend(own.attributes);
+            let consent = own.consent && of_alias.consent;
+            self.upsert(user, &User { attributes, consent });
+        }
+        if let [Some(of_alias), own] = decisions {
+            let own = own.unwrap_or_default();
+            let both = Preferences {
+                personalised: own.personalised && of_alias.personalised,
+                recorded: own.recorded && of_alias.recorded,
+                removed_tags: own.removed_tags.into_iter().chain(of_alias.removed_tags).collect(),
+            };
+            self.decide(user, &both);
+        }
+        if let Some(time_ms) = contacted {
+            self.contact(user, time_ms);
+        }
+    }
+
     /// Erases a profile.
     pub fn erase(&mut self, idx: UserIdx) {
         self.contacted.remove(&idx);
@@ -118,6 +147,26 @@ impl Profiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_objection_of_an_alias_holds_for_the_user() {
+        let mut profiles = Profiles::default();
+        let user = |value: &str, consent| User {
+            attributes: [("country".to_owned(), value.to_owned())].into(),
+            consent,
+        };
+        profiles.upsert(1, &user("SE", true));
+        profiles.upsert(2, &user("NO", false));
+        profiles.contact(2, 7);
+        profiles.absorb(1, 2);
+        assert_eq!(profiles.get(1), Some(&user("SE", false)));
+        assert_eq!((profiles.get(2), profiles.contacted_ms(1)), (None, Some(7)));
+        let off = Preferences { personalised: false, ..Preferences::default() };
+        profiles.decide(3, &off);
+        profiles.absorb(4, 3);
+        assert_eq!(profiles.preferences(4), Some(&off));
+        assert_eq!(profiles.objecting(), &HashSet::from([1, 4]));
+    }
 
     #[test]
     fn an_objection_outlasts_the_next_profile_and_goes_with_the_user() {

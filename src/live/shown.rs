@@ -60,6 +60,20 @@ impl Impressions {
         self.by_user.get(&user).map_or(&[], Vec::as_slice)
     }
 
+    /// Adds what was shown to an alias to what was shown to a user.
+    pub fn absorb(&mut self, user: UserIdx, alias: UserIdx) {
+        let Some(of_alias) = self.by_user.remove(&alias) else { return };
+        let all = self.by_user.entry(user).or_default();
+        for shown in of_alias {
+            match all.iter_mut().find(|own| own.item == shown.item) {
+                Some(own) => own.times = own.times.saturating_add(shown.times),
+                None => all.push(shown),
+            }
+        }
+        let excess = all.len().saturating_sub(KEPT);
+        all.drain(..excess);
+    }
+
     /// Forgets a user.
     pub fn erase(&mut self, user: UserIdx) {
         self.by_user.remove(&user);

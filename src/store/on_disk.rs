@@ -43,6 +43,8 @@ pub(super) enum OnDisk<'a> {
     Preferences(UserIdx, Cow<'a, Preferences>),
     /// Since format 8.
     Contacted(UserIdx, i64),
+    Linked(UserIdx, UserIdx),
+    Unlinked(UserIdx),
 }
 
 /// An event before it had a dwell time and could hide.
@@ -118,6 +120,8 @@ impl<'a> From<OnDisk<'a>> for Record<'a> {
             OnDisk::Decision(decision) => Record::Decision(decision),
             OnDisk::Preferences(idx, preferences) => Record::Preferences(idx, preferences),
             OnDisk::Contacted(idx, time_ms) => Record::Contacted(idx, time_ms),
+            OnDisk::Linked(alias, user) => Record::Linked(alias, user),
+            OnDisk::Unlinked(alias) => Record::Unlinked(alias),
         }
     }
 }
@@ -139,6 +143,8 @@ impl<'a> From<&'a Record<'_>> for OnDisk<'a> {
                 OnDisk::Preferences(*idx, Cow::Borrowed(preferences))
             }
             Record::Contacted(idx, time_ms) => OnDisk::Contacted(*idx, *time_ms),
+            Record::Linked(alias, user) => OnDisk::Linked(*alias, *user),
+            Record::Unlinked(alias) => OnDisk::Unlinked(*alias),
         }
     }
 }

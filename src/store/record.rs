@@ -35,6 +35,10 @@ pub enum Record<'a> {
     Decision(Decision<'a>),
     /// The shop sent a user something, at this time in milliseconds since 1970.
     Contacted(UserIdx, i64),
+    /// An alias, the first, is a user, the second.
+    Linked(UserIdx, UserIdx),
+    /// An alias is a user of its own again.
+    Unlinked(UserIdx),
 }
 
 impl Record<'_> {
@@ -42,9 +46,11 @@ impl Record<'_> {
     pub fn user(&self) -> Option<UserIdx> {
         match self {
             Record::Event(event) => Some(event.user),
-            Record::User(user, _) | Record::Preferences(user, _) | Record::Contacted(user, _) => {
-                Some(*user)
-            }
+            Record::User(user, _)
+            | Record::Preferences(user, _)
+            | Record::Contacted(user, _)
+            | Record::Linked(user, _)
+            | Record::Unlinked(user) => Some(*user),
             Record::Exposure(exposure) => exposure.user,
             _ => None,
         }
@@ -57,7 +63,9 @@ impl Record<'_> {
             Record::User(user, _)
             | Record::Preferences(user, _)
             | Record::Contacted(user, _)
+            | Record::Unlinked(user)
             | Record::Erased(user, _) => (Some(*user), None),
+            Record::Linked(alias, user) => (Some(*alias.max(user)), None),
             Record::Item(item, _) | Record::ItemDeleted(item) | Record::ItemAvailable(item, _) => {
                 (None, Some(*item))
             }

@@ -56,6 +56,7 @@ fn folders_of_every_format_open() {
             if name == "format-8" {
                 let data = engine.insight().user_data("user-5").unwrap();
                 assert_eq!(data["contacts"].as_array().unwrap().len(), 1);
+                assert_eq!(engine.directory().aliases("user-7"), ["user-8"]);
             }
             if name == "format-4" {
                 assert!(engine.directory().item("gone").is_err(), "it was deleted");

@@ -34,6 +34,7 @@ mod insight;
 mod json;
 mod json_strangers;
 mod keys;
+mod links;
 mod malformed;
 mod merchandise;
 mod models;

@@ -214,6 +214,11 @@ def know(client: Client) -> None:
     client.delete_user_tag("u", "prices")
     assert client.list_user_tags("u").deleted_tags == ["prices"]
     assert client.get_user_data("u")["events"], client.get_user_data("u")
+    client.write_events([Event("u-phone", "b")])
+    assert client.link_users("u", ["u-phone", "u-card"]) == 2 and client.link_users("u", ["u-card"]) == 0
+    assert client.get_aliases("u-phone") == ["u-phone", "u-card"] and client.get_user("u-card").user_id == "u"
+    fails(Refused, "alias_ids[0]: is an alias of \"u\"", lambda: client.link_users("v", ["u-phone"]))
+    assert client.unlink_users(["u-phone", "u-card", "v"]) == 2 and client.get_aliases("u") == []
     client.set_personalisation("visitor", False, record_events=False)
     assert client.write_events([Event("visitor", "a")]) == 0
     described = client.describe_recommender("chinese")

@@ -44,7 +44,7 @@ impl Method {
 }
 
 /// All methods.
-pub const METHODS: [Method; 73] = [
+pub const METHODS: [Method; 75] = [
     method("RecommendationService/Recommend", &[Read]),
     method("RecommendationService/SimilarItems", &[Read]),
     method("RecommendationService/SimilarUsers", &[Users]),
@@ -68,6 +68,8 @@ pub const METHODS: [Method; 73] = [
     method("UserService/DeleteUser", &[Users]).audited(nothing),
     method("UserService/SetPersonalisation", &[Users]),
     method("UserService/GetUserData", &[Users]).long().audited(nothing),
+    method("UserService/LinkUsers", &[Users]),
+    method("UserService/UnlinkUsers", &[Users]).long(),
     method("ModelService/Train", &[Models]).audited(nothing),
     method("ModelService/WatchTraining", &[Models]),
     method("ModelService/GetModel", &[Models]),

@@ -13,6 +13,7 @@ use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, insight, pb};
 use crate::domain::{Error, PreferenceChange, Result, User, Violation, limits};
 use crate::engine::Engine;
+use crate::live::links::MAX_ALIASES;
 
 /// Size of a part of a text, in bytes.
 const PART: usize = 1 << 20;
@@ -45,10 +46,12 @@ impl UserApi {
 
     fn get(&self, request: pb::GetUserRequest) -> Result<pb::GetUserResponse> {
         limits::id("user_id", &request.user_id)?;
-        let found = self.engine.directory().user(&request.user_id)?;
+        let directory = self.engine.directory();
+        let found = directory.user(&request.user_id)?;
         let decided = self.engine.insight().preferences(&request.user_id)?;
         Ok(pb::GetUserResponse {
-            user: Some(proto(request.user_id, found)),
+            user: Some(proto(directory.own_id(&request.user_id), found)),
+            alias_ids: directory.aliases(&request.user_id),
             personalised: decided.personalised,
             records_events: decided.recorded,
         })
@@ -82,6 +85,19 @@ impl UserApi {
         Ok(pb::SetPersonalisationResponse { offset: receipt.offset })
     }
 
+    async fn link(&self, request: pb::LinkUsersRequest) -> Result<pb::LinkUsersResponse> {
+        limits::new_id("user_id", &request.user_id)?;
+        aliases(&request.alias_ids)?;
+        let receipt = self.engine.writer().link(&request.user_id, request.alias_ids).await?;
+        Ok(pb::LinkUsersResponse { linked: receipt.recorded as u32, offset: receipt.offset })
+    }
+
+    async fn unlink(&self, request: pb::UnlinkUsersRequest) -> Result<pb::UnlinkUsersResponse> {
+        aliases(&request.alias_ids)?;
+        let receipt = self.engine.writer().unlink(request.alias_ids).await?;
+        Ok(pb::UnlinkUsersResponse { unlinked: receipt.recorded as u32, offset: receipt.offset })
+    }
+
     /// Everything about a user, as JSON.
     fn data(&self, id: &str) -> Result<String> {
         limits::id("user_id", id)?;
@@ -97,6 +113,12 @@ impl UserApi {
         }
         serde_json::to_string(&data).map_err(|error| Error::Storage(error.into()))
     }
+}
+
+fn aliases(ids: &[String]) -> Result<(), Violation> {
+    limits::count("alias_ids", ids.len(), 1, MAX_ALIASES)?;
+    let mut ids = ids.iter().enumerate();
+    ids.try_for_each(|(at, id)| limits::new_id(&format!("alias_ids[{at}]"), id))
 }
 
 /// A text in parts of at most [`PART`] bytes.
@@ -171,6 +193,20 @@ impl UserService for UserApi {
     ) -> Result<Response<pb::SetPersonalisationResponse>, Status> {
         let done = UserApi::set_personalisation(self, request.into_inner()).await;
         done.map(Response::new).map_err(from_error)
+    }
+
+    async fn link_users(
+        &self,
+        request: Request<pb::LinkUsersRequest>,
+    ) -> Result<Response<pb::LinkUsersResponse>, Status> {
+        self.link(request.into_inner()).await.map(Response::new).map_err(from_error)
+    }
+
+    async fn unlink_users(
+        &self,
+        request: Request<pb::UnlinkUsersRequest>,
+    ) -> Result<Response<pb::UnlinkUsersResponse>, Status> {
+        self.unlink(request.into_inner()).await.map(Response::new).map_err(from_error)
     }
 
     type GetUserDataStream = Iter<IntoIter<Result<pb::GetUserDataResponse, Status>>>;

@@ -11,6 +11,7 @@ use crate::access::Scope;
 use crate::domain::{Violation, limits};
 use crate::experiment::{Dimension, definition};
 use crate::insight::{rfm, segment, tiers};
+use crate::live::links;
 use crate::recommend::placement;
 use crate::rules::schedule::{self, Day};
 use crate::rules::{rule, select};
@@ -43,7 +44,7 @@ include!(concat!(env!("OUT_DIR"), "/shape.rs"));
 
 /// Minimum and maximum number of entries of repeated fields of requests: for each message, but for
 /// conditions in the whole request, since they nest. The services check the minimum.
-const LIMITS: [(&str, &str, usize, usize); 51] = [
+const LIMITS: [(&str, &str, usize, usize); 53] = [
     ("UpsertItemsRequest", "items", 1, limits::MAX_BATCH),
     ("google.protobuf.FieldMask", "paths", 1, limits::MAX_PATHS),
     ("SetAvailabilityRequest", "item_ids", 1, limits::MAX_BATCH),
@@ -91,6 +92,8 @@ const LIMITS: [(&str, &str, usize, usize); 51] = [
     ("ExportAudienceRequest", "segments", 0, segment::MAX_USER_SEGMENTS),
     ("ExportAudienceRequest", "except_segments", 0, segment::MAX_USER_SEGMENTS),
     ("RecordContactsRequest", "user_ids", 1, limits::MAX_BATCH),
+    ("LinkUsersRequest", "alias_ids", 1, links::MAX_ALIASES),
+    ("UnlinkUsersRequest", "alias_ids", 1, links::MAX_ALIASES),
     ("RuleCondition", "segments", 0, schedule::MAX_VALUES),
     ("Placement", "for_segments", 0, placement::MAX_FOR_SEGMENTS),
     ("Experiment", "segments", 0, definition::MAX_SEGMENTS),

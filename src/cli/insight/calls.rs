@@ -49,6 +49,10 @@ calls! {
     /// Turns personalisation off or on.
     set_personalisation =
         set_personalisation(SetPersonalisationRequest) -> SetPersonalisationResponse;
+    /// Links aliases to a user.
+    link_users = link_users(LinkUsersRequest) -> LinkUsersResponse;
+    /// Takes links back.
+    unlink_users = unlink_users(UnlinkUsersRequest) -> UnlinkUsersResponse;
 }
 
 calls! {

@@ -203,8 +203,11 @@ fn is_asked(facts: &Facts<'_>, user: UserIdx, request: &AudienceRequest) -> bool
         && !is_in_one(&request.except_segments)
 }
 
-/// Whether a user was not erased, and consents to the use of their events.
+/// Whether a user is no alias, was not erased, and consents to the use of their events.
 fn is_there(facts: &Facts<'_>, user: UserIdx) -> bool {
+    if facts.live.links.read().is_alias(user) {
+        return false;
+    }
     let consents = facts.live.profiles.read().consents(user);
     consents && !facts.live.users.read().id(user).is_empty()
 }

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::Insight;
 use crate::domain::{Preferences, Result, Tag, UserIdx};
-use crate::engine::directory::not_found;
+use crate::engine::directory::{Directory, not_found};
 use crate::insight::portrait::Leaning;
+use crate::live::Live;
 use crate::store::{Entry, Exposure, Record, StoredEvent};
 
 /// What is believed of a user, and why.
@@ -75,13 +76,14 @@ impl Insight {
         let live = &self.state.live;
         let user = self.state.user_idx(id).ok_or_else(|| not_found("user", id))?;
         let mut held = Held { user, ..Held::default() };
-        self.state.replay(&mut |entry| held.note(&entry))?;
+        self.state.replay(&mut |entry| held.note(live, &entry))?;
 
         let profiles = live.profiles.read();
         let profile = profiles.get(user).cloned().unwrap_or_default();
         let decided = profiles.preferences(user).cloned().unwrap_or_default();
         drop(profiles);
         Ok(json!({
+            "aliasIds": Directory::new(&self.state).aliases(id),
             "contacts": held.contacts,
             "userId": id,
             "profile": {"attributes": profile.attributes, "consent": profile.consent},
@@ -109,16 +111,17 @@ struct Held {
 }
 
 impl Held {
-    fn note(&mut self, entry: &Entry<'_>) {
+    fn note(&mut self, live: &Live, entry: &Entry<'_>) {
+        let is_of = |user: UserIdx| live.resolved(user) == self.user;
         match entry {
             Entry::Item(name) => self.items.push((*name).to_owned()),
-            Entry::Record(_, Record::Event(event)) if event.user == self.user => {
+            Entry::Record(_, Record::Event(event)) if is_of(event.user) => {
                 self.events.push(self.event(event));
             }
-            Entry::Record(_, Record::Exposure(list)) if list.user == Some(self.user) => {
+            Entry::Record(_, Record::Exposure(list)) if list.user.is_some_and(is_of) => {
                 self.lists.push(self.list(list));
             }
-            Entry::Record(_, Record::Contacted(user, time_ms)) if *user == self.user => {
+            Entry::Record(_, Record::Contacted(user, time_ms)) if is_of(*user) => {
                 self.contacts.push(moment(*time_ms));
             }
             _ => {}

@@ -8,7 +8,7 @@ use super::facts::{Facts, UserFacts};
 use crate::domain::history::standing;
 use crate::domain::order::OrderBook;
 use crate::domain::{DAY_MS, Error, HistoryEvent, ItemIdx, Result, UserIdx};
-use crate::engine::directory::not_found;
+use crate::engine::directory::{Directory, not_found};
 use crate::engine::page::Page;
 use crate::engine::population::Population;
 use crate::engine::state::State;
@@ -129,7 +129,7 @@ impl Insight {
         }
         let view = self.view()?;
         let found = view.user(user).ok_or_else(|| not_found("user", id))?;
-        Ok(UserInsight { user_id: id.to_owned(), ..found })
+        Ok(UserInsight { user_id: Directory::new(&self.state).own_id(id), ..found })
     }
 
     /// A page of the users who consent from idx `from` on, in idx order, by their names in the store; and
@@ -166,11 +166,11 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// What the store knows of a user; none where they have no name.
+    /// What the store knows of a user; none where they have no name, or it is an alias.
     fn user(&self, user: UserIdx) -> Option<UserInsight> {
         let live = &self.state.live;
         let user_id = live.users.read().id(user).to_owned();
-        if user_id.is_empty() {
+        if user_id.is_empty() || live.links.read().is_alias(user) {
             return None;
         }
         let facts = self.facts.of(user);

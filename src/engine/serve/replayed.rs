@@ -194,7 +194,9 @@ impl Recommender {
         self.state.replay(&mut |entry| {
             let Entry::Record(offset, Record::Exposure(shown)) = entry else { return };
             let within = (asked.from_ms..asked.until_ms).contains(&shown.time_ms);
-            let consents = shown.user.is_some() && self.consenting(shown.user).is_some();
+            let user = shown.user.map(|user| self.state.live.resolved(user));
+            let shown = Exposure { user, ..*shown };
+            let consents = user.is_some() && self.consenting(user).is_some();
             if within && consents && shown.placement == asked.placement {
                 slots.extend(ShownSlot::of(offset, &shown));
                 if slots.len() > MAX_SLOTS {
@@ -217,8 +219,9 @@ impl Recommender {
         let mut histories: HashMap<UserIdx, Vec<(Offset, HistoryEvent)>> = HashMap::new();
         self.state.replay(&mut |entry| {
             let Entry::Record(offset, Record::Event(event)) = entry else { return };
-            if users.contains(&event.user) && event.kind.is_behaviour() {
-                let history = histories.entry(event.user).or_default();
+            let user = self.state.live.resolved(event.user);
+            if users.contains(&user) && event.kind.is_behaviour() {
+                let history = histories.entry(user).or_default();
                 history.push((offset, history_event(&event)));
             }
 

@@ -48,10 +48,10 @@ impl Recommender {
             }
         }
 
-        let unit = if request.user_id.is_empty() { &request.session_id } else { &request.user_id };
         let user = self.user(request);
+        let unit = self.unit(request);
         let is_in_one = |names: &[String]| !self.segments(user, names).is_empty();
-        Ok(match assign(&set, placement, unit, now_ms(), is_in_one) {
+        Ok(match assign(&set, placement, &unit, now_ms(), is_in_one) {
             Assigned::Nothing => Course::default(),
             Assigned::HeldOut => Course { variant: HOLDOUT.to_owned(), ..Course::default() },
             // After a rollback of placements, users see the tested one as it is.
@@ -60,6 +60,17 @@ impl Recommender {
             }
             Assigned::Variant(experiment, at) => course_of(experiment, at),
         })
+    }
+
+    /// Whom experiments assign a request to: the user, also where it names an alias, or else the session.
+    fn unit(&self, request: &RecommendRequest) -> String {
+        if request.user_id.is_empty() {
+            return request.session_id.clone();
+        }
+        let name = self.state.pseudonyms.of(&request.user_id);
+        let live = &self.state.live;
+        let user = live.user(&name);
+        user.map_or_else(|| name.into_owned(), |user| live.users.read().id(user).to_owned())
     }
 
     fn has_placements(&self, experiment: &Experiment) -> bool {

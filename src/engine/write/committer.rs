@@ -17,7 +17,7 @@ use crate::domain::{Error, Result, Violation};
 use crate::engine::active_lists::ActiveLists;
 use crate::engine::measure;
 use crate::engine::state::State;
-use crate::live::{DedupWindow, LiveWriter};
+use crate::live::{DedupWindow, Live, LiveWriter};
 use crate::store::{Exposure, Log, Record};
 
 /// Maximum number of waiting batches; one more is refused.
@@ -282,9 +282,12 @@ impl Worker {
                 }
             }
             if let Some(active) = &state.active_lists {
-                note_active(active, record);
+                note_active(active, &state.live, record);
             }
         }
+        drop(measurements);
+        // The log has the links: what fails here is made good by a restart.
+        state.live.remake_parted(writer, |visit| state.replay(visit))?;
         Ok(staged.receipts)
     }
 }
@@ -300,12 +303,20 @@ fn waiting_exposures(state: &State, group: &[Request]) -> Vec<Exposure<'static>>
 }
 
 /// Lists of active users follow their events.
-fn note_active(active: &ActiveLists, record: &Record) {
+fn note_active(active: &ActiveLists, live: &Live, record: &Record) {
     match record {
-        Record::Event(event) => active.note_event(event.user),
-        Record::User(user, profile) if !profile.consent => active.forget(*user),
+        Record::Event(event) => active.note_event(live.resolved(event.user)),
+        Record::User(user, profile) if !profile.consent => active.forget(live.resolved(*user)),
         // A list that was made before it would show what the user no longer wants.
-        Record::Erased(user, _) | Record::Preferences(user, _) => active.forget(*user),
+        Record::Erased(user, _) | Record::Preferences(user, _) => {
+            active.forget(live.resolved(*user));
+        }
+        Record::Linked(_, user) => active.forget(*user),
+        Record::Unlinked(alias) => {
+            let links = live.links.read();
+            links.parted().for_each(|user| active.forget(user));
+            active.forget(*alias);
+        }
         _ => {}
     }
 }

@@ -3,13 +3,16 @@
 //! - [`writer`]: the wing's handle
 //! - [`request`]: what can be written, and the receipt
 //! - [`committer`]: the one thread that writes
-//! - [`staged`]: a group of writes becomes records; `edits`: changes of items within a group
+//! - [`staged`]: a group of writes becomes records; `names`, `edits` of items, `link_check` of users: what it
+//!   reads and checks within a group
 //! - [`latency`], [`memory_budget`]: how long writes take, and in how much memory
 
 mod committer;
 mod edits;
 mod latency;
+mod link_check;
 mod memory_budget;
+mod names;
 mod request;
 mod staged;
 mod writer;

@@ -28,6 +28,10 @@ pub enum Write {
     Prefer(String, PreferenceChange, bool),
     /// Users whom the shop sent something at this time, in milliseconds since 1970; unknown ones are ignored.
     Contacted(Vec<String>, i64),
+    /// A user, and ids that are the same user from now on; unknown ids become known.
+    Link(String, Vec<String>),
+    /// Ids that are users of their own again.
+    Unlink(Vec<String>),
     /// A user to erase, and when that was requested, in milliseconds since 1970; an unknown
     /// one is ignored.
     Erase(String, i64),
@@ -91,6 +95,8 @@ impl Write {
             Write::Events(events) => events.len(),
             Write::Items(items) => items.len(),
             Write::Availability(ids, _) | Write::Contacted(ids, _) => ids.len(),
+            Write::Link(_, aliases) => aliases.len() + 1,
+            Write::Unlink(aliases) => aliases.len(),
             Write::Imported(_, events) => events.len() + 1,
             Write::Users(users) => users.len(),
             Write::Erase(..) | Write::Prefer(..) | Write::DeleteItem(_) | Write::Decide(_) => 1,
@@ -102,7 +108,12 @@ impl Write {
     /// has it, or the stored items may be larger than the change.
     pub(super) fn ends_group(&self) -> bool {
         match self {
-            Write::Erase(..) | Write::Prefer(..) | Write::DeleteItem(_) | Write::Decide(_) => true,
+            Write::Erase(..)
+            | Write::Prefer(..)
+            | Write::Link(..)
+            | Write::Unlink(_)
+            | Write::DeleteItem(_)
+            | Write::Decide(_) => true,
             Write::Items(changes) => changes.iter().any(|(_, change)| !change.is_whole()),
             _ => false,
         }
@@ -119,6 +130,10 @@ impl Write {
             Write::Availability(ids, _) | Write::Contacted(ids, _) => {
                 ids.iter().map(|id| id.len() + 24).sum()
             }
+            Write::Link(id, aliases) => {
+                id.len() + aliases.iter().map(|id| id.len() + 24).sum::<usize>()
+            }
+            Write::Unlink(aliases) => aliases.iter().map(|id| id.len() + 24).sum(),
             Write::Erase(id, _) | Write::DeleteItem(id) => id.len(),
             Write::Prefer(id, change, _) => id.len() + change.bytes(),
             Write::Decide(decision) => decision.note.len() + decision.body.len(),

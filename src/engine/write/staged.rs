@@ -4,14 +4,14 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use indexmap::IndexSet;
-
 use super::edits::Edits;
+use super::link_check::LinkCheck;
+use super::names::Names;
 use super::request::{NewDecision, Receipt, Write};
 use crate::domain::{Error, Event, ItemChange, Offset, PreferenceChange, Result};
 use crate::engine::options::StoreLimits;
 use crate::engine::state::State;
-use crate::live::{Decisions, DedupWindow, LiveWriter, Profiles, Shared, Vocabulary};
+use crate::live::{Decisions, DedupWindow, Links, Profiles, Shared};
 use crate::store::{BlockBuilder, Decision, Exposure, Record, StoredEvent};
 
 /// Events of a write that are not recorded.
@@ -31,6 +31,7 @@ pub(super) struct Staged<'g> {
     edits: Edits<'g>,
     decisions: &'g Shared<Decisions>,
     profiles: &'g Shared<Profiles>,
+    links: &'g Shared<Links>,
     limits: StoreLimits,
     /// Why writes that grow the store are refused; none where they are accepted.
     full: Option<String>,
@@ -47,6 +48,7 @@ impl<'g> Staged<'g> {
             edits: Edits::new(&state.live.catalogue),
             decisions: &state.live.decisions,
             profiles: &state.live.profiles,
+            links: &state.live.links,
             limits,
             full,
         }
@@ -97,10 +99,22 @@ impl<'g> Staged<'g> {
                     self.push(Record::Contacted(idx, *time_ms));
                 }
             }
-            Write::Erase(id, time_ms) => {
-                if let Some(idx) = self.users.get(id) {
-                    self.push(Record::Erased(idx, *time_ms));
+            Write::Link(id, aliases) => {
+                if let Err(refused) = self.add_links(id, aliases) {
+                    self.receipts.push(Err(refused));
+                    return;
                 }
+            }
+            Write::Unlink(aliases) => {
+                for idx in aliases.iter().filter_map(|id| self.users.get(id)).collect::<Vec<_>>() {
+                    if self.links.read().is_alias(idx) {
+                        self.push(Record::Unlinked(idx));
+                    }
+                }
+            }
+            Write::Erase(id, time_ms) => {
+                let ids = self.users.get(id).map(|idx| self.links.read().all(idx));
+                ids.into_iter().flatten().for_each(|idx| self.push(Record::Erased(idx, *time_ms)));
             }
             Write::Prefer(id, change, or_new) => {
                 if let Err(refused) = self.add_preference(id, change, *or_new) {
@@ -132,12 +146,14 @@ impl<'g> Staged<'g> {
             Write::Events(events) | Write::Imported(_, events) => !events.is_empty(),
             Write::Items(given) => given.iter().any(|(id, _)| self.items.get(id).is_none()),
             Write::Users(given) => given.iter().any(|(id, _)| self.users.get(id).is_none()),
+            Write::Link(_, aliases) => aliases.iter().any(|id| self.users.get(id).is_none()),
             Write::Exposures
             | Write::Decide(_)
             | Write::Availability(..)
             | Write::DeleteItem(_)
             | Write::Prefer(..)
             | Write::Contacted(..)
+            | Write::Unlink(_)
             | Write::Erase(..)
             | Write::Seal
             | Write::Flush => false,
@@ -169,12 +185,16 @@ impl<'g> Staged<'g> {
             }
             Write::Items(given) => items.extend(given.iter().map(|(id, _)| id.as_str())),
             Write::Users(given) => users.extend(given.iter().map(|(id, _)| id.as_str())),
+            Write::Link(id, aliases) => {
+                users.extend(aliases.iter().chain([id]).map(String::as_str));
+            }
             Write::Exposures
             | Write::Decide(_)
             | Write::Availability(..)
             | Write::DeleteItem(_)
             | Write::Prefer(..)
             | Write::Contacted(..)
+            | Write::Unlink(_)
             | Write::Erase(..)
             | Write::Seal
             | Write::Flush => {}
@@ -249,9 +269,23 @@ impl<'g> Staged<'g> {
             let Some(idx) = self.users.get(id) else { return Ok(()) };
             idx
         };
-        let before = self.profiles.read().preferences(idx).cloned().unwrap_or_default();
+        let user = self.links.read().resolve(idx);
+        let before = self.profiles.read().preferences(user).cloned().unwrap_or_default();
         let after = change.applied(&before)?;
         self.push(Record::Preferences(idx, Cow::Owned(after)));
+        Ok(())
+    }
+
+    /// Stages links after those before them: they end their group, so that live state has these. All or none;
+    /// what is linked already is left out.
+    fn add_links(&mut self, id: &'g str, aliases: &'g [String]) -> Result<()> {
+        let check = LinkCheck { users: &self.users, links: self.links, profiles: self.profiles };
+        let new = check.new_links(id, aliases)?;
+        let user = self.users.intern(id, |id| self.block.define_user(id));
+        for alias in new {
+            let alias = self.users.intern(alias, |id| self.block.define_user(id));
+            self.push(Record::Linked(alias, user));
+        }
         Ok(())
     }
 
@@ -259,7 +293,7 @@ impl<'g> Staged<'g> {
     fn add_events(&mut self, events: &'g [Event], dedup: &mut DedupWindow) -> LeftOut {
         let mut left_out = LeftOut::default();
         for event in events {
-            let known = self.users.get(&event.user_id);
+            let known = self.users.get(&event.user_id).map(|idx| self.links.read().resolve(idx));
             if known.is_some_and(|user| !self.profiles.read().records(user)) {
                 left_out.declined += 1;
                 continue;
@@ -278,48 +312,6 @@ impl<'g> Staged<'g> {
     fn push(&mut self, record: Record<'g>) {
         self.block.push(&record);
         self.records.push(record);
-    }
-}
-
-/// A vocabulary with the names of a group, which are invisible to other threads until they are
-/// durable. Only this thread adds to the vocabulary.
-pub(super) struct Names<'g> {
-    known: &'g Shared<Vocabulary>,
-    first_new: u32,
-    new: IndexSet<&'g str, ahash::RandomState>,
-}
-
-impl<'g> Names<'g> {
-    fn new(known: &'g Shared<Vocabulary>) -> Self {
-        Self { known, first_new: known.read().len() as u32, new: IndexSet::default() }
-    }
-
-    fn intern(&mut self, id: &'g str, define: impl FnOnce(&str)) -> u32 {
-        if let Some(idx) = self.known.read().get(id) {
-            return idx;
-        }
-        let (place, new) = self.new.insert_full(id);
-        if new {
-            define(id);
-        }
-        self.first_new + place as u32
-    }
-
-    fn get(&self, id: &str) -> Option<u32> {
-        let new = || self.new.get_index_of(id).map(|place| self.first_new + place as u32);
-        self.known.read().get(id).or_else(new)
-    }
-
-    /// Number of further names up to `max`.
-    fn left(&self, max: usize) -> usize {
-        max.saturating_sub(self.first_new as usize + self.new.len())
-    }
-
-    pub(super) fn publish(&self, writer: &mut LiveWriter) {
-        let mut vocabulary = self.known.write(writer);
-        self.new.iter().for_each(|id| {
-            vocabulary.intern(id);
-        });
     }
 }
 

@@ -120,6 +120,25 @@ impl Writer {
         self.write(Write::Contacted(ids, time_ms)).await
     }
 
+    /// Makes ids aliases of a user, durably: from the receipt on they are one user, with the events of all.
+    /// Unknown ids become known.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Invalid`] with the id that cannot be linked, and why; nothing is linked then.
+    /// As [`Writer::record`].
+    pub async fn link(&self, id: &str, aliases: Vec<String>) -> Result<Receipt> {
+        self.write(Write::Link(id.to_owned(), aliases)).await
+    }
+
+    /// Makes aliases users of their own again, durably, as if they had never been linked; other ids are ignored.
+    /// Takes as long as reading the log, in which no write is answered.
+    ///
+    /// # Errors
+    /// As [`Writer::record`].
+    pub async fn unlink(&self, aliases: Vec<String>) -> Result<Receipt> {
+        self.write(Write::Unlink(aliases)).await
+    }
+
     /// Erases a user: at once from all answers, and from the log's files and the models by a
     /// training that starts by itself as soon as no other runs.
     ///
@@ -172,7 +191,8 @@ fn pseudonymised(mut write: Write, pseudonyms: &Pseudonyms) -> Write {
     match &mut write {
         Write::Events(events) => events.iter_mut().for_each(|event| rename(&mut event.user_id)),
         Write::Users(users) => users.iter_mut().for_each(|(id, _)| rename(id)),
-        Write::Contacted(ids, _) => ids.iter_mut().for_each(rename),
+        Write::Contacted(ids, _) | Write::Unlink(ids) => ids.iter_mut().for_each(rename),
+        Write::Link(id, aliases) => aliases.iter_mut().chain([id]).for_each(rename),
         Write::Erase(id, _) | Write::Prefer(id, ..) => rename(id),
         Write::Items(_)
         | Write::Availability(..)

@@ -463,6 +463,27 @@ class AsyncClient:
         )
         await self._call(self._users.SetPersonalisation, request)
 
+    async def link_users(self, user_id: Id, alias_ids: Iterable[Id]) -> int:
+        """Makes ids (a device, a card, the hash of an address) aliases of a user: from then on they are one
+        user. Gives the number of those that were not linked before."""
+        request = user_pb2.LinkUsersRequest(
+            user_id=rules.identifier("user_id", user_id),
+            alias_ids=[rules.identifier("alias_ids", each) for each in alias_ids],
+        )
+        return int((await self._call(self._users.LinkUsers, request)).linked)
+
+    async def unlink_users(self, alias_ids: Iterable[Id]) -> int:
+        """Makes aliases users of their own again, as if they had never been linked; gives their number."""
+        request = user_pb2.UnlinkUsersRequest(
+            alias_ids=[rules.identifier("alias_ids", each) for each in alias_ids]
+        )
+        return int((await self._call(self._users.UnlinkUsers, request)).unlinked)
+
+    async def get_aliases(self, user_id: Id) -> list[str]:
+        """The aliases of a user, under their names in the store."""
+        request = user_pb2.GetUserRequest(user_id=rules.identifier("user_id", user_id))
+        return list((await self._call(self._users.GetUser, request)).alias_ids)
+
     async def get_user_data(self, user_id: Id) -> dict[str, Any]:
         """Everything that the store holds about a user."""
         request = user_pb2.GetUserDataRequest(user_id=rules.identifier("user_id", user_id))

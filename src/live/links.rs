@@ -1,0 +1,240 @@
+//! Users who are known by several ids: aliases (a device, a card, the hash of an address) and the user that
+//! they are.
+//!
+//! The log keeps under which id each event came. While an alias is linked, all of its user's live state is in
+//! the place of the user. A link adds the state of the alias to it. When it is taken back, the state of the
+//! ids concerned is made anew from the log, as if the link had never been.
+
+use std::collections::HashSet;
+
+use ahash::AHashMap;
+
+use super::{Live, LiveWriter, history_event};
+use crate::domain::{HistoryEvent, ItemIdx, UserIdx};
+use crate::store::{Entry, Record, StoredEvent};
+
+/// Maximum number of aliases of a user.
+pub const MAX_ALIASES: usize = 100;
+
+/// The aliases of all users.
+#[derive(Debug, Default)]
+pub struct Links {
+    user_of: AHashMap<UserIdx, UserIdx>,
+    aliases: AHashMap<UserIdx, Vec<UserIdx>>,
+    /// Those whose state is to be made anew.
+    parted: HashSet<UserIdx>,
+}
+
+impl Links {
+    /// The user that an id is: itself, unless it is an alias.
+    pub fn resolve(&self, user: UserIdx) -> UserIdx {
+        if self.user_of.is_empty() {
+            return user;
+        }
+        self.user_of.get(&user).copied().unwrap_or(user)
+    }
+
+    /// Whether an id is an alias.
+    pub fn is_alias(&self, user: UserIdx) -> bool {
+        !self.user_of.is_empty() && self.user_of.contains_key(&user)
+    }
+
+    /// The aliases of a user, in the order in which they were linked.
+    pub fn aliases(&self, user: UserIdx) -> &[UserIdx] {
+        self.aliases.get(&user).map_or(&[], Vec::as_slice)
+    }
+
+    /// All ids of the user that an id is: the aliases, and last the user.
+    pub fn all(&self, user: UserIdx) -> Vec<UserIdx> {
+        let user = self.resolve(user);
+        self.aliases(user).iter().copied().chain([user]).collect()
+    }
+
+    /// The ids whose state is to be made anew.
+    pub fn parted(&self) -> impl Iterator<Item = UserIdx> {
+        self.parted.iter().copied()
+    }
+
+    /// Approximate bytes in memory.
+    pub fn bytes(&self) -> usize {
+        let each = 2 * size_of::<(UserIdx, UserIdx)>() + size_of::<Vec<UserIdx>>();
+        self.user_of.capacity() * each
+    }
+
+    fn link(&mut self, alias: UserIdx, user: UserIdx) {
+        if self.user_of.insert(alias, user).is_none() {
+            self.aliases.entry(user).or_default().push(alias);
+        }
+    }
+
+    /// Takes the link of an alias back; returns the user that it was.
+    fn unlink(&mut self, alias: UserIdx) -> Option<UserIdx> {
+        let user = self.user_of.remove(&alias)?;
+        if let Some(aliases) = self.aliases.get_mut(&user) {
+            aliases.retain(|other| *other != alias);
+            if aliases.is_empty() {
+                self.aliases.remove(&user);
+            }
+        }
+        Some(user)
+    }
+}
+
+impl Live {
+    /// The user that an id is.
+    pub fn resolved(&self, user: UserIdx) -> UserIdx {
+        self.links.read().resolve(user)
+    }
+
+    /// Adds the state of an alias to that of a user. What both profiles say, the user's says.
+    pub(super) fn link(&self, writer: &mut LiveWriter, alias: UserIdx, user: UserIdx) {
+        self.links.write(writer).link(alias, user);
+        let shared = self.histories.absorb(user, alias);
+        self.forget_buyers(writer, &shared);
+        self.profiles.write(writer).absorb(user, alias);
+        self.hidden.write(writer).absorb(user, alias);
+        self.impressions.write(writer).absorb(user, alias);
+        self.orders.write(writer).absorb(user, alias);
+        self.activity.write(writer).absorb(user, alias);
+        self.overlay.write().forget_user(alias);
+    }
+
+    /// Takes the link of an alias back. The state of all ids of the user is to be made anew.
+    pub(super) fn unlink(&self, writer: &mut LiveWriter, alias: UserIdx) {
+        let mut links = self.links.write(writer);
+        let Some(user) = links.unlink(alias) else { return };
+        let ids: Vec<UserIdx> =
+            [alias, user].into_iter().chain(links.aliases(user).iter().copied()).collect();
+        links.parted.extend(ids);
+    }
+
+    /// Erases a user from all links.
+    pub(super) fn erase_links(&self, writer: &mut LiveWriter, user: UserIdx) {
+        if self.links.read().user_of.is_empty() {
+            return;
+        }
+        let mut links = self.links.write(writer);
+        links.unlink(user);
+        for alias in links.aliases(user).to_vec() {
+            links.unlink(alias);
+        }
+    }
+
+    /// Makes the state of ids anew whose links were taken back: `replay` passes every entry of the log as of
+    /// now. Counts of the whole store stay as they are.
+    ///
+    /// # Errors
+    /// Those of `replay`; the ids stay to be made anew.
+    pub(crate) fn remake_parted<E>(
+        &self,
+        writer: &mut LiveWriter,
+        replay: impl FnOnce(&mut dyn FnMut(Entry<'_>)) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let ids = self.links.read().parted.clone();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for &id in &ids {
+            self.forget_state(writer, id);
+        }
+        replay(&mut |entry| {
+            if let Entry::Record(_, record) = &entry {
+                self.remake(writer, &ids, record);
+            }
+        })?;
+        self.links.write(writer).parted.retain(|id| !ids.contains(id));
+        Ok(())
+    }
+
+    fn remake(&self, writer: &mut LiveWriter, ids: &HashSet<UserIdx>, record: &Record<'_>) {
+        match record {
+            Record::Event(event) if ids.contains(&event.user) => {
+                let (event, remembered) = self.read_event(writer, event);
+                let (_, first) = self.note_user(writer, &event, &remembered);
+                if first {
+                    self.note_buyer(writer, event.item);
+                }
+            }
+            Record::User(user, profile) if ids.contains(user) => {
+                let user = self.resolved(*user);
+                self.profiles.write(writer).upsert(user, profile);
+            }
+            Record::Preferences(user, decided) if ids.contains(user) => {
+                let user = self.resolved(*user);
+                self.profiles.write(writer).decide(user, decided);
+            }
+            Record::Contacted(user, time_ms) if ids.contains(user) => {
+                let user = self.resolved(*user);
+                self.profiles.write(writer).contact(user, *time_ms);
+            }
+            Record::Erased(user, _) if ids.contains(user) => self.forget_state(writer, *user),
+            _ => {}
+        }
+    }
+
+    /// Forgets what a user did and decided.
+    pub(super) fn forget_state(&self, writer: &mut LiveWriter, user: UserIdx) {
+        let items = self.histories.erase(user);
+        self.forget_buyers(writer, &items);
+        // After the history, whose use the consent decides.
+        self.profiles.write(writer).erase(user);
+        self.overlay.write().forget_user(user);
+        self.hidden.write(writer).erase(user);
+        self.impressions.write(writer).erase(user);
+        self.orders.write(writer).erase(user);
+        self.activity.write(writer).erase(user);
+    }
+
+    fn forget_buyers(&self, writer: &mut LiveWriter, items: &[ItemIdx]) {
+        let mut buyers = self.buyers.write(writer);
+        for &item in items {
+            if let Some(buyers) = buyers.get_mut(item as usize) {
+                *buyers = buyers.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Counts a user who turned to an item for the first time.
+    pub(super) fn note_buyer(&self, writer: &mut LiveWriter, item: ItemIdx) {
+        let mut buyers = self.buyers.write(writer);
+        let item = item as usize;
+        if item >= buyers.len() {
+            buyers.resize(item + 1, 0);
+        }
+        buyers[item] += 1;
+    }
+
+    /// An event with the user that its id is, and as histories keep it.
+    pub(super) fn read_event<'e>(
+        &self,
+        writer: &mut LiveWriter,
+        event: &StoredEvent<'e>,
+    ) -> (StoredEvent<'e>, HistoryEvent) {
+        let event = StoredEvent { user: self.resolved(event.user), ..*event };
+        let time_ms = self.no_later_than_now(event.time_ms);
+        let channel = self.channel(writer, event.channel);
+        let remembered = HistoryEvent { time_ms, channel, ..history_event(&event) };
+        (event, remembered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_resolve_and_part() {
+        let mut links = Links::default();
+        links.link(1, 9);
+        links.link(2, 9);
+        links.link(2, 9);
+        assert_eq!((links.resolve(1), links.resolve(9), links.resolve(3)), (9, 9, 3));
+        assert_eq!(
+            (links.aliases(9), links.is_alias(2), links.is_alias(9)),
+            (&[1, 2][..], true, false)
+        );
+        assert_eq!((links.unlink(1), links.unlink(1)), (Some(9), None));
+        assert_eq!((links.aliases(9), links.resolve(1)), (&[2][..], 1));
+        assert_eq!((links.unlink(2), links.aliases(9).len()), (Some(9), 0));
+    }
+}
