@@ -183,10 +183,19 @@ impl Backend {
     /// # Errors
     /// The service's status.
     pub async fn item(&self, item_id: String) -> Result<pb::Item, Refused> {
+        Ok(self.item_and_reputation(item_id).await?.item.unwrap_or_default())
+    }
+
+    /// An item of the catalogue, and what users think of it.
+    ///
+    /// # Errors
+    /// The service's status.
+    pub async fn item_and_reputation(
+        &self,
+        item_id: String,
+    ) -> Result<pb::GetItemResponse, Refused> {
         let request = pb::GetItemRequest { item_id };
-        let response =
-            ask!(self, CatalogApi as CatalogService, CatalogServiceClient, get_item, request);
-        Ok(response?.item.unwrap_or_default())
+        ask!(self, CatalogApi as CatalogService, CatalogServiceClient, get_item, request)
     }
 
     /// Creates an item, or changes the named fields of it.

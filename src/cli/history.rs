@@ -39,6 +39,8 @@ struct Line {
     hide_scope: Option<&'static str>,
     #[serde(skip_serializing_if = "String::is_empty")]
     hide_reason: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    review: String,
     basket_id: String,
     session_id: String,
     event_id: String,
@@ -107,6 +109,7 @@ fn events(folder: &StoreFolder, name: &str) -> Result<Option<Vec<Line>>, Failure
                 dwell_ms: event.dwell_ms,
                 hide_scope: (event.kind == EventKind::Hide).then(|| event.scope.name()),
                 hide_reason: event.reason.to_owned(),
+                review: event.review.to_owned(),
                 basket_id: event.basket_id.to_owned(),
                 session_id: event.session_id.to_owned(),
                 event_id: event.event_id.to_owned(),

@@ -34,7 +34,7 @@ const SHOWN_FINDINGS: usize = 3;
 
 A log has the columns user_id, item_id and timestamp; if it can: event, quantity, price, basket_id, \
 session_id, event_id, rating, channel, recommendation_id, title, category, brand,
-dwell_ms (of views), hide_scope and hide_reason (of hide).
+dwell_ms (of views), hide_scope and hide_reason (of hide), review and sentiment (of ratings).
 Events are view, add_to_cart, favorite, purchase, refund, rating, impression, click or hide, or common \
 synonyms of these; --event-map names others. Without an event column every row is a purchase, or a \
 refund where its quantity is negative.

@@ -109,12 +109,16 @@ impl Items {
                 item
             }
         };
-        let item = backend.item(id).await.map_err(|s| s.message().to_owned())?;
-        print(&item, self.json)
+        let found = backend.item_and_reputation(id).await.map_err(|s| s.message().to_owned())?;
+        print(&found.item.unwrap_or_default(), found.reputation.as_ref(), self.json)
     }
 }
 
-fn print(item: &pb::Item, as_json: bool) -> Result<(), Failure> {
+fn print(
+    item: &pb::Item,
+    reputation: Option<&pb::Reputation>,
+    as_json: bool,
+) -> Result<(), Failure> {
     let available = item.availability() != pb::Availability::Unavailable;
     let attributes: BTreeMap<_, _> = item.attributes.iter().collect();
     if as_json {
@@ -127,6 +131,13 @@ fn print(item: &pb::Item, as_json: bool) -> Result<(), Failure> {
             "tags": item.tags,
             "available": available,
             "attributes": attributes,
+            "reputation": reputation.map(|of| json!({
+                "ratings": of.ratings,
+                "mean_rating": of.mean_rating,
+                "reviews": of.reviews,
+                "mean_sentiment": of.mean_sentiment,
+                "quality": of.quality,
+            })),
         }));
     }
 
@@ -139,7 +150,17 @@ fn print(item: &pb::Item, as_json: bool) -> Result<(), Failure> {
         ("tags", item.tags.join(", ")),
         ("available", available.to_string()),
     ];
-    let own = own.into_iter().map(|(name, value)| vec![name.to_owned(), value]);
+    let with_mean = |count: u32, mean: Option<f64>| {
+        mean.map_or_else(|| count.to_string(), |mean| format!("{count}, mean {mean:.2}"))
+    };
+    let of_users = reputation.into_iter().flat_map(|of| {
+        [
+            ("ratings", with_mean(of.ratings, of.mean_rating)),
+            ("reviews", with_mean(of.reviews, of.mean_sentiment)),
+            ("quality", format!("{:+.2} standard deviations", of.quality)),
+        ]
+    });
+    let own = own.into_iter().chain(of_users).map(|(name, value)| vec![name.to_owned(), value]);
     let rows =
         own.chain(attributes.into_iter().map(|(name, value)| vec![name.clone(), value.clone()]));
     println!("{}", output::table(&["field", "value"], &[], rows.collect()));

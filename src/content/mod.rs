@@ -5,11 +5,13 @@
 //! - [`reader`]: reads items with both
 //! - [`features`]: an item's features
 //! - [`weights`]: how much each field counts
+//! - [`sentiment`]: what a review says
 //! - [`corpus`]: the features of all items, and the items most alike to one
 
 pub mod corpus;
 pub mod features;
 pub mod reader;
+pub mod sentiment;
 pub mod text_model;
 pub mod weights;
 pub mod words;
@@ -17,6 +19,7 @@ pub mod words;
 pub use corpus::Corpus;
 pub use features::{Document, Feature, Field};
 pub use reader::Reader;
+pub use sentiment::sentiment;
 pub use text_model::TextModel;
 pub use weights::FieldWeights;
 pub use words::Words;

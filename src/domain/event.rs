@@ -140,6 +140,10 @@ pub struct Event {
     pub scope: HideScope,
     /// Why, in the user's or the shop's words, for [`EventKind::Hide`]; may be empty.
     pub reason: String,
+    /// The user's review, for [`EventKind::Rating`]; may be empty.
+    pub review: String,
+    /// What the review says by the shop's own model, -1 to 1, for [`EventKind::Rating`].
+    pub sentiment: Option<f64>,
 }
 
 impl Event {
@@ -161,6 +165,8 @@ impl Event {
             dwell_ms: None,
             scope: HideScope::Item,
             reason: String::new(),
+            review: String::new(),
+            sentiment: None,
         }
     }
 
@@ -175,6 +181,7 @@ impl Event {
             &self.recommendation_id,
             &self.channel,
             &self.reason,
+            &self.review,
         ];
         size_of::<Event>() + texts.iter().map(|text| text.len()).sum::<usize>()
     }
@@ -201,6 +208,13 @@ impl Event {
             return Err(Violation::new("rating", "must be a finite number"));
         }
 
+        if self.kind != EventKind::Rating && (!self.review.is_empty() || self.sentiment.is_some()) {
+            return Err(Violation::new("review", "is of events of the kind RATING only"));
+        }
+        limits::text("review.text", &self.review, limits::MAX_REVIEW_BYTES)?;
+        if let Some(sentiment) = self.sentiment {
+            limits::number("review.sentiment", sentiment, -1.0, 1.0)?;
+        }
         if self.dwell_ms.is_some() && self.kind != EventKind::View {
             return Err(Violation::new("dwell_ms", "is of events of the kind VIEW only"));
         }
@@ -242,6 +256,11 @@ mod tests {
         assert_eq!(field(Event { quantity: f64::NAN, ..good.clone() }), "quantity");
         assert_eq!(field(Event { price: Some(-1.0), ..good.clone() }), "price");
         assert_eq!(field(Event { rating: Some(f64::INFINITY), ..good.clone() }), "rating");
+        assert_eq!(field(Event { review: "good".into(), ..good.clone() }), "review");
+        let rating = Event { kind: EventKind::Rating, ..good.clone() };
+        let long = "x".repeat(limits::MAX_REVIEW_BYTES + 1);
+        assert_eq!(field(Event { review: long, ..rating.clone() }), "review.text");
+        assert_eq!(field(Event { sentiment: Some(1.5), ..rating }), "review.sentiment");
         assert_eq!(field(Event { channel: "c".repeat(257), ..good.clone() }), "channel");
         assert_eq!(field(Event { time_ms: i64::MAX, ..good }), "time");
     }

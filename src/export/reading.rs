@@ -75,6 +75,8 @@ impl Reading {
             ("dwell_ms", Column::number()),
             ("hide_scope", Column::text()),
             ("hide_reason", Column::text()),
+            ("review", Column::text()),
+            ("sentiment", Column::number()),
         ];
 
         let mut table = Table::create(file, format, columns, &self.facts(until_ms))?;
@@ -89,7 +91,7 @@ impl Reading {
             let [user_id, item_id, kind, moment, quantity, price, rest @ ..] = table.columns();
             let [basket_id, session_id, event_id, rating, channel, recommendation_id, rest @ ..] =
                 rest;
-            let [dwell_ms, hide_scope, hide_reason] = rest;
+            let [dwell_ms, hide_scope, hide_reason, review, sentiment] = rest;
             user_id.push_text(users.id(event.user));
             item_id.push_text(items.id(event.item));
             kind.push_text(event.kind.name());
@@ -106,6 +108,8 @@ impl Reading {
             let hides = event.kind == EventKind::Hide;
             hide_scope.push_text(if hides { event.scope.name() } else { "" });
             hide_reason.push_text(event.reason);
+            review.push_text(event.review);
+            sentiment.push_number(event.sentiment);
             failed = table.end_row();
         })?;
 

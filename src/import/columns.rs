@@ -58,6 +58,10 @@ pub enum Column {
     HideScope,
     /// Why the user hides.
     HideReason,
+    /// The text of a review.
+    Review,
+    /// What a review says, -1 to 1.
+    Sentiment,
 }
 
 /// Number of canonical columns.
@@ -67,7 +71,7 @@ const ATTRIBUTES: &str = "attributes.";
 
 impl Column {
     /// Every column, in order.
-    pub const ALL: [Column; 26] = [
+    pub const ALL: [Column; 28] = [
         Column::UserId,
         Column::ItemId,
         Column::Timestamp,
@@ -94,6 +98,8 @@ impl Column {
         Column::DwellMs,
         Column::HideScope,
         Column::HideReason,
+        Column::Review,
+        Column::Sentiment,
     ];
 
     /// The columns that hold times.
@@ -128,6 +134,8 @@ impl Column {
             Column::DwellMs => "dwell_ms",
             Column::HideScope => "hide_scope",
             Column::HideReason => "hide_reason",
+            Column::Review => "review",
+            Column::Sentiment => "sentiment",
         }
     }
 

@@ -105,6 +105,11 @@ pub fn event<'a>(
         event.scope = hide_scope(&mut fields);
         event.reason = fields.id(Column::HideReason);
     }
+    if kind == EventKind::Rating {
+        let review = fields.text_within(Column::Review, limits::MAX_REVIEW_BYTES);
+        event.review = review.map(str::to_owned).unwrap_or_default();
+        event.sentiment = fields.number(Column::Sentiment, -1.0, 1.0);
+    }
     event.validate(now_ms).map_err(breaks_a_limit)?;
 
     let title = fields.text_within(Column::Title, limits::MAX_TITLE_BYTES);

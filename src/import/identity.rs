@@ -23,7 +23,8 @@ pub fn hash(event: &Event, bytes: &mut Vec<u8>) -> u64 {
     }
 
     // Events imported before these fields existed keep their hash.
-    for (tag, text) in [(1, &event.channel), (2, &event.recommendation_id), (3, &event.reason)] {
+    let texts = [&event.channel, &event.recommendation_id, &event.reason];
+    for (tag, text) in [1, 2, 3].into_iter().zip(texts).chain([(6, &event.review)]) {
         if !text.is_empty() {
             bytes.push(tag);
             bytes.extend_from_slice(text.as_bytes());
@@ -35,6 +36,10 @@ pub fn hash(event: &Event, bytes: &mut Vec<u8>) -> u64 {
     if let Some(dwell_ms) = event.dwell_ms {
         bytes.push(5);
         bytes.extend_from_slice(&dwell_ms.to_le_bytes());
+    }
+    if let Some(sentiment) = event.sentiment {
+        bytes.push(7);
+        bytes.extend_from_slice(&sentiment.to_le_bytes());
     }
     xxh3_64(bytes)
 }

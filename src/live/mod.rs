@@ -32,6 +32,7 @@ pub mod orders;
 pub mod outcomes;
 pub mod overlay;
 pub mod profiles;
+mod reviews;
 pub mod shared;
 pub mod shown;
 mod silence;
@@ -57,13 +58,14 @@ pub use orders::Orders;
 pub use outcomes::Outcomes;
 pub use overlay::Overlay;
 pub use profiles::Profiles;
+pub use reviews::{Reputation, Reviews};
 pub use shared::{LiveWriter, Shared};
 pub use shown::{Impressions, Shown};
 pub use trends::{Trend, Trends};
 pub use vocabulary::Vocabulary;
 
 use crate::content::features::is_same;
-use crate::content::{Corpus, Reader};
+use crate::content::{Corpus, Reader, sentiment};
 use crate::domain::history::{basket_number, first_distinct};
 use crate::domain::order::{Noted, Trade};
 use crate::domain::topk::Scored;
@@ -95,6 +97,8 @@ pub struct Live {
     pub impressions: Shared<Impressions>,
     /// What comes of items.
     pub outcomes: Shared<Outcomes>,
+    /// What users think of items.
+    pub reviews: Shared<Reviews>,
     /// What users bought.
     pub orders: Shared<Orders>,
     /// The days of the store.
@@ -137,6 +141,7 @@ impl Live {
             hidden: Shared::default(),
             impressions: Shared::default(),
             outcomes: Shared::default(),
+            reviews: Shared::default(),
             orders: Shared::default(),
             activity: Shared::default(),
             channels: Shared::default(),
@@ -258,6 +263,10 @@ impl Live {
         let profile = profiles.get(event.user);
         let cohorts = profile.map_or(Vec::new(), |user| self.cohorts(&user.attributes));
         drop(profiles);
+        if event.kind == EventKind::Rating {
+            let sentiment = event.sentiment.or_else(|| sentiment(event.review));
+            self.reviews.write(writer).note(event.item, event.rating, sentiment);
+        }
         if matches!(event.kind, EventKind::Click | EventKind::Purchase | EventKind::Refund) {
             self.outcomes.write(writer).note(event.item, event.kind);
         }
@@ -390,7 +399,9 @@ impl Live {
     /// [`Live::memory_bytes`] by part.
     pub fn memory_parts(&self) -> [(&'static str, u64); 6] {
         let events = self.events() * size_of::<HistoryEvent>() as u64;
-        let catalogue = self.catalogue.read().bytes() + self.outcomes.read().bytes();
+        let catalogue = self.catalogue.read().bytes()
+            + self.outcomes.read().bytes()
+            + self.reviews.read().bytes();
         let profiles = self.profiles.read().bytes()
             + self.links.read().bytes()
             + self.hidden.read().bytes()

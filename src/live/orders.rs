@@ -253,6 +253,8 @@ mod tests {
             dwell_ms: None,
             scope: HideScope::Item,
             reason: "",
+            review: "",
+            sentiment: None,
         };
         let (buy, back) = (EventKind::Purchase, EventKind::Refund);
         let mut orders = Orders::default();

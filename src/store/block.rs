@@ -153,6 +153,8 @@ mod tests {
             dwell_ms: None,
             scope: HideScope::Item,
             reason: "",
+            review: "",
+            sentiment: None,
         };
 
         block.push(&Record::Event(event));

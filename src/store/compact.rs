@@ -170,6 +170,8 @@ mod tests {
             dwell_ms: None,
             scope: HideScope::Item,
             reason: "",
+            review: "",
+            sentiment: None,
         })
     }
 

@@ -29,8 +29,9 @@ pub(super) enum OnDisk<'a> {
     Gone,
     ItemDeleted(ItemIdx),
     ItemAvailable(ItemIdx, bool),
+    /// An event without a review, and any up to format 7.
     #[serde(borrow)]
-    Event(StoredEvent<'a>),
+    Event(PlainEvent<'a>),
     Item(ItemIdx, Cow<'a, Item>),
     /// An exposure of format 5.
     #[serde(borrow)]
@@ -45,6 +46,29 @@ pub(super) enum OnDisk<'a> {
     Contacted(UserIdx, i64),
     Linked(UserIdx, UserIdx),
     Unlinked(UserIdx),
+    /// An event with a review.
+    #[serde(borrow)]
+    Review(StoredEvent<'a>),
+}
+
+/// An event without a review: most are.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PlainEvent<'a> {
+    user: UserIdx,
+    item: ItemIdx,
+    kind: EventKind,
+    time_ms: i64,
+    quantity: f64,
+    price: Option<f64>,
+    rating: Option<f64>,
+    event_id: &'a str,
+    basket_id: &'a str,
+    session_id: &'a str,
+    recommendation_id: &'a str,
+    channel: &'a str,
+    dwell_ms: Option<u32>,
+    scope: HideScope,
+    reason: &'a str,
 }
 
 /// An event before it had a dwell time and could hide.
@@ -113,7 +137,8 @@ impl<'a> From<OnDisk<'a>> for Record<'a> {
             OnDisk::Gone => Record::Gone,
             OnDisk::ItemDeleted(idx) => Record::ItemDeleted(idx),
             OnDisk::ItemAvailable(idx, available) => Record::ItemAvailable(idx, available),
-            OnDisk::Event(event) => Record::Event(event),
+            OnDisk::Event(event) => Record::Event(event.into()),
+            OnDisk::Review(event) => Record::Event(event),
             OnDisk::Item(idx, item) => Record::Item(idx, item),
             OnDisk::ExposureOf5(exposure) => Record::Exposure(Box::new(exposure.into())),
             OnDisk::Exposure(exposure) => Record::Exposure(Box::new(exposure)),
@@ -129,7 +154,10 @@ impl<'a> From<OnDisk<'a>> for Record<'a> {
 impl<'a> From<&'a Record<'_>> for OnDisk<'a> {
     fn from(record: &'a Record<'_>) -> Self {
         match record {
-            Record::Event(event) => OnDisk::Event(*event),
+            Record::Event(event) if event.review.is_empty() && event.sentiment.is_none() => {
+                OnDisk::Event((*event).into())
+            }
+            Record::Event(event) => OnDisk::Review(*event),
             Record::Imported(digest) => OnDisk::Imported(*digest),
             Record::Item(idx, item) => OnDisk::Item(*idx, Cow::Borrowed(item)),
             Record::User(idx, user) => OnDisk::User(*idx, Cow::Borrowed(user)),
@@ -145,6 +173,52 @@ impl<'a> From<&'a Record<'_>> for OnDisk<'a> {
             Record::Contacted(idx, time_ms) => OnDisk::Contacted(*idx, *time_ms),
             Record::Linked(alias, user) => OnDisk::Linked(*alias, *user),
             Record::Unlinked(alias) => OnDisk::Unlinked(*alias),
+        }
+    }
+}
+
+impl<'a> From<PlainEvent<'a>> for StoredEvent<'a> {
+    fn from(plain: PlainEvent<'a>) -> Self {
+        StoredEvent {
+            user: plain.user,
+            item: plain.item,
+            kind: plain.kind,
+            time_ms: plain.time_ms,
+            quantity: plain.quantity,
+            price: plain.price,
+            rating: plain.rating,
+            event_id: plain.event_id,
+            basket_id: plain.basket_id,
+            session_id: plain.session_id,
+            recommendation_id: plain.recommendation_id,
+            channel: plain.channel,
+            dwell_ms: plain.dwell_ms,
+            scope: plain.scope,
+            reason: plain.reason,
+            review: "",
+            sentiment: None,
+        }
+    }
+}
+
+impl<'a> From<StoredEvent<'a>> for PlainEvent<'a> {
+    fn from(event: StoredEvent<'a>) -> Self {
+        PlainEvent {
+            user: event.user,
+            item: event.item,
+            kind: event.kind,
+            time_ms: event.time_ms,
+            quantity: event.quantity,
+            price: event.price,
+            rating: event.rating,
+            event_id: event.event_id,
+            basket_id: event.basket_id,
+            session_id: event.session_id,
+            recommendation_id: event.recommendation_id,
+            channel: event.channel,
+            dwell_ms: event.dwell_ms,
+            scope: event.scope,
+            reason: event.reason,
         }
     }
 }
@@ -167,6 +241,8 @@ impl<'a> From<EventOf4<'a>> for StoredEvent<'a> {
             dwell_ms: None,
             scope: HideScope::Item,
             reason: "",
+            review: "",
+            sentiment: None,
         }
     }
 }

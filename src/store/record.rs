@@ -108,6 +108,10 @@ pub struct StoredEvent<'a> {
     pub scope: HideScope,
     /// Why it hides; may be empty.
     pub reason: &'a str,
+    /// The review of an event that rates; may be empty.
+    pub review: &'a str,
+    /// What the review says by the shop's own model, -1 to 1.
+    pub sentiment: Option<f64>,
 }
 
 impl StoredEvent<'_> {
@@ -125,6 +129,8 @@ impl StoredEvent<'_> {
             dwell_ms: self.dwell_ms,
             scope: self.scope,
             reason: self.reason.to_owned(),
+            review: self.review.to_owned(),
+            sentiment: self.sentiment,
             ..Event::new(self.kind, user_id, item_id, self.time_ms)
         }
     }

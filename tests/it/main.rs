@@ -47,6 +47,7 @@ mod privacy;
 mod push;
 mod python;
 mod replays;
+mod reviews;
 mod rights;
 mod rules;
 mod segments;

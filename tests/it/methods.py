@@ -17,6 +17,7 @@ try:
     from qianmian import AsyncClient, Client, Condition, Event, Filter, Hide, Item, Offer
     from qianmian import Exclude, ItemSelection, Objective, Pin, Placement, PlacementSet, PriceRange, RecommendRequest
     from qianmian import Experiment, ExperimentVariant, RampStep, RandomSlot
+    from qianmian import Review
     from qianmian import AudienceOffer, FigureCondition, UserCondition, UserSegment
     from qianmian import InsightSettings, RfmSegment, ScoreRange, TierLevel, TierProgram
     from qianmian import Refused, Rule, RuleCondition, RuleSet, Schedule, User, Variety, WeeklyHours
@@ -214,6 +215,11 @@ def know(client: Client) -> None:
     client.delete_user_tag("u", "prices")
     assert client.list_user_tags("u").deleted_tags == ["prices"]
     assert client.get_user_data("u")["events"], client.get_user_data("u")
+    review = Review("Lovely, I like it", sentiment=None)
+    client.write_events([Event("u", "a", "rating", rating=5, review=review), Event("v", "a", "rating", rating=4)])
+    reputation = client.get_reputation("a")
+    assert reputation and (reputation.ratings, reputation.mean_rating) == (2, 4.5), reputation
+    assert (reputation.reviews, reputation.mean_sentiment) == (1, 1.0) and client.get_reputation("b") is None
     client.write_events([Event("u-phone", "b")])
     assert client.link_users("u", ["u-phone", "u-card"]) == 2 and client.link_users("u", ["u-card"]) == 0
     assert client.get_aliases("u-phone") == ["u-phone", "u-card"] and client.get_user("u-card").user_id == "u"

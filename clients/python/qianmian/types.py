@@ -37,6 +37,7 @@ class Event:
         rating: with the kind "rating".
         dwell_ms: with the kind "view": how long the page was looked at, in milliseconds.
         hide: with the kind "hide": how far it reaches, and why.
+        review: with the kind "rating": what the user wrote.
     """
 
     user_id: Id
@@ -53,6 +54,28 @@ class Event:
     rating: float | None = None
     dwell_ms: int | None = None
     hide: Hide | None = None
+    review: Review | None = None
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a user writes of an item; ``sentiment``, from -1 to 1, by the shop's own model, or else by a small
+    list of words in English and Chinese."""
+
+    text: str = ""
+    sentiment: float | None = None
+
+
+@dataclass(frozen=True)
+class Reputation:
+    """What users think of an item: ``quality`` is how far their ratings and reviews are above the store's
+    means, in standard deviations."""
+
+    ratings: int
+    mean_rating: float | None
+    reviews: int
+    mean_sentiment: float | None
+    quality: float
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ use crate::domain::{
     Error, Item, ItemChange, ItemField, Offer, Result, Validity, Violation, limits,
 };
 use crate::engine::Engine;
+use crate::live::Reputation;
 
 /// Reads and writes the catalogue.
 #[derive(Debug, Clone)]
@@ -81,8 +82,9 @@ impl CatalogApi {
 
     fn get(&self, request: pb::GetItemRequest) -> Result<pb::GetItemResponse> {
         limits::id("item_id", &request.item_id)?;
-        let (_, found) = self.engine.directory().item(&request.item_id)?;
-        Ok(pb::GetItemResponse { item: Some(proto(request.item_id, found)) })
+        let (idx, found) = self.engine.directory().item(&request.item_id)?;
+        let reputation = self.engine.live().reviews.read().of(idx).map(reputation);
+        Ok(pb::GetItemResponse { item: Some(proto(request.item_id, found)), reputation })
     }
 
     fn list(&self, request: pb::ListItemsRequest) -> Result<pb::ListItemsResponse> {
@@ -182,6 +184,11 @@ fn moment(field: &str, time: Option<prost_types::Timestamp>) -> Result<Option<i6
 
 fn availability(available: bool) -> pb::Availability {
     if available { pb::Availability::Available } else { pb::Availability::Unavailable }
+}
+
+fn reputation(reputation: Reputation) -> pb::Reputation {
+    let Reputation { ratings, mean_rating, reviews, mean_sentiment, quality } = reputation;
+    pb::Reputation { ratings, mean_rating, reviews, mean_sentiment, quality }
 }
 
 fn proto(item_id: String, item: Item) -> pb::Item {

@@ -100,6 +100,7 @@ fn event_errors(errors: Vec<(usize, Violation)>) -> Vec<pb::EventError> {
 fn event(given: pb::Event, now_ms: i64) -> Result<Event, Violation> {
     let has_hide = given.hide.is_some();
     let hide = given.hide.unwrap_or_default();
+    let review = given.review.unwrap_or_default();
     let event = Event {
         kind: kind(given.kind)?,
         time_ms: match &given.time {
@@ -119,6 +120,8 @@ fn event(given: pb::Event, now_ms: i64) -> Result<Event, Violation> {
         dwell_ms: given.dwell_ms,
         scope: scope(hide.scope)?,
         reason: hide.reason,
+        review: review.text,
+        sentiment: review.sentiment,
     };
 
     if has_hide && event.kind != EventKind::Hide {

@@ -148,6 +148,8 @@ impl Held {
             "channel": event.channel,
             "hideScope": event.scope.name(),
             "hideReason": event.reason,
+            "review": event.review,
+            "sentiment": event.sentiment,
         })
     }
 

@@ -332,5 +332,7 @@ fn stored(event: &Event, user: u32, item: u32) -> StoredEvent<'_> {
         dwell_ms: event.dwell_ms,
         scope: event.scope,
         reason: &event.reason,
+        review: &event.review,
+        sentiment: event.sentiment,
     }
 }

@@ -395,6 +395,13 @@ class AsyncClient:
         answer = await self._call(self._catalog.GetItem, request)
         return _answer(types.Item, answer.item)
 
+    async def get_reputation(self, item_id: Id) -> types.Reputation | None:
+        """What users think of an item; None where none said."""
+        request = catalog_pb2.GetItemRequest(item_id=rules.identifier("item_id", item_id))
+        answer = await self._call(self._catalog.GetItem, request)
+        given = answer.HasField("reputation")
+        return _answer(types.Reputation, answer.reputation) if given else None
+
     async def list_items(self) -> AsyncIterator[types.Item]:
         """All known items, in the order in which the store first saw them."""
         token = ""
