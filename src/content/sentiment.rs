@@ -4,10 +4,6 @@
 //! (Taboada et al., "Lexicon-based methods for sentiment analysis", 2011). A shop with a model of its own sends
 //! its score instead.
 
-use std::cmp::Reverse;
-use std::sync::LazyLock;
-
-use ahash::AHashMap;
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::domain::quote::head;
@@ -17,14 +13,15 @@ const READ_BYTES: usize = 8_192;
 /// Words before a word of the lists among which a negation turns it round.
 const REACH: usize = 3;
 
+/// Good words, sorted as all lists are.
 const GOOD: [&str; 66] = [
     "amazing",
     "awesome",
+    "bargain",
     "beautiful",
     "beautifully",
     "best",
     "better",
-    "bargain",
     "brilliant",
     "charming",
     "comfortable",
@@ -85,6 +82,7 @@ const GOOD: [&str; 66] = [
     "wonderful",
     "worth",
 ];
+/// Bad words.
 const BAD: [&str; 67] = [
     "annoying",
     "awful",
@@ -154,107 +152,111 @@ const BAD: [&str; 67] = [
     "worse",
     "worst",
 ];
+/// Words that turn the next ones round.
 const NEGATIONS: [&str; 14] = [
-    "no", "not", "never", "nothing", "without", "hardly", "cannot", "don't", "doesn't", "didn't",
-    "isn't", "wasn't", "won't", "can't",
+    "can't", "cannot", "didn't", "doesn't", "don't", "hardly", "isn't", "never", "no", "not",
+    "nothing", "wasn't", "without", "won't",
 ];
+/// The same of Chinese.
 const GOOD_HAN: [&str; 46] = [
-    "满意",
-    "喜欢",
-    "好评",
-    "推荐",
     "不错",
-    "漂亮",
-    "好看",
-    "好吃",
-    "好用",
-    "好喝",
-    "舒服",
-    "舒适",
-    "划算",
-    "实惠",
+    "优秀",
     "便宜",
     "值得",
-    "超值",
-    "完美",
-    "优秀",
-    "精致",
-    "精美",
-    "细腻",
-    "柔软",
-    "结实",
-    "耐用",
-    "方便",
-    "新鲜",
-    "正品",
-    "惊喜",
-    "开心",
-    "高兴",
-    "很快",
-    "给力",
-    "赞",
-    "很好",
-    "非常好",
-    "太好",
-    "最好",
-    "挺好",
-    "质量好",
-    "很棒",
-    "太棒",
-    "真棒",
-    "爱了",
+    "划算",
+    "喜欢",
     "回购",
+    "太好",
+    "太棒",
+    "好吃",
+    "好喝",
+    "好用",
+    "好看",
+    "好评",
+    "完美",
+    "实惠",
+    "开心",
+    "很好",
+    "很快",
+    "很棒",
+    "惊喜",
+    "挺好",
+    "推荐",
+    "新鲜",
+    "方便",
+    "最好",
+    "柔软",
+    "正品",
+    "满意",
+    "漂亮",
+    "爱了",
     "物美价廉",
+    "真棒",
+    "精美",
+    "精致",
+    "细腻",
+    "结实",
+    "给力",
+    "耐用",
+    "舒服",
+    "舒适",
+    "质量好",
+    "赞",
+    "超值",
+    "非常好",
+    "高兴",
 ];
+/// Bad words of Chinese.
 const BAD_HAN: [&str; 46] = [
-    "失望",
-    "差评",
-    "很差",
-    "太差",
-    "差劲",
-    "垃圾",
-    "难看",
-    "难吃",
-    "难用",
-    "难喝",
-    "难闻",
-    "后悔",
-    "退货",
-    "退款",
-    "假货",
-    "坏了",
-    "破损",
-    "破了",
-    "开裂",
-    "掉色",
-    "褪色",
-    "起球",
-    "漏水",
-    "异味",
-    "臭",
-    "糟糕",
-    "糟",
-    "讨厌",
-    "恶心",
-    "不值",
-    "不好",
-    "不行",
-    "不满",
-    "不推荐",
-    "不喜欢",
-    "太慢",
-    "很慢",
-    "太贵",
-    "骗人",
     "上当",
-    "瑕疵",
-    "粗糙",
-    "劣质",
+    "不值",
+    "不喜欢",
+    "不好",
+    "不推荐",
+    "不满",
+    "不行",
+    "假货",
     "划痕",
-    "浪费",
+    "劣质",
+    "后悔",
+    "坏了",
+    "垃圾",
+    "太差",
+    "太慢",
+    "太贵",
+    "失望",
+    "差劲",
+    "差评",
+    "开裂",
+    "异味",
+    "很差",
+    "很慢",
+    "恶心",
+    "掉色",
     "没用",
+    "浪费",
+    "漏水",
+    "瑕疵",
+    "破了",
+    "破损",
+    "粗糙",
+    "糟",
+    "糟糕",
+    "臭",
+    "褪色",
+    "讨厌",
+    "起球",
+    "退款",
+    "退货",
+    "难吃",
+    "难喝",
+    "难用",
+    "难看",
+    "难闻",
+    "骗人",
 ];
-const NEGATIONS_HAN: [&str; 7] = ["不太", "不是", "没有", "不", "没", "别", "未"];
+/// Negations of Chinese.
+const NEGATIONS_HAN: [&str; 7] = ["不", "不太", "不是", "别", "未", "没", "没有"];
 
 /// The sentiment of a text; none where it has no word of the lists.
 pub fn sentiment(text: &str) -> Option<f64> {
@@ -273,27 +275,31 @@ enum Says {
     Not,
 }
 
-/// The English words.
-static WORDS: LazyLock<AHashMap<&'static str, Says>> = LazyLock::new(|| {
-    let of =
-        |words: &'static [&'static str], says: Says| words.iter().map(move |&word| (word, says));
-    of(&GOOD, Says::Good).chain(of(&BAD, Says::Bad)).chain(of(&NEGATIONS, Says::Not)).collect()
-});
-
-/// The Chinese words by their first character, the longest first.
-static HAN: LazyLock<AHashMap<char, Vec<(&'static str, Says)>>> = LazyLock::new(|| {
-    let of =
-        |words: &'static [&'static str], says: Says| words.iter().map(move |&word| (word, says));
-    let all = of(&GOOD_HAN, Says::Good).chain(of(&BAD_HAN, Says::Bad));
-    let mut by_first: AHashMap<char, Vec<(&'static str, Says)>> = AHashMap::new();
-    for (word, says) in all.chain(of(&NEGATIONS_HAN, Says::Not)) {
-        word.chars()
-            .take(1)
-            .for_each(|first| by_first.entry(first).or_default().push((word, says)));
+/// What a word says in English; none of a word that is on no list.
+fn says(word: &str) -> Option<Says> {
+    let is_on = |list: &[&str]| list.binary_search(&word).is_ok();
+    if is_on(&GOOD) {
+        Some(Says::Good)
+    } else if is_on(&BAD) {
+        Some(Says::Bad)
+    } else {
+        is_on(&NEGATIONS).then_some(Says::Not)
     }
-    by_first.values_mut().for_each(|words| words.sort_by_key(|(word, _)| Reverse(word.len())));
-    by_first
-});
+}
+
+/// The length of the longest word of a sorted list that a text begins with; 0 without one.
+fn longest(list: &[&str], text: &str, first: char) -> usize {
+    let from = list.partition_point(|word| word.chars().next() < Some(first));
+    let same = list[from..].iter().take_while(|word| word.starts_with(first));
+    same.filter(|word| text.starts_with(**word)).map(|word| word.len()).max().unwrap_or(0)
+}
+
+/// The longest word of the Chinese lists that a text begins with: its length, and what it says.
+fn says_han(text: &str, first: char) -> Option<(usize, Says)> {
+    let of = |list: &[&str], says: Says| (longest(list, text, first), says);
+    let all = [of(&NEGATIONS_HAN, Says::Not), of(&BAD_HAN, Says::Bad), of(&GOOD_HAN, Says::Good)];
+    all.into_iter().max_by_key(|(length, _)| *length).filter(|(length, _)| *length > 0)
+}
 
 /// Number of good and of bad words.
 fn english(lower: &str) -> (u32, u32) {
@@ -301,10 +307,10 @@ fn english(lower: &str) -> (u32, u32) {
     // The place after the last negation's reach.
     let mut negated_until = 0;
     for (at, word) in lower.unicode_words().enumerate() {
-        match WORDS.get(word) {
+        match says(word) {
             None => {}
             Some(Says::Not) => negated_until = at + 1 + REACH,
-            Some(says) if (*says == Says::Good) != (at < negated_until) => good += 1,
+            Some(says) if (says == Says::Good) != (at < negated_until) => good += 1,
             Some(_) => bad += 1,
         }
     }
@@ -318,14 +324,13 @@ fn chinese(text: &str) -> (u32, u32) {
     let mut is_negated = false;
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let words = HAN.get(&first).map_or(&[][..], Vec::as_slice);
-        let found = words.iter().find(|(word, _)| rest.starts_with(word));
-        let length = found.map_or(first.len_utf8(), |(word, _)| word.len());
+        let found = says_han(rest, first);
+        let length = found.map_or(first.len_utf8(), |(length, _)| length);
         match found {
             None => is_negated &= first.is_alphanumeric(),
             Some((_, Says::Not)) => is_negated = true,
             Some((_, says)) => {
-                if (*says == Says::Good) != is_negated {
+                if (says == Says::Good) != is_negated {
                     good += 1
                 } else {
                     bad += 1
@@ -367,7 +372,10 @@ mod tests {
     }
 
     #[test]
-    fn no_word_is_on_two_lists() {
+    fn lists_are_sorted_and_no_word_is_on_two() {
+        for list in [&GOOD[..], &BAD, &NEGATIONS, &GOOD_HAN, &BAD_HAN, &NEGATIONS_HAN] {
+            assert!(list.is_sorted(), "{list:?}");
+        }
         for word in GOOD.iter().chain(&GOOD_HAN) {
             assert!(!BAD.contains(word) && !BAD_HAN.contains(word) && !NEGATIONS.contains(word));
         }

@@ -315,6 +315,42 @@ mod tests {
     }
 
     #[test]
+    fn two_books_of_one_user_are_one() {
+        let (mut one, mut other) = (OrderBook::default(), OrderBook::default());
+        one.note(trade(3, 7, 1.0, 10.0));
+        one.note(trade(5, 0, 1.0, 1.0));
+        other.note(trade(2, 7, 2.0, 5.0));
+        other.note(trade(5, 0, 1.0, 2.0));
+        other.note(trade(9, 8, 1.0, 4.0));
+        other.note(Trade { order: None, ..trade(9, 0, -1.0, -3.0) });
+        one.absorb(&other);
+        // Basket 7 and day 5 are one order each; what was paid back stays apart.
+        assert_eq!((one.count(), one.spend(), one.refunded()), (3, 19.0, 3.0));
+        assert_eq!((one.first_ms(), one.last_ms()), (Some(2 * DAY_MS), Some(9 * DAY_MS)));
+        assert_eq!(one.standing().next().map(Order::time_ms), Some(2 * DAY_MS));
+
+        let mut many = OrderBook::default();
+        for n in 0..900 {
+            many.note(trade(10 + n, 100 + n as u32, 1.0, 1.0));
+        }
+        let mut more = many.clone();
+        let later = |n: i64| trade(1_000 + n, 5_000 + n as u32, 1.0, 1.0);
+        for n in 0..900 {
+            more.note(later(n));
+        }
+        assert_eq!(more.left().map(|left| left.count), Some(800));
+        let mut both = OrderBook::default();
+        for n in 0..300 {
+            both.note(trade(3_000 + n, 9_000 + n as u32, 1.0, 1.0));
+        }
+        both.absorb(&more);
+        assert_eq!(
+            (both.count(), both.spend(), both.entries().len()),
+            (2_100, 2_100.0, MAX_ORDERS)
+        );
+    }
+
+    #[test]
     fn refunds_take_back_an_order_and_those_of_unknown_purchases_the_sum() {
         let mut book = OrderBook::default();
         book.note(trade(1, 7, 2.0, 10.0));

@@ -149,6 +149,20 @@ mod tests {
     }
 
     #[test]
+    fn an_alias_brings_its_events_and_what_left_it() {
+        let histories = Histories::new(2);
+        let buy = |item, time_ms| HistoryEvent::new(EventKind::Purchase, item, time_ms);
+        for (user, item, time) in [(1, 7, 5), (2, 8, 1), (2, 9, 2), (2, 7, 3), (1, 8, 9)] {
+            histories.record(user, buy(item, time));
+        }
+        assert_eq!(histories.absorb(1, 2), [7, 8], "both had bought these");
+        assert_eq!(histories.read(2), Past::default());
+        let past = histories.read(1);
+        assert_eq!(past.events.iter().map(|e| e.item).collect::<Vec<_>>(), [7, 8]);
+        assert_eq!(past.bought.iter().map(|b| b.item).collect::<Vec<_>>(), [7, 8, 9]);
+    }
+
+    #[test]
     fn views_leave_before_purchases_and_impressions_do_not_come() {
         let histories = Histories::new(2);
         let event = |kind, item, time_ms| HistoryEvent::new(kind, item, time_ms);

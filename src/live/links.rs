@@ -9,9 +9,9 @@ use std::collections::HashSet;
 
 use ahash::AHashMap;
 
-use super::{Live, LiveWriter, history_event};
-use crate::domain::{HistoryEvent, ItemIdx, UserIdx};
-use crate::store::{Entry, Record, StoredEvent};
+use super::{Live, LiveWriter};
+use crate::domain::{ItemIdx, User, UserIdx};
+use crate::store::{Entry, Record};
 
 /// Maximum number of aliases of a user.
 pub const MAX_ALIASES: usize = 100;
@@ -156,8 +156,7 @@ impl Live {
                 }
             }
             Record::User(user, profile) if ids.contains(user) => {
-                let user = self.resolved(*user);
-                self.profiles.write(writer).upsert(user, profile);
+                self.note_profile(writer, *user, profile);
             }
             Record::Preferences(user, decided) if ids.contains(user) => {
                 let user = self.resolved(*user);
@@ -194,27 +193,21 @@ impl Live {
         }
     }
 
-    /// Counts a user who turned to an item for the first time.
-    pub(super) fn note_buyer(&self, writer: &mut LiveWriter, item: ItemIdx) {
-        let mut buyers = self.buyers.write(writer);
-        let item = item as usize;
-        if item >= buyers.len() {
-            buyers.resize(item + 1, 0);
-        }
-        buyers[item] += 1;
-    }
-
-    /// An event with the user that its id is, and as histories keep it.
-    pub(super) fn read_event<'e>(
+    /// Notes a profile that came under an id; returns the user that the id is.
+    pub(super) fn note_profile(
         &self,
         writer: &mut LiveWriter,
-        event: &StoredEvent<'e>,
-    ) -> (StoredEvent<'e>, HistoryEvent) {
-        let event = StoredEvent { user: self.resolved(event.user), ..*event };
-        let time_ms = self.no_later_than_now(event.time_ms);
-        let channel = self.channel(writer, event.channel);
-        let remembered = HistoryEvent { time_ms, channel, ..history_event(&event) };
-        (event, remembered)
+        id: UserIdx,
+        profile: &User,
+    ) -> UserIdx {
+        let user = self.resolved(id);
+        let mut profiles = self.profiles.write(writer);
+        if user == id {
+            profiles.upsert(user, profile);
+        } else {
+            profiles.merge(user, profile.clone());
+        }
+        user
     }
 }
 

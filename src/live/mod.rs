@@ -1,6 +1,7 @@
 //! Live state: a fold over the log, held in memory, which every event changes.
 //!
 //! - [`vocabulary`]: external ids and their dense idx
+//! - `events`: an event becomes live state; [`links`]: several ids of one user
 //! - [`histories`]: each user's newest events
 //! - [`catalogue`]: items, and the mask of those that may be offered
 //! - [`filter`], [`facets`]: conditions on items, and the bitmaps that answer them
@@ -8,7 +9,7 @@
 //! - [`decisions`]: what people decided of lists
 //! - [`profiles`]: attributes and consent of users; [`erasures`]: erased users
 //! - `silence`: what lists read of a user who removed tags
-//! - [`outcomes`]: what comes of items
+//! - [`outcomes`]: what comes of items; `reviews`: what users think of them
 //! - [`orders`]: what users bought, in sums that no bound cuts; [`activity`]: the days of the store;
 //!   [`channels`]: names of channels
 //! - [`trends`], [`overlay`]: what is taken now, and together with what, before a model knows
@@ -23,6 +24,7 @@ pub mod channels;
 pub mod decisions;
 pub mod dedup_window;
 pub mod erasures;
+mod events;
 pub mod facets;
 pub mod filter;
 pub mod hidden;
@@ -65,12 +67,10 @@ pub use trends::{Trend, Trends};
 pub use vocabulary::Vocabulary;
 
 use crate::content::features::is_same;
-use crate::content::{Corpus, Reader, sentiment};
-use crate::domain::history::{basket_number, first_distinct};
-use crate::domain::order::{Noted, Trade};
+use crate::content::{Corpus, Reader};
+use crate::domain::history::basket_number;
 use crate::domain::topk::Scored;
-use crate::domain::{EventKind, HistoryEvent, ItemIdx, Offset, Price, UserIdx, now_ms};
-use crate::matrix::weight::kind_weight;
+use crate::domain::{HistoryEvent, ItemIdx, Offset, Price, UserIdx};
 use crate::store::{Entry, Record, StoredEvent};
 
 /// Minimum weight of an event's kind for its item to count as taken: more than a view.
@@ -215,8 +215,7 @@ impl Live {
             }
             Record::ItemDeleted(idx) => self.catalogue.write(writer).delete(*idx),
             Record::User(idx, profile) => {
-                let user = self.resolved(*idx);
-                self.profiles.write(writer).upsert(user, profile);
+                let user = self.note_profile(writer, *idx, profile);
                 if !profile.consent {
                     self.overlay.write().forget_user(user);
                 }
@@ -247,84 +246,6 @@ impl Live {
         self.offset.store(offset + 1, Ordering::Release);
     }
 
-    fn apply_event(&self, writer: &mut LiveWriter, event: &StoredEvent<'_>) {
-        let (event, remembered) = self.read_event(writer, event);
-        let time_ms = remembered.time_ms;
-        let (sales, first) = self.note_user(writer, &event, &remembered);
-        for (trade, noted) in &sales {
-            self.activity.write(writer).note_sale(trade, *noted);
-        }
-        self.events.fetch_add(1, Ordering::Relaxed);
-        self.newest_ms.fetch_max(time_ms, Ordering::Relaxed);
-        let profiles = self.profiles.read();
-        if !profiles.consents(event.user) {
-            return;
-        }
-        let profile = profiles.get(event.user);
-        let cohorts = profile.map_or(Vec::new(), |user| self.cohorts(&user.attributes));
-        drop(profiles);
-        if event.kind == EventKind::Rating {
-            let sentiment = event.sentiment.or_else(|| sentiment(event.review));
-            self.reviews.write(writer).note(event.item, event.rating, sentiment);
-        }
-        if matches!(event.kind, EventKind::Click | EventKind::Purchase | EventKind::Refund) {
-            self.outcomes.write(writer).note(event.item, event.kind);
-        }
-
-        if first {
-            self.note_buyer(writer, event.item);
-        }
-
-        // Repeated views of one item count once.
-        let weight = kind_weight(event.kind);
-        if weight > 0.0 && (first || event.kind == EventKind::Purchase) {
-            self.trends.write(writer).note(event.user, event.item, weight, time_ms, &cohorts);
-        }
-    }
-
-    /// Notes an event in the state of its user; returns what they bought or gave back, and whether it is their
-    /// first signal for its item.
-    fn note_user(
-        &self,
-        writer: &mut LiveWriter,
-        event: &StoredEvent<'_>,
-        remembered: &HistoryEvent,
-    ) -> (Vec<(Trade, Noted)>, bool) {
-        let sales = self.note_trade(writer, event, remembered);
-        let first = self.histories.record(event.user, *remembered);
-        let concerns_hidden = self.hidden.read().concerns(event.user, event.kind);
-        if concerns_hidden {
-            let mut hidden = self.hidden.write(writer);
-            hidden.note(event.user, event.item, event.kind, event.scope);
-        }
-
-        let counts = self.impressions.read().concerns(event.user, event.kind);
-        if counts && self.profiles.read().consents(event.user) {
-            let mut impressions = self.impressions.write(writer);
-            impressions.note(event.user, event.item, event.kind);
-        }
-        (sales, first)
-    }
-
-    fn channel(&self, writer: &mut LiveWriter, name: &str) -> u8 {
-        let known = self.channels.read().number(name);
-        known.unwrap_or_else(|| self.channels.write(writer).intern(name))
-    }
-
-    /// The time of an event, at most now: events of a clock that was ahead count as of now, and how
-    /// far it was ahead is remembered.
-    fn no_later_than_now(&self, time_ms: i64) -> i64 {
-        // Most events are not later than the latest one so far, so the clock is rarely read.
-        if time_ms <= self.newest_ms.load(Ordering::Relaxed) {
-            return time_ms;
-        }
-        let now_ms = now_ms();
-        if time_ms > now_ms {
-            self.ahead_ms.fetch_max(time_ms - now_ms, Ordering::Relaxed);
-        }
-        time_ms.min(now_ms)
-    }
-
     /// How far ahead of the clock the latest event is, in milliseconds; 0 where none is.
     pub fn ahead_ms(&self) -> i64 {
         self.ahead_ms.load(Ordering::Relaxed)
@@ -333,32 +254,6 @@ impl Live {
     /// The cohorts of users with these attributes, narrowest first.
     pub fn cohorts(&self, attributes: &BTreeMap<String, String>) -> Vec<String> {
         trends::cohorts(attributes, &self.cohorts)
-    }
-
-    /// Adds the pairs of an applied event to the overlay.
-    pub(crate) fn note_pairs(
-        &self,
-        _writer: &mut LiveWriter,
-        offset: Offset,
-        event: &StoredEvent<'_>,
-    ) {
-        let user = self.resolved(event.user);
-        if kind_weight(event.kind) < TAKEN || !self.profiles.read().consents(user) {
-            return;
-        }
-
-        let taken = |e: &&HistoryEvent| kind_weight(e.kind) >= TAKEN;
-        let others = self.histories.of(user, |history| {
-            let before = history.iter().filter(|e| e.item == event.item).filter(taken).count();
-            // A user who took the item before has its pairs already.
-            let others = history.iter().rev().filter(taken).filter(|_| before == 1);
-            let others = others.map(|e| e.item).filter(|&item| item != event.item);
-            first_distinct(others, overlay::PARTNERS)
-        });
-
-        if !others.is_empty() {
-            self.overlay.write().note(offset, user, event.item, &others);
-        }
     }
 
     /// Items taken with any of `items` since the model was trained, by at least `min` users, best

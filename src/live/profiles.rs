@@ -57,17 +57,13 @@ impl Profiles {
     /// Adds the profile, the decisions and the contacts of an alias to those of a user. Of an attribute that both
     /// have, the user's value stays; an objection of either holds.
     pub fn absorb(&mut self, user: UserIdx, alias: UserIdx) {
-        let profiles = [alias, user].map(|idx| self.get(idx).cloned());
+        let of_alias = self.get(alias).cloned();
         let decisions = [alias, user].map(|idx| self.preferences(idx).cloned());
         let contacted = self.contacted_ms(alias);
         self.erase(alias);
 
-        if let [Some(of_alias), own] = profiles {
-            let own = own.unwrap_or_default();
-            let mut attributes = of_alias.attributes;
-            attributes.extend(own.attributes);
-            let consent = own.consent && of_alias.consent;
-            self.upsert(user, &User { attributes, consent });
+        if let Some(of_alias) = of_alias {
+            self.merge(user, of_alias);
         }
         if let [Some(of_alias), own] = decisions {
             let own = own.unwrap_or_default();
@@ -81,6 +77,15 @@ impl Profiles {
         if let Some(time_ms) = contacted {
             self.contact(user, time_ms);
         }
+    }
+
+    /// Adds a profile that came under an alias to the user's: it overrules neither an attribute nor an objection.
+    pub fn merge(&mut self, user: UserIdx, of_alias: User) {
+        let own = self.get(user).cloned().unwrap_or_default();
+        let mut attributes = of_alias.attributes;
+        attributes.extend(own.attributes);
+        let consent = own.consent && of_alias.consent;
+        self.upsert(user, &User { attributes, consent });
     }
 
     /// Erases a profile.

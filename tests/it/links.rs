@@ -176,6 +176,19 @@ async fn conflicts_are_refused_by_name_and_erasure_takes_all_ids() {
         said.starts_with("alias_ids[0]: has another consent than the user: it objected"),
         "{said}"
     );
+    // Nor by a profile that comes under an alias.
+    let consent = |user: &str, consent: pb::Consent| pb::User {
+        user_id: user.into(),
+        consent: consent.into(),
+        ..Default::default()
+    };
+    for user in [consent("anna", pb::Consent::Denied), consent("phone", pb::Consent::Given)] {
+        server.users().upsert_users(pb::UpsertUsersRequest { users: vec![user] }).await.unwrap();
+    }
+    let kept = get(&server, "phone").await.user.unwrap();
+    assert_eq!(kept.consent(), pb::Consent::Denied);
+    let given = consent("anna", pb::Consent::Given);
+    server.users().upsert_users(pb::UpsertUsersRequest { users: vec![given] }).await.unwrap();
     // One of a linked id holds for all.
     let off = pb::SetPersonalisationRequest { user_id: "phone".into(), ..Default::default() };
     server.users().set_personalisation(off).await.unwrap();
