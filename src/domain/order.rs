@@ -191,7 +191,7 @@ impl OrderBook {
                 0 => (0, order.time_ms() / super::DAY_MS),
                 basket => (basket, 0),
             };
-            let same = self.orders.iter_mut().find(|own| order.units > 0.0 && own.is(key));
+            let same = self.orders.iter_mut().find(|own| order.units >= 0.0 && own.is(key));
             match same {
                 Some(own) => {
                     own.units += order.units;

@@ -6,13 +6,14 @@ use super::{Live, LiveWriter, TAKEN, history_event, overlay};
 use crate::content::sentiment;
 use crate::domain::history::first_distinct;
 use crate::domain::order::{Noted, Trade};
-use crate::domain::{EventKind, HistoryEvent, ItemIdx, Offset, now_ms};
+use crate::domain::{EventKind, HistoryEvent, ItemIdx, Offset, UserIdx, now_ms};
 use crate::matrix::weight::kind_weight;
 use crate::store::StoredEvent;
 
 impl Live {
     pub(super) fn apply_event(&self, writer: &mut LiveWriter, event: &StoredEvent<'_>) {
-        let (event, remembered) = self.read_event(writer, event);
+        let user = self.resolved(event.user);
+        let (event, remembered) = self.read_event(writer, event, user);
         let time_ms = remembered.time_ms;
         let (sales, first) = self.note_user(writer, &event, &remembered);
         for (trade, noted) in &sales {
@@ -99,13 +100,14 @@ impl Live {
         buyers[item] += 1;
     }
 
-    /// An event with the user that its id is, and as histories keep it.
+    /// An event of a user, whose id it may not name, and as histories keep it.
     pub(super) fn read_event<'e>(
         &self,
         writer: &mut LiveWriter,
         event: &StoredEvent<'e>,
+        user: UserIdx,
     ) -> (StoredEvent<'e>, HistoryEvent) {
-        let event = StoredEvent { user: self.resolved(event.user), ..*event };
+        let event = StoredEvent { user, ..*event };
         let time_ms = self.no_later_than_now(event.time_ms);
         let channel = self.channel(writer, event.channel);
         let remembered = HistoryEvent { time_ms, channel, ..history_event(&event) };

@@ -2,15 +2,16 @@
 //! they are.
 //!
 //! The log keeps under which id each event came. While an alias is linked, all of its user's live state is in
-//! the place of the user. A link adds the state of the alias to it. When it is taken back, the state of the
-//! ids concerned is made anew from the log, as if the link had never been.
+//! the place of the user. A link adds the state of the alias to it. When it is taken back, what the ids
+//! concerned did is made anew from the log, as if the link had never been. Profiles and decisions are kept by
+//! id, so that neither way overrules an objection.
 
 use std::collections::HashSet;
 
 use ahash::AHashMap;
 
 use super::{Live, LiveWriter};
-use crate::domain::{ItemIdx, User, UserIdx};
+use crate::domain::{ItemIdx, Offset, UserIdx};
 use crate::store::{Entry, Record};
 
 /// Maximum number of aliases of a user.
@@ -19,7 +20,8 @@ pub const MAX_ALIASES: usize = 100;
 /// The aliases of all users.
 #[derive(Debug, Default)]
 pub struct Links {
-    user_of: AHashMap<UserIdx, UserIdx>,
+    /// The user of each alias, and the offset of the record that linked it.
+    user_of: AHashMap<UserIdx, (UserIdx, Offset)>,
     aliases: AHashMap<UserIdx, Vec<UserIdx>>,
     /// Those whose state is to be made anew.
     parted: HashSet<UserIdx>,
@@ -31,7 +33,7 @@ impl Links {
         if self.user_of.is_empty() {
             return user;
         }
-        self.user_of.get(&user).copied().unwrap_or(user)
+        self.user_of.get(&user).map_or(user, |(user, _)| *user)
     }
 
     /// Whether an id is an alias.
@@ -57,19 +59,24 @@ impl Links {
 
     /// Approximate bytes in memory.
     pub fn bytes(&self) -> usize {
-        let each = 2 * size_of::<(UserIdx, UserIdx)>() + size_of::<Vec<UserIdx>>();
+        let each = 2 * size_of::<(UserIdx, UserIdx, Offset)>() + size_of::<Vec<UserIdx>>();
         self.user_of.capacity() * each
     }
 
-    fn link(&mut self, alias: UserIdx, user: UserIdx) {
-        if self.user_of.insert(alias, user).is_none() {
+    /// Whether the record at an offset linked an id that is an alias now.
+    fn is_since(&self, alias: UserIdx, offset: Offset) -> bool {
+        self.user_of.get(&alias).is_some_and(|(_, since)| *since == offset)
+    }
+
+    fn link(&mut self, alias: UserIdx, user: UserIdx, offset: Offset) {
+        if self.user_of.insert(alias, (user, offset)).is_none() {
             self.aliases.entry(user).or_default().push(alias);
         }
     }
 
     /// Takes the link of an alias back; returns the user that it was.
     fn unlink(&mut self, alias: UserIdx) -> Option<UserIdx> {
-        let user = self.user_of.remove(&alias)?;
+        let (user, _) = self.user_of.remove(&alias)?;
         if let Some(aliases) = self.aliases.get_mut(&user) {
             aliases.retain(|other| *other != alias);
             if aliases.is_empty() {
@@ -86,12 +93,23 @@ impl Live {
         self.links.read().resolve(user)
     }
 
-    /// Adds the state of an alias to that of a user. What both profiles say, the user's says.
-    pub(super) fn link(&self, writer: &mut LiveWriter, alias: UserIdx, user: UserIdx) {
-        self.links.write(writer).link(alias, user);
+    /// Makes an id an alias of a user, by the record at an offset.
+    pub(super) fn link(
+        &self,
+        writer: &mut LiveWriter,
+        (alias, user): (UserIdx, UserIdx),
+        offset: Offset,
+    ) {
+        self.links.write(writer).link(alias, user, offset);
+        let all = self.links.read().all(user);
+        self.profiles.write(writer).join(&all);
+        self.absorb(writer, alias, user);
+    }
+
+    /// Adds what an alias did to what a user did.
+    fn absorb(&self, writer: &mut LiveWriter, alias: UserIdx, user: UserIdx) {
         let shared = self.histories.absorb(user, alias);
         self.forget_buyers(writer, &shared);
-        self.profiles.write(writer).absorb(user, alias);
         self.hidden.write(writer).absorb(user, alias);
         self.impressions.write(writer).absorb(user, alias);
         self.orders.write(writer).absorb(user, alias);
@@ -99,13 +117,16 @@ impl Live {
         self.overlay.write().forget_user(alias);
     }
 
-    /// Takes the link of an alias back. The state of all ids of the user is to be made anew.
+    /// Takes the link of an alias back. What all ids of the user did is to be made anew.
     pub(super) fn unlink(&self, writer: &mut LiveWriter, alias: UserIdx) {
-        let mut links = self.links.write(writer);
-        let Some(user) = links.unlink(alias) else { return };
-        let ids: Vec<UserIdx> =
-            [alias, user].into_iter().chain(links.aliases(user).iter().copied()).collect();
-        links.parted.extend(ids);
+        let rest = {
+            let mut links = self.links.write(writer);
+            let Some(user) = links.unlink(alias) else { return };
+            let rest = links.all(user);
+            links.parted.extend(rest.iter().copied().chain([alias]));
+            rest
+        };
+        self.profiles.write(writer).part(alias, &rest);
     }
 
     /// Erases a user from all links.
@@ -130,53 +151,60 @@ impl Live {
         writer: &mut LiveWriter,
         replay: impl FnOnce(&mut dyn FnMut(Entry<'_>)) -> Result<(), E>,
     ) -> Result<(), E> {
-        let ids = self.links.read().parted.clone();
+        // One that was linked elsewhere since concerns that user too.
+        let ids: HashSet<UserIdx> = {
+            let links = self.links.read();
+            links.parted.iter().flat_map(|id| links.all(*id).into_iter().chain([*id])).collect()
+        };
         if ids.is_empty() {
             return Ok(());
         }
         for &id in &ids {
-            self.forget_state(writer, id);
+            self.forget_deeds(writer, id);
         }
+        let mut joined = HashSet::new();
         replay(&mut |entry| {
-            if let Entry::Record(_, record) = &entry {
-                self.remake(writer, &ids, record);
+            if let Entry::Record(offset, record) = &entry {
+                self.remake(writer, &ids, &mut joined, (*offset, record));
             }
         })?;
-        self.links.write(writer).parted.retain(|id| !ids.contains(id));
+        self.links.write(writer).parted.clear();
         Ok(())
     }
 
-    fn remake(&self, writer: &mut LiveWriter, ids: &HashSet<UserIdx>, record: &Record<'_>) {
+    /// Applies a record to what `ids` did; `joined`: those whose links, which are in force, lie before it.
+    fn remake(
+        &self,
+        writer: &mut LiveWriter,
+        ids: &HashSet<UserIdx>,
+        joined: &mut HashSet<UserIdx>,
+        (offset, record): (Offset, &Record<'_>),
+    ) {
         match record {
             Record::Event(event) if ids.contains(&event.user) => {
-                let (event, remembered) = self.read_event(writer, event);
+                let is_joined = joined.contains(&event.user);
+                let user = if is_joined { self.resolved(event.user) } else { event.user };
+                let (event, remembered) = self.read_event(writer, event, user);
                 let (_, first) = self.note_user(writer, &event, &remembered);
                 if first {
                     self.note_buyer(writer, event.item);
                 }
             }
-            Record::User(user, profile) if ids.contains(user) => {
-                self.note_profile(writer, *user, profile);
+            Record::Linked(alias, user)
+                if ids.contains(alias) && self.links.read().is_since(*alias, offset) =>
+            {
+                joined.insert(*alias);
+                self.absorb(writer, *alias, *user);
             }
-            Record::Preferences(user, decided) if ids.contains(user) => {
-                let user = self.resolved(*user);
-                self.profiles.write(writer).decide(user, decided);
-            }
-            Record::Contacted(user, time_ms) if ids.contains(user) => {
-                let user = self.resolved(*user);
-                self.profiles.write(writer).contact(user, *time_ms);
-            }
-            Record::Erased(user, _) if ids.contains(user) => self.forget_state(writer, *user),
+            Record::Erased(user, _) if ids.contains(user) => self.forget_deeds(writer, *user),
             _ => {}
         }
     }
 
-    /// Forgets what a user did and decided.
-    pub(super) fn forget_state(&self, writer: &mut LiveWriter, user: UserIdx) {
+    /// Forgets what a user did.
+    pub(super) fn forget_deeds(&self, writer: &mut LiveWriter, user: UserIdx) {
         let items = self.histories.erase(user);
         self.forget_buyers(writer, &items);
-        // After the history, whose use the consent decides.
-        self.profiles.write(writer).erase(user);
         self.overlay.write().forget_user(user);
         self.hidden.write(writer).erase(user);
         self.impressions.write(writer).erase(user);
@@ -192,23 +220,6 @@ impl Live {
             }
         }
     }
-
-    /// Notes a profile that came under an id; returns the user that the id is.
-    pub(super) fn note_profile(
-        &self,
-        writer: &mut LiveWriter,
-        id: UserIdx,
-        profile: &User,
-    ) -> UserIdx {
-        let user = self.resolved(id);
-        let mut profiles = self.profiles.write(writer);
-        if user == id {
-            profiles.upsert(user, profile);
-        } else {
-            profiles.merge(user, profile.clone());
-        }
-        user
-    }
 }
 
 #[cfg(test)]
@@ -218,14 +229,16 @@ mod tests {
     #[test]
     fn links_resolve_and_part() {
         let mut links = Links::default();
-        links.link(1, 9);
-        links.link(2, 9);
-        links.link(2, 9);
+        links.link(1, 9, 5);
+        links.link(2, 9, 6);
+        links.link(2, 9, 6);
         assert_eq!((links.resolve(1), links.resolve(9), links.resolve(3)), (9, 9, 3));
         assert_eq!(
             (links.aliases(9), links.is_alias(2), links.is_alias(9)),
             (&[1, 2][..], true, false)
         );
+        assert!(links.is_since(1, 5) && !links.is_since(1, 6) && !links.is_since(9, 5));
+        assert_eq!((links.all(1), links.all(3)), (vec![1, 2, 9], vec![3]));
         assert_eq!((links.unlink(1), links.unlink(1)), (Some(9), None));
         assert_eq!((links.aliases(9), links.resolve(1)), (&[2][..], 1));
         assert_eq!((links.unlink(2), links.aliases(9).len()), (Some(9), 0));

@@ -215,23 +215,24 @@ impl Live {
             }
             Record::ItemDeleted(idx) => self.catalogue.write(writer).delete(*idx),
             Record::User(idx, profile) => {
-                let user = self.note_profile(writer, *idx, profile);
+                let all = self.links.read().all(*idx);
+                self.profiles.write(writer).note_profile(&all, *idx, profile);
                 if !profile.consent {
-                    self.overlay.write().forget_user(user);
+                    self.overlay.write().forget_user(self.resolved(*idx));
                 }
             }
             Record::Preferences(idx, preferences) => {
-                let user = self.resolved(*idx);
-                self.profiles.write(writer).decide(user, preferences);
+                let all = self.links.read().all(*idx);
+                self.profiles.write(writer).note_decision(&all, *idx, preferences);
                 if !preferences.personalised {
-                    self.overlay.write().forget_user(user);
+                    self.overlay.write().forget_user(self.resolved(*idx));
                 }
             }
             Record::Contacted(idx, time_ms) => {
-                let user = self.resolved(*idx);
-                self.profiles.write(writer).contact(user, *time_ms);
+                let all = self.links.read().all(*idx);
+                self.profiles.write(writer).note_contact(&all, *idx, *time_ms);
             }
-            Record::Linked(alias, user) => self.link(writer, *alias, *user),
+            Record::Linked(alias, user) => self.link(writer, (*alias, *user), offset),
             Record::Unlinked(alias) => self.unlink(writer, *alias),
             Record::Erased(idx, _) => self.erase(writer, *idx, offset),
             Record::Imported(digest) => drop(self.imported.write(writer).insert(*digest)),
@@ -266,7 +267,9 @@ impl Live {
     fn erase(&self, writer: &mut LiveWriter, user: UserIdx, offset: Offset) {
         let was_known = self.users.write(writer).erase(user);
         self.erase_links(writer, user);
-        self.forget_state(writer, user);
+        self.forget_deeds(writer, user);
+        // After the history, whose use the consent decides.
+        self.profiles.write(writer).erase(user);
         self.erasures.write().note(user, offset, was_known);
     }
 

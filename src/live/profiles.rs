@@ -16,13 +16,23 @@ pub struct Profiles {
     objecting: HashSet<UserIdx>,
     /// When the shop last sent users something, in milliseconds since 1970.
     contacted: AHashMap<UserIdx, i64>,
+    /// What came under each id of users with several.
+    own: AHashMap<UserIdx, Own>,
     /// Bytes of all profiles.
     bytes: usize,
 }
 
+/// What came under one id.
+#[derive(Debug, Default)]
+struct Own {
+    user: Option<User>,
+    decided: Option<Preferences>,
+    contacted_ms: Option<i64>,
+}
+
 impl Profiles {
     /// Creates or replaces a profile.
-    pub fn upsert(&mut self, idx: UserIdx, user: &User) {
+    fn upsert(&mut self, idx: UserIdx, user: &User) {
         let slot = idx as usize;
         if slot >= self.users.len() {
             self.users.resize_with(slot + 1, || None);
@@ -34,7 +44,7 @@ impl Profiles {
     }
 
     /// Notes what a user decided.
-    pub fn decide(&mut self, idx: UserIdx, preferences: &Preferences) {
+    fn decide(&mut self, idx: UserIdx, preferences: &Preferences) {
         self.forget_preferences(idx);
         if !preferences.is_default() {
             self.bytes += preferences.bytes();
@@ -43,54 +53,111 @@ impl Profiles {
         self.note_consent(idx);
     }
 
-    /// Notes that the shop sent a user something.
-    pub fn contact(&mut self, idx: UserIdx, time_ms: i64) {
-        let last = self.contacted.entry(idx).or_insert(time_ms);
-        *last = (*last).max(time_ms);
-    }
-
     /// When the shop last sent a user something, in milliseconds since 1970; none where it did not.
     pub fn contacted_ms(&self, idx: UserIdx) -> Option<i64> {
         self.contacted.get(&idx).copied()
     }
 
-    /// Adds the profile, the decisions and the contacts of an alias to those of a user. Of an attribute that both
-    /// have, the user's value stays; an objection of either holds.
-    pub fn absorb(&mut self, user: UserIdx, alias: UserIdx) {
-        let of_alias = self.get(alias).cloned();
-        let decisions = [alias, user].map(|idx| self.preferences(idx).cloned());
-        let contacted = self.contacted_ms(alias);
-        self.erase(alias);
+    /// Notes a profile under one of all ids of a user, of which the last is the user.
+    pub fn note_profile(&mut self, all: &[UserIdx], id: UserIdx, user: &User) {
+        self.note(all, id, |own| own.user = Some(user.clone()));
+    }
 
-        if let Some(of_alias) = of_alias {
-            self.merge(user, of_alias);
+    /// Notes what a user decided, under one of all their ids.
+    pub fn note_decision(&mut self, all: &[UserIdx], id: UserIdx, decided: &Preferences) {
+        self.note(all, id, |own| own.decided = Some(decided.clone()));
+    }
+
+    /// Notes that the shop sent a user something, under one of all their ids.
+    pub fn note_contact(&mut self, all: &[UserIdx], id: UserIdx, time_ms: i64) {
+        self.note(all, id, |own| own.contacted_ms = own.contacted_ms.max(Some(time_ms)));
+    }
+
+    fn note(&mut self, all: &[UserIdx], id: UserIdx, change: impl FnOnce(&mut Own)) {
+        if all.len() > 1 {
+            change(self.own.entry(id).or_default());
+            self.combine(all);
+            return;
         }
-        if let [Some(of_alias), own] = decisions {
-            let own = own.unwrap_or_default();
-            let both = Preferences {
-                personalised: own.personalised && of_alias.personalised,
-                recorded: own.recorded && of_alias.recorded,
-                removed_tags: own.removed_tags.into_iter().chain(of_alias.removed_tags).collect(),
-            };
-            self.decide(user, &both);
+        let mut own = self.own_of(id);
+        change(&mut own);
+        self.set(id, own);
+    }
+
+    /// Makes ids one user, the last of them.
+    pub fn join(&mut self, all: &[UserIdx]) {
+        for &id in all {
+            if !self.own.contains_key(&id) {
+                let own = self.own_of(id);
+                self.own.insert(id, own);
+            }
+            self.set(id, Own::default());
         }
-        if let Some(time_ms) = contacted {
-            self.contact(user, time_ms);
+        self.combine(all);
+    }
+
+    /// Makes an alias a user of its own again; `rest` are the ids that stay one user.
+    pub fn part(&mut self, alias: UserIdx, rest: &[UserIdx]) {
+        let own = self.own.remove(&alias).unwrap_or_default();
+        self.set(alias, own);
+        match rest {
+            [user] => {
+                let own = self.own.remove(user).unwrap_or_default();
+                self.set(*user, own);
+            }
+            _ => self.combine(rest),
         }
     }
 
-    /// Adds a profile that came under an alias to the user's: it overrules neither an attribute nor an objection.
-    pub fn merge(&mut self, user: UserIdx, of_alias: User) {
-        let own = self.get(user).cloned().unwrap_or_default();
-        let mut attributes = of_alias.attributes;
-        attributes.extend(own.attributes);
-        let consent = own.consent && of_alias.consent;
-        self.upsert(user, &User { attributes, consent });
+    /// Gives the last of all ids what came under each: an attribute of the user comes before those of aliases, in
+    /// the order of their links; an objection under any id holds.
+    fn combine(&mut self, all: &[UserIdx]) {
+        let Some(user) = all.last() else { return };
+        let mut both = Own::default();
+        for own in all.iter().rev().filter_map(|id| self.own.get(id)) {
+            if let Some(of_id) = &own.user {
+                let user = both.user.get_or_insert_default();
+                user.consent &= of_id.consent;
+                for (name, value) in &of_id.attributes {
+                    user.attributes.entry(name.clone()).or_insert_with(|| value.clone());
+                }
+            }
+            if let Some(of_id) = &own.decided {
+                let decided = both.decided.get_or_insert_default();
+                decided.personalised &= of_id.personalised;
+                decided.recorded &= of_id.recorded;
+                decided.removed_tags.extend(of_id.removed_tags.iter().cloned());
+            }
+            both.contacted_ms = both.contacted_ms.max(own.contacted_ms);
+        }
+        self.set(*user, both);
+    }
+
+    /// What is in force under an id.
+    fn own_of(&self, id: UserIdx) -> Own {
+        Own {
+            user: self.get(id).cloned(),
+            decided: self.preferences(id).cloned(),
+            contacted_ms: self.contacted_ms(id),
+        }
+    }
+
+    fn set(&mut self, id: UserIdx, own: Own) {
+        match &own.user {
+            Some(user) => self.upsert(id, user),
+            None => self.forget_user(id),
+        }
+        self.decide(id, &own.decided.unwrap_or_default());
+        match own.contacted_ms {
+            Some(time_ms) => drop(self.contacted.insert(id, time_ms)),
+            None => drop(self.contacted.remove(&id)),
+        }
     }
 
     /// Erases a profile.
     pub fn erase(&mut self, idx: UserIdx) {
         self.contacted.remove(&idx);
+        self.own.remove(&idx);
         self.forget_user(idx);
         self.forget_preferences(idx);
         self.objecting.remove(&idx);
@@ -154,23 +221,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_objection_of_an_alias_holds_for_the_user() {
+    fn ids_of_one_user_are_combined_and_part_as_they_were() {
         let mut profiles = Profiles::default();
         let user = |value: &str, consent| User {
             attributes: [("country".to_owned(), value.to_owned())].into(),
             consent,
         };
-        profiles.upsert(1, &user("SE", true));
-        profiles.upsert(2, &user("NO", false));
-        profiles.contact(2, 7);
-        profiles.absorb(1, 2);
+        profiles.note_profile(&[1], 1, &user("SE", true));
+        profiles.note_profile(&[2], 2, &user("NO", false));
+        profiles.note_contact(&[2], 2, 7);
+        profiles.join(&[2, 1]);
         assert_eq!(profiles.get(1), Some(&user("SE", false)));
         assert_eq!((profiles.get(2), profiles.contacted_ms(1)), (None, Some(7)));
+        // Whatever comes in whatever order, what denies holds until it is taken back under its own id.
+        profiles.note_profile(&[2, 1], 1, &user("SE", true));
+        assert!(!profiles.consents(1));
+        profiles.note_profile(&[2, 1], 2, &user("NO", true));
+        assert!(profiles.consents(1));
         let off = Preferences { personalised: false, ..Preferences::default() };
-        profiles.decide(3, &off);
-        profiles.absorb(4, 3);
-        assert_eq!(profiles.preferences(4), Some(&off));
-        assert_eq!(profiles.objecting(), &HashSet::from([1, 4]));
+        profiles.note_decision(&[2, 1], 2, &off);
+        assert_eq!(profiles.preferences(1), Some(&off));
+        profiles.join(&[2, 3, 1]);
+        profiles.part(3, &[2, 1]);
+        assert!(!profiles.consents(1) && profiles.consents(3));
+        profiles.part(2, &[1]);
+        assert_eq!((profiles.consents(1), profiles.consents(2)), (true, false));
+        assert_eq!(
+            (profiles.get(1), profiles.get(2)),
+            (Some(&user("SE", true)), Some(&user("NO", true)))
+        );
+        assert_eq!((profiles.contacted_ms(1), profiles.contacted_ms(2)), (None, Some(7)));
+        assert!(profiles.own.is_empty());
     }
 
     #[test]
@@ -181,8 +262,8 @@ mod tests {
         profiles.upsert(3, &User::default());
         assert!(!profiles.consents(3) && !profiles.records(3));
         assert_eq!(profiles.objecting(), &HashSet::from([3]));
-        profiles.contact(3, 20);
-        profiles.contact(3, 10);
+        profiles.note_contact(&[3], 3, 20);
+        profiles.note_contact(&[3], 3, 10);
         assert_eq!(profiles.contacted_ms(3), Some(20));
         profiles.erase(3);
         assert_eq!(profiles.contacted_ms(3), None);

@@ -2,10 +2,14 @@
 
 use ahash::AHashMap;
 
-use crate::domain::ItemIdx;
+use crate::domain::{ItemIdx, limits};
 
 /// Number of ratings, or of reviews, that the mean of the store stands for beside an item's own.
 const PRIOR: f64 = 5.0;
+/// Number of ratings of the store from which on one that is far off counts as one that is less so.
+const ENOUGH: u32 = 20;
+/// Standard deviations from the mean that a rating counts with at most.
+const REACH: f64 = 4.0;
 
 /// A sum of scores.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -24,6 +28,18 @@ impl Scores {
 
     fn mean(&self) -> Option<f64> {
         (self.count > 0).then(|| self.sum / f64::from(self.count))
+    }
+
+    /// A score, no further from the mean than some deviations: one that is far off must not set the scale.
+    fn within_reach(&self, score: f64) -> f64 {
+        let score = score.clamp(-limits::MAX_RATING, limits::MAX_RATING);
+        match self.mean() {
+            Some(mean) if self.count >= ENOUGH => {
+                let reach = REACH * self.deviation().max(f64::MIN_POSITIVE);
+                score.clamp(mean - reach, mean + reach)
+            }
+            _ => score,
+        }
     }
 
     fn deviation(&self) -> f64 {
@@ -75,6 +91,7 @@ impl Reviews {
         if rating.is_none() && sentiment.is_none() {
             return;
         }
+        let rating = rating.map(|rating| self.all.ratings.within_reach(rating));
         for of in [self.items.entry(item).or_default(), &mut self.all] {
             rating.into_iter().for_each(|rating| of.ratings.add(rating));
             sentiment.into_iter().for_each(|sentiment| of.sentiments.add(sentiment));
@@ -119,18 +136,31 @@ mod tests {
             reviews.note(2, Some(3.0), None);
         }
         reviews.note(3, Some(5.0), Some(1.0));
-        let quality = |item| reviews.of(item).unwrap().quality;
-        assert!(quality(1) > 0.8 && quality(2) < -0.8, "{} {}", quality(1), quality(2));
-        assert!((0.0..0.3).contains(&quality(3)), "{}", quality(3));
+        let quality = |reviews: &Reviews, item| reviews.of(item).unwrap().quality;
+        assert!(
+            quality(&reviews, 1) > 0.8 && quality(&reviews, 2) < -0.8,
+            "{} {}",
+            quality(&reviews, 1),
+            quality(&reviews, 2)
+        );
+        assert!((0.0..0.3).contains(&quality(&reviews, 3)), "{}", quality(&reviews, 3));
         let third = reviews.of(3).unwrap();
         assert_eq!((third.ratings, third.mean_rating, third.reviews), (1, Some(5.0), 1));
         assert_eq!(
             (third.mean_sentiment, reviews.of(2).unwrap().mean_sentiment),
             (Some(1.0), None)
         );
+        // A rating that is far off says little of the others.
+        let before = quality(&reviews, 1);
+        reviews.note(4, Some(1e200), None);
+        assert!(
+            (quality(&reviews, 1) - before).abs() < 0.1 && quality(&reviews, 4) < 1.0,
+            "{}",
+            quality(&reviews, 1)
+        );
         // One rating of one item is average: there is nothing to compare it with.
         let mut one = Reviews::default();
         one.note(1, Some(1e300), None);
-        assert!(one.of(1).unwrap().quality.is_finite() || one.of(1).unwrap().quality == 0.0);
+        assert_eq!(one.of(1).unwrap().quality, 0.0);
     }
 }

@@ -148,6 +148,61 @@ async fn linked_ids_are_one_user_and_parted_ones_are_as_before() {
     server.stop().await;
 }
 
+async fn personalised(server: &Server, user: &str, enabled: bool) {
+    let request =
+        pb::SetPersonalisationRequest { user_id: user.into(), enabled, record_events: None };
+    server.users().set_personalisation(request).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_way_of_links_loses_an_objection_or_counts_an_event_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = shop(folder.path()).await;
+    let consent = async |server: &Server, user: &str, consent: pb::Consent| {
+        let attributes = [("of".to_owned(), user.to_owned())].into();
+        let user = pb::User { user_id: user.into(), attributes, consent: consent.into() };
+        let request = pb::UpsertUsersRequest { users: vec![user] };
+        server.users().upsert_users(request).await.unwrap();
+    };
+    // From one user to another: what came before the first link is not written over the second user.
+    link(&server, "anna", &["phone"]).await.unwrap();
+    unlink(&server, &["phone"]).await;
+    personalised(&server, "phone", false).await;
+    personalised(&server, "phone", true).await;
+    link(&server, "u1", &["phone"]).await.unwrap();
+    server.engine.writer().record(vec![buy("phone", "tea", 0)]).await.unwrap();
+    let spend = portrait(&server, "u1").await.orders.unwrap().spend;
+    consent(&server, "u1", pb::Consent::Denied).await;
+    personalised(&server, "u1", false).await;
+
+    // Another alias is taken back: what was decided under the others stays.
+    link(&server, "anna", &["card", "new"]).await.unwrap();
+    personalised(&server, "card", false).await;
+    assert_eq!(unlink(&server, &["new", "new", "new"]).await, 1);
+    consent(&server, "anna", pb::Consent::Given).await;
+
+    let check = async |server: &Server| {
+        for user in ["u1", "phone", "anna", "card", "new"] {
+            assert!(!get(server, user).await.personalised, "{user} objected");
+        }
+        assert_eq!(get(server, "u1").await.user.unwrap().consent(), pb::Consent::Denied);
+        assert_eq!(get(server, "u2").await.user.unwrap().consent(), pb::Consent::Given);
+    };
+    check(&server).await;
+    server.stop().await;
+    let server = Server::start(folder.path(), support::quiet()).await;
+    check(&server).await;
+
+    // One who objected is objecting still when the link is taken back; and nothing counts twice.
+    personalised(&server, "phone", true).await;
+    consent(&server, "u1", pb::Consent::Given).await;
+    assert_eq!(portrait(&server, "phone").await.orders.unwrap().spend, spend);
+    personalised(&server, "phone", false).await;
+    assert_eq!(unlink(&server, &["phone"]).await, 1);
+    assert!(!get(&server, "u1").await.personalised && !get(&server, "phone").await.personalised);
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn conflicts_are_refused_by_name_and_erasure_takes_all_ids() {
     let folder = tempfile::tempdir().unwrap();

@@ -63,10 +63,12 @@ impl Recommender {
 
         // The model may know users who were erased or withdrew their consent since.
         let names = self.state.live.users.read();
+        let links = self.state.live.links.read();
         let profiles = self.state.live.profiles.read();
         let entries = found
             .iter()
-            .filter(|s| !names.id(s.idx).is_empty() && profiles.consents(s.idx))
+            .filter(|s| !names.id(s.idx).is_empty() && !links.is_alias(s.idx))
+            .filter(|s| profiles.consents(s.idx))
             .take(limit)
             .map(|s| ScoredUser { user_id: names.id(s.idx).to_owned(), score: s.score })
             .collect();

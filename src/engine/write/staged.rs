@@ -2,7 +2,7 @@
 //! beyond the limits of the store are refused.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::edits::Edits;
 use super::link_check::LinkCheck;
@@ -106,7 +106,9 @@ impl<'g> Staged<'g> {
                 }
             }
             Write::Unlink(aliases) => {
-                for idx in aliases.iter().filter_map(|id| self.users.get(id)).collect::<Vec<_>>() {
+                let ids: BTreeSet<u32> =
+                    aliases.iter().filter_map(|id| self.users.get(id)).collect();
+                for idx in ids {
                     if self.links.read().is_alias(idx) {
                         self.push(Record::Unlinked(idx));
                     }
@@ -272,7 +274,10 @@ impl<'g> Staged<'g> {
         let user = self.links.read().resolve(idx);
         let before = self.profiles.read().preferences(user).cloned().unwrap_or_default();
         let after = change.applied(&before)?;
-        self.push(Record::Preferences(idx, Cow::Owned(after)));
+        // It is the user's, and stays with each id should their link be taken back.
+        let all = self.links.read().all(idx);
+        all.into_iter()
+            .for_each(|id| self.push(Record::Preferences(id, Cow::Owned(after.clone()))));
         Ok(())
     }
 
