@@ -302,11 +302,20 @@ fn json(file: &Path) -> Result<Vec<u8>, Failure> {
     serde_json::to_vec(&value).map_err(|error| said(&error).into())
 }
 
-/// A value of TOML in JSON; dates and times become texts.
+/// A value of TOML in JSON. Dates and times become texts, and so does what is no finite number, which JSON has no
+/// other word for: the server refuses it by name.
 fn value(given: toml::Value) -> Value {
     match given {
         toml::Value::String(text) => text.into(),
         toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) if number.is_nan() => "NaN".into(),
+        toml::Value::Float(number) if number.is_infinite() => {
+            if number > 0.0 {
+                "Infinity".into()
+            } else {
+                "-Infinity".into()
+            }
+        }
         toml::Value::Float(number) => number.into(),
         toml::Value::Boolean(is_so) => is_so.into(),
         toml::Value::Datetime(time) => time.to_string().into(),
@@ -315,5 +324,17 @@ fn value(given: toml::Value) -> Value {
             let fields = table.into_iter().map(|(name, field)| (name, value(field)));
             Value::Object(fields.collect())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_finite_number_is_not_taken_for_absent() {
+        let table: toml::Table = toml::from_str("a = nan\nb = -inf\nc = 1.5").unwrap();
+        let read = value(toml::Value::Table(table));
+        assert_eq!(read, serde_json::json!({"a": "NaN", "b": "-Infinity", "c": 1.5}));
     }
 }

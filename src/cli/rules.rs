@@ -200,6 +200,9 @@ fn when(rule: &pb::Rule) -> String {
     for attribute in &when.user_attributes {
         parts.push(format!("{} = {}", attribute.name, attribute.values.join(" | ")));
     }
+    if !when.segments.is_empty() {
+        parts.push(format!("for {}", when.segments.join(" | ")));
+    }
     if !when.page_categories.is_empty() {
         parts.push(format!("on {}", when.page_categories.join(", ")));
     }

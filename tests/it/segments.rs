@@ -166,6 +166,11 @@ async fn membership_follows_every_event_and_steers_rules_and_placements() {
     // What lists ask for cannot be taken from them.
     let refused = apply(&server, Vec::new()).await.unwrap_err();
     assert!(refused.message().contains("must hold \"big\", which the rule \"for the big\" names"));
+    // The way back is open, and says what it takes.
+    let request = pb::RollbackInsightSettingsRequest { version: 0 };
+    let back = client(&server).rollback_insight_settings(request).await.unwrap().into_inner();
+    assert!(back.warnings[0].contains("must hold \"big\", which the rule"), "{:?}", back.warnings);
+    segments(&server).await;
     let own = of(pb::user_condition::Kind::Segment("own".into()));
     let refused = apply(&server, vec![segment("own", own)]).await.unwrap_err();
     assert!(refused.message().contains("settings.segments[0].condition.segment: refers to itself"));

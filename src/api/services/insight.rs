@@ -19,6 +19,7 @@ use crate::api::wire::{convert, insight, pb, segments};
 use crate::domain::{DAY_MS, PreferenceChange, Result, Violation, limits, now_ms};
 use crate::engine::insight::audience::Member;
 use crate::engine::insight::rights::UserTag;
+use crate::engine::steering::Applied;
 use crate::engine::{Engine, Page};
 use crate::insight::InsightSettings;
 
@@ -141,7 +142,8 @@ impl InsightApi {
     fn roll_back(&self, version: u32) -> Result<pb::RollbackInsightSettingsResponse> {
         let version = Some(version).filter(|version| *version > 0);
         let applied = self.engine.steering().roll_back::<InsightSettings>(version)?;
-        Ok(pb::RollbackInsightSettingsResponse { version: applied.version })
+        let Applied { version, warnings } = applied;
+        Ok(pb::RollbackInsightSettingsResponse { version, warnings })
     }
 
     async fn wait<R: Send + 'static, T: Send + 'static>(

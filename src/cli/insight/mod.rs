@@ -18,6 +18,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use calls::{Message, Moment};
 
 use super::backend::{Backend, Refused, Target};
+use super::rules::print_warnings;
 use super::{Failure, decisions, output};
 use crate::api::wire::pb;
 use crate::config::Config;
@@ -248,7 +249,9 @@ impl Insight {
             }
             Action::Rollback { version } => {
                 let request = pb::RollbackInsightSettingsRequest { version };
-                in_force(said(backend.roll_back_insight(request).await)?.version)
+                let done = said(backend.roll_back_insight(request).await)?;
+                print_warnings(&done.warnings);
+                in_force(done.version)
             }
         }
     }
