@@ -329,6 +329,15 @@ mod tests {
         assert_eq!((one.first_ms(), one.last_ms()), (Some(2 * DAY_MS), Some(9 * DAY_MS)));
         assert_eq!(one.standing().next().map(Order::time_ms), Some(2 * DAY_MS));
 
+        // An order of which nothing is left is still the day's.
+        let (mut one, mut other) = (OrderBook::default(), OrderBook::default());
+        one.note(trade(5, 0, 1.0, 10.0));
+        other.note(trade(5, 0, 1.0, 7.0));
+        other.note(trade(5, 0, -1.0, -7.0));
+        one.absorb(&other);
+        one.note(trade(5, 0, 1.0, 4.0));
+        assert_eq!((one.count(), one.spend(), one.refunded()), (1, 14.0, 7.0));
+
         let mut many = OrderBook::default();
         for n in 0..900 {
             many.note(trade(10 + n, 100 + n as u32, 1.0, 1.0));

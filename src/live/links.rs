@@ -186,7 +186,7 @@ impl Live {
                 let user = if is_joined { self.resolved(event.user) } else { event.user };
                 let (event, remembered) = self.read_event(writer, event, user);
                 let (_, first) = self.note_user(writer, &event, &remembered);
-                if first {
+                if first && self.profiles.read().consents(user) {
                     self.note_buyer(writer, event.item);
                 }
             }
