@@ -5,7 +5,7 @@
 //! - [`reader`]: reads items with both
 //! - [`features`]: an item's features
 //! - [`weights`]: how much each field counts
-//! - [`sentiment`]: what a review says
+//! - [`mod@sentiment`]: what a review says
 //! - [`corpus`]: the features of all items, and the items most alike to one
 
 pub mod corpus;
