@@ -204,8 +204,8 @@ impl Event {
             limits::number("price", price, 0.0, limits::MAX_PRICE)?;
         }
 
-        if let Some(rating) = self.rating {
-            limits::number("rating", rating, -limits::MAX_RATING, limits::MAX_RATING)?;
+        if self.rating.is_some_and(|r| !r.is_finite()) {
+            return Err(Violation::new("rating", "must be a finite number"));
         }
 
         if self.kind != EventKind::Rating && (!self.review.is_empty() || self.sentiment.is_some()) {

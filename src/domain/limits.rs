@@ -15,8 +15,6 @@ pub const MAX_NAME_BYTES: usize = 64;
 pub const MAX_TITLE_BYTES: usize = 1_024;
 /// Maximum length of an attribute's value in bytes.
 pub const MAX_ATTRIBUTE_BYTES: usize = 4_096;
-/// Largest rating, and with a minus the smallest.
-pub const MAX_RATING: f64 = 1e6;
 /// Maximum length of a review in bytes.
 pub const MAX_REVIEW_BYTES: usize = 16_384;
 /// Maximum length of a description in bytes.

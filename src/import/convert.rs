@@ -91,7 +91,7 @@ pub fn event<'a>(
     };
 
     event.price = fields.number(Column::Price, 0.0, limits::MAX_PRICE);
-    event.rating = fields.number(Column::Rating, -limits::MAX_RATING, limits::MAX_RATING);
+    event.rating = fields.number(Column::Rating, f64::MIN, f64::MAX);
     event.basket_id = fields.id(Column::BasketId);
     event.session_id = fields.id(Column::SessionId);
     event.event_id = fields.id(Column::EventId);

@@ -2,7 +2,7 @@
 
 use ahash::AHashMap;
 
-use crate::domain::{ItemIdx, limits};
+use crate::domain::ItemIdx;
 
 /// Number of ratings, or of reviews, that the mean of the store stands for beside an item's own.
 const PRIOR: f64 = 5.0;
@@ -10,6 +10,8 @@ const PRIOR: f64 = 5.0;
 const ENOUGH: u32 = 20;
 /// Standard deviations from the mean that a rating counts with at most.
 const REACH: f64 = 4.0;
+/// Ratings count as no more than this: squares of larger ones have no sum.
+const MOST: f64 = 1e9;
 
 /// A sum of scores.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -32,7 +34,7 @@ impl Scores {
 
     /// A score, no further from the mean than some deviations: one that is far off must not set the scale.
     fn within_reach(&self, score: f64) -> f64 {
-        let score = score.clamp(-limits::MAX_RATING, limits::MAX_RATING);
+        let score = score.clamp(-MOST, MOST);
         match self.mean() {
             Some(mean) if self.count >= ENOUGH => {
                 let reach = REACH * self.deviation().max(f64::MIN_POSITIVE);
