@@ -16,7 +16,8 @@ pub(super) fn read(state: &State, offset: Offset) -> Result<(UserEvents, Pulse)>
     let mut items = 0;
     let mut log = Vec::new();
     let objecting = state.live.profiles.read().objecting().clone();
-    let of_objecting = |user| objecting.contains(&state.live.resolved(user));
+    // Copied, so that no link waits for the whole log.
+    let links = state.live.links.read().clone();
     let now_ms = now_ms();
     let mut pulse = Pulse::new(state.live.newest_ms(), now_ms);
 
@@ -24,12 +25,14 @@ pub(super) fn read(state: &State, offset: Offset) -> Result<(UserEvents, Pulse)>
         Entry::User(_) => users += 1,
         Entry::Item(_) => items += 1,
         Entry::Record(at, Record::Event(event))
-            if at < offset && event.kind.is_behaviour() && !of_objecting(event.user) =>
+            if at < offset
+                && event.kind.is_behaviour()
+                && !objecting.contains(&links.resolve(event.user)) =>
         {
             pulse.note(event.time_ms);
             // Events from a clock that was ahead count as of now.
             let time_ms = event.time_ms.min(now_ms);
-            let user = state.live.resolved(event.user);
+            let user = links.resolve(event.user);
             log.push((user, HistoryEvent { time_ms, ..history_event(&event) }));
         }
         Entry::Record(..) => {}

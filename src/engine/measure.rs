@@ -43,12 +43,9 @@ pub(super) fn note(
     let alias = |user: UserIdx| alias_hash(live.users.read().id(user));
     let resolved = |user: &UserIdx| live.resolved(*user);
     match record {
-        Record::Event(event) => {
+        Record::Event(event) if measurements.concerns(event) && is_outcome(event.kind) => {
             let event = StoredEvent { user: resolved(&event.user), ..*event };
-            if measurements.concerns(&event)
-                && is_outcome(event.kind)
-                && !unmeasured.holds(live, event.user)
-            {
+            if !unmeasured.holds(live, event.user) {
                 let price = || live.catalogue.read().get(event.item).and_then(|item| item.price);
                 measurements.note_event(&event, || alias(event.user), price);
             }

@@ -16,16 +16,20 @@ pub enum Assigned<'e> {
 }
 
 /// Assigns a unit, a user or a session, for a list of a placement as of `now_ms`; `is_in_one` says whether the
-/// user is in one of some saved segments.
+/// user is in one of some saved segments. Both are asked for only where an experiment runs.
 pub fn assign<'e>(
     set: &'e ExperimentSet,
     placement: &str,
-    unit: &str,
+    unit: impl FnOnce() -> String,
     now_ms: i64,
     is_in_one: impl Fn(&[String]) -> bool,
 ) -> Assigned<'e> {
     let mut of_placement = set.running().filter(|of| of.placement == placement).peekable();
-    if of_placement.peek().is_none() || unit.is_empty() {
+    if of_placement.peek().is_none() {
+        return Assigned::Nothing;
+    }
+    let unit = &unit();
+    if unit.is_empty() {
         return Assigned::Nothing;
     }
     if fraction(HOLDOUT, unit) < set.holdout {
@@ -90,7 +94,7 @@ mod tests {
 
     /// The assignment of a user in no segment.
     fn assigned<'e>(set: &'e ExperimentSet, of: &str, unit: &str, now_ms: i64) -> Assigned<'e> {
-        assign(set, of, unit, now_ms, |_| false)
+        assign(set, of, || unit.to_owned(), now_ms, |_| false)
     }
 
     fn counts(set: &ExperimentSet, now_ms: i64) -> [usize; 4] {
@@ -121,7 +125,7 @@ mod tests {
         let mut narrow = set.clone();
         narrow.experiments.iter_mut().for_each(|of| of.segments = vec!["lapsed".into()]);
         assert_eq!(assigned(&narrow, "home", "user-1", 1), Assigned::Nothing);
-        let inside = assign(&narrow, "home", "user-1", 1, |names| names == ["lapsed"]);
+        let inside = assign(&narrow, "home", || "user-1".into(), 1, |names| names == ["lapsed"]);
         let anyone = assigned(&set, "home", "user-1", 1);
         assert_eq!(
             matches!(inside, Assigned::Variant(..)),

@@ -32,6 +32,15 @@ impl InsightSettings {
         segment::check(&self.segments, &self.rfm(), &self.tier_programs)
     }
 
+    /// Checks that a saved segment is there, which `field` names.
+    ///
+    /// # Errors
+    /// A violation of `field` that says which there are.
+    pub fn check_segment(&self, field: &str, name: &str) -> Result<(), Violation> {
+        let known = self.segments.iter().map(|segment| segment.name.as_str());
+        segment::one_of(field, "a saved segment", name, known)
+    }
+
     /// The segments by scores that are in force.
     pub fn rfm(&self) -> Cow<'_, [RfmSegment]> {
         match self.rfm_segments.as_slice() {

@@ -257,7 +257,7 @@ impl Checked<'_> {
 ///
 /// # Errors
 /// A violation of `field` that says what there is.
-pub fn one_of<'a>(
+pub(super) fn one_of<'a>(
     field: &str,
     what: &str,
     name: &str,

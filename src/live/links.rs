@@ -18,7 +18,7 @@ use crate::store::{Entry, Record};
 pub const MAX_ALIASES: usize = 100;
 
 /// The aliases of all users.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Links {
     /// The user of each alias, and the offset of the record that linked it.
     user_of: AHashMap<UserIdx, (UserIdx, Offset)>,
@@ -159,6 +159,7 @@ impl Live {
         if ids.is_empty() {
             return Ok(());
         }
+
         for &id in &ids {
             self.forget_deeds(writer, id);
         }
@@ -168,6 +169,7 @@ impl Live {
                 self.remake(writer, &ids, &mut joined, (*offset, record));
             }
         })?;
+
         self.links.write(writer).parted.clear();
         Ok(())
     }

@@ -60,28 +60,32 @@ impl Profiles {
 
     /// Notes a profile under one of all ids of a user, of which the last is the user.
     pub fn note_profile(&mut self, all: &[UserIdx], id: UserIdx, user: &User) {
-        self.note(all, id, |own| own.user = Some(user.clone()));
+        match all {
+            [_] => self.upsert(id, user),
+            _ => self.note(all, id, |own| own.user = Some(user.clone())),
+        }
     }
 
     /// Notes what a user decided, under one of all their ids.
     pub fn note_decision(&mut self, all: &[UserIdx], id: UserIdx, decided: &Preferences) {
-        self.note(all, id, |own| own.decided = Some(decided.clone()));
+        match all {
+            [_] => self.decide(id, decided),
+            _ => self.note(all, id, |own| own.decided = Some(decided.clone())),
+        }
     }
 
     /// Notes that the shop sent a user something, under one of all their ids.
     pub fn note_contact(&mut self, all: &[UserIdx], id: UserIdx, time_ms: i64) {
-        self.note(all, id, |own| own.contacted_ms = own.contacted_ms.max(Some(time_ms)));
+        let newest = |before: Option<i64>| before.max(Some(time_ms)).unwrap_or(time_ms);
+        match all {
+            [_] => drop(self.contacted.insert(id, newest(self.contacted_ms(id)))),
+            _ => self.note(all, id, |own| own.contacted_ms = Some(newest(own.contacted_ms))),
+        }
     }
 
     fn note(&mut self, all: &[UserIdx], id: UserIdx, change: impl FnOnce(&mut Own)) {
-        if all.len() > 1 {
-            change(self.own.entry(id).or_default());
-            self.combine(all);
-            return;
-        }
-        let mut own = self.own_of(id);
-        change(&mut own);
-        self.set(id, own);
+        change(self.own.entry(id).or_default());
+        self.combine(all);
     }
 
     /// Makes ids one user, the last of them.

@@ -29,9 +29,9 @@ pub(super) enum OnDisk<'a> {
     Gone,
     ItemDeleted(ItemIdx),
     ItemAvailable(ItemIdx, bool),
-    /// An event without a review, and any up to format 7.
+    /// An event without a review, and any of formats 5 to 7.
     #[serde(borrow)]
-    Event(PlainEvent<'a>),
+    Event(EventOf7<'a>),
     Item(ItemIdx, Cow<'a, Item>),
     /// An exposure of format 5.
     #[serde(borrow)]
@@ -46,26 +46,15 @@ pub(super) enum OnDisk<'a> {
     Contacted(UserIdx, i64),
     Linked(UserIdx, UserIdx),
     Unlinked(UserIdx),
-    /// An event with a review.
-    #[serde(borrow)]
-    Review(StoredEvent<'a>),
+    /// An event with its review and the shop's sentiment.
+    Review(#[serde(borrow)] EventOf7<'a>, &'a str, Option<f64>),
 }
 
 /// An event without a review: most are.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct PlainEvent<'a> {
-    user: UserIdx,
-    item: ItemIdx,
-    kind: EventKind,
-    time_ms: i64,
-    quantity: f64,
-    price: Option<f64>,
-    rating: Option<f64>,
-    event_id: &'a str,
-    basket_id: &'a str,
-    session_id: &'a str,
-    recommendation_id: &'a str,
-    channel: &'a str,
+pub(super) struct EventOf7<'a> {
+    #[serde(borrow)]
+    before: EventOf4<'a>,
     dwell_ms: Option<u32>,
     scope: HideScope,
     reason: &'a str,
@@ -138,7 +127,9 @@ impl<'a> From<OnDisk<'a>> for Record<'a> {
             OnDisk::ItemDeleted(idx) => Record::ItemDeleted(idx),
             OnDisk::ItemAvailable(idx, available) => Record::ItemAvailable(idx, available),
             OnDisk::Event(event) => Record::Event(event.into()),
-            OnDisk::Review(event) => Record::Event(event),
+            OnDisk::Review(event, review, sentiment) => {
+                Record::Event(StoredEvent { review, sentiment, ..event.into() })
+            }
             OnDisk::Item(idx, item) => Record::Item(idx, item),
             OnDisk::ExposureOf5(exposure) => Record::Exposure(Box::new(exposure.into())),
             OnDisk::Exposure(exposure) => Record::Exposure(Box::new(exposure)),
@@ -157,7 +148,7 @@ impl<'a> From<&'a Record<'_>> for OnDisk<'a> {
             Record::Event(event) if event.review.is_empty() && event.sentiment.is_none() => {
                 OnDisk::Event((*event).into())
             }
-            Record::Event(event) => OnDisk::Review(*event),
+            Record::Event(event) => OnDisk::Review((*event).into(), event.review, event.sentiment),
             Record::Imported(digest) => OnDisk::Imported(*digest),
             Record::Item(idx, item) => OnDisk::Item(*idx, Cow::Borrowed(item)),
             Record::User(idx, user) => OnDisk::User(*idx, Cow::Borrowed(user)),
@@ -177,33 +168,15 @@ impl<'a> From<&'a Record<'_>> for OnDisk<'a> {
     }
 }
 
-impl<'a> From<PlainEvent<'a>> for StoredEvent<'a> {
-    fn from(plain: PlainEvent<'a>) -> Self {
-        StoredEvent {
-            user: plain.user,
-            item: plain.item,
-            kind: plain.kind,
-            time_ms: plain.time_ms,
-            quantity: plain.quantity,
-            price: plain.price,
-            rating: plain.rating,
-            event_id: plain.event_id,
-            basket_id: plain.basket_id,
-            session_id: plain.session_id,
-            recommendation_id: plain.recommendation_id,
-            channel: plain.channel,
-            dwell_ms: plain.dwell_ms,
-            scope: plain.scope,
-            reason: plain.reason,
-            review: "",
-            sentiment: None,
-        }
+impl<'a> From<EventOf7<'a>> for StoredEvent<'a> {
+    fn from(EventOf7 { before, dwell_ms, scope, reason }: EventOf7<'a>) -> Self {
+        StoredEvent { dwell_ms, scope, reason, ..before.into() }
     }
 }
 
-impl<'a> From<StoredEvent<'a>> for PlainEvent<'a> {
+impl<'a> From<StoredEvent<'a>> for EventOf7<'a> {
     fn from(event: StoredEvent<'a>) -> Self {
-        PlainEvent {
+        let before = EventOf4 {
             user: event.user,
             item: event.item,
             kind: event.kind,
@@ -216,10 +189,8 @@ impl<'a> From<StoredEvent<'a>> for PlainEvent<'a> {
             session_id: event.session_id,
             recommendation_id: event.recommendation_id,
             channel: event.channel,
-            dwell_ms: event.dwell_ms,
-            scope: event.scope,
-            reason: event.reason,
-        }
+        };
+        EventOf7 { before, dwell_ms: event.dwell_ms, scope: event.scope, reason: event.reason }
     }
 }
 
@@ -282,6 +253,23 @@ mod tests {
         on_disk.into()
     }
 
+    fn rated() -> EventOf4<'static> {
+        EventOf4 {
+            user: 1,
+            item: 2,
+            kind: EventKind::Click,
+            time_ms: 3,
+            quantity: 1.0,
+            price: None,
+            rating: None,
+            event_id: "e",
+            basket_id: "",
+            session_id: "",
+            recommendation_id: "",
+            channel: "web",
+        }
+    }
+
     #[test]
     fn items_of_older_logs_are_read() {
         let before = || ItemOf1 {
@@ -326,22 +314,28 @@ mod tests {
     }
 
     #[test]
-    fn events_of_older_logs_are_read() {
-        let before = EventOf4 {
-            user: 1,
-            item: 2,
-            kind: EventKind::Click,
-            time_ms: 3,
-            quantity: 1.0,
-            price: None,
-            rating: None,
-            event_id: "e",
-            basket_id: "",
-            session_id: "",
-            recommendation_id: "",
-            channel: "web",
+    fn a_review_is_read_as_it_was_written() {
+        let mut event = StoredEvent {
+            review: "Lovely",
+            sentiment: Some(0.5),
+            dwell_ms: Some(7),
+            reason: "none",
+            ..rated().into()
         };
-        let bytes = postcard::to_allocvec(&OnDisk::EventOf4(before)).unwrap();
+        for has_review in [true, false] {
+            if !has_review {
+                (event.review, event.sentiment) = ("", None);
+            }
+            let record = Record::Event(event);
+            let on_disk = OnDisk::from(&record);
+            assert_eq!(matches!(on_disk, OnDisk::Review(..)), has_review);
+            assert_eq!(read(&postcard::to_allocvec(&on_disk).unwrap()), record);
+        }
+    }
+
+    #[test]
+    fn events_of_older_logs_are_read() {
+        let bytes = postcard::to_allocvec(&OnDisk::EventOf4(rated())).unwrap();
         let Record::Event(event) = read(&bytes) else { panic!("no event") };
         assert_eq!((event.user, event.item, event.channel), (1, 2, "web"));
         assert_eq!((event.dwell_ms, event.reason), (None, ""));

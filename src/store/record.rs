@@ -76,7 +76,7 @@ impl Record<'_> {
 }
 
 /// An event with dense ids, as stored.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StoredEvent<'a> {
     /// The user.
     pub user: UserIdx,

@@ -235,6 +235,16 @@ async fn an_audience_is_those_of_whom_most_is_expected() {
     let rest = audience(&server, few.clone()).await.unwrap();
     assert!(!rest.is_empty() && ids(&rest).iter().all(|user| !sent.contains(&(*user).to_owned())));
 
+    // The rest is counted from the contact on, whenever that was.
+    let time_ms = now_ms() - 10 * DAY_MS;
+    let time = Some(prost_types::Timestamp { seconds: time_ms / 1_000, nanos: 0 });
+    let contacts = pb::RecordContactsRequest { user_ids: vec!["t9".into()], time };
+    client(&server).record_contacts(contacts).await.unwrap();
+    for (not_contacted_days, is_in) in [(7, true), (14, false)] {
+        let request = pb::ExportAudienceRequest { not_contacted_days, ..request.clone() };
+        assert_eq!(ids(&audience(&server, request).await.unwrap()).contains(&"t9"), is_in);
+    }
+
     // Without an offer: the users of segments.
     let lapsed =
         pb::ExportAudienceRequest { segments: vec!["lapsed".into()], ..Default::default() };

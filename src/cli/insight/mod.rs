@@ -163,6 +163,15 @@ enum Language {
     Chinese,
 }
 
+impl Language {
+    fn number(self) -> i32 {
+        match self {
+            Language::English => pb::Language::English.into(),
+            Language::Chinese => pb::Language::Chinese.into(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum By {
     Day,
@@ -199,22 +208,16 @@ impl Insight {
                 show(&said(asked.await)?, json, print::portrait)
             }
             Action::Describe { language, json } => {
-                let language = match language {
-                    Language::English => pb::Language::English.into(),
-                    Language::Chinese => pb::Language::Chinese.into(),
-                };
+                let language = language.number();
                 let asked = pb::DescribeRecommenderRequest { language };
                 show(&said(backend.describe_recommender(asked).await)?, json, print::description)
             }
-            Action::Overview { json } => show(
-                &said(backend.overview(pb::GetOverviewRequest {}).await)?,
-                json,
-                print::overview,
-            ),
+            Action::Overview { json } => {
+                let asked = backend.overview(pb::GetOverviewRequest {});
+                show(&said(asked.await)?, json, print::overview)
+            }
             Action::Cohorts { by, activity, periods, json, plot } => {
-                let basis =
-                    if activity { pb::CohortBasis::Activity } else { pb::CohortBasis::Orders };
-                let (basis, period) = (basis.into(), by.period().into());
+                let (basis, period) = (basis(activity).into(), by.period().into());
                 let asked = backend.cohorts(pb::GetCohortsRequest { basis, period, periods });
                 let cohorts = said(asked.await)?;
                 draw(plot.as_deref(), || heatmap::draw(&cohorts.cohorts))?;
@@ -259,6 +262,10 @@ impl Insight {
 
 fn said<T>(answer: Result<T, Refused>) -> Result<T, Failure> {
     answer.map_err(|status| status.message().to_owned().into())
+}
+
+fn basis(activity: bool) -> pb::CohortBasis {
+    if activity { pb::CohortBasis::Activity } else { pb::CohortBasis::Orders }
 }
 
 fn in_force(version: u32) -> Result<(), Failure> {

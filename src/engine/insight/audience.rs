@@ -12,10 +12,9 @@ use crate::domain::{
     DAY_MS, Error, EventKind, HistoryEvent, ItemIdx, Result, UserIdx, Violation, now_ms,
 };
 use crate::engine::state::State;
+use crate::insight::Membership;
 use crate::insight::audience::{Evidence, Target};
 use crate::insight::portrait::mean;
-use crate::insight::segment::one_of;
-use crate::insight::{InsightSettings, Membership};
 use crate::rules::Select;
 
 /// What an audience is made of.
@@ -74,8 +73,13 @@ impl Insight {
     /// another audience, or what compares users, is being made.
     pub fn audience(&self, request: &AudienceRequest) -> Result<Vec<Member>> {
         let settings = self.state.in_force.insight();
-        check_segments(&settings, "segments", &request.segments)?;
-        check_segments(&settings, "except_segments", &request.except_segments)?;
+        let given =
+            [("segments", &request.segments), ("except_segments", &request.except_segments)];
+        for (field, names) in given {
+            for (at, name) in names.iter().enumerate() {
+                settings.check_segment(&format!("{field}[{at}]"), name)?;
+            }
+        }
         let _making = self.make()?;
 
         let (facts, users) = (self.facts()?, self.all_users());
@@ -121,7 +125,7 @@ impl Insight {
 
     fn facts(&self) -> Result<Facts<'_>> {
         let population = self.state.populations.get(&self.state.live)?;
-        Ok(Facts::with(&self.state, Some(population)))
+        Ok(Facts::with(&self.state, population))
     }
 
     fn all_users(&self) -> Range<UserIdx> {
@@ -160,9 +164,9 @@ impl Insight {
         expected.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.user.cmp(&b.1.user)));
         expected.truncate(request.max_users);
 
-        let names = live.users.read();
+        // One name at a time: no write waits for a million of them.
         let member = |(purchases, candidate): (f64, &Candidate)| Member {
-            user_id: names.id(candidate.user).to_owned(),
+            user_id: live.users.read().id(candidate.user).to_owned(),
             gain: purchases * near.price,
             purchases,
             own_purchases: candidate.evidence.with_target,
@@ -172,25 +176,13 @@ impl Insight {
     }
 }
 
-fn check_segments(
-    settings: &InsightSettings,
-    field: &str,
-    names: &[String],
-) -> Result<(), Violation> {
-    let known = || settings.segments.iter().map(|segment| segment.name.as_str());
-    let mut names = names.iter().enumerate();
-    names.try_for_each(|(at, name)| {
-        one_of(&format!("{field}[{at}]"), "a saved segment", name, known())
-    })
-}
-
 /// Whether a user may be in an audience.
 fn is_asked(facts: &Facts<'_>, user: UserIdx, request: &AudienceRequest) -> bool {
     let profiles = facts.live.profiles.read();
     let rested_ms = i64::from(request.not_contacted_days) * DAY_MS;
     let is_rested = profiles
         .contacted_ms(user)
-        .is_none_or(|contacted_ms| rested_ms == 0 || facts.as_of_ms - contacted_ms >= rested_ms);
+        .is_none_or(|contacted_ms| rested_ms == 0 || now_ms() - contacted_ms >= rested_ms);
     drop(profiles);
     if !is_rested || !is_there(facts, user) {
         return false;
@@ -215,18 +207,18 @@ fn is_there(facts: &Facts<'_>, user: UserIdx) -> bool {
 /// Expected number of orders of a user; none before the first.
 fn orders(facts: &Facts<'_>, user: UserIdx, days: u32) -> Option<f64> {
     let book = facts.live.orders.read().of(user).filter(|book| book.count() > 0).cloned()?;
-    facts.population.as_ref()?.value.purchases(&book, facts.as_of_ms, days)
+    facts.population()?.value.purchases(&book, facts.as_of_ms, days)
 }
 
 /// Expected number of orders of a user before their first: the share of those without one who ordered in as
 /// many days until now.
 fn first_orders(facts: &Facts<'_>, candidates: &[Candidate], days: u32) -> f64 {
     let since_ms = facts.as_of_ms - i64::from(days) * DAY_MS;
-    let orders = facts.live.orders.read();
+    let first_ms = |user| facts.live.orders.read().of(user).and_then(|book| book.first_ms());
     let mut began = 0.0;
     let mut waiting = 0.0;
     for candidate in candidates {
-        match orders.of(candidate.user).and_then(|book| book.first_ms()) {
+        match first_ms(candidate.user) {
             None => waiting += 1.0,
             Some(first_ms) if first_ms > since_ms => began += 1.0,
             Some(_) => {}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::order::OrderBook;
 use crate::domain::{DAY_MS, HistoryEvent, ItemIdx, Tag, UserIdx};
-use crate::engine::population::Population;
+use crate::engine::population::{Population, Populations};
 use crate::engine::state::State;
 use crate::insight::gaps::days_of;
 use crate::insight::portrait::mean;
@@ -35,8 +35,9 @@ pub struct Rfm {
 pub(in crate::engine) struct Facts<'a> {
     pub(super) live: &'a Live,
     pub(super) settings: Arc<InsightSettings>,
-    /// What compares users; none until it is made for the first time.
-    pub(super) population: Option<Arc<Population>>,
+    populations: &'a Populations,
+    /// What compares users, once it is asked for; none until it is made for the first time.
+    population: OnceCell<Option<Arc<Population>>>,
     /// The newest event of the store, in milliseconds since 1970.
     pub(super) as_of_ms: i64,
 }
@@ -44,17 +45,23 @@ pub(in crate::engine) struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// Facts of the users of a store, as far as they are there: waits for nothing.
     pub(in crate::engine) fn at_hand(state: &'a State) -> Self {
-        Self::with(state, state.populations.at_hand())
-    }
-
-    /// Facts with what compares users.
-    pub(super) fn with(state: &'a State, population: Option<Arc<Population>>) -> Self {
         Self {
             live: &state.live,
             settings: state.in_force.insight(),
-            population,
+            populations: &state.populations,
+            population: OnceCell::new(),
             as_of_ms: state.live.newest_ms(),
         }
+    }
+
+    /// Facts with what compares users.
+    pub(super) fn with(state: &'a State, population: Arc<Population>) -> Self {
+        Self { population: OnceCell::from(Some(population)), ..Self::at_hand(state) }
+    }
+
+    /// What compares users; none until it is made for the first time.
+    pub(super) fn population(&self) -> Option<&Population> {
+        self.population.get_or_init(|| self.populations.at_hand()).as_deref()
     }
 
     /// The facts of a user.
@@ -118,7 +125,7 @@ impl UserFacts<'_> {
 
     fn read_rfm(&self) -> Option<Rfm> {
         let figures = Figures::of(self.book()?, self.of.as_of_ms)?;
-        let scores = self.of.population.as_ref()?.quintiles.scores(&figures);
+        let scores = self.of.population()?.quintiles.scores(&figures);
         let segments = self.of.settings.rfm();
         let segment = scores.segment(&segments);
         let segment = segment.map_or(String::new(), |at| segments[at].name.clone());
@@ -128,7 +135,7 @@ impl UserFacts<'_> {
     /// What the user will buy; none before the first order.
     pub(super) fn forecast(&self) -> Option<Forecast> {
         let read = || {
-            let population = self.of.population.as_ref()?;
+            let population = self.of.population()?;
             population.value.forecast(self.book()?, self.of.as_of_ms)
         };
         *self.forecast.get_or_init(read)
@@ -136,7 +143,7 @@ impl UserFacts<'_> {
 
     /// When the user orders next, in days since 1970; none where no user ordered twice.
     pub(super) fn next_order(&self) -> Option<f64> {
-        let gaps = &self.of.population.as_ref()?.gaps;
+        let gaps = &self.of.population()?.gaps;
         gaps.next_order(&days_of(self.book()?), self.of.today())
     }
 

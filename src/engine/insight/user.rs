@@ -153,7 +153,7 @@ impl Insight {
 
     fn view(&self) -> Result<View<'_>> {
         let population = self.state.populations.get(&self.state.live)?;
-        let facts = Facts::with(&self.state, Some(population.clone()));
+        let facts = Facts::with(&self.state, population.clone());
         Ok(View { state: &self.state, population, facts })
     }
 }

@@ -48,10 +48,9 @@ impl Recommender {
             }
         }
 
-        let user = self.user(request);
-        let unit = self.unit(request);
-        let is_in_one = |names: &[String]| !self.segments(user, names).is_empty();
-        Ok(match assign(&set, placement, &unit, now_ms(), is_in_one) {
+        let unit = || self.unit(request);
+        let is_in_one = |names: &[String]| !self.segments(self.user(request), names).is_empty();
+        Ok(match assign(&set, placement, unit, now_ms(), is_in_one) {
             Assigned::Nothing => Course::default(),
             Assigned::HeldOut => Course { variant: HOLDOUT.to_owned(), ..Course::default() },
             // After a rollback of placements, users see the tested one as it is.

@@ -5,7 +5,6 @@ use crate::domain::quote::quoted;
 use crate::engine::in_force::InForce;
 use crate::experiment::{Experiment, ExperimentSet};
 use crate::insight::InsightSettings;
-use crate::insight::segment::one_of;
 use crate::recommend::PlacementSet;
 use crate::rules::RuleSet;
 
@@ -56,9 +55,7 @@ pub(super) fn of_experiment(experiment: &Experiment) -> Vec<Named<'_>> {
 /// # Errors
 /// The field that names one which is not.
 pub(super) fn check(settings: &InsightSettings, named: Vec<Named<'_>>) -> Result<(), Violation> {
-    let known = || settings.segments.iter().map(|segment| segment.name.as_str());
-    let mut named = named.iter();
-    named.try_for_each(|of| one_of(&of.field, "a saved segment", of.segment, known()))
+    named.iter().try_for_each(|of| settings.check_segment(&of.field, of.segment))
 }
 
 /// Checks that new settings keep every segment of today that decisions in force name.

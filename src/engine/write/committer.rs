@@ -286,8 +286,10 @@ impl Worker {
             }
         }
         drop(measurements);
-        // The log has the links: what fails here is made good by a restart.
-        state.live.remake_parted(writer, |visit| state.replay(visit))?;
+        // The write is durable whether or not the log can be read now: the next write tries again.
+        if let Err(error) = state.live.remake_parted(writer, |visit| state.replay(visit)) {
+            tracing::error!(%error, "what parted ids did cannot be read from the log yet");
+        }
         Ok(staged.receipts)
     }
 }

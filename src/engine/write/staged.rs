@@ -54,13 +54,19 @@ impl<'g> Staged<'g> {
         }
     }
 
+    /// Stages a write, all of it or nothing, and its receipt.
     pub(super) fn add(&mut self, write: &'g Write, dedup: &mut DedupWindow, base: Offset) {
-        if let Err(full) = self.check_room(write) {
-            self.receipts.push(Err(full));
-            return;
-        }
-
         let before = self.records.len();
+        let staged = self.check_room(write).and_then(|()| self.stage(write, dedup));
+        self.receipts.push(staged.map(|left_out| Receipt {
+            recorded: self.records.len() - before,
+            duplicates: left_out.duplicates,
+            declined: left_out.declined,
+            offset: base + self.records.len() as Offset,
+        }));
+    }
+
+    fn stage(&mut self, write: &'g Write, dedup: &mut DedupWindow) -> Result<LeftOut> {
         let mut left_out = LeftOut::default();
         match write {
             Write::Events(events) => left_out = self.add_events(events, dedup),
@@ -68,77 +74,39 @@ impl<'g> Staged<'g> {
                 left_out = self.add_events(events, dedup);
                 self.push(Record::Imported(*digest));
             }
-            Write::Items(changes) => {
-                if let Err(refused) = self.add_items(changes) {
-                    self.receipts.push(Err(refused));
-                    return;
-                }
-            }
-            Write::Availability(ids, available) => {
-                for id in ids {
-                    if let Some(idx) = self.items.get(id)
-                        && self.edits.set_available(idx, *available)
-                    {
-                        self.push(Record::ItemAvailable(idx, *available));
-                    }
-                }
-            }
+            Write::Items(changes) => self.add_items(changes)?,
+            Write::Availability(ids, available) => self.add_availability(ids, *available),
             Write::DeleteItem(id) => {
                 if let Some(idx) = self.items.get(id).filter(|&idx| self.edits.is_there(idx)) {
                     self.push(Record::ItemDeleted(idx));
                 }
             }
+
             Write::Users(users) => {
                 for (id, user) in users {
                     let idx = self.users.intern(id, |id| self.block.define_user(id));
                     self.push(Record::User(idx, Cow::Borrowed(user)));
                 }
             }
+            Write::Prefer(id, change, or_new) => self.add_preference(id, change, *or_new)?,
             Write::Contacted(ids, time_ms) => {
-                for idx in ids.iter().filter_map(|id| self.users.get(id)).collect::<Vec<_>>() {
-                    self.push(Record::Contacted(idx, *time_ms));
-                }
-            }
-            Write::Link(id, aliases) => {
-                if let Err(refused) = self.add_links(id, aliases) {
-                    self.receipts.push(Err(refused));
-                    return;
-                }
-            }
-            Write::Unlink(aliases) => {
-                let ids: BTreeSet<u32> =
-                    aliases.iter().filter_map(|id| self.users.get(id)).collect();
-                for idx in ids {
-                    if self.links.read().is_alias(idx) {
-                        self.push(Record::Unlinked(idx));
+                for id in ids {
+                    if let Some(idx) = self.users.get(id) {
+                        self.push(Record::Contacted(idx, *time_ms));
                     }
                 }
             }
+            Write::Link(id, aliases) => self.add_links(id, aliases)?,
+            Write::Unlink(aliases) => self.add_unlinks(aliases),
             Write::Erase(id, time_ms) => {
                 let ids = self.users.get(id).map(|idx| self.links.read().all(idx));
                 ids.into_iter().flatten().for_each(|idx| self.push(Record::Erased(idx, *time_ms)));
             }
-            Write::Prefer(id, change, or_new) => {
-                if let Err(refused) = self.add_preference(id, change, *or_new) {
-                    self.receipts.push(Err(refused));
-                    return;
-                }
-            }
-            Write::Decide(decision) => {
-                if let Err(refused) = self.add_decision(decision) {
-                    self.receipts.push(Err(refused));
-                    return;
-                }
-            }
+
+            Write::Decide(decision) => self.add_decision(decision)?,
             Write::Exposures | Write::Seal | Write::Flush => {}
         }
-
-        self.receipts.push(Ok(Receipt {
-            recorded: self.records.len() - before,
-            duplicates: left_out.duplicates,
-            declined: left_out.declined,
-            offset: base + self.records.len() as Offset,
-        }));
+        Ok(left_out)
     }
 
     /// Whether a write would grow the store. Updates of known users and items, such as an objection
@@ -232,6 +200,17 @@ impl<'g> Staged<'g> {
         Ok(())
     }
 
+    /// Stages the availability of known items.
+    fn add_availability(&mut self, ids: &[String], available: bool) {
+        for id in ids {
+            if let Some(idx) = self.items.get(id)
+                && self.edits.set_available(idx, available)
+            {
+                self.push(Record::ItemAvailable(idx, available));
+            }
+        }
+    }
+
     /// Stages a decision as the next version of its kind: it ends its group, so the newest version is
     /// that of live state.
     fn add_decision(&mut self, decision: &'g NewDecision) -> Result<()> {
@@ -292,6 +271,16 @@ impl<'g> Staged<'g> {
             self.push(Record::Linked(alias, user));
         }
         Ok(())
+    }
+
+    /// Stages the end of links, each once: these end their group too.
+    fn add_unlinks(&mut self, aliases: &[String]) {
+        let ids: BTreeSet<u32> = aliases.iter().filter_map(|id| self.users.get(id)).collect();
+        for idx in ids {
+            if self.links.read().is_alias(idx) {
+                self.push(Record::Unlinked(idx));
+            }
+        }
     }
 
     /// Stages events that are not duplicates and that their users let be recorded; counts the others.
