@@ -103,6 +103,8 @@ async fn a_portrait_shows_what_a_user_did_and_follows_every_event() {
         let figures = [of.churn_risk, of.purchases, of.spend, of.spend_low, of.spend_high];
         assert!(figures.iter().all(|figure| figure.is_finite() && *figure >= 0.0), "{of:?}");
         assert!(f64::from(of.purchases_low) <= of.purchases + 1.0, "{of:?}");
+        let middle = of.purchases_low..=of.purchases_high;
+        assert!(middle.contains(&of.purchases_median) && of.purchases_median > 0, "{of:?}");
     }
 
     // One who bought nothing has a portrait, and no orders.

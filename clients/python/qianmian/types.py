@@ -1359,6 +1359,7 @@ class ForecastHorizon:
     spend: float
     spend_low: float
     spend_high: float
+    purchases_median: int
 
 
 @dataclass(frozen=True)

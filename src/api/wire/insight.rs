@@ -231,6 +231,7 @@ fn forecast(forecast: &Forecast, (purchases_by, again_by): (Method, Method)) -> 
         spend: horizon.spend,
         spend_low: horizon.spend_range.0,
         spend_high: horizon.spend_range.1,
+        purchases_median: horizon.purchases_median,
     };
     pb::Forecast {
         alive: forecast.alive,

@@ -149,12 +149,14 @@ fn print_forecast(forecast: &pb::Forecast) {
             of.days.to_string(),
             percent(of.churn_risk),
             format!("{:.2}", of.purchases),
+            of.purchases_median.to_string(),
             format!("{} to {}", of.purchases_low, of.purchases_high),
             format!("{:.2}", of.spend),
             format!("{:.2} to {:.2}", of.spend_low, of.spend_high),
         ]
     });
-    let header = ["days", "churn risk", "purchases", "80 % of them", "spend", "80 % of it"];
+    let header =
+        ["days", "churn risk", "purchases", "median", "80 % of them", "spend", "80 % of it"];
     println!("{}", table(&header, &header, rows.collect()));
     let alive = forecast.alive.map_or("unknown".to_owned(), percent);
     println!(
@@ -288,8 +290,8 @@ pub(super) fn backtest(answer: &pb::BacktestForecastsResponse) {
     accuracies(&answer.methods);
     if let Some(answered) = &answer.answered {
         println!(
-            "\nanswered: chances by {} (AUC {:.3}), purchases by {} (mean error {:.3}), as chosen on the \
-             time before the cut",
+            "\nanswered: chances by {} (AUC {:.3}), purchases by {} (mean error of the median {:.3}), \
+             as chosen on the time before the cut",
             method(answer.again_method),
             answered.auc.unwrap_or(0.0),
             method(answer.purchases_method),

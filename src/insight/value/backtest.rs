@@ -18,7 +18,7 @@ pub struct Backtest {
     pub bought_again: usize,
     /// Every method that could be fitted.
     pub methods: Vec<(Method, Measured)>,
-    /// The answer of the chosen methods.
+    /// The answer of the chosen methods; its number is the median, of which an absolute error asks.
     pub answered: Measured,
     /// The method of the expected purchases, and that of the chances to buy again.
     pub chosen: (Method, Method),
@@ -45,7 +45,7 @@ impl ValueModels {
                 .iter()
                 .map(|(method, rows)| Some((*method, measured(rows)?)))
                 .collect::<Option<_>>()?,
-            answered: measured(&answered)?,
+            answered: measured(&self.spread.medians(&answered))?,
             chosen: (self.purchases_by, self.again_by),
         })
     }

@@ -67,8 +67,8 @@ impl HeldOut {
         tried.to_vec()
     }
 
-    /// The methods that answer: the one that tells best who buys again; and beside it the one whose numbers are
-    /// nearest. `can` says which may.
+    /// The methods that answer: the one that tells best who buys again; and beside it the one whose numbers,
+    /// by their medians, are nearest. `can` says which may.
     pub(super) fn choose(&self, predicted: &[Predicted], can: impl Fn(Method) -> bool) -> Choice {
         let usable: Vec<&Predicted> = predicted.iter().filter(|each| can(each.0)).collect();
         let accuracies = |rows: &[(f64, f64)]| Accuracy::of(rows, &self.truth);
@@ -81,16 +81,21 @@ impl HeldOut {
             let rows = usable[again].1.iter().zip(&usable[at].1);
             rows.map(|(again, of)| (again.0, agreed(again.0, of.1))).collect()
         };
-        let nearness = |at: usize| Some((-accuracies(&answered(at))?.mae, at));
+        let spreads: Vec<Spread> = (0..usable.len()).map(|at| self.spread(&answered(at))).collect();
+        let nearness = |at: usize| {
+            let medians = spreads[at].medians(&answered(at));
+            Some((-accuracies(&medians)?.mae, at))
+        };
         let nearest = (0..usable.len()).filter_map(nearness).reduce(better);
         let at = nearest.map_or(again, |nearest| nearest.1);
-        let numbers = answered(at).into_iter().map(|each| each.1);
+        Choice { purchases_by: usable[at].0, again_by: usable[again].0, spread: spreads[at] }
+    }
+
+    /// How far the true numbers spread around those predicted.
+    fn spread(&self, predicted: &[(f64, f64)]) -> Spread {
+        let numbers = predicted.iter().map(|each| each.1);
         let pairs: Vec<(f64, f64)> = numbers.zip(self.truth.iter().copied()).collect();
-        Choice {
-            purchases_by: usable[at].0,
-            again_by: usable[again].0,
-            spread: Spread::fit(&pairs),
-        }
+        Spread::fit(&pairs)
     }
 }
 

@@ -26,12 +26,12 @@ pub struct ValueModels {
     pub horizon_days: u32,
     /// Every method on held-out time.
     pub tried: Vec<Tried>,
-    /// The method whose expected purchases were nearest.
+    /// The method whose numbers of purchases, by their medians, were nearest.
     pub purchases_by: Method,
     /// The method whose chances to buy again told users apart best.
     pub again_by: Method,
     pub(super) fitted: Fitted,
-    spread: Spread,
+    pub(super) spread: Spread,
     money: Money,
 }
 
@@ -44,6 +44,8 @@ pub struct Horizon {
     pub again: f64,
     /// Expected number of days with a purchase.
     pub purchases: f64,
+    /// The median of such numbers.
+    pub purchases_median: u32,
     /// The middle 80 % of such numbers.
     pub purchases_range: (u32, u32),
     /// Expected spend, in the store's currency.
@@ -142,6 +144,7 @@ impl ValueModels {
                 days,
                 again,
                 purchases,
+                purchases_median: self.spread.median(purchases),
                 purchases_range: (low, high),
                 spend: purchases * spend_per_purchase,
                 spend_range: (

@@ -43,23 +43,39 @@ impl Spread {
 
     /// The interval that holds the middle 80 % of the numbers whose expectation this is.
     pub fn interval(&self, expected: f64) -> (u32, u32) {
+        let [low, high] = self.quantiles(expected, [0.1, 0.9]);
+        (low, high)
+    }
+
+    /// The median of the numbers whose expectation this is: of all guesses the one with the least absolute
+    /// error.
+    pub fn median(&self, expected: f64) -> u32 {
+        let [median] = self.quantiles(expected, [0.5]);
+        median
+    }
+
+    /// Predictions, each a chance to buy again and an expected number, with the median for the number.
+    pub(super) fn medians(&self, predicted: &[(f64, f64)]) -> Vec<(f64, f64)> {
+        let median = |&(again, expected): &(f64, f64)| (again, f64::from(self.median(expected)));
+        predicted.iter().map(median).collect()
+    }
+
+    /// The smallest numbers that are not exceeded with these probabilities, which ascend.
+    fn quantiles<const N: usize>(&self, expected: f64, shares: [f64; N]) -> [u32; N] {
         let (k, m) = (self.shape, expected.max(1e-9));
         // Logarithms: the mass of 0 is below the smallest number where much is expected.
         let mut ln_mass = k * (k / (k + m)).ln();
         let mut sum = ln_mass.exp();
-        let mut low = None;
-        for number in 0..MAX {
-            if sum >= 0.1 {
-                low = low.or(Some(number));
+        let mut number = 0;
+        shares.map(|share| {
+            while sum < share && number < MAX {
+                let n = f64::from(number);
+                ln_mass += ((k + n) / (n + 1.0) * (m / (k + m))).ln();
+                sum += ln_mass.exp();
+                number += 1;
             }
-            if sum >= 0.9 {
-                return (low.unwrap_or(number), number);
-            }
-            let n = f64::from(number);
-            ln_mass += ((k + n) / (n + 1.0) * (m / (k + m))).ln();
-            sum += ln_mass.exp();
-        }
-        (low.unwrap_or(MAX), MAX)
+            number
+        })
     }
 }
 
@@ -88,6 +104,12 @@ mod tests {
         });
         let share = held.count() as f64 / numbers.len() as f64;
         assert!((0.8..0.95).contains(&share), "{share}");
+        let wrong = |guess: f64| {
+            let of_group = numbers.iter().filter(|of| of.0 == 3.5);
+            of_group.map(|of| (of.1 - guess).abs()).sum::<f64>()
+        };
+        let median = f64::from(spread.median(3.5));
+        assert!(median < 3.5 && (0..8).all(|n| wrong(f64::from(n)) >= wrong(median)), "{median}");
         for expected in [0.0, 1e-12, 5_000.0] {
             let (low, high) = Spread { shape: 1e3 }.interval(expected);
             assert!(low <= high && f64::from(low) <= expected && f64::from(high + 1) >= expected);
