@@ -85,7 +85,7 @@ fn control() -> Control<'static> {
 #[divan::bench(sample_count = 10)]
 fn item_cf() {
     let settings = ItemCfSettings { neighbours: 200, ..ItemCfSettings::default() };
-    divan::black_box(cooccurrence::item_cf(&MATRIX, &settings, &control()).is_ok());
+    divan::black_box(cooccurrence::item_cf(&MATRIX, &settings, None, &control()).is_ok());
 }
 
 #[divan::bench(sample_count = 10)]

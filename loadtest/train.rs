@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let control = Control::new(&|_| {}, &cancel);
     let settings = ItemCfSettings { neighbours: 200, ..ItemCfSettings::default() };
     time("item CF, 200 neighbours", 1, || {
-        cooccurrence::item_cf(&matrix, &settings, &control)?;
+        cooccurrence::item_cf(&matrix, &settings, None, &control)?;
         Ok(())
     })?;
     for dimensions in DIMENSIONS {

@@ -1,16 +1,17 @@
 //! Erased users, and what remains to do for them: the log's files contain them until they are
 //! rewritten, and models until one is trained on what is left.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::domain::{Offset, UserIdx};
 
 /// Erasures.
 #[derive(Debug, Default)]
 pub struct Erasures {
-    in_files: HashSet<UserIdx>,
+    in_files: HashMap<UserIdx, Offset>,
     in_models: bool,
     newest: Option<Offset>,
+    newest_out_of_files: Option<Offset>,
 }
 
 impl Erasures {
@@ -18,14 +19,16 @@ impl Erasures {
     /// them.
     pub fn note(&mut self, user: UserIdx, offset: Offset, in_files: bool) {
         if in_files {
-            self.in_files.insert(user);
+            self.in_files.insert(user, offset);
+        } else {
+            self.newest_out_of_files = Some(offset);
         }
         self.newest = Some(offset);
     }
 
     /// The users that the log's files still contain.
     pub fn in_files(&self) -> HashSet<UserIdx> {
-        self.in_files.clone()
+        self.in_files.keys().copied().collect()
     }
 
     /// Whether there are any.
@@ -45,7 +48,14 @@ impl Erasures {
 
     /// Notes that the log's files were rewritten without these users.
     pub fn rewritten(&mut self, without: &HashSet<UserIdx>) {
-        self.in_files.retain(|user| !without.contains(user));
+        let out = self.in_files.extract_if(|user, _| without.contains(user));
+        let newest = out.map(|(_, offset)| offset).max();
+        self.newest_out_of_files = self.newest_out_of_files.max(newest);
+    }
+
+    /// The offset of the newest erasure's record whose user the log's files no longer hold.
+    pub fn newest_out_of_files(&self) -> Option<Offset> {
+        self.newest_out_of_files
     }
 
     /// The offset of the newest erasure's record: a model trained on the log up to it may know a

@@ -120,6 +120,7 @@ pub struct Live {
     pub imported: Shared<HashSet<u128>>,
     buyers: Shared<Vec<u32>>,
     offset: AtomicU64,
+    regrouped_to: AtomicU64,
     events: AtomicU64,
     exposures: AtomicU64,
     newest_ms: AtomicI64,
@@ -154,6 +155,7 @@ impl Live {
             imported: Shared::default(),
             buyers: Shared::default(),
             offset: AtomicU64::new(0),
+            regrouped_to: AtomicU64::default(),
             events: AtomicU64::new(0),
             exposures: AtomicU64::new(0),
             newest_ms: AtomicI64::new(0),
@@ -216,14 +218,18 @@ impl Live {
             Record::ItemDeleted(idx) => self.catalogue.write(writer).delete(*idx),
             Record::User(idx, profile) => {
                 let all = self.links.read().all(*idx);
+                let objecting = self.objecting();
                 self.profiles.write(writer).note_profile(&all, *idx, profile);
+                self.note_regrouped(offset, self.objecting() != objecting);
                 if !profile.consent {
                     self.overlay.write().forget_user(self.resolved(*idx));
                 }
             }
             Record::Preferences(idx, preferences) => {
                 let all = self.links.read().all(*idx);
+                let objecting = self.objecting();
                 self.profiles.write(writer).note_decision(&all, *idx, preferences);
+                self.note_regrouped(offset, self.objecting() != objecting);
                 if !preferences.personalised {
                     self.overlay.write().forget_user(self.resolved(*idx));
                 }
@@ -232,8 +238,14 @@ impl Live {
                 let all = self.links.read().all(*idx);
                 self.profiles.write(writer).note_contact(&all, *idx, *time_ms);
             }
-            Record::Linked(alias, user) => self.link(writer, (*alias, *user), offset),
-            Record::Unlinked(alias) => self.unlink(writer, *alias),
+            Record::Linked(alias, user) => {
+                self.link(writer, (*alias, *user), offset);
+                self.note_regrouped(offset, true);
+            }
+            Record::Unlinked(alias) => {
+                self.unlink(writer, *alias);
+                self.note_regrouped(offset, true);
+            }
             Record::Erased(idx, _) => self.erase(writer, *idx, offset),
             Record::Imported(digest) => drop(self.imported.write(writer).insert(*digest)),
             Record::Exposure(exposure) => {
@@ -271,6 +283,23 @@ impl Live {
         // After the history, whose use the consent decides.
         self.profiles.write(writer).erase(user);
         self.erasures.write().note(user, offset, was_known);
+    }
+
+    /// Number of users whose events must not be used.
+    fn objecting(&self) -> usize {
+        self.profiles.read().objecting().len()
+    }
+
+    fn note_regrouped(&self, offset: Offset, is_regrouped: bool) {
+        if is_regrouped {
+            self.regrouped_to.store(offset + 1, Ordering::Release);
+        }
+    }
+
+    /// Offset just past the newest record, but for erasures, that changed which events may be used or
+    /// whose they are.
+    pub fn regrouped_to(&self) -> Offset {
+        self.regrouped_to.load(Ordering::Acquire)
     }
 
     /// Offset just past the newest record applied.

@@ -14,6 +14,9 @@ pub struct Manifest {
     pub generation: Generation,
     /// It was trained on the log before this offset.
     pub offset: Offset,
+    /// It holds nothing of users erased by a record before this offset, nor before `offset`.
+    #[serde(default)]
+    pub erased_to: Offset,
     /// The time as of which its events were looked at, in milliseconds since 1970: the newest
     /// event's, unless that stands alone; the end of its popularity windows.
     pub newest_ms: i64,
@@ -84,9 +87,14 @@ impl Manifest {
         self.pushed.as_ref().is_some_and(|pushed| pushed.generation == self.generation)
     }
 
-    /// The minimum length of a log that has all ids of its arrays.
+    /// The offset of the record that it knows of every erasure before.
+    pub fn clean_to(&self) -> Offset {
+        self.offset.max(self.erased_to)
+    }
+
+    /// The minimum length of a log that has all ids of its arrays, and all records that it knows.
     pub fn known_offset(&self) -> Offset {
-        self.offset.max(self.pushed.as_ref().map_or(0, |pushed| pushed.known_offset))
+        self.clean_to().max(self.pushed.as_ref().map_or(0, |pushed| pushed.known_offset))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::domain::progress::Stage;
 use crate::model::settings::EmbeddingTrainer;
 use crate::model::vectors::embeddings::SCAN_UP_TO;
 use crate::model::{Embeddings, Parts, Settings, Snapshot};
-use crate::train::graph::build::{REQUIRED_RECALL, build, checked};
+use crate::train::graph::build::{REQUIRED_RECALL, build, checked, link_again};
 use crate::train::{self, TrainError, placement};
 
 /// Bytes of a dimension of an item: the vector and its quantized copy.
@@ -21,6 +21,9 @@ const VECTOR_BYTES: u64 = 5;
 const GRAPH_BYTES: u64 = 200;
 /// Bytes of an item while the graph is built.
 const BUILDING_BYTES: u64 = 2_000;
+
+/// The name of the graph's recall.
+const RECALL: &str = "ann_recall@10";
 
 pub(super) struct Embedding;
 
@@ -49,6 +52,10 @@ impl CandidateSource for Embedding {
         let embeddings = Arc::make_mut(&mut parts.embeddings);
         let settings = &job.settings.embedding;
         let queries = users(job, embeddings);
+        let earlier = job.data.earlier().map(|earlier| &*earlier.parts.embeddings);
+        if let Some(recall) = link_again(embeddings, earlier, &queries, job.seed) {
+            return Ok(Some((RECALL.to_owned(), recall)));
+        }
         let mut recall = build(embeddings, settings, queries, job.seed, job.control)?;
         if recall < REQUIRED_RECALL && !embeddings.placed.is_empty() {
             // Of many new items that are much alike, links reach too few.
@@ -56,7 +63,7 @@ impl CandidateSource for Embedding {
             let queries = users(job, embeddings);
             recall = build(embeddings, settings, queries, job.seed, job.control)?;
         }
-        Ok((recall >= REQUIRED_RECALL).then(|| ("ann_recall@10".to_owned(), recall)))
+        Ok((recall >= REQUIRED_RECALL).then(|| (RECALL.to_owned(), recall)))
     }
 
     fn memory(&self, size: &DataSize, settings: &Settings) -> MemoryNeed {

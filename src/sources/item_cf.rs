@@ -22,7 +22,8 @@ impl CandidateSource for ItemCf {
     fn train(&self, job: &TrainingJob<'_>, parts: &mut Parts) -> Result<(), TrainError> {
         let settings = &job.settings.item_cf;
         let matrix = job.data.matrix(settings.weighting.training());
-        parts.item_cf = Arc::new(cooccurrence::item_cf(&matrix, settings, job.control)?);
+        let before = job.data.before(|parts| &parts.item_cf);
+        parts.item_cf = Arc::new(cooccurrence::item_cf(&matrix, settings, before, job.control)?);
         Ok(())
     }
 

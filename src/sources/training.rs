@@ -49,8 +49,10 @@ pub fn train(
     let mut parts = Parts::default();
     let mut quality = BTreeMap::new();
     parts.habits = Arc::new(habits::train(data.events()));
-    parts.similar = Arc::new(cooccurrence::similar(&matrix, control)?);
-    parts.together = Arc::new(cooccurrence::together(&baskets(data.events()), control)?);
+    let before = data.before(|parts| &parts.similar);
+    parts.similar = Arc::new(cooccurrence::similar(&matrix, before, control)?);
+    let before = data.before(|parts| &parts.together);
+    parts.together = Arc::new(cooccurrence::together(&baskets(data.events()), before, control)?);
     // As large as the log, and not needed any longer.
     drop(matrix);
 

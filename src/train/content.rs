@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::cooccurrence::product;
+use super::cooccurrence::Product;
 use super::graph::build::{build, checked};
 use super::pushed;
 use crate::content::{Corpus, Document, FieldWeights};
@@ -58,14 +58,9 @@ pub fn train(
         let known = 1.0 - 1.0 / (1.0 + buyers[other]);
         cosine * (1.0 - KNOWN * known - CHANCE * chance(seed, item, other))
     };
-    let text = product(
-        &rare,
-        &rare.transpose(),
-        &ones,
-        |item| move |other, cosine| ranked(item, other, cosine),
-        keep,
-        control,
-    )?;
+    let product = Product { rows: &rare, by_item: &rare.transpose(), row_weight: &ones };
+    let score = |item| move |other, cosine| ranked(item, other, cosine);
+    let text = product.best(score, keep, control)?;
 
     let mut nearest = Vec::new();
     let mut vectors = Vec::new();

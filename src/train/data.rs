@@ -1,12 +1,15 @@
 //! Training data: the events as of a time, and the matrices made from them, one for each
-//! weighting.
+//! weighting; where users are taken out of a model, also what an earlier training made.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::cooccurrence::Before;
 use crate::content::Corpus;
-use crate::matrix::{Interactions, UserEvents, Weighting};
+use crate::domain::ItemIdx;
+use crate::matrix::{Csr, Interactions, UserEvents, Weighting};
+use crate::model::Parts;
 
 /// Matrices kept at a time: a tuner asks for dozens, each as large as the log.
 const KEPT: usize = 4;
@@ -18,25 +21,56 @@ pub fn kept_matrices(cells: usize) -> usize {
     (1 + KEPT_CELLS / cells.max(1)).min(KEPT)
 }
 
+/// An earlier training with the same settings, on the same events and those of users who are gone since.
+#[derive(Debug, Clone, Copy)]
+pub struct Earlier<'e> {
+    /// What it made.
+    pub parts: &'e Parts,
+    /// All items of the users who are gone, each once.
+    pub items: &'e [ItemIdx],
+}
+
 /// Events and the matrices made from them.
 #[derive(Debug)]
 pub struct TrainingData<'e> {
     events: &'e UserEvents,
     now_ms: i64,
     corpus: Arc<Corpus>,
+    earlier: Option<Earlier<'e>>,
     matrices: Mutex<Vec<(Weighting, Arc<Interactions>)>>,
 }
 
 impl<'e> TrainingData<'e> {
     /// Training data of `events`, as of the newest of them; see [`UserEvents::as_of_ms`].
     pub fn new(events: &'e UserEvents) -> Self {
-        let corpus = Arc::default();
-        Self { events, now_ms: events.as_of_ms(), corpus, matrices: Mutex::default() }
+        Self {
+            events,
+            now_ms: events.as_of_ms(),
+            corpus: Arc::default(),
+            earlier: None,
+            matrices: Mutex::default(),
+        }
     }
 
     /// The same, with what items are.
     pub fn with_corpus(self, corpus: &Arc<Corpus>) -> Self {
         Self { corpus: corpus.clone(), ..self }
+    }
+
+    /// The same after an earlier training, which spares what the users who are gone did not change. The
+    /// model is the same without it.
+    pub fn after(self, earlier: Option<Earlier<'e>>) -> Self {
+        Self { earlier, ..self }
+    }
+
+    /// The earlier training.
+    pub fn earlier(&self) -> Option<&Earlier<'e>> {
+        self.earlier.as_ref()
+    }
+
+    /// A table of the earlier training.
+    pub fn before(&self, table: impl Fn(&Parts) -> &Csr) -> Option<Before<'e>> {
+        self.earlier.map(|earlier| Before { table: table(earlier.parts), items: earlier.items })
     }
 
     /// What items are; empty without a catalogue.

@@ -7,7 +7,7 @@
 //! better than all pairs, and it costs what item CF costs.
 
 use super::TrainError;
-use super::cooccurrence::{power, product, weighted_degrees};
+use super::cooccurrence::{Product, power, weighted_degrees};
 use super::svd::{Rank, right_vectors};
 use crate::domain::progress::Control;
 use crate::matrix::{Csr, Interactions};
@@ -51,8 +51,9 @@ pub fn train(
         let (linear, before) = (linear * root[i], before[i]);
         move |j: usize, common: f32| before * (ideal.of(j) + linear * common * root[j]) * after[j]
     };
-    let kept = settings.neighbours;
-    Ok(product(&matrix.by_user, &matrix.by_item, &of_users, weight, kept, control)?)
+    let product =
+        Product { rows: &matrix.by_user, by_item: &matrix.by_item, row_weight: &of_users };
+    Ok(product.best(weight, settings.neighbours, control)?)
 }
 
 /// The number of singular vectors that fit for matrices with that many rows, at least one.

@@ -29,7 +29,7 @@ pub mod user_cf;
 
 use thiserror::Error;
 
-pub use data::TrainingData;
+pub use data::{Earlier, TrainingData};
 
 use crate::domain::progress::{Cancelled, Control};
 use crate::matrix::Interactions;

@@ -30,6 +30,19 @@ impl Tuned {
         Self { settings, second_stage, sessions, quality, tuning }
     }
 
+    /// The settings and second stages of a snapshot, and what was measured of it.
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let Snapshot { manifest, parts } = snapshot;
+        let session_stage = Some((*parts.session_stage).clone());
+        Self {
+            settings: manifest.settings,
+            second_stage: Some((*parts.second_stage).clone()),
+            sessions: manifest.session_settings.map(|settings| (settings, session_stage)),
+            quality: manifest.quality.clone(),
+            tuning: manifest.tuning.clone(),
+        }
+    }
+
     /// The sources that lists ask; those that sessions ask too occur twice.
     pub fn sources(&self) -> Vec<Source> {
         let sessions = self.sessions.iter().flat_map(|(settings, _)| settings.blend.sources());
@@ -43,8 +56,8 @@ impl Tuned {
         let (session_settings, session_stage) = self.sessions.unzip();
         parts.second_stage = Arc::new(self.second_stage.unwrap_or_default());
         parts.session_stage = Arc::new(session_stage.flatten().unwrap_or_default());
-        let mut quality = trained.quality;
-        quality.extend(self.quality);
+        let mut quality = self.quality;
+        quality.extend(trained.quality);
         let manifest = Manifest {
             settings: self.settings,
             session_settings,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use qianmian::api::wire::pb;
 use qianmian::api::wire::pb::user_service_client::UserServiceClient;
-use qianmian::domain::{Event, Secret, User};
+use qianmian::domain::{DAY_MS, Event, EventKind, Secret, User};
 use qianmian::engine::serve::ScoredUser;
 use qianmian::engine::{Engine, RecommendRequest, Write};
 use qianmian::live::Filter;
@@ -109,7 +109,7 @@ async fn an_erased_user_is_gone_from_answers_at_once_and_from_every_file_soon() 
     wait_for_generation(&engine, 3).await;
     assert_eq!(generations(folder.path()), [3]);
     let snapshot = disk::load(&snapshots(folder.path()), 3).unwrap();
-    assert!(snapshot.manifest.offset >= offset);
+    assert!(snapshot.manifest.erased_to >= offset && snapshot.manifest.offset < offset);
     assert_eq!(snapshot.parts.user_cf.by_user.degree(5), 0);
     assert!(snapshot.parts.user_cf.by_user.degree(4) > 0);
     let text = decoded(folder.path());
@@ -147,7 +147,7 @@ async fn who_is_erased_during_a_training_leaves_its_model_until_the_next() {
     for _ in 0..400 {
         let model = engine.models().active().unwrap();
         // Older models go a moment after it answers.
-        if model.manifest.offset >= engine.live().offset()
+        if model.manifest.clean_to() >= engine.live().offset()
             && engine.models().list().unwrap().len() == 1
         {
             break;
@@ -157,6 +157,89 @@ async fn who_is_erased_during_a_training_leaves_its_model_until_the_next() {
     assert_eq!(engine.models().list().unwrap().len(), 1);
     let text = decoded(folder.path());
     assert!(!text.contains("User(\"u7\")") && text.contains("User(\"u4\")"), "{text}");
+}
+
+/// Views, carts, purchases, refunds and ratings of users who come with every step less often.
+fn busy_log() -> Vec<Event> {
+    let mut state = 7u64;
+    let mut draw = |below: u64| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let kinds = [
+        EventKind::Purchase,
+        EventKind::Purchase,
+        EventKind::View,
+        EventKind::AddToCart,
+        EventKind::Refund,
+        EventKind::Rating,
+    ];
+    let event = |_| {
+        let user = draw(60).min(draw(60));
+        let item = draw(90).min(draw(90));
+        let mut event = purchases(&[(&format!("u{user}"), &format!("i{item}"), 1)]).remove(0);
+        event.kind = kinds[draw(6) as usize];
+        event.time_ms += draw(90) as i64 * DAY_MS;
+        event
+    };
+    (0..2_500).map(event).collect()
+}
+
+/// The checksum of the model's arrays, once no erased user is owed anything.
+fn unlearned(engine: &Engine) -> String {
+    for _ in 0..600 {
+        let model = engine.models().active();
+        let is_clean = model.is_some_and(|m| m.manifest.clean_to() >= engine.live().offset());
+        if is_clean && engine.trainer().watch().1.is_none() {
+            return engine.models().active().unwrap().manifest.checksum.clone();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("the users are still in the model");
+}
+
+/// What erased users leave is what a training without them makes, to the last bit: also where the
+/// newest event was theirs, where others' events changed hands in between, and twice in a row.
+#[test]
+fn a_model_without_erased_users_equals_one_trained_without_them() {
+    let erase = |engine: &Engine, users: &[u32]| {
+        users.iter().for_each(|u| write(engine, Write::Erase(format!("u{u}"), 1)));
+    };
+    let link = |engine: &Engine| write(engine, Write::Link("u1".into(), vec!["u2".into()]));
+    let mut events = busy_log();
+    events[9].time_ms += 100 * DAY_MS;
+    let newest: u32 = events[9].user_id[1..].parse().unwrap();
+    for (users, linked) in [(vec![3, 17, 40], false), (vec![newest], false), (vec![8], true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(folder.path(), support::quiet()).unwrap();
+        write(&engine, Write::Events(events.clone()));
+        engine.trainer().train_blocking(true).unwrap();
+        let with_them = engine.models().active().unwrap().manifest.checksum.clone();
+        if linked {
+            link(&engine);
+        }
+        erase(&engine, &users);
+        let first = unlearned(&engine);
+        erase(&engine, &[21]);
+        let second = unlearned(&engine);
+        assert!(with_them != first && first != second);
+
+        for (gone, expected) in [(users.clone(), first), ([users, vec![21]].concat(), second)] {
+            let folder = tempfile::tempdir().unwrap();
+            let engine = Engine::open(folder.path(), support::quiet()).unwrap();
+            write(&engine, Write::Events(events.clone()));
+            if linked {
+                link(&engine);
+            }
+            // Nor does a training begin between two of them.
+            let _hold = engine.trainer().hold();
+            erase(&engine, &gone);
+            engine.trainer().train_blocking(true).unwrap();
+            let trained = engine.models().active().unwrap().manifest.checksum.clone();
+            assert_eq!(trained, expected, "without {gone:?}, linked: {linked}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -953,6 +953,7 @@ class Model:
         role: "staged", "shadow", "canary", "active" or "retired".
         quality: measured quality by name.
         left_out: the sources for which its training had no memory.
+        erased_to_offset: it holds nothing of users erased by a record before.
     """
 
     generation: int
@@ -971,6 +972,7 @@ class Model:
     left_out: Sequence[str]
     lineage: ModelLineage | None
     shadow: ShadowComparison | None
+    erased_to_offset: int
 
     @property
     def checks(self) -> list[ModelCheck]:

@@ -162,7 +162,7 @@ impl Pushes {
         let manifest = models.find(generation)?;
 
         let is_outdated =
-            models.active().is_some_and(|active| active.manifest.offset > manifest.offset);
+            models.active().is_some_and(|active| active.manifest.clean_to() > manifest.clean_to());
         let serves = matches!(role, Role::Shadow(_) | Role::Canary(_) | Role::Active);
         let is_staged = manifest.is_pushed() && models.role(generation) == Role::Staged;
         if !(is_outdated && serves && is_staged) {
@@ -171,7 +171,7 @@ impl Pushes {
 
         self.background.install(|| {
             let control = Control::new(&|_| {}, self.state.closing.flag());
-            let (events, _) = behaviour::read(&self.state, self.state.live.offset())?;
+            let events = behaviour::read(&self.state, self.state.live.offset())?.events;
             assemble::renew(&self.state, generation, role, Some((&events, &control)))
         })
     }
@@ -204,7 +204,7 @@ impl Pushes {
         log_step("is indexed");
 
         let pushed = Arc::new(pushed);
-        let (events, _) = behaviour::read(&self.state, self.state.live.offset())?;
+        let events = behaviour::read(&self.state, self.state.live.offset())?.events;
         let corpus = Arc::new(self.state.live.corpus());
         let judgement = judge(&events, &corpus, &active, &pushed, self.repeat, &control);
         let judgement = judgement.map_err(|e| Error::Training(e.into()))?;

@@ -221,17 +221,20 @@ impl Models {
         disk::note_generation(&self.folder, self.highest.load(Ordering::Relaxed)).map_err(storage)
     }
 
-    /// Removes the snapshots, except the active one, for whose offset `concerns` holds, and damaged
-    /// ones, whose offset is unknown.
+    /// Removes the snapshots, except the active one, for which `concerns` holds, and damaged ones, of
+    /// which nothing is known.
     ///
     /// # Errors
     /// [`Error::Storage`] where the disk fails; some may remain then.
-    pub(in crate::engine) fn remove_idle(&self, concerns: impl Fn(Offset) -> bool) -> Result<()> {
+    pub(in crate::engine) fn remove_idle(
+        &self,
+        concerns: impl Fn(&Manifest) -> bool,
+    ) -> Result<()> {
         let _changing = self.changing.lock();
         let active = self.generation();
 
         let mut published = Published::clone(&self.published.load());
-        let gone = |s: &Arc<Snapshot>| concerns(s.manifest.offset);
+        let gone = |s: &Arc<Snapshot>| concerns(&s.manifest);
         let parts = [&mut published.canary, &mut published.shadow];
         for part in parts.into_iter().filter(|p| p.as_ref().is_some_and(|(s, _)| gone(s))) {
             published.roles.forget(part.take().map_or(0, |(s, _)| s.manifest.generation));
@@ -242,7 +245,7 @@ impl Models {
 
         self.note_highest()?;
         let superfluous = |manifest: Option<&Manifest>| {
-            manifest.is_none_or(|m| m.generation != active && concerns(m.offset))
+            manifest.is_none_or(|m| m.generation != active && concerns(m))
         };
         disk::remove_where(&self.folder, superfluous).map_err(storage)?;
 

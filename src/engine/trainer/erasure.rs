@@ -1,5 +1,5 @@
-//! Erasure: a training first rewrites the log's files without erased users, and once its model
-//! is active, removes the models that may know them.
+//! What trainings and unlearning share: the log's files are rewritten without erased users, and once
+//! the active model knows none of them, the models that may are removed.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(super) fn is_owed(state: &State) -> bool {
     let active = state.models.active();
     erasures.has_in_files()
         || erasures.may_be_in_models()
-        || active.is_some_and(|model| Some(model.manifest.offset) <= erasures.newest())
+        || active.is_some_and(|model| Some(model.manifest.clean_to()) <= erasures.newest())
 }
 
 /// Removes the models that may know a user who was erased since they were trained. Pushed ones
@@ -43,18 +43,19 @@ pub(super) fn is_owed(state: &State) -> bool {
 /// a later training tries again.
 pub(in crate::engine) fn remove_models(state: &State) {
     let Some(newest) = state.live.erasures.read().newest() else { return };
-    let clean = |model: Arc<Snapshot>| model.manifest.offset > newest;
+    let clean = |model: Arc<Snapshot>| model.manifest.clean_to() > newest;
     if !state.models.active().is_some_and(clean) {
         return;
     }
-    let renewed = assemble::renew_waiting(state, |manifest| manifest.offset <= newest);
+    let renewed = assemble::renew_waiting(state, |manifest| manifest.clean_to() <= newest);
     remove_idle(state, renewed, newest);
 }
 
 fn remove_idle(state: &State, renewed: Result<()>, newest: Offset) {
     // A model that is on disk and about to get its role must stay.
     let _assembling = state.assembling.lock();
-    let removed = renewed.and_then(|()| state.models.remove_idle(|offset| offset <= newest));
+    let removed =
+        renewed.and_then(|()| state.models.remove_idle(|manifest| manifest.clean_to() <= newest));
     match removed {
         Ok(()) => state.live.erasures.write().note_in_models(false),
         Err(error) => note_left(state, &error),
@@ -66,7 +67,7 @@ pub(super) fn remove_last_model(state: &State) {
     let Some(newest) = state.live.erasures.read().newest() else { return };
     remove_idle(state, Ok(()), newest);
     let active = state.models.active();
-    if active.is_some_and(|model| model.manifest.offset <= newest)
+    if active.is_some_and(|model| model.manifest.clean_to() <= newest)
         && let Err(error) = state.models.remove_active()
     {
         note_left(state, &error);

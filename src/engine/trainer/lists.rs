@@ -49,7 +49,7 @@ fn prepare_lists(
     let state = &runner.state;
     let until = Instant::now() + Duration::from_secs(runner.options().prepare_seconds);
     let is_enough = || Instant::now() >= until || has_request() || erasure::is_owed(state);
-    let (events, _) = behaviour::read(state, active.manifest.offset)?;
+    let events = behaviour::read(state, active.manifest.offset)?.events;
     let prepared = recommend::prepare(active, &events, state.lists, is_enough, control);
     let prepared = prepared.map_err(|e| Error::Training(e.into()))?;
 

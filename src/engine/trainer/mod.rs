@@ -10,6 +10,7 @@
 //!   that it carries on
 //! - `lists`: prepares lists for a model that has none
 //! - `timeline`: how long stages take, and how long they will
+//! - `unlearn`: takes erased users out of the active model
 //! - `erasure`: rewrites the log without erased users, removes models that may know them
 
 mod carried;
@@ -21,6 +22,7 @@ mod run;
 mod schedule;
 mod status;
 mod timeline;
+mod unlearn;
 mod worker;
 
 pub use handle::{Hold, Trainer};

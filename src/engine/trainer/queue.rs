@@ -12,17 +12,27 @@ use super::status::TrainingStatus;
 /// Status messages that a slow watcher may fall behind before it misses some.
 const WATCH_BUFFER: usize = 64;
 
-/// A training to do.
+/// What the trainer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Trains with tuned settings.
+    Tuned,
+    /// Trains with the settings as they are, to publish a model sooner.
+    Quick,
+    /// Takes erased users out of the active model and the log's files.
+    Unlearn,
+}
+
+/// Work to do.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) id: String,
-    /// Whether to skip tuning, to publish a model sooner.
-    pub(super) quick: bool,
+    pub(super) work: Work,
 }
 
 impl Job {
-    pub(super) fn new(quick: bool) -> Self {
-        Self { id: uuid::Uuid::now_v7().to_string(), quick }
+    pub(super) fn new(work: Work) -> Self {
+        Self { id: uuid::Uuid::now_v7().to_string(), work }
     }
 }
 
@@ -39,7 +49,7 @@ pub(super) struct JobQueue {
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     requested: Option<Job>,
-    running: Option<String>,
+    running: Option<Job>,
     latest: Option<TrainingStatus>,
     closing: bool,
     /// Number of holders that keep automatic trainings from starting.
@@ -64,10 +74,10 @@ impl JobQueue {
     /// and true.
     pub(super) fn request(&self, quick: bool) -> (String, bool) {
         let mut jobs = self.jobs.lock();
-        if let Some(id) = jobs.pending() {
+        if let Some(id) = jobs.training() {
             return (id, false);
         }
-        let job = Job::new(quick);
+        let job = Job::new(if quick { Work::Quick } else { Work::Tuned });
         let id = job.id.clone();
         jobs.requested = Some(job);
         self.changed.notify_all();
@@ -104,7 +114,7 @@ impl JobQueue {
             let is_quiet = std::mem::replace(&mut jobs.last_records, records) == records;
             let due = if jobs.holds == 0 { is_due(records, is_quiet) } else { None };
             if let Some(job) = jobs.requested.take().or(due) {
-                jobs.running = Some(job.id.clone());
+                jobs.running = Some(job.clone());
                 return Some(job);
             }
             self.changed.wait_for(&mut jobs, interval);
@@ -166,8 +176,18 @@ impl JobQueue {
 }
 
 impl Jobs {
+    /// Every job, the one that runs first.
+    fn all(&self) -> impl Iterator<Item = &Job> {
+        self.running.iter().chain(&self.requested)
+    }
+
     /// The job that runs or waits. One that has just begun may not have reported a stage yet.
     fn pending(&self) -> Option<String> {
-        self.running.clone().or_else(|| self.requested.as_ref().map(|job| job.id.clone()))
+        self.all().next().map(|job| job.id.clone())
+    }
+
+    /// The training that runs or waits.
+    fn training(&self) -> Option<String> {
+        self.all().find(|job| job.work != Work::Unlearn).map(|job| job.id.clone())
     }
 }

@@ -10,7 +10,7 @@ use crate::content::Corpus;
 use crate::doctor::Pulse;
 use crate::domain::progress::{Control, Stage};
 use crate::domain::{BoxError, Error, Offset, Result, now_ms};
-use crate::engine::behaviour;
+use crate::engine::behaviour::{self, Behaviour};
 use crate::engine::options::{DoctorPolicy, TrainOptions};
 use crate::engine::push::assemble;
 use crate::engine::state::State;
@@ -20,7 +20,7 @@ use crate::model::{Manifest, Role, Snapshot, Source};
 use crate::recommend::RepeatPolicy;
 use crate::sources::{DataSize, Trained, TrainingMemory, train};
 use crate::store::memory;
-use crate::train::{TrainError, TrainingData};
+use crate::train::{Earlier, TrainError, TrainingData};
 use crate::tune::{Task, Tuned, Tuner};
 
 /// Runs trainings of one store.
@@ -35,10 +35,12 @@ pub(super) struct Runner {
 
 /// What a training learns from.
 #[derive(Clone, Copy)]
-struct Material<'a> {
-    events: &'a UserEvents,
-    corpus: &'a Arc<Corpus>,
-    memory: TrainingMemory,
+pub(super) struct Material<'a> {
+    pub(super) events: &'a UserEvents,
+    pub(super) corpus: &'a Arc<Corpus>,
+    /// The training before, whose users are taken out of it.
+    pub(super) earlier: Option<Earlier<'a>>,
+    pub(super) memory: TrainingMemory,
 }
 
 impl Runner {
@@ -63,16 +65,16 @@ impl Runner {
         control.begin(Stage::ReadLog).map_err(training)?;
         erasure::rewrite_log(&self.state, &self.writer, control)?;
         let budget = memory::left_for_training(options.memory_mib);
-        let (events, pulse) = behaviour::read(&self.state, offset)?;
+        let Behaviour { events, pulse, .. } = behaviour::read(&self.state, offset)?;
         self.check(pulse, options)?;
         let corpus = Arc::new(self.state.live.corpus());
         let carried = CarriedPush::of_active(&self.state, self.keep_pushed_days);
 
         let size = DataSize::of(&events, rayon::current_num_threads());
         let memory = TrainingMemory { size, budget };
-        let material = Material { events: &events, corpus: &corpus, memory };
+        let material = Material { events: &events, corpus: &corpus, earlier: None, memory };
         let tuned = self.tune(material, &carried, quick, (options, control)).map_err(training)?;
-        let (trained, left_out) = self.train_parts(material, &tuned, (options, control))?;
+        let (trained, left_out) = self.train_parts(material, &tuned, options.seed, control)?;
         let manifest = Manifest {
             offset,
             newest_ms: events.as_of_ms(),
@@ -93,7 +95,9 @@ impl Runner {
         drop(events);
 
         control.begin(Stage::Persist).map_err(training)?;
-        self.publish(snapshot, &carried, timeline)
+        let manifest = self.publish(snapshot, &carried, timeline)?;
+        erasure::remove_models(&self.state);
+        Ok(manifest)
     }
 
     /// Holds the training back where its data is broken, the settings say so, and a model answers
@@ -145,11 +149,12 @@ impl Runner {
 
     /// Trains the parts of the snapshot, and names the sources for which there is no memory. If
     /// erasure leaves nothing to train on, the last model is removed too.
-    fn train_parts(
+    pub(super) fn train_parts(
         &self,
         material: Material<'_>,
         tuned: &Tuned,
-        (options, control): (&TrainOptions, &Control<'_>),
+        seed: u64,
+        control: &Control<'_>,
     ) -> Result<(Trained, Vec<Source>)> {
         let left_out = material.memory.left_out(&tuned.settings).map_err(training)?;
         if !left_out.is_empty() {
@@ -162,7 +167,8 @@ impl Runner {
         let mut sources = tuned.sources();
         sources.retain(|source| !left_out.contains(source));
         let data = TrainingData::new(material.events).with_corpus(material.corpus);
-        let trained = train(&data, &tuned.settings, &sources, options.seed, control);
+        let data = data.after(material.earlier);
+        let trained = train(&data, &tuned.settings, &sources, seed, control);
         if matches!(trained, Err(TrainError::Empty)) {
             erasure::remove_last_model(&self.state);
         }
@@ -170,7 +176,7 @@ impl Runner {
     }
 
     /// Persists and publishes a trained snapshot, with the pushed part that is active by now.
-    fn publish(
+    pub(super) fn publish(
         &self,
         mut snapshot: Snapshot,
         carried: &CarriedPush,
@@ -200,11 +206,10 @@ impl Runner {
         drop(assembling);
 
         self.state.live.overlay.write().forget_before(offset);
-        erasure::remove_models(&self.state);
         Ok(manifest)
     }
 }
 
-fn training(error: impl Into<BoxError>) -> Error {
+pub(super) fn training(error: impl Into<BoxError>) -> Error {
     Error::Training(error.into())
 }

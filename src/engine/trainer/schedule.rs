@@ -1,62 +1,76 @@
-//! When a training starts by itself.
+//! When the trainer works by itself.
 
 use std::time::{Duration, Instant};
 
 use super::erasure;
+use super::queue::Work;
 use crate::engine::options::TrainOptions;
 use crate::engine::state::State;
 
-/// Time after which a failed training that erased users need is tried again.
+/// Time after which work for erased users that failed is tried again.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// What decides when the next training starts.
+/// What decides when the trainer works by itself.
 #[derive(Debug)]
 pub(super) struct Schedule {
     /// Records of the log that a training reads, at the last attempt, successful or not: a log
     /// without more of them is not tried again.
     tried: Option<u64>,
     ended: Instant,
-    took: Duration,
+    /// Before this, erased users start no work.
+    may_unlearn_at: Instant,
 }
 
 impl Schedule {
     /// A schedule after a model that was trained on `tried` records.
     pub(super) fn new(tried: Option<u64>) -> Self {
-        Self { tried, ended: Instant::now(), took: Duration::ZERO }
+        let now = Instant::now();
+        Self { tried, ended: now, may_unlearn_at: now }
     }
 
-    /// Notes an attempt on this number of records that ends now.
-    pub(super) fn note(&mut self, records: u64, took: Duration) {
-        *self = Self { tried: Some(records), ended: Instant::now(), took };
+    /// Notes work on this number of records that ends now.
+    pub(super) fn note(&mut self, work: Work, records: u64, took: Duration, has_failed: bool) {
+        let now = Instant::now();
+        if work != Work::Unlearn {
+            self.tried = Some(records);
+            self.ended = now;
+        }
+        if has_failed {
+            self.may_unlearn_at = now + RETRY.max(took);
+        } else if work == Work::Unlearn {
+            self.may_unlearn_at = now + took;
+        }
     }
 
-    /// Whether a training should start by itself.
+    /// What should start by itself.
     ///
-    /// Erased users start one at once, but trainings for them take at most half of the time,
-    /// and a failed one waits before it is tried again. A young store, before its first
-    /// scheduled training, trains whenever its log has doubled and is quiet.
-    pub(super) fn is_due(
+    /// Erased users are unlearned at once, but that takes at most half of the time, and where it
+    /// failed it waits before it is tried again. A young store, before its first scheduled training,
+    /// trains whenever its log has doubled and is quiet. The first model is trained without tuning.
+    pub(super) fn due(
         &self,
         state: &State,
         options: &TrainOptions,
         records: u64,
         is_quiet: bool,
-    ) -> bool {
-        let before = self.tried.unwrap_or(0);
-        let grown = records.saturating_sub(before);
-        let since = self.ended.elapsed();
-        let may_erase = grown > 0 && since >= self.took || since >= RETRY;
-        if may_erase && erasure::is_owed(state) {
-            return true;
-        }
-        if !options.automatic || grown == 0 || state.live.events() == 0 {
-            return false;
+    ) -> Option<Work> {
+        let has_model = state.models.generation() > 0;
+        let training = if has_model { Work::Tuned } else { Work::Quick };
+        if Instant::now() >= self.may_unlearn_at && erasure::is_owed(state) {
+            return Some(if has_model { Work::Unlearn } else { training });
         }
 
+        let before = self.tried.unwrap_or(0);
+        let grown = records.saturating_sub(before);
+        if !options.automatic || grown == 0 || state.live.events() == 0 {
+            return None;
+        }
+
+        let since = self.ended.elapsed();
         let interval = Duration::from_secs(options.every_minutes * 60);
         let by_time = !interval.is_zero() && since >= interval;
         let by_growth = options.new_events > 0 && grown >= options.new_events;
         let by_doubling = is_quiet && grown >= before;
-        by_time || by_growth || by_doubling
+        (by_time || by_growth || by_doubling).then_some(training)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::lists;
-use super::queue::{Job, JobQueue};
+use super::queue::{Job, JobQueue, Work};
 use super::run::Runner;
 use super::schedule::Schedule;
 use super::status::{TrainingState, TrainingStatus};
@@ -44,9 +44,11 @@ impl Worker {
             let Some(turn) = self.threads.turns.take(self.queue.cancel()) else { break };
             let started = Instant::now();
             let live = &self.runner.state.live;
-            let (offset, trainable) = (live.offset(), live.trainable());
-            self.train(job, started, offset);
-            schedule.note(trainable, started.elapsed());
+            let offset = live.offset();
+            let trainable = live.trainable();
+            let work = job.work;
+            let is_done = self.work(job, started, offset);
+            schedule.note(work, trainable, started.elapsed(), !is_done);
             self.prepare_missing_lists();
             drop(turn);
         }
@@ -69,18 +71,18 @@ impl Worker {
             INTERVAL,
             || state.live.trainable(),
             |trainable, is_quiet| {
-                let is_due = schedule.is_due(state, &self.runner.options(), trainable, is_quiet);
-                // The first model is trained without tuning.
-                is_due.then(|| Job::new(state.models.generation() == 0))
+                schedule.due(state, &self.runner.options(), trainable, is_quiet).map(Job::new)
             },
         )
     }
 
-    /// Runs one training on the log up to `offset`, and reports its stages and its outcome.
-    fn train(&self, job: Job, started: Instant, offset: Offset) {
-        tracing::info!(training = job.id, offset, "training begins");
+    /// Does one job, a training on the log up to `offset`; reports its stages and its outcome, and
+    /// returns whether it succeeded.
+    fn work(&self, job: Job, started: Instant, offset: Offset) -> bool {
+        tracing::info!(training = job.id, work = ?job.work, offset, "training begins");
         let before = self.runner.state.models.active();
-        let timeline = Timeline::new(started, before.as_deref(), offset, job.quick);
+        let is_tuned = job.work == Work::Tuned;
+        let timeline = Timeline::new(started, before.as_deref(), offset, !is_tuned);
         let status = |state| TrainingStatus {
             id: job.id.clone(),
             expected: timeline.expected(&state),
@@ -95,8 +97,12 @@ impl Worker {
             self.report(status(TrainingState::Running(stage)));
         };
         let control = Control::new(&report_stage, self.queue.cancel());
-        let train = || self.runner.train(&control, &timeline, offset, job.quick);
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.threads.background.install(train)));
+        let work = || match job.work {
+            Work::Tuned => self.runner.train(&control, &timeline, offset, false),
+            Work::Quick => self.runner.train(&control, &timeline, offset, true),
+            Work::Unlearn => self.runner.unlearn(&control, &timeline),
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.threads.background.install(work)));
         let outcome =
             outcome.unwrap_or_else(|panic| Err(Error::Training(panic_message(&*panic).into())));
 
@@ -111,12 +117,14 @@ impl Worker {
         let then = if kind == Outcome::Held { None } else { self.tuned_job_after(&job) };
         self.queue.finish(then);
         self.report(TrainingStatus { quality: [quality, quality_before], ..status(state) });
+        kind == Outcome::Succeeded
     }
 
     /// A quick training is followed by one with tuning.
     fn tuned_job_after(&self, job: &Job) -> Option<Job> {
         let options = self.runner.options();
-        (job.quick && options.tune && options.automatic).then(|| Job::new(false))
+        let is_quick = job.work == Work::Quick;
+        (is_quick && options.tune && options.automatic).then(|| Job::new(Work::Tuned))
     }
 
     fn prepare_missing_lists(&self) {

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use crate::domain::kernels::dot;
 use crate::domain::progress::{Cancelled, Control};
 use crate::model::settings::EmbeddingSettings;
-use crate::model::vectors::graph::{self, ExactScore, Links, SearchState, Vectors};
+use crate::model::vectors::graph::{self, ExactScore, Layer, Links, SearchState, Vectors};
 use crate::model::{Ann, Embeddings};
 use crate::train::graph::base_layer::{self, LinkOptions};
 use crate::train::graph::upper_layers;
@@ -59,6 +59,35 @@ pub fn build(
     let recall = check(embeddings, queries, seed);
     keep_if_found(embeddings, recall);
     Ok(recall)
+}
+
+/// Links the items as an earlier graph did, whose vectors were nearly the same, and chooses the search
+/// depth anew; items that have no vector any more leave it. Returns the recall; none where that is
+/// below [`REQUIRED_RECALL`] or there is no such graph, and a new one must be built.
+pub fn link_again(
+    embeddings: &mut Embeddings,
+    earlier: Option<&Embeddings>,
+    queries: &[Vec<f32>],
+    seed: u64,
+) -> Option<f64> {
+    let earlier = earlier.filter(|earlier| !earlier.ann.is_empty())?;
+    let is_linked = |item: u32| !earlier.has(item) || embeddings.has(item);
+    let all = 0..embeddings.items() as u32;
+    let has_all = all.clone().all(|item| !embeddings.has(item) || earlier.has(item));
+    if earlier.items() != embeddings.items() || !has_all || !is_linked(earlier.ann.entry) {
+        return None;
+    }
+
+    let layers = earlier.ann.layers.iter().map(|layer| {
+        Layer::new(all.clone().map(|node| {
+            let links = if is_linked(node) { layer.links(node) } else { &[] };
+            links.iter().copied().filter(|&link| is_linked(link)).collect::<Vec<_>>()
+        }))
+    });
+    embeddings.ann = Ann { entry: earlier.ann.entry, layers: layers.collect(), ..Ann::default() };
+    embeddings.encode();
+    let recall = check(embeddings, queries.to_vec(), seed);
+    (recall >= REQUIRED_RECALL).then_some(recall)
 }
 
 fn keep_if_found(embeddings: &mut Embeddings, recall: f64) {
@@ -238,8 +267,6 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use rand_distr::{Distribution, StandardNormal};
-
-    use crate::model::vectors::graph::Layer;
 
     use super::*;
 
