@@ -76,7 +76,7 @@ enum Action {
         #[arg(required = true)]
         aliases: Vec<String>,
     },
-    /// Erase a user: at once from all answers, and from the files by the next training
+    /// Erase a user: at once from all answers, soon from the model and the files
     Delete {
         /// The user
         user: String,
@@ -139,7 +139,7 @@ impl Users {
                     return output::json(&json!({"offset": offset}));
                 }
                 println!(
-                    "erased from all answers, and from the files by the next training of the server"
+                    "erased from all answers; the server now takes them out of the model and the files"
                 );
                 Ok(())
             }

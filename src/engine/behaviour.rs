@@ -26,7 +26,7 @@ pub(super) struct Behaviour {
 pub(super) fn read(state: &State, offset: Offset) -> Result<Behaviour> {
     let mut users = 0;
     let mut items = 0;
-    let mut log = Vec::new();
+    let mut log = Vec::with_capacity(state.live.events() as usize);
     let erased: RoaringBitmap = state.live.erasures.read().in_files().into_iter().collect();
     let mut erased_items = RoaringBitmap::new();
     let objecting = state.live.profiles.read().objecting().clone();

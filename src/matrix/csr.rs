@@ -1,5 +1,11 @@
 //! A sparse matrix in compressed rows (CSR).
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+/// Entries from which on several threads transpose a matrix.
+const LARGE: usize = 100_000;
 /// Entries of a row, columns or values, in one cache line.
 const LINE: usize = 16;
 
@@ -22,6 +28,20 @@ impl Csr {
         Self { starts: vec![0], columns: Vec::new(), values: Vec::new(), width }
     }
 
+    /// The same with room for that many entries.
+    pub fn with_capacity(width: usize, entries: usize) -> Self {
+        let columns = Vec::with_capacity(entries);
+        let values = Vec::with_capacity(entries);
+        Self { starts: vec![0], columns, values, width }
+    }
+
+    /// The same entries with other values.
+    pub fn with_values(&self, values: Vec<f32>) -> Self {
+        debug_assert_eq!(values.len(), self.entries());
+        let starts = self.starts.clone();
+        Self { starts, columns: self.columns.clone(), values, width: self.width }
+    }
+
     /// Adds a row at the end.
     pub fn push_row(&mut self, entries: impl IntoIterator<Item = (u32, f32)>) {
         for (column, value) in entries {
@@ -34,10 +54,7 @@ impl Csr {
 
     /// A matrix from whole rows.
     pub fn from_rows(width: usize, rows: Vec<Vec<(u32, f32)>>) -> Self {
-        let mut matrix = Csr::new(width);
-        let entries = rows.iter().map(Vec::len).sum();
-        matrix.columns.reserve_exact(entries);
-        matrix.values.reserve_exact(entries);
+        let mut matrix = Csr::with_capacity(width, rows.iter().map(Vec::len).sum());
         rows.into_iter().for_each(|row| matrix.push_row(row));
         matrix
     }
@@ -90,7 +107,7 @@ impl Csr {
         std::hint::black_box((starts, lines.fold(0, |all, read| all ^ read)));
     }
 
-    /// The transpose; within a row, columns ascend.
+    /// The transpose; within a row, columns ascend. Threads share the columns, each with as many entries.
     pub fn transpose(&self) -> Csr {
         let mut starts = vec![0u64; self.width + 1];
         for &column in &self.columns {
@@ -101,18 +118,62 @@ impl Csr {
             starts[i + 1] += starts[i];
         }
 
-        let mut next = starts.clone();
         let mut columns = vec![0; self.entries()];
         let mut values = vec![0.0; self.entries()];
+        let mut shares = Vec::new();
+        let mut rest = (&mut columns[..], &mut values[..]);
+        for range in self.column_ranges(&starts) {
+            let entries = (starts[range.end] - starts[range.start]) as usize;
+            let (of_range, after) = rest.0.split_at_mut(entries);
+            let (values_of_range, values_after) = rest.1.split_at_mut(entries);
+            rest = (after, values_after);
+            shares.push((range, of_range, values_of_range));
+        }
+        shares.into_par_iter().for_each(|(range, columns, values)| {
+            self.transpose_into(&starts[range.start..range.end], range.start, columns, values);
+        });
+        Csr { starts, columns, values, width: self.rows() }
+    }
+
+    /// Cuts the columns into ranges with about as many entries each, one for a thread; `starts` are those
+    /// of the transpose.
+    fn column_ranges(&self, starts: &[u64]) -> Vec<Range<usize>> {
+        let is_large = self.entries() >= LARGE;
+        let threads = if is_large { rayon::current_num_threads() } else { 1 };
+        let share = (self.entries() as u64).div_ceil(threads as u64);
+        let mut first = 0;
+        let ranges = (1..=threads as u64).map(|thread| {
+            let until = if thread == threads as u64 {
+                self.width
+            } else {
+                starts.partition_point(|start| *start < thread * share).clamp(first, self.width)
+            };
+            std::mem::replace(&mut first, until)..until
+        });
+        ranges.collect()
+    }
+
+    /// Writes the rows of the transpose for the columns from `first` on, which begin at `starts`.
+    fn transpose_into(
+        &self,
+        starts: &[u64],
+        first: usize,
+        columns: &mut [u32],
+        values: &mut [f32],
+    ) {
+        let Some(&offset) = starts.first() else { return };
+        let mut next: Vec<usize> = starts.iter().map(|start| (start - offset) as usize).collect();
         for row in 0..self.rows() {
             for (column, value) in self.pairs(row) {
-                let at = &mut next[column as usize];
-                columns[*at as usize] = row as u32;
-                values[*at as usize] = value;
+                let Some(at) = (column as usize).checked_sub(first).and_then(|c| next.get_mut(c))
+                else {
+                    continue;
+                };
+                columns[*at] = row as u32;
+                values[*at] = value;
                 *at += 1;
             }
         }
-        Csr { starts, columns, values, width: self.rows() }
     }
 
     /// Scales every row to a sum of 1; a row without positive values stays as it is.

@@ -27,8 +27,9 @@ impl Interactions {
             })
             .collect();
 
-        let mut by_user = Csr::new(events.items());
-        let mut last_seconds = Vec::new();
+        let entries = rows.iter().map(Vec::len).sum();
+        let mut by_user = Csr::with_capacity(events.items(), entries);
+        let mut last_seconds = Vec::with_capacity(entries);
         for row in rows {
             last_seconds.extend(row.iter().map(|cell| cell.2));
             by_user.push_row(row.into_iter().map(|cell| (cell.0, cell.1)));
@@ -40,7 +41,7 @@ impl Interactions {
 
     /// The same cells with every weight 1.
     pub fn binary(&self) -> (Csr, Csr) {
-        let ones = |m: &Csr| Csr { values: vec![1.0; m.entries()], ..m.clone() };
+        let ones = |m: &Csr| m.with_values(vec![1.0; m.entries()]);
         (ones(&self.by_user), ones(&self.by_item))
     }
 

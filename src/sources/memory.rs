@@ -8,6 +8,7 @@ use crate::matrix::UserEvents;
 use crate::model::{Settings, Source};
 use crate::train::TrainError;
 use crate::train::data::kept_matrices;
+use crate::train::svd::BLOCK;
 
 /// Bytes of a cell of a sparse row: a column and a value.
 pub(super) const CELL: u64 = 8;
@@ -71,7 +72,8 @@ impl DataSize {
     /// The need of a singular value decomposition: two normalised copies of the matrix, and dense
     /// matrices with that many columns.
     pub(super) fn decomposition(&self, dimensions: usize) -> u64 {
-        let dense = (self.users + 3 * self.items) * dimensions as u64 * size_of::<f32>() as u64;
+        let rows = 5 * self.users.min(self.items) + self.items + BLOCK as u64;
+        let dense = rows * dimensions as u64 * size_of::<f32>() as u64;
         2 * self.events * CELL + dense
     }
 

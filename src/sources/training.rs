@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::candidate::TrainingJob;
 use crate::domain::progress::{Control, Stage};
-use crate::matrix::{Weighting, baskets};
+use crate::matrix::Weighting;
 use crate::model::{Parts, Settings, Source};
-use crate::train::{TrainError, TrainingData, cooccurrence, habits};
+use crate::train::{TrainError, TrainingData, related};
 
 /// What a training made, and what was measured of it.
 #[derive(Debug)]
@@ -48,13 +48,12 @@ pub fn train(
 
     let mut parts = Parts::default();
     let mut quality = BTreeMap::new();
-    parts.habits = Arc::new(habits::train(data.events()));
-    let before = data.before(|parts| &parts.similar);
-    parts.similar = Arc::new(cooccurrence::similar(&matrix, before, control)?);
-    let before = data.before(|parts| &parts.together);
-    parts.together = Arc::new(cooccurrence::together(&baskets(data.events()), before, control)?);
     // As large as the log, and not needed any longer.
     drop(matrix);
+    let related = related::train(data, control)?;
+    parts.habits = Arc::new(related.habits);
+    parts.similar = Arc::new(related.similar);
+    parts.together = Arc::new(related.together);
 
     let job = TrainingJob { data, settings, seed, control };
     for source in Source::TRAINED {

@@ -4,7 +4,8 @@
 //! - [`data`]: the events, and the matrices made from them
 //! - [`popularity`], [`habits`]: purchases by window; repurchases
 //! - [`content`]: items alike by what they are; [`placement`]: embeddings of items without behaviour
-//! - [`cooccurrence`]: the sparse product behind item CF, similar items and baskets
+//! - [`cooccurrence`]: the sparse product behind item CF, similar items and baskets; [`related`]: what
+//!   every model has of these
 //! - [`user_cf`]: inverted lists; [`ease`]: item weights in closed form
 //! - [`graph_filter`]: low-pass filters on the graph of users and items
 //! - [`svd`], [`ials`]: embeddings; [`graph`]: the nearest-neighbour graph over them; [`pushed`]:
@@ -22,6 +23,7 @@ pub mod ials;
 pub mod placement;
 pub mod popularity;
 pub mod pushed;
+pub mod related;
 pub mod sessions;
 pub mod svd;
 pub mod transition;

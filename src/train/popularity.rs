@@ -12,18 +12,15 @@ pub fn train(data: &TrainingData<'_>, settings: &PopularSettings) -> Popularity 
     let now_ms = data.now_ms();
     let matrix = data.matrix(Weighting { half_life_days: settings.half_life_days, counts: 0.0 });
     let counts = |window| Ranking::new(buyers_within(events, window, now_ms));
+    let windows = || rayon::join(|| counts(Window::Days7), || counts(Window::Days30));
+    let ((days7, days30), all_time) = rayon::join(windows, || counts(Window::AllTime));
 
     let mut trending = vec![0.0f32; events.items()];
     for (&item, &weight) in matrix.by_user.columns.iter().zip(&matrix.by_user.values) {
         trending[item as usize] += weight;
     }
 
-    Popularity {
-        days7: counts(Window::Days7),
-        days30: counts(Window::Days30),
-        all_time: counts(Window::AllTime),
-        trending: Ranking::new(trending),
-    }
+    Popularity { days7, days30, all_time, trending: Ranking::new(trending) }
 }
 
 /// Distinct buyers by item. Where the log has no purchase, every positive signal counts.

@@ -1,6 +1,8 @@
 //! Sessions for VMIS-kNN (Kersbergen, Sprangers and Schelter, "Serenade", SIGMOD 2022): a user's
 //! events, cut at long pauses.
 
+use rayon::prelude::*;
+
 use crate::domain::{HistoryEvent, ItemIdx};
 use crate::matrix::weight::kind_weight;
 use crate::matrix::{Csr, UserEvents};
@@ -17,25 +19,28 @@ pub fn visits(history: &[HistoryEvent]) -> impl Iterator<Item = &[HistoryEvent]>
 
 /// Collects sessions of at least two items, and each item's newest of them.
 pub fn train(events: &UserEvents, settings: &SessionSettings) -> Sessions {
-    let mut sessions: Vec<(i64, Vec<ItemIdx>)> = Vec::new();
-    for user in 0..events.users() {
-        for visit in visits(events.of(user)) {
+    let of_user = |user| {
+        let sessions = visits(events.of(user)).filter_map(|visit| {
             let said = visit.iter().filter(|e| kind_weight(e.kind) > 0.0);
             let mut items: Vec<ItemIdx> = said.map(|e| e.item).collect();
             items.sort_unstable();
             items.dedup();
-            if items.len() > 1 {
-                sessions.push((visit.last().map_or(0, |e| e.time_ms), items));
-            }
-        }
-    }
+            (items.len() > 1).then(|| (visit.last().map_or(0, |e| e.time_ms), items))
+        });
+        sessions.collect::<Vec<(i64, Vec<ItemIdx>)>>()
+    };
+    let mut sessions: Vec<_> = (0..events.users()).into_par_iter().flat_map_iter(of_user).collect();
 
-    sessions.sort();
+    sessions.par_sort_unstable();
     let count = sessions.len() as f32;
-    let rows = sessions.into_iter().map(|s| s.1.into_iter().map(|i| (i, 1.0)).collect()).collect();
-    let items = Csr::from_rows(events.items(), rows);
+    let entries = sessions.iter().map(|session| session.1.len()).sum();
+    let mut items = Csr::with_capacity(events.items(), entries);
+    sessions
+        .into_iter()
+        .for_each(|session| items.push_row(session.1.into_iter().map(|i| (i, 1.0))));
     let by_item = items.transpose();
     let newest = (0..by_item.rows())
+        .into_par_iter()
         .map(|item| {
             let mut row: Vec<_> = by_item.pairs(item).collect();
             row.reverse();

@@ -23,6 +23,9 @@ use crate::model::settings::EmbeddingSettings;
 /// Columns drawn in addition to those kept, for accuracy.
 const OVERSAMPLING: usize = 10;
 
+/// Rows of the larger side that are mapped at a time.
+pub const BLOCK: usize = 16_384;
+
 /// How many singular vectors are wanted, and how they are found.
 #[derive(Debug, Clone, Copy)]
 pub struct Rank {
@@ -87,10 +90,11 @@ pub fn right_vectors(
     let mut q: Array2<f32> = shaped(small, columns, draws);
     for _ in 0..=rank.power_iterations {
         control.check()?;
-        q = orthonormal(&times(to_small, times(to_large, q.view()).view()));
+        q = orthonormal(&squared(to_large, to_small, &q));
     }
 
-    let (rotation, values) = rotation(to_large, &q, rank.dimensions)?;
+    let gram = q.t().dot(&squared(to_large, to_small, &q));
+    let (rotation, values) = rotation(&gram, rank.dimensions)?;
     let of_small = q.dot(&rotation);
     let mut v = if users < items { times(&a_t, of_small.view()) } else { of_small };
     for (mut column, value) in v.axis_iter_mut(Axis(1)).zip(values) {
@@ -128,6 +132,44 @@ fn normalised(matrix: &Csr, row_degrees: &[f32], column_degrees: &[f32]) -> Csr 
     scaled
 }
 
+/// Aᵀ(A Q), where `to_large` is A and `to_small` its transpose, without all of A Q at a time, which is
+/// as large as the larger side: block by block, so that it stays in the caches.
+fn squared(to_large: &Csr, to_small: &Csr, q: &Array2<f32>) -> Array2<f32> {
+    let columns = q.ncols();
+    let q = q.as_standard_layout();
+    let q = q.as_slice().unwrap_or_default();
+    let mut out = vec![0.0f32; to_small.rows() * columns];
+    let mut next = to_small.starts.clone();
+    let mut mapped = vec![0.0f32; BLOCK.min(to_large.rows()) * columns];
+
+    for first in (0..to_large.rows()).step_by(BLOCK) {
+        let until = (first + BLOCK).min(to_large.rows());
+        let mapped = &mut mapped[..(until - first) * columns];
+        mapped.par_chunks_mut(columns).enumerate().for_each(|(row, sums)| {
+            sums.fill(0.0);
+            for (column, value) in to_large.pairs(first + row) {
+                add(sums, value, &q[column as usize * columns..][..columns]);
+            }
+        });
+
+        let rows = out.par_chunks_mut(columns).zip(&mut next).enumerate();
+        rows.for_each(|(row, (sums, next))| {
+            let rest = *next as usize..to_small.starts[row + 1] as usize;
+            for (column, value) in
+                to_small.columns[rest.clone()].iter().zip(&to_small.values[rest.clone()])
+            {
+                let column = *column as usize;
+                if column >= until {
+                    break;
+                }
+                add(sums, *value, &mapped[(column - first) * columns..][..columns]);
+                *next += 1;
+            }
+        });
+    }
+    shaped(to_small.rows(), columns, out)
+}
+
 /// Sparse times dense, row by row, all cores.
 fn times(sparse: &Csr, dense: ArrayView2<'_, f32>) -> Array2<f32> {
     let columns = dense.ncols();
@@ -149,15 +191,9 @@ fn orthonormal(matrix: &Array2<f32>) -> Array2<f32> {
     Array2::from_shape_fn((q.nrows(), q.ncols()), |(i, j)| q[(i, j)])
 }
 
-/// The rotation of the subspace `q` to its singular vectors, largest first, with their singular
-/// values; zeros where there are fewer than `dimensions`.
-fn rotation(
-    to_large: &Csr,
-    q: &Array2<f32>,
-    dimensions: usize,
-) -> Result<(Array2<f32>, Vec<f32>), TrainError> {
-    let mapped = times(to_large, q.view());
-    let gram = mapped.t().dot(&mapped);
+/// The rotation of a subspace Q to its singular vectors, largest first, with their singular values;
+/// zeros where there are fewer than `dimensions`. `gram`: (A Q)ᵀ A Q.
+fn rotation(gram: &Array2<f32>, dimensions: usize) -> Result<(Array2<f32>, Vec<f32>), TrainError> {
     let gram = Mat::from_fn(gram.nrows(), gram.ncols(), |i, j| f64::from(gram[[i, j]]));
     let eigen = gram
         .self_adjoint_eigen(faer::Side::Lower)

@@ -36,11 +36,8 @@ pub fn train(matrix: &Interactions, settings: &UserCfSettings) -> UserCf {
 /// users whose event with the item is newest.
 fn newest(matrix: &Interactions, user_norm: &[f32], keep: usize) -> Csr {
     // A matrix with times instead of values, so that both transposes align.
-    let times = Csr {
-        values: matrix.last_seconds.iter().map(|&s| f32::from_bits(s)).collect(),
-        ..matrix.by_user.clone()
-    }
-    .transpose();
+    let seconds = matrix.last_seconds.iter().map(|&s| f32::from_bits(s)).collect();
+    let times = matrix.by_user.with_values(seconds).transpose();
 
     let rows: Vec<Vec<(u32, f32)>> = (0..matrix.by_item.rows())
         .into_par_iter()
