@@ -48,8 +48,8 @@ impl Interactions {
     /// The matrix without the cells of items that fewer than `users` users have.
     pub fn of_items_with(&self, users: usize) -> Self {
         let kept = |item: u32| self.by_item.degree(item as usize) >= users;
-        let mut by_user = Csr::new(self.by_user.width);
-        let mut last_seconds = Vec::new();
+        let mut by_user = Csr::with_capacity(self.by_user.width, self.by_user.entries());
+        let mut last_seconds = Vec::with_capacity(self.by_user.entries());
         for user in 0..self.by_user.rows() {
             let from = self.by_user.starts[user] as usize;
             let times = self.last_seconds[from..].iter().zip(self.by_user.row(user).0);

@@ -48,6 +48,7 @@ impl CandidateSource for Embedding {
         if parts.embeddings.items() <= SCAN_UP_TO {
             return Ok(None);
         }
+
         job.control.begin(Stage::Ann)?;
         let embeddings = Arc::make_mut(&mut parts.embeddings);
         let settings = &job.settings.embedding;
@@ -56,6 +57,7 @@ impl CandidateSource for Embedding {
         if let Some(recall) = link_again(embeddings, earlier, &queries, job.seed) {
             return Ok(Some((RECALL.to_owned(), recall)));
         }
+
         let mut recall = build(embeddings, settings, queries, job.seed, job.control)?;
         if recall < REQUIRED_RECALL && !embeddings.placed.is_empty() {
             // Of many new items that are much alike, links reach too few.

@@ -72,7 +72,8 @@ impl DataSize {
     /// The need of a singular value decomposition: two normalised copies of the matrix, and dense
     /// matrices with that many columns.
     pub(super) fn decomposition(&self, dimensions: usize) -> u64 {
-        let rows = 5 * self.users.min(self.items) + self.items + BLOCK as u64;
+        let block = self.users.max(self.items).min(BLOCK as u64);
+        let rows = 5 * self.users.min(self.items) + self.items + block;
         let dense = rows * dimensions as u64 * size_of::<f32>() as u64;
         2 * self.events * CELL + dense
     }

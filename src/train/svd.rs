@@ -90,7 +90,8 @@ pub fn right_vectors(
     let mut q: Array2<f32> = shaped(small, columns, draws);
     for _ in 0..=rank.power_iterations {
         control.check()?;
-        q = orthonormal(&squared(to_large, to_small, &q));
+        q = squared(to_large, to_small, &q);
+        make_orthonormal(&mut q);
     }
 
     let gram = q.t().dot(&squared(to_large, to_small, &q));
@@ -184,11 +185,11 @@ fn times(sparse: &Csr, dense: ArrayView2<'_, f32>) -> Array2<f32> {
     shaped(sparse.rows(), columns, out)
 }
 
-/// An orthonormal basis of the columns.
-fn orthonormal(matrix: &Array2<f32>) -> Array2<f32> {
+/// Replaces the columns by an orthonormal basis of them.
+fn make_orthonormal(matrix: &mut Array2<f32>) {
     let columns = Mat::from_fn(matrix.nrows(), matrix.ncols(), |i, j| matrix[[i, j]]);
     let q = columns.qr().compute_thin_Q();
-    Array2::from_shape_fn((q.nrows(), q.ncols()), |(i, j)| q[(i, j)])
+    matrix.indexed_iter_mut().for_each(|((i, j), value)| *value = q[(i, j)]);
 }
 
 /// The rotation of a subspace Q to its singular vectors, largest first, with their singular values;

@@ -221,18 +221,15 @@ impl Models {
         disk::note_generation(&self.folder, self.highest.load(Ordering::Relaxed)).map_err(storage)
     }
 
-    /// Removes the snapshots, except the active one, for which `concerns` holds, and damaged ones, of
-    /// which nothing is known.
+    /// Removes damaged snapshots and those, except the active one, that may know a user erased by the
+    /// record at `newest`.
     ///
     /// # Errors
     /// [`Error::Storage`] where the disk fails; some may remain then.
-    pub(in crate::engine) fn remove_idle(
-        &self,
-        concerns: impl Fn(&Manifest) -> bool,
-    ) -> Result<()> {
+    pub(in crate::engine) fn remove_idle(&self, newest: Offset) -> Result<()> {
         let _changing = self.changing.lock();
         let active = self.generation();
-
+        let concerns = |manifest: &Manifest| manifest.clean_to() <= newest;
         let mut published = Published::clone(&self.published.load());
         let gone = |s: &Arc<Snapshot>| concerns(&s.manifest);
         let parts = [&mut published.canary, &mut published.shadow];

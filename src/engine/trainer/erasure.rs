@@ -54,8 +54,7 @@ pub(in crate::engine) fn remove_models(state: &State) {
 fn remove_idle(state: &State, renewed: Result<()>, newest: Offset) {
     // A model that is on disk and about to get its role must stay.
     let _assembling = state.assembling.lock();
-    let removed =
-        renewed.and_then(|()| state.models.remove_idle(|manifest| manifest.clean_to() <= newest));
+    let removed = renewed.and_then(|()| state.models.remove_idle(newest));
     match removed {
         Ok(()) => state.live.erasures.write().note_in_models(false),
         Err(error) => note_left(state, &error),
