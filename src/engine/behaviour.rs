@@ -15,8 +15,10 @@ pub(super) struct Behaviour {
     pub(super) events: UserEvents,
     /// Whether they look whole.
     pub(super) pulse: Pulse,
-    /// Items of the erased users whom the log's files still hold, each once.
+    /// Items of erased users, as far as the log's files still hold them; each once.
     pub(super) erased_items: Vec<ItemIdx>,
+    /// Whether an event came from a clock that was ahead, so that its time depends on when it is read.
+    pub(super) has_ahead: bool,
 }
 
 /// Reads the behaviour before `offset`.
@@ -26,6 +28,8 @@ pub(super) struct Behaviour {
 pub(super) fn read(state: &State, offset: Offset) -> Result<Behaviour> {
     let mut users = 0;
     let mut items = 0;
+    let mut has_ahead = false;
+    // At most: also events count that are not trained on.
     let mut log = Vec::with_capacity(state.live.events() as usize);
     let erased: RoaringBitmap = state.live.erasures.read().in_files().into_iter().collect();
     let mut erased_items = RoaringBitmap::new();
@@ -45,6 +49,7 @@ pub(super) fn read(state: &State, offset: Offset) -> Result<Behaviour> {
             } else if !objecting.contains(&user) {
                 pulse.note(event.time_ms);
                 // Events from a clock that was ahead count as of now.
+                has_ahead |= event.time_ms > now_ms;
                 let time_ms = event.time_ms.min(now_ms);
                 log.push((user, HistoryEvent { time_ms, ..history_event(&event) }));
             }
@@ -52,5 +57,6 @@ pub(super) fn read(state: &State, offset: Offset) -> Result<Behaviour> {
         Entry::Record(..) => {}
     })?;
     let events = UserEvents::new(users, items, log);
-    Ok(Behaviour { events, pulse, erased_items: erased_items.into_iter().collect() })
+    let erased_items = erased_items.into_iter().collect();
+    Ok(Behaviour { events, pulse, erased_items, has_ahead })
 }

@@ -1,14 +1,14 @@
 //! Erased users, and what remains to do for them: the log's files contain them until they are
-//! rewritten, and models until one is trained on what is left.
+//! rewritten, and models until they are unlearned.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use crate::domain::{Offset, UserIdx};
 
 /// Erasures.
 #[derive(Debug, Default)]
 pub struct Erasures {
-    in_files: HashMap<UserIdx, Offset>,
+    in_files: HashSet<UserIdx>,
     in_models: bool,
     newest: Option<Offset>,
     newest_out_of_files: Option<Offset>,
@@ -19,7 +19,7 @@ impl Erasures {
     /// them.
     pub fn note(&mut self, user: UserIdx, offset: Offset, in_files: bool) {
         if in_files {
-            self.in_files.insert(user, offset);
+            self.in_files.insert(user);
         } else {
             self.newest_out_of_files = Some(offset);
         }
@@ -28,7 +28,7 @@ impl Erasures {
 
     /// The users that the log's files still contain.
     pub fn in_files(&self) -> HashSet<UserIdx> {
-        self.in_files.keys().copied().collect()
+        self.in_files.clone()
     }
 
     /// Whether there are any.
@@ -46,14 +46,24 @@ impl Erasures {
         self.in_models
     }
 
-    /// Notes that the log's files were rewritten without these users.
-    pub fn rewritten(&mut self, without: &HashSet<UserIdx>) {
-        let out = self.in_files.extract_if(|user, _| without.contains(user));
-        let newest = out.map(|(_, offset)| offset).max();
-        self.newest_out_of_files = self.newest_out_of_files.max(newest);
+    /// Notes that the log's files are about to be rewritten without the users in them: from now on some
+    /// files may hold nothing of them, also where that is cut short.
+    pub fn begin_rewrite(&mut self) -> HashSet<UserIdx> {
+        self.newest_out_of_files = self.newest;
+        self.in_files.clone()
     }
 
-    /// The offset of the newest erasure's record whose user the log's files no longer hold.
+    /// Notes that the erasures so far were read from the log: its files may have been rewritten in part.
+    pub fn note_replayed(&mut self) {
+        self.newest_out_of_files = self.newest;
+    }
+
+    /// Notes that the log's files were rewritten without these users.
+    pub fn rewritten(&mut self, without: &HashSet<UserIdx>) {
+        self.in_files.retain(|user| !without.contains(user));
+    }
+
+    /// The offset of the newest erasure's record of whose user the log's files may hold a part, or nothing.
     pub fn newest_out_of_files(&self) -> Option<Offset> {
         self.newest_out_of_files
     }

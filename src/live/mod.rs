@@ -120,7 +120,7 @@ pub struct Live {
     pub imported: Shared<HashSet<u128>>,
     buyers: Shared<Vec<u32>>,
     offset: AtomicU64,
-    regrouped_to: AtomicU64,
+    behaviour_changed_to: AtomicU64,
     events: AtomicU64,
     exposures: AtomicU64,
     newest_ms: AtomicI64,
@@ -155,7 +155,7 @@ impl Live {
             imported: Shared::default(),
             buyers: Shared::default(),
             offset: AtomicU64::new(0),
-            regrouped_to: AtomicU64::default(),
+            behaviour_changed_to: AtomicU64::default(),
             events: AtomicU64::new(0),
             exposures: AtomicU64::new(0),
             newest_ms: AtomicI64::new(0),
@@ -197,6 +197,7 @@ impl Live {
 
     /// Computes what is compared of the items, once the log is replayed.
     pub(crate) fn index(&self, writer: &mut LiveWriter) {
+        self.erasures.write().note_replayed();
         self.catalogue.write(writer).index(&self.reader);
     }
 
@@ -220,7 +221,7 @@ impl Live {
                 let all = self.links.read().all(*idx);
                 let objecting = self.objecting();
                 self.profiles.write(writer).note_profile(&all, *idx, profile);
-                self.note_regrouped(offset, self.objecting() != objecting);
+                self.note_behaviour_changed(offset, self.objecting() != objecting);
                 if !profile.consent {
                     self.overlay.write().forget_user(self.resolved(*idx));
                 }
@@ -229,7 +230,7 @@ impl Live {
                 let all = self.links.read().all(*idx);
                 let objecting = self.objecting();
                 self.profiles.write(writer).note_decision(&all, *idx, preferences);
-                self.note_regrouped(offset, self.objecting() != objecting);
+                self.note_behaviour_changed(offset, self.objecting() != objecting);
                 if !preferences.personalised {
                     self.overlay.write().forget_user(self.resolved(*idx));
                 }
@@ -240,11 +241,11 @@ impl Live {
             }
             Record::Linked(alias, user) => {
                 self.link(writer, (*alias, *user), offset);
-                self.note_regrouped(offset, true);
+                self.note_behaviour_changed(offset, true);
             }
             Record::Unlinked(alias) => {
                 self.unlink(writer, *alias);
-                self.note_regrouped(offset, true);
+                self.note_behaviour_changed(offset, true);
             }
             Record::Erased(idx, _) => self.erase(writer, *idx, offset),
             Record::Imported(digest) => drop(self.imported.write(writer).insert(*digest)),
@@ -290,16 +291,16 @@ impl Live {
         self.profiles.read().objecting().len()
     }
 
-    fn note_regrouped(&self, offset: Offset, is_regrouped: bool) {
-        if is_regrouped {
-            self.regrouped_to.store(offset + 1, Ordering::Release);
+    fn note_behaviour_changed(&self, offset: Offset, is_changed: bool) {
+        if is_changed {
+            self.behaviour_changed_to.store(offset + 1, Ordering::Release);
         }
     }
 
     /// Offset just past the newest record, but for erasures, that changed which events may be used or
     /// whose they are.
-    pub fn regrouped_to(&self) -> Offset {
-        self.regrouped_to.load(Ordering::Acquire)
+    pub fn behaviour_changed_to(&self) -> Offset {
+        self.behaviour_changed_to.load(Ordering::Acquire)
     }
 
     /// Offset just past the newest record applied.

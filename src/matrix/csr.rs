@@ -238,6 +238,22 @@ mod tests {
     }
 
     #[test]
+    fn threads_that_share_the_columns_transpose_as_one_does() {
+        // Most entries are in one column, and some columns have none.
+        let rows = 2 * LARGE / 3;
+        let row = |n: usize| vec![(0, n as f32), (1 + (n % 5) as u32, 1.0), (9, 2.0)];
+        let matrix = Csr::from_rows(12, (0..rows).map(row).collect());
+        assert!(matrix.entries() >= LARGE);
+        for threads in [1, 3, 7] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let transposed = pool.install(|| matrix.transpose());
+            assert_eq!(transposed.row(0).1[rows - 1], (rows - 1) as f32);
+            assert_eq!([transposed.degree(7), transposed.degree(9)], [0, rows]);
+            assert_eq!(pool.install(|| transposed.transpose()), matrix);
+        }
+    }
+
+    #[test]
     fn a_row_past_the_end_is_empty() {
         assert_eq!(Csr::new(3).row(5), (&[][..], &[][..]));
         assert_eq!(Csr::default().rows(), 0);

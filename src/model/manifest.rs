@@ -14,9 +14,12 @@ pub struct Manifest {
     pub generation: Generation,
     /// It was trained on the log before this offset.
     pub offset: Offset,
-    /// It holds nothing of users erased by a record before this offset, nor before `offset`.
+    /// Users erased by a record before this offset were taken out of it, as those before `offset`.
     #[serde(default)]
-    pub erased_to: Offset,
+    pub unlearned_to: Offset,
+    /// Revision of the formulas of its tables.
+    #[serde(default)]
+    pub revision: u32,
     /// The time as of which its events were looked at, in milliseconds since 1970: the newest
     /// event's, unless that stands alone; the end of its popularity windows.
     pub newest_ms: i64,
@@ -87,14 +90,14 @@ impl Manifest {
         self.pushed.as_ref().is_some_and(|pushed| pushed.generation == self.generation)
     }
 
-    /// The offset of the record that it knows of every erasure before.
-    pub fn clean_to(&self) -> Offset {
-        self.offset.max(self.erased_to)
+    /// Offset before which it knows every erasure.
+    pub fn erased_to(&self) -> Offset {
+        self.offset.max(self.unlearned_to)
     }
 
     /// The minimum length of a log that has all ids of its arrays, and all records that it knows.
     pub fn known_offset(&self) -> Offset {
-        self.clean_to().max(self.pushed.as_ref().map_or(0, |pushed| pushed.known_offset))
+        self.erased_to().max(self.pushed.as_ref().map_or(0, |pushed| pushed.known_offset))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::matrix::UserEvents;
 use crate::model::{Settings, Source};
 use crate::train::TrainError;
 use crate::train::data::kept_matrices;
-use crate::train::svd::BLOCK;
+use crate::train::svd::{BLOCK, OVERSAMPLING};
 
 /// Bytes of a cell of a sparse row: a column and a value.
 pub(super) const CELL: u64 = 8;
@@ -70,20 +70,28 @@ impl DataSize {
     }
 
     /// The need of a singular value decomposition: two normalised copies of the matrix, and dense
-    /// matrices with that many columns.
+    /// matrices with that many columns: two subspaces of the smaller side and three copies while they are
+    /// made orthonormal, the vectors of items, and a block of the larger side.
     pub(super) fn decomposition(&self, dimensions: usize) -> u64 {
         let block = self.users.max(self.items).min(BLOCK as u64);
         let rows = 5 * self.users.min(self.items) + self.items + block;
-        let dense = rows * dimensions as u64 * size_of::<f32>() as u64;
+        let columns = (dimensions + OVERSAMPLING) as u64;
+        let dense = rows * columns * size_of::<f32>() as u64;
         2 * self.events * CELL + dense
+    }
+
+    /// What the related lists take while they are trained: the matrix with ones and baskets, each in both
+    /// directions, and rows before they are joined.
+    fn related(&self) -> MemoryNeed {
+        let rows = self.item_rows(RELATED);
+        MemoryNeed::new(rows.kept, 4 * self.events * CELL + rows.training - rows.kept)
     }
 
     /// The need of the log, its matrices and the related lists.
     fn base(&self) -> u64 {
         let matrices = kept_matrices(self.events as usize) as u64;
         let log = self.events * (EVENT + matrices * MATRIX_CELL);
-        let related = self.item_rows(RELATED).kept;
-        log + (self.users + self.items) * ROW + related
+        log + (self.users + self.items) * ROW + self.related().kept
     }
 }
 
@@ -108,6 +116,12 @@ impl TrainingMemory {
     pub fn left_out(&self, settings: &Settings) -> Result<Vec<Source>, TrainError> {
         let Some(budget) = self.budget else { return Ok(Vec::new()) };
         let mut held = self.size.base();
+        let related = self.size.related();
+        let needs = held - related.kept + related.training;
+        if needs > budget {
+            return Err(TrainError::Memory { needs, budget });
+        }
+
         let mut left_out = Vec::new();
         for source in Source::TRAINED {
             let Some(candidate) = super::of(source) else { continue };

@@ -48,9 +48,9 @@ pub fn train(
 
     let mut parts = Parts::default();
     let mut quality = BTreeMap::new();
+    let related = related::train(data, &matrix, control)?;
     // As large as the log, and not needed any longer.
     drop(matrix);
-    let related = related::train(data, control)?;
     parts.habits = Arc::new(related.habits);
     parts.similar = Arc::new(related.similar);
     parts.together = Arc::new(related.together);

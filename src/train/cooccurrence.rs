@@ -24,6 +24,8 @@ use crate::model::settings::ItemCfSettings;
 const SHRINKAGE: f32 = 4.0;
 /// Neighbours kept of an item for "similar items" and "bought together".
 const RELATED: usize = 200;
+/// Share of the items, one in this many, up to which single rows and columns are made anew.
+const MAX_CHANGED: usize = 4;
 /// Whole rows held at a time while users are taken out of a table.
 const ROWS_AT_ONCE: usize = 64;
 
@@ -134,6 +136,9 @@ pub(super) struct Product<'a> {
     pub(super) row_weight: &'a [f32],
 }
 
+/// Cells of a row or a column.
+type Row = Vec<(u32, f32)>;
+
 /// A dense row of the product, and which of its cells are not 0.
 #[derive(Default)]
 struct Sums {
@@ -150,7 +155,7 @@ impl Product<'_> {
         control: &Control<'_>,
     ) -> Result<Csr, Cancelled> {
         let items = self.by_item.rows();
-        let table: Vec<Vec<(u32, f32)>> = (0..items)
+        let table: Vec<Row> = (0..items)
             .into_par_iter()
             .map_init(Default::default, |(sums, best): &mut (Sums, Vec<Scored>), i| {
                 control.check()?;
@@ -175,7 +180,11 @@ impl Product<'_> {
         keep: usize,
         control: &Control<'_>,
     ) -> Result<Csr, Cancelled> {
-        match before.filter(|before| before.table.rows() == self.by_item.rows()) {
+        let items = self.by_item.rows();
+        let spares_work = |before: &Before<'_>| {
+            before.table.rows() == items && before.items.len() <= items / MAX_CHANGED
+        };
+        match before.filter(spares_work) {
             Some(before) => self.best_without(before, score, keep, control),
             None => self.best(score, keep, control),
         }
@@ -198,30 +207,35 @@ impl Product<'_> {
         };
         let mut best: Vec<Vec<Scored>> = is_changed.par_iter().enumerate().map(kept).collect();
 
+        // One dense row for each thread.
+        let at_least = ROWS_AT_ONCE.div_ceil(rayon::current_num_threads());
         for chunk in before.items.chunks(ROWS_AT_ONCE) {
-            let rows: Vec<Vec<(u32, f32)>> = chunk
+            let rows: Vec<(Vec<Scored>, Row)> = chunk
                 .par_iter()
+                .with_min_len(at_least)
                 .map_init(Sums::default, |sums, &i| {
                     control.check()?;
+                    let of_row = score(i as usize);
                     let mut row = Vec::new();
-                    self.row(i as usize, sums, |j, c| row.push((j, c)));
-                    Ok(row)
+                    let mut column = Row::new();
+                    self.row(i as usize, sums, |j, c| {
+                        row.push(Scored { idx: j, score: of_row(j as usize, c) });
+                        if !is_changed[j as usize] {
+                            column.push((j, c));
+                        }
+                    });
+                    keep_top(&mut row, keep);
+                    Ok((row, column))
                 })
                 .collect::<Result<_, Cancelled>>()?;
 
-            for (&i, row) in chunk.iter().zip(&rows) {
-                let of_row = score(i as usize);
-                let cells =
-                    row.iter().map(|&(idx, c)| Scored { idx, score: of_row(idx as usize, c) });
-                best[i as usize] = cells.collect();
-                keep_top(&mut best[i as usize], keep);
-
-                let others = row.iter().filter(|(j, _)| !is_changed[*j as usize]);
-                for &(j, c) in others {
-                    let of_column = &mut best[j as usize];
-                    of_column.push(Scored { idx: i, score: score(j as usize)(i as usize, c) });
-                    if of_column.len() > 2 * keep {
-                        select_top(of_column, keep);
+            for (&i, (row, column)) in chunk.iter().zip(rows) {
+                best[i as usize] = row;
+                for (j, c) in column {
+                    let of_item = &mut best[j as usize];
+                    of_item.push(Scored { idx: i, score: score(j as usize)(i as usize, c) });
+                    if of_item.len() > 2 * keep {
+                        select_top(of_item, keep);
                     }
                 }
             }
@@ -359,7 +373,8 @@ mod tests {
             items.sort_unstable();
             items.dedup();
 
-            let (all, left) = (of_rows(&all), of_rows(&left));
+            let all = of_rows(&all);
+            let left = of_rows(&left);
             let cancel = AtomicBool::new(false);
             let control = Control::new(&|_| {}, &cancel);
             let before = |table| Some(Before { table, items: &items });

@@ -57,8 +57,8 @@ impl<'e> TrainingData<'e> {
         Self { corpus: corpus.clone(), ..self }
     }
 
-    /// The same after an earlier training, which spares what the users who are gone did not change. The
-    /// model is the same without it.
+    /// The same after an earlier training, which spares what the users who are gone did not change. Tables
+    /// and vectors are the same without it; the graph keeps its links.
     pub fn after(self, earlier: Option<Earlier<'e>>) -> Self {
         Self { earlier, ..self }
     }

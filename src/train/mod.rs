@@ -39,6 +39,10 @@ use crate::model::Embeddings;
 use crate::model::settings::{EmbeddingSettings, EmbeddingTrainer};
 use crate::model::vectors::embeddings::SCAN_UP_TO;
 
+/// Revision of what the tables of items hold: to be raised with every change of their formulas, so that no
+/// table is mixed with one of another revision.
+pub const REVISION: u32 = 1;
+
 /// Why a training failed.
 #[derive(Debug, Error)]
 pub enum TrainError {

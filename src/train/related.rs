@@ -3,10 +3,10 @@
 
 use super::{TrainingData, cooccurrence, habits};
 use crate::domain::progress::{Cancelled, Control};
-use crate::matrix::{Csr, Weighting, baskets};
+use crate::matrix::{Csr, Interactions, baskets};
 use crate::model::Habits;
 
-/// The tables.
+/// What is known of items beside the sources.
 #[derive(Debug)]
 pub struct Related {
     /// See [`cooccurrence::similar`].
@@ -17,15 +17,16 @@ pub struct Related {
     pub habits: Habits,
 }
 
-/// Trains them.
+/// Trains all three on the matrix with ones and the events of `data`.
 ///
 /// # Errors
 /// [`Cancelled`] when cancelled.
-pub fn train(data: &TrainingData<'_>, control: &Control<'_>) -> Result<Related, Cancelled> {
-    let similar = || {
-        let matrix = data.matrix(Weighting::default());
-        cooccurrence::similar(&matrix, data.before(|parts| &parts.similar), control)
-    };
+pub fn train(
+    data: &TrainingData<'_>,
+    matrix: &Interactions,
+    control: &Control<'_>,
+) -> Result<Related, Cancelled> {
+    let similar = || cooccurrence::similar(matrix, data.before(|parts| &parts.similar), control);
     let together = || {
         let before = data.before(|parts| &parts.together);
         cooccurrence::together(&baskets(data.events()), before, control)

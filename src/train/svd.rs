@@ -21,7 +21,7 @@ use crate::model::Embeddings;
 use crate::model::settings::EmbeddingSettings;
 
 /// Columns drawn in addition to those kept, for accuracy.
-const OVERSAMPLING: usize = 10;
+pub const OVERSAMPLING: usize = 10;
 
 /// Rows of the larger side that are mapped at a time.
 pub const BLOCK: usize = 16_384;

@@ -7,6 +7,7 @@ use super::blend::Proposals;
 use crate::model::manifest::Tuning;
 use crate::model::{Manifest, SecondStage, Settings, Snapshot, Source};
 use crate::sources::Trained;
+use crate::train::REVISION;
 
 /// The result of a tuning.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +62,7 @@ impl Tuned {
         let manifest = Manifest {
             settings: self.settings,
             session_settings,
+            revision: REVISION,
             users: trained.users,
             items: trained.items,
             interactions: trained.interactions,

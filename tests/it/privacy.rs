@@ -109,7 +109,7 @@ async fn an_erased_user_is_gone_from_answers_at_once_and_from_every_file_soon() 
     wait_for_generation(&engine, 3).await;
     assert_eq!(generations(folder.path()), [3]);
     let snapshot = disk::load(&snapshots(folder.path()), 3).unwrap();
-    assert!(snapshot.manifest.erased_to >= offset && snapshot.manifest.offset < offset);
+    assert!(snapshot.manifest.unlearned_to >= offset && snapshot.manifest.offset < offset);
     assert_eq!(snapshot.parts.user_cf.by_user.degree(5), 0);
     assert!(snapshot.parts.user_cf.by_user.degree(4) > 0);
     let text = decoded(folder.path());
@@ -147,7 +147,7 @@ async fn who_is_erased_during_a_training_leaves_its_model_until_the_next() {
     for _ in 0..400 {
         let model = engine.models().active().unwrap();
         // Older models go a moment after it answers.
-        if model.manifest.clean_to() >= engine.live().offset()
+        if model.manifest.erased_to() >= engine.live().offset()
             && engine.models().list().unwrap().len() == 1
         {
             break;
@@ -190,8 +190,8 @@ fn busy_log() -> Vec<Event> {
 fn unlearned(engine: &Engine) -> String {
     for _ in 0..600 {
         let model = engine.models().active();
-        let is_clean = model.is_some_and(|m| m.manifest.clean_to() >= engine.live().offset());
-        if is_clean && engine.trainer().watch().1.is_none() {
+        let is_clean = model.is_some_and(|m| m.manifest.erased_to() >= engine.live().offset());
+        if is_clean && engine.trainer().pending() == 0 {
             return engine.models().active().unwrap().manifest.checksum.clone();
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -232,7 +232,7 @@ fn a_model_without_erased_users_equals_one_trained_without_them() {
             if linked {
                 link(&engine);
             }
-            // Nor does a training begin between two of them.
+            // Keeps the trainer from starting between two erasures.
             let _hold = engine.trainer().hold();
             erase(&engine, &gone);
             engine.trainer().train_blocking(true).unwrap();
@@ -240,6 +240,59 @@ fn a_model_without_erased_users_equals_one_trained_without_them() {
             assert_eq!(trained, expected, "without {gone:?}, linked: {linked}");
         }
     }
+}
+
+/// Once some of the log's files are rewritten and others are not, the log no longer says which items were
+/// the user's.
+#[test]
+fn a_rewrite_cut_short_leaves_no_item_of_the_user_in_the_model() {
+    let erase = |engine: &Engine| write(engine, Write::Erase("u3".into(), 1));
+    let opened = |folder: &Path, trained: bool| {
+        let engine = Engine::open(folder, support::quiet()).unwrap();
+        for part in busy_log().chunks(800) {
+            write(&engine, Write::Events(part.to_vec()));
+            write(&engine, Write::Seal);
+        }
+        if trained {
+            engine.trainer().train_blocking(true).unwrap();
+        }
+        engine
+    };
+
+    let folder = tempfile::tempdir().unwrap();
+    let engine = opened(folder.path(), true);
+    let hold = engine.trainer().hold();
+    erase(&engine);
+    // The newest files come first; the oldest cannot be written.
+    let obstacle = folder.path().join("stores/default/log/00000000000000000000.rewriting");
+    std::fs::create_dir(&obstacle).unwrap();
+    engine.trainer().train_blocking(true).unwrap_err();
+    std::fs::remove_dir(&obstacle).unwrap();
+    assert!(decoded(folder.path()).contains("Gone"));
+    drop(hold);
+    let found = unlearned(&engine);
+    drop(engine);
+
+    let other = tempfile::tempdir().unwrap();
+    let engine = opened(other.path(), false);
+    let _hold = engine.trainer().hold();
+    erase(&engine);
+    engine.trainer().train_blocking(true).unwrap();
+    assert_eq!(engine.models().active().unwrap().manifest.checksum, found);
+}
+
+/// What the model was made of is gone, but others have come since.
+#[test]
+fn a_model_of_erased_users_alone_is_followed_by_one_of_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(folder.path(), support::quiet()).unwrap();
+    write(&engine, Write::Events(purchases(&[("tester", "tea", 1), ("tester", "cup", 1)])));
+    engine.trainer().train_blocking(true).unwrap();
+    write(&engine, Write::Events(purchases(&[("anna", "tea", 2), ("anna", "pot", 2)])));
+    write(&engine, Write::Erase("tester".into(), 1));
+    unlearned(&engine);
+    let users = engine.models().active().unwrap().manifest.users;
+    assert_eq!((users, generations(folder.path())), (1, vec![2]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,7 +305,7 @@ async fn the_last_user_takes_the_model_along() {
     engine.writer().erase_user("Erika").await.unwrap();
     for _ in 0..400 {
         // And the training that did it has ended: the next one is another.
-        let ended = engine.trainer().watch().1.is_none();
+        let ended = engine.trainer().pending() == 0;
         if engine.generation() == 0 && generations(folder.path()).is_empty() && ended {
             break;
         }

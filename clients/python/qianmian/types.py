@@ -953,7 +953,7 @@ class Model:
         role: "staged", "shadow", "canary", "active" or "retired".
         quality: measured quality by name.
         left_out: the sources for which its training had no memory.
-        erased_to_offset: it holds nothing of users erased by a record before.
+        erased_to_offset: its tables and vectors are made without the users erased before.
     """
 
     generation: int

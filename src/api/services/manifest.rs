@@ -22,7 +22,7 @@ pub(super) fn model(engine: &Engine, manifest: Manifest) -> pb::Model {
         generation: manifest.generation,
         active: role == pb::ModelRole::Active,
         offset: manifest.offset,
-        erased_to_offset: manifest.clean_to(),
+        erased_to_offset: manifest.erased_to(),
         create_time: Some(convert::timestamp(manifest.created_ms)),
         train_seconds: manifest.train_seconds,
         users: manifest.users as i64,

@@ -290,7 +290,7 @@ pub(super) fn backtest(answer: &pb::BacktestForecastsResponse) {
     accuracies(&answer.methods);
     if let Some(answered) = &answer.answered {
         println!(
-            "\nanswered: chances by {} (AUC {:.3}), purchases by {} (mean error of the median {:.3}), \
+            "\nanswered: chances by {} (AUC {:.3}), purchases by {} (mean error {:.3}), \
              as chosen on the time before the cut",
             method(answer.again_method),
             answered.auc.unwrap_or(0.0),

@@ -161,8 +161,9 @@ impl Pushes {
         let models = &self.state.models;
         let manifest = models.find(generation)?;
 
-        let is_outdated =
-            models.active().is_some_and(|active| active.manifest.clean_to() > manifest.clean_to());
+        let is_outdated = models
+            .active()
+            .is_some_and(|active| active.manifest.erased_to() > manifest.erased_to());
         let serves = matches!(role, Role::Shadow(_) | Role::Canary(_) | Role::Active);
         let is_staged = manifest.is_pushed() && models.role(generation) == Role::Staged;
         if !(is_outdated && serves && is_staged) {

@@ -229,7 +229,7 @@ impl Models {
     pub(in crate::engine) fn remove_idle(&self, newest: Offset) -> Result<()> {
         let _changing = self.changing.lock();
         let active = self.generation();
-        let concerns = |manifest: &Manifest| manifest.clean_to() <= newest;
+        let concerns = |manifest: &Manifest| manifest.erased_to() <= newest;
         let mut published = Published::clone(&self.published.load());
         let gone = |s: &Arc<Snapshot>| concerns(&s.manifest);
         let parts = [&mut published.canary, &mut published.shadow];

@@ -14,10 +14,10 @@ use crate::store::compact;
 /// Rewrites the log's files without the users erased so far.
 ///
 /// # Errors
-/// [`crate::domain::Error::Storage`] where the disk fails, or `control` cancels; a later
-/// training rewrites the rest.
+/// [`crate::domain::Error::Storage`] where the disk fails, or `control` cancels; the rest is rewritten
+/// later.
 pub(super) fn rewrite_log(state: &State, writer: &Writer, control: &Control<'_>) -> Result<()> {
-    let erased = state.live.erasures.read().in_files();
+    let erased = state.live.erasures.write().begin_rewrite();
     if erased.is_empty() {
         return Ok(());
     }
@@ -34,20 +34,19 @@ pub(super) fn is_owed(state: &State) -> bool {
     let active = state.models.active();
     erasures.has_in_files()
         || erasures.may_be_in_models()
-        || active.is_some_and(|model| Some(model.manifest.clean_to()) <= erasures.newest())
+        || active.is_some_and(|model| Some(model.manifest.erased_to()) <= erasures.newest())
 }
 
-/// Removes the models that may know a user who was erased since they were trained. Pushed ones
-/// with a role are first assembled anew with the active model, without the user. All stay until
-/// the active model knows no erased user: a training for that comes next. Where the disk fails,
-/// a later training tries again.
+/// Removes the models that may know a user who was erased since they were made. Pushed ones with a role
+/// are first assembled anew with the active model, without the user. All stay until the active model
+/// knows no erased user, which the trainer sees to. Where the disk fails, it tries again.
 pub(in crate::engine) fn remove_models(state: &State) {
     let Some(newest) = state.live.erasures.read().newest() else { return };
-    let clean = |model: Arc<Snapshot>| model.manifest.clean_to() > newest;
+    let clean = |model: Arc<Snapshot>| model.manifest.erased_to() > newest;
     if !state.models.active().is_some_and(clean) {
         return;
     }
-    let renewed = assemble::renew_waiting(state, |manifest| manifest.clean_to() <= newest);
+    let renewed = assemble::renew_waiting(state, |manifest| manifest.erased_to() <= newest);
     remove_idle(state, renewed, newest);
 }
 
@@ -66,7 +65,7 @@ pub(super) fn remove_last_model(state: &State) {
     let Some(newest) = state.live.erasures.read().newest() else { return };
     remove_idle(state, Ok(()), newest);
     let active = state.models.active();
-    if active.is_some_and(|model| model.manifest.clean_to() <= newest)
+    if active.is_some_and(|model| model.manifest.erased_to() <= newest)
         && let Err(error) = state.models.remove_active()
     {
         note_left(state, &error);
@@ -74,6 +73,6 @@ pub(super) fn remove_last_model(state: &State) {
 }
 
 fn note_left(state: &State, error: &Error) {
-    tracing::warn!(%error, "models that may know an erased user stay until the next training");
+    tracing::warn!(%error, "models that may know an erased user stay for now");
     state.live.erasures.write().note_in_models(true);
 }

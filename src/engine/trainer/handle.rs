@@ -27,7 +27,7 @@ pub struct Trainer {
     thread: Option<JoinHandle<()>>,
 }
 
-/// While it lives, no training starts by itself.
+/// While it lives, the trainer starts nothing by itself.
 #[derive(Debug)]
 pub struct Hold<'t>(&'t JobQueue);
 
@@ -85,7 +85,7 @@ impl Trainer {
         self.queue.watch()
     }
 
-    /// The number of trainings that run or wait.
+    /// The number of trainings that run or wait; taking erased users out of a model counts as one.
     pub fn pending(&self) -> usize {
         self.queue.pending()
     }

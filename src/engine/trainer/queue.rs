@@ -12,7 +12,7 @@ use super::status::TrainingStatus;
 /// Status messages that a slow watcher may fall behind before it misses some.
 const WATCH_BUFFER: usize = 64;
 
-/// What the trainer does.
+/// The kinds of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
     /// Trains with tuned settings.
@@ -23,7 +23,7 @@ pub(super) enum Work {
     Unlearn,
 }
 
-/// Work to do.
+/// A piece of work, with an id for its watchers.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) id: String,
@@ -84,7 +84,7 @@ impl JobQueue {
         (id, true)
     }
 
-    /// The number of trainings that run or wait.
+    /// The number of jobs that run or wait.
     pub(super) fn pending(&self) -> usize {
         let jobs = self.jobs.lock();
         usize::from(jobs.running.is_some()) + usize::from(jobs.requested.is_some())
@@ -149,12 +149,12 @@ impl JobQueue {
         self.jobs.lock().holds -= 1;
     }
 
-    /// The latest status, the id of the job that runs or waits, and all changes to come.
+    /// The latest status of a training, the id of the one that runs or waits, and all changes to come.
     pub(super) fn watch(
         &self,
     ) -> (Option<TrainingStatus>, Option<String>, broadcast::Receiver<TrainingStatus>) {
         let jobs = self.jobs.lock();
-        (jobs.latest.clone(), jobs.pending(), self.subscribe())
+        (jobs.latest.clone(), jobs.training(), self.subscribe())
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<TrainingStatus> {
@@ -176,18 +176,9 @@ impl JobQueue {
 }
 
 impl Jobs {
-    /// Every job, the one that runs first.
-    fn all(&self) -> impl Iterator<Item = &Job> {
-        self.running.iter().chain(&self.requested)
-    }
-
-    /// The job that runs or waits. One that has just begun may not have reported a stage yet.
-    fn pending(&self) -> Option<String> {
-        self.all().next().map(|job| job.id.clone())
-    }
-
-    /// The training that runs or waits.
+    /// The training that runs or waits. One that has just begun may not have reported a stage yet.
     fn training(&self) -> Option<String> {
-        self.all().find(|job| job.work != Work::Unlearn).map(|job| job.id.clone())
+        let mut all = self.running.iter().chain(&self.requested);
+        all.find(|job| job.work != Work::Unlearn).map(|job| job.id.clone())
     }
 }

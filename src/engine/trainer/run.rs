@@ -9,7 +9,7 @@ use super::timeline::Timeline;
 use crate::content::Corpus;
 use crate::doctor::Pulse;
 use crate::domain::progress::{Control, Stage};
-use crate::domain::{BoxError, Error, Offset, Result, now_ms};
+use crate::domain::{BoxError, Error, Generation, Offset, Result, now_ms};
 use crate::engine::behaviour::{self, Behaviour};
 use crate::engine::options::{DoctorPolicy, TrainOptions};
 use crate::engine::push::assemble;
@@ -74,7 +74,11 @@ impl Runner {
         let memory = TrainingMemory { size, budget };
         let material = Material { events: &events, corpus: &corpus, earlier: None, memory };
         let tuned = self.tune(material, &carried, quick, (options, control)).map_err(training)?;
-        let (trained, left_out) = self.train_parts(material, &tuned, options.seed, control)?;
+        let trained = self.train_parts(material, &tuned, options.seed, control);
+        if matches!(trained, Err(TrainError::Empty)) {
+            erasure::remove_last_model(&self.state);
+        }
+        let (trained, left_out) = trained.map_err(training)?;
         let manifest = Manifest {
             offset,
             newest_ms: events.as_of_ms(),
@@ -95,7 +99,10 @@ impl Runner {
         drop(events);
 
         control.begin(Stage::Persist).map_err(training)?;
-        let manifest = self.publish(snapshot, &carried, timeline)?;
+        snapshot.manifest.created_ms = now_ms();
+        snapshot.manifest.train_seconds = timeline.started.elapsed().as_secs_f64();
+        snapshot.manifest.stages = timeline.stages();
+        let manifest = self.publish(snapshot, &carried, None)?;
         erasure::remove_models(&self.state);
         Ok(manifest)
     }
@@ -147,16 +154,15 @@ impl Runner {
         Ok(tuned)
     }
 
-    /// Trains the parts of the snapshot, and names the sources for which there is no memory. If
-    /// erasure leaves nothing to train on, the last model is removed too.
+    /// Trains the parts of the snapshot, and names the sources for which there is no memory.
     pub(super) fn train_parts(
         &self,
         material: Material<'_>,
         tuned: &Tuned,
         seed: u64,
         control: &Control<'_>,
-    ) -> Result<(Trained, Vec<Source>)> {
-        let left_out = material.memory.left_out(&tuned.settings).map_err(training)?;
+    ) -> Result<(Trained, Vec<Source>), TrainError> {
+        let left_out = material.memory.left_out(&tuned.settings)?;
         if !left_out.is_empty() {
             let sources =
                 left_out.iter().map(|source| source.name()).collect::<Vec<_>>().join(", ");
@@ -168,28 +174,26 @@ impl Runner {
         sources.retain(|source| !left_out.contains(source));
         let data = TrainingData::new(material.events).with_corpus(material.corpus);
         let data = data.after(material.earlier);
-        let trained = train(&data, &tuned.settings, &sources, seed, control);
-        if matches!(trained, Err(TrainError::Empty)) {
-            erasure::remove_last_model(&self.state);
-        }
-        Ok((trained.map_err(training)?, left_out))
+        Ok((train(&data, &tuned.settings, &sources, seed, control)?, left_out))
     }
 
-    /// Persists and publishes a trained snapshot, with the pushed part that is active by now.
+    /// Persists and publishes a trained snapshot, with the pushed part that is active by now. With
+    /// `after`, the generation that must still be active.
     pub(super) fn publish(
         &self,
         mut snapshot: Snapshot,
         carried: &CarriedPush,
-        timeline: &Timeline,
+        after: Option<Generation>,
     ) -> Result<Manifest> {
         // A model on disk must not know more than the log on disk.
         self.writer.submit_blocking(Write::Flush)?.wait()?;
         let offset = snapshot.manifest.offset;
-        snapshot.manifest.created_ms = now_ms();
-        snapshot.manifest.train_seconds = timeline.started.elapsed().as_secs_f64();
-        snapshot.manifest.stages = timeline.stages();
 
         let assembling = self.state.assembling.lock();
+        if after.is_some_and(|after| self.state.models.generation() != after) {
+            return Err(Error::Training("another model was activated meanwhile".into()));
+        }
+
         // A model pushed in the meantime has taken the next number.
         snapshot.manifest.generation = self.state.models.next_generation()?;
 

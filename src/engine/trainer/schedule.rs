@@ -29,16 +29,19 @@ impl Schedule {
     }
 
     /// Notes work on this number of records that ends now.
-    pub(super) fn note(&mut self, work: Work, records: u64, took: Duration, has_failed: bool) {
+    pub(super) fn note(&mut self, work: Work, records: u64, took: Duration, is_done: bool) {
         let now = Instant::now();
-        if work != Work::Unlearn {
-            self.tried = Some(records);
-            self.ended = now;
+        match work {
+            Work::Tuned | Work::Quick => {
+                self.tried = Some(records);
+                self.ended = now;
+            }
+            Work::Unlearn if is_done => self.may_unlearn_at = now + took,
+            Work::Unlearn => {}
         }
-        if has_failed {
+        // Without a model, a quick training is what erased users need.
+        if !is_done && work != Work::Tuned {
             self.may_unlearn_at = now + RETRY.max(took);
-        } else if work == Work::Unlearn {
-            self.may_unlearn_at = now + took;
         }
     }
 

@@ -1,7 +1,8 @@
 //! Takes erased users out of the active model: it is trained again on the same part of the log without
-//! them, with its settings and seed. Tables are sums over users, so that only the rows and columns of
-//! the users' items are made anew; no setting is tuned. The model equals the one that a training
-//! without them makes with these settings, but for the links of the nearest-neighbour graph.
+//! them, with its settings and seed, and nothing is tuned. Of the tables that are sums over users (item
+//! CF, similar items, items bought together) only the rows and columns of the users' items are computed;
+//! the other parts are trained whole. The model equals the one that a training without them makes with
+//! these settings, but for the links of the nearest-neighbour graph.
 //!
 //! Settings, blend weights and the second stage are fitted to held-out behaviour of many users; those of
 //! the active model stay until the next training.
@@ -18,7 +19,7 @@ use crate::engine::behaviour::{self, Behaviour};
 use crate::model::{Manifest, Snapshot};
 use crate::sources::{DataSize, TrainingMemory};
 use crate::store::memory;
-use crate::train::Earlier;
+use crate::train::{Earlier, REVISION, TrainError};
 use crate::tune::Tuned;
 
 impl Runner {
@@ -26,13 +27,16 @@ impl Runner {
     /// them; returns the manifest of the model that is active then.
     ///
     /// # Errors
-    /// [`Error::Training`] with the reason, [`Error::Storage`] where the disk fails.
+    /// [`Error::Training`] with the reason, also where another model was activated meanwhile;
+    /// [`Error::Storage`] where the disk fails.
     pub(super) fn unlearn(&self, control: &Control<'_>, timeline: &Timeline) -> Result<Manifest> {
         let unlearned = self.active_without_erased(control, timeline);
         // Whatever became of the model, the files must not keep them.
         let rewritten = erasure::rewrite_log(&self.state, &self.writer, control);
         erasure::remove_models(&self.state);
-        rewritten.and(unlearned)
+        let manifest = unlearned?;
+        rewritten?;
+        Ok(manifest)
     }
 
     fn active_without_erased(
@@ -43,7 +47,7 @@ impl Runner {
         let newest = self.state.live.erasures.read().newest();
         let none = || Error::NotReady("there is no model to take users out of".to_owned());
         let active = self.state.models.active().ok_or_else(none)?;
-        let Some(newest) = newest.filter(|newest| active.manifest.clean_to() <= *newest) else {
+        let Some(newest) = newest.filter(|newest| active.manifest.erased_to() <= *newest) else {
             return Ok(active.manifest.clone());
         };
 
@@ -59,22 +63,32 @@ impl Runner {
         let earlier = self.earlier(&active, &behaviour);
         let material = Material { events, corpus: &corpus, earlier, memory };
         let tuned = Tuned::of(&active);
-        let seed = active.manifest.seed;
-        let (trained, left_out) = self.train_parts(material, &tuned, seed, control)?;
+        let before = &active.manifest;
+        let (trained, left_out) = match self.train_parts(material, &tuned, before.seed, control) {
+            // All that the model was trained on is gone; there may be newer events.
+            Err(TrainError::Empty) => {
+                return self.train(control, timeline, self.state.live.offset(), true);
+            }
+            trained => trained.map_err(training)?,
+        };
+
+        // It is as old as the training that it is made of.
         let manifest = Manifest {
-            offset: active.manifest.offset,
-            erased_to: newest + 1,
+            offset: before.offset,
+            unlearned_to: newest + 1,
             newest_ms: events.as_of_ms(),
-            seed,
+            seed: before.seed,
+            created_ms: before.created_ms,
+            train_seconds: before.train_seconds,
+            stages: before.stages.clone(),
             left_out,
             ..Manifest::default()
         };
-
         let mut snapshot = tuned.snapshot(trained, manifest);
         carried.add_to(&mut snapshot);
         drop(behaviour);
         control.begin(Stage::Persist).map_err(training)?;
-        self.publish(snapshot, &carried, timeline)
+        self.publish(snapshot, &carried, Some(before.generation))
     }
 
     /// The active model's training, where it differs from one of today by the erased users alone, and
@@ -83,10 +97,12 @@ impl Runner {
         let Snapshot { manifest, parts } = active;
         let live = &self.state.live;
         let out_of_files = live.erasures.read().newest_out_of_files();
-        let knows_items = out_of_files < Some(manifest.clean_to());
-        let has_same_users = live.regrouped_to() <= manifest.offset;
-        let has_same_time = behaviour.events.as_of_ms() == manifest.newest_ms;
-        (knows_items && has_same_users && has_same_time)
+        let knows_items = out_of_files < Some(manifest.erased_to());
+        let has_same_users = live.behaviour_changed_to() <= manifest.offset;
+        let has_same_time =
+            !behaviour.has_ahead && behaviour.events.as_of_ms() == manifest.newest_ms;
+        let has_same_formulas = manifest.revision == REVISION;
+        (knows_items && has_same_users && has_same_time && has_same_formulas)
             .then_some(Earlier { parts, items: &behaviour.erased_items })
     }
 }

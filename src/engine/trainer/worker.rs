@@ -48,7 +48,7 @@ impl Worker {
             let trainable = live.trainable();
             let work = job.work;
             let is_done = self.work(job, started, offset);
-            schedule.note(work, trainable, started.elapsed(), !is_done);
+            schedule.note(work, trainable, started.elapsed(), is_done);
             self.prepare_missing_lists();
             drop(turn);
         }
@@ -76,10 +76,10 @@ impl Worker {
         )
     }
 
-    /// Does one job, a training on the log up to `offset`; reports its stages and its outcome, and
-    /// returns whether it succeeded.
+    /// Does one job, a training of the log up to `offset` or what the active model was trained on; reports
+    /// its stages and its outcome, and returns whether it succeeded.
     fn work(&self, job: Job, started: Instant, offset: Offset) -> bool {
-        tracing::info!(training = job.id, work = ?job.work, offset, "training begins");
+        tracing::info!(job = job.id, work = ?job.work, offset, "the trainer begins");
         let before = self.runner.state.models.active();
         let is_tuned = job.work == Work::Tuned;
         let timeline = Timeline::new(started, before.as_deref(), offset, !is_tuned);
@@ -94,7 +94,7 @@ impl Worker {
 
         let report_stage = |stage: Stage| {
             timeline.begin(stage);
-            self.report(status(TrainingState::Running(stage)));
+            self.report(job.work, status(TrainingState::Running(stage)));
         };
         let control = Control::new(&report_stage, self.queue.cancel());
         let work = || match job.work {
@@ -111,12 +111,15 @@ impl Worker {
             Err(Error::HeldBack(_)) => Outcome::Held,
             Err(_) => Outcome::Failed,
         };
-        self.runner.state.stats.note_training(kind);
+        if job.work != Work::Unlearn {
+            self.runner.state.stats.note_training(kind);
+        }
         let (state, quality) = ended(outcome);
         let quality_before = before.map_or_else(BTreeMap::new, |b| b.manifest.quality.clone());
         let then = if kind == Outcome::Held { None } else { self.tuned_job_after(&job) };
         self.queue.finish(then);
-        self.report(TrainingStatus { quality: [quality, quality_before], ..status(state) });
+        let quality = [quality, quality_before];
+        self.report(job.work, TrainingStatus { quality, ..status(state) });
         kind == Outcome::Succeeded
     }
 
@@ -136,25 +139,29 @@ impl Worker {
         self.threads.background.install(prepare);
     }
 
-    fn report(&self, status: TrainingStatus) {
+    /// Logs a status, and passes that of a training to its watchers.
+    fn report(&self, work: Work, status: TrainingStatus) {
         let seconds = status.elapsed.as_secs_f64();
         match &status.state {
             TrainingState::Running(stage) => {
-                tracing::info!(training = status.id, stage = stage.name(), seconds, "training");
+                tracing::info!(job = status.id, ?work, stage = stage.name(), seconds, "training");
             }
             TrainingState::Succeeded(generation) => {
-                tracing::info!(training = status.id, generation, seconds, "model published");
+                tracing::info!(job = status.id, ?work, generation, seconds, "model published");
             }
             TrainingState::Failed(why) => {
                 tracing::warn!(
-                    training = status.id,
+                    job = status.id,
+                    ?work,
                     why,
                     seconds,
                     "training failed; the active model stays"
                 );
             }
         }
-        self.queue.publish(status);
+        if work != Work::Unlearn {
+            self.queue.publish(status);
+        }
     }
 }
 

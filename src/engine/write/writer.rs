@@ -139,8 +139,8 @@ impl Writer {
         self.write(Write::Unlink(aliases)).await
     }
 
-    /// Erases a user: at once from all answers, and from the log's files and the models by a
-    /// training that starts by itself as soon as no other runs.
+    /// Erases a user: at once from all answers, and from the models and the log's files by the trainer, as
+    /// soon as no training runs.
     ///
     /// # Errors
     /// [`crate::domain::Error::NotFound`] for a user that the store does not know; as

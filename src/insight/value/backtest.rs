@@ -9,7 +9,7 @@ use crate::domain::order::OrderBook;
 
 const SEED: u64 = 1;
 
-/// Forecasts against what happened.
+/// Forecasts against what happened. Numbers are medians, which have the least absolute error.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backtest {
     /// Number of users who had bought before.
@@ -18,7 +18,7 @@ pub struct Backtest {
     pub bought_again: usize,
     /// Every method that could be fitted.
     pub methods: Vec<(Method, Measured)>,
-    /// The answer of the chosen methods; its number is the median, of which an absolute error asks.
+    /// The answer of the chosen methods.
     pub answered: Measured,
     /// The method of the expected purchases, and that of the chances to buy again.
     pub chosen: (Method, Method),
@@ -37,7 +37,9 @@ impl ValueModels {
         let answered: Vec<(f64, f64)> =
             answered.map(|(again, of)| (again.0, agreed(again.0, of.1))).collect();
 
-        let measured = |rows: &[(f64, f64)]| Accuracy::with_interval(rows, &after.truth, SEED);
+        let measured = |rows: &[(f64, f64)]| {
+            Accuracy::with_interval(&self.spread.medians(rows), &after.truth, SEED)
+        };
         Some(Backtest {
             users: after.truth.len(),
             bought_again: after.truth.iter().filter(|bought| **bought > 0.0).count(),
@@ -45,7 +47,7 @@ impl ValueModels {
                 .iter()
                 .map(|(method, rows)| Some((*method, measured(rows)?)))
                 .collect::<Option<_>>()?,
-            answered: measured(&self.spread.medians(&answered))?,
+            answered: measured(&answered)?,
             chosen: (self.purchases_by, self.again_by),
         })
     }

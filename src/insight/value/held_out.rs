@@ -56,7 +56,8 @@ impl HeldOut {
     pub(super) fn tried(&self, predicted: &[Predicted]) -> Vec<Tried> {
         let tried = Method::ALL.map(|method| {
             let predicted = predicted.iter().find(|each| each.0 == method);
-            let accuracy = predicted.and_then(|each| Accuracy::of(&each.1, &self.truth));
+            let by_median = |each: &Predicted| self.spread(&each.1).medians(&each.1);
+            let accuracy = predicted.and_then(|each| Accuracy::of(&by_median(each), &self.truth));
             let failure = match (predicted, accuracy) {
                 (None, _) => "it has too few users, or its fit does not converge on this log",
                 (_, None) => "of the users of the held-out time all, or none, bought again",
@@ -81,14 +82,15 @@ impl HeldOut {
             let rows = usable[again].1.iter().zip(&usable[at].1);
             rows.map(|(again, of)| (again.0, agreed(again.0, of.1))).collect()
         };
-        let spreads: Vec<Spread> = (0..usable.len()).map(|at| self.spread(&answered(at))).collect();
-        let nearness = |at: usize| {
-            let medians = spreads[at].medians(&answered(at));
-            Some((-accuracies(&medians)?.mae, at))
-        };
-        let nearest = (0..usable.len()).filter_map(nearness).reduce(better);
-        let at = nearest.map_or(again, |nearest| nearest.1);
-        Choice { purchases_by: usable[at].0, again_by: usable[again].0, spread: spreads[at] }
+        let tried = (0..usable.len()).filter_map(|at| {
+            let rows = answered(at);
+            let spread = self.spread(&rows);
+            let accuracy = accuracies(&spread.medians(&rows))?;
+            Some((accuracy.mae, at, spread))
+        });
+        let nearest = tried.reduce(|best, next| if next.0 < best.0 { next } else { best });
+        let Some((_, at, spread)) = nearest else { return Choice::default() };
+        Choice { purchases_by: usable[at].0, again_by: usable[again].0, spread }
     }
 
     /// How far the true numbers spread around those predicted.
