@@ -6,7 +6,7 @@ use crate::domain::progress::{Cancelled, Control};
 use crate::matrix::{Csr, Interactions, baskets};
 use crate::model::Habits;
 
-/// What is known of items beside the sources.
+/// The tables and statistics.
 #[derive(Debug)]
 pub struct Related {
     /// See [`cooccurrence::similar`].

@@ -29,7 +29,13 @@ impl Schedule {
     }
 
     /// Notes work on this number of records that ends now.
-    pub(super) fn note(&mut self, work: Work, records: u64, took: Duration, is_done: bool) {
+    pub(super) fn note(
+        &mut self,
+        state: &State,
+        (work, is_done): (Work, bool),
+        records: u64,
+        took: Duration,
+    ) {
         let now = Instant::now();
         match work {
             Work::Tuned | Work::Quick => {
@@ -39,8 +45,9 @@ impl Schedule {
             Work::Unlearn if is_done => self.may_unlearn_at = now + took,
             Work::Unlearn => {}
         }
-        // Without a model, a quick training is what erased users need.
-        if !is_done && work != Work::Tuned {
+        // Without a model, a training is what erased users need.
+        let is_for_erased = work == Work::Unlearn || state.models.generation() == 0;
+        if !is_done && is_for_erased {
             self.may_unlearn_at = now + RETRY.max(took);
         }
     }

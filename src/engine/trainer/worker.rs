@@ -48,7 +48,8 @@ impl Worker {
             let trainable = live.trainable();
             let work = job.work;
             let is_done = self.work(job, started, offset);
-            schedule.note(work, trainable, started.elapsed(), is_done);
+            let state = &self.runner.state;
+            schedule.note(state, (work, is_done), trainable, started.elapsed());
             self.prepare_missing_lists();
             drop(turn);
         }
