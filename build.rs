@@ -9,7 +9,7 @@ use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
-const PROTOS: [&str; 11] = [
+const PROTOS: [&str; 12] = [
     "qianmian/v1/catalog.proto",
     "qianmian/v1/event.proto",
     "qianmian/v1/experiment.proto",
@@ -18,6 +18,7 @@ const PROTOS: [&str; 11] = [
     "qianmian/v1/model.proto",
     "qianmian/v1/placement.proto",
     "qianmian/v1/recommendation.proto",
+    "qianmian/v1/replication.proto",
     "qianmian/v1/rule.proto",
     "qianmian/v1/store.proto",
     "qianmian/v1/user.proto",

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::access::AuditOptions;
-use crate::api::{RequestLogOptions, ServeOptions, TraceOptions};
+use crate::api::{FollowOptions, RequestLogOptions, ServeOptions, TraceOptions};
 use crate::engine::options::EngineOptions;
 use crate::engine::pseudonyms::MIN_KEY_BYTES;
 use crate::engine::{
@@ -52,6 +52,8 @@ pub struct Config {
     pub limits: LimitOptions,
     /// Who did what.
     pub audit: AuditOptions,
+    /// The server that this one follows.
+    pub follow: FollowOptions,
     /// The store that a verb of the command line works on.
     #[serde(skip)]
     pub store: String,
@@ -78,6 +80,7 @@ impl Default for Config {
             privacy: PrivacyOptions::default(),
             limits: LimitOptions::default(),
             audit: AuditOptions::default(),
+            follow: FollowOptions::default(),
             store: DEFAULT_STORE.to_owned(),
             renamed: Vec::new(),
         }
@@ -156,13 +159,14 @@ impl Config {
             catalog: self.catalog.clone(),
             privacy: self.privacy.clone(),
             limits: self.limits.clone(),
+            follows: self.follow.is_on(),
         }
     }
 
     /// Every range that its type cannot express: key, value, minimum, maximum.
     fn ranges(&self) -> Vec<(&'static str, f64, f64, f64)> {
         let Self { serve, logging, traces, log, recommend, train, .. } = self;
-        let Self { limits, audit, models, push, experiments, insight, .. } = self;
+        let Self { limits, audit, models, push, experiments, insight, follow, .. } = self;
 
         vec![
             ("serve.max_message_mib", serve.max_message_mib as f64, 1.0, 1_024.0),
@@ -187,6 +191,7 @@ impl Config {
             ("serve.idle_seconds", serve.idle_seconds as f64, 60.0, 1e7),
             ("serve.send_seconds", serve.send_seconds as f64, 1.0, 3_600.0),
             ("serve.drain_seconds", serve.drain_seconds as f64, 0.0, 3_600.0),
+            ("serve.lease_seconds", serve.lease_seconds as f64, 1.0, 3_600.0),
             ("logging.requests.sample", logging.requests.sample, 0.0, 1.0),
             ("traces.sample", traces.sample, 0.0, 1.0),
             ("log.segment_mib", log.segment_mib as f64, 1.0, 65_536.0),
@@ -206,6 +211,7 @@ impl Config {
             ("limits.max_items", limits.max_items as f64, 1.0, f64::from(u32::MAX - 1)),
             ("limits.memory_mib", limits.memory_mib as f64, 0.0, 1e9),
             ("audit.file_mib", audit.file_mib as f64, 1.0, 1_024.0),
+            ("follow.wait_ms", follow.wait_ms as f64, 0.0, 60_000.0),
             ("audit.keep", audit.keep as f64, 1.0, 10_000.0),
             ("models.keep", models.keep as f64, 1.0, 1_000.0),
             ("push.max_mib", push.max_mib as f64, 1.0, 65_536.0),

@@ -100,7 +100,7 @@
 //! `tests/it/tidy.rs` checks what can be checked.
 //!
 //! 1. Only `api`, `bin` and the client in `cli` (`admin.rs`, `backend.rs`, `remote.rs`) name tonic or
-//!    prost. Only `access`, `store`, `import`, `export`, `backup`, `model/disk.rs`, `model/frozen.rs`,
+//!    prost. Only `access`, `store`, `import`, `export`, `backup`, `model/copied.rs`, `model/disk.rs`, `model/frozen.rs`,
 //!    `model/pushed/upload.rs`, `api/tls.rs`, `config`, `cli`, `bin` and `main` touch files.
 //! 2. `recommend` and `sources` are pure: no I/O, no lock, no global random numbers, no clock.
 //! 3. A published snapshot never changes; a request resolves one and keeps it.

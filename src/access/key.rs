@@ -18,7 +18,7 @@ pub struct Key {
     pub name: String,
     /// What its holder may do.
     pub scopes: BTreeSet<Scope>,
-    /// The store that it opens; none with [`Scope::Admin`], which opens every store.
+    /// The store that it opens; none with [`Scope::Admin`] and [`Scope::Follow`], which open every store.
     pub store: Option<String>,
     /// Hash of its secret.
     pub hash: SecretHash,
@@ -46,7 +46,7 @@ pub struct KeySpec {
     pub name: String,
     /// What its holder may do.
     pub scopes: Vec<Scope>,
-    /// The store that it opens; none with [`Scope::Admin`].
+    /// The store that it opens; none with a scope that opens every store.
     pub store: Option<String>,
     /// Its quota.
     pub quota: Quota,
@@ -81,15 +81,21 @@ impl KeySpec {
             return Err(Violation::new("scopes", "must not repeat a scope"));
         }
 
-        let is_admin = distinct.contains(&Scope::Admin);
-        match &self.store {
-            Some(_) if is_admin => {
-                let message = "must be empty with the scope admin, which opens every store";
+        if distinct.contains(&Scope::Follow) && distinct.len() > 1 {
+            return Err(Violation::new("scopes", "must hold the scope follow alone"));
+        }
+
+        let opening_all = distinct.iter().find(|scope| scope.opens_all());
+        match (&self.store, opening_all) {
+            (Some(_), Some(scope)) => {
+                let name = scope.name();
+                let message =
+                    format!("must be empty with the scope {name}, which opens every store");
                 return Err(Violation::new("store", message));
             }
-            Some(store) => limits::name("store", store)?,
-            None if is_admin => {}
-            None => return Err(Violation::new("store", "must name a store, is empty")),
+            (Some(store), None) => limits::name("store", store)?,
+            (None, Some(_)) => {}
+            (None, None) => return Err(Violation::new("store", "must name a store, is empty")),
         }
 
         if let Some(valid) = self.valid_ms

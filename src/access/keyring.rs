@@ -256,6 +256,23 @@ impl Keyring {
         Ok(())
     }
 
+    /// Replaces the keys by those of the server that this one follows, as JSON; none there change nothing here.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where they cannot be read, or the disk fails.
+    pub fn take_over(&self, keys: &[u8]) -> Result<()> {
+        let taken: Vec<Key> =
+            serde_json::from_slice(keys).map_err(|error| Error::Storage(error.into()))?;
+        let held: Vec<Key> = self.list().iter().map(|held| held.key.clone()).collect();
+        if taken.is_empty() || taken == held {
+            return Ok(());
+        }
+        self.change(|keys| {
+            *keys = taken;
+            Ok(())
+        })
+    }
+
     /// Writes the times of last use to disk.
     ///
     /// # Errors

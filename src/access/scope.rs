@@ -20,12 +20,21 @@ pub enum Scope {
     Models,
     /// Everything, in every store.
     Admin,
+    /// Copies every store, for a server that follows.
+    Follow,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Scope; 6] =
-        [Scope::Read, Scope::Events, Scope::Catalog, Scope::Users, Scope::Models, Scope::Admin];
+    pub const ALL: [Scope; 7] = [
+        Scope::Read,
+        Scope::Events,
+        Scope::Catalog,
+        Scope::Users,
+        Scope::Models,
+        Scope::Admin,
+        Scope::Follow,
+    ];
 
     /// Its name on the command line and in the documentation.
     pub fn name(self) -> &'static str {
@@ -36,7 +45,13 @@ impl Scope {
             Scope::Users => "users",
             Scope::Models => "models",
             Scope::Admin => "admin",
+            Scope::Follow => "follow",
         }
+    }
+
+    /// Whether it is for every store.
+    pub fn opens_all(self) -> bool {
+        matches!(self, Scope::Admin | Scope::Follow)
     }
 
     /// The scope with a name.

@@ -5,12 +5,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
 use tonic_web::GrpcWebLayer;
@@ -25,6 +24,8 @@ use crate::api::admission::caller::{Budget, Shares};
 use crate::api::admission::connections::{self, Bounds};
 use crate::api::admission::intake::Intake;
 use crate::api::admission::open_files;
+use crate::api::beside;
+use crate::api::follow::{Following, Upstream};
 use crate::api::health::Announcer;
 use crate::api::observe::admin::Admin;
 use crate::api::observe::{Observer, Observing};
@@ -78,6 +79,9 @@ pub struct ServeOptions {
     pub send_seconds: u64,
     /// Seconds that running requests get to finish when the server stops.
     pub drain_seconds: u64,
+    /// Seconds for which a server that follows this one answers from what it has of users, without hearing
+    /// from this one: an erasure or an objection is complete everywhere no later than after that time.
+    pub lease_seconds: u64,
     /// Whether to listen on an address that others can reach without TLS or without API keys.
     pub insecure: bool,
     /// Certificates.
@@ -103,6 +107,7 @@ impl Default for ServeOptions {
             idle_seconds: 3_600,
             send_seconds: 60,
             drain_seconds: 10,
+            lease_seconds: 10,
             insecure: false,
             tls: TlsOptions::default(),
             browsers: BrowserOptions::default(),
@@ -165,9 +170,6 @@ const MAX_LONG_WORK: usize = 16;
 /// Streams that a client has reset and the server has not taken up yet, beyond which the connection
 /// ends (rapid reset, CVE-2023-44487).
 const MAX_RESETS: usize = 20;
-/// Time between two looks at the file of keys, and between two notes of their last use.
-const KEYS_EVERY: Duration = Duration::from_secs(1);
-const USES_EVERY: Duration = Duration::from_secs(60);
 /// Interval of keep-alive pings, and the time that a client has to answer one.
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PING_PATIENCE: Duration = Duration::from_secs(20);
@@ -186,6 +188,8 @@ pub struct Served {
     pub audit: Arc<Audit>,
     /// What sees every request.
     pub observer: Arc<Observer>,
+    /// The server that this one follows; none where it follows none. The stores are opened as followers then.
+    pub upstream: Option<Arc<Upstream>>,
 }
 
 /// Where a server listens.
@@ -213,7 +217,7 @@ impl Served {
         let keys = Arc::new(Keyring::open(data)?);
         let host = Arc::new(Host::open(data, options)?);
         let audit = Arc::new(Audit::of(data, audit));
-        Ok(Self { host, keys, audit, observer: Arc::default() })
+        Ok(Self { host, keys, audit, observer: Arc::default(), upstream: None })
     }
 }
 
@@ -256,10 +260,10 @@ async fn run(
     let certificates = Certificates::read(&options.tls)?;
     warn_of_open_doors(options, served.keys.is_in_force());
 
-    let Served { host, keys, audit, observer } = served;
+    let Served { host, keys, audit, observer, upstream } = served;
     let (health, health_service) = tonic_health::server::health_reporter();
     let (is_stopping, stops) = watch::channel(false);
-    let mut beside = beside(&keys, &observer, certificates.clone());
+    let mut beside = beside::start((&host, &upstream), &keys, &observer, certificates.clone());
     beside.spawn(Announcer::start(health, host.clone()).await.follow());
     if let Some(admin) = admin {
         observer.show();
@@ -271,7 +275,9 @@ async fn run(
     let closing = host.clone();
     let acts = TaskTracker::new();
     let auditing = Auditing::new(audit.clone(), acts.clone());
-    let layers = layers(&host, &keys, (audit, auditing), &observer, options, bounds.max);
+    let following = Following { upstream };
+    let layers =
+        layers((&host, following), &keys, (audit, auditing), &observer, options, bounds.max);
     let web = web(&keys, &observer, &options.browsers)?;
     let server = Server::builder()
         .accept_http1(true)
@@ -309,7 +315,7 @@ async fn run(
 
     end_acts(&acts, options.drain_seconds).await;
     beside.shutdown().await;
-    save_last_uses(&keys);
+    beside::save_last_uses(&keys);
     observer.close();
     Ok(result?)
 }
@@ -332,27 +338,15 @@ async fn end_acts(acts: &TaskTracker, seconds: u64) {
     }
 }
 
-/// What runs beside the requests.
-fn beside(
-    keys: &Arc<Keyring>,
-    observer: &Arc<Observer>,
-    certificates: Option<Certificates>,
-) -> JoinSet<()> {
-    let mut beside = JoinSet::new();
-    beside.spawn(observer.clone().report());
-    beside.spawn(follow_keys(keys.clone()));
-    if let Some(certificates) = certificates {
-        beside.spawn(certificates.follow());
-    }
-    beside
-}
-
 /// What a request passes on its way to a service, the last first.
-type Layers = Stack<Dispatch, Stack<Auditing, Stack<Admission, Stack<Authentication, Observing>>>>;
+type Layers = Stack<
+    Dispatch,
+    Stack<Auditing, Stack<Following, Stack<Admission, Stack<Authentication, Observing>>>>,
+>;
 
 /// What a request passes on its way to a service, in this order.
 fn layers(
-    host: &Arc<Host>,
+    (host, following): (&Arc<Host>, Following),
     keys: &Arc<Keyring>,
     (audit, auditing): (Arc<Audit>, Auditing),
     observer: &Arc<Observer>,
@@ -373,9 +367,11 @@ fn layers(
     let dispatch = Dispatch {
         max_message: options.max_message_mib << 20,
         sending: Duration::from_secs(options.send_seconds),
+        lease: Duration::from_secs(options.lease_seconds),
     };
     let observed = Stack::new(authentication, Observing(observer.clone()));
-    Stack::new(dispatch, Stack::new(auditing, Stack::new(admission, observed)))
+    let followed = Stack::new(following, Stack::new(admission, observed));
+    Stack::new(dispatch, Stack::new(auditing, followed))
 }
 
 /// What calls in JSON and browsers pass before all others.
@@ -389,43 +385,6 @@ fn web(
     let pages = Arc::new(Pages::new(&methods, options.page));
     let origins = Arc::new(Origins::new(options.clone(), keys.clone()));
     Ok(Web { methods, origins, pages, observer: observer.clone() })
-}
-
-/// Takes up keys that another process changes, and notes when keys were used, as long as it is
-/// polled.
-async fn follow_keys(keys: Arc<Keyring>) {
-    let mut failing = false;
-    let mut noted = Instant::now();
-    loop {
-        tokio::time::sleep(KEYS_EVERY).await;
-        let is_due = noted.elapsed() >= USES_EVERY;
-        if is_due {
-            noted = Instant::now();
-        }
-
-        let keys = keys.clone();
-        let refreshed = tokio::task::spawn_blocking(move || {
-            if is_due {
-                save_last_uses(&keys);
-            }
-            keys.refresh()
-        });
-        let Ok(refreshed) = refreshed.await else { return };
-        if let Err(error) = &refreshed
-            && !failing
-        {
-            tracing::error!(%error, "the file of keys cannot be read; the keys before stay in force");
-        }
-        failing = refreshed.is_err();
-    }
-}
-
-fn save_last_uses(keys: &Keyring) {
-    if keys.is_in_force()
-        && let Err(error) = keys.save_last_uses()
-    {
-        tracing::warn!(%error, "the times of keys' last use are not on disk");
-    }
 }
 
 /// The reflection service, which describes the protocol and the error details.

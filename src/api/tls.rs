@@ -14,6 +14,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{Error as TlsError, InconsistentKeys, RootCertStore, ServerConfig};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Time between two looks at the files.
@@ -186,6 +187,27 @@ fn config(options: &TlsOptions) -> Result<ServerConfig, String> {
     })?;
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
     Ok(config)
+}
+
+/// How a server that follows another meets it: the roots of the other's certificate, the system's where there is
+/// no file; and its own certificate and key, if the other asks for one.
+///
+/// # Errors
+/// The setting whose file cannot be read.
+pub(super) fn of_client([ca, cert, key]: [&Path; 3]) -> Result<ClientTlsConfig, String> {
+    let read = |setting: &'static str, path: &Path| {
+        std::fs::read(path).map_err(|e| failure((setting, path), e))
+    };
+    let config = if ca.as_os_str().is_empty() {
+        ClientTlsConfig::new().with_native_roots()
+    } else {
+        ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("follow.ca", ca)?))
+    };
+    if cert.as_os_str().is_empty() {
+        return Ok(config);
+    }
+    let identity = Identity::from_pem(read("follow.cert", cert)?, read("follow.cert_key", key)?);
+    Ok(config.identity(identity))
 }
 
 /// The certificates in a file, which are valid now.

@@ -11,6 +11,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Request, Status};
 
 use super::Failure;
+use crate::api::follow::address;
 use crate::domain::Secret;
 
 /// The variable with an API key. There is no flag for one: others can read arguments.
@@ -70,8 +71,12 @@ impl ServerOptions {
     /// # Errors
     /// A sentence, where a file cannot be used, or no server answers.
     pub async fn connect(&self, address: &str, store: Option<&str>) -> Result<Remote, Failure> {
-        let url = url(address)?;
-        let is_encrypted = url.starts_with("https://");
+        let url = address::url(address).map_err(|scheme| {
+            format!(
+                "--server {address}: {scheme} is not supported; give HOST:PORT or https://HOST:PORT"
+            )
+        })?;
+        let is_encrypted = address::is_encrypted(&url);
         let credentials = self.credentials(&url, is_encrypted, store)?;
         let mut endpoint = Endpoint::from_shared(url.clone()).map_err(|_| {
             format!("--server {address:?} is not an address such as 127.0.0.1:50051")
@@ -83,8 +88,8 @@ impl ServerOptions {
             return Err("--ca and --cert are for TLS: give --server https://HOST:PORT".into());
         }
         let channel = endpoint.connect().await;
-        let channel =
-            channel.map_err(|e| format!("no server answers at {url}: {}", innermost(&e)))?;
+        let channel = channel
+            .map_err(|e| format!("no server answers at {url}: {}", address::innermost(&e)))?;
         Ok(InterceptedService::new(channel, credentials))
     }
 
@@ -107,7 +112,7 @@ impl ServerOptions {
         store: Option<&str>,
     ) -> Result<Credentials, Failure> {
         let key = self.api_key()?;
-        if key.is_some() && !is_encrypted && !is_loopback(url) {
+        if key.is_some() && !is_encrypted && !address::is_loopback(url) {
             return Err(format!(
                 "{url} is not encrypted, so that others could read the API key; give --server \
                  https://HOST:PORT"
@@ -148,69 +153,4 @@ impl ServerOptions {
 
 fn read(flag: &str, file: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(file).map_err(|e| format!("{flag} {}: {e}", file.display()).into())
-}
-
-/// The address of a server as a URL: HOST:PORT is plain.
-///
-/// # Errors
-/// For any other scheme: a connection that is meant to be encrypted must not fall back to plain
-/// text.
-fn url(address: &str) -> Result<String, Failure> {
-    let Some((scheme, rest)) = address.split_once("://") else {
-        return Ok(format!("http://{address}"));
-    };
-    match scheme.to_ascii_lowercase().as_str() {
-        known @ ("http" | "https") => Ok(format!("{known}://{rest}")),
-        _ => Err(format!(
-            "--server {address}: {scheme} is not supported; give HOST:PORT or https://HOST:PORT"
-        )
-        .into()),
-    }
-}
-
-/// Whether a URL names this machine, from which nothing leaves it.
-fn is_loopback(url: &str) -> bool {
-    let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
-    host.is_some_and(|host| {
-        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    })
-}
-
-/// The innermost cause of an error: outer ones only say that the transport failed.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_plain_or_encrypted_or_refused() {
-        assert_eq!(url("127.0.0.1:5").unwrap(), "http://127.0.0.1:5");
-        assert_eq!(url("HTTP://a:5").unwrap(), "http://a:5");
-        assert_eq!(url("HTTPS://a:5").unwrap(), "https://a:5");
-        for other in ["grpcs://a:5", "unix:///x"] {
-            let error = url(other).unwrap_err().to_string();
-            assert!(error.contains("not supported"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_key_leaves_this_machine_only_encrypted() {
-        for (address, is_local) in [
-            ("http://127.0.0.1:5", true),
-            ("http://localhost:5", true),
-            ("http://[::1]:5", true),
-            ("http://localhost.evil.org:5", false),
-            ("http://10.0.0.1:5", false),
-        ] {
-            assert_eq!(is_loopback(address), is_local, "{address}");
-        }
-    }
 }

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::reload::{Read, Reload, SetLevel};
 use super::{Failure, demo};
-use crate::api::{self, Listeners, Observer, ServeOptions, Served};
+use crate::api::{self, Listeners, Observer, ServeOptions, Served, Upstream};
 use crate::config::Config;
 use crate::engine::DEFAULT_STORE;
 use crate::recommend::RepeatPolicy;
@@ -30,6 +30,9 @@ pub struct Serve {
     /// Origins of web pages that may call, as SCHEME://HOST:PORT; "*" for any [default: none]
     #[arg(long, value_name = "ORIGIN,…", value_delimiter = ',')]
     allow_origin: Vec<String>,
+    /// Follow the server at this address: answer from a copy of its stores, and pass writes on to it
+    #[arg(long, value_name = "ADDR", conflicts_with = "demo")]
+    follow: Option<String>,
     /// Import the bundled Online Retail log, train, and print what to try next;
     /// without --data, into a temporary folder
     #[arg(long)]
@@ -46,6 +49,9 @@ impl Serve {
         }
         if !self.allow_origin.is_empty() {
             config.serve.browsers.allowed_origins.clone_from(&self.allow_origin);
+        }
+        if let Some(primary) = &self.follow {
+            config.follow.primary.clone_from(primary);
         }
         // The demo shows a small server; `train` runs a tuning, which takes half as much memory
         // again.
@@ -76,7 +82,9 @@ impl Serve {
         let listeners = listen(&config.serve).await?;
         let address = listeners.callers.local_addr()?;
         let served = Served::open(&config.data, config.engine(), config.audit.clone())?;
-        let served = Served { observer: Arc::new(observer), ..served };
+        let upstream = config.follow.is_on().then(|| Upstream::new(&config.follow)).transpose()?;
+        let upstream = upstream.map(Arc::new);
+        let served = Served { observer: Arc::new(observer), upstream, ..served };
         config.serve.check_safe(address, served.keys.is_in_force())?;
         report(&config, &listeners, served.keys.is_in_force())?;
         let host = served.host.clone();
@@ -210,8 +218,14 @@ mod tests {
         let configured = |demo: bool, policy: RepeatPolicy| {
             let mut config = Config::default();
             config.recommend.repeat_policy = policy;
-            Serve { listen: None, admin_listen: None, allow_origin: Vec::new(), demo }
-                .configure(&mut config);
+            Serve {
+                listen: None,
+                admin_listen: None,
+                allow_origin: Vec::new(),
+                follow: None,
+                demo,
+            }
+            .configure(&mut config);
             config.recommend.repeat_policy
         };
         assert_eq!(configured(true, RepeatPolicy::Auto), RepeatPolicy::ExcludePurchased);

@@ -38,6 +38,16 @@ impl ExposureQueue {
         true
     }
 
+    /// Adds all of these, or none where there is no room; returns whether there was.
+    pub(super) fn push_all(&self, exposures: Vec<Exposure<'static>>) -> bool {
+        let mut waiting = self.waiting.lock();
+        let fits = waiting.len() + exposures.len() <= CAPACITY;
+        if fits {
+            waiting.extend(exposures);
+        }
+        fits
+    }
+
     /// Takes all that wait, in their order.
     pub(super) fn drain(&self) -> Vec<Exposure<'static>> {
         std::mem::take(&mut *self.waiting.lock())

@@ -1,5 +1,7 @@
 //! What is seen of a store at one moment, for its operator.
 
+use std::time::Duration;
+
 use super::registry::ServingModel;
 use super::state::State;
 use super::trainer::Trainer;
@@ -35,6 +37,23 @@ pub struct StoreFigures {
     pub items: u64,
     /// Memory by part in bytes, as estimated from numbers.
     pub memory: Vec<(&'static str, u64)>,
+    /// Number of followers that hold a lease.
+    pub followers: usize,
+    /// Records that the slowest of them did not have when it was granted.
+    pub followers_behind: u64,
+    /// How the copy stands; none where the store follows no other.
+    pub copy: Option<CopyFigures>,
+}
+
+/// How the copy of a store stands that follows another.
+#[derive(Debug)]
+pub struct CopyFigures {
+    /// Whether it holds a lease.
+    pub is_leased: bool,
+    /// Time since its last lease was asked for, or since the store was opened.
+    pub age: Duration,
+    /// Records of the log that is followed, at that time, which are not here.
+    pub behind: u64,
 }
 
 impl StoreFigures {
@@ -48,6 +67,7 @@ impl StoreFigures {
 
         let mut memory = live.memory_parts().to_vec();
         memory.push(("models", state.models.loaded_bytes()));
+        let (followers, least) = state.followers.holding();
         Self {
             offset: live.offset(),
             log_bytes,
@@ -62,6 +82,19 @@ impl StoreFigures {
             users: live.users.read().len() as u64,
             items: live.items.read().len() as u64,
             memory,
+            followers,
+            followers_behind: least.map_or(0, |least| live.offset().saturating_sub(least)),
+            copy: CopyFigures::of(state),
         }
+    }
+}
+
+impl CopyFigures {
+    fn of(state: &State) -> Option<Self> {
+        Some(Self {
+            is_leased: state.lease.holds(),
+            age: state.lease.age()?,
+            behind: state.lease.followed_end().saturating_sub(state.live.offset()),
+        })
     }
 }

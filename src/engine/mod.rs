@@ -7,6 +7,7 @@
 //! - `write`: writes become durable, then visible
 //! - [`trainer`]: the log becomes a model
 //! - `push`: a model trained elsewhere becomes part of one
+//! - [`replication`]: one store on several servers
 //! - [`steering`]: rules, placements and experiments, in versions, and what they would change
 //! - [`insight`]: what the store knows of its users
 //! - [`import`]: files become writes; stands above the trainer, which waits meanwhile
@@ -20,10 +21,12 @@
 //! - `measure`: folds records into what is measured of lists; `guard` stops what harms
 //! - `active_lists`: lists of active users, made after each of their events; `list_maker`: the thread
 //!   that makes them
+//! - `opening`: reads a store from its folder
 //! - `directory`: items and users by their ids
 //! - `behaviour`: what a training reads from the log
 //! - [`options`]: the engine's part of the configuration
 //! - [`pseudonyms`]: the names of users in the store
+//! - `lease`: until when a store that follows another answers users; `followers`: those that follow it
 //! - [`figures`]: what is seen of the store at one moment
 //! - `periodic`: a thread that does something again and again
 //! - [`page`]: pages of listings; `closing`: how the store ends; `threads`: those that the stores
@@ -35,12 +38,15 @@ mod closing;
 mod directory;
 mod exposure_queue;
 pub mod figures;
+mod followers;
 mod guard;
 pub mod import;
 mod in_force;
 pub mod insight;
+mod lease;
 mod list_maker;
 mod measure;
+mod opening;
 pub mod options;
 pub mod page;
 mod periodic;
@@ -50,6 +56,7 @@ pub mod pseudonyms;
 mod push;
 mod refresher;
 mod registry;
+pub mod replication;
 pub mod serve;
 mod state;
 pub mod stats;
@@ -60,7 +67,7 @@ mod write;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 pub use directory::Directory;
 pub use import::Importer;
@@ -72,25 +79,20 @@ pub use options::{
 pub use page::Page;
 pub use push::{Incoming, PushRequest, Pushes};
 pub use registry::{Models, ServingModel};
+pub use replication::{Follower, Source};
 pub use serve::{Answer, Batches, Comparison, RecommendRequest, Recommender};
 pub use threads::Threads;
 pub use trainer::{Trainer, TrainingState, TrainingStatus};
 pub use write::{Pending, Receipt, Write, Writer};
 
-use crate::content::Reader;
-use crate::domain::{Error, Generation, Result};
-use crate::experiment::Measurements;
-use crate::live::{DedupWindow, Live, LiveWriter};
-use crate::recommend::prepared::PreparedListOptions;
-use crate::store::{self, Entry, Log, Opening, Record, StoreFolder};
-use active_lists::ActiveLists;
+use crate::domain::{Generation, Offset, Result};
+use crate::live::Live;
+use crate::store::Entry;
 use figures::StoreFigures;
 use insight::Insight;
 use list_maker::ListMaker;
-use measure::Unmeasured;
+use opening::Opened;
 use periodic::Periodic;
-use population::Populations;
-use pseudonyms::Pseudonyms;
 use state::State;
 use stats::Stats;
 use steering::Steering;
@@ -105,7 +107,8 @@ pub struct Engine {
     pushes: Pushes,
     batches: Batches,
     recommender: Arc<Recommender>,
-    _guard: Periodic,
+    follower: Option<Arc<Follower>>,
+    _guard: Option<Periodic>,
     insight: Arc<Insight>,
     steering: Arc<Steering>,
     _refresher: Periodic,
@@ -131,48 +134,13 @@ impl Engine {
     /// [`crate::domain::Error::Storage`] where the folder is in use, damaged, or written by a
     /// newer version.
     pub fn open_beside(data: &Path, options: EngineOptions, threads: &Threads) -> Result<Self> {
-        let mut folder = StoreFolder::open(data, &options.store)?;
-        let pseudonyms = Pseudonyms::new(options.privacy.pseudonym_key.reveal(), &options.store);
-        folder.hold_to_key(pseudonyms.fingerprint().as_deref(), options.log.accept_loss)?;
-
-        let recommend = &options.recommend;
-        let reader = Reader::open(&options.catalog.text_model)?;
-        let (live, mut live_writer) = empty_live(&options, reader)?;
-        let started = Instant::now();
-        let unmeasured = Unmeasured::new(&options.experiments)?;
-        let mut measurements = Measurements::new(options.experiments.attribution());
-        let (writer, measured) = (&mut live_writer, &mut measurements);
-        let mut applying = Applying { live: &live, writer, measured, unmeasured: &unmeasured };
-        let (log, dedup, models) = read_files(&mut folder, &mut applying, &options)?;
-        live.index(&mut live_writer);
-        let until = live.offset();
-        live.remake_parted(&mut live_writer, |visit| store::replay(&folder.log(), until, visit))?;
-        folder.mark_format()?;
-
-        let lists = PreparedListOptions {
-            repeat: recommend.repeat_policy,
-            history_limit: live.histories.limit(),
-            max_users: options.train.prepared_lists,
-        };
-        report_open(&options.store, &live, &models, started);
-
-        let limits = (StoreLimits::of(&options.limits), options.train.clone());
-        let stats = Stats::new(log.flush_seconds());
-        let populations = Populations::new(options.insight.refresh_minutes);
-        let state = Arc::new(State::new(
-            (live, measurements, unmeasured),
-            models,
-            folder,
-            pseudonyms,
-            (lists, ActiveLists::new(recommend.active_lists)),
-            limits,
-            (stats, populations),
-        ));
+        let Opened { state, log, dedup, live_writer } = opening::open(data, &options)?;
         trainer::erasure::remove_models(&state);
         let budget = MemoryBudget::new(options.limits.memory_mib);
         let writer = Writer::start(log, dedup, state.clone(), live_writer, budget)?;
         let trainer = Trainer::start(state.clone(), writer.clone(), &options, threads)?;
 
+        let recommend = &options.recommend;
         let (background, policy) = (threads.background.clone(), recommend.repeat_policy);
         let pushes =
             Pushes::new(state.clone(), writer.clone(), background.clone(), options.push, policy);
@@ -181,7 +149,10 @@ impl Engine {
         let maker = ListMaker::start(state.clone())?;
         let steering = Arc::new(Steering::new(state.clone(), writer.clone()));
         let margin = options.experiments.canary_guardrail;
-        let guard = guard::start(state.clone(), steering.clone(), margin)?;
+        let is_follower = state.lease.is_follower();
+        let start_guard = || guard::start(state.clone(), steering.clone(), margin);
+        let guard = (!is_follower).then(start_guard).transpose()?;
+        let follower = is_follower.then(|| Arc::new(Follower::new(state.clone(), writer.clone())));
         let insight = Arc::new(Insight::start(state.clone())?);
         let recommender = Recommender::new(state.clone(), writer.clone(), recommend, threads)?;
         let recommender = Arc::new(recommender);
@@ -192,6 +163,7 @@ impl Engine {
             pushes,
             batches,
             recommender,
+            follower,
             _guard: guard,
             insight,
             steering,
@@ -254,6 +226,26 @@ impl Engine {
         &self.writer
     }
 
+    /// What followers of the store ask for.
+    pub fn source(&self) -> Source {
+        Source::new(self.state.clone(), self.writer.clone())
+    }
+
+    /// Takes in what is followed; none in a store that follows no other.
+    pub fn follower(&self) -> Option<&Arc<Follower>> {
+        self.follower.as_ref()
+    }
+
+    /// Waits until everything before `offset` is visible, or `patience` ends; returns whether it is.
+    pub async fn has_reached(&self, offset: Offset, patience: Duration) -> bool {
+        if self.state.live.offset() >= offset {
+            return true;
+        }
+        let mut end = self.state.log_end.subscribe();
+        let reached = end.wait_for(|&end| end >= offset);
+        tokio::time::timeout(patience, reached).await.is_ok_and(|reached| reached.is_ok())
+    }
+
     /// Trains: starts a training, reports its status now and every change to come.
     pub fn trainer(&self) -> &Trainer {
         &self.trainer
@@ -307,102 +299,4 @@ impl Engine {
     pub fn replay(&self, visit: &mut dyn FnMut(Entry<'_>)) -> Result<()> {
         self.state.replay(visit)
     }
-}
-
-/// Live state before the replay.
-fn empty_live(options: &EngineOptions, reader: Reader) -> Result<(Live, LiveWriter)> {
-    let recommend = &options.recommend;
-    let (history_limit, cohorts) = (recommend.history_limit, recommend.cohorts.clone());
-    let (live, mut writer) = Live::new(history_limit, cohorts, reader);
-    if recommend.fatigue_after > 0 {
-        live.impressions.write(&mut writer).count();
-    }
-    // The configuration's check refuses other zones before.
-    let zone = options.insight.zone().map_err(|what| Error::Storage(what.into()))?;
-    live.activity.write(&mut writer).set_zone(zone);
-    Ok((live, writer))
-}
-
-/// What the replay of a log fills.
-struct Applying<'a> {
-    live: &'a Live,
-    writer: &'a mut LiveWriter,
-    measured: &'a mut Measurements,
-    unmeasured: &'a Unmeasured,
-}
-
-/// Replays the log and loads the models, both at once; one after the other where models that the
-/// log does not reach may be set aside.
-fn read_files(
-    folder: &mut StoreFolder,
-    applying: &mut Applying<'_>,
-    options: &EngineOptions,
-) -> Result<(Log, DedupWindow, Models)> {
-    let snapshots = folder.snapshots();
-    let load = || Models::open(snapshots, options.models.clone());
-    if options.log.accept_loss {
-        let (log, dedup) = replay_log(folder, applying, &options.log)?;
-        return Ok((log, dedup, load()?));
-    }
-
-    std::thread::scope(|scope| {
-        let loader = std::thread::Builder::new().name("models".to_owned());
-        let models = loader.spawn_scoped(scope, load).map_err(|e| {
-            Error::Storage(format!("the models' thread does not start: {e}").into())
-        })?;
-        let read = replay_log(folder, applying, &options.log);
-        let models = models.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let (log, dedup) = read?;
-        Ok((log, dedup, models?))
-    })
-}
-
-/// Opens the log, with every entry of it applied to live state; returns it with the window of
-/// known event ids.
-fn replay_log(
-    folder: &mut StoreFolder,
-    applying: &mut Applying<'_>,
-    options: &LogOptions,
-) -> Result<(Log, DedupWindow)> {
-    let trained_to = Models::newest_offset(&folder.snapshots())?;
-    let mut dedup = DedupWindow::default();
-    let mut apply = |entry: Entry<'_>| {
-        dedup.replay(&entry);
-        let Applying { live, writer, measured, unmeasured } = applying;
-        if let Entry::Record(_, record) = &entry {
-            measure::note(measured, live, unmeasured, record);
-        }
-        live.replay(writer, &entry);
-        if let Entry::Record(offset, Record::Event(event)) = &entry
-            && trained_to.is_some_and(|trained_to| *offset >= trained_to)
-        {
-            live.note_pairs(writer, *offset, event);
-        }
-    };
-
-    let opening = Opening {
-        durability: options.durability,
-        segment_bytes: options.segment_mib << 20,
-        proven: folder.is_proven(),
-        accept_loss: options.accept_loss,
-    };
-
-    let mut log = Log::open(&folder.log(), opening, &mut apply)?;
-    folder.lock_witness()?.into_iter().for_each(|witness| log.watch(witness));
-    Models::check_within(&folder.snapshots(), log.next_offset(), options.accept_loss)?;
-    Ok((log, dedup))
-}
-
-/// Logs what was opened, and a clock that was ahead.
-fn report_open(store: &str, live: &Live, models: &Models, started: Instant) {
-    tracing::info!(
-        store,
-        events = live.events(),
-        users = live.users.read().len(),
-        items = live.items.read().len(),
-        generation = models.generation(),
-        seconds = started.elapsed().as_secs_f64(),
-        "store open"
-    );
-    state::warn_if_ahead(live);
 }

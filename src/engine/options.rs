@@ -41,6 +41,8 @@ pub struct EngineOptions {
     pub privacy: PrivacyOptions,
     /// Limits on the size of the store.
     pub limits: LimitOptions,
+    /// Whether the store follows one of another server: writes come from there alone.
+    pub follows: bool,
 }
 
 impl Default for EngineOptions {
@@ -57,6 +59,7 @@ impl Default for EngineOptions {
             catalog: CatalogOptions::default(),
             privacy: PrivacyOptions::default(),
             limits: LimitOptions::default(),
+            follows: false,
         }
     }
 }

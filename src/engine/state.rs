@@ -2,11 +2,14 @@
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::active_lists::ActiveLists;
 use super::closing::Closing;
 use super::exposure_queue::ExposureQueue;
+use super::followers::Followers;
 use super::in_force::InForce;
+use super::lease::Lease;
 use super::measure::Unmeasured;
 use super::options::{StoreLimits, TrainOptions};
 use super::pinned::PinnedModels;
@@ -14,11 +17,11 @@ use super::population::Populations;
 use super::pseudonyms::Pseudonyms;
 use super::registry::Models;
 use super::stats::Stats;
-use crate::domain::{Result, UserIdx};
+use crate::domain::{Offset, Result, UserIdx};
 use crate::experiment::Measurements;
 use crate::live::Live;
 use crate::recommend::prepared::PreparedListOptions;
-use crate::store::{Entry, StoreFolder, replay};
+use crate::store::{Entry, StoreFolder, Writers, replay};
 
 /// What the engine's threads share.
 #[derive(Debug)]
@@ -49,6 +52,16 @@ pub(super) struct State {
     pub(super) train: ArcSwap<TrainOptions>,
     pub(super) closing: Closing,
     pub(super) stats: Stats,
+    /// Until when users may be answered, in a store that follows another.
+    pub(super) lease: Lease,
+    /// Who wrote the log.
+    pub(super) writers: ArcSwap<Writers>,
+    /// The followers.
+    pub(super) followers: Followers,
+    /// Held while what a follower has shown is recorded.
+    pub(super) recording: Mutex<()>,
+    /// The end of the log, which is durable and visible.
+    pub(super) log_end: watch::Sender<Offset>,
     /// Held while a snapshot is assembled from the active one and a new part, until it is
     /// published.
     pub(super) assembling: Mutex<()>,
@@ -58,11 +71,11 @@ impl State {
     pub(super) fn new(
         (live, measurements, unmeasured): (Live, Measurements, Unmeasured),
         models: Models,
-        folder: StoreFolder,
+        (folder, writers): (StoreFolder, Writers),
         pseudonyms: Pseudonyms,
         (lists, active_lists): (PreparedListOptions, Option<ActiveLists>),
         limits: (StoreLimits, TrainOptions),
-        (stats, populations): (Stats, Populations),
+        (stats, populations, lease): (Stats, Populations, Lease),
     ) -> Self {
         let (limits, train) = limits;
         let limits = ArcSwap::from_pointee(limits);
@@ -72,6 +85,7 @@ impl State {
         let in_force = InForce::default();
         let measurements = Mutex::new(measurements);
         let pinned = PinnedModels::default();
+        let log_end = watch::Sender::new(live.offset());
 
         Self {
             live,
@@ -90,6 +104,11 @@ impl State {
             train,
             closing,
             stats,
+            lease,
+            writers: ArcSwap::from_pointee(writers),
+            followers: Followers::default(),
+            recording: Mutex::default(),
+            log_end,
             assembling,
         }
     }

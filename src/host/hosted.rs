@@ -50,7 +50,7 @@ impl Hosted {
     /// Puts new limits in force.
     pub(super) fn limit(&self, limits: Limits) {
         self.rate.store(Arc::new(RateLimiter::new(limits.quota)));
-        let created_ms = self.settings.load().created_ms;
-        self.settings.store(Arc::new(StoreSettings { created_ms, limits }));
+        let settings = StoreSettings::clone(&self.settings.load());
+        self.settings.store(Arc::new(StoreSettings { limits, ..settings }));
     }
 }

@@ -2,9 +2,11 @@
 //! threads. The api asks for one by its name; nothing here lets one store see another.
 //!
 //! - [`stores`]: opens, creates and deletes them
+//! - `followed`: those of a server that follows another
 //! - [`hosted`]: one of them, with the rate of its requests
 //! - [`settings`]: its limits, in a file in its folder
 
+mod followed;
 pub mod hosted;
 pub mod settings;
 pub mod stores;

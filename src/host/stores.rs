@@ -27,18 +27,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The stores of a process. Dropping it closes them.
 #[derive(Debug)]
 pub struct Host {
-    data: PathBuf,
+    pub(super) data: PathBuf,
     options: ArcSwap<EngineOptions>,
     threads: Threads,
     stores: RwLock<BTreeMap<String, Slot>>,
     /// Held while a store is created or deleted.
-    changing: Mutex<()>,
-    changes: watch::Sender<()>,
+    pub(super) changing: Mutex<()>,
+    pub(super) changes: watch::Sender<()>,
 }
 
 /// A store of the data folder.
 #[derive(Debug, Clone)]
-enum Slot {
+pub(super) enum Slot {
     Open(Arc<Hosted>),
     /// It did not open, or is being deleted: for this reason there is none.
     Failed(String),
@@ -90,11 +90,16 @@ impl Host {
         Ok(host)
     }
 
-    fn open_store(&self, name: &str) -> Result<Hosted> {
+    pub(super) fn open_store(&self, name: &str) -> Result<Hosted> {
         let configured = self.options.load();
         let options = EngineOptions { store: name.to_owned(), ..EngineOptions::clone(&configured) };
-        let settings = settings::read(&self.data, name)?.unwrap_or_default();
+        let mut settings = settings::read(&self.data, name)?.unwrap_or_default();
         let engine = Engine::open_beside(&self.data, options, &self.threads)?;
+        if settings.is_copy && !configured.follows {
+            // From now on it is written to here.
+            settings.is_copy = false;
+            settings::write(&self.data, name, &settings)?;
+        }
         engine.set_limits(settings.limits.in_force(&configured.limits));
         Ok(Hosted::new(name, engine, settings))
     }
@@ -110,7 +115,7 @@ impl Host {
         self.options.store(Arc::new(options));
     }
 
-    fn put(&self, name: &str, slot: Slot) {
+    pub(super) fn put(&self, name: &str, slot: Slot) {
         self.stores.write().insert(name.to_owned(), slot);
     }
 
@@ -178,7 +183,11 @@ impl Host {
         }
 
         // A crash after this line leaves an empty store, which the next start opens.
-        settings::write(&self.data, name, &StoreSettings { created_ms: now_ms(), limits })?;
+        settings::write(
+            &self.data,
+            name,
+            &StoreSettings { created_ms: now_ms(), limits, is_copy: false },
+        )?;
         let opened = self.open_store(name);
         let opened = opened.inspect_err(|e| self.put(name, Slot::Failed(e.to_string())));
         let store = Arc::new(opened?);
@@ -196,8 +205,9 @@ impl Host {
         limits.validate(&self.options.load().limits)?;
         let _changing = self.changing.lock();
         let store = self.store(name)?;
-        let created_ms = store.settings().created_ms;
-        settings::write(&self.data, name, &StoreSettings { created_ms, limits: limits.clone() })?;
+        let settings = StoreSettings::clone(&store.settings());
+        let settings = StoreSettings { limits: limits.clone(), ..settings };
+        settings::write(&self.data, name, &settings)?;
         store.engine.set_limits(limits.in_force(&self.options.load().limits));
         store.limit(limits);
         Ok(store)

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -57,7 +58,7 @@ pub(super) fn refused(path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {
     move |source| SnapshotError::Io { path, source }
 }
 
-fn damaged<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> SnapshotError {
+pub(super) fn damaged<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> SnapshotError {
     let path = path.to_owned();
     move |e| SnapshotError::Damaged { path, what: e.to_string() }
 }
@@ -73,15 +74,24 @@ pub fn save(folder: &Path, snapshot: &mut Snapshot) -> Result<()> {
     snapshot.manifest.validate().map_err(damaged(folder))?;
     let manifest = sealed::seal(&snapshot.manifest).map_err(damaged(folder))?;
 
-    let aside = tempfile::Builder::new().prefix(".writing-").tempdir_in(folder);
-    let aside = aside.map_err(refused(folder))?;
+    let aside = aside(folder)?;
     for (name, bytes) in [(ARRAYS, &arrays), (MANIFEST, &manifest)] {
         let path = aside.path().join(name);
         files::write(&path, bytes).map_err(refused(&path))?;
     }
-    files::sync_folder(aside.path()).map_err(refused(aside.path()))?;
+    put_in_place(folder, aside, snapshot.manifest.generation)
+}
 
-    let place = place(folder, snapshot.manifest.generation);
+/// A folder for a snapshot that is being written.
+pub(super) fn aside(folder: &Path) -> Result<TempDir> {
+    let aside = tempfile::Builder::new().prefix(".writing-").tempdir_in(folder);
+    aside.map_err(refused(folder))
+}
+
+/// Gives a folder with a snapshot's files, which are on disk, the name of its generation.
+pub(super) fn put_in_place(folder: &Path, aside: TempDir, generation: Generation) -> Result<()> {
+    files::sync_folder(aside.path()).map_err(refused(aside.path()))?;
+    let place = place(folder, generation);
     let aside = aside.keep();
     let renamed = fs::rename(&aside, &place).and_then(|()| files::sync_folder(folder));
     renamed.map_err(|error| {

@@ -7,9 +7,11 @@
 //!   [`prepared`], [`pushed`]: the parts; the others are plain [`Csr`] tables of neighbours
 //! - [`manifest`]: the facts on a snapshot beside its arrays; [`roles`]: the roles of
 //!   generations
-//! - [`disk`]: saves, loads, lists and removes snapshots; [`frozen`]: opens them for a backup; [`tensors`]: the arrays as safetensors
+//! - [`disk`]: saves, loads, lists and removes snapshots; [`frozen`]: opens them for a backup;
+//!   [`copied`]: copies them from server to server; [`tensors`]: the arrays as safetensors
 
 pub mod blend;
+pub mod copied;
 pub mod disk;
 pub mod frozen;
 pub mod habits;

@@ -5,10 +5,11 @@ use roaring::RoaringBitmap;
 use super::fill;
 use super::list::Recommended;
 use crate::content::FieldWeights;
-use crate::domain::ItemIdx;
-use crate::domain::history::first_distinct;
+use crate::domain::history::{first_distinct, standing};
 use crate::domain::topk::{Scored, keep_top};
+use crate::domain::{EventKind, HistoryEvent, ItemIdx};
 use crate::live::Trend;
+use crate::matrix::weight::kind_weight;
 use crate::model::{Snapshot, Source};
 use crate::sources::{Query, Scratch, Shelf};
 
@@ -37,7 +38,7 @@ pub(super) fn alike(items: &[ItemIdx], k: usize, shelf: &Shelf<'_>, scratch: &mu
 /// The same for a user whose items the model does not know: similar to their newest items.
 pub(super) fn alike_to_newest(query: &Query<'_>, scratch: &mut Scratch) {
     query.events(scratch);
-    let newest = first_distinct(scratch.events.iter().rev().map(|e| e.item), NEWEST);
+    let newest = newest_taken(&scratch.events);
     alike(&newest, query.limit, &query.shelf, scratch);
 }
 
@@ -75,11 +76,21 @@ pub(super) fn newcomers_of(
     scratch: &mut Scratch,
 ) -> Vec<Scored> {
     query.events(scratch);
-    let newest = first_distinct(scratch.events.iter().rev().map(|e| e.item), NEWEST);
+    let newest = newest_taken(&scratch.events);
     let blend = query.blend(snapshot);
     let all: f32 = Source::BLENDED.into_iter().map(|source| blend.weight(source)).sum();
     let share = if all > 0.0 { blend.content / all } else { 0.0 };
     newcomers(snapshot, &newest, &query.shelf, share)
+}
+
+/// The newest items that a user took: not those that they returned, or that were only shown to them.
+fn newest_taken(events: &[HistoryEvent]) -> Vec<ItemIdx> {
+    let standing = standing(events);
+    let is_taken = |event: &&HistoryEvent| match event.kind {
+        EventKind::Purchase => standing.contains(&event.item),
+        kind => kind_weight(kind) > 0.0,
+    };
+    first_distinct(events.iter().rev().filter(is_taken).map(|event| event.item), NEWEST)
 }
 
 /// Writes into `scratch.candidates` the best `k` items bought together with the most bought items
@@ -163,4 +174,25 @@ fn blend_with_model(
         sums.add(ranked.idx, (1.0 - trend.support) * ranked.score / best);
     }
     sums.drain_top(k, |item| mask.allows(item), candidates);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_returned_or_only_shown_is_not_taken() {
+        let event = |kind, item, time_ms| HistoryEvent::new(kind, item, time_ms);
+        let events = [
+            event(EventKind::Purchase, 1, 1),
+            event(EventKind::Purchase, 2, 2),
+            event(EventKind::View, 3, 3),
+            event(EventKind::Refund, 2, 4),
+            event(EventKind::Refund, 4, 5),
+            event(EventKind::Impression, 5, 6),
+            event(EventKind::Hide, 6, 7),
+        ];
+        assert_eq!(newest_taken(&events), [3, 1]);
+        assert!(newest_taken(&events[3..]).is_empty());
+    }
 }

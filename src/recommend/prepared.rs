@@ -67,7 +67,15 @@ pub fn prepare(
     let shelf = Shelf::of(&catalogue, events.items(), &filter, snapshot.manifest.newest_ms);
     let list = |scratch: &mut Scratch, &user: &usize| {
         let past = Past::of(events.of(user), options.history_limit);
-        make(snapshot, (user as UserIdx, &past), policy, (shelf, Vec::new()), scratch)
+        let made = make(
+            snapshot,
+            (user as UserIdx, &past),
+            policy,
+            (shelf, |_: &mut _| Vec::new()),
+            scratch,
+        );
+        // None where the snapshot knows nothing of the user's taste, as of one who returned all.
+        made.unwrap_or_default()
     };
 
     for chunk in users.chunks(CHUNK) {
@@ -99,12 +107,10 @@ pub fn make_now(
     // Availability is checked when a list is served.
     let (catalogue, filter) = (Catalogue::default(), Filter::default());
     let shelf = Shelf::of(&catalogue, items, &filter, now_ms);
-    let query = Query { user: Some(user), history: &past.events, ..Query::on(shelf) };
-    if !lasts(policy) || basis::of(snapshot, &query, scratch) == Basis::Popular {
+    if !lasts(policy) {
         return None;
     }
-    let new = new(scratch);
-    Some(make(snapshot, (user, past), policy, (shelf, new), scratch))
+    make(snapshot, (user, past), policy, (shelf, new), scratch)
 }
 
 /// The items newer than the snapshot that are alike to the user's newest: apart from the list itself, so
@@ -127,13 +133,14 @@ fn lasts(policy: RepeatPolicy) -> bool {
     matches!(policy, RepeatPolicy::Allow | RepeatPolicy::ExcludePurchased)
 }
 
+/// A user's list; none where the snapshot knows none of the user's items.
 fn make(
     snapshot: &Snapshot,
     (user, past): (UserIdx, &Past),
     policy: RepeatPolicy,
-    (shelf, mut new): (Shelf<'_>, Vec<Scored>),
+    (shelf, new): (Shelf<'_>, impl FnOnce(&mut Scratch) -> Vec<Scored>),
     scratch: &mut Scratch,
-) -> PreparedList {
+) -> Option<PreparedList> {
     let query = Query {
         user: Some(user),
         history: &past.events,
@@ -143,6 +150,11 @@ fn make(
         ..Query::on(shelf)
     };
 
+    if basis::of(snapshot, &query, scratch) == Basis::Popular {
+        return None;
+    }
+
+    let mut new = new(scratch);
     shelf.mask(&mut scratch.mask);
     query.exclude(snapshot, scratch);
     let mut list = blend::blend(snapshot, &query, scratch);
@@ -170,7 +182,7 @@ fn make(
         made.scores.push(0.0);
         made.sources.push(Prepared::RARE);
     }
-    made
+    Some(made)
 }
 
 /// The first rare items, with enough that are not in the list for its places.

@@ -125,8 +125,10 @@ fn small(
         (ledger::NAME, ledger.bytes(folder)?),
         (mark::NAME, mark::bytes(Acknowledged { offset, ordered: true })),
     ];
-    let path = folder.join(super::folder::PSEUDONYMS);
-    let fingerprint = files::read_if_there(&path).map_err(StoreError::io("read", &path))?;
-    small.extend(fingerprint.map(|bytes| (super::folder::PSEUDONYMS, bytes)));
+    for name in [super::folder::PSEUDONYMS, super::writers::NAME] {
+        let path = folder.join(name);
+        let bytes = files::read_if_there(&path).map_err(StoreError::io("read", &path))?;
+        small.extend(bytes.map(|bytes| (name, bytes)));
+    }
     Ok(small)
 }

@@ -1,5 +1,6 @@
 //! The log's writer: appends blocks, makes them durable, rolls over to a new segment.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -7,6 +8,7 @@ use std::time::Instant;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::block::{BlockBuilder, Entry};
+use super::copied::CopiedBlock;
 use super::ledger::{self, Begins, Ledger};
 use super::mark::{self, Acknowledged, Mark};
 use super::open_segment::OpenSegment;
@@ -124,12 +126,6 @@ impl Log {
     /// [`StoreError::TooLarge`] for a block over the limit; [`StoreError::Io`] where the write
     /// failed and was undone; [`StoreError::Poisoned`] where it could not be undone.
     pub fn append(&mut self, block: &BlockBuilder) -> Result<Offset, StoreError> {
-        self.check_poison()?;
-        if self.open.bytes >= self.opening.segment_bytes {
-            self.roll()?;
-        }
-
-        let first = self.next_offset;
         let payload = block.payload();
         if payload.len() > frame::MAX_PAYLOAD_BYTES {
             return Err(StoreError::TooLarge {
@@ -137,8 +133,43 @@ impl Log {
                 limit: frame::MAX_PAYLOAD_BYTES,
             });
         }
+        let (users, items) = block.defined();
+        self.write(block.len(), Names { users, items }, |first| {
+            Cow::Owned(frame::encode(&payload, block.len(), first))
+        })
+    }
 
-        let bytes = frame::encode(&payload, block.len(), first);
+    /// Appends a block of another log as it is, which must begin where this log ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] where it begins elsewhere; as [`Log::append`].
+    pub fn append_copy(&mut self, block: &CopiedBlock) -> Result<Offset, StoreError> {
+        let first = block.header.first_offset;
+        if first != self.next_offset {
+            return Err(StoreError::Damaged {
+                path: self.open.path.clone(),
+                position: self.open.bytes,
+                offset: self.next_offset,
+                what: format!("the block to append begins at offset {first}"),
+            });
+        }
+        self.write(block.header.records, block.defined, |_| Cow::Borrowed(&block.bytes))
+    }
+
+    /// Writes a block, in the next file where the open one is full; `bytes` makes it for its offset.
+    fn write<'b>(
+        &mut self,
+        records: u32,
+        defined: Names,
+        bytes: impl FnOnce(Offset) -> Cow<'b, [u8]>,
+    ) -> Result<Offset, StoreError> {
+        self.check_poison()?;
+        if self.open.bytes >= self.opening.segment_bytes {
+            self.roll()?;
+        }
+
+        let first = self.next_offset;
+        let bytes = bytes(first);
         if let Err(error) = self.open.file.write_all(&bytes) {
             if self.open.take_back().is_err() {
                 self.poison = Some(error.to_string());
@@ -146,11 +177,10 @@ impl Log {
             return Err(StoreError::io("write to", &self.open.path)(error));
         }
 
-        let (users, items) = block.defined();
-        self.names.users += users;
-        self.names.items += items;
+        self.names.users += defined.users;
+        self.names.items += defined.items;
         self.open.bytes += bytes.len() as u64;
-        self.next_offset += u64::from(block.len());
+        self.next_offset += u64::from(records);
         Ok(first)
     }
 

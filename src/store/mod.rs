@@ -10,6 +10,8 @@
 //!   both, checked before the log is read
 //! - [`log`]: the writer, to its `open_segment`; [`replay`](mod@replay): the reader
 //! - [`frozen`]: the log as of one offset, for a backup
+//! - [`tail`]: the log as bytes from one offset on, for followers; [`copied`]: such bytes as blocks;
+//!   [`writers`]: who wrote the log, which tells a copy from a log that has gone another way
 //! - [`compact`](mod@compact): rewrites files without erased users
 //! - [`files`], [`sealed`], [`witness`]: file operations, small files with a checksum, and whether
 //!   an open file is still in place; [`memory`], [`priority`]: memory of
@@ -20,6 +22,7 @@
 pub mod backed_up;
 pub mod block;
 pub mod compact;
+pub mod copied;
 pub mod error;
 pub mod files;
 pub mod folder;
@@ -38,11 +41,14 @@ pub mod record;
 pub mod replay;
 pub mod sealed;
 pub mod segment;
+pub mod tail;
 pub mod witness;
+pub mod writers;
 
 pub use backed_up::BackedUp;
 pub use block::{BlockBuilder, Entry};
 pub use compact::compact;
+pub use copied::{CopiedBlock, Copying};
 pub use error::StoreError;
 pub use folder::StoreFolder;
 pub use frozen::FrozenLog;
@@ -50,3 +56,5 @@ pub use log::Log;
 pub use options::{Durability, Opening};
 pub use record::{Decision, Exposure, Record, StoredEvent};
 pub use replay::{replay, replay_beside};
+pub use tail::LogTail;
+pub use writers::Writers;

@@ -167,6 +167,15 @@ pub struct Exposure<'a> {
 }
 
 impl Exposure<'_> {
+    /// The same with texts of its own.
+    pub fn into_owned(self) -> Exposure<'static> {
+        Exposure {
+            placement: Cow::Owned(self.placement.into_owned()),
+            variant: Cow::Owned(self.variant.into_owned()),
+            ..self
+        }
+    }
+
     /// The same, borrowing its texts.
     pub fn borrowed(&self) -> Exposure<'_> {
         Exposure {

@@ -123,7 +123,7 @@ pub(super) struct Names {
 
 impl Names {
     /// Counts the names, and refuses records that refer to others.
-    fn check(&mut self, entry: &Entry<'_>) -> Result<(), String> {
+    pub(super) fn check(&mut self, entry: &Entry<'_>) -> Result<(), String> {
         match entry {
             Entry::User(_) => self.users += 1,
             Entry::Item(_) => self.items += 1,

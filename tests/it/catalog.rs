@@ -165,7 +165,7 @@ fn every_file_of_the_protocol_names_the_packages_of_other_languages() {
 
     let files = prost_types::FileDescriptorSet::decode(pb::DESCRIPTORS).unwrap().file;
     let ours: Vec<_> = files.iter().filter(|file| file.package() == "qianmian.v1").collect();
-    assert_eq!(ours.len(), 11);
+    assert_eq!(ours.len(), 12);
     for file in ours {
         let options = file.options.clone().unwrap_or_default();
         let named = [options.go_package, options.java_package, options.csharp_namespace];

@@ -194,8 +194,8 @@ fn an_encrypted_address_is_never_spoken_to_in_plain_text() {
         assert_eq!(heard.join().unwrap(), 0x16, "a TLS handshake record");
     }
 
-    let (ok, _, error) = run(&["models", "--server", "grpcs://127.0.0.1:9"]);
-    assert!(!ok && error.contains("grpcs is not supported"), "{error}");
+    let (ok, _, error) = run(&["models", "--server", "ftp://127.0.0.1:9"]);
+    assert!(!ok && error.contains("ftp is not supported"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

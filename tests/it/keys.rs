@@ -103,7 +103,7 @@ async fn every_method_answers_every_caller_as_documented() {
     add("an expired key", Some(short.reveal()), Some("KEY_EXPIRED"), &[]);
     add("a revoked key", Some(&revoked), Some("KEY_REVOKED"), &[]);
     for scope in Scope::ALL {
-        let store = (scope != Scope::Admin).then_some("default");
+        let store = (!scope.opens_all()).then_some("default");
         let key = server.key(scope.name(), &[scope], store);
         add(scope.name(), Some(&key), None, &[scope]);
     }

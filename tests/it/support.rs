@@ -14,7 +14,7 @@ use qianmian::api::wire::pb::placement_service_client::PlacementServiceClient;
 use qianmian::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
 use qianmian::api::wire::pb::rule_service_client::RuleServiceClient;
 use qianmian::api::wire::pb::user_service_client::UserServiceClient;
-use qianmian::api::{self, ServeOptions, Served};
+use qianmian::api::{self, FollowOptions, ServeOptions, Served, Upstream};
 use qianmian::domain::{Event, EventKind};
 use qianmian::engine::options::EngineOptions;
 use qianmian::engine::{DEFAULT_STORE, Engine, RecommendRequest};
@@ -45,16 +45,33 @@ pub(crate) struct Server {
 impl Server {
     /// Serves the store in `data` on a free port.
     pub(crate) async fn start(data: &Path, options: EngineOptions) -> Server {
+        let served = Served::open(data, options, AuditOptions::default()).unwrap();
+        Server::serving(served, ServeOptions::default()).await
+    }
+
+    /// Serves a copy of another server's stores.
+    pub(crate) async fn following(
+        data: &Path,
+        options: EngineOptions,
+        follow: &FollowOptions,
+    ) -> Server {
+        let options = EngineOptions { follows: true, ..options };
+        let served = Served::open(data, options, AuditOptions::default()).unwrap();
+        let upstream = Some(Arc::new(Upstream::new(follow).unwrap()));
+        Server::serving(Served { upstream, ..served }, ServeOptions::default()).await
+    }
+
+    /// Serves on a free port.
+    pub(crate) async fn serving(served: Served, options: ServeOptions) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let served = Served::open(data, options, AuditOptions::default()).unwrap();
         let engine = served.host.store(DEFAULT_STORE).unwrap().engine.clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let done = tokio::spawn(async move {
             let stopped = async {
                 let _ = stopped.await;
             };
-            api::serve(served, listener, &ServeOptions::default(), stopped).await.unwrap();
+            api::serve(served, listener, &options, stopped).await.unwrap();
         });
         let channel =
             Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();

@@ -22,6 +22,7 @@ use crate::api::services::insight::InsightApi;
 use crate::api::services::model::ModelApi;
 use crate::api::services::placement::PlacementApi;
 use crate::api::services::recommendation::RecommendationApi;
+use crate::api::services::replication::ReplicationApi;
 use crate::api::services::rule::RuleApi;
 use crate::api::services::user::UserApi;
 use crate::api::wire::pb::catalog_service_server::CatalogServiceServer;
@@ -31,6 +32,7 @@ use crate::api::wire::pb::insight_service_server::InsightServiceServer;
 use crate::api::wire::pb::model_service_server::ModelServiceServer;
 use crate::api::wire::pb::placement_service_server::PlacementServiceServer;
 use crate::api::wire::pb::recommendation_service_server::RecommendationServiceServer;
+use crate::api::wire::pb::replication_service_server::ReplicationServiceServer;
 use crate::api::wire::pb::report_service_server::ReportServiceServer;
 use crate::api::wire::pb::rule_service_server::RuleServiceServer;
 use crate::api::wire::pb::user_service_server::UserServiceServer;
@@ -41,8 +43,10 @@ use crate::engine::Engine;
 pub struct Dispatch {
     /// Maximum size of a request message in bytes.
     pub max_message: usize,
-    /// Time for which a client may take nothing of a stream of lists.
+    /// Time for which a client may take nothing of a stream.
     pub sending: Duration,
+    /// Length of the leases of followers.
+    pub lease: Duration,
 }
 
 impl<S> Layer<S> for Dispatch {
@@ -75,6 +79,7 @@ impl Dispatch {
         type Placements = PlacementServiceServer<PlacementApi>;
         type Experiments = ExperimentServiceServer<ExperimentApi>;
         type Insights = InsightServiceServer<InsightApi>;
+        type Replication = ReplicationServiceServer<ReplicationApi>;
         type Reports = ReportServiceServer<ExperimentApi>;
 
         let max = self.max_message;
@@ -114,6 +119,10 @@ impl Dispatch {
             Reports::NAME => {
                 let api = ExperimentApi::new(engine);
                 Reports::new(api).max_decoding_message_size(max).call(request)
+            }
+            Replication::NAME => {
+                let api = ReplicationApi::new(engine, self.lease, self.sending);
+                Replication::new(api).max_decoding_message_size(max).call(request)
             }
             _ => {
                 let unknown = Status::unimplemented("no store has this service").into_http();

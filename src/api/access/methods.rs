@@ -5,7 +5,7 @@
 use prost::{Message, Name};
 use serde_json::{Value, json};
 
-use crate::access::Scope::{Admin, Catalog, Events, Models, Read, Users};
+use crate::access::Scope::{Admin, Catalog, Events, Follow, Models, Read, Users};
 use crate::access::{Scope, scope};
 use crate::api::wire::{entries, pb};
 use crate::domain::limits;
@@ -20,17 +20,39 @@ pub struct Method {
     pub scopes: &'static [Scope],
     /// Whether it takes long or much: few of these run at once.
     pub is_long: bool,
+    /// What a server that follows another does with it.
+    pub on_follower: OnFollower,
     /// For an act of administration: the fields of its request that go into the audit log.
     pub audit: Option<fn(&[u8]) -> Value>,
 }
 
+/// What a server that follows another does with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFollower {
+    /// Answers it.
+    Answers,
+    /// Answers it while it holds a lease: it is about users.
+    AnswersWithLease,
+    /// Passes it on to the server that writes.
+    Forwards,
+}
+
 const fn method(name: &'static str, scopes: &'static [Scope]) -> Method {
-    Method { name, scopes, is_long: false, audit: None }
+    let on_follower = OnFollower::Answers;
+    Method { name, scopes, is_long: false, on_follower, audit: None }
 }
 
 impl Method {
     const fn long(self) -> Self {
         Self { is_long: true, ..self }
+    }
+
+    const fn forwarded(self) -> Self {
+        Self { on_follower: OnFollower::Forwards, ..self }
+    }
+
+    const fn personal(self) -> Self {
+        Self { on_follower: OnFollower::AnswersWithLease, ..self }
     }
 
     const fn audited(self, audit: fn(&[u8]) -> Value) -> Self {
@@ -44,10 +66,10 @@ impl Method {
 }
 
 /// All methods.
-pub const METHODS: [Method; 75] = [
+pub const METHODS: [Method; 80] = [
     method("RecommendationService/Recommend", &[Read]),
     method("RecommendationService/SimilarItems", &[Read]),
-    method("RecommendationService/SimilarUsers", &[Users]),
+    method("RecommendationService/SimilarUsers", &[Users]).personal(),
     method("RecommendationService/BoughtTogether", &[Read]),
     method("RecommendationService/Popular", &[Read]),
     method("RecommendationService/Rank", &[Read]),
@@ -55,71 +77,82 @@ pub const METHODS: [Method; 75] = [
     method("RecommendationService/RecommendPage", &[Read]),
     method("RecommendationService/BatchRecommend", &[Read]),
     method("RecommendationService/DescribeRecommender", &[Read]),
-    method("EventService/WriteEvents", &[Events]),
-    method("EventService/StreamEvents", &[Events]),
-    method("CatalogService/UpsertItems", &[Catalog]),
-    method("CatalogService/SetAvailability", &[Catalog]),
-    method("CatalogService/DeleteItem", &[Catalog]),
+    method("EventService/WriteEvents", &[Events]).forwarded(),
+    method("EventService/StreamEvents", &[Events]).forwarded(),
+    method("CatalogService/UpsertItems", &[Catalog]).forwarded(),
+    method("CatalogService/SetAvailability", &[Catalog]).forwarded(),
+    method("CatalogService/DeleteItem", &[Catalog]).forwarded(),
     method("CatalogService/GetItem", &[Read, Catalog]),
     method("CatalogService/ListItems", &[Read, Catalog]),
-    method("UserService/UpsertUsers", &[Users]),
-    method("UserService/GetUser", &[Users]),
-    method("UserService/ListUsers", &[Users]),
-    method("UserService/DeleteUser", &[Users]).audited(nothing),
-    method("UserService/SetPersonalisation", &[Users]),
-    method("UserService/GetUserData", &[Users]).long().audited(nothing),
-    method("UserService/LinkUsers", &[Users]),
-    method("UserService/UnlinkUsers", &[Users]).long(),
-    method("ModelService/Train", &[Models]).audited(nothing),
-    method("ModelService/WatchTraining", &[Models]),
+    method("UserService/UpsertUsers", &[Users]).forwarded(),
+    method("UserService/GetUser", &[Users]).personal(),
+    method("UserService/ListUsers", &[Users]).personal(),
+    method("UserService/DeleteUser", &[Users]).forwarded().audited(nothing),
+    method("UserService/SetPersonalisation", &[Users]).forwarded(),
+    method("UserService/GetUserData", &[Users]).personal().long().audited(nothing),
+    method("UserService/LinkUsers", &[Users]).forwarded(),
+    method("UserService/UnlinkUsers", &[Users]).forwarded().long(),
+    method("ModelService/Train", &[Models]).forwarded().audited(nothing),
+    method("ModelService/WatchTraining", &[Models]).forwarded(),
     method("ModelService/GetModel", &[Models]),
     method("ModelService/ListModels", &[Models]),
-    method("ModelService/ActivateModel", &[Models]).long().audited(activated),
-    method("ModelService/RollbackModel", &[Models]).long().audited(nothing),
-    method("ModelService/AssignModel", &[Models]).long().audited(assigned),
-    method("ModelService/DeleteModel", &[Models]).long().audited(deleted_model),
-    method("ModelService/PushModel", &[Models]).audited(pushed),
-    method("ModelService/GetPush", &[Models]),
+    method("ModelService/ActivateModel", &[Models]).forwarded().long().audited(activated),
+    method("ModelService/RollbackModel", &[Models]).forwarded().long().audited(nothing),
+    method("ModelService/AssignModel", &[Models]).forwarded().long().audited(assigned),
+    method("ModelService/DeleteModel", &[Models]).forwarded().long().audited(deleted_model),
+    method("ModelService/PushModel", &[Models]).forwarded().audited(pushed),
+    method("ModelService/GetPush", &[Models]).forwarded(),
     method("ModelService/CompareModels", &[Models]).long(),
-    method("RuleService/ApplyRules", &[Catalog]).audited(applied_rules),
+    method("RuleService/ApplyRules", &[Catalog]).forwarded().audited(applied_rules),
     method("RuleService/GetRules", &[Catalog]),
-    method("RuleService/RollbackRules", &[Catalog]).audited(rolled_back_rules),
+    method("RuleService/RollbackRules", &[Catalog]).forwarded().audited(rolled_back_rules),
     method("RuleService/DryRunRules", &[Catalog]).long(),
-    method("PlacementService/ApplyPlacements", &[Catalog]).audited(applied_placements),
+    method("PlacementService/ApplyPlacements", &[Catalog]).forwarded().audited(applied_placements),
     method("PlacementService/GetPlacements", &[Catalog]),
     method("PlacementService/TradeOff", &[Catalog]).long(),
-    method("PlacementService/RollbackPlacements", &[Catalog]).audited(rolled_back_placements),
-    method("ExperimentService/PutExperiment", &[Catalog]).audited(put_experiment),
-    method("ExperimentService/StartExperiment", &[Catalog]).audited(started_experiment),
-    method("ExperimentService/StopExperiment", &[Catalog]).audited(stopped_experiment),
-    method("ExperimentService/AdoptVariant", &[Catalog]).audited(adopted_variant),
-    method("ExperimentService/DeleteExperiment", &[Catalog]).audited(deleted_experiment),
-    method("ExperimentService/SetHoldout", &[Catalog]).audited(set_holdout),
+    method("PlacementService/RollbackPlacements", &[Catalog])
+        .forwarded()
+        .audited(rolled_back_placements),
+    method("ExperimentService/PutExperiment", &[Catalog]).forwarded().audited(put_experiment),
+    method("ExperimentService/StartExperiment", &[Catalog]).forwarded().audited(started_experiment),
+    method("ExperimentService/StopExperiment", &[Catalog]).forwarded().audited(stopped_experiment),
+    method("ExperimentService/AdoptVariant", &[Catalog]).forwarded().audited(adopted_variant),
+    method("ExperimentService/DeleteExperiment", &[Catalog])
+        .forwarded()
+        .audited(deleted_experiment),
+    method("ExperimentService/SetHoldout", &[Catalog]).forwarded().audited(set_holdout),
     method("ExperimentService/ListExperiments", &[Catalog]),
     method("ExperimentService/GetExperimentReport", &[Catalog]).long(),
     method("ReportService/GetMetrics", &[Catalog]).long(),
     method("ReportService/ReplayPlacement", &[Catalog]).long(),
-    method("InsightService/GetPortrait", &[Users]),
-    method("InsightService/ExportPortraits", &[Users]),
-    method("InsightService/ListUserTags", &[Users]),
-    method("InsightService/DeleteUserTag", &[Users]),
+    method("InsightService/GetPortrait", &[Users]).personal(),
+    method("InsightService/ExportPortraits", &[Users]).personal(),
+    method("InsightService/ListUserTags", &[Users]).personal(),
+    method("InsightService/DeleteUserTag", &[Users]).forwarded(),
     method("InsightService/GetOverview", &[Users, Catalog]).long(),
     method("InsightService/GetCohorts", &[Users, Catalog]).long(),
     method("InsightService/GetActivity", &[Users, Catalog]).long(),
     method("InsightService/BacktestForecasts", &[Users, Catalog]).long(),
     method("InsightService/ListSegments", &[Users, Catalog]).long(),
-    method("InsightService/ExportAudience", &[Users]).long(),
-    method("InsightService/RecordContacts", &[Users]),
-    method("InsightService/ApplyInsightSettings", &[Catalog]).audited(applied_insight),
+    method("InsightService/ExportAudience", &[Users]).personal().long(),
+    method("InsightService/RecordContacts", &[Users]).forwarded(),
+    method("InsightService/ApplyInsightSettings", &[Catalog]).forwarded().audited(applied_insight),
     method("InsightService/GetInsightSettings", &[Catalog]),
-    method("InsightService/RollbackInsightSettings", &[Catalog]).audited(rolled_back_insight),
-    method("KeyService/CreateKey", &[Admin]).audited(created_key),
+    method("InsightService/RollbackInsightSettings", &[Catalog])
+        .forwarded()
+        .audited(rolled_back_insight),
+    method("KeyService/CreateKey", &[Admin]).forwarded().audited(created_key),
     method("KeyService/ListKeys", &[Admin]),
-    method("KeyService/RevokeKey", &[Admin]).audited(revoked_key),
-    method("StoreService/CreateStore", &[Admin]).long().audited(created_store),
+    method("KeyService/RevokeKey", &[Admin]).forwarded().audited(revoked_key),
+    method("StoreService/CreateStore", &[Admin]).forwarded().long().audited(created_store),
     method("StoreService/ListStores", &[Admin]),
-    method("StoreService/UpdateStore", &[Admin]).audited(updated_store),
-    method("StoreService/DeleteStore", &[Admin]).long().audited(deleted_store),
+    method("StoreService/UpdateStore", &[Admin]).forwarded().audited(updated_store),
+    method("StoreService/DeleteStore", &[Admin]).forwarded().long().audited(deleted_store),
+    method("StoreService/CopyServer", &[Follow, Admin]),
+    method("ReplicationService/RenewLease", &[Follow]),
+    method("ReplicationService/TailLog", &[Follow]),
+    method("ReplicationService/FetchModel", &[Follow]),
+    method("ReplicationService/RecordExposures", &[Follow]),
 ];
 
 /// The method of a path; none for paths of other packages and unknown ones.

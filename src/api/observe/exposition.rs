@@ -15,7 +15,7 @@ use super::page::Page;
 use super::server_metrics::{Labels, method_name};
 use crate::api::access::audited::code_name;
 use crate::domain::EventKind;
-use crate::engine::figures::StoreFigures;
+use crate::engine::figures::{CopyFigures, StoreFigures};
 use crate::engine::stats::{Made, Outcome, Stats};
 use crate::host::{Host, Hosted};
 use crate::model::{Manifest, Source};
@@ -48,7 +48,8 @@ impl Collector for Exposition {
         lists(&mut page, &open)?;
         trainings(&mut page, &open)?;
         models(&mut page, &open)?;
-        sizes(&mut page, &open)
+        sizes(&mut page, &open)?;
+        replication(&mut page, &open)
     }
 }
 
@@ -265,4 +266,30 @@ fn sizes(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
         parts.map(|(part, bytes)| (open.labelled("part", part), *bytes as f64))
     });
     page.gauge("memory_bytes", "Memory by part, as estimated from numbers", memory)
+}
+
+fn replication(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
+    let of = |figure: fn(&StoreFigures) -> f64| {
+        open.iter().map(move |open| (open.labels(), figure(&open.figures)))
+    };
+    page.gauge("followers", "Followers that hold a lease", of(|seen| seen.followers as f64))?;
+    page.gauge(
+        "followers_behind_records",
+        "Records that the slowest of them did not have when it asked",
+        of(|seen| seen.followers_behind as f64),
+    )?;
+
+    let of_copy = |figure: fn(&CopyFigures) -> f64| {
+        let copy = move |open: &Open| Some((open.labels(), figure(open.figures.copy.as_ref()?)));
+        open.iter().filter_map(copy).collect::<Vec<_>>().into_iter()
+    };
+    page.gauge(
+        "copy_leased",
+        "1 while a store that follows another answers users, 0 without a lease",
+        of_copy(|copy| f64::from(u8::from(copy.is_leased))),
+    )?;
+    let help = "Time since the last lease was asked for";
+    page.gauge("copy_age_seconds", help, of_copy(|copy| copy.age.as_secs_f64()))?;
+    let help = "Records of the followed log that were not here when it was last heard from";
+    page.gauge("copy_behind_records", help, of_copy(|copy| copy.behind as f64))
 }

@@ -52,7 +52,7 @@ impl KeyApi {
 fn spec(request: pb::CreateKeyRequest) -> Result<KeySpec, Violation> {
     let each = request.scopes.iter().enumerate();
     let scopes: Vec<Scope> = each.map(|(i, number)| scope(i, *number)).collect::<Result<_, _>>()?;
-    let opens_all = scopes.contains(&Scope::Admin);
+    let opens_all = scopes.iter().any(|scope| scope.opens_all());
     let store = match request.store {
         store if !store.is_empty() => Some(store),
         _ if opens_all => None,
@@ -74,6 +74,7 @@ fn scope(at: usize, number: i32) -> Result<Scope, Violation> {
         Ok(pb::Scope::Users) => Ok(Scope::Users),
         Ok(pb::Scope::Models) => Ok(Scope::Models),
         Ok(pb::Scope::Admin) => Ok(Scope::Admin),
+        Ok(pb::Scope::Follow) => Ok(Scope::Follow),
         Ok(pb::Scope::Unspecified) | Err(_) => {
             let message = format!("must be 1 to 6, was {number}");
             Err(Violation::new(format!("scopes[{at}]"), message))
@@ -90,6 +91,7 @@ pub fn scope_number(scope: Scope) -> i32 {
         Scope::Users => pb::Scope::Users,
         Scope::Models => pb::Scope::Models,
         Scope::Admin => pb::Scope::Admin,
+        Scope::Follow => pb::Scope::Follow,
     };
     scope.into()
 }

@@ -3,7 +3,7 @@
 //! - [`recommendation`], [`event`], [`catalog`], [`user`], [`model`], [`rule`], [`placement`]: one
 //!   service each, of a store; [`experiment`]: experiments and reports;
 //!   [`insight`]: what the store knows of its users
-//! - [`key`], [`store`]: services of the whole server
+//! - [`key`], [`store`]: services of the whole server; [`replication`]: what followers copy
 //! - `whole`: streams of answers that end with an error where they are cut short
 //! - `push`: the stream by which a model arrives; `manifest`: models as the protocol has them
 
@@ -17,6 +17,7 @@ pub mod model;
 pub mod placement;
 mod push;
 pub mod recommendation;
+pub mod replication;
 pub mod rule;
 pub mod store;
 pub mod user;
@@ -44,7 +45,7 @@ async fn answer<R: Send + 'static, T: Send + 'static>(
 }
 
 /// Runs work on a thread that may block.
-async fn wait_for<T: Send + 'static>(
+pub(in crate::api) async fn wait_for<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;

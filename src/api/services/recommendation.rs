@@ -248,6 +248,7 @@ fn recommendation(answer: Answer) -> pb::RecommendResponse {
         about_item_id: answer.about.unwrap_or_default(),
         next_page_token: String::new(),
         variant: answer.variant,
+        stale: answer.stale,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::access::Keyring;
 use crate::api::services::answer;
 use crate::api::wire::pb::store_service_server::StoreService;
 use crate::api::wire::{convert, pb};
-use crate::domain::{Result, Violation, limits};
+use crate::domain::{Error, Result, Violation, limits};
 use crate::host::{self, Host, Hosted, Limits, Listed};
 
 /// Creates, lists and deletes stores.
@@ -95,6 +95,25 @@ fn proto(store: &Hosted) -> pb::Store {
     }
 }
 
+impl StoreApi {
+    fn copy(&self) -> Result<pb::CopyServerResponse> {
+        let copied = |listed: Listed| -> Option<Result<pb::StoreCopy>> {
+            let store = listed.store.ok()?;
+            Some(
+                json(&*store.settings())
+                    .map(|settings| pb::StoreCopy { name: listed.name, settings }),
+            )
+        };
+        let stores = self.host.list().into_iter().filter_map(copied).collect::<Result<_>>()?;
+        let keys: Vec<_> = self.keys.list().iter().map(|held| held.key.clone()).collect();
+        Ok(pb::CopyServerResponse { keys: json(&keys)?, stores })
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|error| Error::Storage(error.into()))
+}
+
 #[tonic::async_trait]
 impl StoreService for StoreApi {
     async fn create_store(
@@ -126,5 +145,13 @@ impl StoreService for StoreApi {
     ) -> Result<Response<pb::DeleteStoreResponse>, Status> {
         let api = self.clone();
         answer(request, move |asked| api.delete(&asked)).await
+    }
+
+    async fn copy_server(
+        &self,
+        request: Request<pb::CopyServerRequest>,
+    ) -> Result<Response<pb::CopyServerResponse>, Status> {
+        let api = self.clone();
+        answer(request, move |_| api.copy()).await
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::api::follow::{MIN_OFFSET, OFFSET, STALE};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER};
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
@@ -81,6 +82,7 @@ impl BrowserOptions {
             AUTHORIZATION,
             CONTENT_TYPE,
             named("store"),
+            named(MIN_OFFSET),
             named("grpc-timeout"),
             named("traceparent"),
             named("tracestate"),
@@ -89,6 +91,8 @@ impl BrowserOptions {
         ];
         let shown = [
             RETRY_AFTER,
+            named(OFFSET),
+            named(STALE),
             named("grpc-status"),
             named("grpc-message"),
             named("grpc-status-details-bin"),

@@ -10,6 +10,7 @@
 //! - [`backup`]: the cost of a backup to the callers
 //! - [`writes`]: the cost of taking in events; [`effect`]: the time until an event shows;
 //!   [`push`]: the time until a pushed model serves
+//! - [`followers`]: how far servers that follow another are behind
 //! - [`insight`]: portraits of users, and expected dates
 //! - [`graph`]: the nearest-neighbour search alone; [`experiments`]: the statistics of
 //!   experiments; [`off_policy`]: estimates of a file
@@ -25,6 +26,7 @@ mod compared;
 mod cores;
 mod effect;
 mod experiments;
+mod followers;
 mod graph;
 mod insight;
 mod json;
@@ -82,6 +84,7 @@ enum Verb {
     Json(json::Json),
     Lists(lists::Lists),
     Backup(backup::Backup),
+    Followers(followers::Followers),
     Graph(graph::Graph),
     Insight(insight::Insight),
     Experiments(experiments::Experiments),
@@ -115,6 +118,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Verb::Json(verb) => verb.run(&config, is_given),
         Verb::Lists(verb) => verb.run(&config, is_given),
         Verb::Backup(verb) => verb.run(&config, is_given),
+        Verb::Followers(verb) => verb.run(&runtime),
         Verb::Graph(verb) => verb.run(),
         Verb::Insight(verb) => verb.run(&config),
         Verb::Experiments(verb) => verb.run(),

@@ -20,14 +20,14 @@ use crate::model::{Manifest, Prepared, Snapshot, disk};
 /// The models of a store.
 #[derive(Debug)]
 pub struct Models {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     options: ModelOptions,
-    published: ArcSwap<Published>,
+    pub(super) published: ArcSwap<Published>,
     generation: watch::Sender<Generation>,
     /// The highest generation given out.
     highest: AtomicU64,
     /// Held while the published set or the kept snapshots change.
-    changing: Mutex<()>,
+    pub(super) changing: Mutex<()>,
 }
 
 impl Models {
@@ -391,7 +391,7 @@ impl Models {
     }
 
     /// Records roles, serves by them, and notifies of a new active generation.
-    fn serve_active(&self, mut published: Published) -> Result<()> {
+    pub(super) fn serve_active(&self, mut published: Published) -> Result<()> {
         let fits = |s: &Arc<Snapshot>| s.manifest.bytes <= self.options.standby_mib << 20;
         published.standby = published.standby.filter(fits);
         let active = published.active.as_ref().map_or(0, |s| s.manifest.generation);
@@ -445,6 +445,6 @@ fn falls_within(share: f64, draw: u64) -> bool {
     (draw as f64) < share * 2f64.powi(64)
 }
 
-fn storage(error: impl Into<BoxError>) -> Error {
+pub(super) fn storage(error: impl Into<BoxError>) -> Error {
     Error::Storage(error.into())
 }

@@ -20,6 +20,10 @@ pub(super) struct Exposures {
 
 impl Exposures {
     pub(super) fn start(state: Arc<State>, writer: Writer, share: f64) -> Result<Self> {
+        // A follower sends them to the server that writes.
+        if state.lease.is_follower() {
+            return Ok(Self { state, thread: None, share });
+        }
         let of_thread = state.clone();
         let thread = std::thread::Builder::new()
             .name("exposures".into())

@@ -307,9 +307,11 @@ impl Recommender {
         Ok(Answer { repeat, steered, ..self.answer(0, &items, Basis::Popular) })
     }
 
-    /// The request's user, if it names one that the store knows.
+    /// The request's user, if it names one that the store knows; none on a follower whose lease has ended, which
+    /// cannot know who was erased, or objected, since.
     pub(super) fn user(&self, request: &RecommendRequest) -> Option<UserIdx> {
-        let id = Some(&request.user_id).filter(|id| !id.is_empty());
+        let is_known = |id: &&String| !id.is_empty() && self.state.lease.holds();
+        let id = Some(&request.user_id).filter(is_known);
         id.and_then(|id| self.state.user_idx(id))
     }
 
@@ -398,7 +400,8 @@ impl Recommender {
             propensity: 1.0,
             explanation: None,
         };
-        Answer::new(generation, items.iter().map(scored).collect(), basis)
+        let stale = !self.state.lease.holds();
+        Answer { stale, ..Answer::new(generation, items.iter().map(scored).collect(), basis) }
     }
 }
 

@@ -178,6 +178,8 @@ pub struct Answer<T = ScoredItem> {
     pub made: Made,
     /// Whether the second stage was left out because of the deadline.
     pub reduced: bool,
+    /// Whether it was made without what the store has of users, because a follower's lease has ended.
+    pub stale: bool,
     /// With [`Basis::Attributes`]: the narrowest cohort that the list came from.
     pub cohort: String,
     /// What is shown above it; empty for nothing.
@@ -210,6 +212,7 @@ impl<T> Answer<T> {
             repeat: Repeat { policy: RepeatPolicy::Allow, reason: RepeatReason::Default },
             made: Made::Live,
             reduced: false,
+            stale: false,
             cohort: String::new(),
             title: String::new(),
             variant: String::new(),

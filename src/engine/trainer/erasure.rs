@@ -41,6 +41,10 @@ pub(super) fn is_owed(state: &State) -> bool {
 /// are first assembled anew with the active model, without the user. All stay until the active model
 /// knows no erased user, which the trainer sees to. Where the disk fails, it tries again.
 pub(in crate::engine) fn remove_models(state: &State) {
+    if state.lease.is_follower() {
+        // They go with those that are followed.
+        return;
+    }
     let Some(newest) = state.live.erasures.read().newest() else { return };
     let clean = |model: Arc<Snapshot>| model.manifest.erased_to() > newest;
     if !state.models.active().is_some_and(clean) {
@@ -48,6 +52,21 @@ pub(in crate::engine) fn remove_models(state: &State) {
     }
     let renewed = assemble::renew_waiting(state, |manifest| manifest.erased_to() <= newest);
     remove_idle(state, renewed, newest);
+}
+
+/// Rewrites the log's files of a store that follows another, once the model that answers knows no erased user:
+/// the server that writes has rewritten its own by then.
+pub(super) fn follow(state: &State, writer: &Writer, control: &Control<'_>) {
+    let erasures = state.live.erasures.read();
+    let (is_owed, newest) = (erasures.has_in_files(), erasures.newest());
+    drop(erasures);
+    let is_clean = |model: Arc<Snapshot>| Some(model.manifest.erased_to()) > newest;
+    if !is_owed || !state.models.active().is_none_or(is_clean) {
+        return;
+    }
+    if let Err(error) = rewrite_log(state, writer, control) {
+        tracing::warn!(%error, "the log's files may hold an erased user for now");
+    }
 }
 
 fn remove_idle(state: &State, renewed: Result<()>, newest: Offset) {

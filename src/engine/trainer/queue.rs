@@ -121,6 +121,15 @@ impl JobQueue {
         }
     }
 
+    /// Waits for `interval`; false once the store closes.
+    pub(super) fn rest(&self, interval: Duration) -> bool {
+        let mut jobs = self.jobs.lock();
+        if !jobs.closing {
+            self.changed.wait_for(&mut jobs, interval);
+        }
+        !jobs.closing
+    }
+
     /// Ends the running job; `then` waits next, unless another is requested.
     pub(super) fn finish(&self, then: Option<Job>) {
         let mut jobs = self.jobs.lock();

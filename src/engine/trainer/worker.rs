@@ -6,12 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::lists;
 use super::queue::{Job, JobQueue, Work};
 use super::run::Runner;
 use super::schedule::Schedule;
 use super::status::{TrainingState, TrainingStatus};
 use super::timeline::Timeline;
+use super::{erasure, lists};
 use crate::domain::progress::{Control, Stage};
 use crate::domain::{Error, Offset, Result};
 use crate::engine::stats::Outcome;
@@ -35,6 +35,9 @@ impl Worker {
 
     /// Works until the store closes.
     pub(super) fn run(self) {
+        if self.runner.state.lease.is_follower() {
+            return self.follow();
+        }
         let mut schedule = Schedule::new(self.trained_to());
         if self.runner.options().automatic {
             self.prepare_missing_lists();
@@ -52,6 +55,15 @@ impl Worker {
             schedule.note(state, (work, is_done), trainable, started.elapsed());
             self.prepare_missing_lists();
             drop(turn);
+        }
+    }
+
+    /// Keeps up a store that follows another: it trains nothing.
+    fn follow(&self) {
+        let control = Control::new(&|_| {}, self.queue.cancel());
+        while self.queue.rest(INTERVAL) {
+            self.prepare_missing_lists();
+            erasure::follow(&self.runner.state, &self.runner.writer, &control);
         }
     }
 

@@ -7,18 +7,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use parking_lot::MutexGuard;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::latency::WriteLatency;
 use super::memory_budget::{self, MemoryBudget};
 use super::request::{BATCH_BYTES, Pending, Receipt, Write};
 use super::staged::Staged;
-use crate::domain::{Error, Result, Violation};
+use crate::domain::{Error, Offset, Result, Violation};
 use crate::engine::active_lists::ActiveLists;
 use crate::engine::measure;
 use crate::engine::state::State;
+use crate::experiment::Measurements;
 use crate::live::{DedupWindow, Live, LiveWriter};
-use crate::store::{Exposure, Log, Record};
+use crate::store::{Entry, Exposure, Log, Record};
 
 /// Maximum number of waiting batches; one more is refused.
 const QUEUE: usize = 256;
@@ -142,6 +144,7 @@ fn small_enough(write: &Write) -> Result<usize> {
         let field = match write {
             Write::Items(_) | Write::Availability(..) => "items",
             Write::Users(_) => "users",
+            Write::Copied(_) => "blocks",
             _ => "events",
         };
         return Err(Violation::new(field, message).into());
@@ -233,15 +236,18 @@ impl Worker {
     /// Writes the log, then live state; returns a receipt for each request that was not refused
     /// individually. On failure nothing changes.
     fn commit(&mut self, group: &[Request]) -> Result<Vec<Result<Receipt>>> {
-        let Self { log, dedup, state, writer, budget, .. } = self;
         for request in group {
             match request.write {
-                Write::Seal => log.roll()?,
-                Write::Flush => log.flush()?,
+                Write::Seal => self.log.roll()?,
+                Write::Flush => self.log.flush()?,
                 _ => {}
             }
         }
+        if self.state.lease.is_follower() {
+            return group.iter().map(|request| self.copy(&request.write).map(Ok)).collect();
+        }
 
+        let Self { log, dedup, state, writer, budget, .. } = self;
         let mark = dedup.mark();
         let limits = **state.limits.load();
         let full = budget.check().or_else(|| memory_budget::check_store(state, limits));
@@ -269,28 +275,91 @@ impl Worker {
         staged.users.publish(writer);
         staged.items.publish(writer);
 
+        let mut applying = Applying::begin(state, writer);
+        for (offset, record) in (first..).zip(&staged.records) {
+            applying.apply(offset, record);
+        }
+        applying.end();
+        Ok(staged.receipts)
+    }
+
+    /// Appends blocks of the log that is followed, then applies them to live state. What was appended before
+    /// a failure is there; the copy continues behind it.
+    fn copy(&mut self, write: &Write) -> Result<Receipt> {
+        let Write::Copied(blocks) = write else { return Ok(Receipt::default()) };
+        let Self { log, state, writer, .. } = self;
+        let mut failed = None;
+        let mut appended = 0;
+        for block in blocks {
+            if let Err(error) = log.append_copy(block) {
+                failed = Some(error);
+                break;
+            }
+            appended += 1;
+        }
+        log.commit()?;
+
+        let mut recorded = 0;
+        let mut applying = Applying::begin(state, writer);
+        for block in &blocks[..appended] {
+            block.visit(&mut |entry| match entry {
+                Entry::Record(offset, record) => applying.apply(offset, &record),
+                name => applying.name(&name),
+            });
+            recorded += block.len();
+        }
+        applying.end();
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(Receipt { recorded, offset: state.live.offset(), ..Receipt::default() }),
+        }
+    }
+}
+
+/// Applies what is on disk to live state and to what is measured.
+struct Applying<'a> {
+    state: &'a State,
+    writer: &'a mut LiveWriter,
+    measurements: MutexGuard<'a, Measurements>,
+    /// Whether a model is there, or is known to come, that does not know what is applied.
+    trained: bool,
+}
+
+impl<'a> Applying<'a> {
+    fn begin(state: &'a State, writer: &'a mut LiveWriter) -> Self {
         // Before the first model no pair is newer than the model.
         let trained = state.models.generation() > 0;
-        let mut measurements = state.measurements.lock();
-        for (offset, record) in (first..).zip(&staged.records) {
-            measure::note(&mut measurements, &state.live, &state.unmeasured, record);
-            state.live.apply(writer, offset, record);
-            if let Record::Event(event) = record {
-                state.stats.note_event(event.kind);
-                if trained {
-                    state.live.note_pairs(writer, offset, event);
-                }
-            }
-            if let Some(active) = &state.active_lists {
-                note_active(active, &state.live, record);
+        Self { state, writer, measurements: state.measurements.lock(), trained }
+    }
+
+    /// Applies the name of the next user or item.
+    fn name(&mut self, entry: &Entry<'_>) {
+        self.state.live.replay(self.writer, entry);
+    }
+
+    fn apply(&mut self, offset: Offset, record: &Record<'_>) {
+        let state = self.state;
+        measure::note(&mut self.measurements, &state.live, &state.unmeasured, record);
+        state.live.apply(self.writer, offset, record);
+        if let Record::Event(event) = record {
+            state.stats.note_event(event.kind);
+            if self.trained || state.lease.notes_pairs(offset) {
+                state.live.note_pairs(self.writer, offset, event);
             }
         }
+        if let Some(active) = &state.active_lists {
+            note_active(active, &state.live, record);
+        }
+    }
+
+    fn end(self) {
+        let Self { state, writer, measurements, .. } = self;
         drop(measurements);
         // The write is durable whether or not the log can be read now: the next write tries again.
         if let Err(error) = state.live.remake_parted(writer, |visit| state.replay(visit)) {
             tracing::error!(%error, "what parted ids did cannot be read from the log yet");
         }
-        Ok(staged.receipts)
+        state.log_end.send_replace(state.live.offset());
     }
 }
 

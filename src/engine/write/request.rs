@@ -3,6 +3,7 @@
 use tokio::sync::oneshot;
 
 use crate::domain::{Error, Event, ItemChange, Offset, PreferenceChange, Result, User};
+use crate::store::CopiedBlock;
 
 /// Largest batch in bytes; with a group before it, still a block that can be read.
 pub(super) const BATCH_BYTES: usize = 128 << 20;
@@ -43,6 +44,8 @@ pub enum Write {
     Seal,
     /// Flushes all earlier records to disk, whatever the durability.
     Flush,
+    /// Blocks of the log that this store follows, as they were written there.
+    Copied(Vec<CopiedBlock>),
 }
 
 /// A decision to write, as the next version of its kind.
@@ -100,8 +103,14 @@ impl Write {
             Write::Imported(_, events) => events.len() + 1,
             Write::Users(users) => users.len(),
             Write::Erase(..) | Write::Prefer(..) | Write::DeleteItem(_) | Write::Decide(_) => 1,
+            Write::Copied(blocks) => blocks.iter().map(CopiedBlock::len).sum(),
             Write::Exposures | Write::Seal | Write::Flush => 0,
         }
+    }
+
+    /// Whether a store that follows another takes it.
+    pub(super) fn follows(&self) -> bool {
+        matches!(self, Write::Copied(_) | Write::Seal | Write::Flush)
     }
 
     /// Whether no other write may follow it in a group: its effect shows only once live state
@@ -113,6 +122,7 @@ impl Write {
             | Write::Link(..)
             | Write::Unlink(_)
             | Write::DeleteItem(_)
+            | Write::Copied(_)
             | Write::Decide(_) => true,
             Write::Items(changes) => changes.iter().any(|(_, change)| !change.is_whole()),
             _ => false,
@@ -137,6 +147,7 @@ impl Write {
             Write::Erase(id, _) | Write::DeleteItem(id) => id.len(),
             Write::Prefer(id, change, _) => id.len() + change.bytes(),
             Write::Decide(decision) => decision.note.len() + decision.body.len(),
+            Write::Copied(blocks) => blocks.iter().map(CopiedBlock::bytes).sum(),
             Write::Exposures | Write::Seal | Write::Flush => 0,
         }
     }

@@ -104,7 +104,7 @@ impl<'g> Staged<'g> {
             }
 
             Write::Decide(decision) => self.add_decision(decision)?,
-            Write::Exposures | Write::Seal | Write::Flush => {}
+            Write::Exposures | Write::Copied(_) | Write::Seal | Write::Flush => {}
         }
         Ok(left_out)
     }
@@ -118,6 +118,7 @@ impl<'g> Staged<'g> {
             Write::Users(given) => given.iter().any(|(id, _)| self.users.get(id).is_none()),
             Write::Link(_, aliases) => aliases.iter().any(|id| self.users.get(id).is_none()),
             Write::Exposures
+            | Write::Copied(_)
             | Write::Decide(_)
             | Write::Availability(..)
             | Write::DeleteItem(_)
@@ -159,6 +160,7 @@ impl<'g> Staged<'g> {
                 users.extend(aliases.iter().chain([id]).map(String::as_str));
             }
             Write::Exposures
+            | Write::Copied(_)
             | Write::Decide(_)
             | Write::Availability(..)
             | Write::DeleteItem(_)

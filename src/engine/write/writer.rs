@@ -8,12 +8,14 @@ use tokio::sync::watch;
 use super::committer::Committer;
 use super::memory_budget::MemoryBudget;
 use super::request::{Pending, Receipt, Write};
-use crate::domain::{Event, Item, ItemChange, PreferenceChange, Result, User, limits, now_ms};
+use crate::domain::{
+    Error, Event, Item, ItemChange, PreferenceChange, Result, User, limits, now_ms,
+};
 use crate::engine::directory::{Directory, not_found};
 use crate::engine::pseudonyms::Pseudonyms;
 use crate::engine::state::State;
 use crate::live::{DedupWindow, LiveWriter};
-use crate::store::Log;
+use crate::store::{CopiedBlock, Log};
 
 /// Takes writes of one store; clones share its queue.
 #[derive(Debug, Clone)]
@@ -172,11 +174,30 @@ impl Writer {
     /// [`crate::domain::Error::ShuttingDown`] once the store closes,
     /// [`crate::domain::Error::Invalid`] for a batch that is too large.
     pub fn submit_blocking(&self, write: Write) -> Result<Pending> {
+        self.check(&write)?;
         self.committer.submit_blocking(pseudonymised(write, &self.state.pseudonyms))
     }
 
+    /// Appends what another store has written.
+    pub(in crate::engine) async fn copy(&self, blocks: Vec<CopiedBlock>) -> Result<Receipt> {
+        self.write(Write::Copied(blocks)).await
+    }
+
     async fn write(&self, write: Write) -> Result<Receipt> {
+        self.check(&write)?;
         self.committer.write(pseudonymised(write, &self.state.pseudonyms)).await
+    }
+
+    /// Refuses writes of its own to a store that follows another, and copies to one that does not.
+    fn check(&self, write: &Write) -> Result<()> {
+        let is_copy = matches!(write, Write::Copied(_));
+        match (self.state.lease.is_follower(), is_copy) {
+            (true, false) if !write.follows() => Err(Error::NotReady(
+                "this store follows another server's; writes go there".to_owned(),
+            )),
+            (false, true) => Err(Error::NotReady("this store follows no other".to_owned())),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -199,6 +220,7 @@ fn pseudonymised(mut write: Write, pseudonyms: &Pseudonyms) -> Write {
         | Write::DeleteItem(_)
         | Write::Imported(..)
         | Write::Exposures
+        | Write::Copied(_)
         | Write::Decide(_)
         | Write::Seal
         | Write::Flush => {}

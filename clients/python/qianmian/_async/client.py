@@ -34,7 +34,7 @@ Dimension = Literal["hour", "day", "placement", "variant", "generation", "source
 Reward = Literal["clicks", "purchases", "revenue"]
 Period = Literal["day", "week", "month"]
 CohortBasis = Literal["orders", "activity"]
-Scope = Literal["read", "events", "catalog", "users", "models", "admin"]
+Scope = Literal["read", "events", "catalog", "users", "models", "admin", "follow"]
 
 _BATCH = 1_000
 _PUSH_ATTEMPTS = 5
@@ -58,6 +58,8 @@ class AsyncClient:
         retries: whether a call that meets an unavailable server is tried up to five times, with
             growing random pauses, unless a second try could do something else (see
             ``connection.py``). Events get an id, by which the server knows a retry.
+        read_your_writes: whether calls wait until the server has what this client wrote before, where
+            several servers answer and one of them is a little behind.
         ca: file of the roots (PEM) that the server's certificate must come from; those of gRPC
             where it is None.
         cert, cert_key: files of a client certificate and its key (PEM), for a server that asks.
@@ -77,6 +79,7 @@ class AsyncClient:
         store: str | None = None,
         time_zone: str | tzinfo | None = None,
         retries: bool = True,
+        read_your_writes: bool = False,
         ca: str | Path | None = None,
         cert: str | Path | None = None,
         cert_key: str | Path | None = None,
@@ -95,6 +98,8 @@ class AsyncClient:
         self._channel: Any = channel
         self._metadata = connection.metadata(secret, store)
         self._timeout = timeout
+        self._reads_writes = read_your_writes
+        self._written = 0
         self._zone = rules.zone_of(time_zone)
         self._catalog = catalog_pb2_grpc.CatalogServiceStub(channel)
         self._events = event_pb2_grpc.EventServiceStub(channel)
@@ -1018,16 +1023,24 @@ class AsyncClient:
 
     async def _call(self, method: Any, request: Any) -> Any:
         try:
-            return await method(request, timeout=self._timeout, metadata=self._metadata)
+            answer = await method(request, timeout=self._timeout, metadata=self._carried())
         except grpc.RpcError as error:
             raise Refused(error) from None
+        if self._reads_writes:
+            self._written = max(self._written, getattr(answer, "offset", 0))
+        return answer
 
     async def _stream(self, method: Any, request: Any) -> AsyncIterator[Any]:
         try:
-            async for answer in method(request, metadata=self._metadata):
+            async for answer in method(request, metadata=self._carried()):
                 yield answer
         except grpc.RpcError as error:
             raise Refused(error) from None
+
+    def _carried(self) -> connection.Metadata:
+        """What a call carries: also the offset that this client has written up to, where it asks for that."""
+        offset = [("qianmian-min-offset", str(self._written))] if self._written else []
+        return [*self._metadata, *offset]
 
     def _event_batches(
         self, events: Iterable[types.Event] | Table, columns: Mapping[str, str] | None

@@ -1,0 +1,184 @@
+//! Reads a store from its folder: the log into live state, the models beside it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::active_lists::ActiveLists;
+use super::lease::Lease;
+use super::measure::{self, Unmeasured};
+use super::options::{EngineOptions, LogOptions, StoreLimits};
+use super::population::Populations;
+use super::pseudonyms::Pseudonyms;
+use super::registry::Models;
+use super::state::{self, State};
+use super::stats::Stats;
+use crate::content::Reader;
+use crate::domain::{Error, Offset, Result};
+use crate::experiment::Measurements;
+use crate::live::{DedupWindow, Live, LiveWriter};
+use crate::recommend::prepared::PreparedListOptions;
+use crate::store::{self, Entry, Log, Opening, Record, StoreFolder, Writers};
+
+/// A store that was read, and what only its writer needs.
+pub(super) struct Opened {
+    pub(super) state: Arc<State>,
+    pub(super) log: Log,
+    pub(super) dedup: DedupWindow,
+    pub(super) live_writer: LiveWriter,
+}
+
+/// Replays the log of the store that the options name into live state, and loads the newest whole snapshot.
+///
+/// # Errors
+/// [`Error::Storage`] where the folder is in use, damaged, or written by a newer version.
+pub(super) fn open(data: &Path, options: &EngineOptions) -> Result<Opened> {
+    let mut folder = StoreFolder::open(data, &options.store)?;
+    let pseudonyms = Pseudonyms::new(options.privacy.pseudonym_key.reveal(), &options.store);
+    folder.hold_to_key(pseudonyms.fingerprint().as_deref(), options.log.accept_loss)?;
+
+    let recommend = &options.recommend;
+    let reader = Reader::open(&options.catalog.text_model)?;
+    let (live, mut live_writer) = empty_live(options, reader)?;
+    let started = Instant::now();
+    let unmeasured = Unmeasured::new(&options.experiments)?;
+    let mut measurements = Measurements::new(options.experiments.attribution());
+    let (writer, measured) = (&mut live_writer, &mut measurements);
+    let mut applying = Applying { live: &live, writer, measured, unmeasured: &unmeasured };
+    let (log, dedup, models) = read_files(&mut folder, &mut applying, options)?;
+    live.index(&mut live_writer);
+    let until = live.offset();
+    live.remake_parted(&mut live_writer, |visit| store::replay(&folder.log(), until, visit))?;
+    folder.mark_format()?;
+    let lease = Lease::new(options.follows);
+    let writers = writers_of(&folder, &lease, until)?;
+
+    let lists = PreparedListOptions {
+        repeat: recommend.repeat_policy,
+        history_limit: live.histories.limit(),
+        max_users: options.train.prepared_lists,
+    };
+    report_open(&options.store, &live, &models, started);
+
+    let limits = (StoreLimits::of(&options.limits), options.train.clone());
+    let stats = Stats::new(log.flush_seconds());
+    let populations = Populations::new(options.insight.refresh_minutes);
+    let state = Arc::new(State::new(
+        (live, measurements, unmeasured),
+        models,
+        (folder, writers),
+        pseudonyms,
+        (lists, ActiveLists::new(recommend.active_lists)),
+        limits,
+        (stats, populations, lease),
+    ));
+    Ok(Opened { state, log, dedup, live_writer })
+}
+
+/// Who wrote the log that ends at `end`: from now on this process, unless it follows another.
+fn writers_of(folder: &StoreFolder, lease: &Lease, end: Offset) -> Result<Writers> {
+    let mut writers = Writers::read(&folder.log())?;
+    if !lease.is_follower() {
+        writers.begin(end);
+        writers.write(&folder.log())?;
+    }
+    Ok(writers)
+}
+
+/// Live state before the replay.
+fn empty_live(options: &EngineOptions, reader: Reader) -> Result<(Live, LiveWriter)> {
+    let recommend = &options.recommend;
+    let (history_limit, cohorts) = (recommend.history_limit, recommend.cohorts.clone());
+    let (live, mut writer) = Live::new(history_limit, cohorts, reader);
+    if recommend.fatigue_after > 0 {
+        live.impressions.write(&mut writer).count();
+    }
+    // The configuration's check refuses other zones before.
+    let zone = options.insight.zone().map_err(|what| Error::Storage(what.into()))?;
+    live.activity.write(&mut writer).set_zone(zone);
+    Ok((live, writer))
+}
+
+/// What the replay of a log fills.
+struct Applying<'a> {
+    live: &'a Live,
+    writer: &'a mut LiveWriter,
+    measured: &'a mut Measurements,
+    unmeasured: &'a Unmeasured,
+}
+
+/// Replays the log and loads the models, both at once; one after the other where models that the
+/// log does not reach may be set aside.
+fn read_files(
+    folder: &mut StoreFolder,
+    applying: &mut Applying<'_>,
+    options: &EngineOptions,
+) -> Result<(Log, DedupWindow, Models)> {
+    let snapshots = folder.snapshots();
+    let load = || Models::open(snapshots, options.models.clone());
+    if options.log.accept_loss {
+        let (log, dedup) = replay_log(folder, applying, &options.log)?;
+        return Ok((log, dedup, load()?));
+    }
+
+    std::thread::scope(|scope| {
+        let loader = std::thread::Builder::new().name("models".to_owned());
+        let models = loader.spawn_scoped(scope, load).map_err(|e| {
+            Error::Storage(format!("the models' thread does not start: {e}").into())
+        })?;
+        let read = replay_log(folder, applying, &options.log);
+        let models = models.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let (log, dedup) = read?;
+        Ok((log, dedup, models?))
+    })
+}
+
+/// Opens the log, with every entry of it applied to live state; returns it with the window of
+/// known event ids.
+fn replay_log(
+    folder: &mut StoreFolder,
+    applying: &mut Applying<'_>,
+    options: &LogOptions,
+) -> Result<(Log, DedupWindow)> {
+    let trained_to = Models::newest_offset(&folder.snapshots())?;
+    let mut dedup = DedupWindow::default();
+    let mut apply = |entry: Entry<'_>| {
+        dedup.replay(&entry);
+        let Applying { live, writer, measured, unmeasured } = applying;
+        if let Entry::Record(_, record) = &entry {
+            measure::note(measured, live, unmeasured, record);
+        }
+        live.replay(writer, &entry);
+        if let Entry::Record(offset, Record::Event(event)) = &entry
+            && trained_to.is_some_and(|trained_to| *offset >= trained_to)
+        {
+            live.note_pairs(writer, *offset, event);
+        }
+    };
+
+    let opening = Opening {
+        durability: options.durability,
+        segment_bytes: options.segment_mib << 20,
+        proven: folder.is_proven(),
+        accept_loss: options.accept_loss,
+    };
+
+    let mut log = Log::open(&folder.log(), opening, &mut apply)?;
+    folder.lock_witness()?.into_iter().for_each(|witness| log.watch(witness));
+    Models::check_within(&folder.snapshots(), log.next_offset(), options.accept_loss)?;
+    Ok((log, dedup))
+}
+
+/// Logs what was opened, and a clock that was ahead.
+fn report_open(store: &str, live: &Live, models: &Models, started: Instant) {
+    tracing::info!(
+        store,
+        events = live.events(),
+        users = live.users.read().len(),
+        items = live.items.read().len(),
+        generation = models.generation(),
+        seconds = started.elapsed().as_secs_f64(),
+        "store open"
+    );
+    state::warn_if_ahead(live);
+}

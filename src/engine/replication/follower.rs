@@ -1,0 +1,188 @@
+//! What a follower takes in: blocks of the log, models, leases.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::source::{Position, Standing};
+use super::spool::{Batch, Spool};
+use crate::domain::{Error, Generation, Offset, Result};
+use crate::engine::state::State;
+use crate::engine::write::{Write, Writer};
+use crate::model::copied::IncomingModel;
+use crate::model::{Manifest, Role};
+use crate::store::folder::FORMAT;
+use crate::store::{CopiedBlock, Copying, Writers};
+
+/// A store that follows another.
+#[derive(Debug)]
+pub struct Follower {
+    state: Arc<State>,
+    writer: Writer,
+    spool: Spool,
+    id: uuid::Uuid,
+}
+
+impl Follower {
+    pub(in crate::engine) fn new(state: Arc<State>, writer: Writer) -> Self {
+        Self { state, writer, spool: Spool::default(), id: uuid::Uuid::now_v7() }
+    }
+
+    /// Its name, new with every start.
+    pub fn id(&self) -> uuid::Uuid {
+        self.id
+    }
+
+    /// Where its copy stands.
+    pub fn position(&self) -> Position {
+        let offset = self.state.live.offset();
+        Position {
+            format: FORMAT,
+            key: self.state.pseudonyms.fingerprint(),
+            offset,
+            writer: self.state.writers.load().of(offset).map(str::to_owned),
+        }
+    }
+
+    /// Notes who wrote the log that is followed, before anything of it is appended. Call it from a thread that
+    /// may wait for the disk.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk fails, or the list is in no order.
+    pub fn note_writers(&self, writers: Writers) -> Result<()> {
+        writers.check().map_err(|what| Error::Storage(what.into()))?;
+        if **self.state.writers.load() != writers {
+            writers.write(&self.state.folder.log())?;
+            self.state.writers.store(Arc::new(writers));
+        }
+        Ok(())
+    }
+
+    /// Notes which model answers where it is followed, before that model arrives.
+    pub fn note_active(&self, standing: &Standing) {
+        let active = standing.roles.active.unwrap_or(0);
+        if let Some(active) = standing.models.iter().find(|model| model.generation == active) {
+            self.state.lease.note_model(active.offset);
+        }
+    }
+
+    /// Extends the lease by `length` from when it was asked for, as the log that is followed ended at `end`.
+    pub fn extend_lease(&self, asked: Instant, length: Duration, end: Offset) {
+        self.state.lease.extend(asked, length, end);
+    }
+
+    /// Puts blocks together that continue the copy.
+    pub fn copying(&self) -> Copying {
+        let users = self.state.live.users.read().len() as u64;
+        let items = self.state.live.items.read().len() as u64;
+        Copying::after(users, items, self.state.live.offset())
+    }
+
+    /// Appends blocks, durably, and applies them.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk fails, or they do not continue the copy.
+    pub async fn append(&self, blocks: Vec<CopiedBlock>) -> Result<Offset> {
+        Ok(self.writer.copy(blocks).await?.offset)
+    }
+
+    /// Whether it holds a lease: users may be answered from what is here of them.
+    pub fn is_leased(&self) -> bool {
+        self.state.lease.holds()
+    }
+
+    /// Time since the last lease that was granted was asked for, or since the store was opened.
+    pub fn age(&self) -> Duration {
+        self.state.lease.age().unwrap_or_default()
+    }
+
+    /// Those of `models` that are not here, those with a role in serving first. One with the same number that
+    /// was made elsewhere is removed.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk fails.
+    pub fn missing(&self, standing: &Standing) -> Result<Vec<Manifest>> {
+        let kept = self.state.models.list()?;
+        let is_here = |model: &Manifest| {
+            let same = |kept: &&Manifest| kept.generation == model.generation;
+            kept.iter().find(same).is_some_and(|kept| kept.checksum == model.checksum)
+        };
+        let mut missing: Vec<Manifest> =
+            standing.models.iter().filter(|model| !is_here(model)).cloned().collect();
+        let active = standing.roles.active.unwrap_or(0);
+        let is_idle = |model: &Manifest| {
+            matches!(standing.roles.of(model.generation, active), Role::Staged | Role::Retired)
+        };
+        missing.sort_by_key(is_idle);
+        Ok(missing)
+    }
+
+    /// Begins to take in a model's file.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] for a manifest that cannot be read, or where the disk fails.
+    pub fn receive_model(&self, manifest: &[u8]) -> Result<IncomingModel> {
+        IncomingModel::begin(&self.state.folder.snapshots(), manifest)
+            .map_err(|error| Error::Storage(error.into()))
+    }
+
+    /// Adds bytes to a model. Call it from a thread that may wait for the disk.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] for more bytes than it has, or where the disk fails.
+    pub fn extend_model(&self, model: &mut IncomingModel, bytes: &[u8]) -> Result<()> {
+        model.push(bytes).map_err(|error| Error::Storage(error.into()))
+    }
+
+    /// Keeps a model that has arrived completely. The copy of the log must have reached what it was made of.
+    /// Call it from a thread that may wait for the disk.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] where the log has not, [`Error::Storage`] where its bytes are not what was sent, or
+    /// the disk fails.
+    pub fn keep_model(&self, model: IncomingModel) -> Result<Generation> {
+        let manifest = model.manifest();
+        let (generation, known) = (manifest.generation, manifest.known_offset());
+        if known > self.state.live.offset() {
+            let message = format!("model {generation} was made of records up to {known}");
+            return Err(Error::NotReady(message));
+        }
+        // A model on disk must not know more than the log on disk.
+        self.writer.submit_blocking(Write::Flush)?.wait()?;
+        model.keep().map_err(|error| Error::Storage(error.into()))?;
+        Ok(generation)
+    }
+
+    /// Gives the models the roles that they have where they are followed, as far as they are here, and removes
+    /// those that are not kept there any more. Call it from a thread that may wait for the disk.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk fails.
+    pub fn follow_models(&self, standing: &Standing) -> Result<()> {
+        let before = self.state.models.generation();
+        let Some(active) = self.state.models.follow(&standing.roles, &standing.models)? else {
+            return Ok(());
+        };
+        if active.generation != before {
+            self.state.live.overlay.write().forget_before(active.offset);
+            let offset = self.state.live.offset();
+            tracing::info!(generation = active.generation, offset, "model followed");
+        }
+        Ok(())
+    }
+
+    /// The next answers to send that were shown here; none where there are none.
+    pub fn next_shown(&self) -> Option<Batch> {
+        let shown = self.state.exposures.drain();
+        let lost = self.spool.add(&shown);
+        self.state.stats.exposures_lost.inc_by(lost as u64);
+        self.spool.first()
+    }
+
+    /// Notes that a batch is recorded, or, where it can never be, lost.
+    pub fn sent(&self, batch: &Batch, is_recorded: bool) {
+        let stats = &self.state.stats;
+        let count = if is_recorded { &stats.exposures } else { &stats.exposures_lost };
+        count.inc_by(batch.len() as u64);
+        self.spool.remove(batch.sequence);
+    }
+}
