@@ -46,7 +46,7 @@ struct Create {
     /// Its name: a to z, 0 to 9, "-" and "_"
     #[arg(long)]
     name: String,
-    /// What its holder may do: read, events, catalog, users, models, admin
+    /// What its holder may do: read, events, catalog, users, models, admin, follow
     #[arg(long = "scope", value_name = "SCOPE,…", value_delimiter = ',', required = true, value_parser = scope)]
     scopes: Vec<Scope>,
     /// Days for which it is valid [default: without end]

@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::reload::{Read, Reload, SetLevel};
 use super::{Failure, demo};
+use crate::api::follow;
 use crate::api::{self, Listeners, Observer, ServeOptions, Served, Upstream};
 use crate::config::Config;
 use crate::engine::DEFAULT_STORE;
@@ -85,6 +86,12 @@ impl Serve {
         let upstream = config.follow.is_on().then(|| Upstream::new(&config.follow)).transpose()?;
         let upstream = upstream.map(Arc::new);
         let served = Served { observer: Arc::new(observer), upstream, ..served };
+        if let Some(upstream) = &served.upstream
+            && let Err(error) = follow::take_keys(upstream, &served.keys).await
+        {
+            let primary = &upstream.url;
+            tracing::warn!(primary, %error, "the keys of the primary are not copied yet");
+        }
         config.serve.check_safe(address, served.keys.is_in_force())?;
         report(&config, &listeners, served.keys.is_in_force())?;
         let host = served.host.clone();

@@ -39,7 +39,7 @@ pub struct StoreFigures {
     pub memory: Vec<(&'static str, u64)>,
     /// Number of followers that hold a lease.
     pub followers: usize,
-    /// Records that the slowest of them did not have when it was granted.
+    /// Records that the slowest of them lacked when it was granted.
     pub followers_behind: u64,
     /// How the copy stands; none where the store follows no other.
     pub copy: Option<CopyFigures>,
@@ -67,7 +67,7 @@ impl StoreFigures {
 
         let mut memory = live.memory_parts().to_vec();
         memory.push(("models", state.models.loaded_bytes()));
-        let (followers, least) = state.followers.holding();
+        let (followers, followers_behind) = state.followers.holding();
         Self {
             offset: live.offset(),
             log_bytes,
@@ -83,7 +83,7 @@ impl StoreFigures {
             items: live.items.read().len() as u64,
             memory,
             followers,
-            followers_behind: least.map_or(0, |least| live.offset().saturating_sub(least)),
+            followers_behind,
             copy: CopyFigures::of(state),
         }
     }

@@ -6,8 +6,6 @@ use std::time::{Duration, Instant};
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::domain::Offset;
-
 /// Maximum number of followers that are remembered; those that were silent longest leave.
 const MAX_FOLLOWERS: usize = 1_000;
 
@@ -17,8 +15,8 @@ pub(super) struct Followers(Mutex<LruCache<u128, Follower>>);
 
 #[derive(Debug, Default)]
 struct Follower {
-    /// When its lease ends, and where its copy ended when it was granted.
-    lease: Option<(Instant, Offset)>,
+    /// When its lease ends, and the number of records that it lacked when that was granted.
+    lease: Option<(Instant, u64)>,
     /// Number of the last batch of exposures that was recorded.
     recorded: u64,
 }
@@ -31,11 +29,11 @@ impl Default for Followers {
 }
 
 impl Followers {
-    /// Notes that a follower whose copy ends at `end` is granted a lease of this length.
-    pub(super) fn note_lease(&self, follower: u128, end: Offset, length: Duration) {
+    /// Notes that a follower is granted a lease of this length, and how many records it lacks.
+    pub(super) fn note_lease(&self, follower: u128, lacking: u64, length: Duration) {
         let mut all = self.0.lock();
         let known = all.get_or_insert_mut(follower, Follower::default);
-        known.lease = Some((Instant::now() + length, end));
+        known.lease = Some((Instant::now() + length, lacking));
     }
 
     /// Whether a batch of a follower was recorded already.
@@ -50,15 +48,13 @@ impl Followers {
         known.recorded = known.recorded.max(sequence);
     }
 
-    /// Number of followers with a lease, and the least offset that one of them has reached.
-    pub(super) fn holding(&self) -> (usize, Option<Offset>) {
+    /// Number of followers with a lease, and the number of records that the slowest of them lacked.
+    pub(super) fn holding(&self) -> (usize, u64) {
         let all = self.0.lock();
         let now = Instant::now();
         let leases = all.iter().filter_map(|(_, follower)| follower.lease);
-        let holding = leases.filter(|(until, _)| *until > now).map(|(_, end)| end);
-        holding.fold((0, None), |(count, least), end| {
-            (count + 1, Some(least.map_or(end, |least: Offset| least.min(end))))
-        })
+        let holding = leases.filter(|(until, _)| *until > now).map(|(_, lacking)| lacking);
+        holding.fold((0, 0), |(count, most), lacking| (count + 1, most.max(lacking)))
     }
 }
 
@@ -74,16 +70,16 @@ mod tests {
         assert!(followers.has_recorded(7, 1) && !followers.has_recorded(7, 2));
         assert!(!followers.has_recorded(8, 1));
 
-        assert_eq!(followers.holding(), (0, None));
+        assert_eq!(followers.holding(), (0, 0));
         let minute = Duration::from_secs(60);
         followers.note_lease(7, 40, minute);
         followers.note_lease(8, 30, minute);
-        assert_eq!(followers.holding(), (2, Some(30)));
-        followers.note_lease(8, 30, Duration::ZERO);
-        assert_eq!(followers.holding(), (1, Some(40)));
+        assert_eq!(followers.holding(), (2, 40));
+        followers.note_lease(7, 40, Duration::ZERO);
+        assert_eq!(followers.holding(), (1, 30));
         for follower in 100..1_200 {
             followers.note_lease(follower, 50, minute);
         }
-        assert_eq!(followers.holding(), (1_000, Some(50)), "bounded");
+        assert_eq!(followers.holding(), (1_000, 50), "bounded");
     }
 }

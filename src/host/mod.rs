@@ -4,13 +4,16 @@
 //! - [`stores`]: opens, creates and deletes them
 //! - `followed`: those of a server that follows another
 //! - [`hosted`]: one of them, with the rate of its requests
+//! - [`tombstones`]: which were deleted
 //! - [`settings`]: its limits, in a file in its folder
 
 mod followed;
 pub mod hosted;
 pub mod settings;
 pub mod stores;
+pub mod tombstones;
 
 pub use hosted::Hosted;
 pub use settings::{Limits, StoreSettings};
 pub use stores::{Host, Listed, exists};
+pub use tombstones::Tombstone;

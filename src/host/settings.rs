@@ -20,8 +20,6 @@ pub struct StoreSettings {
     pub created_ms: i64,
     /// Its limits.
     pub limits: Limits,
-    /// Whether it is a copy of another server's, and was never written to here.
-    pub is_copy: bool,
 }
 
 /// How large a store may become, and how fast it may be called; 0: as the server's configuration

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::hosted::Hosted;
 use super::settings::{self, Limits, StoreSettings};
+use super::tombstones::{self, Tombstone};
 use crate::domain::{Error, Result, limits, now_ms};
 use crate::engine::options::EngineOptions;
 use crate::engine::{DEFAULT_STORE, Engine, Threads};
@@ -93,13 +94,8 @@ impl Host {
     pub(super) fn open_store(&self, name: &str) -> Result<Hosted> {
         let configured = self.options.load();
         let options = EngineOptions { store: name.to_owned(), ..EngineOptions::clone(&configured) };
-        let mut settings = settings::read(&self.data, name)?.unwrap_or_default();
+        let settings = settings::read(&self.data, name)?.unwrap_or_default();
         let engine = Engine::open_beside(&self.data, options, &self.threads)?;
-        if settings.is_copy && !configured.follows {
-            // From now on it is written to here.
-            settings.is_copy = false;
-            settings::write(&self.data, name, &settings)?;
-        }
         engine.set_limits(settings.limits.in_force(&configured.limits));
         Ok(Hosted::new(name, engine, settings))
     }
@@ -183,11 +179,7 @@ impl Host {
         }
 
         // A crash after this line leaves an empty store, which the next start opens.
-        settings::write(
-            &self.data,
-            name,
-            &StoreSettings { created_ms: now_ms(), limits, is_copy: false },
-        )?;
+        settings::write(&self.data, name, &StoreSettings { created_ms: now_ms(), limits })?;
         let opened = self.open_store(name);
         let opened = opened.inspect_err(|e| self.put(name, Slot::Failed(e.to_string())));
         let store = Arc::new(opened?);
@@ -229,7 +221,10 @@ impl Host {
 
         let slot = self.take(name)?;
         if let Slot::Open(store) = slot {
+            let created_ms = store.settings().created_ms;
             close(store);
+            tombstones::note(&self.data, Tombstone { name: name.to_owned(), created_ms })
+                .inspect_err(|error| self.put(name, Slot::Failed(error.to_string())))?;
         }
 
         let _changing = self.changing.lock();

@@ -44,6 +44,8 @@ impl CopiedBlock {
 #[derive(Debug)]
 pub struct Copying {
     bytes: Vec<u8>,
+    /// Bytes of it that were taken.
+    taken: usize,
     names: Names,
     next: Offset,
 }
@@ -51,11 +53,12 @@ pub struct Copying {
 impl Copying {
     /// Continues a log that ends at the offset `next` and names this number of users and items.
     pub fn after(users: u64, items: u64, next: Offset) -> Self {
-        Self { bytes: Vec::new(), names: Names { users, items }, next }
+        Self { bytes: Vec::new(), taken: 0, names: Names { users, items }, next }
     }
 
     /// Adds bytes that have arrived.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..std::mem::take(&mut self.taken));
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -64,34 +67,38 @@ impl Copying {
     /// # Errors
     /// What is wrong with it; nothing after it can be read then.
     pub fn take(&mut self) -> Result<Option<CopiedBlock>, String> {
-        let Some(head) = self.bytes.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+        let rest = &self.bytes[self.taken..];
+        let Some(head) = rest.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
         let header = frame::decode_header(head)?;
         if header.first_offset != self.next {
             let begins = header.first_offset;
             return Err(format!("the block begins at offset {begins}, not {}", self.next));
         }
-        let length = HEADER_BYTES + header.stored as usize;
-        if self.bytes.len() < length {
-            return Ok(None);
+        // No payload grows by packing beyond its bound.
+        let most = lz4_flex::block::get_maximum_output_size(header.unpacked as usize);
+        if header.stored as usize > most {
+            return Err(format!("the block declares {} bytes, over the limit", header.stored));
         }
+        let Some(bytes) = rest.get(..HEADER_BYTES + header.stored as usize) else {
+            return Ok(None);
+        };
 
-        let rest = self.bytes.split_off(length);
-        let bytes = std::mem::replace(&mut self.bytes, rest);
         let payload = frame::unpack(&header, &bytes[HEADER_BYTES..])?;
-        let before = self.names;
+        let mut names = self.names;
         let mut unnamed = Ok(());
         block::decode(&payload, header.first_offset, header.records, &mut |entry| {
             if unnamed.is_ok() {
-                unnamed = self.names.check(&entry);
+                unnamed = names.check(&entry);
             }
         })?;
         unnamed?;
 
+        let bytes = bytes.to_vec();
+        let defined =
+            Names { users: names.users - self.names.users, items: names.items - self.names.items };
+        self.names = names;
+        self.taken += bytes.len();
         self.next += u64::from(header.records);
-        let defined = Names {
-            users: self.names.users - before.users,
-            items: self.names.items - before.items,
-        };
         Ok(Some(CopiedBlock { header, bytes, defined, payload }))
     }
 }

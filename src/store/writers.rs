@@ -61,12 +61,13 @@ impl Writers {
         files::replace(&path, &bytes).map_err(StoreError::io("write", &path))
     }
 
-    /// Adds a new writer of a log that ends at `end`, in the place of one that has written nothing. What lies
-    /// before the first one, in folders of earlier versions, counts as its own.
+    /// Adds a new writer of a log that ends at `end`, in the place of those that have written nothing of it: a
+    /// copy has the list before it has the records. What lies before the first writer, in folders of earlier
+    /// versions, counts as its own.
     pub fn begin(&mut self, end: Offset) {
         let id = uuid::Uuid::now_v7().to_string();
         let begins = if self.list.is_empty() { 0 } else { end };
-        self.list.pop_if(|last| last.begins == begins);
+        self.list.retain(|writer| writer.begins < begins);
         self.list.push(LogWriter { id, begins });
         let beyond = self.list.len().saturating_sub(MAX_WRITERS);
         self.list.drain(..beyond);
@@ -87,7 +88,7 @@ impl Writers {
         let at = self.list.iter().position(|listed| Some(listed.id.as_str()) == writer);
         at.is_some_and(|at| {
             let until = self.list.get(at + 1).map_or(end, |next| next.begins);
-            self.list[at].begins < copied && copied <= until
+            self.list[at].begins < copied && copied <= until.min(end)
         })
     }
 
@@ -143,6 +144,17 @@ mod tests {
             [of(0), of(1), of(40), of(41), of(91)],
             [None, Some("0"), Some("0"), Some("2"), Some("3")]
         );
+    }
+
+    #[test]
+    fn a_copy_that_lags_takes_over_without_the_writers_behind_its_end() {
+        let mut copy = writers(&[0, 1_000]);
+        assert!(!copy.hold(Some("0"), 800, 500), "the log itself ends before");
+        copy.begin(500);
+        assert_eq!(copy.check(), Ok(()));
+        assert_eq!(copy.list.iter().map(|w| w.begins).collect::<Vec<_>>(), [0, 500]);
+        assert!(copy.hold(Some("0"), 500, 600) && !copy.hold(Some("0"), 800, 600));
+        assert!(!copy.hold(Some("1"), 1_001, 1_100));
     }
 
     #[test]

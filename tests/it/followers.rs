@@ -14,6 +14,7 @@ use qianmian::host::Limits;
 use tonic::{Code, Request};
 
 use crate::guarded::{Caller, Guarded, reason};
+use crate::python::python;
 use crate::support::{self, Server, purchases, quiet, run, trained};
 
 /// A lease that tests can wait for.
@@ -197,6 +198,8 @@ async fn what_was_written_through_a_follower_is_read_there() {
         .unwrap();
     assert_eq!(kinds, [true, false]);
 
+    python("followed.py", vec![copy.address.clone(), primary.address.clone()]).await;
+
     // Models are trained where the log is written, and nothing is written to a copy itself.
     support::watched(copy.models()).await;
     until("the second model", || copy.engine.generation() == 2).await;
@@ -275,11 +278,44 @@ async fn keys_and_stores_are_followed() {
     }
     drop(eu);
     let host = primary.served.host.clone();
+    let deleted = folder.path().join("copy/stores/eu");
     tokio::task::spawn_blocking(move || host.delete("eu")).await.unwrap().unwrap();
-    let gone = folder.path().join("copy/stores/eu");
-    until("the deletion", || !gone.exists()).await;
+    until("the deletion", || !deleted.exists()).await;
     copy.stop().await;
     primary.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_primary_does_not_list_stays_on_its_followers() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = Guarded::start(&folder.path().join("full"), quiet(), short_leases()).await;
+    let eu = full.served.host.create("eu", Limits::default()).unwrap();
+    eu.engine.writer().record(purchases(&[("anna", "tea", 1)])).await.unwrap();
+    let data = folder.path().join("copy");
+    let copy = Server::following(&data, quiet(), &following(&full.address)).await;
+    let events = async |data: &Path| {
+        let mut events = 0;
+        let count = &mut |_: qianmian::store::Entry<'_>| events += 1;
+        let log = data.join("stores/eu/log");
+        let read = qianmian::store::replay(&log, u64::MAX, count);
+        read.map(|()| events)
+    };
+    let begun = Instant::now();
+    while events(&data).await.ok() != Some(3) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "a user, an item and an event");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    copy.stop().await;
+    drop(eu);
+    full.stop().await;
+
+    // An empty server, as after the loss of a disk, or at a mistaken address.
+    let empty = primary(&folder.path().join("empty")).await;
+    let copy = Server::following(&data, quiet(), &following(&empty.address)).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    copy.stop().await;
+    assert_eq!(events(&data).await.unwrap(), 3);
+    empty.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,7 +28,7 @@ async fn run(script: &str) {
 }
 
 /// Runs a script with arguments, if Python has what it needs.
-async fn python(script: &str, arguments: Vec<String>) {
+pub(crate) async fn python(script: &str, arguments: Vec<String>) {
     let script = format!("{}/tests/it/{script}", env!("CARGO_MANIFEST_DIR"));
     let output = tokio::task::spawn_blocking(move || {
         Command::new("python3").arg(script).args(arguments).output()

@@ -366,6 +366,7 @@ class Recommendation(ItemList):
         about_item_id: the item that the list is about, where the placement picked one.
         next_page_token: asks for the next page, where that was wanted.
         variant: what it is of an experiment, as "experiment/variant".
+        stale: whether a server that follows another made it without what it has of users.
     """
 
     basis: str
@@ -378,6 +379,7 @@ class Recommendation(ItemList):
     about_item_id: str
     next_page_token: str
     variant: str
+    stale: bool
 
 
 @dataclass(frozen=True)

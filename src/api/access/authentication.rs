@@ -97,7 +97,10 @@ impl Shared {
                 self.note_refused_act(key.as_deref(), method, "OTHER_STORE");
             })?;
             let store = self.host.store(name).map_err(status::from_error)?;
-            store.rate().request().map_err(|wait| too_many("to this store", wait))?;
+            // Followers take nothing from the callers of a store.
+            if !method.is_some_and(|method| method.scopes.contains(&Scope::Follow)) {
+                store.rate().request().map_err(|wait| too_many("to this store", wait))?;
+            }
             Some(store)
         } else {
             None

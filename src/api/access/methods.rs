@@ -89,7 +89,7 @@ pub const METHODS: [Method; 80] = [
     method("UserService/ListUsers", &[Users]).personal(),
     method("UserService/DeleteUser", &[Users]).forwarded().audited(nothing),
     method("UserService/SetPersonalisation", &[Users]).forwarded(),
-    method("UserService/GetUserData", &[Users]).personal().long().audited(nothing),
+    method("UserService/GetUserData", &[Users]).forwarded().long().audited(nothing),
     method("UserService/LinkUsers", &[Users]).forwarded(),
     method("UserService/UnlinkUsers", &[Users]).forwarded().long(),
     method("ModelService/Train", &[Models]).forwarded().audited(nothing),

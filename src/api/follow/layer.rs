@@ -6,10 +6,12 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
+use http_body::Frame;
+use prost::bytes::Bytes;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
@@ -20,6 +22,7 @@ use crate::api::access::methods::{self, OnFollower};
 use crate::api::admission::caller::Caller;
 use crate::api::wire::status::{denied, from_error};
 use crate::domain::{Deadline, Offset, Violation};
+use crate::engine::Follower;
 use crate::host::Hosted;
 
 /// Metadata of a call: the offset that the store must have reached, as an acknowledgement names it.
@@ -84,7 +87,10 @@ where
         Box::pin(async move {
             let call = Call::of(&request, upstream);
             match call.placed().await {
-                Ok(Place::Here) => Ok(call.marked(service.call(request).await?)),
+                Ok(Place::Here) => {
+                    let seen = call.seen();
+                    Ok(call.marked(service.call(request).await?, seen))
+                }
                 Ok(Place::Primary(upstream)) => {
                     Ok(forwarded(&upstream, request).await.unwrap_or_else(Status::into_http))
                 }
@@ -136,6 +142,8 @@ impl Call {
 
         let Some(store) = &self.store else { return Ok(Place::Here) };
         let named = self.min_offset.clone().map_err(|violation| from_error(violation.into()))?;
+        // What changes something waits for nothing.
+        let named = named.filter(|_| self.on_follower != OnFollower::Forwards);
         if let Some(offset) = named
             && !self.has_reached(store, offset).await
         {
@@ -153,8 +161,7 @@ impl Call {
         let copy = store.engine.follower();
         let is_leased = copy.is_none_or(|follower| follower.is_leased());
         if self.on_follower == OnFollower::AnswersWithLease && !is_leased {
-            let message = "the server that this one follows is not heard from, and only it knows who was erased";
-            return Err(denied(Code::Unavailable, "LEASE_ENDED", message));
+            return Err(lease_ended());
         }
         Ok(Place::Here)
     }
@@ -185,17 +192,62 @@ impl Call {
         let _ = tokio::time::timeout(SHOWN_PATIENCE, sending).await;
     }
 
-    /// An answer of a follower, with what it has seen.
-    fn marked(&self, mut answer: Response<Body>) -> Response<Body> {
-        let Some(store) = &self.store else { return answer };
-        let Some(follower) = store.engine.follower() else { return answer };
+    /// What a follower has seen by now.
+    fn seen(&self) -> Option<(Arc<Follower>, Offset)> {
+        let engine = &self.store.as_ref()?.engine;
+        Some((engine.follower()?.clone(), engine.live().offset()))
+    }
+
+    /// An answer of a follower, with what it had seen before.
+    fn marked(
+        &self,
+        mut answer: Response<Body>,
+        seen: Option<(Arc<Follower>, Offset)>,
+    ) -> Response<Body> {
+        let Some((follower, offset)) = seen else { return answer };
         let headers = answer.headers_mut();
-        headers.insert(OFFSET, HeaderValue::from(store.engine.live().offset()));
+        headers.insert(OFFSET, HeaderValue::from(offset));
         if !follower.is_leased() {
             headers.insert(STALE, HeaderValue::from(follower.age().as_secs()));
         }
-        answer
+        match self.on_follower {
+            OnFollower::AnswersWithLease => answer.map(|body| Body::new(Leased { body, follower })),
+            _ => answer,
+        }
     }
+}
+
+/// The body of an answer about users, which ends with the lease.
+struct Leased {
+    body: Body,
+    follower: Arc<Follower>,
+}
+
+impl http_body::Body for Leased {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let is_message = matches!(&frame, Some(Ok(frame)) if frame.is_data());
+        if is_message && !self.follower.is_leased() {
+            return Poll::Ready(Some(Err(lease_ended())));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
+fn lease_ended() -> Status {
+    let message =
+        "the server that this one follows is not heard from, and only it knows who was erased";
+    denied(Code::Unavailable, "LEASE_ENDED", message)
 }
 
 /// The answer of the primary.

@@ -16,5 +16,5 @@ pub mod upstream;
 
 pub use layer::{Following, MIN_OFFSET, OFFSET, STALE};
 pub use options::FollowOptions;
-pub use server::follow;
+pub use server::{follow, take_keys};
 pub use upstream::Upstream;

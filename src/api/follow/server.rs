@@ -12,7 +12,7 @@ use crate::access::Keyring;
 use crate::api::services::wait_for;
 use crate::api::wire::pb;
 use crate::domain::{BoxError, Error};
-use crate::host::Host;
+use crate::host::{Host, Tombstone};
 
 /// Time between two looks, and the time that one may take.
 const EVERY: Duration = Duration::from_secs(1);
@@ -45,25 +45,40 @@ pub async fn follow(upstream: Arc<Upstream>, host: Arc<Host>, keys: Arc<Keyring>
     }
 }
 
-/// Takes over the primary's keys, and the names and settings of its stores.
+/// Takes over the primary's keys, and what there is of its stores.
 async fn copy_server(
     upstream: &Upstream,
     host: &Arc<Host>,
     keys: &Arc<Keyring>,
 ) -> Result<(), BoxError> {
-    let request = upstream.request(None, pb::CopyServerRequest {});
-    let mut client = upstream.stores();
-    let copied = tokio::time::timeout(PATIENCE, client.copy_server(request)).await;
-    let copied = copied.map_err(|_| "the primary does not answer")??.into_inner();
+    let copied = copied(upstream).await?;
     let (host, keys) = (host.clone(), keys.clone());
     let taken = wait_for(move || {
         keys.take_over(&copied.keys)?;
-        let settings = |store: pb::StoreCopy| {
-            let settings = serde_json::from_slice(&store.settings);
-            Ok((store.name, settings.map_err(|error| Error::Storage(error.into()))?))
-        };
+        let settings = |store: pb::StoreCopy| Ok((store.name, read(&store.settings)?));
         let stores = copied.stores.into_iter().map(settings).collect::<Result<Vec<_>, Error>>()?;
-        host.follow(&stores)
+        host.follow(&stores, &read::<Vec<Tombstone>>(&copied.deleted)?)
     });
     Ok(taken.await?)
+}
+
+/// Takes over the primary's keys before anything is served: a copy of a server with keys never is one without.
+///
+/// # Errors
+/// Why they are not taken over; what is here stays in force.
+pub async fn take_keys(upstream: &Upstream, keys: &Arc<Keyring>) -> Result<(), BoxError> {
+    let copied = copied(upstream).await?;
+    let keys = keys.clone();
+    Ok(wait_for(move || keys.take_over(&copied.keys)).await?)
+}
+
+async fn copied(upstream: &Upstream) -> Result<pb::CopyServerResponse, BoxError> {
+    let request = upstream.request(None, pb::CopyServerRequest {});
+    let mut client = upstream.stores();
+    let copied = tokio::time::timeout(PATIENCE, client.copy_server(request)).await;
+    Ok(copied.map_err(|_| "the primary does not answer")??.into_inner())
+}
+
+fn read<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(json).map_err(|error| Error::Storage(error.into()))
 }

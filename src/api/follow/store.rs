@@ -12,10 +12,11 @@ use crate::api::services::wait_for;
 use crate::api::wire::pb;
 use crate::api::wire::pb::fetch_model_response::Part as ModelPart;
 use crate::api::wire::pb::tail_log_response::Part as LogPart;
-use crate::domain::{BoxError, Generation};
+use crate::domain::{BoxError, Error, Generation};
 use crate::engine::replication::{Position, Standing};
 use crate::engine::{Engine, Follower};
 use crate::host::Hosted;
+use crate::store::{CopiedBlock, Copying};
 
 /// Time between two leases that are asked for; less where leases are short.
 const LEASE_EVERY: Duration = Duration::from_secs(1);
@@ -27,8 +28,6 @@ const SHOWN_EVERY: Duration = Duration::from_millis(100);
 const SHOWN_PATIENCE: Duration = Duration::from_secs(5);
 /// Time between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Bytes of blocks that are appended at once.
-const APPENDED_BYTES: usize = 4 << 20;
 
 /// What follows one store.
 struct StoreFollower {
@@ -50,7 +49,7 @@ pub(super) async fn follow(upstream: Arc<Upstream>, store: Arc<Hosted>) {
     let all = async {
         tokio::join!(
             of_store.lease(&standing),
-            of_store.log(),
+            of_store.log(seen.clone()),
             of_store.models(seen),
             of_store.shown()
         )
@@ -67,11 +66,13 @@ pub(super) async fn send_shown(
     store: &str,
     follower: &Follower,
 ) -> Result<(), Status> {
+    let _sending = follower.sending().await;
     while let Some(batch) = follower.next_shown() {
         let message = pb::RecordExposuresRequest {
             follower_id: follower.id().to_string(),
             sequence: batch.sequence,
             exposures: batch.exposures.to_vec(),
+            position: Some(position(follower.position())),
         };
         let mut request = upstream.request(Some(store), message);
         request.set_timeout(SHOWN_PATIENCE);
@@ -119,7 +120,7 @@ impl StoreFollower {
             position: Some(position(self.follower.position())),
         };
         let request = self.upstream.request(Some(&self.name), message);
-        let mut client = self.upstream.replication();
+        let mut client = self.upstream.leases();
         let granted = tokio::time::timeout(LEASE_PATIENCE, client.renew_lease(request)).await;
         let granted = granted.map_err(|_| "the primary does not answer")??.into_inner();
 
@@ -128,7 +129,7 @@ impl StoreFollower {
             granted.models.iter().map(|m| serde_json::from_slice(m)).collect();
         let roles = serde_json::from_slice(&granted.roles)?;
         let seen = Standing { offset: granted.offset, roles, models: models? };
-        self.follower.note_active(&seen);
+        self.follower.note_models(&seen);
         standing.send_replace(Some(Arc::new(seen)));
 
         // Only then is everything here that was acknowledged before the lease was granted.
@@ -138,8 +139,10 @@ impl StoreFollower {
         Ok(length)
     }
 
-    /// Copies the log.
-    async fn log(&self) {
+    /// Copies the log, once it is known which models there are.
+    async fn log(&self, mut seen: watch::Receiver<Option<Arc<Standing>>>) {
+        // It ends with the store.
+        let _ = seen.wait_for(Option::is_some).await;
         let mut failing = Failing::new("the log is not followed");
         loop {
             let error = match self.copy_log(&mut failing).await {
@@ -157,6 +160,7 @@ impl StoreFollower {
         let request = self.upstream.request(Some(&self.name), message);
         let mut stream = self.upstream.replication().tail_log(request).await?.into_inner();
         let mut copying = self.follower.copying();
+
         while let Some(message) = stream.message().await? {
             match message.part {
                 Some(LogPart::Writers(writers)) => {
@@ -165,22 +169,14 @@ impl StoreFollower {
                     wait_for(move || follower.note_writers(writers)).await?;
                     failing.ended(&self.name);
                 }
-                Some(LogPart::Blocks(bytes)) => copying.push(&bytes),
-                None => {}
-            }
-
-            let mut blocks = Vec::new();
-            let mut length = 0;
-            while let Some(block) = copying.take()? {
-                length += block.bytes();
-                blocks.push(block);
-                if length >= APPENDED_BYTES {
-                    self.follower.append(std::mem::take(&mut blocks)).await?;
-                    length = 0;
+                Some(LogPart::Blocks(bytes)) => {
+                    let (rest, blocks) = wait_for(move || taken(copying, &bytes)).await?;
+                    copying = rest;
+                    if !blocks.is_empty() {
+                        self.follower.append(blocks).await?;
+                    }
                 }
-            }
-            if !blocks.is_empty() {
-                self.follower.append(blocks).await?;
+                None => {}
             }
         }
         Ok(())
@@ -212,7 +208,7 @@ impl StoreFollower {
     async fn copy_models(&self, standing: &Arc<Standing>) -> Result<bool, BoxError> {
         let (follower, of) = (self.follower.clone(), standing.clone());
         let missing = wait_for(move || follower.missing(&of)).await?;
-        self.give_roles(standing).await?;
+        let mut is_active_here = self.give_roles(standing).await?;
         for model in &missing {
             // Its part of the log is on its way.
             if !self.engine.has_reached(model.known_offset(), LEASE_PATIENCE).await {
@@ -221,12 +217,12 @@ impl StoreFollower {
             if !self.copy_model(model.generation).await? {
                 return Ok(false);
             }
-            self.give_roles(standing).await?;
+            is_active_here = self.give_roles(standing).await?;
         }
-        Ok(true)
+        Ok(is_active_here)
     }
 
-    async fn give_roles(&self, standing: &Arc<Standing>) -> Result<(), BoxError> {
+    async fn give_roles(&self, standing: &Arc<Standing>) -> Result<bool, BoxError> {
         let (follower, standing) = (self.follower.clone(), standing.clone());
         Ok(wait_for(move || follower.follow_models(&standing)).await?)
     }
@@ -279,6 +275,16 @@ impl StoreFollower {
             }
         }
     }
+}
+
+/// The blocks that are complete with these bytes, and what is left.
+fn taken(mut copying: Copying, bytes: &[u8]) -> Result<(Copying, Vec<CopiedBlock>), Error> {
+    copying.push(bytes);
+    let mut blocks = Vec::new();
+    while let Some(block) = copying.take().map_err(|what| Error::Storage(what.into()))? {
+        blocks.push(block);
+    }
+    Ok((copying, blocks))
 }
 
 fn position(of: Position) -> pb::CopyPosition {

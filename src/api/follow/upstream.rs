@@ -23,8 +23,9 @@ const PING_PATIENCE: Duration = Duration::from_secs(2);
 const MAX_MESSAGE: usize = 64 << 20;
 /// Marks a call that a follower has passed on, so that it is passed on once.
 const FORWARDED: HeaderName = HeaderName::from_static("qianmian-forwarded");
-/// Headers of a call that concern its own connection.
-const OF_CONNECTION: [&str; 4] = ["host", "connection", "content-length", "transfer-encoding"];
+/// Headers of a call that concern its own connection, or the page that it came from, which was checked here.
+const OF_CONNECTION: [&str; 5] =
+    ["host", "connection", "content-length", "transfer-encoding", "origin"];
 
 /// The primary of a follower.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct Upstream {
     key: Option<AsciiMetadataValue>,
     /// For what is copied.
     copying: Channel,
+    /// For leases, which wait behind nothing.
+    leasing: Channel,
     /// For calls that are passed on: they do not wait behind the log.
     forwarding: Channel,
 }
@@ -81,6 +84,7 @@ impl Upstream {
             patience: Duration::from_millis(options.wait_ms),
             key: key.map(authorization).transpose()?,
             copying: endpoint.connect_lazy(),
+            leasing: endpoint.connect_lazy(),
             forwarding: endpoint.connect_lazy(),
         })
     }
@@ -93,6 +97,11 @@ impl Upstream {
     /// Calls of one store.
     pub(super) fn replication(&self) -> ReplicationServiceClient<Channel> {
         ReplicationServiceClient::new(self.copying.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// Calls for leases.
+    pub(super) fn leases(&self) -> ReplicationServiceClient<Channel> {
+        ReplicationServiceClient::new(self.leasing.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// A request with this follower's key, for a store.

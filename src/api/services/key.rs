@@ -76,7 +76,7 @@ fn scope(at: usize, number: i32) -> Result<Scope, Violation> {
         Ok(pb::Scope::Admin) => Ok(Scope::Admin),
         Ok(pb::Scope::Follow) => Ok(Scope::Follow),
         Ok(pb::Scope::Unspecified) | Err(_) => {
-            let message = format!("must be 1 to 6, was {number}");
+            let message = format!("must be 1 to 7, was {number}");
             Err(Violation::new(format!("scopes[{at}]"), message))
         }
     }

@@ -44,6 +44,11 @@ async fn answer<R: Send + 'static, T: Send + 'static>(
     wait_for(counted).await.map(Response::new).map_err(from_error)
 }
 
+/// A value as JSON, for servers of this kind.
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|error| Error::Storage(error.into()))
+}
+
 /// Runs work on a thread that may block.
 pub(in crate::api) async fn wait_for<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,

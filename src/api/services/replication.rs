@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{answer, wait_for};
+use super::{answer, json, wait_for};
 use crate::api::wire::pb;
 use crate::api::wire::pb::fetch_model_response::Part as ModelPart;
 use crate::api::wire::pb::replication_service_server::ReplicationService;
@@ -63,15 +63,16 @@ impl ReplicationApi {
     {
         let (messages, receiver) = mpsc::channel(WAITING);
         let sending = send(Sender { messages: messages.clone(), patience: self.sending });
-        let source = self.engine.source();
+        let (source, patience) = (self.engine.source(), self.sending);
         tokio::spawn(async move {
             let refused = match source.unless_closing(sending).await {
                 Some(Ok(()) | Err(Ended::Reader)) => return,
                 Some(Err(Ended::Failed(error))) => error,
                 None => Error::ShuttingDown,
             };
-            // The reader may have gone.
-            let _ = messages.send(Err(from_error(refused))).await;
+            drop(source);
+            // The reader may have gone, or take nothing.
+            let _ = messages.send_timeout(Err(from_error(refused)), patience).await;
         });
         ReceiverStream::new(receiver)
     }
@@ -182,10 +183,6 @@ fn position(given: Option<pb::CopyPosition>) -> Result<Position, Violation> {
     })
 }
 
-fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|error| Error::Storage(error.into()))
-}
-
 #[tonic::async_trait]
 impl ReplicationService for ReplicationApi {
     async fn renew_lease(
@@ -228,7 +225,8 @@ impl ReplicationService for ReplicationApi {
         let source = self.engine.source();
         answer(request, move |asked: pb::RecordExposuresRequest| {
             let follower = follower_id(&asked.follower_id)?;
-            source.record_exposures(follower, asked.sequence, &asked.exposures)?;
+            let from = (follower, &position(asked.position)?);
+            source.record_exposures(from, asked.sequence, &asked.exposures)?;
             Ok(pb::RecordExposuresResponse {})
         })
         .await

@@ -6,10 +6,10 @@ use tonic::{Request, Response, Status};
 
 use super::key::{quota, quota_proto};
 use crate::access::Keyring;
-use crate::api::services::answer;
+use crate::api::services::{answer, json};
 use crate::api::wire::pb::store_service_server::StoreService;
 use crate::api::wire::{convert, pb};
-use crate::domain::{Error, Result, Violation, limits};
+use crate::domain::{Result, Violation, limits};
 use crate::host::{self, Host, Hosted, Limits, Listed};
 
 /// Creates, lists and deletes stores.
@@ -106,12 +106,9 @@ impl StoreApi {
         };
         let stores = self.host.list().into_iter().filter_map(copied).collect::<Result<_>>()?;
         let keys: Vec<_> = self.keys.list().iter().map(|held| held.key.clone()).collect();
-        Ok(pb::CopyServerResponse { keys: json(&keys)?, stores })
+        let deleted = json(&self.host.tombstones()?)?;
+        Ok(pb::CopyServerResponse { keys: json(&keys)?, stores, deleted })
     }
-}
-
-fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|error| Error::Storage(error.into()))
 }
 
 #[tonic::async_trait]

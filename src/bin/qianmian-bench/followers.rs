@@ -179,32 +179,32 @@ impl Measured {
         }
     }
 
-    /// Prints a hash over the lists of users, of each server.
+    /// Prints a hash over the lists of users, of each server: items in their order, and their sources. Scores fade
+    /// with the clock, so that all servers are asked for one user before the next.
     async fn compare(&self, enough: usize) -> Result<(), Failure> {
         let users = self.users(enough).await?;
-        let mut hashes = Vec::new();
-        for address in [&self.primary].into_iter().chain(&self.followers) {
-            let channel = channel(address)?;
-            let mut hash = Xxh3::new();
-            let mut offset = 0;
-            for user in &users {
-                let answer = asked(&channel, user, 0).await.map_err(words)?;
-                offset = answer.offset.unwrap_or(offset);
+        let addresses: Vec<&String> = [&self.primary].into_iter().chain(&self.followers).collect();
+        let channels: Vec<Channel> =
+            addresses.iter().map(|address| channel(address)).collect::<Result<_, _>>()?;
+        let mut hashes = vec![Xxh3::new(); addresses.len()];
+        for user in &users {
+            for (channel, hash) in channels.iter().zip(&mut hashes) {
+                let answer = asked(channel, user, 0).await.map_err(words)?;
                 hash.update(user.as_bytes());
                 for item in &answer.list.items {
                     hash.update(item.item_id.as_bytes());
-                    hash.update(&item.score.to_le_bytes());
                     hash.update(&item.source.to_le_bytes());
                 }
             }
-            let digest = format!("{:032x}", hash.digest128());
-            println!("{address}: lists of {} users hash to {digest}", users.len());
-            hashes.push(digest);
         }
 
-        hashes.dedup();
-        let verdict = if hashes.len() == 1 { "all are equal" } else { "they differ" };
-        println!("{verdict}");
+        let digests = hashes.iter().map(|hash| format!("{:032x}", hash.digest128()));
+        let mut digests: Vec<String> = digests.collect();
+        for (address, digest) in addresses.iter().zip(&digests) {
+            println!("{address}: lists of {} users hash to {digest}", users.len());
+        }
+        digests.dedup();
+        println!("{}", if digests.len() == 1 { "all are equal" } else { "they differ" });
         Ok(())
     }
 }
@@ -276,6 +276,7 @@ async fn watch(
         let begun = Instant::now();
         written.fetch_max(measured.mark().await?, Ordering::Relaxed);
         let answer = tokio::time::timeout(WATCH_PATIENCE, asked(&channel, "mark", 0)).await;
+
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
         let written = written.load(Ordering::Relaxed);
         let stands = match answer {
@@ -288,6 +289,7 @@ async fn watch(
                 format!("a list of {items}, {behind} records behind, {stale}")
             }
         };
+
         println!("{now:.1} {stands}");
         if ended() {
             return Ok(());
@@ -309,6 +311,7 @@ fn reads(addresses: &[String], copies: &[Server], users: &[String]) -> Result<()
     let path = "/qianmian.v1.RecommendationService/Recommend".to_owned();
     let calls = Calls { path, frames: users.iter().map(frame).collect() };
     let pace = Pace { duration: Duration::from_secs(5), concurrency: CONCURRENCY, rate: None };
+
     let cpu = || copies.iter().filter_map(Server::cpu_seconds).sum::<f64>();
     for count in [1, addresses.len(), 1, addresses.len()] {
         let before = cpu();

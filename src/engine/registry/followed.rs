@@ -42,7 +42,7 @@ impl Models {
         let published = Published {
             canary: part(roles.canary)?,
             shadow: part(roles.shadow)?,
-            standby: whole(roles.answered.last().copied())?.filter(|_| before.standby.is_some()),
+            standby: roles.answered.last().and_then(|&generation| before.holding(generation)),
             active: active.clone(),
             roles: roles.clone(),
         };
@@ -70,6 +70,10 @@ impl Models {
             return Ok(None);
         }
         let loaded = disk::load_whole(&self.folder, manifest.generation).map_err(storage)?;
+        if loaded.is_none() {
+            // It is copied again.
+            self.remove(manifest.generation)?;
+        }
         Ok(loaded.map(Arc::new))
     }
 }

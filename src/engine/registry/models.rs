@@ -269,7 +269,7 @@ impl Models {
         self.remove(active)
     }
 
-    fn remove(&self, generation: Generation) -> Result<()> {
+    pub(super) fn remove(&self, generation: Generation) -> Result<()> {
         let it = |manifest: Option<&Manifest>| manifest.is_some_and(|m| m.generation == generation);
         disk::remove_where(&self.folder, it).map_err(storage)
     }

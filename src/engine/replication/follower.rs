@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::{Mutex, MutexGuard};
+
 use super::source::{Position, Standing};
 use super::spool::{Batch, Spool};
 use crate::domain::{Error, Generation, Offset, Result};
@@ -19,12 +21,20 @@ pub struct Follower {
     state: Arc<State>,
     writer: Writer,
     spool: Spool,
+    /// Held while what was shown is sent: by one at a time.
+    sending: Mutex<()>,
     id: uuid::Uuid,
 }
 
 impl Follower {
     pub(in crate::engine) fn new(state: Arc<State>, writer: Writer) -> Self {
-        Self { state, writer, spool: Spool::default(), id: uuid::Uuid::now_v7() }
+        Self {
+            state,
+            writer,
+            spool: Spool::default(),
+            sending: Mutex::default(),
+            id: uuid::Uuid::now_v7(),
+        }
     }
 
     /// Its name, new with every start.
@@ -57,12 +67,10 @@ impl Follower {
         Ok(())
     }
 
-    /// Notes which model answers where it is followed, before that model arrives.
-    pub fn note_active(&self, standing: &Standing) {
-        let active = standing.roles.active.unwrap_or(0);
-        if let Some(active) = standing.models.iter().find(|model| model.generation == active) {
-            self.state.lease.note_model(active.offset);
-        }
+    /// Notes up to where the newest model knows the log that is followed, before that part of it arrives.
+    pub fn note_models(&self, standing: &Standing) {
+        let newest = standing.models.iter().map(|model| model.offset).max();
+        newest.into_iter().for_each(|offset| self.state.lease.note_model(offset));
     }
 
     /// Extends the lease by `length` from when it was asked for, as the log that is followed ended at `end`.
@@ -95,8 +103,8 @@ impl Follower {
         self.state.lease.age().unwrap_or_default()
     }
 
-    /// Those of `models` that are not here, those with a role in serving first. One with the same number that
-    /// was made elsewhere is removed.
+    /// The models that are not here, those with a role in serving first. One with the same number that was made
+    /// elsewhere is none of them.
     ///
     /// # Errors
     /// [`Error::Storage`] where the disk fails.
@@ -153,21 +161,27 @@ impl Follower {
     }
 
     /// Gives the models the roles that they have where they are followed, as far as they are here, and removes
-    /// those that are not kept there any more. Call it from a thread that may wait for the disk.
+    /// those that are not kept there any more; returns whether the one that is active there is here. Call it
+    /// from a thread that may wait for the disk.
     ///
     /// # Errors
     /// [`Error::Storage`] where the disk fails.
-    pub fn follow_models(&self, standing: &Standing) -> Result<()> {
+    pub fn follow_models(&self, standing: &Standing) -> Result<bool> {
         let before = self.state.models.generation();
         let Some(active) = self.state.models.follow(&standing.roles, &standing.models)? else {
-            return Ok(());
+            return Ok(standing.roles.active.is_none());
         };
         if active.generation != before {
             self.state.live.overlay.write().forget_before(active.offset);
             let offset = self.state.live.offset();
             tracing::info!(generation = active.generation, offset, "model followed");
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Held while what was shown here is sent.
+    pub async fn sending(&self) -> MutexGuard<'_, ()> {
+        self.sending.lock().await
     }
 
     /// The next answers to send that were shown here; none where there are none.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::domain::{Error, Generation, Offset, Result, Violation, limits};
+use crate::domain::{DAY_MS, Error, Generation, Offset, Result, Violation, limits, now_ms};
 use crate::engine::state::State;
 use crate::engine::write::{Write, Writer};
 use crate::model::copied::StoredModel;
@@ -65,7 +65,7 @@ impl Source {
         self.check_version(position)?;
         let offset = self.state.live.offset();
         self.check_part(position, offset)?;
-        self.state.followers.note_lease(follower, position.offset, length);
+        self.state.followers.note_lease(follower, offset.saturating_sub(position.offset), length);
         let roles = self.state.models.roles();
         Ok(Standing { offset, roles, models: self.state.models.list()? })
     }
@@ -76,9 +76,10 @@ impl Source {
             let message = "this server follows another; follow that one";
             return Err(Error::NotReady(message.to_owned()));
         }
-        if position.format != FORMAT {
+        if position.format < FORMAT {
             return Err(Error::NotReady(format!(
-                "this server writes format {FORMAT}, the follower reads {}: run the same version on both",
+                "this server writes format {FORMAT}, the follower reads formats up to {}: bring followers to a \
+                 newer version first, then the server that they follow",
                 position.format
             )));
         }
@@ -141,9 +142,17 @@ impl Source {
     /// from a thread that may wait for the disk.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for bytes that are no batch of exposures, [`Error::Overloaded`] where too many wait;
-    /// as other writes.
-    pub fn record_exposures(&self, follower: u128, sequence: u64, batch: &[u8]) -> Result<()> {
+    /// As [`Source::grant`]; [`Error::Invalid`] for bytes that are no batch of exposures, [`Error::Overloaded`]
+    /// where too many wait; as other writes.
+    pub fn record_exposures(
+        &self,
+        (follower, position): (u128, &Position),
+        sequence: u64,
+        batch: &[u8],
+    ) -> Result<()> {
+        // What it names are the users and items of its copy.
+        self.check_version(position)?;
+        self.check_part(position, self.state.live.offset())?;
         // One batch at a time: the same one may be sent twice at once.
         let _recording = self.state.recording.lock();
         if self.state.followers.has_recorded(follower, sequence) {
@@ -174,10 +183,12 @@ impl Source {
             exposure.user.is_none_or(|user| (user as usize) < users)
                 && exposure.items.iter().all(|&item| (item as usize) < items)
         };
+        let now = now_ms();
         let is_sized = |exposure: &Exposure<'_>| {
             let shown = exposure.items.len();
             let texts = [&exposure.placement, &exposure.variant];
             shown <= MAX_ITEMS
+                && (0..=now + DAY_MS).contains(&exposure.time_ms)
                 && exposure.sources.len() == shown
                 && [exposure.propensities.len(), exposure.teams.len()]
                     .into_iter()
@@ -185,7 +196,7 @@ impl Source {
                 && texts.iter().all(|text| text.len() <= limits::MAX_ID_BYTES)
         };
         match given.iter().position(|exposure| !(is_known(exposure) && is_sized(exposure))) {
-            Some(at) => Err(format!("name at {at} what this store does not have")),
+            Some(at) => Err(format!("name at {at} what no answer of this store can hold")),
             None => Ok(given.into_iter().map(Exposure::into_owned).collect()),
         }
     }

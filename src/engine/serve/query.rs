@@ -151,8 +151,10 @@ impl Recommender {
         let session = match (request.user_id.as_str(), request.session_id.as_str()) {
             ("", "") => 0,
             ("", session) => session_hash(session),
-            // A user whom the store does not know yet.
-            (id, _) if named.is_none() => alias_hash(&self.state.pseudonyms.of(id)),
+            // A user whom the store does not know yet; without a lease it may know and not ask them.
+            (id, _) if named.is_none() && self.state.lease.holds() => {
+                alias_hash(&self.state.pseudonyms.of(id))
+            }
             _ => 0,
         };
         self.exposures.note(answer, self.consenting(named), session, request);

@@ -68,7 +68,8 @@ impl Recommender {
         }
         let name = self.state.pseudonyms.of(&request.user_id);
         let live = &self.state.live;
-        let user = live.user(&name);
+        // Without a lease a follower cannot know whose ids were parted.
+        let user = live.user(&name).filter(|_| self.state.lease.holds());
         user.map_or_else(|| name.into_owned(), |user| live.users.read().id(user).to_owned())
     }
 

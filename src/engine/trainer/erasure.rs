@@ -2,6 +2,7 @@
 //! the active model knows none of them, the models that may are removed.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::domain::progress::Control;
 use crate::domain::{Error, Offset, Result};
@@ -54,18 +55,44 @@ pub(in crate::engine) fn remove_models(state: &State) {
     remove_idle(state, renewed, newest);
 }
 
-/// Rewrites the log's files of a store that follows another, once the model that answers knows no erased user:
-/// the server that writes has rewritten its own by then.
-pub(super) fn follow(state: &State, writer: &Writer, control: &Control<'_>) {
-    let erasures = state.live.erasures.read();
-    let (is_owed, newest) = (erasures.has_in_files(), erasures.newest());
-    drop(erasures);
-    let is_clean = |model: Arc<Snapshot>| Some(model.manifest.erased_to()) > newest;
-    if !is_owed || !state.models.active().is_none_or(is_clean) {
-        return;
-    }
-    if let Err(error) = rewrite_log(state, writer, control) {
-        tracing::warn!(%error, "the log's files may hold an erased user for now");
+/// Time after which the files of a copy are rewritten whatever model answers, and after which what failed is tried
+/// again.
+const LONGEST: Duration = Duration::from_secs(600);
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Rewrites the files of a store that follows another without erased users.
+#[derive(Debug, Default)]
+pub(super) struct CopyRewriter {
+    owed_since: Option<Instant>,
+    not_before: Option<Instant>,
+}
+
+impl CopyRewriter {
+    /// Rewrites the files where they hold an erased user: once the model that answers knows none, as the server
+    /// that writes has rewritten its own by then, or after ten minutes.
+    pub(super) fn look(&mut self, state: &State, writer: &Writer, control: &Control<'_>) {
+        let erasures = state.live.erasures.read();
+        let (is_owed, newest) = (erasures.has_in_files(), erasures.newest());
+        drop(erasures);
+        if !is_owed {
+            self.owed_since = None;
+            return;
+        }
+
+        let now = Instant::now();
+        let owed_since = *self.owed_since.get_or_insert(now);
+        let is_clean = |model: Arc<Snapshot>| Some(model.manifest.erased_to()) > newest;
+        let is_time = state.models.active().is_none_or(is_clean) || now >= owed_since + LONGEST;
+        if !is_time || self.not_before.is_some_and(|not_before| now < not_before) {
+            return;
+        }
+        match rewrite_log(state, writer, control) {
+            Ok(()) => *self = Self::default(),
+            Err(error) => {
+                tracing::warn!(%error, "the log's files may hold an erased user for now");
+                self.not_before = Some(now + RETRY);
+            }
+        }
     }
 }
 

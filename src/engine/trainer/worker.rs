@@ -6,12 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::erasure::CopyRewriter;
+use super::lists;
 use super::queue::{Job, JobQueue, Work};
 use super::run::Runner;
 use super::schedule::Schedule;
 use super::status::{TrainingState, TrainingStatus};
 use super::timeline::Timeline;
-use super::{erasure, lists};
 use crate::domain::progress::{Control, Stage};
 use crate::domain::{Error, Offset, Result};
 use crate::engine::stats::Outcome;
@@ -61,9 +62,10 @@ impl Worker {
     /// Keeps up a store that follows another: it trains nothing.
     fn follow(&self) {
         let control = Control::new(&|_| {}, self.queue.cancel());
+        let mut rewriter = CopyRewriter::default();
         while self.queue.rest(INTERVAL) {
             self.prepare_missing_lists();
-            erasure::follow(&self.runner.state, &self.runner.writer, &control);
+            rewriter.look(&self.runner.state, &self.runner.writer, &control);
         }
     }
 

@@ -1025,7 +1025,12 @@ class AsyncClient:
         try:
             answer = await method(request, timeout=self._timeout, metadata=self._carried())
         except grpc.RpcError as error:
-            raise Refused(error) from None
+            refused = Refused(error)
+            if refused.reason != "OFFSET_AHEAD" or not self._written:
+                raise refused from None
+            # Another server took over without what was written last.
+            self._written = 0
+            return await self._call(method, request)
         if self._reads_writes:
             self._written = max(self._written, getattr(answer, "offset", 0))
         return answer
