@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -32,7 +33,7 @@ pub struct Serve {
     #[arg(long, value_name = "ORIGIN,…", value_delimiter = ',')]
     allow_origin: Vec<String>,
     /// Follow the server at this address: answer from a copy of its stores, and pass writes on to it
-    #[arg(long, value_name = "ADDR", conflicts_with = "demo")]
+    #[arg(long, value_name = "ADDR", conflicts_with = "demo", value_parser = NonEmptyStringValueParser::new())]
     follow: Option<String>,
     /// Import the bundled Online Retail log, train, and print what to try next;
     /// without --data, into a temporary folder

@@ -65,6 +65,12 @@ impl Lease {
         followed.until_ms.fetch_max(until, Ordering::Release);
     }
 
+    /// Whether a lease was ever granted since the store was opened.
+    pub(super) fn was_granted(&self) -> bool {
+        let was = |f: &Followed| f.until_ms.load(Ordering::Acquire) > 0;
+        self.followed.as_ref().is_some_and(was)
+    }
+
     /// Notes that a model is followed that was trained on the log before `offset`.
     pub(super) fn note_model(&self, offset: Offset) {
         if let Some(followed) = &self.followed {

@@ -115,9 +115,8 @@ impl IncomingModel {
         }
         arrays.sync_all().map_err(refused(aside.path()))?;
         drop(arrays);
-        disk::remove_where(&folder, |kept| {
-            kept.is_some_and(|kept| kept.generation == manifest.generation)
-        })?;
+        // Also one that is damaged.
+        disk::remove(&disk::place(&folder, manifest.generation))?;
         disk::put_in_place(&folder, aside, manifest.generation)
     }
 }

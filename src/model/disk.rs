@@ -337,7 +337,7 @@ pub fn set_roles(folder: &Path, roles: &Roles) -> Result<()> {
 
 /// Removes a snapshot, or what else lies there. It is renamed first: what remains of an interrupted
 /// removal is swept at the next start.
-fn remove(place: &Path) -> Result<()> {
+pub(super) fn remove(place: &Path) -> Result<()> {
     let named = place.file_name().and_then(|name| name.to_str()).unwrap_or("gone");
     let aside = place.with_file_name(format!(".writing-gone-{named}"));
     match fs::rename(place, &aside) {

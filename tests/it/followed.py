@@ -14,7 +14,7 @@ follower, primary = sys.argv[1:]
 with Client(follower, read_your_writes=True) as client:
     for n in range(50):
         user = f"python-{n}"
-        assert client.write_events([Event(user, "a", kind="click")]) == 1
+        assert client.write_events([Event(user, "tea", kind="click")]) == 1
         answer = client.recommend(user)
         assert (answer.basis, answer.stale) == ("history", False), answer
 

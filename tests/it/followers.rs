@@ -143,6 +143,17 @@ async fn three_servers_at_one_offset_answer_alike() {
     caught_up(&first.engine, &primary.engine).await;
     assert_eq!(differing(&lists(&first.engine), &lists(&primary.engine)), []);
 
+    // Lists that what was taken since the newest model is in, whichever model answers: also where a copy was away.
+    first.stop().await;
+    write(&primary, &[("12347", "22423"), ("12348", "22423"), ("12347", "22720")]).await;
+    trained(&primary.engine).await;
+    primary.engine.models().rollback().unwrap();
+    write(&primary, &[("12348", "22720")]).await;
+    let first = follower(&folder.path().join("first"), &primary).await;
+    caught_up(&first.engine, &primary.engine).await;
+    until("that lists are prepared", || [&primary, &first].iter().all(prepared)).await;
+    assert_eq!(differing(&lists(&first.engine), &lists(&primary.engine)), []);
+
     // A rollback is followed too.
     let before = primary.engine.models().rollback().unwrap().generation;
     until("the rollback", || first.engine.generation() == before).await;
@@ -283,6 +294,31 @@ async fn keys_and_stores_are_followed() {
     until("the deletion", || !deleted.exists()).await;
     copy.stop().await;
     primary.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_until_the_end_is_handed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = primary(&folder.path().join("primary")).await;
+    first.engine.writer().record(purchases(&[("anna", "tea", 1)])).await.unwrap();
+    let copy = follower(&folder.path().join("copy"), &first).await;
+    caught_up(&copy.engine, &first.engine).await;
+
+    // A caller that writes until it is refused, while the server stops.
+    let mut events = first.events();
+    let writing = tokio::spawn(async move {
+        let mut last = 0;
+        while let Ok(answer) = events.write_events(clicks(&[("ben", "cup")])).await {
+            last = answer.into_inner().offset;
+        }
+        last
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    first.stop().await;
+    let last = writing.await.unwrap();
+    assert!(last > 5, "{last}");
+    until("that the copy has all", || copy.engine.live().offset() >= last).await;
+    copy.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

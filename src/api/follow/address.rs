@@ -16,6 +16,16 @@ pub fn url(address: &str) -> Result<String, String> {
     }
 }
 
+/// Whether a URL names a server, with a port that there is, and nothing else.
+pub fn is_server(url: &str) -> bool {
+    let Ok(uri) = url.parse::<http::Uri>() else { return false };
+    let Some(authority) = uri.authority() else { return false };
+    let after_host = authority.as_str().strip_prefix(authority.host());
+    let is_port =
+        |port: &str| port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    after_host.is_some_and(|rest| rest.is_empty() || is_port(rest)) && uri.path() == "/"
+}
+
 /// Whether a URL is encrypted.
 pub fn is_encrypted(url: &str) -> bool {
     url.starts_with("https://")
@@ -52,6 +62,16 @@ mod tests {
         assert!(is_encrypted(&url("grpcs://a:5").unwrap()));
         for other in ["ftp://a:5", "unix:///x"] {
             assert!(other.starts_with(&url(other).unwrap_err()));
+        }
+    }
+
+    #[test]
+    fn a_server_is_a_host_and_a_port() {
+        for good in ["http://a", "http://a:1", "https://[::1]:50051", "http://a:1/"] {
+            assert!(is_server(good), "{good}");
+        }
+        for bad in ["http://a:99999", "http://a:1/path", "http://u:p@a:1", "http://", "http://a:"] {
+            assert!(!is_server(bad), "{bad}");
         }
     }
 

@@ -144,8 +144,10 @@ impl Call {
         let named = self.min_offset.clone().map_err(|violation| from_error(violation.into()))?;
         // What changes something waits for nothing.
         let named = named.filter(|_| self.on_follower != OnFollower::Forwards);
+        // Offsets of a log that went another way are not those of the primary.
+        let is_apart = store.engine.follower().is_some_and(|follower| follower.is_apart());
         if let Some(offset) = named
-            && !self.has_reached(store, offset).await
+            && (is_apart || !self.has_reached(store, offset).await)
         {
             let what = format!("names offset {offset}, which the store has not reached");
             return match &self.upstream {
@@ -245,8 +247,8 @@ impl http_body::Body for Leased {
 }
 
 fn lease_ended() -> Status {
-    let message =
-        "the server that this one follows is not heard from, and only it knows who was erased";
+    let message = "the server that this one follows has granted no lease for too long, and only it knows who \
+                   was erased";
     denied(Code::Unavailable, "LEASE_ENDED", message)
 }
 

@@ -100,6 +100,10 @@ impl StoreFollower {
                     length
                 }
                 Err(error) => {
+                    let status = error.downcast_ref::<Status>();
+                    if status.is_some_and(|status| status.code() == Code::Aborted) {
+                        self.follower.note_apart(true);
+                    }
                     failing.again(&self.name, &*error);
                     LEASE_EVERY
                 }
@@ -129,6 +133,7 @@ impl StoreFollower {
             granted.models.iter().map(|m| serde_json::from_slice(m)).collect();
         let roles = serde_json::from_slice(&granted.roles)?;
         let seen = Standing { offset: granted.offset, roles, models: models? };
+        self.follower.note_apart(false);
         self.follower.note_models(&seen);
         standing.send_replace(Some(Arc::new(seen)));
 

@@ -64,7 +64,8 @@ impl Upstream {
             ));
         }
 
-        let endpoint = Endpoint::from_shared(url.clone()).map_err(|_| {
+        let endpoint = Endpoint::from_shared(url.clone()).ok().filter(|_| address::is_server(&url));
+        let endpoint = endpoint.ok_or_else(|| {
             format!("follow.primary {given:?} is not an address such as HOST:50051")
         })?;
         let mut endpoint = endpoint

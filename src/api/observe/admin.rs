@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `/metrics` | metrics for Prometheus |
 //! | `/healthz` | 200 while the process answers |
-//! | `/readyz` | 200 while every store takes writes and the server is not stopping, else 503 with the reasons |
+//! | `/readyz` | 200 while every store takes writes, or was copied, and the server is not stopping, else 503 with the reasons |
 //! | `/version` | version and commit as JSON |
 
 use std::convert::Infallible;
@@ -136,6 +136,9 @@ impl Admin {
         for listed in self.host.list() {
             let name = &listed.name;
             match &listed.store {
+                Ok(store) if store.engine.follower().is_some_and(|copy| !copy.has_copied()) => {
+                    reasons.push(format!("the store {name} is not copied from the primary yet"));
+                }
                 Ok(store) if *store.engine.writer().watch().borrow() => {}
                 Ok(_) => reasons.push(format!("the store {name} takes no writes")),
                 Err(_) => reasons.push(format!("the store {name} is not open")),

@@ -21,6 +21,8 @@ use crate::store::LogTail;
 
 /// Bytes of one message of a stream; a block is sent in several where it is longer.
 const PIECE_BYTES: usize = 512 << 10;
+/// Time without a write after which the log of a store that closes has reached its end.
+const QUIET: Duration = Duration::from_millis(500);
 /// Messages of a stream that wait for the follower.
 const WAITING: usize = 2;
 
@@ -55,7 +57,7 @@ impl ReplicationApi {
         })
     }
 
-    /// Passes what `send` sends on, until the store closes.
+    /// Passes what `send` sends on.
     fn stream<T, F>(&self, send: impl FnOnce(Sender<T>) -> F) -> ReceiverStream<Result<T, Status>>
     where
         T: Send + 'static,
@@ -63,14 +65,9 @@ impl ReplicationApi {
     {
         let (messages, receiver) = mpsc::channel(WAITING);
         let sending = send(Sender { messages: messages.clone(), patience: self.sending });
-        let (source, patience) = (self.engine.source(), self.sending);
+        let patience = self.sending;
         tokio::spawn(async move {
-            let refused = match source.unless_closing(sending).await {
-                Some(Ok(()) | Err(Ended::Reader)) => return,
-                Some(Err(Ended::Failed(error))) => error,
-                None => Error::ShuttingDown,
-            };
-            drop(source);
+            let Err(Ended::Failed(refused)) = sending.await else { return };
             // The reader may have gone, or take nothing.
             let _ = messages.send_timeout(Err(from_error(refused)), patience).await;
         });
@@ -131,18 +128,26 @@ async fn send_log(
                 sender.send(pb::TailLogResponse { part: Some(blocks) }).await?;
             }
         }
-        let is_open = tokio::select! {
-            changed = end.changed() => changed.is_ok(),
-            () = sender.messages.closed() => false,
-        };
-        if !is_open {
-            return Err(Ended::Reader);
+        tokio::select! {
+            changed = end.changed() => changed.map_err(|_| Ended::Reader)?,
+            () = sender.messages.closed() => return Err(Ended::Reader),
+            // What is written while the server stops is handed over too.
+            () = source.closing_for(QUIET) => return Err(Error::ShuttingDown.into()),
         }
     }
 }
 
-/// Sends a model.
+/// Sends a model, unless the store closes.
 async fn send_model(
+    source: Source,
+    file: StoredModel,
+    sender: Sender<pb::FetchModelResponse>,
+) -> Result<(), Ended> {
+    let sent = source.unless_closing(send_file(file, sender)).await;
+    sent.unwrap_or(Err(Error::ShuttingDown.into()))
+}
+
+async fn send_file(
     mut file: StoredModel,
     sender: Sender<pb::FetchModelResponse>,
 ) -> Result<(), Ended> {
@@ -213,8 +218,9 @@ impl ReplicationService for ReplicationApi {
         request: Request<pb::FetchModelRequest>,
     ) -> Result<Response<Self::FetchModelStream>, Status> {
         let source = self.engine.source();
-        let file = answer(request, move |asked| source.model(asked.generation)).await?;
-        let stream = self.stream(|sender| send_model(file.into_inner(), sender));
+        let opened = source.clone();
+        let file = answer(request, move |asked| opened.model(asked.generation)).await?;
+        let stream = self.stream(|sender| send_model(source, file.into_inner(), sender));
         Ok(Response::new(stream))
     }
 

@@ -1,6 +1,7 @@
 //! What a follower takes in: blocks of the log, models, leases.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, MutexGuard};
@@ -23,6 +24,7 @@ pub struct Follower {
     spool: Spool,
     /// Held while what was shown is sent: by one at a time.
     sending: Mutex<()>,
+    is_apart: AtomicBool,
     id: uuid::Uuid,
 }
 
@@ -33,6 +35,7 @@ impl Follower {
             writer,
             spool: Spool::default(),
             sending: Mutex::default(),
+            is_apart: AtomicBool::new(false),
             id: uuid::Uuid::now_v7(),
         }
     }
@@ -91,6 +94,21 @@ impl Follower {
     /// [`Error::Storage`] where the disk fails, or they do not continue the copy.
     pub async fn append(&self, blocks: Vec<CopiedBlock>) -> Result<Offset> {
         Ok(self.writer.copy(blocks).await?.offset)
+    }
+
+    /// Notes whether the copy is no part of the log that is followed, as the server that writes it says.
+    pub fn note_apart(&self, is_apart: bool) {
+        self.is_apart.store(is_apart, Ordering::Release);
+    }
+
+    /// Whether the copy is no part of that log, so that its offsets are others.
+    pub fn is_apart(&self) -> bool {
+        self.is_apart.load(Ordering::Acquire)
+    }
+
+    /// Whether there is anything to answer from: it has held a lease, or has a model.
+    pub fn has_copied(&self) -> bool {
+        self.state.lease.was_granted() || self.state.models.generation() > 0
     }
 
     /// Whether it holds a lease: users may be answered from what is here of them.
@@ -171,8 +189,10 @@ impl Follower {
         let Some(active) = self.state.models.follow(&standing.roles, &standing.models)? else {
             return Ok(standing.roles.active.is_none());
         };
+        // As in the store that is followed: what the newest model knows is no longer new.
+        let newest = standing.models.iter().map(|model| model.offset).max().unwrap_or(0);
+        self.state.live.overlay.write().forget_before(newest);
         if active.generation != before {
-            self.state.live.overlay.write().forget_before(active.offset);
             let offset = self.state.live.offset();
             tracing::info!(generation = active.generation, offset, "model followed");
         }

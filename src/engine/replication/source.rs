@@ -113,6 +113,12 @@ impl Source {
         self.state.closing.unless_begun(work).await
     }
 
+    /// Completes once the store has been closing for this time.
+    pub async fn closing_for(&self, time: Duration) {
+        self.state.closing.unless_begun(std::future::pending::<()>()).await;
+        tokio::time::sleep(time).await;
+    }
+
     /// The log from where a copy ends.
     ///
     /// # Errors

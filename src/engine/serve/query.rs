@@ -280,8 +280,11 @@ impl Recommender {
     pub(super) fn live_popular(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
         let live = &self.state.live;
         if live.events() == 0 && live.items.read().is_empty() {
-            let message = "the store has no event and no item yet; import a log or a catalogue, \
-                           or write events first";
+            let message = if self.state.lease.is_follower() {
+                "nothing of the store is copied from the primary yet"
+            } else {
+                "the store has no event and no item yet; import a log or a catalogue, or write events first"
+            };
             return Err(Error::NotReady(message.to_owned()));
         }
 
