@@ -17,9 +17,9 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`cli`] | the verbs of the command line, one file each; the gRPC client they share (`backend`, `admin`, `remote`) |
-//! | [`api`] | gRPC: `services` (one file a service), `web` (JSON, gRPC-Web, browsers), `access` (who may call what, which store answers), `admission` (connections, memory, number of requests, deadlines), `wire` (protocol, limits on entries, conversions, statuses) |
+//! | [`api`] | gRPC: `services` (one file a service), `web` (JSON, gRPC-Web, browsers), `access` (who may call what, which store answers), `admission` (connections, memory, number of requests, deadlines), `follow` (a server that follows another), `wire` (protocol, limits on entries, conversions, statuses) |
 //! | [`host`] | the stores of one process: created, limited, deleted |
-//! | [`engine`] | one store: `serve`, `write`, `trainer`, `push`, `import` over a shared state and the `registry` of models |
+//! | [`engine`] | one store: `serve`, `write`, `trainer`, `push`, `import`, `replication` over a shared state and the `registry` of models |
 //! | [`backup`] | the data folder as of one moment: copied, checked, restored |
 //! | [`export`] | the log, the matrix and models as files for jobs elsewhere |
 //! | [`tune`] | fits hyperparameters, blend weights and the second stage to the store, on held-out behaviour |
@@ -66,6 +66,8 @@
 //! | what a retry adds (dedup window) | `live/dedup_window.rs` |
 //! | which key may call what | `api/access/methods.rs`, decided in `api/access/authentication.rs` |
 //! | how much one address, key or store may take | `api/admission/caller.rs` |
+//! | what a follower does with a call, and until when it answers users | `api/follow/layer.rs`, `engine/lease.rs` |
+//! | whether a copy is a part of a log | `store/writers.rs` |
 //! | which store trains next | `engine/threads/turns.rs` |
 //!
 //! # Words
@@ -83,6 +85,8 @@
 //! | live state | what changes with every write |
 //! | key, scope | an API key, and what its holder may do |
 //! | act | a call that changes what others get: recorded in the audit log |
+//! | primary, follower | the server that writes a store, and one that copies it |
+//! | lease | until when a follower answers from what it has of users |
 //! | role | whom a generation answers: staged, shadow, canary, active, retired |
 //! | candidate source | a way to propose items |
 //! | blend | one score from several sources; the *second stage* orders its best again |

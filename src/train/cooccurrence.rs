@@ -347,7 +347,8 @@ mod tests {
     }
 
     fn of_rows(rows: &[Vec<(u32, f32)>]) -> Interactions {
-        let by_user = Csr::from_rows(12, rows.to_vec());
+        // Wide enough that the rows of twelve items are made anew, and not the whole table.
+        let by_user = Csr::from_rows(12 * MAX_CHANGED, rows.to_vec());
         let last_seconds = vec![0; by_user.entries()];
         Interactions { by_item: by_user.transpose(), last_seconds, by_user }
     }

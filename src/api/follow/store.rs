@@ -94,10 +94,10 @@ impl StoreFollower {
         let mut failing = Failing::new("the primary grants no lease");
         loop {
             let asked = Instant::now();
-            let length = match self.ask_for_lease(asked, standing).await {
+            let pause = match self.ask_for_lease(asked, standing).await {
                 Ok(length) => {
                     failing.ended(&self.name);
-                    length
+                    LEASE_EVERY.min(length / 3)
                 }
                 Err(error) => {
                     let status = error.downcast_ref::<Status>();
@@ -108,7 +108,6 @@ impl StoreFollower {
                     LEASE_EVERY
                 }
             };
-            let pause = LEASE_EVERY.min(length / 3);
             tokio::time::sleep(pause.saturating_sub(asked.elapsed())).await;
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Request, Response};
 use tonic::body::Body;
 use tonic::metadata::AsciiMetadataValue;
@@ -37,6 +38,8 @@ pub struct Upstream {
     /// How long a call waits for the offset that it names.
     pub patience: Duration,
     key: Option<AsciiMetadataValue>,
+    /// Whether no one else can read what is sent.
+    is_private: bool,
     /// For what is copied.
     copying: Channel,
     /// For leases, which wait behind nothing.
@@ -55,13 +58,9 @@ impl Upstream {
         let url = address::url(given)
             .map_err(|scheme| format!("follow.primary {given}: {scheme} is not supported"))?;
         let is_encrypted = address::is_encrypted(&url);
-        if options.key.reveal().is_empty() {
-            // A primary without keys.
-        } else if !is_encrypted && !address::is_loopback(&url) {
-            return Err(format!(
-                "follow.primary {url} is not encrypted, so that others could read the API key; give \
-                 https://HOST:PORT"
-            ));
+        let is_private = is_encrypted || address::is_loopback(&url);
+        if !is_private && !options.key.reveal().is_empty() {
+            return Err(readable(&url));
         }
 
         let endpoint = Endpoint::from_shared(url.clone()).ok().filter(|_| address::is_server(&url));
@@ -84,6 +83,7 @@ impl Upstream {
             forwards: options.forward,
             patience: Duration::from_millis(options.wait_ms),
             key: key.map(authorization).transpose()?,
+            is_private,
             copying: endpoint.connect_lazy(),
             leasing: endpoint.connect_lazy(),
             forwarding: endpoint.connect_lazy(),
@@ -123,7 +123,7 @@ impl Upstream {
     /// already.
     ///
     /// # Errors
-    /// A sentence, where the primary is not reached.
+    /// A sentence, where the primary is not reached, or others could read the caller's key.
     pub(super) async fn forward(
         &self,
         mut request: Request<Body>,
@@ -131,6 +131,9 @@ impl Upstream {
         let headers = request.headers_mut();
         if headers.contains_key(FORWARDED) {
             return Ok(None);
+        }
+        if !self.is_private && headers.contains_key(AUTHORIZATION) {
+            return Err(readable(&self.url));
         }
         OF_CONNECTION.iter().for_each(|name| drop(headers.remove(*name)));
         headers.insert(FORWARDED, HeaderValue::from_static("1"));
@@ -147,9 +150,42 @@ impl Upstream {
     }
 }
 
+/// Why no key is sent to an address.
+fn readable(url: &str) -> String {
+    format!(
+        "follow.primary {url} is not encrypted, so that others could read the API key; give \
+         https://HOST:PORT"
+    )
+}
+
 fn authorization(key: &str) -> Result<AsciiMetadataValue, String> {
     let value = AsciiMetadataValue::try_from(format!("Bearer {key}"));
     let mut value = value.map_err(|_| "follow.key holds letters that no key has".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Secret;
+
+    fn options(primary: &str, key: &str) -> FollowOptions {
+        let (primary, key) = (primary.to_owned(), Secret::new(key));
+        FollowOptions { primary, key, ..FollowOptions::default() }
+    }
+
+    #[tokio::test]
+    async fn no_key_leaves_this_machine_where_others_can_read_it() {
+        let refused = Upstream::new(&options("192.0.2.1:5", "qm_1")).unwrap_err();
+        assert!(refused.contains("is not encrypted"), "{refused}");
+        Upstream::new(&options("127.0.0.1:5", "qm_1")).unwrap();
+
+        // A caller's key, where the follower has none.
+        let upstream = Upstream::new(&options("192.0.2.1:5", "")).unwrap();
+        let mut call = Request::new(Body::empty());
+        call.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Bearer qm_1"));
+        let refused = upstream.forward(call).await.unwrap_err();
+        assert!(refused.contains("is not encrypted"), "{refused}");
+    }
 }
