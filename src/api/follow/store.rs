@@ -76,6 +76,7 @@ pub(super) async fn send_shown(
         };
         let mut request = upstream.request(Some(store), message);
         request.set_timeout(SHOWN_PATIENCE);
+
         match upstream.replication().record_exposures(request).await {
             Ok(_) => follower.sent(&batch, true),
             Err(status) if status.code() == Code::InvalidArgument => {

@@ -55,8 +55,8 @@ impl Source {
         Self { state, writer }
     }
 
-    /// Grants a lease of this length to a follower that stands at `position`: everything acknowledged so far lies before the
-    /// offset of the answer. Call it from a thread that may wait for the disk.
+    /// Grants a lease of this length to a follower that stands at `position`: everything acknowledged so far
+    /// lies before the offset of the answer. Call it from a thread that may wait for the disk.
     ///
     /// # Errors
     /// [`Error::NotReady`] where this server follows another itself, or the follower is of an earlier version;
