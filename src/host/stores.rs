@@ -77,6 +77,7 @@ impl Host {
             tracing::warn!(%error, "the data folder keeps its permissions; the stores in it are private");
         }
         sweep_deleted(data)?;
+        host.finish_deletions()?;
         host.put(DEFAULT_STORE, Slot::Open(Arc::new(default)));
         for name in names(data)? {
             let slot = match host.open_store(&name) {
@@ -264,6 +265,17 @@ impl Host {
         Ok(())
     }
 
+    /// Removes the stores whose deletion was cut short: followers know of it already.
+    fn finish_deletions(&self) -> Result<()> {
+        for Tombstone { name, created_ms } in tombstones::read(&self.data)? {
+            let left = settings::read(&self.data, &name)?;
+            if name != DEFAULT_STORE && left.is_some_and(|left| left.created_ms == created_ms) {
+                self.remove_folder(&name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Begins to close all stores, as [`Engine::close`] does.
     pub fn close(&self) {
         for listed in self.list() {
@@ -319,4 +331,30 @@ fn names(data: &Path) -> Result<Vec<String>> {
     });
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deletion_that_was_cut_short_is_finished_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Host::open(folder.path(), EngineOptions::default()).unwrap();
+        let host = open();
+        let created = |name: &str| {
+            let created_ms = host.create(name, Limits::default()).unwrap().settings().created_ms;
+            Tombstone { name: name.to_owned(), created_ms }
+        };
+        let (eu, us) = (created("eu"), created("us"));
+        drop(host);
+        tombstones::note(folder.path(), eu).unwrap();
+        // One of the name that was deleted before.
+        tombstones::note(folder.path(), Tombstone { created_ms: us.created_ms - 1, ..us }).unwrap();
+
+        let host = open();
+        assert!(matches!(host.store("eu"), Err(Error::NotFound { .. })));
+        assert!(host.store("us").is_ok());
+        assert!(!folder.path().join("stores/eu").exists());
+    }
 }
