@@ -17,6 +17,7 @@ use crate::engine::{
     CatalogOptions, DEFAULT_STORE, ExperimentOptions, InsightOptions, LimitOptions, LogOptions,
     ModelOptions, PrivacyOptions, PushOptions, RecommendOptions, TrainOptions,
 };
+use crate::shared::ObjectStoreOptions;
 
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +55,8 @@ pub struct Config {
     pub audit: AuditOptions,
     /// The server that this one follows.
     pub follow: FollowOptions,
+    /// The object store that servers share.
+    pub object_store: ObjectStoreOptions,
     /// The store that a verb of the command line works on.
     #[serde(skip)]
     pub store: String,
@@ -81,6 +84,7 @@ impl Default for Config {
             limits: LimitOptions::default(),
             audit: AuditOptions::default(),
             follow: FollowOptions::default(),
+            object_store: ObjectStoreOptions::default(),
             store: DEFAULT_STORE.to_owned(),
             renamed: Vec::new(),
         }
@@ -160,6 +164,7 @@ impl Config {
             privacy: self.privacy.clone(),
             limits: self.limits.clone(),
             follows: self.follow.is_on(),
+            ..EngineOptions::default()
         }
     }
 
@@ -167,6 +172,7 @@ impl Config {
     fn ranges(&self) -> Vec<(&'static str, f64, f64, f64)> {
         let Self { serve, logging, traces, log, recommend, train, .. } = self;
         let Self { limits, audit, models, push, experiments, insight, follow, .. } = self;
+        let objects = &self.object_store;
 
         vec![
             ("serve.max_message_mib", serve.max_message_mib as f64, 1.0, 1_024.0),
@@ -212,6 +218,9 @@ impl Config {
             ("limits.memory_mib", limits.memory_mib as f64, 0.0, 1e9),
             ("audit.file_mib", audit.file_mib as f64, 1.0, 1_024.0),
             ("follow.wait_ms", follow.wait_ms as f64, 0.0, 60_000.0),
+            ("object_store.every_ms", objects.every_ms as f64, 100.0, 60_000.0),
+            ("object_store.lease_seconds", objects.lease_seconds as f64, 2.0, 3_600.0),
+            ("object_store.keep_seconds", objects.keep_seconds as f64, 10.0, 1e7),
             ("audit.keep", audit.keep as f64, 1.0, 10_000.0),
             ("models.keep", models.keep as f64, 1.0, 1_000.0),
             ("push.max_mib", push.max_mib as f64, 1.0, 65_536.0),

@@ -18,6 +18,7 @@
 //! |---|---|
 //! | [`cli`] | the verbs of the command line, one file each; the gRPC client they share (`backend`, `admin`, `remote`) |
 //! | [`api`] | gRPC: `services` (one file a service), `web` (JSON, gRPC-Web, browsers), `access` (who may call what, which store answers), `admission` (connections, memory, number of requests, deadlines), `follow` (a server that follows another), `wire` (protocol, limits on entries, conversions, statuses) |
+//! | [`shared`] | servers that share an object store: one writes, others follow, one trains (feature `object-store`) |
 //! | [`host`] | the stores of one process: created, limited, deleted |
 //! | [`engine`] | one store: `serve`, `write`, `trainer`, `push`, `import`, `replication` over a shared state and the `registry` of models |
 //! | [`backup`] | the data folder as of one moment: copied, checked, restored |
@@ -37,6 +38,7 @@
 //! | [`doctor`] | finds what is wrong with a log, and names what mends it |
 //! | [`import`] | files to events, items and users: formats, mapping, cleaning |
 //! | [`access`] | API keys, scopes, quotas, the audit log |
+//! | [`objects`] | an object store: pieces named by their checksums, leases (feature `object-store`) |
 //! | [`store`] | the durable log and the data folder |
 //! | [`telemetry`] | metrics, the record of a request, the version |
 //! | [`domain`] | plain types and small algorithms: events, items, limits, top-k |
@@ -138,8 +140,11 @@ pub mod insight;
 pub mod live;
 pub mod matrix;
 pub mod model;
+#[cfg(feature = "object-store")]
+pub mod objects;
 pub mod recommend;
 pub mod rules;
+pub mod shared;
 pub mod sources;
 pub mod store;
 pub mod telemetry;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::access::Keyring;
-use crate::api::follow::{self, Upstream};
+use crate::api::follow::{self, Primary};
 use crate::api::observe::Observer;
 use crate::api::tls::Certificates;
 use crate::host::Host;
@@ -16,7 +16,7 @@ const KEYS_EVERY: Duration = Duration::from_secs(1);
 const USES_EVERY: Duration = Duration::from_secs(60);
 /// Starts what runs beside the requests, as long as the set is kept.
 pub(super) fn start(
-    (host, upstream): (&Arc<Host>, &Option<Arc<Upstream>>),
+    (host, primary): (&Arc<Host>, &Option<Arc<Primary>>),
     keys: &Arc<Keyring>,
     observer: &Arc<Observer>,
     certificates: Option<Certificates>,
@@ -27,8 +27,15 @@ pub(super) fn start(
     if let Some(certificates) = certificates {
         beside.spawn(certificates.follow());
     }
-    if let Some(upstream) = upstream.clone() {
-        beside.spawn(follow::follow(upstream, host.clone(), keys.clone()));
+    if let Some(primary) = primary {
+        match primary.copied() {
+            Some(upstream) => {
+                beside.spawn(follow::follow(upstream, host.clone(), keys.clone()));
+            }
+            None => {
+                beside.spawn(follow::send_all_shown(primary.clone(), host.clone()));
+            }
+        }
     }
     beside
 }

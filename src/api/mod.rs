@@ -23,7 +23,7 @@ pub mod tls;
 pub mod web;
 pub mod wire;
 
-pub use follow::{FollowOptions, Upstream};
+pub use follow::{FollowOptions, Primary};
 pub use observe::{Observer, RequestLogOptions, TraceOptions};
 pub use server::{Listeners, ServeOptions, Served, serve};
 pub use tls::TlsOptions;

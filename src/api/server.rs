@@ -25,7 +25,7 @@ use crate::api::admission::connections::{self, Bounds};
 use crate::api::admission::intake::Intake;
 use crate::api::admission::open_files;
 use crate::api::beside;
-use crate::api::follow::{Following, Upstream};
+use crate::api::follow::{Following, Primary};
 use crate::api::health::Announcer;
 use crate::api::observe::admin::Admin;
 use crate::api::observe::{Observer, Observing};
@@ -189,7 +189,7 @@ pub struct Served {
     /// What sees every request.
     pub observer: Arc<Observer>,
     /// The server that this one follows; none where it follows none. The stores are opened as followers then.
-    pub upstream: Option<Arc<Upstream>>,
+    pub primary: Option<Arc<Primary>>,
 }
 
 /// Where a server listens.
@@ -217,7 +217,7 @@ impl Served {
         let keys = Arc::new(Keyring::open(data)?);
         let host = Arc::new(Host::open(data, options)?);
         let audit = Arc::new(Audit::of(data, audit));
-        Ok(Self { host, keys, audit, observer: Arc::default(), upstream: None })
+        Ok(Self { host, keys, audit, observer: Arc::default(), primary: None })
     }
 }
 
@@ -260,10 +260,10 @@ async fn run(
     let certificates = Certificates::read(&options.tls)?;
     warn_of_open_doors(options, served.keys.is_in_force());
 
-    let Served { host, keys, audit, observer, upstream } = served;
+    let Served { host, keys, audit, observer, primary } = served;
     let (health, health_service) = tonic_health::server::health_reporter();
     let (is_stopping, stops) = watch::channel(false);
-    let mut beside = beside::start((&host, &upstream), &keys, &observer, certificates.clone());
+    let mut beside = beside::start((&host, &primary), &keys, &observer, certificates.clone());
     beside.spawn(Announcer::start(health, host.clone()).await.follow());
     if let Some(admin) = admin {
         observer.show();
@@ -275,7 +275,7 @@ async fn run(
     let closing = host.clone();
     let acts = TaskTracker::new();
     let auditing = Auditing::new(audit.clone(), acts.clone());
-    let following = Following { upstream };
+    let following = Following { primary };
     let layers =
         layers((&host, following), &keys, (audit, auditing), &observer, options, bounds.max);
     let web = web(&keys, &observer, &options.browsers)?;

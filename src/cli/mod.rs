@@ -1,7 +1,8 @@
 //! The command line: one file a verb, the backend that verbs share, and the output.
 //!
 //! - [`serve`], [`demo`], [`import`], [`export`], [`log`], [`history`], [`check`]: work on a data
-//!   folder; `reload`: a server that reads its configuration again
+//!   folder; `reload`: a server that reads its configuration again; `process`: what serves;
+//!   [`trainer`], `membership`: servers that share an object store
 //! - [`evaluate`], [`plot`]: work on files alone; [`doctor`]: on a file or a data folder
 //! - [`train`], [`recommend`], [`similar`], [`together`], [`popular`], [`users`], [`items`],
 //!   [`models`], [`push`], [`rules`], [`placements`], [`experiments`], [`insight`], [`report`],
@@ -33,11 +34,13 @@ pub mod items;
 pub mod keys;
 pub mod list;
 pub mod log;
+mod membership;
 pub mod models;
 pub mod output;
 pub mod placements;
 pub mod plot;
 pub mod popular;
+mod process;
 pub mod push;
 pub mod recommend;
 mod reload;
@@ -51,11 +54,13 @@ pub mod simulate;
 pub mod stores;
 pub mod together;
 pub mod train;
+pub mod trainer;
 pub mod users;
 pub mod why;
 
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -94,7 +99,8 @@ struct Common {
     /// Data folder [default: qianmian-data]; for `evaluate --holdout`, the log file to cut
     #[arg(long, global = true, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// Store [default: the one that the API key opens, else "default"]
+    /// Store [default: the one that the API key opens, else "default"]; for servers, the URL of an object store
+    /// that they share
     #[arg(long, global = true, value_name = "NAME")]
     store: Option<String>,
     /// Start once without the lost files of the log: their events are gone, and models trained on
@@ -106,6 +112,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(serve::Serve),
+    Trainer(trainer::Trainer),
     Import(Box<import::Import>),
     Train(train::Train),
     Recommend(recommend::Recommend),
@@ -144,7 +151,9 @@ impl Common {
             config.data.clone_from(data);
         }
 
-        if let Some(store) = &self.store {
+        if let Some(url) = self.store.as_deref().filter(|store| is_object_store(store)) {
+            config.object_store.url = url.to_owned();
+        } else if let Some(store) = &self.store {
             limits::name("--store", store).map_err(|violation| violation.to_string())?;
             config.store.clone_from(store);
         }
@@ -160,9 +169,14 @@ impl Cli {
     /// A sentence that names the key.
     pub fn config(&self) -> Result<Config, Failure> {
         let mut config = self.common.config()?;
-        if let Verb::Serve(serve) = &self.verb {
+        if let Some(serve) = self.server() {
             serve.configure(&mut config);
         } else {
+            if self.common.store.as_deref().is_some_and(is_object_store) {
+                return Err(
+                    "--store: only servers share an object store; give the name of a store".into(),
+                );
+            }
             // Only a server trains by itself, and tables need no log lines around them.
             config.train.automatic = false;
             if config.logging.level == "info" {
@@ -174,7 +188,16 @@ impl Cli {
 
     /// Whether the verb is a server, which runs until it is stopped.
     pub fn serves(&self) -> bool {
-        matches!(self.verb, Verb::Serve(_))
+        self.server().is_some()
+    }
+
+    /// The server that the verb is.
+    fn server(&self) -> Option<&serve::Serve> {
+        match &self.verb {
+            Verb::Serve(serve) => Some(serve),
+            Verb::Trainer(trainer) => Some(&trainer.serve),
+            _ => None,
+        }
     }
 
     /// Runs the verb; returns its exit code. `set_level` sets the level of log lines.
@@ -212,6 +235,11 @@ impl Cli {
                 verb.run(config, data_given, (read, set_level)).await
             }
 
+            Verb::Trainer(verb) => {
+                let read = reading(self.common, verb.serve.clone());
+                verb.run(config, (read, set_level)).await
+            }
+
             Verb::Import(verb) => tokio::task::block_in_place(|| verb.run(&config)),
             Verb::Train(verb) => verb.run(config).await,
             Verb::Recommend(verb) => verb.run(config).await,
@@ -245,9 +273,16 @@ impl Cli {
     }
 }
 
+/// Whether an address is the URL of an object store.
+fn is_object_store(address: &str) -> bool {
+    let scheme = address.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let others = ["http", "https", "grpc", "grpcs"];
+    scheme.is_some_and(|scheme| !others.contains(&scheme.as_str()))
+}
+
 /// Reads the configuration of a server as it was read at the start.
 fn reading(common: Common, serve: serve::Serve) -> reload::Read {
-    Box::new(move || {
+    Arc::new(move || {
         let mut config = common.config()?;
         serve.configure(&mut config);
         Ok(config)

@@ -20,7 +20,7 @@ const RELOADED: [&str; 5] =
 const FIXED: [&str; 2] = ["train.threads", "train.prepared_lists"];
 
 /// Reads the configuration as it was read at the start.
-pub(super) type Read = Box<dyn Fn() -> Result<Config, Failure> + Send>;
+pub(super) type Read = Arc<dyn Fn() -> Result<Config, Failure> + Send + Sync>;
 
 /// Puts new settings in force.
 pub(super) struct Reload {

@@ -1,20 +1,14 @@
 //! `qianmian serve`
 
-use std::sync::Arc;
-
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use tokio::net::TcpListener;
-#[cfg(unix)]
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::reload::{Read, Reload, SetLevel};
-use super::{Failure, demo};
-use crate::api::follow;
-use crate::api::{self, Listeners, Observer, ServeOptions, Served, Upstream};
+use super::process::Process;
+use super::reload::{Read, SetLevel};
+use super::{Failure, is_object_store, membership};
 use crate::config::Config;
-use crate::engine::DEFAULT_STORE;
 use crate::recommend::RepeatPolicy;
+use crate::shared::Member;
 use crate::telemetry::version;
 
 /// Serve recommendations over gRPC and HTTP, and train in the background
@@ -32,16 +26,25 @@ pub struct Serve {
     /// Origins of web pages that may call, as SCHEME://HOST:PORT; "*" for any [default: none]
     #[arg(long, value_name = "ORIGIN,…", value_delimiter = ',')]
     allow_origin: Vec<String>,
-    /// Follow the server at this address: answer from a copy of its stores, and pass writes on to it
+    /// Follow the server at this address: answer from a copy of its stores, and pass writes on to it; or, with
+    /// the URL of an object store, whichever server writes there
     #[arg(long, value_name = "ADDR", conflicts_with = "demo", value_parser = NonEmptyStringValueParser::new())]
     follow: Option<String>,
     /// Import the bundled Online Retail log, train, and print what to try next;
     /// without --data, into a temporary folder
     #[arg(long)]
     demo: bool,
+    /// Whether it trains for the servers that share an object store.
+    #[arg(skip)]
+    trainer: bool,
 }
 
 impl Serve {
+    /// The same as a trainer.
+    pub(super) fn into_trainer(self) -> Self {
+        Self { trainer: true, ..self }
+    }
+
     pub(super) fn configure(&self, config: &mut Config) {
         if let Some(listen) = &self.listen {
             config.serve.listen.clone_from(listen);
@@ -52,8 +55,13 @@ impl Serve {
         if !self.allow_origin.is_empty() {
             config.serve.browsers.allowed_origins.clone_from(&self.allow_origin);
         }
-        if let Some(primary) = &self.follow {
-            config.follow.primary.clone_from(primary);
+        match self.follow.as_deref() {
+            Some(url) if is_object_store(url) => {
+                config.object_store.url = url.to_owned();
+                config.object_store.may_write = false;
+            }
+            Some(primary) => primary.clone_into(&mut config.follow.primary),
+            None => {}
         }
         // The demo shows a small server; `train` runs a tuning, which takes half as much memory
         // again.
@@ -68,152 +76,32 @@ impl Serve {
         self,
         mut config: Config,
         data_given: bool,
-        (read, set_level): (Read, SetLevel),
+        reading: (Read, SetLevel),
     ) -> Result<(), Failure> {
-        // Registered before anything that takes long: a signal may arrive at any time.
-        let stop = StopSignal::new()?;
+        let url = &config.object_store.url;
+        if config.follow.is_on() && config.object_store.is_on() {
+            return Err(
+                format!("follow.primary, and object_store.url {url}: give one of them").into()
+            );
+        }
+        tracing::info!(version = version::VERSION, commit = version::COMMIT, "qianmian");
+        let process = Process::begin(&config, self.demo, reading)?;
         // Dropped last, with its content.
         let temporary = (self.demo && !data_given).then(tempfile::tempdir).transpose()?;
-
         if let Some(folder) = &temporary {
             config.data = folder.path().to_owned();
         }
 
-        tracing::info!(version = version::VERSION, commit = version::COMMIT, "qianmian");
-        let observer = Observer::new(config.logging.requests.clone(), &config.traces)?;
-        let listeners = listen(&config.serve).await?;
-        let address = listeners.callers.local_addr()?;
-        let served = Served::open(&config.data, config.engine(), config.audit.clone())?;
-        let upstream = config.follow.is_on().then(|| Upstream::new(&config.follow)).transpose()?;
-        let upstream = upstream.map(Arc::new);
-        let served = Served { observer: Arc::new(observer), upstream, ..served };
-        if let Some(upstream) = &served.upstream
-            && let Err(error) = follow::take_keys(upstream, &served.keys).await
-        {
-            let primary = &upstream.url;
-            tracing::warn!(primary, %error, "the keys of the primary are not copied yet");
-        }
-        config.serve.check_safe(address, served.keys.is_in_force())?;
-        report(&config, &listeners, served.keys.is_in_force())?;
-        let host = served.host.clone();
-        let reload = Reload {
-            read,
-            set_level,
-            host: host.clone(),
-            observer: served.observer.clone(),
-            in_force: config.clone(),
-        };
-        let demo = self.demo.then(|| {
-            tokio::task::spawn_blocking(move || {
-                let shown = host.store(DEFAULT_STORE).map_err(Failure::from);
-                if let Err(error) = shown.and_then(|store| demo::run(&store.engine, address)) {
-                    tracing::warn!(%error, "the demo has no model");
-                }
-            })
-        });
-
-        api::serve(served, listeners, &config.serve, stop.given(reload)).await?;
-        if let Some(demo) = demo {
-            demo.await?;
+        let options = &config.object_store;
+        let shared = options.is_on().then(|| Member::open(options, self.trainer)).transpose()?;
+        match shared {
+            Some(member) => membership::serve(&process, &config, member).await?,
+            None => process.serve_alone(&config).await?,
         }
 
         tracing::info!("stopped");
         drop(temporary);
         Ok(())
-    }
-}
-
-/// Begins to listen, for callers and for monitoring.
-async fn listen(options: &ServeOptions) -> Result<Listeners, Failure> {
-    let bind = async |setting: &str, address: &str| {
-        let bound = TcpListener::bind(address).await;
-        bound.map_err(|e| format!("{setting}: cannot listen on {address}: {e}"))
-    };
-    let callers = bind("serve.listen", &options.listen).await?;
-    let admin = match options.admin_listen.as_str() {
-        "" => None,
-        address => Some(bind("serve.admin_listen", address).await),
-    };
-
-    // A second server on one machine may do without; one that was given an address may not.
-    let is_default = options.admin_listen == ServeOptions::default().admin_listen;
-    let admin = match admin.transpose() {
-        Err(error) if is_default => {
-            tracing::warn!(error, "there is no admin listener");
-            None
-        }
-        admin => admin?,
-    };
-    Ok(Listeners { callers, admin })
-}
-
-/// Logs where the server is reached, and by whom.
-fn report(config: &Config, listeners: &Listeners, has_keys: bool) -> Result<(), Failure> {
-    let address = listeners.callers.local_addr()?;
-    let admin = listeners.admin.as_ref().map(TcpListener::local_addr).transpose()?;
-    if admin.is_some_and(|admin| !admin.ip().to_canonical().is_loopback()) {
-        tracing::warn!("serve.admin_listen: others can read the metrics, which need no key");
-    }
-    let admin = admin.map_or_else(String::new, |admin| admin.to_string());
-    let data = config.data.display();
-    let tls = config.serve.tls.is_on();
-    tracing::info!(%address, admin, %data, tls, keys = has_keys, "serving");
-    Ok(())
-}
-
-/// The signals that ask the process to end, and SIGHUP.
-#[cfg(unix)]
-struct StopSignal {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
-}
-
-#[cfg(unix)]
-impl StopSignal {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Completes when one asks the process to end; SIGHUP reads the configuration again.
-    async fn given(mut self, mut reload: Reload) {
-        loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => return,
-                _ = self.terminate.recv() => return,
-                _ = self.hang_up.recv() => {
-                    // It reads files.
-                    let reloaded = tokio::task::spawn_blocking(move || {
-                        reload.run();
-                        reload
-                    });
-                    match reloaded.await {
-                        Ok(back) => reload = back,
-                        Err(_) => return std::future::pending().await,
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The signal that asks the process to end.
-#[cfg(not(unix))]
-struct StopSignal;
-
-#[cfg(not(unix))]
-impl StopSignal {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    /// Completes when it arrives.
-    async fn given(self, _: Reload) {
-        let _ = tokio::signal::ctrl_c().await;
     }
 }
 
@@ -232,6 +120,7 @@ mod tests {
                 allow_origin: Vec::new(),
                 follow: None,
                 demo,
+                trainer: false,
             }
             .configure(&mut config);
             config.recommend.repeat_policy

@@ -76,6 +76,9 @@ pub enum Error {
     /// A limit of the store is reached.
     #[error("{0}")]
     Full(String),
+    /// Another server may write by now; whether a write was done is not known.
+    #[error("this server holds no lease to write, which the object store grants; try again")]
+    SeatLost,
     /// The store is closing.
     #[error("the store is shutting down")]
     ShuttingDown,

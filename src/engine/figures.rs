@@ -41,6 +41,8 @@ pub struct StoreFigures {
     pub followers: usize,
     /// Records that the slowest of them lacked when it was granted.
     pub followers_behind: u64,
+    /// What a server that shares an object store has of it; none where the store is not written for others.
+    pub shared: Option<SharedFigures>,
     /// How the copy stands; none where the store follows no other.
     pub copy: Option<CopyFigures>,
 }
@@ -54,6 +56,25 @@ pub struct CopyFigures {
     pub age: Duration,
     /// Records of the log that is followed, at that time, which are not here.
     pub behind: u64,
+}
+
+/// How a store stands that is uploaded for others.
+#[derive(Debug)]
+pub struct SharedFigures {
+    /// Whether this server holds the lease to write.
+    pub may_write: bool,
+    /// Records that are not uploaded yet.
+    pub behind: u64,
+}
+
+impl SharedFigures {
+    fn of(state: &State) -> Option<Self> {
+        let is_shared = state.seats.writing.is_some();
+        is_shared.then(|| Self {
+            may_write: state.seats.may_write(),
+            behind: state.live.offset().saturating_sub(*state.uploaded.borrow()),
+        })
+    }
 }
 
 impl StoreFigures {
@@ -84,6 +105,7 @@ impl StoreFigures {
             memory,
             followers,
             followers_behind,
+            shared: SharedFigures::of(state),
             copy: CopyFigures::of(state),
         }
     }

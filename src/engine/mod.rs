@@ -23,10 +23,12 @@
 //!   that makes them
 //! - `opening`: reads a store from its folder
 //! - `directory`: items and users by their ids
+//! - `position`: where a log stands; `desk`: where models are handed over to the server that writes
 //! - `behaviour`: what a training reads from the log
 //! - [`options`]: the engine's part of the configuration
 //! - [`pseudonyms`]: the names of users in the store
 //! - `lease`: until when a store that follows another answers users; `followers`: those that follow it
+//! - [`seats`]: what a server may do that shares an object store with others
 //! - [`figures`]: what is seen of the store at one moment
 //! - `periodic`: a thread that does something again and again
 //! - [`page`]: pages of listings; `closing`: how the store ends; `threads`: those that the stores
@@ -35,6 +37,7 @@
 mod active_lists;
 mod behaviour;
 mod closing;
+mod desk;
 mod directory;
 mod exposure_queue;
 pub mod figures;
@@ -52,11 +55,13 @@ pub mod page;
 mod periodic;
 mod pinned;
 mod population;
+mod position;
 pub mod pseudonyms;
 mod push;
 mod refresher;
 mod registry;
 pub mod replication;
+pub mod seats;
 pub mod serve;
 mod state;
 pub mod stats;
@@ -69,6 +74,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use desk::HandedModel;
 pub use directory::Directory;
 pub use import::Importer;
 pub use options::{
@@ -80,13 +86,17 @@ pub use page::Page;
 pub use push::{Incoming, PushRequest, Pushes};
 pub use registry::{Models, ServingModel};
 pub use replication::{Follower, Source};
+pub use seats::Seats;
 pub use serve::{Answer, Batches, Comparison, RecommendRequest, Recommender};
-pub use threads::Threads;
+pub use threads::{Threads, wait_for};
 pub use trainer::{Trainer, TrainingState, TrainingStatus};
 pub use write::{Pending, Receipt, Write, Writer};
 
-use crate::domain::{Generation, Offset, Result};
+use tokio::sync::mpsc;
+
+use crate::domain::{Error, Generation, Offset, Result};
 use crate::live::Live;
+use crate::model::copied::IncomingModel;
 use crate::store::Entry;
 use figures::StoreFigures;
 use insight::Insight;
@@ -236,14 +246,24 @@ impl Engine {
         self.follower.as_ref()
     }
 
+    /// Begins to take in a model's files, which are not kept yet. Call it from a thread that may wait for the
+    /// disk.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Storage`] for a manifest that cannot be read, or where the disk fails.
+    pub fn receive_model(&self, manifest: &[u8]) -> Result<IncomingModel> {
+        IncomingModel::begin(&self.state.folder.snapshots(), manifest)
+            .map_err(|error| Error::Storage(error.into()))
+    }
+
+    /// The models that the trainer hands over to the server that writes, for the one who takes them there.
+    pub fn handed_models(&self) -> Option<mpsc::Receiver<HandedModel>> {
+        self.state.desk.take()
+    }
+
     /// Waits until everything before `offset` is visible, or `patience` ends; returns whether it is.
     pub async fn has_reached(&self, offset: Offset, patience: Duration) -> bool {
-        if self.state.live.offset() >= offset {
-            return true;
-        }
-        let mut end = self.state.log_end.subscribe();
-        let reached = end.wait_for(|&end| end >= offset);
-        tokio::time::timeout(patience, reached).await.is_ok_and(|reached| reached.is_ok())
+        self.state.has_reached(offset, patience).await
     }
 
     /// Trains: starts a training, reports its status now and every change to come.

@@ -70,7 +70,7 @@ pub(super) fn open(data: &Path, options: &EngineOptions) -> Result<Opened> {
         pseudonyms,
         (lists, ActiveLists::new(recommend.active_lists)),
         limits,
-        (stats, populations, lease),
+        (stats, populations, lease, options.seats.clone()),
     ));
     Ok(Opened { state, log, dedup, live_writer })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::seats::Seats;
 use crate::domain::Secret;
 use crate::experiment::AttributionOptions;
 use crate::model::Settings;
@@ -43,6 +44,8 @@ pub struct EngineOptions {
     pub limits: LimitOptions,
     /// Whether the store follows one of another server: writes come from there alone.
     pub follows: bool,
+    /// What this server may do, where it shares an object store with others.
+    pub seats: Seats,
 }
 
 impl Default for EngineOptions {
@@ -60,6 +63,7 @@ impl Default for EngineOptions {
             privacy: PrivacyOptions::default(),
             limits: LimitOptions::default(),
             follows: false,
+            seats: Seats::default(),
         }
     }
 }

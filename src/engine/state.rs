@@ -1,11 +1,14 @@
 //! What the engine's threads share.
 
+use std::time::Duration;
+
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::active_lists::ActiveLists;
 use super::closing::Closing;
+use super::desk::Desk;
 use super::exposure_queue::ExposureQueue;
 use super::followers::Followers;
 use super::in_force::InForce;
@@ -14,13 +17,16 @@ use super::measure::Unmeasured;
 use super::options::{StoreLimits, TrainOptions};
 use super::pinned::PinnedModels;
 use super::population::Populations;
+use super::position::Position;
 use super::pseudonyms::Pseudonyms;
 use super::registry::Models;
+use super::seats::Seats;
 use super::stats::Stats;
 use crate::domain::{Offset, Result, UserIdx};
 use crate::experiment::Measurements;
 use crate::live::Live;
 use crate::recommend::prepared::PreparedListOptions;
+use crate::store::folder::FORMAT;
 use crate::store::{Entry, StoreFolder, Writers, replay};
 
 /// What the engine's threads share.
@@ -56,6 +62,16 @@ pub(super) struct State {
     pub(super) lease: Lease,
     /// Who wrote the log.
     pub(super) writers: ArcSwap<Writers>,
+    /// What this server may do, where it shares an object store with others.
+    pub(super) seats: Seats,
+    /// Records before this offset are uploaded, where this server shares an object store with others.
+    pub(super) uploaded: watch::Sender<Offset>,
+    /// Where models are handed over.
+    pub(super) desk: Desk,
+    /// Held while files of the log are rewritten.
+    pub(super) rewriting: Mutex<()>,
+    /// Number of times that files of the log were rewritten.
+    pub(super) rewritings: watch::Sender<u64>,
     /// The followers.
     pub(super) followers: Followers,
     /// Held while what a follower has shown is recorded.
@@ -75,7 +91,7 @@ impl State {
         pseudonyms: Pseudonyms,
         (lists, active_lists): (PreparedListOptions, Option<ActiveLists>),
         limits: (StoreLimits, TrainOptions),
-        (stats, populations, lease): (Stats, Populations, Lease),
+        (stats, populations, lease, seats): (Stats, Populations, Lease, Seats),
     ) -> Self {
         let (limits, train) = limits;
         let limits = ArcSwap::from_pointee(limits);
@@ -106,6 +122,11 @@ impl State {
             stats,
             lease,
             writers: ArcSwap::from_pointee(writers),
+            seats,
+            uploaded: watch::Sender::new(0),
+            desk: Desk::default(),
+            rewriting: Mutex::default(),
+            rewritings: watch::Sender::new(0),
             followers: Followers::default(),
             recording: Mutex::default(),
             log_end,
@@ -116,6 +137,27 @@ impl State {
     /// The idx of a user by their external id, if the store knows them.
     pub(super) fn user_idx(&self, id: &str) -> Option<UserIdx> {
         self.live.user(&self.pseudonyms.of(id))
+    }
+
+    /// Where the log stands.
+    pub(super) fn position(&self) -> Position {
+        let offset = self.live.offset();
+        Position {
+            format: FORMAT,
+            key: self.pseudonyms.fingerprint(),
+            offset,
+            writer: self.writers.load().of(offset).map(str::to_owned),
+        }
+    }
+
+    /// Waits until everything before `offset` is visible, or `patience` ends; returns whether it is.
+    pub(super) async fn has_reached(&self, offset: Offset, patience: Duration) -> bool {
+        if self.live.offset() >= offset {
+            return true;
+        }
+        let mut end = self.log_end.subscribe();
+        let reached = end.wait_for(|&end| end >= offset);
+        tokio::time::timeout(patience, reached).await.is_ok_and(|reached| reached.is_ok())
     }
 
     /// The memory of the data and of the models that are loaded, in bytes, estimated from their

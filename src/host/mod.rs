@@ -7,12 +7,14 @@
 //! - [`tombstones`]: which were deleted
 //! - [`settings`]: its limits, in a file in its folder
 
+pub mod aside;
 mod followed;
 pub mod hosted;
 pub mod settings;
 pub mod stores;
 pub mod tombstones;
 
+pub use aside::set_aside;
 pub use hosted::Hosted;
 pub use settings::{Limits, StoreSettings};
 pub use stores::{Host, Listed, exists};

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::Manifest;
 use super::disk::{self, ARRAYS, MANIFEST, SnapshotError, damaged, refused};
+use super::{Manifest, Snapshot};
 use crate::domain::Generation;
 use crate::store::{files, sealed};
 
@@ -47,6 +47,14 @@ impl StoredModel {
         read.map_err(refused(&self.path))?;
         Ok(bytes)
     }
+}
+
+/// A folder for snapshots that are handed over to another server; removed with the value.
+///
+/// # Errors
+/// Where the disk fails.
+pub fn handing_folder(folder: &Path) -> Result<TempDir> {
+    disk::aside(folder)
 }
 
 /// A snapshot that is arriving. What is not kept is removed.
@@ -103,16 +111,38 @@ impl IncomingModel {
         self.arrays.write_all(bytes).map_err(refused(self.aside.path()))
     }
 
+    /// Checks that all has arrived as it was written, and reads it; keeps nothing.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Damaged`] where it is not what was written, [`SnapshotError::Io`] where the disk fails.
+    pub fn load(self) -> Result<Snapshot> {
+        self.check()?;
+        let generation = self.manifest.generation;
+        let place = disk::place(self.aside.path(), generation);
+        std::fs::create_dir(&place).map_err(refused(&place))?;
+        for name in [MANIFEST, ARRAYS] {
+            let to = place.join(name);
+            std::fs::rename(self.aside.path().join(name), &to).map_err(refused(&to))?;
+        }
+        disk::load(self.aside.path(), generation)
+    }
+
+    fn check(&self) -> Result<()> {
+        let Self { manifest, hash, bytes, .. } = self;
+        if *bytes != manifest.bytes || format!("{:032x}", hash.digest128()) != manifest.checksum {
+            let what = "its bytes do not match its checksum";
+            return Err(damaged(self.aside.path())(what));
+        }
+        Ok(())
+    }
+
     /// Checks that all has arrived as it was written, and keeps it, durably, in the place of what lies there.
     ///
     /// # Errors
     /// [`SnapshotError::Damaged`] where it is not what was written, [`SnapshotError::Io`] where the disk fails.
     pub fn keep(self) -> Result<()> {
-        let Self { folder, aside, manifest, arrays, hash, bytes } = self;
-        if bytes != manifest.bytes || format!("{:032x}", hash.digest128()) != manifest.checksum {
-            let what = "its bytes do not match its checksum";
-            return Err(damaged(aside.path())(what));
-        }
+        self.check()?;
+        let Self { folder, aside, manifest, arrays, .. } = self;
         arrays.sync_all().map_err(refused(aside.path()))?;
         drop(arrays);
         // Also one that is damaged.

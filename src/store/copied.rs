@@ -40,6 +40,26 @@ impl CopiedBlock {
     }
 }
 
+/// The part of whole blocks that begins with the one at the offset `from`; empty where all lie before it.
+///
+/// # Errors
+/// What is wrong with the blocks, or that none begins there.
+pub fn from_offset(mut blocks: &[u8], from: Offset) -> Result<&[u8], String> {
+    while let Some(head) = blocks.first_chunk::<HEADER_BYTES>() {
+        let header = frame::decode_header(head)?;
+        if header.first_offset == from {
+            return Ok(blocks);
+        }
+        let length = HEADER_BYTES + header.stored as usize;
+        let end = header.first_offset + u64::from(header.records);
+        if end > from || blocks.len() < length {
+            return Err(format!("no block begins at offset {from}"));
+        }
+        blocks = &blocks[length..];
+    }
+    Ok(blocks)
+}
+
 /// Puts blocks together from pieces of any length.
 #[derive(Debug)]
 pub struct Copying {
@@ -54,6 +74,24 @@ impl Copying {
     /// Continues a log that ends at the offset `next` and names this number of users and items.
     pub fn after(users: u64, items: u64, next: Offset) -> Self {
         Self { bytes: Vec::new(), taken: 0, names: Names { users, items }, next }
+    }
+
+    /// The offset at which the next block must begin.
+    pub fn next(&self) -> Offset {
+        self.next
+    }
+
+    /// Adds bytes that have arrived; returns the blocks that are complete with them.
+    ///
+    /// # Errors
+    /// What is wrong with a block; nothing after it can be read then.
+    pub fn extend(&mut self, bytes: &[u8]) -> Result<Vec<CopiedBlock>, String> {
+        self.push(bytes);
+        let mut blocks = Vec::new();
+        while let Some(block) = self.take()? {
+            blocks.push(block);
+        }
+        Ok(blocks)
     }
 
     /// Adds bytes that have arrived.

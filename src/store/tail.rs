@@ -52,6 +52,11 @@ impl LogTail {
         Ok(tail)
     }
 
+    /// The offset of the place.
+    pub fn offset(&self) -> Offset {
+        self.next
+    }
+
     /// Whole blocks as they are stored, of records before `until`, which must have been appended: about
     /// `enough` bytes, at least one block; empty where the place is at `until`.
     ///

@@ -16,13 +16,13 @@ use crate::guarded::reason;
 use crate::support::{Server, purchases, quiet, trained};
 
 /// A wire between two servers. Cut, it passes nothing on and tells nobody, as a network that drops packets.
-struct Wire {
-    address: String,
+pub(crate) struct Wire {
+    pub(crate) address: String,
     is_cut: Arc<AtomicBool>,
 }
 
 impl Wire {
-    async fn to(address: &str) -> Wire {
+    pub(crate) async fn to(address: &str) -> Wire {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let wire =
             Wire { address: listener.local_addr().unwrap().to_string(), is_cut: Arc::default() };
@@ -39,11 +39,11 @@ impl Wire {
         wire
     }
 
-    fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.is_cut.store(true, Ordering::SeqCst);
     }
 
-    fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.is_cut.store(false, Ordering::SeqCst);
     }
 }

@@ -53,6 +53,8 @@ mod reviews;
 mod rights;
 mod rules;
 mod segments;
+#[cfg(feature = "object-store")]
+mod shared;
 mod soak;
 mod storefront;
 mod stores;

@@ -14,7 +14,7 @@ use qianmian::api::wire::pb::placement_service_client::PlacementServiceClient;
 use qianmian::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
 use qianmian::api::wire::pb::rule_service_client::RuleServiceClient;
 use qianmian::api::wire::pb::user_service_client::UserServiceClient;
-use qianmian::api::{self, FollowOptions, ServeOptions, Served, Upstream};
+use qianmian::api::{self, FollowOptions, Primary, ServeOptions, Served};
 use qianmian::domain::{Event, EventKind};
 use qianmian::engine::options::EngineOptions;
 use qianmian::engine::{DEFAULT_STORE, Engine, RecommendRequest};
@@ -57,8 +57,8 @@ impl Server {
     ) -> Server {
         let options = EngineOptions { follows: true, ..options };
         let served = Served::open(data, options, AuditOptions::default()).unwrap();
-        let upstream = Some(Arc::new(Upstream::new(follow).unwrap()));
-        Server::serving(Served { upstream, ..served }, ServeOptions::default()).await
+        let primary = Some(Arc::new(Primary::named(follow).unwrap()));
+        Server::serving(Served { primary, ..served }, ServeOptions::default()).await
     }
 
     /// Serves on a free port.
@@ -264,9 +264,19 @@ impl Process {
         data: &Path,
         change: impl FnOnce(&mut Command),
     ) -> Process {
+        Self::start_as("serve", address, data, change)
+    }
+
+    /// The same with another verb.
+    pub(crate) fn start_as(
+        verb: &str,
+        address: &str,
+        data: &Path,
+        change: impl FnOnce(&mut Command),
+    ) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_qianmian"));
         command
-            .args(["serve", "--listen", address, "--data"])
+            .args([verb, "--listen", address, "--data"])
             .arg(data)
             .env("QIANMIAN_LOGGING__FORMAT", "json")
             .env("QIANMIAN_SERVE__ADMIN_LISTEN", "127.0.0.1:0")

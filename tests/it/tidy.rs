@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::imports;
 
 /// The modules from top to bottom: imports point down only.
-const HOUSE: [&str; 24] = [
+const HOUSE: [&str; 26] = [
     "cli",
     "api",
+    "shared",
     "host",
     "engine",
     "backup",
@@ -28,6 +29,7 @@ const HOUSE: [&str; 24] = [
     "doctor",
     "import",
     "access",
+    "objects",
     "store",
     "telemetry",
     "domain",
@@ -162,6 +164,7 @@ fn only_some_modules_touch_files() {
                 "model/frozen.rs",
                 "model/pushed/upload.rs",
                 "api/tls.rs",
+                "objects/folder.rs",
             ]
             .contains(&name)
     }));

@@ -58,18 +58,28 @@ pub(super) fn stream(
     caller: Caller,
     running: Running,
 ) -> Response<Body> {
-    answer.map(|body| Body::new(Streamed { body, caller, _open: open, _running: running }))
+    answer.map(|body| {
+        checked(body, move || {
+            let _held = (&open, &running);
+            caller.check()
+        })
+    })
 }
 
-/// The body of a stream.
-struct Streamed {
+/// A body that ends with the error of `check`, which is asked before each message.
+pub(in crate::api) fn checked(
     body: Body,
-    caller: Caller,
-    _open: Open,
-    _running: Running,
+    check: impl Fn() -> Result<(), Status> + Send + 'static,
+) -> Body {
+    Body::new(Checked { body, check: Box::new(check) })
 }
 
-impl http_body::Body for Streamed {
+struct Checked {
+    body: Body,
+    check: Box<dyn Fn() -> Result<(), Status> + Send>,
+}
+
+impl http_body::Body for Checked {
     type Data = Bytes;
     type Error = Status;
 
@@ -79,7 +89,7 @@ impl http_body::Body for Streamed {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         let is_message = matches!(&frame, Some(Ok(frame)) if frame.is_data());
-        if is_message && let Err(refused) = self.caller.check() {
+        if is_message && let Err(refused) = (self.check)() {
             return Poll::Ready(Some(Err(refused)));
         }
         Poll::Ready(frame)

@@ -8,7 +8,7 @@
 //! - `stream`: a connection's bytes, plain or encrypted
 
 pub mod admit;
-mod answer;
+pub(in crate::api) mod answer;
 pub mod caller;
 pub mod connections;
 pub mod intake;

@@ -6,19 +6,19 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
-use http_body::Frame;
-use prost::bytes::Bytes;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use super::primary::Primary;
 use super::store::send_shown;
 use super::upstream::Upstream;
 use crate::api::access::methods::{self, OnFollower};
+use crate::api::admission::answer::checked;
 use crate::api::admission::caller::Caller;
 use crate::api::wire::status::{denied, from_error};
 use crate::domain::{Deadline, Offset, Violation};
@@ -39,7 +39,7 @@ const SHOWN_PATIENCE: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone)]
 pub struct Following {
     /// The primary; none on a server that follows none.
-    pub upstream: Option<Arc<Upstream>>,
+    pub primary: Option<Arc<Primary>>,
 }
 
 impl<S> Layer<S> for Following {
@@ -76,8 +76,8 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let upstream = self.following.upstream.clone();
-        if upstream.is_none() && !request.headers().contains_key(MIN_OFFSET) {
+        let primary = self.following.primary.clone();
+        if primary.is_none() && !request.headers().contains_key(MIN_OFFSET) {
             return Box::pin(self.service.call(request));
         }
 
@@ -85,7 +85,7 @@ where
         let next = self.service.clone();
         let mut service = std::mem::replace(&mut self.service, next);
         Box::pin(async move {
-            let call = Call::of(&request, upstream);
+            let call = Call::of(&request, primary);
             match call.placed().await {
                 Ok(Place::Here) => {
                     let seen = call.seen();
@@ -108,7 +108,7 @@ enum Place {
 
 /// A call.
 struct Call {
-    upstream: Option<Arc<Upstream>>,
+    primary: Option<Arc<Primary>>,
     store: Option<Arc<Hosted>>,
     on_follower: OnFollower,
     min_offset: Result<Option<Offset>, Violation>,
@@ -117,12 +117,12 @@ struct Call {
 }
 
 impl Call {
-    fn of(request: &Request<Body>, upstream: Option<Arc<Upstream>>) -> Self {
+    fn of(request: &Request<Body>, primary: Option<Arc<Primary>>) -> Self {
         let path = request.uri().path();
         let caller = request.extensions().get::<Caller>();
         let method = methods::of(path);
         Self {
-            upstream,
+            primary,
             store: caller.and_then(|caller| caller.store.clone()),
             on_follower: method.map_or(OnFollower::Answers, |method| method.on_follower),
             min_offset: min_offset(request.headers().get(MIN_OFFSET)),
@@ -133,11 +133,11 @@ impl Call {
 
     /// Where it is answered, once the store has reached what it names.
     async fn placed(&self) -> Result<Place, Status> {
-        if let (Some(upstream), OnFollower::Forwards) = (&self.upstream, self.on_follower) {
-            if self.is_event {
-                self.record_shown(upstream).await;
+        if let (Some(primary), OnFollower::Forwards) = (&self.primary, self.on_follower) {
+            if let Some(upstream) = primary.upstream().filter(|_| self.is_event) {
+                self.record_shown(&upstream).await;
             }
-            return self.primary(upstream, "is answered by the server that writes");
+            return placed_at(primary, "is answered by the server that writes");
         }
 
         let Some(store) = &self.store else { return Ok(Place::Here) };
@@ -150,8 +150,8 @@ impl Call {
             && (is_apart || !self.has_reached(store, offset).await)
         {
             let what = format!("names offset {offset}, which the store has not reached");
-            return match &self.upstream {
-                Some(upstream) => self.primary(upstream, &what),
+            return match &self.primary {
+                Some(primary) => placed_at(primary, &what),
                 None => Err(denied(
                     Code::FailedPrecondition,
                     "OFFSET_AHEAD",
@@ -168,17 +168,8 @@ impl Call {
         Ok(Place::Here)
     }
 
-    /// The primary, where calls are passed on to it.
-    fn primary(&self, upstream: &Arc<Upstream>, why: &str) -> Result<Place, Status> {
-        if upstream.forwards {
-            return Ok(Place::Primary(upstream.clone()));
-        }
-        let message = format!("the call {why}: {} (follow.forward)", upstream.url);
-        Err(denied(Code::FailedPrecondition, "FOLLOWER", message))
-    }
-
     async fn has_reached(&self, store: &Hosted, offset: Offset) -> bool {
-        let bound = self.upstream.as_ref().map_or(Duration::ZERO, |upstream| upstream.patience);
+        let bound = self.primary.as_ref().map_or(Duration::ZERO, |primary| primary.patience());
         let patience = self.deadline.map_or(bound, |Deadline(at)| {
             bound.min(at.saturating_duration_since(std::time::Instant::now()) / 2)
         });
@@ -213,37 +204,26 @@ impl Call {
             headers.insert(STALE, HeaderValue::from(follower.age().as_secs()));
         }
         match self.on_follower {
-            OnFollower::AnswersWithLease => answer.map(|body| Body::new(Leased { body, follower })),
+            OnFollower::AnswersWithLease => answer.map(|body| {
+                let check = move || if follower.is_leased() { Ok(()) } else { Err(lease_ended()) };
+                checked(body, check)
+            }),
             _ => answer,
         }
     }
 }
 
-/// The body of an answer about users, which ends with the lease.
-struct Leased {
-    body: Body,
-    follower: Arc<Follower>,
-}
-
-impl http_body::Body for Leased {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        let is_message = matches!(&frame, Some(Ok(frame)) if frame.is_data());
-        if is_message && !self.follower.is_leased() {
-            return Poll::Ready(Some(Err(lease_ended())));
-        }
-        Poll::Ready(frame)
+/// The primary, where calls are passed on to it.
+fn placed_at(primary: &Primary, why: &str) -> Result<Place, Status> {
+    let Some(upstream) = primary.upstream() else {
+        let message = format!("the call {why}, which is not known now, or names no address");
+        return Err(denied(Code::Unavailable, "PRIMARY_AWAY", message));
+    };
+    if primary.forwards() {
+        return Ok(Place::Primary(upstream));
     }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
+    let message = format!("the call {why}: {} (follow.forward)", upstream.url);
+    Err(denied(Code::FailedPrecondition, "FOLLOWER", message))
 }
 
 fn lease_ended() -> Status {

@@ -2,7 +2,7 @@
 //! the copy, and passes on what changes anything.
 //!
 //! - [`options`]: the table `follow` of the configuration
-//! - [`upstream`]: the connection to the primary; [`address`]: how servers are named
+//! - [`primary`]: the primary, which may change; [`upstream`]: the connection to it; [`address`]: how servers are named
 //! - [`server`]: follows the stores and the keys of the primary
 //! - `store`: follows one store: leases, the log, models, and what was shown
 //! - [`layer`]: which calls are answered here, once a copy has reached an offset, and which are passed on
@@ -10,11 +10,13 @@
 pub mod address;
 pub mod layer;
 pub mod options;
+pub mod primary;
 pub mod server;
 mod store;
 pub mod upstream;
 
 pub use layer::{Following, MIN_OFFSET, OFFSET, STALE};
 pub use options::FollowOptions;
-pub use server::{follow, take_keys};
+pub use primary::Primary;
+pub use server::{follow, send_all_shown, take_keys};
 pub use upstream::Upstream;

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::store::{self, Failing};
+use super::primary::Primary;
+use super::store;
 use super::upstream::Upstream;
 use crate::access::Keyring;
-use crate::api::services::wait_for;
 use crate::api::wire::pb;
 use crate::domain::{BoxError, Error};
+use crate::engine::wait_for;
 use crate::host::{Host, Tombstone};
+use crate::telemetry::Failing;
 
 /// Time between two looks, and the time that one may take.
 const EVERY: Duration = Duration::from_secs(1);
@@ -39,9 +41,28 @@ pub async fn follow(upstream: Arc<Upstream>, host: Arc<Host>, keys: Arc<Keyring>
 
         match copy_server(&upstream, &host, &keys).await {
             Ok(()) => failing.ended(""),
-            Err(error) => failing.again("", &*error),
+            Err(error) => failing.again("", store::reason(&*error)),
         }
         tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Sends what was shown here to whichever server writes, as long as it is polled.
+pub async fn send_all_shown(primary: Arc<Primary>, host: Arc<Host>) {
+    let mut failing = Failing::new("what was shown waits");
+    loop {
+        tokio::time::sleep(store::SHOWN_EVERY).await;
+        let Some(upstream) = primary.upstream() else { continue };
+        for store in host.list().into_iter().filter_map(|listed| listed.store.ok()) {
+            let Some(follower) = store.engine.follower() else { continue };
+            match store::send_shown(&upstream, &store.name, follower).await {
+                Ok(()) => failing.ended(&store.name),
+                Err(status) => {
+                    failing.again(&store.name, store::reason(&status));
+                    tokio::time::sleep(EVERY).await;
+                }
+            }
+        }
     }
 }
 

@@ -8,22 +8,22 @@ use tokio::sync::watch;
 use tonic::{Code, Status};
 
 use super::upstream::Upstream;
-use crate::api::services::wait_for;
 use crate::api::wire::pb;
 use crate::api::wire::pb::fetch_model_response::Part as ModelPart;
 use crate::api::wire::pb::tail_log_response::Part as LogPart;
 use crate::domain::{BoxError, Error, Generation};
-use crate::engine::replication::{Position, Standing};
-use crate::engine::{Engine, Follower};
+use crate::engine::replication::{ModelSource, Position, Standing, copy_models, extended};
+use crate::engine::{Engine, Follower, wait_for};
 use crate::host::Hosted;
-use crate::store::{CopiedBlock, Copying};
+use crate::model::Manifest;
+use crate::telemetry::Failing;
 
 /// Time between two leases that are asked for; less where leases are short.
 const LEASE_EVERY: Duration = Duration::from_secs(1);
 /// Time that the primary has to grant one.
 const LEASE_PATIENCE: Duration = Duration::from_secs(5);
 /// Time between two looks at what was shown.
-const SHOWN_EVERY: Duration = Duration::from_millis(100);
+pub(super) const SHOWN_EVERY: Duration = Duration::from_millis(100);
 /// Time that the primary has to record it.
 const SHOWN_PATIENCE: Duration = Duration::from_secs(5);
 /// Time between two attempts.
@@ -105,7 +105,7 @@ impl StoreFollower {
                     if status.is_some_and(|status| status.code() == Code::Aborted) {
                         self.follower.note_apart(true);
                     }
-                    failing.again(&self.name, &*error);
+                    failing.again(&self.name, reason(&*error));
                     LEASE_EVERY
                 }
             };
@@ -154,7 +154,7 @@ impl StoreFollower {
                 Ok(()) => "the stream has ended".into(),
                 Err(error) => error,
             };
-            failing.again(&self.name, &*error);
+            failing.again(&self.name, reason(&*error));
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -175,7 +175,11 @@ impl StoreFollower {
                     failing.ended(&self.name);
                 }
                 Some(LogPart::Blocks(bytes)) => {
-                    let (rest, blocks) = wait_for(move || taken(copying, &bytes)).await?;
+                    let (rest, blocks) = wait_for(move || {
+                        let blocks = copying.extend(&bytes);
+                        Ok((copying, blocks.map_err(|what| Error::Storage(what.into()))?))
+                    })
+                    .await?;
                     copying = rest;
                     if !blocks.is_empty() {
                         self.follower.append(blocks).await?;
@@ -199,41 +203,18 @@ impl StoreFollower {
             if followed.as_ref().is_some_and(is_same) {
                 continue;
             }
-            match self.copy_models(&standing).await {
+            match copy_models(&self.follower, &standing, LEASE_PATIENCE, self).await {
                 Ok(is_complete) => {
                     failing.ended(&self.name);
                     followed = Some(standing).filter(|_| is_complete);
                 }
-                Err(error) => failing.again(&self.name, &*error),
+                Err(error) => failing.again(&self.name, reason(&*error)),
             }
         }
-    }
-
-    /// Copies the models that are not here; returns whether all are.
-    async fn copy_models(&self, standing: &Arc<Standing>) -> Result<bool, BoxError> {
-        let (follower, of) = (self.follower.clone(), standing.clone());
-        let missing = wait_for(move || follower.missing(&of)).await?;
-        let mut is_active_here = self.give_roles(standing).await?;
-        for model in &missing {
-            // Its part of the log is on its way.
-            if !self.engine.has_reached(model.known_offset(), LEASE_PATIENCE).await {
-                return Ok(false);
-            }
-            if !self.copy_model(model.generation).await? {
-                return Ok(false);
-            }
-            is_active_here = self.give_roles(standing).await?;
-        }
-        Ok(is_active_here)
-    }
-
-    async fn give_roles(&self, standing: &Arc<Standing>) -> Result<bool, BoxError> {
-        let (follower, standing) = (self.follower.clone(), standing.clone());
-        Ok(wait_for(move || follower.follow_models(&standing)).await?)
     }
 
     /// Copies a model; false where the primary does not keep it any more.
-    async fn copy_model(&self, generation: Generation) -> Result<bool, BoxError> {
+    async fn fetch_model(&self, generation: Generation) -> Result<bool, BoxError> {
         let started = Instant::now();
         let message = pb::FetchModelRequest { generation };
         let request = self.upstream.request(Some(&self.name), message);
@@ -245,15 +226,13 @@ impl StoreFollower {
 
         let mut incoming = None;
         while let Some(message) = stream.message().await? {
-            let follower = self.follower.clone();
+            let engine = self.engine.clone();
             match (message.part, incoming.take()) {
                 (Some(ModelPart::Manifest(manifest)), None) => {
-                    incoming = Some(wait_for(move || follower.receive_model(&manifest)).await?);
+                    incoming = Some(wait_for(move || engine.receive_model(&manifest)).await?);
                 }
-                (Some(ModelPart::Arrays(bytes)), Some(mut model)) => {
-                    let grown =
-                        wait_for(move || follower.extend_model(&mut model, &bytes).map(|()| model));
-                    incoming = Some(grown.await?);
+                (Some(ModelPart::Arrays(bytes)), Some(model)) => {
+                    incoming = Some(wait_for(move || extended(model, &bytes)).await?);
                 }
                 _ => return Err("the primary sends a model in another order".into()),
             }
@@ -274,22 +253,12 @@ impl StoreFollower {
             match send_shown(&self.upstream, &self.name, &self.follower).await {
                 Ok(()) => failing.ended(&self.name),
                 Err(status) => {
-                    failing.again(&self.name, &status);
+                    failing.again(&self.name, reason(&status));
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
     }
-}
-
-/// The blocks that are complete with these bytes, and what is left.
-fn taken(mut copying: Copying, bytes: &[u8]) -> Result<(Copying, Vec<CopiedBlock>), Error> {
-    copying.push(bytes);
-    let mut blocks = Vec::new();
-    while let Some(block) = copying.take().map_err(|what| Error::Storage(what.into()))? {
-        blocks.push(block);
-    }
-    Ok((copying, blocks))
 }
 
 fn position(of: Position) -> pb::CopyPosition {
@@ -301,31 +270,16 @@ fn position(of: Position) -> pb::CopyPosition {
     }
 }
 
-/// Logs once when something begins to fail, or fails for another reason, and once when it ends.
-pub(super) struct Failing {
-    what: &'static str,
-    before: Option<String>,
+impl ModelSource for StoreFollower {
+    async fn copy_model(&self, model: &Manifest) -> Result<bool, BoxError> {
+        self.fetch_model(model.generation).await
+    }
 }
 
-impl Failing {
-    pub(super) fn new(what: &'static str) -> Self {
-        Self { what, before: None }
-    }
-
-    pub(super) fn again(&mut self, store: &str, error: &(dyn std::error::Error + 'static)) {
-        let reason = match error.downcast_ref::<Status>() {
-            Some(status) => status.message().to_owned(),
-            None => error.to_string(),
-        };
-        if self.before.as_ref() != Some(&reason) {
-            tracing::warn!(store, reason, "{}", self.what);
-            self.before = Some(reason);
-        }
-    }
-
-    pub(super) fn ended(&mut self, store: &str) {
-        if self.before.take().is_some() {
-            tracing::info!(store, "no longer: {}", self.what);
-        }
+/// Why a call failed, as the primary says.
+pub(super) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref::<Status>() {
+        Some(status) => status.message().to_owned(),
+        None => error.to_string(),
     }
 }

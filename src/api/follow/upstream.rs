@@ -33,10 +33,8 @@ const OF_CONNECTION: [&str; 5] =
 pub struct Upstream {
     /// Its address as a URL.
     pub url: String,
-    /// Whether calls that change something are passed on.
-    pub forwards: bool,
-    /// How long a call waits for the offset that it names.
-    pub patience: Duration,
+    /// Its address as it was given.
+    pub address: String,
     key: Option<AsciiMetadataValue>,
     /// Whether no one else can read what is sent.
     is_private: bool,
@@ -80,8 +78,7 @@ impl Upstream {
         let key = Some(options.key.reveal()).filter(|key| !key.is_empty());
         Ok(Self {
             url,
-            forwards: options.forward,
-            patience: Duration::from_millis(options.wait_ms),
+            address: given.clone(),
             key: key.map(authorization).transpose()?,
             is_private,
             copying: endpoint.connect_lazy(),

@@ -15,7 +15,7 @@ use super::page::Page;
 use super::server_metrics::{Labels, method_name};
 use crate::api::access::audited::code_name;
 use crate::domain::EventKind;
-use crate::engine::figures::{CopyFigures, StoreFigures};
+use crate::engine::figures::{CopyFigures, SharedFigures, StoreFigures};
 use crate::engine::stats::{Made, Outcome, Stats};
 use crate::host::{Host, Hosted};
 use crate::model::{Manifest, Source};
@@ -278,6 +278,19 @@ fn replication(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
         "Records that the slowest of them did not have when it asked",
         of(|seen| seen.followers_behind as f64),
     )?;
+
+    let of_shared = |figure: fn(&SharedFigures) -> f64| {
+        let shared =
+            move |open: &Open| Some((open.labels(), figure(open.figures.shared.as_ref()?)));
+        open.iter().filter_map(shared).collect::<Vec<_>>().into_iter()
+    };
+    page.gauge(
+        "write_leased",
+        "1 while this server holds the lease to write that the object store grants",
+        of_shared(|shared| f64::from(u8::from(shared.may_write))),
+    )?;
+    let help = "Records that are not in the object store yet";
+    page.gauge("upload_behind_records", help, of_shared(|shared| shared.behind as f64))?;
 
     let of_copy = |figure: fn(&CopyFigures) -> f64| {
         let copy = move |open: &Open| Some((open.labels(), figure(open.figures.copy.as_ref()?)));

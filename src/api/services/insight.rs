@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::rule::versions;
 use super::whole::{Whole, whole};
-use crate::api::services::{answer, wait_for};
+use crate::api::services::answer;
 use crate::api::wire::pb::insight_service_server::InsightService;
 use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, insight, pb, segments};
@@ -20,7 +20,7 @@ use crate::domain::{DAY_MS, PreferenceChange, Result, Violation, limits, now_ms}
 use crate::engine::insight::audience::Member;
 use crate::engine::insight::rights::UserTag;
 use crate::engine::steering::Applied;
-use crate::engine::{Engine, Page};
+use crate::engine::{Engine, Page, wait_for};
 use crate::insight::InsightSettings;
 
 /// Number of cohorts where a request does not say.

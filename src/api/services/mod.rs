@@ -28,6 +28,7 @@ use tonic::{Request, Response, Status};
 use crate::api::admission::caller::Running;
 use crate::api::wire::status::from_error;
 use crate::domain::{Error, Result};
+use crate::engine::wait_for;
 
 /// Answers a request on a thread that may block. It is counted as running to its end, also where its caller
 /// has gone.
@@ -47,12 +48,4 @@ async fn answer<R: Send + 'static, T: Send + 'static>(
 /// A value as JSON, for servers of this kind.
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| Error::Storage(error.into()))
-}
-
-/// Runs work on a thread that may block.
-pub(in crate::api) async fn wait_for<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::Storage(error.into()))?
 }

@@ -18,7 +18,7 @@ use crate::api::wire::pb::model_service_server::ModelService;
 use crate::api::wire::status::from_error;
 use crate::domain::progress::Stage;
 use crate::domain::{Error, Result, Violation};
-use crate::engine::{Engine, TrainingState, TrainingStatus};
+use crate::engine::{Engine, TrainingState, TrainingStatus, wait_for};
 use crate::model::{Manifest, Role};
 
 /// Interval of status messages while a training stays in one stage.
@@ -65,7 +65,7 @@ impl ModelApi {
         work: impl FnOnce(&Engine) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let engine = self.engine.clone();
-        super::wait_for(move || work(&engine)).await
+        wait_for(move || work(&engine)).await
     }
 
     /// Receives a push from any stream of messages.

@@ -6,12 +6,11 @@ use std::time::Duration;
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
-use crate::api::services::wait_for;
 use crate::api::wire::pb;
 use crate::api::wire::pb::push_model_request::Part;
 use crate::api::wire::status::from_error;
 use crate::domain::{Error, Result, Violation};
-use crate::engine::{Engine, Incoming, PushRequest};
+use crate::engine::{Engine, Incoming, PushRequest, wait_for};
 use crate::model::{Manifest, Role};
 
 /// Maximum pause of a stream.

@@ -8,13 +8,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::whole::{Whole, whole};
-use crate::api::services::wait_for;
 use crate::api::wire::pb::recommendation_service_server::RecommendationService;
 use crate::api::wire::status::from_error;
 use crate::api::wire::{convert, filter, lists, page_token, pb};
 use crate::domain::{Deadline, Result, Violation, limits, user};
-use crate::engine::Engine;
 use crate::engine::serve::{Answer, RecommendRequest, RepeatReason, ScoredUser, StageRecord};
+use crate::engine::{Engine, wait_for};
 use crate::live::Filter;
 use crate::model::Source;
 use crate::recommend::Basis;

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{answer, json, wait_for};
+use super::{answer, json};
 use crate::api::wire::pb;
 use crate::api::wire::pb::fetch_model_response::Part as ModelPart;
 use crate::api::wire::pb::replication_service_server::ReplicationService;
@@ -15,7 +15,7 @@ use crate::api::wire::pb::tail_log_response::Part as LogPart;
 use crate::api::wire::status::from_error;
 use crate::domain::{Error, Offset, Result, Violation, limits};
 use crate::engine::replication::{Position, Standing};
-use crate::engine::{Engine, Source};
+use crate::engine::{Engine, Source, wait_for};
 use crate::model::copied::StoredModel;
 use crate::store::LogTail;
 

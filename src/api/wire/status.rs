@@ -22,6 +22,7 @@ pub fn from_error(error: Error) -> Status {
         Error::NotReady(_) => (Code::FailedPrecondition, "NOT_READY"),
         Error::Overloaded(_) => (Code::ResourceExhausted, "OVERLOADED"),
         Error::Full(_) => (Code::ResourceExhausted, "STORE_FULL"),
+        Error::SeatLost => (Code::Unavailable, "SEAT_LOST"),
         Error::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
         Error::Storage(_) => (Code::Unavailable, "STORAGE"),
         Error::Import(_) => (Code::Internal, "IMPORT"),

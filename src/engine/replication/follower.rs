@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::source::{Position, Standing};
+use super::source::Standing;
 use super::spool::{Batch, Spool};
 use crate::domain::{Error, Generation, Offset, Result};
+use crate::engine::position::Position;
 use crate::engine::state::State;
 use crate::engine::write::{Write, Writer};
 use crate::model::copied::IncomingModel;
 use crate::model::{Manifest, Role};
-use crate::store::folder::FORMAT;
 use crate::store::{CopiedBlock, Copying, Writers};
 
 /// A store that follows another.
@@ -47,13 +47,7 @@ impl Follower {
 
     /// Where its copy stands.
     pub fn position(&self) -> Position {
-        let offset = self.state.live.offset();
-        Position {
-            format: FORMAT,
-            key: self.state.pseudonyms.fingerprint(),
-            offset,
-            writer: self.state.writers.load().of(offset).map(str::to_owned),
-        }
+        self.state.position()
     }
 
     /// Notes who wrote the log that is followed, before anything of it is appended. Call it from a thread that
@@ -111,6 +105,11 @@ impl Follower {
         self.state.lease.was_granted() || self.state.models.generation() > 0
     }
 
+    /// Waits until everything before `offset` is visible, or `patience` ends; returns whether it is.
+    pub async fn has_reached(&self, offset: Offset, patience: Duration) -> bool {
+        self.state.has_reached(offset, patience).await
+    }
+
     /// Whether it holds a lease: users may be answered from what is here of them.
     pub fn is_leased(&self) -> bool {
         self.state.lease.holds()
@@ -140,23 +139,6 @@ impl Follower {
         };
         missing.sort_by_key(is_idle);
         Ok(missing)
-    }
-
-    /// Begins to take in a model's file.
-    ///
-    /// # Errors
-    /// [`Error::Storage`] for a manifest that cannot be read, or where the disk fails.
-    pub fn receive_model(&self, manifest: &[u8]) -> Result<IncomingModel> {
-        IncomingModel::begin(&self.state.folder.snapshots(), manifest)
-            .map_err(|error| Error::Storage(error.into()))
-    }
-
-    /// Adds bytes to a model. Call it from a thread that may wait for the disk.
-    ///
-    /// # Errors
-    /// [`Error::Storage`] for more bytes than it has, or where the disk fails.
-    pub fn extend_model(&self, model: &mut IncomingModel, bytes: &[u8]) -> Result<()> {
-        model.push(bytes).map_err(|error| Error::Storage(error.into()))
     }
 
     /// Keeps a model that has arrived completely. The copy of the log must have reached what it was made of.

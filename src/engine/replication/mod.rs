@@ -2,13 +2,16 @@
 //! its log, so that a follower copies the log block by block, and the models file by file.
 //!
 //! - `source`: what the server that writes hands out
-//! - `follower`: what a follower takes in
+//! - `follower`: what a follower takes in; `models`: copies models
 //! - `spool`: what a follower has shown, on its way to the server that writes
 
 mod follower;
+mod models;
 mod source;
 mod spool;
 
+pub use crate::engine::position::Position;
 pub use follower::Follower;
-pub use source::{Position, Source, Standing};
+pub use models::{ModelSource, copy_models, extended};
+pub use source::{Source, Standing};
 pub use spool::Batch;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::domain::{DAY_MS, Error, Generation, Offset, Result, Violation, limits, now_ms};
+use crate::engine::position::Position;
 use crate::engine::state::State;
 use crate::engine::write::{Write, Writer};
 use crate::model::copied::StoredModel;
@@ -18,19 +19,6 @@ use crate::store::{Exposure, LogTail, Writers};
 pub(super) const MAX_EXPOSURES: usize = 2_000;
 /// Maximum number of items of one exposure.
 const MAX_ITEMS: usize = 10_000;
-
-/// Where a follower's copy of a store stands.
-#[derive(Debug, Clone)]
-pub struct Position {
-    /// Format of its log.
-    pub format: u32,
-    /// Fingerprint of its key for pseudonyms; none without one.
-    pub key: Option<String>,
-    /// End of its log.
-    pub offset: Offset,
-    /// Writer of the last record before it; none where there is no record.
-    pub writer: Option<String>,
-}
 
 /// Where a store stands that is followed.
 #[derive(Debug, Clone)]
@@ -66,8 +54,63 @@ impl Source {
         let offset = self.state.live.offset();
         self.check_part(position, offset)?;
         self.state.followers.note_lease(follower, offset.saturating_sub(position.offset), length);
+        self.standing(offset)
+    }
+
+    /// Where the store stands, whose log has reached `offset`. Call it from a thread that may wait for the disk.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the disk fails.
+    pub fn standing(&self, offset: Offset) -> Result<Standing> {
         let roles = self.state.models.roles();
         Ok(Standing { offset, roles, models: self.state.models.list()? })
+    }
+
+    /// Where the log stands.
+    pub fn position(&self) -> Position {
+        self.state.position()
+    }
+
+    /// Checks that a copy at `position` is a part of this log.
+    ///
+    /// # Errors
+    /// As [`Source::grant`].
+    pub fn check(&self, position: &Position) -> Result<()> {
+        self.check_version(position)?;
+        self.check_part(position, self.state.live.offset())
+    }
+
+    /// Notes that the records before `offset` are uploaded.
+    pub fn note_uploaded(&self, offset: Offset) {
+        self.state.uploaded.send_replace(offset);
+    }
+
+    /// Whether the log holds all of another one that ends at `end`, whose last record `writer` wrote.
+    pub fn holds(&self, writer: Option<&str>, end: Offset) -> bool {
+        self.state.writers.load().hold(writer, end, self.state.live.offset())
+    }
+
+    /// Blocks of the log from one that begins at `from` on, whoever asks.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where no block begins there, or the disk fails.
+    pub fn tail_from(&self, from: Offset) -> Result<LogTail> {
+        Ok(LogTail::at(&self.state.folder.log(), from)?)
+    }
+
+    /// Number of times that files of the log were rewritten without erased users, and every change to come.
+    pub fn rewritings(&self) -> watch::Receiver<u64> {
+        self.state.rewritings.subscribe()
+    }
+
+    /// Whether the log's files hold an erased user.
+    pub fn holds_erased(&self) -> bool {
+        self.state.live.erasures.read().has_in_files()
+    }
+
+    /// The roles and the kept models, changed or not.
+    pub fn roles(&self) -> Roles {
+        self.state.models.roles()
     }
 
     /// Checks that a follower can read what this server writes.
@@ -124,9 +167,8 @@ impl Source {
     /// # Errors
     /// As [`Source::grant`]; [`Error::Storage`] where no block begins there, or the disk fails.
     pub fn tail(&self, position: &Position) -> Result<LogTail> {
-        self.check_version(position)?;
-        self.check_part(position, self.state.live.offset())?;
-        Ok(LogTail::at(&self.state.folder.log(), position.offset)?)
+        self.check(position)?;
+        self.tail_from(position.offset)
     }
 
     /// The end of the log, and every change to come.
@@ -157,8 +199,7 @@ impl Source {
         batch: &[u8],
     ) -> Result<()> {
         // What it names are the users and items of its copy.
-        self.check_version(position)?;
-        self.check_part(position, self.state.live.offset())?;
+        self.check(position)?;
         // One batch at a time: the same one may be sent twice at once.
         let _recording = self.state.recording.lock();
         if self.state.followers.has_recorded(follower, sequence) {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use rayon::ThreadPool;
 
-use crate::domain::Result;
+use crate::domain::{Error, Result};
 use requests::RequestThreads;
 use turns::TrainingTurns;
 
@@ -42,4 +42,15 @@ impl Threads {
             turns: Arc::default(),
         })
     }
+}
+
+/// Runs work on a thread that may block.
+///
+/// # Errors
+/// Those of the work; [`Error::Storage`] where it panics.
+pub async fn wait_for<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::Storage(error.into()))?
 }

@@ -18,12 +18,16 @@ use crate::store::compact;
 /// [`crate::domain::Error::Storage`] where the disk fails, or `control` cancels; the rest is rewritten
 /// later.
 pub(super) fn rewrite_log(state: &State, writer: &Writer, control: &Control<'_>) -> Result<()> {
+    let _rewriting = state.rewriting.lock();
     let erased = state.live.erasures.write().begin_rewrite();
     if erased.is_empty() {
         return Ok(());
     }
     writer.submit_blocking(Write::Seal)?.wait()?;
-    let files = compact(&state.folder.log(), &erased, || control.check().is_err())?;
+    let rewritten = compact(&state.folder.log(), &erased, || control.check().is_err());
+    // Also where it was cut short.
+    state.rewritings.send_modify(|count| *count += 1);
+    let files = rewritten?;
     state.live.erasures.write().rewritten(&erased);
     tracing::info!(users = erased.len(), files, "the log is rewritten without erased users");
     Ok(())
@@ -60,7 +64,7 @@ pub(in crate::engine) fn remove_models(state: &State) {
 const LONGEST: Duration = Duration::from_secs(600);
 const RETRY: Duration = Duration::from_secs(60);
 
-/// Rewrites the files of a store that follows another without erased users.
+/// Rewrites the files of a store that another server trains without erased users.
 #[derive(Debug, Default)]
 pub(super) struct CopyRewriter {
     owed_since: Option<Instant>,
@@ -69,7 +73,7 @@ pub(super) struct CopyRewriter {
 
 impl CopyRewriter {
     /// Rewrites the files where they hold an erased user: once the model that answers knows none, as the server
-    /// that writes has rewritten its own by then, or after ten minutes.
+    /// that trains has rewritten its own by then, or after ten minutes.
     pub(super) fn look(&mut self, state: &State, writer: &Writer, control: &Control<'_>) {
         let erasures = state.live.erasures.read();
         let (is_owed, newest) = (erasures.has_in_files(), erasures.newest());
@@ -108,6 +112,10 @@ fn remove_idle(state: &State, renewed: Result<()>, newest: Offset) {
 
 /// Removes the active model too: nothing is left to train on, so no later model replaces it.
 pub(super) fn remove_last_model(state: &State) {
+    if state.lease.is_follower() {
+        // They go with those that are followed.
+        return;
+    }
     let Some(newest) = state.live.erasures.read().newest() else { return };
     remove_idle(state, Ok(()), newest);
     let active = state.models.active();

@@ -6,15 +6,20 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
 
+use super::erasure::{self, CopyRewriter};
+use super::publish::Publisher;
 use super::queue::JobQueue;
 use super::run::Runner;
 use super::status::{TrainingState, TrainingStatus};
-use super::worker::Worker;
+use super::worker::{INTERVAL, Worker};
+use crate::domain::progress::Control;
 use crate::domain::{Error, Generation, Result};
 use crate::engine::options::EngineOptions;
+use crate::engine::periodic::Periodic;
 use crate::engine::state::State;
 use crate::engine::threads::Threads;
 use crate::engine::write::Writer;
+use crate::model::copied::IncomingModel;
 
 /// Time that a cancelled training may take to stop: some steps poll seldom.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,7 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Trainer {
     queue: Arc<JobQueue>,
+    publisher: Publisher,
     thread: Option<JoinHandle<()>>,
+    _rewriter: Option<Periodic>,
 }
 
 /// While it lives, the trainer starts nothing by itself.
@@ -45,19 +52,36 @@ impl Trainer {
         threads: &Threads,
     ) -> Result<Self> {
         let queue = Arc::new(JobQueue::default());
-        let runner = Runner {
-            state,
-            writer,
-            repeat: options.recommend.repeat_policy,
-            keep_pushed_days: options.push.keep_days,
-        };
+        let keep_pushed_days = options.push.keep_days;
+        let publisher =
+            Publisher { state: state.clone(), writer: writer.clone(), keep_pushed_days };
+        let is_trained_elsewhere = state.lease.is_follower() || state.seats.training.is_some();
+        let start_rewriter = || start_rewriter(state.clone(), writer.clone(), queue.clone());
+        let rewriter = is_trained_elsewhere.then(start_rewriter).transpose()?;
+        let repeat = options.recommend.repeat_policy;
+        let runner = Runner { state, writer, publisher: publisher.clone(), repeat };
 
         let worker = Worker::new(runner, queue.clone(), threads.clone());
         let thread = std::thread::Builder::new()
             .name("trainer".into())
             .spawn(move || worker.run())
             .map_err(|e| Error::Training(format!("the trainer does not start: {e}").into()))?;
-        Ok(Self { queue, thread: Some(thread) })
+        Ok(Self { queue, publisher, thread: Some(thread), _rewriter: rewriter })
+    }
+
+    /// Publishes a model that another server has trained on a part of this log. With `after`, the generation
+    /// that must still be active. Call it from a thread that may wait for the disk.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] where the log does not reach what it was trained on; [`Error::Training`] where
+    /// another model was activated meanwhile; [`Error::Storage`] where its bytes are not what was sent, or the
+    /// disk fails.
+    pub fn adopt(&self, model: IncomingModel, after: Option<Generation>) -> Result<Generation> {
+        let manifest = self.publisher.adopt(model, after)?;
+        let generation = manifest.generation;
+        tracing::info!(generation, offset = manifest.offset, "model of another trainer published");
+        erasure::remove_models(&self.publisher.state);
+        Ok(generation)
     }
 
     /// Requests a training: the id of the one that runs or waits, and false; or of a new one,
@@ -111,6 +135,18 @@ impl Trainer {
             }
         }
     }
+}
+
+/// Starts a thread that rewrites the log's files without erased users while another server trains.
+fn start_rewriter(state: Arc<State>, writer: Writer, queue: Arc<JobQueue>) -> Result<Periodic> {
+    let mut rewriter = CopyRewriter::default();
+    Periodic::start("rewriter", (INTERVAL, 0), move || {
+        let trains = !state.lease.is_follower() && state.seats.may_train();
+        if !trains {
+            let control = Control::new(&|_| {}, queue.cancel());
+            rewriter.look(&state, &writer, &control);
+        }
+    })
 }
 
 impl Drop for Trainer {

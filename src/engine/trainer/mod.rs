@@ -8,6 +8,7 @@
 //! - `worker`: the thread's loop
 //! - `run`: one training, from the log to the published snapshot; `carried`: the pushed model
 //!   that it carries on
+//! - `publish`: makes a trained snapshot the active one, here or on the server that writes
 //! - `lists`: prepares lists for a model that has none
 //! - `timeline`: how long stages take, and how long they will
 //! - `unlearn`: takes erased users out of the active model
@@ -17,6 +18,7 @@ mod carried;
 pub(super) mod erasure;
 mod handle;
 mod lists;
+mod publish;
 mod queue;
 mod run;
 mod schedule;

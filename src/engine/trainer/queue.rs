@@ -102,7 +102,7 @@ impl JobQueue {
         &self,
         interval: Duration,
         records: impl Fn() -> u64,
-        is_due: impl Fn(u64, bool) -> Option<Job>,
+        mut is_due: impl FnMut(u64, bool) -> Option<Job>,
     ) -> Option<Job> {
         let mut jobs = self.jobs.lock();
         loop {

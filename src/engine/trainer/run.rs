@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use super::carried::CarriedPush;
 use super::erasure;
+use super::publish::Publisher;
 use super::timeline::Timeline;
 use crate::content::Corpus;
 use crate::doctor::Pulse;
 use crate::domain::progress::{Control, Stage};
-use crate::domain::{BoxError, Error, Generation, Offset, Result, now_ms};
+use crate::domain::{BoxError, Error, Offset, Result, now_ms};
 use crate::engine::behaviour::{self, Behaviour};
 use crate::engine::options::{DoctorPolicy, TrainOptions};
 use crate::engine::push::assemble;
 use crate::engine::state::State;
-use crate::engine::write::{Write, Writer};
+use crate::engine::write::Writer;
 use crate::matrix::UserEvents;
-use crate::model::{Manifest, Role, Snapshot, Source};
+use crate::model::{Manifest, Source};
 use crate::recommend::RepeatPolicy;
 use crate::sources::{DataSize, Trained, TrainingMemory, train};
 use crate::store::memory;
@@ -27,10 +28,9 @@ use crate::tune::{Task, Tuned, Tuner};
 pub(super) struct Runner {
     pub(super) state: Arc<State>,
     pub(super) writer: Writer,
+    pub(super) publisher: Publisher,
     /// The store's repeat policy.
     pub(super) repeat: RepeatPolicy,
-    /// Days for which a pushed model is carried on.
-    pub(super) keep_pushed_days: u32,
 }
 
 /// What a training learns from.
@@ -68,7 +68,7 @@ impl Runner {
         let Behaviour { events, pulse, .. } = behaviour::read(&self.state, offset)?;
         self.check(pulse, options)?;
         let corpus = Arc::new(self.state.live.corpus());
-        let carried = CarriedPush::of_active(&self.state, self.keep_pushed_days);
+        let carried = self.publisher.carried();
 
         let size = DataSize::of(&events, rayon::current_num_threads());
         let memory = TrainingMemory { size, budget };
@@ -102,7 +102,7 @@ impl Runner {
         snapshot.manifest.created_ms = now_ms();
         snapshot.manifest.train_seconds = timeline.started.elapsed().as_secs_f64();
         snapshot.manifest.stages = timeline.stages();
-        let manifest = self.publish(snapshot, &carried, None)?;
+        let manifest = self.publisher.publish(snapshot, carried.generation(), None)?;
         erasure::remove_models(&self.state);
         Ok(manifest)
     }
@@ -175,42 +175,6 @@ impl Runner {
         let data = TrainingData::new(material.events).with_corpus(material.corpus);
         let data = data.after(material.earlier);
         Ok((train(&data, &tuned.settings, &sources, seed, control)?, left_out))
-    }
-
-    /// Persists and publishes a trained snapshot, with the pushed part that is active by now. With
-    /// `after`, the generation that must still be active.
-    pub(super) fn publish(
-        &self,
-        mut snapshot: Snapshot,
-        carried: &CarriedPush,
-        after: Option<Generation>,
-    ) -> Result<Manifest> {
-        // A model on disk must not know more than the log on disk.
-        self.writer.submit_blocking(Write::Flush)?.wait()?;
-        let offset = snapshot.manifest.offset;
-
-        let assembling = self.state.assembling.lock();
-        if after.is_some_and(|after| self.state.models.generation() != after) {
-            return Err(Error::Training("another model was activated meanwhile".into()));
-        }
-
-        // A model pushed in the meantime has taken the next number.
-        snapshot.manifest.generation = self.state.models.next_generation()?;
-
-        let now = CarriedPush::of_active(&self.state, self.keep_pushed_days);
-        if now.generation() == carried.generation() {
-            snapshot.parts.pushed = now.pushed;
-        } else {
-            // Pushed, or rolled back, since this training began.
-            assemble::put(&mut snapshot, &now.pushed, |source| now.blend.weight(source));
-            snapshot.manifest.pushed = now.lineage;
-        }
-
-        let manifest = self.state.models.publish(snapshot, Role::Active)?;
-        drop(assembling);
-
-        self.state.live.overlay.write().forget_before(offset);
-        Ok(manifest)
     }
 }
 

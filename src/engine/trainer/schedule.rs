@@ -52,6 +52,14 @@ impl Schedule {
         }
     }
 
+    /// Notes how much of the log a model was trained on that another server has trained.
+    pub(super) fn note_elsewhere(&mut self, tried: Option<u64>) {
+        if tried > self.tried {
+            self.tried = tried;
+            self.ended = Instant::now();
+        }
+    }
+
     /// What should start by itself.
     ///
     /// Erased users are unlearned at once, but that takes at most half of the time, and where it

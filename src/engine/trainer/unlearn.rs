@@ -9,7 +9,6 @@
 
 use std::sync::Arc;
 
-use super::carried::CarriedPush;
 use super::erasure;
 use super::run::{Material, Runner, training};
 use super::timeline::Timeline;
@@ -55,7 +54,7 @@ impl Runner {
         let budget = memory::left_for_training(self.options().memory_mib);
         let behaviour = behaviour::read(&self.state, active.manifest.offset)?;
         let corpus = Arc::new(self.state.live.corpus());
-        let carried = CarriedPush::of_active(&self.state, self.keep_pushed_days);
+        let carried = self.publisher.carried();
 
         let events = &behaviour.events;
         let size = DataSize::of(events, rayon::current_num_threads());
@@ -88,7 +87,8 @@ impl Runner {
         carried.add_to(&mut snapshot);
         drop(behaviour);
         control.begin(Stage::Persist).map_err(training)?;
-        self.publish(snapshot, &carried, Some(before.generation))
+        let after = Some(before.generation);
+        self.publisher.publish(snapshot, carried.generation(), after)
     }
 
     /// The active model's training, where it differs from one of today by the erased users alone, and

@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::erasure::CopyRewriter;
 use super::lists;
 use super::queue::{Job, JobQueue, Work};
 use super::run::Runner;
@@ -20,7 +19,7 @@ use crate::engine::threads::Threads;
 use crate::model::Manifest;
 
 /// Time between two checks of the schedule.
-const INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the thread works with.
 pub(super) struct Worker {
@@ -36,7 +35,8 @@ impl Worker {
 
     /// Works until the store closes.
     pub(super) fn run(self) {
-        if self.runner.state.lease.is_follower() {
+        let state = &self.runner.state;
+        if state.lease.is_follower() && !state.seats.hands_over {
             return self.follow();
         }
         let mut schedule = Schedule::new(self.trained_to());
@@ -44,7 +44,7 @@ impl Worker {
             self.prepare_missing_lists();
         }
 
-        while let Some(job) = self.next_job(&schedule) {
+        while let Some(job) = self.next_job(&mut schedule) {
             let Some(turn) = self.threads.turns.take(self.queue.cancel()) else { break };
             let started = Instant::now();
             let live = &self.runner.state.live;
@@ -61,11 +61,8 @@ impl Worker {
 
     /// Keeps up a store that follows another: it trains nothing.
     fn follow(&self) {
-        let control = Control::new(&|_| {}, self.queue.cancel());
-        let mut rewriter = CopyRewriter::default();
         while self.queue.rest(INTERVAL) {
             self.prepare_missing_lists();
-            rewriter.look(&self.runner.state, &self.runner.writer, &control);
         }
     }
 
@@ -80,12 +77,17 @@ impl Worker {
         Some(state.live.trainable().saturating_sub(since))
     }
 
-    fn next_job(&self, schedule: &Schedule) -> Option<Job> {
+    fn next_job(&self, schedule: &mut Schedule) -> Option<Job> {
         let state = &self.runner.state;
         self.queue.next(
             INTERVAL,
             || state.live.trainable(),
             |trainable, is_quiet| {
+                if !state.seats.may_train() {
+                    // What is trained meanwhile is trained elsewhere.
+                    schedule.note_elsewhere(self.trained_to());
+                    return None;
+                }
                 schedule.due(state, &self.runner.options(), trainable, is_quiet).map(Job::new)
             },
         )

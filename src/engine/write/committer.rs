@@ -191,6 +191,8 @@ impl Worker {
             if let Ok(receipts) = &outcome {
                 self.count(&group, receipts, &mut latency);
             }
+            // Another may write by now, without what was written here.
+            let outcome = if self.state.seats.may_write() { outcome } else { Err(Error::SeatLost) };
             acknowledge(group, outcome);
         }
     }
@@ -243,6 +245,9 @@ impl Worker {
                 Write::Flush => self.log.flush()?,
                 _ => {}
             }
+        }
+        if !self.state.seats.may_write() {
+            return Err(Error::SeatLost);
         }
         if self.state.lease.is_follower() {
             return group.iter().map(|request| self.copy(&request.write).map(Ok)).collect();
@@ -399,6 +404,11 @@ fn acknowledge(group: Vec<Request>, outcome: Result<Vec<Result<Receipt>>>) {
             for (request, receipt) in group.into_iter().zip(receipts) {
                 // The caller may have gone; its write is done all the same.
                 let _ = request.reply.send(receipt);
+            }
+        }
+        Err(Error::SeatLost) => {
+            for request in group {
+                let _ = request.reply.send(Err(Error::SeatLost));
             }
         }
         Err(error) => {

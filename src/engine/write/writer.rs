@@ -2,6 +2,7 @@
 //! queue takes the write.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -9,13 +10,16 @@ use super::committer::Committer;
 use super::memory_budget::MemoryBudget;
 use super::request::{Pending, Receipt, Write};
 use crate::domain::{
-    Error, Event, Item, ItemChange, PreferenceChange, Result, User, limits, now_ms,
+    Error, Event, Item, ItemChange, Offset, PreferenceChange, Result, User, limits, now_ms,
 };
 use crate::engine::directory::{Directory, not_found};
 use crate::engine::pseudonyms::Pseudonyms;
 use crate::engine::state::State;
 use crate::live::{DedupWindow, LiveWriter};
 use crate::store::{CopiedBlock, Log};
+
+/// Time between two looks at whether this server still writes.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Takes writes of one store; clones share its queue.
 #[derive(Debug, Clone)]
@@ -185,7 +189,29 @@ impl Writer {
 
     async fn write(&self, write: Write) -> Result<Receipt> {
         self.check(&write)?;
-        self.committer.write(pseudonymised(write, &self.state.pseudonyms)).await
+        let written = self.committer.write(pseudonymised(write, &self.state.pseudonyms)).await?;
+        if self.state.seats.acknowledges_uploaded && !self.state.lease.is_follower() {
+            self.uploaded(written.offset).await?;
+        }
+        Ok(written)
+    }
+
+    /// Waits until the records before `offset` are uploaded.
+    async fn uploaded(&self, offset: Offset) -> Result<()> {
+        let mut uploaded = self.state.uploaded.subscribe();
+        loop {
+            if *uploaded.borrow_and_update() >= offset {
+                return Ok(());
+            }
+            if !self.state.seats.may_write() {
+                return Err(Error::SeatLost);
+            }
+            // An error: the store is closing.
+            let changed = tokio::time::timeout(LOOK_EVERY, uploaded.changed()).await;
+            if matches!(changed, Ok(Err(_))) {
+                return Err(Error::ShuttingDown);
+            }
+        }
     }
 
     /// Refuses writes of its own to a store that follows another, and copies to one that does not.

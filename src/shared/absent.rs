@@ -1,0 +1,105 @@
+//! Servers of a build without object stores.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::options::ObjectStoreOptions;
+use crate::access::Keyring;
+use crate::domain::BoxError;
+use crate::engine::Seats;
+use crate::host::Host;
+
+/// What a server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// It writes, as the only one.
+    Writer,
+    /// It copies what the writer has written.
+    Follower,
+}
+
+/// What changes for a follower.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It has become the writer.
+    Writes,
+    /// Its copy of this store is no part of what the writer has.
+    Apart(String),
+}
+
+/// A server that shares an object store with others: there is none.
+#[derive(Debug)]
+pub enum Member {}
+
+impl Member {
+    /// Refuses.
+    ///
+    /// # Errors
+    /// Always: this build has no object stores.
+    pub fn open(options: &ObjectStoreOptions, _: bool) -> Result<Self, String> {
+        let url = &options.url;
+        Err(format!(
+            "object_store.url {url}: this build has no object stores; build it with \
+             `cargo build --release --features object-store`"
+        ))
+    }
+
+    /// There is no server to ask.
+    pub fn seats(&self, _: Part) -> Seats {
+        match *self {}
+    }
+
+    /// There is no server to ask.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn join(&self, _: &Path) -> Result<Part, BoxError> {
+        match *self {}
+    }
+
+    /// There is no server to ask.
+    pub async fn take_keys(&self, _: &Arc<Keyring>) {
+        match *self {}
+    }
+
+    /// There is no server to ask.
+    pub async fn hold_seat(&self) {
+        match *self {}
+    }
+
+    /// There is no server to ask.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn finish(&self, _: &Arc<Host>) -> Result<(), BoxError> {
+        match *self {}
+    }
+
+    /// There is no server to ask.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn leave_seat(&self) -> Result<(), BoxError> {
+        match *self {}
+    }
+
+    /// There is no server to ask.
+    pub async fn write(&self, _: Arc<Host>, _: Arc<Keyring>) {
+        match *self {}
+    }
+
+    /// There is no server to ask.
+    pub async fn follow(&self, _: Arc<Host>, _: Arc<Keyring>) -> Change {
+        match *self {}
+    }
+
+    /// There is no server to ask.
+    pub async fn follow_address(&self, _: impl Fn(&str)) {
+        match *self {}
+    }
+
+    /// There is no server to ask.
+    pub async fn stop_training(&self) {
+        match *self {}
+    }
+}

@@ -1,0 +1,431 @@
+//! A server among those that share an object store: it writes or follows, and changes from one to the other.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::board::Board;
+use super::look::{Dating, Seen};
+use super::notes::{FORMAT, LogNote, TrainerNote, WriterNote};
+use super::options::ObjectStoreOptions;
+use super::train::{HandingOver, Trained};
+use super::{adopt, follow, servers, sweep, train, upload_log, upload_models};
+use crate::access::Keyring;
+use crate::domain::{BoxError, Held};
+use crate::engine::{DEFAULT_STORE, Seats};
+use crate::host::Host;
+use crate::objects::{Bucket, Chair, Piece, Renewed};
+use crate::store::{Writers, mark};
+use crate::telemetry::{Failing, version};
+
+/// What a server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// It writes, as the only one.
+    Writer,
+    /// It copies what the writer has written.
+    Follower,
+}
+
+/// What changes for a follower.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It has become the writer.
+    Writes,
+    /// Its copy of this store is no part of what the writer has: it must be set aside, and made anew.
+    Apart(String),
+}
+
+/// A server that shares an object store with others.
+#[derive(Debug)]
+pub struct Member {
+    bucket: Bucket,
+    options: ObjectStoreOptions,
+    /// Whether it trains for the server that writes.
+    is_trainer: bool,
+    writing: Arc<Held>,
+    training: Arc<Held>,
+    chair: tokio::sync::Mutex<Chair>,
+    board: Arc<Board>,
+    /// What is seen of the server that writes.
+    seen: watch::Sender<Option<Arc<Seen>>>,
+}
+
+impl Member {
+    /// Opens the object store that the options name. `is_trainer`: the server trains for the one that writes,
+    /// and never writes itself. Call it within a tokio runtime.
+    ///
+    /// # Errors
+    /// A sentence that names the setting.
+    pub fn open(options: &ObjectStoreOptions, is_trainer: bool) -> Result<Self, String> {
+        let bucket = Bucket::open(&options.url).map_err(|e| format!("object_store.url: {e}"))?;
+        let lease = Duration::from_secs(options.lease_seconds);
+        let writing = Arc::new(Held::default());
+        let chair = Chair::new(bucket.clone(), lease, writing.clone());
+
+        let note = WriterNote {
+            format: FORMAT,
+            version: version::VERSION.to_owned(),
+            seat: chair.seat(0),
+            address: options.advertise.clone(),
+            server: None,
+            stores: Default::default(),
+        };
+        let options = ObjectStoreOptions {
+            may_write: options.may_write && !is_trainer,
+            may_train: options.may_train || is_trainer,
+            ..options.clone()
+        };
+        Ok(Self {
+            bucket,
+            options,
+            is_trainer,
+            writing,
+            training: Arc::default(),
+            chair: tokio::sync::Mutex::new(chair),
+            board: Arc::new(Board::new(note)),
+            seen: watch::Sender::new(None),
+        })
+    }
+
+    fn every(&self) -> Duration {
+        Duration::from_millis(self.options.every_ms)
+    }
+
+    fn keep(&self) -> Duration {
+        Duration::from_secs(self.options.keep_seconds)
+    }
+
+    /// The leases of the server as this part.
+    pub fn seats(&self, part: Part) -> Seats {
+        let is_writer = part == Part::Writer;
+        Seats {
+            writing: is_writer.then(|| self.writing.clone()),
+            training: (is_writer || self.is_trainer).then(|| self.training.clone()),
+            acknowledges_uploaded: self.options.acknowledge_uploaded,
+            hands_over: self.is_trainer,
+        }
+    }
+
+    /// Passes on the address of the server that writes, whenever it changes; empty where it names none.
+    pub async fn follow_address(&self, set: impl Fn(&str)) {
+        let mut seen = self.seen.subscribe();
+        loop {
+            let address = seen.borrow_and_update().as_ref().map(|seen| seen.note.address.clone());
+            set(&address.unwrap_or_default());
+            if seen.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Decides what the server is when it starts on the folder `data`: it writes where no other does and its
+    /// folder holds everything that was uploaded; otherwise it follows first, also where the object store is
+    /// away, from what is in its folder.
+    ///
+    /// # Errors
+    /// [`BoxError`] where what lies in the object store is of a newer version.
+    pub async fn join(&self, data: &Path) -> Result<Part, BoxError> {
+        let mut chair = self.chair.lock().await;
+        let seen: Option<WriterNote> = match chair.look().await {
+            Ok(seen) => seen,
+            Err(error) => {
+                tracing::warn!(%error, "the object store is not read yet");
+                return Ok(Part::Follower);
+            }
+        };
+        if let Some(seen) = &seen {
+            check_format(seen)?;
+        }
+        let taken = self.join_as(&mut chair, seen, data).await;
+        Ok(taken.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the object store fails");
+            Part::Follower
+        }))
+    }
+
+    async fn join_as(
+        &self,
+        chair: &mut Chair,
+        seen: Option<WriterNote>,
+        data: &Path,
+    ) -> Result<Part, BoxError> {
+        if !self.options.may_write {
+            return Ok(Part::Follower);
+        }
+        let may_take = match &seen {
+            Some(note) => chair.is_free(&note.seat) && self.holds_on_disk(data, note).await?,
+            None => true,
+        };
+        if may_take { self.take(chair, seen).await } else { Ok(Part::Follower) }
+    }
+
+    /// Takes over the keys of the server that writes before anything is served, as far as they are known.
+    pub async fn take_keys(&self, keys: &Arc<Keyring>) {
+        let note = self.chair.lock().await.look::<WriterNote>().await;
+        let taken = async {
+            match note?.and_then(|note| note.server) {
+                Some(piece) => servers::take_keys(&self.bucket, &piece, keys).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = taken.await {
+            tracing::warn!(%error, "the keys of the server that writes are not copied yet");
+        }
+    }
+
+    /// Takes the seat of the writer, in the place of `before`.
+    async fn take(&self, chair: &mut Chair, before: Option<WriterNote>) -> Result<Part, BoxError> {
+        let beat = before.as_ref().map_or(0, |note| note.seat.beat);
+        let own = self.board.note();
+        let before = before.unwrap_or_else(|| own.clone());
+        let note = WriterNote {
+            format: FORMAT,
+            version: own.version,
+            seat: chair.seat(beat + 1),
+            address: own.address,
+            ..before
+        };
+        match chair.write(&note).await? {
+            Renewed::Held => {
+                tracing::info!(store = self.bucket.url(), "this server writes");
+                self.board.replace(note);
+                Ok(Part::Writer)
+            }
+            Renewed::Lost => Ok(Part::Follower),
+        }
+    }
+
+    /// Whether the folder holds all that was uploaded, as far as its small files say.
+    async fn holds_on_disk(&self, data: &Path, note: &WriterNote) -> Result<bool, BoxError> {
+        for (name, of_store) in &note.stores {
+            let folder = data.join("stores").join(name).join("log");
+            let log = self.log(of_store.log.as_ref()).await?;
+            let end = mark::read(&folder)?.map_or(0, |mark| mark.offset);
+            let writers = Writers::read(&folder)?;
+            if !writers.hold(log.writers.of(log.end()), log.end(), end) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the open stores hold all that was uploaded.
+    async fn holds_open(&self, host: &Host, note: &WriterNote) -> Result<bool, BoxError> {
+        for (name, of_store) in &note.stores {
+            let log = self.log(of_store.log.as_ref()).await?;
+            let Ok(store) = host.store(name) else { return Ok(false) };
+            let is_it = name == DEFAULT_STORE || store.settings().created_ms == of_store.created_ms;
+            let source = store.engine.source();
+            if !is_it || !source.holds(log.writers.of(log.end()), log.end()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn log(&self, piece: Option<&Piece>) -> Result<LogNote, BoxError> {
+        let Some(piece) = piece else { return Ok(LogNote::default()) };
+        Ok(serde_json::from_slice(&self.bucket.get_piece(piece).await?)?)
+    }
+
+    /// Renews the seat of the writer until another has it. It goes on while the stores are opened.
+    pub async fn hold_seat(&self) {
+        let mut chair = self.chair.lock().await;
+        let lease = Duration::from_secs(self.options.lease_seconds);
+        let every = self.every().min(lease / 5);
+        let mut failing = Failing::new("the lease to write is not renewed");
+        loop {
+            tokio::time::sleep(every).await;
+            let note = self.board.next();
+            match chair.write(&note).await {
+                Ok(Renewed::Held) => {
+                    self.board.written(&note);
+                    failing.ended("");
+                }
+                Ok(Renewed::Lost) => {
+                    tracing::warn!("another server writes");
+                    return;
+                }
+                Err(error) => failing.again("", error.to_string()),
+            }
+        }
+    }
+
+    /// Uploads what was written last, once nothing is written any more.
+    ///
+    /// # Errors
+    /// [`BoxError`] where the object store fails.
+    pub async fn finish(&self, host: &Arc<Host>) -> Result<(), BoxError> {
+        for store in host.list().into_iter().filter_map(|listed| listed.store.ok()) {
+            self.log_upload(store).finish().await?;
+        }
+        Ok(())
+    }
+
+    /// Leaves the seat of the writer to others.
+    ///
+    /// # Errors
+    /// [`BoxError`] where the object store fails: another server takes the seat once its lease has ended then.
+    pub async fn leave_seat(&self) -> Result<(), BoxError> {
+        let note = self.board.next();
+        self.board.close();
+        Ok(self.chair.lock().await.leave(note).await?)
+    }
+
+    fn log_upload(&self, store: Arc<crate::host::Hosted>) -> upload_log::LogUpload {
+        upload_log::LogUpload::new(self.bucket.clone(), self.board.clone(), store, self.every())
+    }
+
+    /// Does what the writer does beside serving, as long as it is polled.
+    pub async fn write(&self, host: Arc<Host>, keys: Arc<Keyring>) {
+        self.board.open(&host);
+        let (bucket, board, every) = (self.bucket.clone(), self.board.clone(), self.every());
+        let mut beside = JoinSet::new();
+        beside.spawn(servers::upload(bucket.clone(), board.clone(), (host.clone(), keys), every));
+        beside.spawn(sweep::run(bucket.clone(), board.clone(), self.keep()));
+        let adoption = adopt::Adoption {
+            bucket: bucket.clone(),
+            board: board.clone(),
+            host: host.clone(),
+            every,
+        };
+        beside.spawn(adoption.run());
+        self.train(&mut beside, &host);
+
+        let keep = self.keep();
+        servers::of_each_store(host, every, |store| {
+            let log = self.log_upload(store.clone());
+            let (bucket, board) = (bucket.clone(), board.clone());
+            let models = upload_models::ModelUpload { bucket, board, store, every, keep };
+            async move {
+                tokio::join!(log.run(), models.run());
+            }
+        })
+        .await;
+    }
+
+    /// Does what a follower does beside serving, until something changes for which the stores must be opened
+    /// anew.
+    pub async fn follow(&self, host: Arc<Host>, keys: Arc<Keyring>) -> Change {
+        let (bucket, every) = (self.bucket.clone(), self.every());
+        let mut beside = JoinSet::new();
+        let copied = (host.clone(), keys);
+        let (has_keys, mut keyed) = watch::channel(false);
+        beside.spawn(servers::follow(bucket.clone(), self.seen.subscribe(), copied, has_keys));
+        self.train(&mut beside, &host);
+        let (is_apart, mut apart) = mpsc::unbounded_channel();
+        let each = host.clone();
+        let stores = async {
+            // No copy is answered from before the keys are those of the server that writes.
+            let _ = keyed.wait_for(|&keyed| keyed).await;
+            let copy = |store| {
+                follow::follow(bucket.clone(), store, self.seen.subscribe(), is_apart.clone())
+            };
+            servers::of_each_store(each, every, copy).await;
+        };
+        tokio::select! {
+            () = stores => Change::Writes,
+            () = self.watch(&host) => Change::Writes,
+            Some(store) = apart.recv() => Change::Apart(store),
+        }
+    }
+
+    /// Looks at the server that writes, again and again; completes once this one is it.
+    async fn watch(&self, host: &Host) {
+        let mut chair = self.chair.lock().await;
+        let mut dating = Dating::default();
+        let mut failing = Failing::new("the object store is not read");
+        loop {
+            let looked = self.look(&mut chair, &mut dating, host).await;
+            match looked {
+                Ok(Part::Writer) => return,
+                Ok(Part::Follower) => failing.ended(""),
+                Err(error) => failing.again("", error.to_string()),
+            }
+            tokio::time::sleep(self.every()).await;
+        }
+    }
+
+    async fn look(
+        &self,
+        chair: &mut Chair,
+        dating: &mut Dating,
+        host: &Host,
+    ) -> Result<Part, BoxError> {
+        let began = Instant::now();
+        let Some(note) = chair.look::<WriterNote>().await? else {
+            // The servers may be started in any order.
+            if self.options.may_write && !host.list().iter().any(|l| l.store.is_err()) {
+                return self.take(chair, None).await;
+            }
+            return Err("no server writes yet".into());
+        };
+        check_format(&note)?;
+        let is_free = chair.is_free(&note.seat);
+        self.seen.send_replace(Some(dating.date(note.clone(), began)));
+        if is_free && self.options.may_write && self.holds_open(host, &note).await? {
+            return self.take(chair, Some(note)).await;
+        }
+        Ok(Part::Follower)
+    }
+
+    /// Takes part in training, where this server may.
+    fn train(&self, beside: &mut JoinSet<()>, host: &Arc<Host>) {
+        if !self.options.may_train {
+            return;
+        }
+        let lease = Duration::from_secs(self.options.lease_seconds);
+        let every = self.every().min(lease / 5);
+        let trained = Arc::new(Trained::default());
+        let is_writer = self.writing.holds();
+        if is_writer || self.is_trainer {
+            let chair = Chair::new(self.bucket.clone(), lease, self.training.clone());
+            beside.spawn(train::hold_seat(chair, trained.clone(), every));
+        }
+        if self.is_trainer {
+            let handing = HandingOver {
+                bucket: self.bucket.clone(),
+                host: host.clone(),
+                trained,
+                notes: self.seen.subscribe(),
+                every: self.every(),
+                keep: self.keep(),
+            };
+            beside.spawn(handing.run());
+        }
+    }
+
+    /// Leaves the seat of the trainer to others.
+    pub async fn stop_training(&self) {
+        if !self.training.holds() {
+            return;
+        }
+        self.training.end();
+        let lease = Duration::from_secs(self.options.lease_seconds);
+        let mut chair = Chair::new(self.bucket.clone(), lease, Arc::default());
+        let left = async {
+            match chair.look::<TrainerNote>().await? {
+                Some(note) => chair.leave(note).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = left.await {
+            tracing::warn!(%error, "others train once the lease of this server has ended");
+        }
+    }
+}
+
+fn check_format(note: &WriterNote) -> Result<(), BoxError> {
+    if note.format <= FORMAT {
+        return Ok(());
+    }
+    let message = format!(
+        "the object store was written by version {}, in format {}; this version reads formats up to {FORMAT}",
+        note.version, note.format
+    );
+    Err(message.into())
+}

@@ -1,0 +1,562 @@
+//! Servers that share an object store: one writes, others follow and take its place, others train. The object
+//! store is a folder, or, where Python has moto, an S3-compatible server.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use qianmian::api::wire::pb;
+use qianmian::api::wire::pb::event_service_client::EventServiceClient;
+use qianmian::api::wire::pb::model_service_client::ModelServiceClient;
+use qianmian::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
+use qianmian::api::wire::pb::user_service_client::UserServiceClient;
+use qianmian::engine::Engine;
+use qianmian::store::{Entry, Record};
+use tempfile::TempDir;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::cut_off::Wire;
+use crate::followers::until;
+use crate::guarded::reason;
+use crate::support::{Process, quiet, run};
+
+/// A lease that tests can wait for.
+const LEASE: Duration = Duration::from_secs(3);
+
+/// Servers with folders of their own, which share an object store.
+struct Shop {
+    folder: TempDir,
+    url: String,
+    variables: Vec<(&'static str, String)>,
+}
+
+impl Shop {
+    /// With a folder as the object store.
+    fn new() -> Shop {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("file://{}", folder.path().join("shared").display());
+        Shop { folder, url, variables: Vec::new() }
+    }
+
+    fn data(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn shared(&self) -> PathBuf {
+        self.folder.path().join("shared")
+    }
+
+    /// Starts a server, or a trainer, with a folder of this name.
+    fn start(&self, verb: &str, name: &str, change: impl FnOnce(&mut Command)) -> Process {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        Process::start_as(verb, &free, &self.data(name), |command| {
+            command
+                .args(["--store", &self.url])
+                .env("QIANMIAN_OBJECT_STORE__EVERY_MS", "200")
+                .env("QIANMIAN_OBJECT_STORE__LEASE_SECONDS", LEASE.as_secs().to_string())
+                .env("QIANMIAN_OBJECT_STORE__ADVERTISE", &free)
+                .env("QIANMIAN_TRAIN__TUNE", "false");
+            command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+            change(command);
+        })
+    }
+
+    fn serve(&self, name: &str) -> Process {
+        self.start("serve", name, |_| {})
+    }
+}
+
+/// Whether a line was logged by now.
+fn has_said(process: &Process, message: &str) -> bool {
+    said(process, message) > 0
+}
+
+/// How often a line was logged by now.
+fn said(process: &Process, message: &str) -> usize {
+    let lines = process.log();
+    lines.iter().filter(|line| line["fields"]["message"] == message).count()
+}
+
+/// A channel of a server, which may be opening its stores anew.
+async fn channel(process: &Process) -> Channel {
+    for _ in 0..300 {
+        if let Ok(channel) = process.try_channel().await {
+            return channel;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{} is not reached", process.address);
+}
+
+/// Writes one purchase, which its id names.
+async fn buy(channel: &Channel, id: &str, user: &str, item: &str) -> Result<u64, Status> {
+    let event = pb::Event {
+        user_id: user.to_owned(),
+        item_id: item.to_owned(),
+        event_id: id.to_owned(),
+        kind: pb::EventKind::Purchase.into(),
+        ..pb::Event::default()
+    };
+    let request = pb::WriteEventsRequest { events: vec![event] };
+    let mut client = EventServiceClient::new(channel.clone());
+    let patient = tokio::time::timeout(Duration::from_secs(5), client.write_events(request)).await;
+    let written = patient.map_err(|_| Status::unavailable("no answer"))??;
+    Ok(written.into_inner().offset)
+}
+
+/// Writes purchases of a little shop; the ids begin with `prefix`.
+async fn buy_some(channel: &Channel, prefix: &str, users: usize) {
+    for user in 0..users {
+        for item in 0..4 {
+            let id = format!("{prefix}-{user}-{item}");
+            let item = format!("item-{}", (user + item) % 9);
+            buy(channel, &id, &format!("user-{user}"), &item).await.unwrap();
+        }
+    }
+}
+
+fn asking(user: &str) -> pb::RecommendRequest {
+    pb::RecommendRequest { user_id: user.to_owned(), ..Default::default() }
+}
+
+async fn list(channel: &Channel, user: &str) -> Result<pb::RecommendResponse, Status> {
+    let request = asking(user);
+    let mut client = RecommendationServiceClient::new(channel.clone());
+    Ok(client.recommend(request).await?.into_inner())
+}
+
+async fn items(channel: &Channel, user: &str) -> Vec<String> {
+    let listed = list(channel, user).await.unwrap();
+    assert!(!listed.stale, "{user}");
+    listed.items.into_iter().map(|item| item.item_id).collect()
+}
+
+/// Waits for an answer that satisfies.
+async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what} does not happen");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// How often the log in a folder has each event, by its id.
+fn events(data: &Path) -> BTreeMap<String, usize> {
+    let engine = Engine::open(data, quiet()).unwrap();
+    let mut found = BTreeMap::new();
+    let count = &mut |entry: Entry<'_>| {
+        if let Entry::Record(_, Record::Event(event)) = entry {
+            *found.entry(event.event_id.to_owned()).or_default() += 1;
+        }
+    };
+    engine.replay(count).unwrap();
+    found
+}
+
+async fn generations(channel: &Channel) -> Vec<u64> {
+    let mut client = ModelServiceClient::new(channel.clone());
+    let listed = client.list_models(pb::ListModelsRequest::default()).await.unwrap().into_inner();
+    listed.models.iter().map(|model| model.generation).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_server_takes_the_place_of_one_that_is_killed() {
+    let shop = Shop::new();
+    let safe = |command: &mut Command| {
+        command.env("QIANMIAN_OBJECT_STORE__ACKNOWLEDGE_UPLOADED", "true");
+    };
+    let first = shop.start("serve", "first", safe);
+    let second = shop.start("serve", "second", safe);
+    let to_second = channel(&second).await;
+    eventually("that writes are passed on", async || buy(&to_second, "0", "a", "x").await.ok())
+        .await;
+
+    // Acknowledged one by one, to the moment of the kill and beyond it.
+    let mut first = Some(first);
+    let mut acknowledged = vec!["0".to_owned()];
+    let mut refused = 0;
+    for n in 1..60 {
+        if n == 20 {
+            first.take().unwrap().kill();
+        }
+        let id = n.to_string();
+        eventually("that a server writes", async || {
+            let channel = second.try_channel().await.ok()?;
+            let written = buy(&channel, &id, "a", "x").await;
+            refused += usize::from(written.is_err());
+            written.ok()
+        })
+        .await;
+        acknowledged.push(id);
+    }
+    assert!(refused > 0, "for the time of a lease none writes");
+    assert!(has_said(&second, "this server writes"));
+
+    // The first one comes back, and follows; what it had written and not acknowledged is set aside.
+    let first = shop.start("serve", "first", safe);
+    let offset = buy(&channel(&second).await, "last", "a", "y").await.unwrap();
+    acknowledged.push("last".to_owned());
+    eventually("that the first one follows", async || {
+        let mut request = tonic::Request::new(asking("a"));
+        let offset = offset.to_string().parse().unwrap();
+        request.metadata_mut().insert("qianmian-min-offset", offset);
+        let mut client = RecommendationServiceClient::new(channel(&first).await);
+        let answer = client.recommend(request).await.ok()?;
+        answer.metadata().get("qianmian-offset").map(|_| ())
+    })
+    .await;
+
+    assert!(second.terminate() && first.terminate());
+    for name in ["second", "first"] {
+        let events = events(&shop.data(name));
+        for id in &acknowledged {
+            assert_eq!(events.get(id), Some(&1), "{name}: {id}");
+        }
+        assert_eq!(events.len(), acknowledged.len(), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_leaves_its_place_at_once_with_all_that_it_wrote() {
+    let shop = Shop::new();
+    let first = shop.serve("first");
+    let second = shop.serve("second");
+    let trainer = shop.start("trainer", "trainer", |command| {
+        command.env("QIANMIAN_TRAIN__AUTOMATIC", "false");
+    });
+    let to_first = channel(&first).await;
+    buy_some(&to_first, "e", 30).await;
+    let request = pb::TrainRequest::default();
+    ModelServiceClient::new(to_first.clone()).train(request).await.unwrap();
+    eventually("a model", async || generations(&to_first).await.first().copied()).await;
+
+    // All answer alike.
+    let to_second = channel(&second).await;
+    let to_trainer = channel(&trainer).await;
+    for user in ["user-1", "user-7", "stranger"] {
+        let expected = items(&to_first, user).await;
+        for copy in [&to_second, &to_trainer] {
+            eventually("that copies answer alike", async || {
+                let listed = list(copy, user).await.ok()?;
+                let items: Vec<_> = listed.items.into_iter().map(|item| item.item_id).collect();
+                (!listed.stale && items == expected).then_some(())
+            })
+            .await;
+        }
+    }
+
+    let last = buy(&to_first, "last", "user-1", "item-8").await.unwrap();
+    assert!(last > 0);
+    let began = Instant::now();
+    assert!(first.terminate());
+    until("that the second one writes", || has_said(&second, "this server writes")).await;
+    assert!(began.elapsed() < LEASE, "it waits for no lease: {:?}", began.elapsed());
+    assert!(!has_said(&trainer, "this server writes"));
+    assert!(second.terminate());
+    assert_eq!(events(&shop.data("second")).get("last"), Some(&1));
+    assert_eq!(events(&shop.data("second")).len(), 121);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trainers_follow_each_other_and_nothing_is_published_twice() {
+    let shop = Shop::new();
+    let writer = shop.start("serve", "writer", |command| {
+        command.env("QIANMIAN_OBJECT_STORE__MAY_TRAIN", "false");
+        command.env("QIANMIAN_TRAIN__AUTOMATIC", "true");
+    });
+    let to_writer = channel(&writer).await;
+    buy_some(&to_writer, "e", 20).await;
+    let eager = |command: &mut Command| {
+        command.env("QIANMIAN_TRAIN__AUTOMATIC", "true").env("QIANMIAN_TRAIN__NEW_EVENTS", "10");
+    };
+    let first = shop.start("trainer", "first", eager);
+    eventually("a first model", async || {
+        generations(&to_writer).await.first().copied().filter(|&newest| newest >= 1)
+    })
+    .await;
+    assert!(!has_said(&writer, "the trainer begins"), "it may not train");
+    let second = shop.start("trainer", "second", eager);
+
+    // Killed as it begins.
+    let before = said(&first, "the trainer begins");
+    buy_some(&to_writer, "f", 20).await;
+    until("that it trains again", || said(&first, "the trainer begins") > before).await;
+    first.kill();
+    let newest = *generations(&to_writer).await.iter().max().unwrap();
+    let began = Instant::now();
+    buy_some(&to_writer, "g", 20).await;
+    eventually("the next model", async || {
+        generations(&to_writer).await.into_iter().find(|&next| next > newest)
+    })
+    .await;
+    assert!(began.elapsed() < LEASE * 4, "{:?}", began.elapsed());
+    assert!(has_said(&second, "this server trains"));
+
+    let lines = writer.log();
+    let is_published = |line: &&serde_json::Value| {
+        line["fields"]["message"] == "model of another trainer published"
+    };
+    let published: Vec<u64> = lines
+        .iter()
+        .filter(is_published)
+        .map(|line| line["fields"]["generation"].as_u64().unwrap())
+        .collect();
+    assert!(published.len() >= 2 && published.is_sorted_by(|a, b| a < b), "{published:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_user_is_in_no_object_once_the_time_is_over() {
+    const NAME: &str = "qzxjkvwpfb-erased-gmtlryhdnc";
+    let shop = Shop::new();
+    let keep = |command: &mut Command| {
+        command.env("QIANMIAN_OBJECT_STORE__KEEP_SECONDS", "10");
+        command.env("QIANMIAN_TRAIN__AUTOMATIC", "true");
+    };
+    let writer = shop.start("serve", "writer", keep);
+    let to_writer = channel(&writer).await;
+    buy(&to_writer, "of-the-erased", NAME, "item-1").await.unwrap();
+    buy_some(&to_writer, "e", 20).await;
+    eventually("a model", async || generations(&to_writer).await.first().copied()).await;
+    until("that the name is uploaded", || holds(&shop.shared(), NAME)).await;
+
+    let request = pb::DeleteUserRequest { user_id: NAME.to_owned() };
+    UserServiceClient::new(to_writer.clone()).delete_user(request).await.unwrap();
+    until("that the name is gone", || !holds(&shop.shared(), NAME)).await;
+
+    // What is left is whole: a new server has everything else from it.
+    let copy = shop.serve("copy");
+    let expected = items(&to_writer, "user-3").await;
+    eventually("a copy", async || {
+        let listed = list(&channel(&copy).await, "user-3").await.ok()?;
+        let items: Vec<_> = listed.items.into_iter().map(|item| item.item_id).collect();
+        (!listed.stale && items == expected).then_some(())
+    })
+    .await;
+}
+
+/// Whether any file below a folder holds a text.
+fn holds(folder: &Path, text: &str) -> bool {
+    let entries = std::fs::read_dir(folder).unwrap().flatten();
+    entries.into_iter().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return holds(&path, text);
+        }
+        // One that was deleted meanwhile holds nothing.
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_never_answers_without_the_keys() {
+    let shop = Shop::new();
+    let data = shop.data("writer");
+    let (done, secret, error) = run(&[
+        "keys",
+        "create",
+        "--name",
+        "shop",
+        "--scope",
+        "read",
+        "--scope",
+        "events",
+        "--data",
+        data.to_str().unwrap(),
+    ]);
+    assert!(done, "{error}");
+    let secret = secret.split_whitespace().find(|word| word.starts_with("qm_")).unwrap().to_owned();
+    let writer = shop.serve("writer");
+    until("that keys are uploaded", || {
+        let note = std::fs::read_to_string(shop.shared().join("WRITER")).unwrap_or_default();
+        note.contains("\"server\": \"")
+    })
+    .await;
+
+    let copy = shop.serve("copy");
+    let channel = channel(&copy).await;
+    let refused = list(&channel, "a").await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let mut request = tonic::Request::new(asking("a"));
+    let bearer = format!("Bearer {secret}").parse().unwrap();
+    request.metadata_mut().insert("authorization", bearer);
+    RecommendationServiceClient::new(channel).recommend(request).await.unwrap();
+    drop(writer);
+}
+
+#[test]
+fn an_object_store_of_a_newer_version_is_refused_by_name() {
+    let shop = Shop::new();
+    let shared = shop.shared();
+    std::fs::create_dir(&shared).unwrap();
+    let note = r#"{"format":99,"version":"9.9.9","seat":{"holder":"x","beat":1,"lease_ms":1,"is_left":true},"address":"","server":null,"stores":{}}"#;
+    let sealed =
+        qianmian::store::sealed::seal(&serde_json::from_str::<serde_json::Value>(note).unwrap());
+    std::fs::write(shared.join("WRITER"), sealed.unwrap()).unwrap();
+    let (done, _, error) = run(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        shop.data("a").to_str().unwrap(),
+        "--store",
+        &shop.url,
+    ]);
+    assert!(!done && error.contains("version 9.9.9") && error.contains("format 99"), "{error}");
+
+    let (done, _, error) = run(&["popular", "--store", &shop.url]);
+    assert!(!done && error.contains("only servers share an object store"), "{error}");
+}
+
+/// moto's S3-compatible server; killed when it is dropped.
+struct S3 {
+    child: Child,
+    address: String,
+}
+
+impl S3 {
+    /// Starts it, where Python has it.
+    fn start() -> Option<S3> {
+        let found = Command::new("python3").args(["-c", "import moto.server, boto3"]).output();
+        if !found.is_ok_and(|found| found.status.success()) {
+            eprintln!("skipped: Python has no moto here");
+            return None;
+        }
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let port = address.rsplit(':').next().unwrap();
+        let child = Command::new("python3")
+            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", port])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let s3 = S3 { child, address };
+        let create = format!(
+            "import boto3, time\nfor n in range(100):\n  try:\n    boto3.client('s3', \
+             endpoint_url='http://{}', aws_access_key_id='x', aws_secret_access_key='x', \
+             region_name='us-east-1').create_bucket(Bucket='shop'); break\n  except Exception: \
+             time.sleep(0.2)\nelse: raise SystemExit(1)",
+            s3.address
+        );
+        assert!(Command::new("python3").args(["-c", &create]).status().unwrap().success());
+        Some(s3)
+    }
+
+    /// Servers that reach it at an address.
+    fn shop(&self, address: &str) -> Shop {
+        let variables = vec![
+            ("AWS_ENDPOINT_URL", format!("http://{address}")),
+            ("AWS_ALLOW_HTTP", "true".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "x".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "x".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+        ];
+        Shop { variables, url: "s3://shop/path".to_owned(), ..Shop::new() }
+    }
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The first server is cut off from the object store, and the second is not: at no time do both write.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_cut_off_stops_writing_before_another_begins() {
+    let Some(s3) = S3::start() else { return };
+    let wire = Wire::to(&s3.address).await;
+    let cut_off = s3.shop(&wire.address);
+    let others = s3.shop(&s3.address);
+    let first = cut_off.serve("first");
+    let to_first = channel(&first).await;
+    buy_some(&to_first, "e", 5).await;
+    let second = others.serve("second");
+    until("that the second one follows", || {
+        has_said(&second, "writes are passed on to another server")
+    })
+    .await;
+
+    wire.cut();
+    let (mut last_of_first, mut first_of_second) = (Instant::now(), None);
+    let begun = Instant::now();
+    let mut n = 0;
+    while first_of_second.is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the second one does not write");
+        n += 1;
+        let asked = Instant::now();
+        match buy(&to_first, &format!("first-{n}"), "a", "x").await {
+            Ok(_) => last_of_first = Instant::now(),
+            Err(refused) => assert!(
+                refused.code() == Code::Unavailable,
+                "{}: {}",
+                reason(&refused),
+                refused.message()
+            ),
+        }
+        assert!(list(&to_first, "user-1").await.is_ok(), "lists go on");
+        if has_said(&second, "this server writes")
+            && let Ok(to_second) = second.try_channel().await
+            && buy(&to_second, &format!("second-{n}"), "b", "x").await.is_ok()
+        {
+            first_of_second = Some(asked);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(last_of_first < first_of_second.unwrap(), "two servers wrote at once");
+    assert!(has_said(&first, "the lease to write is not renewed"));
+    let refused = buy(&to_first, "late", "a", "x").await.unwrap_err();
+    assert_eq!(reason(&refused), "SEAT_LOST");
+
+    // What the first one wrote apart stays in its folder, and is no part of what they share.
+    wire.mend();
+    until("that the first one follows", || has_said(&first, "another server writes")).await;
+}
+
+/// The object store is away for longer than a lease: lists go on, writes wait, and all goes on where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_object_store_lists_go_on_and_writes_wait() {
+    let Some(s3) = S3::start() else { return };
+    let wire = Wire::to(&s3.address).await;
+    let shop = s3.shop(&wire.address);
+    let writer = shop.serve("writer");
+    let to_writer = channel(&writer).await;
+    buy_some(&to_writer, "e", 5).await;
+    let copy = shop.serve("copy");
+    let to_copy = channel(&copy).await;
+    eventually("a lease of the copy", async || {
+        list(&to_copy, "user-1").await.ok().filter(|listed| !listed.stale)
+    })
+    .await;
+
+    wire.cut();
+    eventually("that writes are refused", async || {
+        let refused = buy(&to_writer, "away", "a", "x").await.err()?;
+        (reason(&refused) == "SEAT_LOST").then_some(())
+    })
+    .await;
+    eventually("that the copy says that it is stale", async || {
+        list(&to_copy, "user-1").await.ok().filter(|listed| listed.stale)
+    })
+    .await;
+    assert!(!items(&to_writer, "user-1").await.is_empty());
+    let (_, _, page) = writer.get("/metrics");
+    assert!(page.contains("qianmian_write_leased{store=\"default\"} 0"), "{page}");
+
+    wire.mend();
+    eventually("that writes are taken again", async || {
+        buy(&channel(&writer).await, "away", "a", "x").await.ok()
+    })
+    .await;
+    eventually("that the copy has a lease again", async || {
+        list(&channel(&copy).await, "user-1").await.ok().filter(|listed| !listed.stale)
+    })
+    .await;
+}
