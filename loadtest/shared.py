@@ -13,6 +13,7 @@ client (`pip install ./clients/python`), and `cargo build --release --features o
 import collections
 import contextlib
 import csv
+import ctypes
 import hashlib
 import json
 import os
@@ -61,7 +62,9 @@ class Hosts:
             ip("-n", f"{ID}-{host}", "link", "set", "lo", "up")
         # The caller is a host too.
         with open(f"/run/netns/{ID}-load") as namespace:
-            os.setns(namespace.fileno(), os.CLONE_NEWNET)
+            # os.setns is there from Python 3.12 on.
+            if ctypes.CDLL(None).setns(namespace.fileno(), 0x4000_0000) != 0:
+                raise SystemExit("no network namespaces: run this as root")
         self.start("s3", "s3", [sys.executable, "-m", "moto.server", "-H", "0.0.0.0", "-p", "9000"], {})
         create = (
             f"import boto3; boto3.client('s3', endpoint_url='{S3}', aws_access_key_id='x', "
@@ -77,7 +80,7 @@ class Hosts:
             process.wait()
         for host in [*ADDRESSES, "net"]:
             subprocess.run(["ip", "netns", "del", f"{ID}-{host}"], stderr=subprocess.DEVNULL)
-        shutil.rmtree(self.work, ignore_errors=True)
+        if not os.environ.get("KEEP"): shutil.rmtree(self.work, ignore_errors=True)
 
     def start(self, name, host, command, variables):
         with open(self.work / f"{name}.log", "a") as log:

@@ -86,9 +86,12 @@ fn start_logging(config: &Config) -> Result<SetLevel, Failure> {
 /// The filter of a level, as `logging.level` is written.
 fn filter(level: &str) -> Result<EnvFilter, String> {
     let wrong = |e: &dyn std::fmt::Display| format!("logging.level {level:?}: {e}");
-    let filter = EnvFilter::try_new(level).map_err(|e| wrong(&e))?;
-    // hnsw_rs reports every graph it builds at info.
-    Ok(filter.add_directive("hnsw_rs=warn".parse().map_err(|e| wrong(&e))?))
+    let mut filter = EnvFilter::try_new(level).map_err(|e| wrong(&e))?;
+    // They report every graph that is built, and every request that is tried again, at info.
+    for quiet in ["hnsw_rs=warn", "object_store=warn"] {
+        filter = filter.add_directive(quiet.parse().map_err(|e| wrong(&e))?);
+    }
+    Ok(filter)
 }
 
 /// Begins anew as the same process with the allocator's setting, which it reads before any code of

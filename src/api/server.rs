@@ -39,7 +39,7 @@ use crate::api::wire::json::Methods;
 use crate::api::wire::pb;
 use crate::api::wire::pb::key_service_server::KeyServiceServer;
 use crate::api::wire::pb::store_service_server::StoreServiceServer;
-use crate::domain::Result;
+use crate::domain::{Held, Result};
 use crate::engine::options::EngineOptions;
 use crate::host::Host;
 
@@ -190,6 +190,8 @@ pub struct Served {
     pub observer: Arc<Observer>,
     /// The server that this one follows; none where it follows none. The stores are opened as followers then.
     pub primary: Option<Arc<Primary>>,
+    /// The lease to write; none where this server shares nothing with others.
+    pub seat: Option<Arc<Held>>,
 }
 
 /// Where a server listens.
@@ -217,7 +219,7 @@ impl Served {
         let keys = Arc::new(Keyring::open(data)?);
         let host = Arc::new(Host::open(data, options)?);
         let audit = Arc::new(Audit::of(data, audit));
-        Ok(Self { host, keys, audit, observer: Arc::default(), primary: None })
+        Ok(Self { host, keys, audit, observer: Arc::default(), primary: None, seat: None })
     }
 }
 
@@ -260,7 +262,7 @@ async fn run(
     let certificates = Certificates::read(&options.tls)?;
     warn_of_open_doors(options, served.keys.is_in_force());
 
-    let Served { host, keys, audit, observer, primary } = served;
+    let Served { host, keys, audit, observer, primary, seat } = served;
     let (health, health_service) = tonic_health::server::health_reporter();
     let (is_stopping, stops) = watch::channel(false);
     let mut beside = beside::start((&host, &primary), &keys, &observer, certificates.clone());
@@ -275,7 +277,7 @@ async fn run(
     let closing = host.clone();
     let acts = TaskTracker::new();
     let auditing = Auditing::new(audit.clone(), acts.clone());
-    let following = Following { primary };
+    let following = Following { primary, seat };
     let layers =
         layers((&host, following), &keys, (audit, auditing), &observer, options, bounds.max);
     let web = web(&keys, &observer, &options.browsers)?;

@@ -64,16 +64,18 @@ pub(super) async fn serve(
     member: Member,
 ) -> Result<(), Failure> {
     let member = Arc::new(member);
+    let mut config = config.clone();
     // A seat is held from when it is taken on, also while the stores are opened.
     let mut role = Role::of(member.join(&config.data).await?, &member);
-    while let Some(next) = serve_as(role, process, config, &member).await? {
+    while let Some(next) = serve_as(role, process, &config, &member).await? {
         role = match next {
             Next::Role(role) => role,
             Next::Anew(store) => {
-                set_aside(config, &store).await?;
+                set_aside(&config, &store).await?;
                 Role::Follower
             }
         };
+        process.read_again(&mut config);
     }
     Ok(())
 }
@@ -90,10 +92,12 @@ async fn serve_as(
     let follows = part == Part::Follower;
     let options = EngineOptions { follows, seats: member.seats(part), ..config.engine() };
     let primary = follows.then(|| Arc::new(Primary::unknown(&config.follow)));
+    let seat = options.seats.writing.clone();
     let served = opened(process, config, options, primary.clone()).await?;
+    let served = Served { seat, ..served };
     let (host, keys) = (served.host.clone(), served.keys.clone());
     if follows {
-        member.take_keys(&keys).await;
+        member.take_keys(&config.data, &keys).await;
     }
 
     let (changed, change) = oneshot::channel::<()>();
@@ -108,7 +112,7 @@ async fn serve_as(
             served?;
             None
         }
-        next = beside(&mut role, member, (&host, keys), primary) => {
+        next = beside(&mut role, member, (&host, keys.clone()), primary) => {
             let _ = changed.send(());
             serving.await?;
             Some(next)
@@ -117,7 +121,7 @@ async fn serve_as(
 
     member.stop_training().await;
     if let (Role::Writer(seat), None) = (role, &next) {
-        leave(member, seat, &host).await;
+        leave(member, seat, (&host, &keys)).await;
     }
     Ok(next)
 }
@@ -133,7 +137,7 @@ async fn beside(
         let set = |address: &str| primary.iter().for_each(|primary| primary.set_address(address));
         let change = tokio::select! {
             change = member.follow(host.clone(), keys) => change,
-            () = member.follow_address(set) => Change::Writes,
+            never = member.follow_address(set) => match never {},
         };
         return match change {
             Change::Writes => Next::Role(Role::of(Part::Writer, member)),
@@ -142,7 +146,7 @@ async fn beside(
     };
     tokio::select! {
         _ = seat => {}
-        () = member.write(host.clone(), keys) => {}
+        never = member.write(host.clone(), keys) => match never {},
     }
     Next::Role(Role::Follower)
 }
@@ -192,8 +196,8 @@ fn is_in_use(error: &Failure) -> bool {
 }
 
 /// Uploads what is left, and leaves the seat to others.
-async fn leave(member: &Member, seat: JoinHandle<()>, host: &Arc<Host>) {
-    let uploaded = tokio::time::timeout(LEAVING, member.finish(host)).await;
+async fn leave(member: &Member, seat: JoinHandle<()>, (host, keys): (&Arc<Host>, &Arc<Keyring>)) {
+    let uploaded = tokio::time::timeout(LEAVING, member.finish(host, keys)).await;
     seat.abort();
     let _ = seat.await;
     match uploaded {

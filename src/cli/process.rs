@@ -43,6 +43,20 @@ impl Process {
         self.serve(config, served, std::future::pending()).await
     }
 
+    /// Reads the settings again that can change while the server runs; where they cannot be used, those before
+    /// stay.
+    pub(super) fn read_again(&self, config: &mut Config) {
+        match (self.read)() {
+            Ok(read) => {
+                config.train = read.train;
+                config.limits = read.limits;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the configuration cannot be used; nothing is changed")
+            }
+        }
+    }
+
     /// Opens the stores, and takes over the keys of the server that they are copied from.
     pub(super) async fn open(
         &self,

@@ -19,7 +19,7 @@ pub struct HandedModel {
     pub place: (PathBuf, Generation),
     /// The checksum in its manifest.
     pub checksum: String,
-    /// Where the log stood that it was trained on.
+    /// Where the log stands when it is handed over, which has all that the model was trained on.
     pub position: Position,
     /// The generation that must still be active; none: any.
     pub after: Option<Generation>,

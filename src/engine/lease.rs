@@ -1,6 +1,7 @@
 //! Until when a follower may answer from what it holds of users. The server that writes grants leases of
 //! seconds; a follower that does not hear from it any more cannot know who was erased or objected since.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,8 @@ use crate::domain::{Held, Offset};
 pub(super) struct Lease {
     /// None in a store that follows no other.
     followed: Option<Followed>,
+    /// The lease to write of a server that shares an object store: without it, another may write.
+    writing: Option<Arc<Held>>,
 }
 
 #[derive(Debug)]
@@ -26,14 +29,14 @@ struct Followed {
 
 impl Lease {
     /// The lease of a store that follows another, or none.
-    pub(super) fn new(is_follower: bool) -> Self {
+    pub(super) fn new(is_follower: bool, writing: Option<Arc<Held>>) -> Self {
         let followed = is_follower.then(|| Followed {
             held: Held::default(),
             granted_ms: AtomicU64::new(0),
             end: AtomicU64::new(0),
             pairs_from: AtomicU64::new(Offset::MAX),
         });
-        Self { followed }
+        Self { followed, writing }
     }
 
     /// Whether the store follows another.
@@ -41,9 +44,11 @@ impl Lease {
         self.followed.is_some()
     }
 
-    /// Whether users may be answered from what the store holds of them; always where it follows no other.
+    /// Whether users may be answered from what the store holds of them; always where no other server can know
+    /// more.
     pub(super) fn holds(&self) -> bool {
-        self.followed.as_ref().is_none_or(|followed| followed.held.holds())
+        let holds_writing = self.writing.as_ref().is_none_or(|held| held.holds());
+        holds_writing && self.followed.as_ref().is_none_or(|followed| followed.held.holds())
     }
 
     /// Extends the lease by `length` from the moment at which it was asked for; the log that is followed ended
@@ -92,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_follower_knows_what_it_was_granted_and_others_hold_always() {
-        let lease = Lease::new(true);
+        let lease = Lease::new(true, None);
         assert!(!lease.holds() && !lease.was_granted(), "nothing was granted yet");
         std::thread::sleep(Duration::from_millis(30));
         let asked = Instant::now() - Duration::from_millis(20);
@@ -105,7 +110,9 @@ mod tests {
         assert!(!lease.notes_pairs(10));
         lease.note_model(10);
         assert!(lease.notes_pairs(10) && !lease.notes_pairs(9));
-        let own = Lease::new(false);
+        let own = Lease::new(false, None);
         assert!(own.holds() && !own.is_follower() && own.age().is_none());
+        let cut_off = Lease::new(false, Some(Arc::default()));
+        assert!(!cut_off.holds(), "another may write");
     }
 }

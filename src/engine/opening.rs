@@ -50,7 +50,7 @@ pub(super) fn open(data: &Path, options: &EngineOptions) -> Result<Opened> {
     let until = live.offset();
     live.remake_parted(&mut live_writer, |visit| store::replay(&folder.log(), until, visit))?;
     folder.mark_format()?;
-    let lease = Lease::new(options.follows);
+    let lease = Lease::new(options.follows, options.seats.writing.clone());
     let writers = writers_of(&folder, &lease, until)?;
 
     let lists = PreparedListOptions {

@@ -4,18 +4,21 @@
 //! - [`stores`]: opens, creates and deletes them
 //! - `followed`: those of a server that follows another
 //! - [`hosted`]: one of them, with the rate of its requests
-//! - [`tombstones`]: which were deleted
+//! - [`tombstones`]: which were deleted; [`aside`]: sets one aside
+//! - [`remembered`]: which keys and stores of an object store the folder has
 //! - [`settings`]: its limits, in a file in its folder
 
 pub mod aside;
 mod followed;
 pub mod hosted;
+pub mod remembered;
 pub mod settings;
 pub mod stores;
 pub mod tombstones;
 
 pub use aside::set_aside;
 pub use hosted::Hosted;
-pub use settings::{Limits, StoreSettings};
+pub use remembered::{remember, remembered};
+pub use settings::{Limits, StoreSettings, created_ms};
 pub use stores::{Host, Listed, exists};
 pub use tombstones::Tombstone;

@@ -88,6 +88,14 @@ pub(super) fn read(data: &Path, name: &str) -> Result<Option<StoreSettings>> {
     bytes.map(|bytes| unseal(&bytes).map_err(damaged)).transpose()
 }
 
+/// Time of creation of a store in a data folder, in milliseconds since 1970; none where its folder does not say.
+///
+/// # Errors
+/// [`Error::Storage`] where the disk fails, or the file is damaged.
+pub fn created_ms(data: &Path, name: &str) -> Result<Option<i64>> {
+    Ok(read(data, name)?.map(|settings| settings.created_ms))
+}
+
 /// Writes the settings into the folder of a store, which is created where it is missing.
 pub(super) fn write(data: &Path, name: &str, settings: &StoreSettings) -> Result<()> {
     limits::name("name", name)?;

@@ -77,7 +77,7 @@ impl Host {
             tracing::warn!(%error, "the data folder keeps its permissions; the stores in it are private");
         }
         sweep_deleted(data)?;
-        host.finish_deletions()?;
+        host.finish_deletions();
         host.put(DEFAULT_STORE, Slot::Open(Arc::new(default)));
         for name in names(data)? {
             let slot = match host.open_store(&name) {
@@ -266,14 +266,20 @@ impl Host {
     }
 
     /// Removes the stores whose deletion was cut short: followers know of it already.
-    fn finish_deletions(&self) -> Result<()> {
-        for Tombstone { name, created_ms } in tombstones::read(&self.data)? {
+    fn finish_deletions(&self) {
+        let finish = |Tombstone { name, created_ms }: Tombstone| {
             let left = settings::read(&self.data, &name)?;
             if name != DEFAULT_STORE && left.is_some_and(|left| left.created_ms == created_ms) {
+                tracing::info!(store = name, "its deletion, which was cut short, is finished");
                 self.remove_folder(&name)?;
             }
+            Ok(())
+        };
+        let finished = tombstones::read(&self.data)
+            .and_then(|all| all.into_iter().map(finish).collect::<Result<Vec<()>>>());
+        if let Err(error) = finished {
+            tracing::warn!(%error, "a deletion that was cut short is not finished");
         }
-        Ok(())
     }
 
     /// Begins to close all stores, as [`Engine::close`] does.

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
     Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion,
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_stream::StreamExt;
 use url::Url;
 
@@ -19,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONG_PATIENCE: Duration = Duration::from_secs(300);
 /// Maximum size of an object that is read, in bytes.
 const MAX_OBJECT: u64 = 256 << 20;
+/// Transfers of parts of logs and models at once; each takes some hundred MiB at most.
+const TURNS: usize = 4;
 /// Variables of the environment with credentials, endpoints and regions.
 const VARIABLES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
 
@@ -30,6 +34,8 @@ pub struct Bucket {
     below: Path,
     /// The folder, where it is one.
     folder: Option<PathBuf>,
+    /// Bounds the memory of what is transferred at once.
+    turns: Arc<Semaphore>,
 }
 
 /// A state of an object.
@@ -83,7 +89,18 @@ impl Bucket {
             // What is shared names users: a new folder is its owner's alone.
             files::create_folder(folder).map_err(|e| format!("{text}: {e}"))?;
         }
-        Ok(Self { url: text.to_owned(), store: Arc::from(store), below, folder })
+        let store: Arc<dyn ObjectStore> = match &folder {
+            // As durable as the log.
+            Some(_) => Arc::new(LocalFileSystem::new().with_fsync(true)),
+            None => Arc::from(store),
+        };
+        let turns = Arc::new(Semaphore::new(TURNS));
+        Ok(Self { url: text.to_owned(), store, below, folder, turns })
+    }
+
+    /// Waits for the turn to transfer parts of a log or of a model, which is over when the value is dropped.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.acquire().await.ok()
     }
 
     /// Its URL.

@@ -30,6 +30,11 @@ pub enum ObjectError {
 }
 
 impl ObjectError {
+    /// Whether an object is gone or damaged: trying again does not help.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::Missing(_) | Self::Damaged { .. })
+    }
+
     /// An object that is not what was written.
     pub fn damaged(name: &str, what: impl ToString) -> Self {
         Self::Damaged { name: name.to_owned(), what: what.to_string() }

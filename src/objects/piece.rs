@@ -9,11 +9,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
 use super::{Bucket, ObjectError};
 
 /// Where pieces are.
 const FOLDER: &str = "objects";
+/// Pieces that are deleted at once.
+const AT_ONCE: usize = 16;
 /// An object that is written to learn the time of the store's clock.
 const CLOCK: &str = "CLOCK";
 
@@ -26,6 +29,11 @@ impl Piece {
     /// The piece with this content.
     pub fn of(bytes: &[u8]) -> Self {
         Self(blake3::hash(bytes).to_hex().to_string())
+    }
+
+    /// Its checksum, in hex.
+    pub fn checksum(&self) -> &str {
+        &self.0
     }
 
     fn name(&self) -> String {
@@ -107,13 +115,32 @@ impl Bucket {
         let kept: HashSet<String> = kept.iter().map(Piece::name).collect();
         let before_ms = now_ms - keep.as_millis() as i64;
         let mut swept = 0;
+        let mut sweeping: JoinSet<Result<bool, ObjectError>> = JoinSet::new();
         for listed in self.list(FOLDER).await? {
-            if listed.modified_ms < before_ms && !kept.contains(&listed.name) {
-                self.delete(&listed.name).await?;
-                swept += 1;
+            if listed.modified_ms >= before_ms || kept.contains(&listed.name) {
+                continue;
             }
+            if sweeping.len() >= AT_ONCE
+                && let Some(done) = sweeping.join_next().await
+            {
+                swept += usize::from(done.map_err(std::io::Error::other)??);
+            }
+            sweeping.spawn(self.clone().sweep_piece(listed.name, before_ms));
+        }
+        while let Some(done) = sweeping.join_next().await {
+            swept += usize::from(done.map_err(std::io::Error::other)??);
         }
         Ok(swept)
+    }
+
+    /// Deletes a piece, unless it was written again meanwhile; returns whether it is deleted.
+    async fn sweep_piece(self, name: String, before_ms: i64) -> Result<bool, ObjectError> {
+        let written = self.modified_ms(&name).await?;
+        let is_old = written.is_some_and(|written_ms| written_ms < before_ms);
+        if is_old {
+            self.delete(&name).await?;
+        }
+        Ok(is_old)
     }
 }
 

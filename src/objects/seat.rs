@@ -21,8 +21,10 @@ use crate::store::sealed;
 pub struct Seat {
     /// Who has it, new with every start of a server: a UUID.
     pub holder: String,
-    /// Number of times that the object was written. Each is put together after the one before was written.
+    /// Number of the object's content, each higher than those before.
     pub beat: u64,
+    /// Number of a content that was known to be written before this one was put together; 0: of none.
+    pub after: u64,
     /// Length of a lease in milliseconds.
     pub lease_ms: u64,
     /// Whether the holder has left.
@@ -73,10 +75,10 @@ impl Chair {
         self.held.holds()
     }
 
-    /// The seat as this server would have it.
-    pub fn seat(&self, beat: u64) -> Seat {
+    /// The seat as this server would have it, after the content `after` was written.
+    pub fn seat(&self, after: u64) -> Seat {
         let lease_ms = self.lease.as_millis() as u64;
-        Seat { holder: self.id.clone(), beat, lease_ms, is_left: false }
+        Seat { holder: self.id.clone(), beat: after + 1, after, lease_ms, is_left: false }
     }
 
     /// Reads the object; none where there is none.
@@ -84,7 +86,10 @@ impl Chair {
     /// # Errors
     /// [`ObjectError`] where the store fails, or the object is not what was written.
     pub async fn look<N: Seated>(&mut self) -> Result<Option<N>, ObjectError> {
-        let Some(Found { bytes, version }) = self.bucket.get(N::NAME).await? else {
+        let patience = self.lease / 3;
+        let read = tokio::time::timeout(patience, self.bucket.get(N::NAME)).await;
+        let Some(Found { bytes, version }) = read.unwrap_or(Err(ObjectError::Silent(patience)))?
+        else {
             self.seen = None;
             return Ok(None);
         };
@@ -180,7 +185,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut one, mut other) = (chair(folder.path(), 300), chair(folder.path(), 300));
         assert!(one.look::<Note>().await.unwrap().is_none());
-        let mut note = Note { seat: one.seat(1) };
+        let mut note = Note { seat: one.seat(0) };
         assert_eq!(one.write(&note).await.unwrap(), Renewed::Held);
         assert!(one.held.holds());
 
@@ -200,7 +205,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(340)).await;
         let seen: Note = other.look().await.unwrap().unwrap();
         assert!(other.is_free(&seen.seat) && !one.held.holds());
-        let taken = Note { seat: other.seat(seen.seat.beat + 1) };
+        let taken = Note { seat: other.seat(seen.seat.beat) };
         assert_eq!(other.write(&taken).await.unwrap(), Renewed::Held);
         note.seat.beat = 4;
         assert_eq!(one.write(&note).await.unwrap(), Renewed::Lost);

@@ -1,5 +1,6 @@
 //! Servers of a build without object stores.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,7 +59,7 @@ impl Member {
     }
 
     /// There is no server to ask.
-    pub async fn take_keys(&self, _: &Arc<Keyring>) {
+    pub async fn take_keys(&self, _: &Path, _: &Arc<Keyring>) {
         match *self {}
     }
 
@@ -71,7 +72,7 @@ impl Member {
     ///
     /// # Errors
     /// None.
-    pub async fn finish(&self, _: &Arc<Host>) -> Result<(), BoxError> {
+    pub async fn finish(&self, _: &Arc<Host>, _: &Arc<Keyring>) -> Result<(), BoxError> {
         match *self {}
     }
 
@@ -84,7 +85,7 @@ impl Member {
     }
 
     /// There is no server to ask.
-    pub async fn write(&self, _: Arc<Host>, _: Arc<Keyring>) {
+    pub async fn write(&self, _: Arc<Host>, _: Arc<Keyring>) -> Infallible {
         match *self {}
     }
 
@@ -94,7 +95,7 @@ impl Member {
     }
 
     /// There is no server to ask.
-    pub async fn follow_address(&self, _: impl Fn(&str)) {
+    pub async fn follow_address(&self, _: impl Fn(&str)) -> Infallible {
         match *self {}
     }
 

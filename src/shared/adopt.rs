@@ -47,6 +47,7 @@ impl Adoption {
             return Err("the trainer is of a newer version".into());
         }
 
+        let mut failed = None;
         for (name, trained) in &note.trained {
             let Ok(store) = self.host.store(name) else { continue };
             let adopted = self.board.of(&store).adopted;
@@ -59,7 +60,10 @@ impl Adoption {
             let outcome = match self.adopt(&store, trained).await {
                 Ok(generation) => Ok(generation),
                 // The object store fails: the model waits.
-                Err(error) if error.is::<ObjectError>() => return Err(error),
+                Err(error) if is_failure(&error) => {
+                    failed = Some(error);
+                    continue;
+                }
                 Err(error) => {
                     tracing::warn!(store = store.name, %error, "a trained model is refused");
                     Err(error.to_string())
@@ -67,8 +71,13 @@ impl Adoption {
             };
             self.board.set_adopted(&store, Adopted { id: trained.id.clone(), outcome });
         }
-        *seen = Some(found.version);
-        Ok(())
+        match failed {
+            Some(error) => Err(error),
+            None => {
+                *seen = Some(found.version);
+                Ok(())
+            }
+        }
     }
 
     /// Publishes a model; returns its generation.
@@ -92,4 +101,9 @@ impl Adoption {
         let after = trained.after;
         Ok(wait_for(move || engine.trainer().adopt(model, after)).await?)
     }
+}
+
+/// Whether the object store fails, so that the same may succeed later.
+fn is_failure(error: &BoxError) -> bool {
+    error.downcast_ref().is_some_and(|error: &ObjectError| !error.is_loss())
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use super::look::Seen;
-use super::notes::{LogNote, ModelNote, ModelsNote, StoreNote};
+use super::notes::{LogNote, ModelNote, ModelsNote, SegmentNote, StoreNote};
 use crate::domain::{BoxError, Error};
-use crate::engine::replication::{ModelSource, Standing, copy_models, extended};
+use crate::engine::replication::{Appending, ModelSource, Standing, copy_models, extended};
 use crate::engine::{DEFAULT_STORE, Engine, Follower, wait_for};
 use crate::host::Hosted;
 use crate::model::Manifest;
@@ -40,6 +40,8 @@ pub(super) type Apart = mpsc::UnboundedSender<String>;
 /// Follows a store until it closes.
 pub(super) async fn follow(bucket: Bucket, store: Arc<Hosted>, notes: Notes, apart: Apart) {
     let Some(follower) = store.engine.follower().cloned() else { return };
+    // Until it is known that the copy is a part of the log, no lease holds.
+    follower.note_apart(true);
     let copy = StoreCopy {
         bucket,
         name: store.name.clone(),
@@ -119,9 +121,26 @@ impl StoreCopy {
         let writers = log.writers;
         wait_for(move || follower.note_writers(writers)).await?;
 
+        let _turn = self.bucket.turn().await;
+        let mut appending = Appending::to(self.follower.clone());
+        let copied = self.copy_segments(&log.segments, &mut appending).await;
+        // The copy goes on from where it ends, which must stand still.
+        appending.finish().await?;
+        copied?;
+        match self.follower.position().offset {
+            reached if reached >= end => Ok(()),
+            reached => Err(format!("the log ends at offset {reached}, not {end}").into()),
+        }
+    }
+
+    async fn copy_segments(
+        &self,
+        segments: &[SegmentNote],
+        appending: &mut Appending,
+    ) -> Result<(), BoxError> {
         let mut copying = self.follower.copying();
-        let begins = self.follower.position().offset;
-        for segment in log.segments.iter().filter(|segment| segment.end > begins) {
+        let begins = copying.next();
+        for segment in segments.iter().filter(|segment| segment.end > begins) {
             let bytes = self.bucket.get_piece(&segment.piece).await?;
             let (rest, blocks) = wait_for(move || {
                 let new = from_offset(&bytes, copying.next());
@@ -130,14 +149,9 @@ impl StoreCopy {
             })
             .await?;
             copying = rest;
-            if !blocks.is_empty() {
-                self.follower.append(blocks).await?;
-            }
+            appending.append(blocks).await?;
         }
-        match self.follower.position().offset {
-            reached if reached >= end => Ok(()),
-            reached => Err(format!("the log ends at offset {reached}, not {end}").into()),
-        }
+        Ok(())
     }
 
     /// Checks that the copy is a part of the log that was uploaded.
@@ -167,6 +181,10 @@ impl StoreCopy {
             return Err(
                 format!("the log ends at offset {ends}, and nothing of it differs yet").into()
             );
+        }
+        if !source.writers().have_origin_of(&log.writers) {
+            // A mistyped URL must not move a shop's data.
+            return Err("the folder holds another store than the object store".into());
         }
         // It closes once the store is set aside.
         let _ = self.apart.send(self.name.clone());
@@ -201,10 +219,16 @@ impl StoreCopy {
         piece: Option<&Piece>,
         standing: &watch::Sender<Option<Standing>>,
     ) -> Result<bool, BoxError> {
-        let note: ModelsNote = match piece {
-            Some(piece) => serde_json::from_slice(&self.bucket.get_piece(piece).await?)?,
-            None => ModelsNote::default(),
+        let Some(piece) = piece else {
+            // They are not uploaded yet: what is here stays.
+            standing.send_if_modified(|standing| {
+                let is_new = standing.is_none();
+                standing.get_or_insert_with(Standing::default);
+                is_new
+            });
+            return Ok(true);
         };
+        let note: ModelsNote = serde_json::from_slice(&self.bucket.get_piece(piece).await?)?;
         let mut models = Vec::new();
         for model in &note.models {
             let bytes = self.bucket.get_piece(&model.manifest).await?;

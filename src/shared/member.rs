@@ -1,9 +1,11 @@
 //! A server among those that share an object store: it writes or follows, and changes from one to the other.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -11,12 +13,13 @@ use super::board::Board;
 use super::look::{Dating, Seen};
 use super::notes::{FORMAT, LogNote, TrainerNote, WriterNote};
 use super::options::ObjectStoreOptions;
+use super::servers::TakenOver;
 use super::train::{HandingOver, Trained};
 use super::{adopt, follow, servers, sweep, train, upload_log, upload_models};
 use crate::access::Keyring;
 use crate::domain::{BoxError, Held};
-use crate::engine::{DEFAULT_STORE, Seats};
-use crate::host::Host;
+use crate::engine::{DEFAULT_STORE, Seats, wait_for};
+use crate::host::{self, Host};
 use crate::objects::{Bucket, Chair, Piece, Renewed};
 use crate::store::{Writers, mark};
 use crate::telemetry::{Failing, version};
@@ -52,6 +55,8 @@ pub struct Member {
     board: Arc<Board>,
     /// What is seen of the server that writes.
     seen: watch::Sender<Option<Arc<Seen>>>,
+    /// The keys and stores that the data folder remembers, as far as this process has noted them.
+    remembered: Mutex<Option<Piece>>,
 }
 
 impl Member {
@@ -88,6 +93,7 @@ impl Member {
             chair: tokio::sync::Mutex::new(chair),
             board: Arc::new(Board::new(note)),
             seen: watch::Sender::new(None),
+            remembered: Mutex::default(),
         })
     }
 
@@ -111,14 +117,17 @@ impl Member {
     }
 
     /// Passes on the address of the server that writes, whenever it changes; empty where it names none.
-    pub async fn follow_address(&self, set: impl Fn(&str)) {
+    pub async fn follow_address(&self, set: impl Fn(&str)) -> Infallible {
         let mut seen = self.seen.subscribe();
+        let mut known = None;
         loop {
             let address = seen.borrow_and_update().as_ref().map(|seen| seen.note.address.clone());
-            set(&address.unwrap_or_default());
-            if seen.changed().await.is_err() {
-                return;
+            if known != address {
+                set(address.as_deref().unwrap_or_default());
+                known = address;
             }
+            // The sender lives as long as this server.
+            let _ = seen.changed().await;
         }
     }
 
@@ -164,10 +173,12 @@ impl Member {
     }
 
     /// Takes over the keys of the server that writes before anything is served, as far as they are known.
-    pub async fn take_keys(&self, keys: &Arc<Keyring>) {
+    pub async fn take_keys(&self, data: &Path, keys: &Arc<Keyring>) {
         let note = self.chair.lock().await.look::<WriterNote>().await;
         let taken = async {
-            match note?.and_then(|note| note.server) {
+            let remembered = host::remembered(data)?;
+            let is_new = |piece: &Piece| remembered.as_deref() != Some(piece.checksum());
+            match note?.and_then(|note| note.server).filter(is_new) {
                 Some(piece) => servers::take_keys(&self.bucket, &piece, keys).await,
                 None => Ok(()),
             }
@@ -185,7 +196,7 @@ impl Member {
         let note = WriterNote {
             format: FORMAT,
             version: own.version,
-            seat: chair.seat(beat + 1),
+            seat: chair.seat(beat),
             address: own.address,
             ..before
         };
@@ -201,7 +212,15 @@ impl Member {
 
     /// Whether the folder holds all that was uploaded, as far as its small files say.
     async fn holds_on_disk(&self, data: &Path, note: &WriterNote) -> Result<bool, BoxError> {
+        let remembered = host::remembered(data)?;
+        if note.server.as_ref().map(Piece::checksum) != remembered.as_deref() {
+            return Ok(false);
+        }
         for (name, of_store) in &note.stores {
+            let created_ms = host::created_ms(data, name)?.unwrap_or_default();
+            if name != DEFAULT_STORE && created_ms != of_store.created_ms {
+                return Ok(false);
+            }
             let folder = data.join("stores").join(name).join("log");
             let log = self.log(of_store.log.as_ref()).await?;
             let end = mark::read(&folder)?.map_or(0, |mark| mark.offset);
@@ -244,10 +263,15 @@ impl Member {
             match chair.write(&note).await {
                 Ok(Renewed::Held) => {
                     self.board.written(&note);
-                    failing.ended("");
+                    match self.remember(&note).await {
+                        Ok(()) => failing.ended(""),
+                        Err(error) => failing.again("", error.to_string()),
+                    }
                 }
                 Ok(Renewed::Lost) => {
                     tracing::warn!("another server writes");
+                    // The stores are closed now, and opened anew.
+                    self.board.close();
                     return;
                 }
                 Err(error) => failing.again("", error.to_string()),
@@ -255,15 +279,31 @@ impl Member {
         }
     }
 
+    /// Remembers in the data folder which keys and stores a note that was written announces.
+    async fn remember(&self, note: &WriterNote) -> Result<(), BoxError> {
+        let Some((host, server)) = self.board.host().zip(note.server.clone()) else {
+            return Ok(());
+        };
+        if self.remembered.lock().as_ref() == Some(&server) {
+            return Ok(());
+        }
+        let name = server.checksum().to_owned();
+        wait_for(move || host::remember(host.data(), &name)).await?;
+        *self.remembered.lock() = Some(server);
+        Ok(())
+    }
+
     /// Uploads what was written last, once nothing is written any more.
     ///
     /// # Errors
-    /// [`BoxError`] where the object store fails.
-    pub async fn finish(&self, host: &Arc<Host>) -> Result<(), BoxError> {
+    /// [`BoxError`] where the object store fails: the first failure; what else can be uploaded is.
+    pub async fn finish(&self, host: &Arc<Host>, keys: &Arc<Keyring>) -> Result<(), BoxError> {
+        let server = (host.clone(), keys.clone());
+        let mut done = servers::upload_once(&self.bucket, &self.board, server, &mut None).await;
         for store in host.list().into_iter().filter_map(|listed| listed.store.ok()) {
-            self.log_upload(store).finish().await?;
+            done = done.and(self.log_upload(store).finish().await);
         }
-        Ok(())
+        done
     }
 
     /// Leaves the seat of the writer to others.
@@ -272,8 +312,10 @@ impl Member {
     /// [`BoxError`] where the object store fails: another server takes the seat once its lease has ended then.
     pub async fn leave_seat(&self) -> Result<(), BoxError> {
         let note = self.board.next();
+        self.chair.lock().await.leave(note.clone()).await?;
+        let remembered = self.remember(&note).await;
         self.board.close();
-        Ok(self.chair.lock().await.leave(note).await?)
+        remembered
     }
 
     fn log_upload(&self, store: Arc<crate::host::Hosted>) -> upload_log::LogUpload {
@@ -281,7 +323,7 @@ impl Member {
     }
 
     /// Does what the writer does beside serving, as long as it is polled.
-    pub async fn write(&self, host: Arc<Host>, keys: Arc<Keyring>) {
+    pub async fn write(&self, host: Arc<Host>, keys: Arc<Keyring>) -> Infallible {
         self.board.open(&host);
         let (bucket, board, every) = (self.bucket.clone(), self.board.clone(), self.every());
         let mut beside = JoinSet::new();
@@ -294,53 +336,64 @@ impl Member {
             every,
         };
         beside.spawn(adoption.run());
-        self.train(&mut beside, &host);
+        self.train(&mut beside, &host, Part::Writer);
 
         let keep = self.keep();
-        servers::of_each_store(host, every, |store| {
+        let stores = servers::of_each_store(host, every, |store| {
             let log = self.log_upload(store.clone());
             let (bucket, board) = (bucket.clone(), board.clone());
             let models = upload_models::ModelUpload { bucket, board, store, every, keep };
             async move {
                 tokio::join!(log.run(), models.run());
             }
-        })
-        .await;
+        });
+        match stores.await {}
     }
 
     /// Does what a follower does beside serving, until something changes for which the stores must be opened
     /// anew.
     pub async fn follow(&self, host: Arc<Host>, keys: Arc<Keyring>) -> Change {
         let (bucket, every) = (self.bucket.clone(), self.every());
+        // What was seen before this server wrote is of no use.
+        self.seen.send_replace(None);
         let mut beside = JoinSet::new();
         let copied = (host.clone(), keys);
-        let (has_keys, mut keyed) = watch::channel(false);
-        beside.spawn(servers::follow(bucket.clone(), self.seen.subscribe(), copied, has_keys));
-        self.train(&mut beside, &host);
+        let (taking, taken) = watch::channel(TakenOver::default());
+        beside.spawn(servers::follow(bucket.clone(), self.seen.subscribe(), copied, taking));
+        self.train(&mut beside, &host, Part::Follower);
         let (is_apart, mut apart) = mpsc::unbounded_channel();
         let each = host.clone();
         let stores = async {
             // No copy is answered from before the keys are those of the server that writes.
-            let _ = keyed.wait_for(|&keyed| keyed).await;
+            let _ = taken.clone().wait_for(|taken| taken.has_keys).await;
             let copy = |store| {
                 follow::follow(bucket.clone(), store, self.seen.subscribe(), is_apart.clone())
             };
-            servers::of_each_store(each, every, copy).await;
+            servers::of_each_store(each, every, copy).await
         };
         tokio::select! {
-            () = stores => Change::Writes,
-            () = self.watch(&host) => Change::Writes,
+            never = stores => match never {},
+            () = self.watch(&host, &taken) => Change::Writes,
             Some(store) = apart.recv() => Change::Apart(store),
         }
     }
 
     /// Looks at the server that writes, again and again; completes once this one is it.
-    async fn watch(&self, host: &Host) {
+    async fn watch(&self, host: &Host, taken: &watch::Receiver<TakenOver>) {
         let mut chair = self.chair.lock().await;
         let mut dating = Dating::default();
+        let mut gone = None;
         let mut failing = Failing::new("the object store is not read");
         loop {
-            let looked = self.look(&mut chair, &mut dating, host).await;
+            let began = Instant::now();
+            let looked = match chair.look::<WriterNote>().await {
+                Ok(Some(note)) => {
+                    gone = None;
+                    self.see(&mut chair, dating.date(note, began), host, taken).await
+                }
+                Ok(None) => self.see_none(&mut chair, gone.get_or_insert(began), host).await,
+                Err(error) => Err(error.into()),
+            };
             match looked {
                 Ok(Part::Writer) => return,
                 Ok(Part::Follower) => failing.ended(""),
@@ -350,39 +403,54 @@ impl Member {
         }
     }
 
-    async fn look(
+    /// Takes the seat where it is free, and everything that was announced is here.
+    async fn see(
         &self,
         chair: &mut Chair,
-        dating: &mut Dating,
+        seen: Arc<Seen>,
         host: &Host,
+        taken: &watch::Receiver<TakenOver>,
     ) -> Result<Part, BoxError> {
-        let began = Instant::now();
-        let Some(note) = chair.look::<WriterNote>().await? else {
-            // The servers may be started in any order.
-            if self.options.may_write && !host.list().iter().any(|l| l.store.is_err()) {
-                return self.take(chair, None).await;
-            }
-            return Err("no server writes yet".into());
-        };
-        check_format(&note)?;
-        let is_free = chair.is_free(&note.seat);
-        self.seen.send_replace(Some(dating.date(note.clone(), began)));
-        if is_free && self.options.may_write && self.holds_open(host, &note).await? {
-            return self.take(chair, Some(note)).await;
+        check_format(&seen.note)?;
+        self.seen.send_replace(Some(seen.clone()));
+        let has_server = taken.borrow().whole == seen.note.server;
+        let may_take = self.options.may_write && has_server && chair.is_free(&seen.note.seat);
+        if may_take && self.holds_open(host, &seen.note).await? {
+            return self.take(chair, Some(seen.note.clone())).await;
         }
         Ok(Part::Follower)
     }
 
+    /// Takes the seat where there is none: at once where there never was one, as servers may be started in any
+    /// order; otherwise once its lease must have ended, as whoever wrote last.
+    async fn see_none(
+        &self,
+        chair: &mut Chair,
+        since: &Instant,
+        host: &Host,
+    ) -> Result<Part, BoxError> {
+        let before = self.seen.borrow().as_ref().map(|seen| seen.note.clone());
+        let lease = Duration::from_secs(self.options.lease_seconds);
+        let is_over = before.is_none() || since.elapsed() > lease + lease / 10;
+        let holds = match &before {
+            Some(note) => self.holds_open(host, note).await?,
+            None => true,
+        };
+        if self.options.may_write && is_over && holds {
+            return self.take(chair, before).await;
+        }
+        Err("there is no WRITER: no server writes".into())
+    }
+
     /// Takes part in training, where this server may.
-    fn train(&self, beside: &mut JoinSet<()>, host: &Arc<Host>) {
+    fn train(&self, beside: &mut JoinSet<()>, host: &Arc<Host>, part: Part) {
         if !self.options.may_train {
             return;
         }
         let lease = Duration::from_secs(self.options.lease_seconds);
         let every = self.every().min(lease / 5);
         let trained = Arc::new(Trained::default());
-        let is_writer = self.writing.holds();
-        if is_writer || self.is_trainer {
+        if part == Part::Writer || self.is_trainer {
             let chair = Chair::new(self.bucket.clone(), lease, self.training.clone());
             beside.spawn(train::hold_seat(chair, trained.clone(), every));
         }

@@ -46,6 +46,8 @@ pub(super) struct StoreNote {
     pub(super) end: Offset,
     /// The piece with a [`LogNote`].
     pub(super) log: Option<Piece>,
+    /// The end of that log.
+    pub(super) uploaded: Offset,
     /// The piece with a [`ModelsNote`].
     pub(super) models: Option<Piece>,
     /// The outcome of the model that was trained elsewhere last.
@@ -140,6 +142,8 @@ pub(super) struct TrainerNote {
     pub(super) seat: Seat,
     /// What was trained last, by the names of the stores.
     pub(super) trained: BTreeMap<String, TrainedNote>,
+    /// What is uploaded of models that are not complete yet, by the names of their stores.
+    pub(super) uploading: BTreeMap<String, Vec<Piece>>,
 }
 
 /// A model that waits for the server that writes to publish it.
@@ -149,7 +153,7 @@ pub(super) struct TrainedNote {
     pub(super) id: String,
     /// Time of its store's creation.
     pub(super) created_ms: i64,
-    /// Where the log stood that it was trained on.
+    /// Where the trainer's copy of the log stood when the model was handed over.
     pub(super) offset: Offset,
     /// The writer of the last record before it.
     pub(super) writer: Option<String>,

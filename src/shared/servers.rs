@@ -1,6 +1,7 @@
 //! What concerns a server as a whole: its keys, and which stores it has.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::notes::ServerNote;
 use crate::access::Keyring;
 use crate::domain::{BoxError, Error};
 use crate::engine::wait_for;
-use crate::host::{Host, Hosted};
+use crate::host::{self, Host, Hosted};
 use crate::objects::{Bucket, Piece};
 use crate::telemetry::Failing;
 
@@ -22,7 +23,8 @@ pub(super) async fn of_each_store<F>(
     host: Arc<Host>,
     every: Duration,
     work: impl Fn(Arc<Hosted>) -> F,
-) where
+) -> Infallible
+where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut begun = BTreeSet::new();
@@ -53,18 +55,28 @@ pub(super) async fn upload(
     let mut uploaded: Option<ServerNote> = None;
     loop {
         let (host, keys) = (host.clone(), keys.clone());
-        let next = wait_for(move || note(&host, &keys)).await;
-        let done = match next {
-            Ok(note) if uploaded.as_ref() == Some(&note) => Ok(()),
-            Ok(note) => put(&bucket, &board, &note).await.map(|()| uploaded = Some(note)),
-            Err(error) => Err(error.into()),
-        };
-        match done {
+        match upload_once(&bucket, &board, (host, keys), &mut uploaded).await {
             Ok(()) => failing.ended(""),
             Err(error) => failing.again("", error.to_string()),
         }
         tokio::time::sleep(every).await;
     }
+}
+
+/// Uploads the keys and the list of stores where they are others than those that are `uploaded`.
+pub(super) async fn upload_once(
+    bucket: &Bucket,
+    board: &Board,
+    (host, keys): (Arc<Host>, Arc<Keyring>),
+    uploaded: &mut Option<ServerNote>,
+) -> Result<(), BoxError> {
+    let note = wait_for(move || note(&host, &keys)).await?;
+    if uploaded.as_ref() != Some(&note) {
+        let piece = bucket.put_piece(serde_json::to_vec(&note)?).await?;
+        board.set_server(piece);
+        *uploaded = Some(note);
+    }
+    Ok(())
 }
 
 fn note(host: &Host, keys: &Keyring) -> Result<ServerNote, Error> {
@@ -75,10 +87,13 @@ fn note(host: &Host, keys: &Keyring) -> Result<ServerNote, Error> {
     Ok(ServerNote { keys, stores, deleted: host.tombstones()? })
 }
 
-async fn put(bucket: &Bucket, board: &Board, note: &ServerNote) -> Result<(), BoxError> {
-    let piece = bucket.put_piece(serde_json::to_vec(note)?).await?;
-    board.set_server(piece);
-    Ok(())
+/// What was taken over of the server that writes.
+#[derive(Debug, Default)]
+pub(super) struct TakenOver {
+    /// Whether keys of its were.
+    pub(super) has_keys: bool,
+    /// The piece that was taken over last with its keys and stores.
+    pub(super) whole: Option<Piece>,
 }
 
 /// Takes over the keys and the stores of the server that writes, whenever they change.
@@ -86,7 +101,7 @@ pub(super) async fn follow(
     bucket: Bucket,
     mut notes: Notes,
     (host, keys): (Arc<Host>, Arc<Keyring>),
-    has_keys: watch::Sender<bool>,
+    taken_over: watch::Sender<TakenOver>,
 ) {
     let mut failing = Failing::new("the keys and the stores are not followed");
     let mut taken: Option<Piece> = None;
@@ -94,11 +109,10 @@ pub(super) async fn follow(
         let seen = notes.borrow_and_update().clone();
         let piece = seen.and_then(|seen| seen.note.server.clone());
         if let Some(piece) = piece.filter(|piece| taken.as_ref() != Some(piece)) {
-            match take(&bucket, &piece, (&host, &keys)).await {
+            match take(&bucket, &piece, (&host, &keys), &taken_over).await {
                 Ok(()) => {
                     failing.ended("");
                     taken = Some(piece);
-                    has_keys.send_replace(true);
                 }
                 Err(error) => failing.again("", error.to_string()),
             }
@@ -124,12 +138,22 @@ async fn take(
     bucket: &Bucket,
     piece: &Piece,
     (host, keys): (&Arc<Host>, &Arc<Keyring>),
+    taken_over: &watch::Sender<TakenOver>,
 ) -> Result<(), BoxError> {
-    let note: ServerNote = serde_json::from_slice(&bucket.get_piece(piece).await?)?;
-    let (host, keys) = (host.clone(), keys.clone());
-    let taken = wait_for(move || {
-        keys.take_over(note.keys.as_bytes())?;
-        host.follow(&note.stores, &note.deleted)
-    });
-    Ok(taken.await?)
+    if host::remembered(host.data())?.as_deref() != Some(piece.checksum()) {
+        take_keys(bucket, piece, keys).await?;
+        taken_over.send_modify(|taken| taken.has_keys = true);
+        let note: ServerNote = serde_json::from_slice(&bucket.get_piece(piece).await?)?;
+        let (host, name) = (host.clone(), piece.checksum().to_owned());
+        wait_for(move || {
+            host.follow(&note.stores, &note.deleted)?;
+            host::remember(host.data(), &name)
+        })
+        .await?;
+    }
+
+    // What is here already may be newer: it was changed by this server while it wrote.
+    taken_over.send_modify(|taken| taken.has_keys = true);
+    taken_over.send_modify(|taken| taken.whole = Some(piece.clone()));
+    Ok(())
 }

@@ -31,15 +31,18 @@ pub(super) async fn run(bucket: Bucket, board: Arc<Board>, keep: Duration) {
 async fn sweep(bucket: &Bucket, board: &Board, keep: Duration) -> Result<usize, BoxError> {
     // First the time: what is written from now on is young.
     let now_ms = bucket.now_ms().await?;
-    let mut kept = HashSet::new();
+    let mut kept: HashSet<Piece> = board.held().into_iter().collect();
     // What others read now, and what is announced next.
     let written: Option<WriterNote> = read(bucket).await?;
     for note in written.into_iter().chain([board.note()]) {
         keep_stores(bucket, note, &mut kept).await?;
     }
     let trainer: Option<TrainerNote> = read(bucket).await?;
-    for trained in trainer.iter().flat_map(|note| note.trained.values()) {
-        kept.extend(trained.model.pieces().cloned());
+    if let Some(note) = trainer {
+        kept.extend(note.uploading.into_values().flatten());
+        for trained in note.trained.into_values() {
+            kept.extend(trained.model.pieces().cloned());
+        }
     }
     Ok(bucket.sweep_pieces(&kept, keep, now_ms).await?)
 }

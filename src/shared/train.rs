@@ -16,7 +16,7 @@ use crate::domain::{BoxError, Error, Generation};
 use crate::engine::HandedModel;
 use crate::host::{Host, Hosted};
 use crate::model::copied::StoredModel;
-use crate::objects::{Bucket, Chair, Renewed};
+use crate::objects::{Bucket, Chair, Piece, Renewed};
 use crate::telemetry::Failing;
 
 /// What this server has trained.
@@ -24,6 +24,8 @@ use crate::telemetry::Failing;
 pub(super) struct Trained {
     /// By the names of the stores.
     models: Mutex<BTreeMap<String, TrainedNote>>,
+    /// What is uploaded of models that are not complete yet, by the names of the stores.
+    uploading: Mutex<BTreeMap<String, Vec<Piece>>>,
     /// Whether another server trains.
     is_elsewhere: AtomicBool,
 }
@@ -63,8 +65,10 @@ async fn next(
         }
     };
 
+    // In this order: what is complete was uploading before.
+    let uploading = trained.uploading.lock().clone();
     let models = trained.models.lock().clone();
-    let note = TrainerNote { format: FORMAT, seat: chair.seat(before + 1), trained: models };
+    let note = TrainerNote { format: FORMAT, seat: chair.seat(before), trained: models, uploading };
     let is_new = before == 0 || !chair.is_held();
     match chair.write(&note).await? {
         Renewed::Held => {
@@ -137,8 +141,12 @@ impl HandingOver {
             let open = move || {
                 StoredModel::open(&place.0, place.1).map_err(|error| Error::Storage(error.into()))
             };
+            let hold = |piece| {
+                self.trained.uploading.lock().entry(name.to_owned()).or_default().push(piece);
+            };
+            let keeping = (self.keep, hold);
             let uploaded =
-                upload_models::upload(&self.bucket, open, &handed.checksum, self.keep).await;
+                upload_models::upload(&self.bucket, open, &handed.checksum, keeping).await;
             match uploaded {
                 Ok(model) => break model,
                 Err(error) => failing.again(name, error.to_string()),
@@ -162,6 +170,7 @@ impl HandingOver {
             model,
         };
         self.trained.models.lock().insert(name.to_owned(), note);
+        self.trained.uploading.lock().remove(name);
         let outcome = self.outcome(name, &id, handed).await;
         self.trained.models.lock().remove(name);
         outcome

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::board::Board;
+use super::board::{Board, Kind};
 use super::notes::{LogNote, SegmentNote};
 use crate::domain::{BoxError, Offset};
 use crate::engine::{Source, wait_for};
@@ -38,6 +38,8 @@ pub(super) struct LogUpload {
     source: Source,
     note: LogNote,
     every: Duration,
+    /// Whether parts may be others here than they were uploaded.
+    is_owed: bool,
 }
 
 impl LogUpload {
@@ -48,7 +50,9 @@ impl LogUpload {
         every: Duration,
     ) -> Self {
         let source = store.engine.source();
-        Self { bucket, board, store, source, note: LogNote::default(), every }
+        // The server that wrote before may have ended between rewriting and uploading.
+        let is_owed = !source.holds_erased();
+        Self { bucket, board, store, source, note: LogNote::default(), every, is_owed }
     }
 
     /// Uploads what is appended, again and again, until the store closes.
@@ -72,18 +76,16 @@ impl LogUpload {
         let mut end = self.source.log_end();
         let mut rewritings = self.source.rewritings();
         let mut tail = self.tail_from(self.note.end()).await?;
-        // The server that wrote before may have ended between rewriting and uploading.
-        let mut is_owed = !self.source.holds_erased();
+        self.announce().await?;
         loop {
-            is_owed |= rewritings.has_changed()?;
-            if is_owed {
+            self.is_owed |= rewritings.has_changed()?;
+            if self.is_owed {
                 rewritings.mark_unchanged();
                 self.renew().await?;
-                is_owed = false;
+                self.is_owed = false;
             }
             let until = *end.borrow_and_update();
             tail = self.append(tail, until).await?;
-            self.announce().await?;
             failing.ended(&self.store.name);
             wait(&mut end, &mut rewritings, self.every).await?;
         }
@@ -95,14 +97,21 @@ impl LogUpload {
         let tail = self.tail_from(self.note.end()).await?;
         let until = *self.source.log_end().borrow();
         self.append(tail, until).await?;
-        self.announce().await
+        Ok(())
     }
 
     /// What is uploaded already. It is a part of this log: otherwise this server would not write.
     async fn uploaded(&self) -> Result<LogNote, BoxError> {
         let log = self.board.of(&self.store).log;
         let Some(piece) = log else { return Ok(LogNote::default()) };
-        Ok(serde_json::from_slice(&self.bucket.get_piece(&piece).await?)?)
+        match self.bucket.get_piece(&piece).await {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.is_loss() => {
+                tracing::warn!(%error, "the log is uploaded anew");
+                Ok(LogNote::default())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn tail_from(&self, from: Offset) -> Result<LogTail, BoxError> {
@@ -110,9 +119,12 @@ impl LogUpload {
         Ok(wait_for(move || source.tail_from(from)).await?)
     }
 
-    /// Uploads the log from where `tail` is up to `until`.
+    /// Uploads the log from where `tail` is up to `until`. Each part is announced at once: what is uploaded is not
+    /// uploaded again after a failure, and nothing waits for long without a reference.
     async fn append(&mut self, mut tail: LogTail, until: Offset) -> Result<LogTail, BoxError> {
+        let bucket = self.bucket.clone();
         while tail.offset() < until {
+            let _turn = bucket.turn().await;
             let begins = tail.offset();
             let (rest, blocks) = wait_for(move || {
                 let blocks = tail.read(until, PART_BYTES)?;
@@ -122,7 +134,14 @@ impl LogUpload {
             tail = rest;
             let segment = self.put(begins, tail.offset(), blocks).await?;
             self.note.segments.push(segment);
+            self.merge().await?;
+            self.announce().await?;
         }
+        Ok(tail)
+    }
+
+    /// Makes few parts of many.
+    async fn merge(&mut self) -> Result<(), BoxError> {
         while let Some(range) = mergeable(&self.note.segments) {
             let merged = &self.note.segments[range.clone()];
             let (begins, end) = (merged[0].begins, merged[merged.len() - 1].end);
@@ -130,7 +149,7 @@ impl LogUpload {
             let segment = self.put(begins, end, blocks).await?;
             self.note.segments.splice(range, [segment]);
         }
-        Ok(tail)
+        Ok(())
     }
 
     /// Uploads the parts anew that are not as they are here any more.
@@ -140,6 +159,7 @@ impl LogUpload {
             let blocks = self.read(begins, end).await?;
             if Piece::of(&blocks) != *piece {
                 self.note.segments[at] = self.put(begins, end, blocks).await?;
+                self.announce().await?;
             }
         }
         Ok(())
@@ -158,6 +178,7 @@ impl LogUpload {
         blocks: Vec<u8>,
     ) -> Result<SegmentNote, BoxError> {
         let bytes = blocks.len() as u64;
+        self.board.hold(&self.store, Kind::Log, Piece::of(&blocks));
         let piece = self.bucket.put_piece(blocks).await?;
         Ok(SegmentNote { begins, end, bytes, piece })
     }

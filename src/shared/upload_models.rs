@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::board::Board;
+use super::board::{Board, Kind};
 use super::notes::{ModelNote, ModelsNote};
 use crate::domain::{BoxError, Error, Generation};
 use crate::engine::replication::Standing;
@@ -18,37 +18,34 @@ use crate::telemetry::Failing;
 /// Bytes of a piece.
 const PIECE_BYTES: usize = 16 << 20;
 
-/// Uploads a model's files; returns where they are. `keep`: for how long pieces stay that nothing refers to.
+/// Uploads a model's files; returns where they are. `keep`: for how long pieces stay that nothing refers to; `hold`
+/// keeps a piece until the model is announced.
 pub(super) async fn upload(
     bucket: &Bucket,
-    open: impl Fn() -> Result<StoredModel, Error> + Clone + Send + 'static,
+    open: impl FnOnce() -> Result<StoredModel, Error> + Send + 'static,
     checksum: &str,
-    keep: Duration,
+    (keep, hold): (Duration, impl Fn(Piece)),
 ) -> Result<ModelNote, BoxError> {
+    let now_ms = bucket.now_ms().await?;
+    let mut model = wait_for(open).await?;
+    let manifest = std::mem::take(&mut model.manifest);
+    hold(Piece::of(&manifest));
+    let manifest = bucket.put_piece_once(manifest, keep, now_ms).await?;
+
+    let mut arrays: Vec<Piece> = Vec::new();
     loop {
-        let started = Instant::now();
-        let now_ms = bucket.now_ms().await?;
-        let opening = open.clone();
-        let mut model = wait_for(opening).await?;
-        let manifest = std::mem::take(&mut model.manifest);
-        let manifest = bucket.put_piece_once(manifest, keep, now_ms).await?;
-        let mut arrays: Vec<Piece> = Vec::new();
-        loop {
-            let (rest, bytes) = wait_for(move || {
-                let bytes = model.read(PIECE_BYTES);
-                Ok((model, bytes.map_err(|error| Error::Storage(error.into()))?))
-            })
-            .await?;
-            model = rest;
-            if bytes.is_empty() {
-                break;
-            }
-            arrays.push(bucket.put_piece_once(bytes, keep, now_ms).await?);
-        }
-        // What was uploaded first may be swept if the upload took too long: once more, for what is too old.
-        if started.elapsed() < keep / 4 {
+        let _turn = bucket.turn().await;
+        let (rest, bytes) = wait_for(move || {
+            let bytes = model.read(PIECE_BYTES);
+            Ok((model, bytes.map_err(|error| Error::Storage(error.into()))?))
+        })
+        .await?;
+        model = rest;
+        if bytes.is_empty() {
             return Ok(ModelNote { checksum: checksum.to_owned(), manifest, arrays });
         }
+        hold(Piece::of(&bytes));
+        arrays.push(bucket.put_piece_once(bytes, keep, now_ms).await?);
     }
 }
 
@@ -89,10 +86,7 @@ impl ModelUpload {
             return Ok(());
         }
 
-        let before = match self.board.of(&self.store).models {
-            Some(piece) => serde_json::from_slice(&self.bucket.get_piece(&piece).await?)?,
-            None => ModelsNote::default(),
-        };
+        let before = self.announced().await?;
         let known: HashMap<String, ModelNote> =
             before.models.into_iter().map(|model| (model.checksum.clone(), model)).collect();
         let mut note = ModelsNote { roles: standing.roles.clone(), models: Vec::new() };
@@ -109,11 +103,26 @@ impl ModelUpload {
         Ok(())
     }
 
+    /// The models that are announced already.
+    async fn announced(&self) -> Result<ModelsNote, BoxError> {
+        let models = self.board.of(&self.store).models;
+        let Some(piece) = models else { return Ok(ModelsNote::default()) };
+        match self.bucket.get_piece(&piece).await {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.is_loss() => {
+                tracing::warn!(%error, "the models are uploaded anew");
+                Ok(ModelsNote::default())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn put(&self, generation: Generation, checksum: &str) -> Result<ModelNote, BoxError> {
         let started = Instant::now();
         let source = self.store.engine.source();
         let open = move || source.model(generation);
-        let model = upload(&self.bucket, open, checksum, self.keep).await?;
+        let hold = |piece| self.board.hold(&self.store, Kind::Models, piece);
+        let model = upload(&self.bucket, open, checksum, (self.keep, hold)).await?;
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!(store = self.store.name, generation, seconds, "model uploaded");
         Ok(model)

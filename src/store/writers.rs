@@ -92,6 +92,12 @@ impl Writers {
         })
     }
 
+    /// Whether both logs are of one origin: some process has written to both.
+    pub fn have_origin_of(&self, other: &Self) -> bool {
+        let is_in_both = |writer: &LogWriter| self.list.iter().any(|own| own.id == writer.id);
+        other.list.iter().any(is_in_both)
+    }
+
     /// Checks that the list is in order, and no longer than one may be.
     ///
     /// # Errors
@@ -139,6 +145,7 @@ mod tests {
         assert!(log.hold(None, 0, 100), "nothing is a part of everything");
         assert!(!log.hold(None, 1, 100));
 
+        assert!(log.have_origin_of(&writers(&[0])) && !log.have_origin_of(&Writers::default()));
         let of = |end| log.of(end);
         assert_eq!(
             [of(0), of(1), of(40), of(41), of(91)],

@@ -354,24 +354,28 @@ fn holds(folder: &Path, text: &str) -> bool {
     })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_copy_never_answers_without_the_keys() {
-    let shop = Shop::new();
-    let data = shop.data("writer");
-    let (done, secret, error) = run(&[
-        "keys",
-        "create",
-        "--name",
-        "shop",
-        "--scope",
-        "read",
-        "--scope",
-        "events",
-        "--data",
-        data.to_str().unwrap(),
-    ]);
+/// Creates a key in a data folder; returns its secret.
+fn key(data: &Path, name: &str) -> String {
+    let data = data.to_str().unwrap();
+    let (done, printed, error) =
+        run(&["keys", "create", "--name", name, "--scope", "read", "--data", data]);
     assert!(done, "{error}");
-    let secret = secret.split_whitespace().find(|word| word.starts_with("qm_")).unwrap().to_owned();
+    printed.split_whitespace().find(|word| word.starts_with("qm_")).unwrap().to_owned()
+}
+
+/// The code of a list that is asked for with a key.
+async fn with_key(process: &Process, secret: &str) -> Code {
+    let mut request = tonic::Request::new(asking("a"));
+    let bearer = format!("Bearer {secret}").parse().unwrap();
+    request.metadata_mut().insert("authorization", bearer);
+    let mut client = RecommendationServiceClient::new(channel(process).await);
+    client.recommend(request).await.map_or_else(|refused| refused.code(), |_| Code::Ok)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_never_answers_without_the_keys_and_brings_none_back() {
+    let shop = Shop::new();
+    let (kept, revoked) = (key(&shop.data("writer"), "kept"), key(&shop.data("writer"), "old"));
     let writer = shop.serve("writer");
     until("that keys are uploaded", || {
         let note = std::fs::read_to_string(shop.shared().join("WRITER")).unwrap_or_default();
@@ -380,14 +384,27 @@ async fn a_copy_never_answers_without_the_keys() {
     .await;
 
     let copy = shop.serve("copy");
-    let channel = channel(&copy).await;
-    let refused = list(&channel, "a").await.unwrap_err();
-    assert_eq!(refused.code(), Code::Unauthenticated);
-    let mut request = tonic::Request::new(asking("a"));
-    let bearer = format!("Bearer {secret}").parse().unwrap();
-    request.metadata_mut().insert("authorization", bearer);
-    RecommendationServiceClient::new(channel).recommend(request).await.unwrap();
-    drop(writer);
+    let refused = list(&channel(&copy).await, "a").await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated, "from its first answer on");
+    assert_ne!(with_key(&copy, &kept).await, Code::Unauthenticated);
+    assert_ne!(with_key(&copy, &revoked).await, Code::Unauthenticated);
+    let remembered = shop.data("copy").join("SHARED");
+    until("that the copy has all of the keys and stores", || remembered.exists()).await;
+    assert!(copy.terminate());
+
+    // Revoked while the copy is away; nothing else is written.
+    let data = shop.data("writer");
+    let (done, _, error) = run(&["keys", "revoke", "old", "--data", data.to_str().unwrap()]);
+    assert!(done, "{error}");
+    eventually("that the key is revoked", async || {
+        (with_key(&writer, &revoked).await == Code::Unauthenticated).then_some(())
+    })
+    .await;
+    assert!(writer.terminate());
+    let copy = shop.serve("copy");
+    until("that the copy writes", || has_said(&copy, "this server writes")).await;
+    assert_ne!(with_key(&copy, &kept).await, Code::Unauthenticated);
+    assert_eq!(with_key(&copy, &revoked).await, Code::Unauthenticated);
 }
 
 #[test]
@@ -395,7 +412,7 @@ fn an_object_store_of_a_newer_version_is_refused_by_name() {
     let shop = Shop::new();
     let shared = shop.shared();
     std::fs::create_dir(&shared).unwrap();
-    let note = r#"{"format":99,"version":"9.9.9","seat":{"holder":"x","beat":1,"lease_ms":1,"is_left":true},"address":"","server":null,"stores":{}}"#;
+    let note = r#"{"format":99,"version":"9.9.9","seat":{"holder":"x","beat":1,"after":0,"lease_ms":1,"is_left":true},"address":"","server":null,"stores":{}}"#;
     let sealed =
         qianmian::store::sealed::seal(&serde_json::from_str::<serde_json::Value>(note).unwrap());
     std::fs::write(shared.join("WRITER"), sealed.unwrap()).unwrap();
@@ -517,7 +534,13 @@ async fn a_server_that_is_cut_off_stops_writing_before_another_begins() {
 
     // What the first one wrote apart stays in its folder, and is no part of what they share.
     wire.mend();
-    until("that the first one follows", || has_said(&first, "another server writes")).await;
+    until("that it is set aside", || cut_off.data("first").join("apart").exists()).await;
+    eventually("that the first one follows", async || {
+        list(&channel(&first).await, "user-1").await.ok().filter(|listed| !listed.stale)
+    })
+    .await;
+    assert!(first.terminate() && second.terminate());
+    assert_eq!(events(&cut_off.data("first")), events(&others.data("second")));
 }
 
 /// The object store is away for longer than a lease: lists go on, writes wait, and all goes on where it was.
@@ -546,7 +569,11 @@ async fn without_the_object_store_lists_go_on_and_writes_wait() {
         list(&to_copy, "user-1").await.ok().filter(|listed| listed.stale)
     })
     .await;
-    assert!(!items(&to_writer, "user-1").await.is_empty());
+    // Another server might know of users who were erased by now.
+    assert!(list(&to_writer, "user-1").await.unwrap().stale);
+    let request = pb::GetUserRequest { user_id: "user-1".to_owned() };
+    let refused = UserServiceClient::new(to_writer.clone()).get_user(request).await.unwrap_err();
+    assert_eq!(reason(&refused), "LEASE_ENDED");
     let (_, _, page) = writer.get("/metrics");
     assert!(page.contains("qianmian_write_leased{store=\"default\"} 0"), "{page}");
 

@@ -21,7 +21,7 @@ use crate::api::access::methods::{self, OnFollower};
 use crate::api::admission::answer::checked;
 use crate::api::admission::caller::Caller;
 use crate::api::wire::status::{denied, from_error};
-use crate::domain::{Deadline, Offset, Violation};
+use crate::domain::{Deadline, Error, Held, Offset, Violation};
 use crate::engine::Follower;
 use crate::host::Hosted;
 
@@ -40,6 +40,8 @@ const SHOWN_PATIENCE: Duration = Duration::from_millis(200);
 pub struct Following {
     /// The primary; none on a server that follows none.
     pub primary: Option<Arc<Primary>>,
+    /// The lease to write; none on a server that shares nothing with others.
+    pub seat: Option<Arc<Held>>,
 }
 
 impl<S> Layer<S> for Following {
@@ -76,6 +78,10 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let has_seat = self.following.seat.as_ref().is_none_or(|seat| seat.holds());
+        if !has_seat && let Some(refused) = without_seat(request.uri().path()) {
+            return Box::pin(async { Ok(refused.into_http()) });
+        }
         let primary = self.following.primary.clone();
         if primary.is_none() && !request.headers().contains_key(MIN_OFFSET) {
             return Box::pin(self.service.call(request));
@@ -213,6 +219,15 @@ impl Call {
     }
 }
 
+/// Why a server that has lost the lease to write does not answer a call; none where it does.
+fn without_seat(path: &str) -> Option<Status> {
+    match methods::of(path)?.on_follower {
+        OnFollower::Answers => None,
+        OnFollower::AnswersWithLease => Some(lease_ended()),
+        OnFollower::Forwards => Some(from_error(Error::SeatLost)),
+    }
+}
+
 /// The primary, where calls are passed on to it.
 fn placed_at(primary: &Primary, why: &str) -> Result<Place, Status> {
     let Some(upstream) = primary.upstream() else {
@@ -227,8 +242,8 @@ fn placed_at(primary: &Primary, why: &str) -> Result<Place, Status> {
 }
 
 fn lease_ended() -> Status {
-    let message = "the server that this one follows has granted no lease for too long, and only it knows who \
-                   was erased";
+    let message =
+        "this server has had no lease for too long; another one may know of users who were erased";
     denied(Code::Unavailable, "LEASE_ENDED", message)
 }
 

@@ -1,6 +1,6 @@
 //! Follows the primary as a whole: its keys, and each of its stores.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,12 +49,14 @@ pub async fn follow(upstream: Arc<Upstream>, host: Arc<Host>, keys: Arc<Keyring>
 
 /// Sends what was shown here to whichever server writes, as long as it is polled.
 pub async fn send_all_shown(primary: Arc<Primary>, host: Arc<Host>) {
-    let mut failing = Failing::new("what was shown waits");
+    let mut failing: BTreeMap<String, Failing> = BTreeMap::new();
     loop {
         tokio::time::sleep(store::SHOWN_EVERY).await;
         let Some(upstream) = primary.upstream() else { continue };
         for store in host.list().into_iter().filter_map(|listed| listed.store.ok()) {
             let Some(follower) = store.engine.follower() else { continue };
+            let failing = failing.entry(store.name.clone());
+            let failing = failing.or_insert_with(|| Failing::new("what was shown waits"));
             match store::send_shown(&upstream, &store.name, follower).await {
                 Ok(()) => failing.ended(&store.name),
                 Err(status) => {

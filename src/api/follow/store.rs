@@ -12,7 +12,9 @@ use crate::api::wire::pb;
 use crate::api::wire::pb::fetch_model_response::Part as ModelPart;
 use crate::api::wire::pb::tail_log_response::Part as LogPart;
 use crate::domain::{BoxError, Error, Generation};
-use crate::engine::replication::{ModelSource, Position, Standing, copy_models, extended};
+use crate::engine::replication::{
+    Appending, ModelSource, Position, Standing, copy_models, extended,
+};
 use crate::engine::{Engine, Follower, wait_for};
 use crate::host::Hosted;
 use crate::model::Manifest;
@@ -150,7 +152,11 @@ impl StoreFollower {
         let _ = seen.wait_for(Option::is_some).await;
         let mut failing = Failing::new("the log is not followed");
         loop {
-            let error = match self.copy_log(&mut failing).await {
+            let mut appending = Appending::to(self.follower.clone());
+            let copied = self.copy_log(&mut failing, &mut appending).await;
+            // The copy goes on from where it ends, which must stand still.
+            let appended = appending.finish().await.map_err(BoxError::from);
+            let error = match copied.and(appended) {
                 Ok(()) => "the stream has ended".into(),
                 Err(error) => error,
             };
@@ -160,7 +166,11 @@ impl StoreFollower {
     }
 
     /// Copies the log as long as the stream lasts.
-    async fn copy_log(&self, failing: &mut Failing) -> Result<(), BoxError> {
+    async fn copy_log(
+        &self,
+        failing: &mut Failing,
+        appending: &mut Appending,
+    ) -> Result<(), BoxError> {
         let message = pb::TailLogRequest { position: Some(position(self.follower.position())) };
         let request = self.upstream.request(Some(&self.name), message);
         let mut stream = self.upstream.replication().tail_log(request).await?.into_inner();
@@ -181,9 +191,7 @@ impl StoreFollower {
                     })
                     .await?;
                     copying = rest;
-                    if !blocks.is_empty() {
-                        self.follower.append(blocks).await?;
-                    }
+                    appending.append(blocks).await?;
                 }
                 None => {}
             }

@@ -86,7 +86,7 @@ impl Follower {
     ///
     /// # Errors
     /// [`Error::Storage`] where the disk fails, or they do not continue the copy.
-    pub async fn append(&self, blocks: Vec<CopiedBlock>) -> Result<Offset> {
+    pub(super) async fn append(&self, blocks: Vec<CopiedBlock>) -> Result<Offset> {
         Ok(self.writer.copy(blocks).await?.offset)
     }
 

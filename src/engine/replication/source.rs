@@ -21,7 +21,7 @@ pub(super) const MAX_EXPOSURES: usize = 2_000;
 const MAX_ITEMS: usize = 10_000;
 
 /// Where a store stands that is followed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Standing {
     /// End of its log.
     pub offset: Offset,
@@ -118,6 +118,9 @@ impl Source {
         if self.state.lease.is_follower() {
             let message = "this server follows another; follow that one";
             return Err(Error::NotReady(message.to_owned()));
+        }
+        if !self.state.seats.may_write() {
+            return Err(Error::SeatLost);
         }
         if position.format < FORMAT {
             return Err(Error::NotReady(format!(

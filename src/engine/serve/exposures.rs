@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::request::{Answer, RecommendRequest};
 use crate::domain::{Error, Result, UserIdx, now_ms};
 use crate::engine::state::State;
 use crate::engine::write::{Write, Writer};
 use crate::store::Exposure;
+
+/// Time between two attempts to write what waits, where the first fails.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Takes exposures. Dropping it writes those that wait.
 #[derive(Debug)]
@@ -94,7 +98,9 @@ fn write_all(state: &State, writer: &Writer) {
             && let Ok(pending) = writer.submit_blocking(Write::Exposures)
         {
             // The committer counts what is written and what is lost, and says why writes fail.
-            let _ = pending.wait();
+            if pending.wait().is_err() {
+                std::thread::sleep(PAUSE);
+            }
         }
         if !goes_on {
             return;

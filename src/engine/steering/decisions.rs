@@ -229,7 +229,7 @@ impl Steering {
     ) -> Result<u32> {
         let (kind, time_ms) = (T::KIND, now_ms());
         let decision = NewDecision { kind, expected_version, time_ms, note, body };
-        self.writer.submit_blocking(Write::Decide(decision))?.wait()?;
+        self.writer.write_blocking(Write::Decide(decision))?;
         self.state.in_force.refresh(&self.state.live)?;
         Ok(self.newest_version::<T>())
     }

@@ -192,7 +192,7 @@ impl Worker {
                 self.count(&group, receipts, &mut latency);
             }
             // Another may write by now, without what was written here.
-            let outcome = if self.state.seats.may_write() { outcome } else { Err(Error::SeatLost) };
+            let outcome = if self.may_acknowledge(&group) { outcome } else { Err(Error::SeatLost) };
             acknowledge(group, outcome);
         }
     }
@@ -236,6 +236,11 @@ impl Worker {
         self.failing = failing;
     }
 
+    /// Whether the group may be acknowledged: what changes the store needs the lease to write.
+    fn may_acknowledge(&self, group: &[Request]) -> bool {
+        self.state.seats.may_write() || group.iter().all(|request| request.write.follows())
+    }
+
     /// Writes the log, then live state; returns a receipt for each request that was not refused
     /// individually. On failure nothing changes.
     fn commit(&mut self, group: &[Request]) -> Result<Vec<Result<Receipt>>> {
@@ -246,7 +251,7 @@ impl Worker {
                 _ => {}
             }
         }
-        if !self.state.seats.may_write() {
+        if !self.may_acknowledge(group) {
             return Err(Error::SeatLost);
         }
         if self.state.lease.is_follower() {

@@ -190,28 +190,40 @@ impl Writer {
     async fn write(&self, write: Write) -> Result<Receipt> {
         self.check(&write)?;
         let written = self.committer.write(pseudonymised(write, &self.state.pseudonyms)).await?;
-        if self.state.seats.acknowledges_uploaded && !self.state.lease.is_follower() {
-            self.uploaded(written.offset).await?;
+        if self.waits_for_upload() {
+            let mut uploaded = self.state.uploaded.subscribe();
+            while !self.is_uploaded(*uploaded.borrow_and_update(), written.offset)? {
+                // The seat is looked at again.
+                let _ = tokio::time::timeout(LOOK_EVERY, uploaded.changed()).await;
+            }
         }
         Ok(written)
     }
 
-    /// Waits until the records before `offset` are uploaded.
-    async fn uploaded(&self, offset: Offset) -> Result<()> {
-        let mut uploaded = self.state.uploaded.subscribe();
-        loop {
-            if *uploaded.borrow_and_update() >= offset {
-                return Ok(());
-            }
-            if !self.state.seats.may_write() {
-                return Err(Error::SeatLost);
-            }
-            // An error: the store is closing.
-            let changed = tokio::time::timeout(LOOK_EVERY, uploaded.changed()).await;
-            if matches!(changed, Ok(Err(_))) {
-                return Err(Error::ShuttingDown);
-            }
+    /// Writes from a thread that may block, as others write: acknowledged once it is.
+    pub(in crate::engine) fn write_blocking(&self, write: Write) -> Result<Receipt> {
+        let written = self.submit_blocking(write)?.wait()?;
+        while self.waits_for_upload()
+            && !self.is_uploaded(*self.state.uploaded.borrow(), written.offset)?
+        {
+            std::thread::sleep(LOOK_EVERY / 10);
         }
+        Ok(written)
+    }
+
+    fn waits_for_upload(&self) -> bool {
+        self.state.seats.acknowledges_uploaded && !self.state.lease.is_follower()
+    }
+
+    /// Whether the records before `offset` are uploaded, as those before `uploaded` are.
+    fn is_uploaded(&self, uploaded: Offset, offset: Offset) -> Result<bool> {
+        if uploaded >= offset {
+            return Ok(true);
+        }
+        if self.state.closing.has_begun() {
+            return Err(Error::ShuttingDown);
+        }
+        if self.state.seats.may_write() { Ok(false) } else { Err(Error::SeatLost) }
     }
 
     /// Refuses writes of its own to a store that follows another, and copies to one that does not.
