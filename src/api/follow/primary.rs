@@ -47,7 +47,9 @@ impl Primary {
         };
         match upstream {
             Ok(upstream) => {
-                tracing::info!(primary = address, "writes are passed on to another server");
+                if upstream.is_some() {
+                    tracing::info!(primary = address, "writes are passed on to another server");
+                }
                 self.upstream.store(upstream);
             }
             Err(error) => {
