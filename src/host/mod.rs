@@ -5,7 +5,7 @@
 //! - `followed`: those of a server that follows another
 //! - [`hosted`]: one of them, with the rate of its requests
 //! - [`tombstones`]: which were deleted; [`aside`]: sets one aside
-//! - [`remembered`]: which keys and stores of an object store the folder has
+//! - `remembered`: which keys and stores of an object store the folder has
 //! - [`settings`]: its limits, in a file in its folder
 
 pub mod aside;
