@@ -51,13 +51,23 @@ impl Shop {
 
     /// Starts a server, or a trainer, with a folder of this name.
     fn start(&self, verb: &str, name: &str, change: impl FnOnce(&mut Command)) -> Process {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        Process::start_as(verb, &free, &self.data(name), |command| {
+        self.start_at(verb, &free_address(), name, change)
+    }
+
+    /// The same at an address.
+    fn start_at(
+        &self,
+        verb: &str,
+        address: &str,
+        name: &str,
+        change: impl FnOnce(&mut Command),
+    ) -> Process {
+        Process::start_as(verb, address, &self.data(name), |command| {
             command
                 .args(["--store", &self.url])
                 .env("QIANMIAN_OBJECT_STORE__EVERY_MS", "200")
                 .env("QIANMIAN_OBJECT_STORE__LEASE_SECONDS", LEASE.as_secs().to_string())
-                .env("QIANMIAN_OBJECT_STORE__ADVERTISE", &free)
+                .env("QIANMIAN_OBJECT_STORE__ADVERTISE", address)
                 .env("QIANMIAN_TRAIN__TUNE", "false");
             command.envs(self.variables.iter().map(|(name, value)| (name, value)));
             change(command);
@@ -67,6 +77,10 @@ impl Shop {
     fn serve(&self, name: &str) -> Process {
         self.start("serve", name, |_| {})
     }
+}
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// Whether a line was logged by now.
@@ -220,6 +234,32 @@ async fn another_server_takes_the_place_of_one_that_is_killed() {
         }
         assert_eq!(events.len(), acknowledged.len(), "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_alone_that_is_killed_writes_again_once_its_lease_has_ended() {
+    let shop = Shop::new();
+    let address = free_address();
+    let server = shop.start_at("serve", &address, "alone", |_| {});
+    buy(&channel(&server).await, "first", "a", "x").await.unwrap();
+    server.kill();
+
+    // The object store names the address of this same server as the one that writes.
+    let server = shop.start_at("serve", &address, "alone", |_| {});
+    until("that it knows the address", || {
+        has_said(&server, "writes are passed on to another server")
+    })
+    .await;
+    let refused = buy(&channel(&server).await, "second", "a", "y").await.unwrap_err();
+    assert_eq!((refused.code(), &*reason(&refused)), (Code::Unavailable, "PRIMARY_AWAY"));
+    eventually("that it writes again", async || {
+        let channel = server.try_channel().await.ok()?;
+        buy(&channel, "second", "a", "y").await.ok()
+    })
+    .await;
+    assert!(server.terminate());
+    let events = events(&shop.data("alone"));
+    assert_eq!(events, BTreeMap::from([("first".to_owned(), 1), ("second".to_owned(), 1)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -445,7 +485,7 @@ impl S3 {
             eprintln!("skipped: Python has no moto here");
             return None;
         }
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = free_address();
         let port = address.rsplit(':').next().unwrap();
         let child = Command::new("python3")
             .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", port])

@@ -98,7 +98,8 @@ where
                     Ok(call.marked(service.call(request).await?, seen))
                 }
                 Ok(Place::Primary(upstream)) => {
-                    Ok(forwarded(&upstream, request).await.unwrap_or_else(Status::into_http))
+                    let answer = forwarded(&upstream, request).await;
+                    Ok(answer.unwrap_or_else(Status::into_http))
                 }
                 Err(refused) => Ok(refused.into_http()),
             }
@@ -252,6 +253,11 @@ async fn forwarded(upstream: &Upstream, request: Request<Body>) -> Result<Respon
     let answer = upstream.forward(request).await;
     let answer = answer.map_err(|what| denied(Code::Unavailable, "PRIMARY_AWAY", what))?;
     answer.ok_or_else(|| {
+        if upstream.may_change {
+            let message =
+                format!("{} does not write any more; no other server does yet", upstream.url);
+            return denied(Code::Unavailable, "PRIMARY_AWAY", message);
+        }
         let message = format!("{} follows another server itself; follow that one", upstream.url);
         denied(Code::FailedPrecondition, "FOLLOWER", message)
     })

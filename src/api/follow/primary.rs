@@ -43,7 +43,7 @@ impl Primary {
         let options = FollowOptions { primary: address.to_owned(), ..self.options.clone() };
         let upstream = match address {
             "" => Ok(None),
-            _ => Upstream::new(&options).map(Arc::new).map(Some),
+            _ => Upstream::new(&options).map(|upstream| Some(Arc::new(upstream.changing()))),
         };
         match upstream {
             Ok(upstream) => {

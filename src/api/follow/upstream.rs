@@ -35,6 +35,8 @@ pub struct Upstream {
     pub url: String,
     /// Its address as it was given.
     pub address: String,
+    /// Whether it was named by the servers that share an object store, so that another may be it any moment.
+    pub may_change: bool,
     key: Option<AsciiMetadataValue>,
     /// Whether no one else can read what is sent.
     is_private: bool,
@@ -79,12 +81,18 @@ impl Upstream {
         Ok(Self {
             url,
             address: given.clone(),
+            may_change: false,
             key: key.map(authorization).transpose()?,
             is_private,
             copying: endpoint.connect_lazy(),
             leasing: endpoint.connect_lazy(),
             forwarding: endpoint.connect_lazy(),
         })
+    }
+
+    /// The same as one that may change any moment.
+    pub(super) fn changing(self) -> Self {
+        Self { may_change: true, ..self }
     }
 
     /// Calls of the whole primary.
