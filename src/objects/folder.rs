@@ -23,7 +23,7 @@ pub(super) fn replace(
     before: Option<&str>,
     bytes: &[u8],
 ) -> io::Result<bool> {
-    files::create_folder(root)?;
+    files::create_folder(path.parent().unwrap_or(root))?;
     let lock: File = files::open_or_create(&root.join(LOCK))?;
     lock.lock()?;
     let found = files::read_if_there(path)?.map(|found| version(&found));

@@ -28,7 +28,7 @@ const FEW: usize = 8;
 const MAX_PART: u64 = 64 << 20;
 const LARGE: u64 = 32 << 20;
 /// Bytes up to which parts are of the smallest size.
-const SMALL: u64 = 64 << 10;
+const SMALL: u64 = 1 << 10;
 
 /// Uploads the log of one store.
 pub(super) struct LogUpload {
