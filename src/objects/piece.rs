@@ -116,6 +116,7 @@ impl Bucket {
         let before_ms = now_ms - keep.as_millis() as i64;
         let mut swept = 0;
         let mut sweeping: JoinSet<Result<bool, ObjectError>> = JoinSet::new();
+
         for listed in self.list(FOLDER).await? {
             if listed.modified_ms >= before_ms || kept.contains(&listed.name) {
                 continue;

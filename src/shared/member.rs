@@ -11,17 +11,16 @@ use tokio::task::JoinSet;
 
 use super::board::Board;
 use super::look::{Dating, Seen};
-use super::notes::{FORMAT, LogNote, TrainerNote, WriterNote};
+use super::notes::{FORMAT, TrainerNote, WriterNote, check_format};
 use super::options::ObjectStoreOptions;
 use super::servers::TakenOver;
 use super::train::{HandingOver, Trained};
-use super::{adopt, follow, servers, sweep, train, upload_log, upload_models};
+use super::{adopt, follow, holds, servers, sweep, train, upload_log, upload_models};
 use crate::access::Keyring;
 use crate::domain::{BoxError, Held};
-use crate::engine::{DEFAULT_STORE, Seats, wait_for};
+use crate::engine::{Seats, wait_for};
 use crate::host::{self, Host};
 use crate::objects::{Bucket, Chair, Piece, Renewed};
-use crate::store::{Writers, mark};
 use crate::telemetry::{Failing, version};
 
 /// What a server is.
@@ -166,7 +165,9 @@ impl Member {
             return Ok(Part::Follower);
         }
         let may_take = match &seen {
-            Some(note) => chair.is_free(&note.seat) && self.holds_on_disk(data, note).await?,
+            Some(note) => {
+                chair.is_free(&note.seat) && holds::on_disk(&self.bucket, data, note).await?
+            }
             None => true,
         };
         if may_take { self.take(chair, seen).await } else { Ok(Part::Follower) }
@@ -210,53 +211,13 @@ impl Member {
         }
     }
 
-    /// Whether the folder holds all that was uploaded, as far as its small files say.
-    async fn holds_on_disk(&self, data: &Path, note: &WriterNote) -> Result<bool, BoxError> {
-        let remembered = host::remembered(data)?;
-        if note.server.as_ref().map(Piece::checksum) != remembered.as_deref() {
-            return Ok(false);
-        }
-        for (name, of_store) in &note.stores {
-            let created_ms = host::created_ms(data, name)?.unwrap_or_default();
-            if name != DEFAULT_STORE && created_ms != of_store.created_ms {
-                return Ok(false);
-            }
-            let folder = data.join("stores").join(name).join("log");
-            let log = self.log(of_store.log.as_ref()).await?;
-            let end = mark::read(&folder)?.map_or(0, |mark| mark.offset);
-            let writers = Writers::read(&folder)?;
-            if !writers.hold(log.writers.of(log.end()), log.end(), end) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Whether the open stores hold all that was uploaded.
-    async fn holds_open(&self, host: &Host, note: &WriterNote) -> Result<bool, BoxError> {
-        for (name, of_store) in &note.stores {
-            let log = self.log(of_store.log.as_ref()).await?;
-            let Ok(store) = host.store(name) else { return Ok(false) };
-            let is_it = name == DEFAULT_STORE || store.settings().created_ms == of_store.created_ms;
-            let source = store.engine.source();
-            if !is_it || !source.holds(log.writers.of(log.end()), log.end()) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    async fn log(&self, piece: Option<&Piece>) -> Result<LogNote, BoxError> {
-        let Some(piece) = piece else { return Ok(LogNote::default()) };
-        Ok(serde_json::from_slice(&self.bucket.get_piece(piece).await?)?)
-    }
-
     /// Renews the seat of the writer until another has it. It goes on while the stores are opened.
     pub async fn hold_seat(&self) {
         let mut chair = self.chair.lock().await;
         let lease = Duration::from_secs(self.options.lease_seconds);
         let every = self.every().min(lease / 5);
         let mut failing = Failing::new("the lease to write is not renewed");
+
         loop {
             tokio::time::sleep(every).await;
             let note = self.board.next();
@@ -384,6 +345,7 @@ impl Member {
         let mut dating = Dating::default();
         let mut gone = None;
         let mut failing = Failing::new("the object store is not read");
+
         loop {
             let began = Instant::now();
             let looked = match chair.look::<WriterNote>().await {
@@ -415,7 +377,7 @@ impl Member {
         self.seen.send_replace(Some(seen.clone()));
         let has_server = taken.borrow().whole == seen.note.server;
         let may_take = self.options.may_write && has_server && chair.is_free(&seen.note.seat);
-        if may_take && self.holds_open(host, &seen.note).await? {
+        if may_take && holds::open(&self.bucket, host, &seen.note).await? {
             return self.take(chair, Some(seen.note.clone())).await;
         }
         Ok(Part::Follower)
@@ -433,7 +395,7 @@ impl Member {
         let lease = Duration::from_secs(self.options.lease_seconds);
         let is_over = before.is_none() || since.elapsed() > lease + lease / 10;
         let holds = match &before {
-            Some(note) => self.holds_open(host, note).await?,
+            Some(note) => holds::open(&self.bucket, host, note).await?,
             None => true,
         };
         if self.options.may_write && is_over && holds {
@@ -485,15 +447,4 @@ impl Member {
             tracing::warn!(%error, "others train once the lease of this server has ended");
         }
     }
-}
-
-fn check_format(note: &WriterNote) -> Result<(), BoxError> {
-    if note.format <= FORMAT {
-        return Ok(());
-    }
-    let message = format!(
-        "the object store was written by version {}, in format {}; this version reads formats up to {FORMAT}",
-        note.version, note.format
-    );
-    Err(message.into())
 }

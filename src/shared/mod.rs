@@ -6,7 +6,8 @@
 //! - `member`: a server among the others: what it is, and what it does beside serving
 //! - the one that writes: `board` (what it announces), `upload_log`, `upload_models`, `adopt` (models that
 //!   others have trained), `sweep` (what nothing refers to any more)
-//! - those that follow: `look` (what is seen, and since when), `follow`
+//! - those that follow: `look` (what is seen, and since when), `follow`, `holds` (whether one
+//!   has everything)
 //! - `absent`: a build without object stores
 //! - both: `servers` (keys, stores), `train` (who trains, and what it hands over)
 
@@ -21,6 +22,8 @@ mod adopt;
 mod board;
 #[cfg(feature = "object-store")]
 mod follow;
+#[cfg(feature = "object-store")]
+mod holds;
 #[cfg(feature = "object-store")]
 mod look;
 #[cfg(feature = "object-store")]

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Generation, Offset};
+use crate::domain::{BoxError, Generation, Offset};
 use crate::host::{StoreSettings, Tombstone};
 use crate::model::Roles;
 use crate::objects::{Piece, Seat, Seated};
@@ -179,4 +179,16 @@ impl Seated for TrainerNote {
     fn seat(&mut self) -> &mut Seat {
         &mut self.seat
     }
+}
+
+/// Refuses a note of a newer version.
+pub(super) fn check_format(note: &WriterNote) -> Result<(), BoxError> {
+    if note.format <= FORMAT {
+        return Ok(());
+    }
+    let message = format!(
+        "the object store was written by version {}, in format {}; this version reads formats up to {FORMAT}",
+        note.version, note.format
+    );
+    Err(message.into())
 }
