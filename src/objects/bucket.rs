@@ -16,9 +16,19 @@ use url::Url;
 use super::{ObjectError, folder};
 use crate::store::files;
 
-/// Time that an operation on a small object may take, and one on a piece.
+/// Time that an operation on a small object may take, and a listing.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LONG_PATIENCE: Duration = Duration::from_secs(300);
+/// Time that each attempt to transfer an object may take: the first are short, as a connection of before the
+/// network was cut answers nothing; the last is enough for a large object on a slow network.
+const ATTEMPTS: [Duration; 4] =
+    [Duration::from_secs(3), Duration::from_secs(10), Duration::from_secs(30), LONG_PATIENCE];
+/// Settings of connections, by their names in the library.
+const CONNECTIONS: [(&str, &str); 3] = [
+    ("timeout", "300 seconds"),
+    ("connect_timeout", "2 seconds"),
+    ("pool_idle_timeout", "5 seconds"),
+];
 /// Maximum size of an object that is read, in bytes.
 const MAX_OBJECT: u64 = 256 << 20;
 /// Transfers of parts of logs and models at once; each takes some hundred MiB at most.
@@ -80,7 +90,8 @@ impl Bucket {
             let is_of_store = VARIABLES.iter().any(|of_store| name.starts_with(of_store));
             Some((name, value.into_string().ok()?)).filter(|_| is_of_store)
         });
-        let opened = object_store::parse_url_opts(&url, variables);
+        let settings = CONNECTIONS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let opened = object_store::parse_url_opts(&url, settings.into_iter().chain(variables));
         let (store, below) = opened.map_err(|e| format!("{text}: {e}"))?;
         let folder = (url.scheme() == "file").then(|| url.to_file_path());
         let folder =
@@ -137,24 +148,31 @@ impl Bucket {
 
     async fn read(&self, name: &str, options: GetOptions) -> Result<Option<Found>, ObjectError> {
         let path = self.path(name);
-        let read = async {
-            let result = match self.store.get_opts(&path, options).await {
-                Err(Error::NotFound { .. } | Error::NotModified { .. }) => return Ok(None),
-                result => result?,
-            };
-            let meta = result.meta.clone();
-            if meta.size > MAX_OBJECT {
-                return Err(ObjectError::damaged(name, format!("it has {} bytes", meta.size)));
-            }
-            let bytes = result.bytes().await?.to_vec();
-            let e_tag = match self.folder {
-                Some(_) => Some(folder::version(&bytes)),
-                None => meta.e_tag,
-            };
-            let version = Version(UpdateVersion { e_tag, version: meta.version });
-            Ok(Some(Found { bytes, version }))
+        in_attempts(|| self.read_once(name, &path, options.clone())).await
+    }
+
+    async fn read_once(
+        &self,
+        name: &str,
+        path: &Path,
+        options: GetOptions,
+    ) -> Result<Option<Found>, ObjectError> {
+        let result = match self.store.get_opts(path, options).await {
+            Err(Error::NotFound { .. } | Error::NotModified { .. }) => return Ok(None),
+            result => result?,
         };
-        in_time(LONG_PATIENCE, read).await
+        let meta = result.meta.clone();
+        if meta.size > MAX_OBJECT {
+            return Err(ObjectError::damaged(name, format!("it has {} bytes", meta.size)));
+        }
+
+        let bytes = result.bytes().await?.to_vec();
+        let e_tag = match self.folder {
+            Some(_) => Some(folder::version(&bytes)),
+            None => meta.e_tag,
+        };
+        let version = Version(UpdateVersion { e_tag, version: meta.version });
+        Ok(Some(Found { bytes, version }))
     }
 
     /// Writes an object.
@@ -163,8 +181,12 @@ impl Bucket {
     /// [`ObjectError`] where the store fails.
     pub async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), ObjectError> {
         let path = self.path(name);
-        let put = async { Ok(self.store.put(&path, PutPayload::from(bytes)).await?) };
-        in_time(LONG_PATIENCE, put).await.map(drop)
+        let payload = PutPayload::from(bytes);
+        in_attempts(|| async {
+            self.store.put(&path, payload.clone()).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Writes an object where it is still in the state that was read before, none: where there is none; returns
@@ -280,6 +302,20 @@ async fn in_time<T>(
 ) -> Result<T, ObjectError> {
     let done = tokio::time::timeout(patience, work).await;
     done.unwrap_or(Err(ObjectError::Silent(patience)))
+}
+
+/// The outcome of the first attempt at an operation that does not take too long. What may be done twice may be
+/// attempted.
+async fn in_attempts<T, F>(work: impl Fn() -> F) -> Result<T, ObjectError>
+where
+    F: Future<Output = Result<T, ObjectError>>,
+{
+    for patience in ATTEMPTS {
+        if let Ok(done) = tokio::time::timeout(patience, work()).await {
+            return done;
+        }
+    }
+    Err(ObjectError::Silent(LONG_PATIENCE))
 }
 
 #[cfg(test)]
