@@ -55,6 +55,7 @@ impl Serve {
         if !self.allow_origin.is_empty() {
             config.serve.browsers.allowed_origins.clone_from(&self.allow_origin);
         }
+
         match self.follow.as_deref() {
             Some(url) if is_object_store(url) => {
                 config.object_store.url = url.to_owned();

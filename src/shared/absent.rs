@@ -5,28 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::options::ObjectStoreOptions;
+use super::part::{Change, Part};
 use crate::access::Keyring;
 use crate::domain::BoxError;
 use crate::engine::Seats;
 use crate::host::Host;
-
-/// What a server is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// It writes, as the only one.
-    Writer,
-    /// It copies what the writer has written.
-    Follower,
-}
-
-/// What changes for a follower.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// It has become the writer.
-    Writes,
-    /// Its copy of this store is no part of what the writer has.
-    Apart(String),
-}
 
 /// A server that shares an object store with others: there is none.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use super::board::Board;
 use super::look::{Dating, Seen};
 use super::notes::{FORMAT, TrainerNote, WriterNote, check_format};
 use super::options::ObjectStoreOptions;
+use super::part::{Change, Part};
 use super::servers::TakenOver;
 use super::train::{HandingOver, Trained};
 use super::{adopt, follow, holds, servers, sweep, train, upload_log, upload_models};
@@ -22,24 +23,6 @@ use crate::engine::{Seats, wait_for};
 use crate::host::{self, Host};
 use crate::objects::{Bucket, Chair, Piece, Renewed};
 use crate::telemetry::{Failing, version};
-
-/// What a server is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// It writes, as the only one.
-    Writer,
-    /// It copies what the writer has written.
-    Follower,
-}
-
-/// What changes for a follower.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// It has become the writer.
-    Writes,
-    /// Its copy of this store is no part of what the writer has: it must be set aside, and made anew.
-    Apart(String),
-}
 
 /// A server that shares an object store with others.
 #[derive(Debug)]
@@ -322,15 +305,15 @@ impl Member {
         let (taking, taken) = watch::channel(TakenOver::default());
         beside.spawn(servers::follow(bucket.clone(), self.seen.subscribe(), copied, taking));
         self.train(&mut beside, &host, Part::Follower);
+
         let (is_apart, mut apart) = mpsc::unbounded_channel();
-        let each = host.clone();
         let stores = async {
             // No copy is answered from before the keys are those of the server that writes.
             let _ = taken.clone().wait_for(|taken| taken.has_keys).await;
             let copy = |store| {
                 follow::follow(bucket.clone(), store, self.seen.subscribe(), is_apart.clone())
             };
-            servers::of_each_store(each, every, copy).await
+            servers::of_each_store(host.clone(), every, copy).await
         };
         tokio::select! {
             never = stores => match never {},

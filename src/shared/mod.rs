@@ -1,7 +1,7 @@
 //! Servers that share an object store: one writes, the others follow it, one of them trains. Each is the same
 //! binary; leases in the object store decide which does what.
 //!
-//! - [`options`]: the table `object_store` of the configuration
+//! - [`options`]: the table `object_store` of the configuration; [`part`]: what a server is
 //! - `notes`: what servers write for each other
 //! - `member`: a server among the others: what it is, and what it does beside serving
 //! - the one that writes: `board` (what it announces), `upload_log`, `upload_models`, `adopt` (models that
@@ -12,6 +12,7 @@
 //! - both: `servers` (keys, stores), `train` (who trains, and what it hands over)
 
 pub mod options;
+pub mod part;
 
 #[cfg(not(feature = "object-store"))]
 mod absent;
@@ -42,7 +43,8 @@ mod upload_log;
 mod upload_models;
 
 #[cfg(not(feature = "object-store"))]
-pub use absent::{Change, Member, Part};
+pub use absent::Member;
 #[cfg(feature = "object-store")]
-pub use member::{Change, Member, Part};
+pub use member::Member;
 pub use options::ObjectStoreOptions;
+pub use part::{Change, Part};

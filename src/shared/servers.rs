@@ -105,6 +105,7 @@ pub(super) async fn follow(
 ) {
     let mut failing = Failing::new("the keys and the stores are not followed");
     let mut taken: Option<Piece> = None;
+
     loop {
         let seen = notes.borrow_and_update().clone();
         let piece = seen.and_then(|seen| seen.note.server.clone());
