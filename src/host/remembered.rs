@@ -1,5 +1,6 @@
 //! Which keys and stores of an object store a data folder has, in the file `DIR/SHARED`: a server whose folder has
-//! others must not write before it has taken these over.
+//! others must not write before it has taken these over. Before a server has announced its keys, the file names the
+//! server.
 
 use std::path::Path;
 
@@ -19,13 +20,14 @@ pub fn remembered(data: &Path) -> Result<Option<String>> {
     Ok(read.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()))
 }
 
-/// Remembers what was taken over, or announced and written, durably.
+/// Remembers what was taken over, or announced and written, durably. Creates the folder where there is none.
 ///
 /// # Errors
 /// [`Error::Storage`] where the disk fails.
 pub fn remember(data: &Path, name: &str) -> Result<()> {
     let path = data.join(NAME);
-    files::replace(&path, format!("{name}\n").as_bytes())
+    files::create_folder(data)
+        .and_then(|()| files::replace(&path, format!("{name}\n").as_bytes()))
         .map_err(|e| Error::Storage(format!("write {}: {e}", path.display()).into()))
 }
 

@@ -70,7 +70,10 @@ impl Board {
         let names: BTreeSet<&str> = listed.iter().map(|listed| &*listed.name).collect();
         note.stores.retain(|name, _| names.contains(&**name));
         for store in listed.iter().filter_map(|listed| listed.store.as_ref().ok()) {
-            entry(&mut note, store).end = store.engine.live().offset();
+            let source = store.engine.source();
+            let of_store = entry(&mut note, store);
+            of_store.end = store.engine.live().offset();
+            of_store.writer = source.writers().of(of_store.end).map(str::to_owned);
         }
         note.clone()
     }
@@ -110,6 +113,11 @@ impl Board {
         of_store.log = Some(log);
         of_store.uploaded = end;
         self.held.lock().remove(&(store.name.clone(), Kind::Log));
+    }
+
+    /// Announces whether all of a log is uploaded that was there when its upload began.
+    pub(super) fn set_whole(&self, store: &Hosted, is_whole: bool) {
+        entry(&mut self.note.lock(), store).is_whole = is_whole;
     }
 
     /// Announces models.

@@ -1,13 +1,29 @@
 //! Whether a server has everything that was announced: only then may it write.
+//!
+//! What was uploaded last is what all go on from. As long as a server uploads what it had before, that is a part of a
+//! log, or no keys yet; then only a server goes on that has everything that was acknowledged: the same one, started
+//! again.
 
 use std::path::Path;
 
-use super::notes::{LogNote, WriterNote};
-use crate::domain::BoxError;
+use super::notes::{LogNote, StoreNote, WriterNote};
+use crate::domain::{BoxError, Offset};
 use crate::engine::DEFAULT_STORE;
 use crate::host::{self, Host};
 use crate::objects::{Bucket, Piece};
 use crate::store::{Writers, mark};
+
+/// Where a log must have reached.
+struct Needed {
+    writer: Option<String>,
+    end: Offset,
+}
+
+/// Whether the folder has the keys and the list of stores that are announced.
+pub(super) fn server(data: &Path, note: &WriterNote) -> Result<bool, BoxError> {
+    let announced = note.server.as_ref().map_or(&*note.seat.holder, Piece::checksum);
+    Ok(host::remembered(data)?.as_deref() == Some(announced))
+}
 
 /// Whether the folder holds all that was uploaded, as far as its small files say.
 pub(super) async fn on_disk(
@@ -15,8 +31,7 @@ pub(super) async fn on_disk(
     data: &Path,
     note: &WriterNote,
 ) -> Result<bool, BoxError> {
-    let remembered = host::remembered(data)?;
-    if note.server.as_ref().map(Piece::checksum) != remembered.as_deref() {
+    if !server(data, note)? {
         return Ok(false);
     }
 
@@ -26,10 +41,10 @@ pub(super) async fn on_disk(
             return Ok(false);
         }
         let folder = data.join("stores").join(name).join("log");
-        let log = log(bucket, of_store.log.as_ref()).await?;
+        let needed = needed(bucket, of_store).await?;
         let end = mark::read(&folder)?.map_or(0, |mark| mark.offset);
         let writers = Writers::read(&folder)?;
-        if !writers.hold(log.writers.of(log.end()), log.end(), end) {
+        if !writers.hold(needed.writer.as_deref(), needed.end, end) {
             return Ok(false);
         }
     }
@@ -43,18 +58,22 @@ pub(super) async fn open(
     note: &WriterNote,
 ) -> Result<bool, BoxError> {
     for (name, of_store) in &note.stores {
-        let log = log(bucket, of_store.log.as_ref()).await?;
+        let needed = needed(bucket, of_store).await?;
         let Ok(store) = host.store(name) else { return Ok(false) };
         let is_it = name == DEFAULT_STORE || store.settings().created_ms == of_store.created_ms;
         let source = store.engine.source();
-        if !is_it || !source.holds(log.writers.of(log.end()), log.end()) {
+        if !is_it || !source.holds(needed.writer.as_deref(), needed.end) {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-async fn log(bucket: &Bucket, piece: Option<&Piece>) -> Result<LogNote, BoxError> {
-    let Some(piece) = piece else { return Ok(LogNote::default()) };
-    Ok(serde_json::from_slice(&bucket.get_piece(piece).await?)?)
+async fn needed(bucket: &Bucket, of_store: &StoreNote) -> Result<Needed, BoxError> {
+    let Some(piece) = of_store.log.as_ref().filter(|_| of_store.is_whole) else {
+        return Ok(Needed { writer: of_store.writer.clone(), end: of_store.end });
+    };
+    let log: LogNote = serde_json::from_slice(&bucket.get_piece(piece).await?)?;
+    let end = log.end();
+    Ok(Needed { writer: log.writers.of(end).map(str::to_owned), end })
 }

@@ -14,7 +14,6 @@ use super::look::{Dating, Seen};
 use super::notes::{FORMAT, TrainerNote, WriterNote, check_format};
 use super::options::ObjectStoreOptions;
 use super::part::{Change, Part};
-use super::servers::TakenOver;
 use super::train::{HandingOver, Trained};
 use super::{adopt, follow, holds, servers, sweep, train, upload_log, upload_models};
 use crate::access::Keyring;
@@ -153,7 +152,7 @@ impl Member {
             }
             None => true,
         };
-        if may_take { self.take(chair, seen).await } else { Ok(Part::Follower) }
+        if may_take { self.take(chair, seen, data).await } else { Ok(Part::Follower) }
     }
 
     /// Takes over the keys of the server that writes before anything is served, as far as they are known.
@@ -173,7 +172,18 @@ impl Member {
     }
 
     /// Takes the seat of the writer, in the place of `before`.
-    async fn take(&self, chair: &mut Chair, before: Option<WriterNote>) -> Result<Part, BoxError> {
+    async fn take(
+        &self,
+        chair: &mut Chair,
+        before: Option<WriterNote>,
+        data: &Path,
+    ) -> Result<Part, BoxError> {
+        if before.as_ref().is_none_or(|note| note.server.is_none()) {
+            // Until it has announced its keys, only this folder goes on from them.
+            let (data, id) = (data.to_owned(), chair.id().to_owned());
+            wait_for(move || host::remember(&data, &id)).await?;
+        }
+
         let beat = before.as_ref().map_or(0, |note| note.seat.beat);
         let own = self.board.note();
         let before = before.unwrap_or_else(|| own.clone());
@@ -302,14 +312,14 @@ impl Member {
         self.seen.send_replace(None);
         let mut beside = JoinSet::new();
         let copied = (host.clone(), keys);
-        let (taking, taken) = watch::channel(TakenOver::default());
+        let (taking, taken) = watch::channel(false);
         beside.spawn(servers::follow(bucket.clone(), self.seen.subscribe(), copied, taking));
         self.train(&mut beside, &host, Part::Follower);
 
         let (is_apart, mut apart) = mpsc::unbounded_channel();
         let stores = async {
             // No copy is answered from before the keys are those of the server that writes.
-            let _ = taken.clone().wait_for(|taken| taken.has_keys).await;
+            let _ = taken.clone().wait_for(|has_keys| *has_keys).await;
             let copy = |store| {
                 follow::follow(bucket.clone(), store, self.seen.subscribe(), is_apart.clone())
             };
@@ -317,24 +327,24 @@ impl Member {
         };
         tokio::select! {
             never = stores => match never {},
-            () = self.watch(&host, &taken) => Change::Writes,
+            () = self.watch(&host) => Change::Writes,
             Some(store) = apart.recv() => Change::Apart(store),
         }
     }
 
     /// Looks at the server that writes, again and again; completes once this one is it.
-    async fn watch(&self, host: &Host, taken: &watch::Receiver<TakenOver>) {
+    async fn watch(&self, host: &Host) {
         let mut chair = self.chair.lock().await;
         let mut dating = Dating::default();
         let mut gone = None;
-        let mut failing = Failing::new("the object store is not read");
+        let mut failing = Failing::new("this server does not find one that writes");
 
         loop {
             let began = Instant::now();
             let looked = match chair.look::<WriterNote>().await {
                 Ok(Some(note)) => {
                     gone = None;
-                    self.see(&mut chair, dating.date(note, began), host, taken).await
+                    self.see(&mut chair, dating.date(note, began), host).await
                 }
                 Ok(None) => self.see_none(&mut chair, gone.get_or_insert(began), host).await,
                 Err(error) => Err(error.into()),
@@ -349,21 +359,17 @@ impl Member {
     }
 
     /// Takes the seat where it is free, and everything that was announced is here.
-    async fn see(
-        &self,
-        chair: &mut Chair,
-        seen: Arc<Seen>,
-        host: &Host,
-        taken: &watch::Receiver<TakenOver>,
-    ) -> Result<Part, BoxError> {
+    async fn see(&self, chair: &mut Chair, seen: Arc<Seen>, host: &Host) -> Result<Part, BoxError> {
         check_format(&seen.note)?;
         self.seen.send_replace(Some(seen.clone()));
-        let has_server = taken.borrow().whole == seen.note.server;
-        let may_take = self.options.may_write && has_server && chair.is_free(&seen.note.seat);
-        if may_take && holds::open(&self.bucket, host, &seen.note).await? {
-            return self.take(chair, Some(seen.note.clone())).await;
+        if !self.options.may_write || !chair.is_free(&seen.note.seat) {
+            return Ok(Part::Follower);
         }
-        Ok(Part::Follower)
+        let has_server = holds::server(host.data(), &seen.note)?;
+        if has_server && holds::open(&self.bucket, host, &seen.note).await? {
+            return self.take(chair, Some(seen.note.clone()), host.data()).await;
+        }
+        Err("no server writes, and this one does not have everything that the last one had".into())
     }
 
     /// Takes the seat where there is none: at once where there never was one, as servers may be started in any
@@ -382,7 +388,7 @@ impl Member {
             None => true,
         };
         if self.options.may_write && is_over && holds {
-            return self.take(chair, before).await;
+            return self.take(chair, before, host.data()).await;
         }
         Err("there is no WRITER: no server writes".into())
     }

@@ -44,6 +44,10 @@ pub(super) struct StoreNote {
     pub(super) created_ms: i64,
     /// Everything acknowledged when this was put together lies before this offset.
     pub(super) end: Offset,
+    /// The writer of the last record before that.
+    pub(super) writer: Option<String>,
+    /// Whether everything that was here when the upload began is uploaded.
+    pub(super) is_whole: bool,
     /// The piece with a [`LogNote`].
     pub(super) log: Option<Piece>,
     /// The end of that log.

@@ -87,21 +87,13 @@ fn note(host: &Host, keys: &Keyring) -> Result<ServerNote, Error> {
     Ok(ServerNote { keys, stores, deleted: host.tombstones()? })
 }
 
-/// What was taken over of the server that writes.
-#[derive(Debug, Default)]
-pub(super) struct TakenOver {
-    /// Whether keys of its were.
-    pub(super) has_keys: bool,
-    /// The piece that was taken over last with its keys and stores.
-    pub(super) whole: Option<Piece>,
-}
-
-/// Takes over the keys and the stores of the server that writes, whenever they change.
+/// Takes over the keys and the stores of the server that writes, whenever they change. `has_keys` becomes true once
+/// it has taken over keys.
 pub(super) async fn follow(
     bucket: Bucket,
     mut notes: Notes,
     (host, keys): (Arc<Host>, Arc<Keyring>),
-    taken_over: watch::Sender<TakenOver>,
+    has_keys: watch::Sender<bool>,
 ) {
     let mut failing = Failing::new("the keys and the stores are not followed");
     let mut taken: Option<Piece> = None;
@@ -110,7 +102,7 @@ pub(super) async fn follow(
         let seen = notes.borrow_and_update().clone();
         let piece = seen.and_then(|seen| seen.note.server.clone());
         if let Some(piece) = piece.filter(|piece| taken.as_ref() != Some(piece)) {
-            match take(&bucket, &piece, (&host, &keys), &taken_over).await {
+            match take(&bucket, &piece, (&host, &keys), &has_keys).await {
                 Ok(()) => {
                     failing.ended("");
                     taken = Some(piece);
@@ -139,11 +131,11 @@ async fn take(
     bucket: &Bucket,
     piece: &Piece,
     (host, keys): (&Arc<Host>, &Arc<Keyring>),
-    taken_over: &watch::Sender<TakenOver>,
+    has_keys: &watch::Sender<bool>,
 ) -> Result<(), BoxError> {
     if host::remembered(host.data())?.as_deref() != Some(piece.checksum()) {
         take_keys(bucket, piece, keys).await?;
-        taken_over.send_modify(|taken| taken.has_keys = true);
+        has_keys.send_replace(true);
         let note: ServerNote = serde_json::from_slice(&bucket.get_piece(piece).await?)?;
         let (host, name) = (host.clone(), piece.checksum().to_owned());
         wait_for(move || {
@@ -154,7 +146,6 @@ async fn take(
     }
 
     // What is here already may be newer: it was changed by this server while it wrote.
-    taken_over.send_modify(|taken| taken.has_keys = true);
-    taken_over.send_modify(|taken| taken.whole = Some(piece.clone()));
+    has_keys.send_replace(true);
     Ok(())
 }

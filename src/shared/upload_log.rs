@@ -86,6 +86,7 @@ impl LogUpload {
             }
             let until = *end.borrow_and_update();
             tail = self.append(tail, until).await?;
+            self.board.set_whole(&self.store, true);
             failing.ended(&self.store.name);
             wait(&mut end, &mut rewritings, self.every).await?;
         }
@@ -97,6 +98,7 @@ impl LogUpload {
         let tail = self.tail_from(self.note.end()).await?;
         let until = *self.source.log_end().borrow();
         self.append(tail, until).await?;
+        self.board.set_whole(&self.store, true);
         Ok(())
     }
 
@@ -108,6 +110,7 @@ impl LogUpload {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
             Err(error) if error.is_loss() => {
                 tracing::warn!(%error, "the log is uploaded anew");
+                self.board.set_whole(&self.store, false);
                 Ok(LogNote::default())
             }
             Err(error) => Err(error.into()),

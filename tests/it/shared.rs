@@ -447,6 +447,43 @@ async fn a_copy_never_answers_without_the_keys_and_brings_none_back() {
     assert_eq!(with_key(&copy, &revoked).await, Code::Unauthenticated);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn before_all_is_uploaded_only_the_server_that_has_it_writes() {
+    let shop = Shop::new();
+    std::fs::create_dir(shop.shared()).unwrap();
+    // Nothing can be uploaded but who writes.
+    let objects = shop.shared().join("objects");
+    std::fs::write(&objects, "").unwrap();
+    let first = shop.serve("first");
+    buy_some(&channel(&first).await, "e", 5).await;
+    let second = shop.serve("second");
+    until("that writes are passed on", || {
+        has_said(&second, "writes are passed on to another server")
+    })
+    .await;
+
+    first.kill();
+    until("that the second one says why it does not write", || {
+        has_said(&second, "this server does not find one that writes")
+    })
+    .await;
+    tokio::time::sleep(LEASE).await;
+    assert!(!has_said(&second, "this server writes"));
+    std::fs::remove_file(&objects).unwrap();
+    let first = shop.serve("first");
+    until("that the first one writes again", || has_said(&first, "this server writes")).await;
+    let to_second = channel(&second).await;
+    eventually("that the second one has the log", async || {
+        list(&to_second, "user-1").await.ok().filter(|listed| !listed.stale)
+    })
+    .await;
+    assert!(first.terminate());
+    until("that the second one writes", || has_said(&second, "this server writes")).await;
+    assert!(second.terminate());
+    assert_eq!(events(&shop.data("first")).len(), 20);
+    assert_eq!(events(&shop.data("first")), events(&shop.data("second")));
+}
+
 #[test]
 fn an_object_store_of_a_newer_version_is_refused_by_name() {
     let shop = Shop::new();
@@ -536,10 +573,12 @@ async fn a_server_that_is_cut_off_stops_writing_before_another_begins() {
     let to_first = channel(&first).await;
     buy_some(&to_first, "e", 5).await;
     let second = others.serve("second");
-    until("that the second one follows", || {
-        has_said(&second, "writes are passed on to another server")
+    let to_second = channel(&second).await;
+    eventually("that the second one has the log", async || {
+        list(&to_second, "user-1").await.ok().filter(|listed| !listed.stale)
     })
     .await;
+    drop(to_second);
 
     wire.cut();
     let (mut last_of_first, mut first_of_second) = (Instant::now(), None);

@@ -370,6 +370,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the log of {}:\n{}", self.address, self.log.lock().unwrap());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
