@@ -382,7 +382,7 @@ impl Member {
     ) -> Result<Part, BoxError> {
         let before = self.seen.borrow().as_ref().map(|seen| seen.note.clone());
         let lease = Duration::from_secs(self.options.lease_seconds);
-        let is_over = before.is_none() || since.elapsed() > lease + lease / 10;
+        let is_over = before.is_none() || since.elapsed() > lease;
         let holds = match &before {
             Some(note) => holds::open(&self.bucket, host, note).await?,
             None => true,
