@@ -32,7 +32,12 @@ def generate_blocking_client(out: Path) -> None:
     # Installed only while a package is built.
     from unasync import Rule, unasync_files
 
-    names = {"AsyncClient": "Client", "open_async_channel": "open_channel", "AsyncChannel": "Channel"}
+    names = {
+        "AsyncClient": "Client",
+        "AsyncShards": "Shards",
+        "open_async_channel": "open_channel",
+        "AsyncChannel": "Channel",
+    }
     # `time.sleep` in place of that of asyncio.
     rule = Rule("/_async/", "/_sync/", additional_replacements={**names, "asyncio": "time"})
     unasync_files([str(path) for path in out.glob("qianmian/_async/*.py")], [rule])

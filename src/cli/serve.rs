@@ -7,6 +7,7 @@ use super::process::Process;
 use super::reload::{Read, SetLevel};
 use super::{Failure, is_object_store, membership};
 use crate::config::Config;
+use crate::domain::Shard;
 use crate::recommend::RepeatPolicy;
 use crate::shared::Member;
 use crate::telemetry::version;
@@ -79,12 +80,7 @@ impl Serve {
         data_given: bool,
         reading: (Read, SetLevel),
     ) -> Result<(), Failure> {
-        let url = &config.object_store.url;
-        if config.follow.is_on() && config.object_store.is_on() {
-            return Err(
-                format!("follow.primary, and object_store.url {url}: give one of them").into()
-            );
-        }
+        check_together(&config)?;
         tracing::info!(version = version::VERSION, commit = version::COMMIT, "qianmian");
         let process = Process::begin(&config, self.demo, reading)?;
         // Dropped last, with its content.
@@ -106,9 +102,53 @@ impl Serve {
     }
 }
 
+/// Checks what a server may be at once.
+fn check_together(config: &Config) -> Result<(), String> {
+    let Config { follow, object_store, privacy, .. } = config;
+    if follow.is_on() && object_store.is_on() {
+        let url = &object_store.url;
+        return Err(format!("follow.primary, and object_store.url {url}: give one of them"));
+    }
+
+    let shard = follow.shard;
+    if shard == Shard::WHOLE {
+        return Ok(());
+    }
+    if !follow.is_on() && (!object_store.is_on() || object_store.may_write) {
+        return Err(format!(
+            "follow.shard = \"{shard}\": only a server that follows others may have a part of the users (--follow)"
+        ));
+    }
+    if !privacy.pseudonym_key.reveal().is_empty() {
+        return Err(format!(
+            "follow.shard = \"{shard}\": a user's shard follows from their id, which is not stored with \
+             privacy.pseudonym_key"
+        ));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Secret;
+
+    #[test]
+    fn a_part_of_the_users_is_for_followers_without_pseudonyms() {
+        let mut config = Config::default();
+        config.follow.shard = "1/2".parse().unwrap();
+        assert!(check_together(&config).unwrap_err().contains("--follow"));
+        config.object_store.url = "s3://shop".to_owned();
+        assert!(check_together(&config).unwrap_err().contains("--follow"));
+        config.object_store.may_write = false;
+        assert_eq!(check_together(&config), Ok(()));
+        config.follow.primary = "shop:1".to_owned();
+        assert!(check_together(&config).unwrap_err().contains("give one of them"));
+        config.object_store.url.clear();
+        assert_eq!(check_together(&config), Ok(()));
+        config.privacy.pseudonym_key = Secret::new("k".repeat(32));
+        assert!(check_together(&config).unwrap_err().contains("pseudonym_key"));
+    }
 
     #[test]
     fn the_demo_leaves_out_what_was_bought_unless_something_else_is_set() {

@@ -4,7 +4,7 @@
 use thiserror::Error;
 
 use super::quote::{clipped, quoted};
-use super::{Check, Verdict};
+use super::{Check, Shard, Verdict};
 
 /// Maximum length of a field's path and of its message, in bytes.
 const MAX_BYTES: usize = 600;
@@ -63,6 +63,16 @@ pub enum Error {
         kind: &'static str,
         /// As the caller gave it.
         id: String,
+    },
+    /// Another server makes the lists of the user.
+    #[error("the user {} is of shard {of}, and this server has shard {}", quoted(id), here.index())]
+    OtherShard {
+        /// As the caller gave it.
+        id: String,
+        /// The number of the user's shard.
+        of: u32,
+        /// That of this server.
+        here: Shard,
     },
     /// Another change came first.
     #[error("{0}")]

@@ -18,6 +18,16 @@ impl Price {
         Self(code.clamp(1.0, f64::from(u16::MAX)) as u16)
     }
 
+    /// Its code, of which [`Price::of_code`] makes it again.
+    pub fn code(self) -> u16 {
+        self.0
+    }
+
+    /// The price with a code.
+    pub fn of_code(code: u16) -> Self {
+        Self(code)
+    }
+
     /// Its natural logarithm; none for an unknown price.
     pub fn ln(self) -> Option<f32> {
         (self.0 > 0).then(|| ((f64::from(self.0) - 1.0) / STEPS + MIN_LN) as f32)

@@ -90,6 +90,7 @@ fn empty_live(options: &EngineOptions, reader: Reader) -> Result<(Live, LiveWrit
     let recommend = &options.recommend;
     let (history_limit, cohorts) = (recommend.history_limit, recommend.cohorts.clone());
     let (live, mut writer) = Live::new(history_limit, cohorts, reader);
+    let live = live.of_shard(options.shard);
     if recommend.fatigue_after > 0 {
         live.impressions.write(&mut writer).count();
     }

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::seats::Seats;
-use crate::domain::Secret;
+use crate::domain::{Secret, Shard};
 use crate::experiment::AttributionOptions;
 use crate::model::Settings;
 use crate::recommend::RepeatPolicy;
@@ -44,6 +44,8 @@ pub struct EngineOptions {
     pub limits: LimitOptions,
     /// Whether the store follows one of another server: writes come from there alone.
     pub follows: bool,
+    /// The users whose lists this server makes.
+    pub shard: Shard,
     /// What this server may do, where it shares an object store with others.
     pub seats: Seats,
 }
@@ -63,6 +65,7 @@ impl Default for EngineOptions {
             privacy: PrivacyOptions::default(),
             limits: LimitOptions::default(),
             follows: false,
+            shard: Shard::WHOLE,
             seats: Seats::default(),
         }
     }

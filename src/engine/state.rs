@@ -22,7 +22,7 @@ use super::pseudonyms::Pseudonyms;
 use super::registry::Models;
 use super::seats::Seats;
 use super::stats::Stats;
-use crate::domain::{Offset, Result, UserIdx};
+use crate::domain::{Error, Offset, Result, Shard, UserIdx};
 use crate::experiment::Measurements;
 use crate::live::Live;
 use crate::recommend::prepared::PreparedListOptions;
@@ -137,6 +137,19 @@ impl State {
     /// The idx of a user by their external id, if the store knows them.
     pub(super) fn user_idx(&self, id: &str) -> Option<UserIdx> {
         self.live.user(&self.pseudonyms.of(id))
+    }
+
+    /// Checks that this server makes the lists of a user; an empty id is that of none.
+    pub(super) fn check_shard(&self, id: &str) -> Result<()> {
+        let here = self.live.shard();
+        if here == Shard::WHOLE || id.is_empty() {
+            return Ok(());
+        }
+        let of = self.live.shard_of(id);
+        if of == here.index() {
+            return Ok(());
+        }
+        Err(Error::OtherShard { id: id.to_owned(), of, here })
     }
 
     /// Where the log stands.

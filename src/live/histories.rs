@@ -7,25 +7,61 @@ use std::collections::HashSet;
 use ahash::AHashMap;
 use parking_lot::RwLock;
 
+use super::packed::Packed;
 use crate::domain::history::{Bought, Past, note_bought, note_left, remember};
 use crate::domain::{EventKind, HistoryEvent, ItemIdx, UserIdx};
 
 /// Number of locks that users share, so that a write delays few readers.
-const SHARDS: usize = 64;
+const PARTS: usize = 64;
 
 /// The histories of all users.
 #[derive(Debug)]
 pub struct Histories {
-    shards: Vec<RwLock<Shard>>,
+    parts: Vec<RwLock<Part>>,
     limit: usize,
 }
 
-/// The histories of one shard.
+/// The histories of the users that share a lock.
 #[derive(Debug, Default)]
-struct Shard {
-    events: Vec<Vec<HistoryEvent>>,
+struct Part {
+    events: Vec<History>,
     /// Purchases in events that left, for the few users with such events.
     bought: AHashMap<usize, Vec<Bought>>,
+}
+
+/// The events of one user, oldest first.
+#[derive(Debug)]
+enum History {
+    Open(Vec<HistoryEvent>),
+    /// Of a user whose lists another server makes.
+    Packed(Packed),
+}
+
+impl Default for History {
+    fn default() -> Self {
+        History::Open(Vec::new())
+    }
+}
+
+impl History {
+    fn read<T>(&self, ask: impl FnOnce(&[HistoryEvent]) -> T) -> T {
+        match self {
+            History::Open(events) => ask(events),
+            History::Packed(packed) => ask(&packed.unpacked()),
+        }
+    }
+
+    fn change<T>(&mut self, change: impl FnOnce(&mut Vec<HistoryEvent>) -> T) -> T {
+        match self {
+            History::Open(events) => change(events),
+            History::Packed(packed) => {
+                let mut events = packed.unpacked();
+                let changed = change(&mut events);
+                *packed = Packed::new(&events);
+                changed
+            }
+        }
+    }
 }
 
 impl Histories {
@@ -36,7 +72,21 @@ impl Histories {
 
     /// Keeps the newest `limit` events of each user.
     pub fn new(limit: usize) -> Self {
-        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), limit }
+        Self { parts: (0..PARTS).map(|_| RwLock::default()).collect(), limit }
+    }
+
+    /// Keeps the history of a user in few bytes from now on: it is read seldom.
+    pub(super) fn pack(&self, user: UserIdx) {
+        let (part, slot) = place(user);
+        let mut part = self.parts[part].write();
+        let packed = part.slot(slot).read(Packed::new);
+        *part.slot(slot) = History::Packed(packed);
+    }
+
+    /// Whether the history of a user is kept in few bytes.
+    pub(crate) fn is_packed(&self, user: UserIdx) -> bool {
+        let (part, slot) = place(user);
+        matches!(self.parts[part].read().events.get(slot), Some(History::Packed(_)))
     }
 
     /// Inserts an event by time, after those of the same moment. Returns whether it is the first
@@ -46,26 +96,19 @@ impl Histories {
             return false;
         }
 
-        let (shard, slot) = place(user);
-        let mut shard = self.shards[shard].write();
-        let Shard { events, bought } = &mut *shard;
-
-        if slot >= events.len() {
-            events.resize_with(slot + 1, Vec::new);
+        let (part, slot) = place(user);
+        let mut part = self.parts[part].write();
+        let had_left = part.bought.get(&slot).is_some_and(|left| {
+            left.binary_search_by_key(&event.item, |bought| bought.item).is_ok()
+        });
+        let (is_new, left) = part.slot(slot).change(|history| {
+            let is_new = !history.iter().any(|e| e.item == event.item && speaks(e));
+            (is_new, remember(history, event, self.limit))
+        });
+        if let Some(left) = left.filter(|left| Bought::of(left).is_some()) {
+            note_left(part.bought.entry(slot).or_default(), &left);
         }
-
-        let history = &mut events[slot];
-        let left_before = bought.get(&slot).map_or(&[][..], Vec::as_slice);
-        let had = |item: ItemIdx| left_before.binary_search_by_key(&item, |b| b.item).is_ok();
-        let first = speaks(&event)
-            && !history.iter().any(|e| e.item == event.item && speaks(e))
-            && !had(event.item);
-        if let Some(left) = remember(history, event, self.limit)
-            && Bought::of(&left).is_some()
-        {
-            note_left(bought.entry(slot).or_default(), &left);
-        }
-        first
+        speaks(&event) && is_new && !had_left
     }
 
     /// Adds the events of an alias to those of a user; returns the items that both were a signal for.
@@ -78,10 +121,10 @@ impl Histories {
             speaking.chain(past.bought.iter().map(|bought| bought.item)).collect()
         };
 
-        let (shard, slot) = place(user);
+        let (part, slot) = place(user);
         if !of_alias.bought.is_empty() {
-            let mut shard = self.shards[shard].write();
-            let bought = shard.bought.entry(slot).or_default();
+            let mut part = self.parts[part].write();
+            let bought = part.bought.entry(slot).or_default();
             of_alias.bought.iter().for_each(|left| note_bought(bought, *left));
         }
         for event in of_alias.events {
@@ -92,10 +135,11 @@ impl Histories {
 
     /// Erases a user's events; returns the items that they were a signal for.
     pub(super) fn erase(&self, user: UserIdx) -> Vec<ItemIdx> {
-        let (shard, slot) = place(user);
-        let mut shard = self.shards[shard].write();
-        let history = shard.events.get_mut(slot).map(std::mem::take).unwrap_or_default();
-        let left = shard.bought.remove(&slot).unwrap_or_default();
+        let (part, slot) = place(user);
+        let mut part = self.parts[part].write();
+        let history = part.events.get_mut(slot).map(|history| history.change(std::mem::take));
+        let history = history.unwrap_or_default();
+        let left = part.bought.remove(&slot).unwrap_or_default();
 
         let speaking = history.into_iter().filter(speaks).map(|event| event.item);
         let mut items: Vec<ItemIdx> = speaking.chain(left.iter().map(|b| b.item)).collect();
@@ -106,18 +150,31 @@ impl Histories {
 
     /// Calls `ask` with a user's events, oldest first.
     pub fn of<T>(&self, user: UserIdx, ask: impl FnOnce(&[HistoryEvent]) -> T) -> T {
-        let (shard, slot) = place(user);
-        ask(self.shards[shard].read().events.get(slot).map_or(&[], Vec::as_slice))
+        let (part, slot) = place(user);
+        match self.parts[part].read().events.get(slot) {
+            Some(history) => history.read(ask),
+            None => ask(&[]),
+        }
     }
 
     /// Copies a user's past.
     pub fn read(&self, user: UserIdx) -> Past {
-        let (shard, slot) = place(user);
-        let shard = self.shards[shard].read();
+        let (part, slot) = place(user);
+        let part = self.parts[part].read();
+        let events = part.events.get(slot).map(|history| history.read(<[_]>::to_vec));
         Past {
-            events: shard.events.get(slot).cloned().unwrap_or_default(),
-            bought: shard.bought.get(&slot).cloned().unwrap_or_default(),
+            events: events.unwrap_or_default(),
+            bought: part.bought.get(&slot).cloned().unwrap_or_default(),
         }
+    }
+}
+
+impl Part {
+    fn slot(&mut self, slot: usize) -> &mut History {
+        if slot >= self.events.len() {
+            self.events.resize_with(slot + 1, History::default);
+        }
+        &mut self.events[slot]
     }
 }
 
@@ -126,7 +183,7 @@ fn speaks(event: &HistoryEvent) -> bool {
 }
 
 fn place(user: UserIdx) -> (usize, usize) {
-    (user as usize % SHARDS, user as usize / SHARDS)
+    (user as usize % PARTS, user as usize / PARTS)
 }
 
 #[cfg(test)]
@@ -146,6 +203,24 @@ mod tests {
         assert_eq!((items(70), items(6)), (vec![3, 2, 1], vec![]));
         assert_eq!((histories.erase(70), histories.erase(6)), (vec![1, 2, 3], vec![]));
         assert_eq!(histories.read(70), Past::default());
+    }
+
+    #[test]
+    fn a_packed_history_is_as_one_that_is_not() {
+        let (open, packed) = (Histories::new(3), Histories::new(3));
+        packed.pack(70);
+        assert!(packed.is_packed(70) && !open.is_packed(70) && !packed.is_packed(6));
+        for (n, kind) in EventKind::ALL.into_iter().chain(EventKind::ALL).enumerate() {
+            let event = HistoryEvent::new(kind, n as u32 % 5, 40 - n as i64);
+            assert_eq!(open.record(70, event), packed.record(70, event), "{event:?}");
+            open.record(6, event);
+            packed.record(6, event);
+            assert_eq!(open.read(70), packed.read(70));
+        }
+        assert_eq!(open.absorb(70, 6), packed.absorb(70, 6));
+        assert_eq!(open.read(70), packed.read(70));
+        assert_eq!(open.erase(70), packed.erase(70));
+        assert!(packed.is_packed(70) && packed.read(70) == Past::default());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! - [`vocabulary`]: external ids and their dense idx
 //! - `events`: an event becomes live state; [`links`]: several ids of one user
-//! - [`histories`]: each user's newest events
+//! - [`histories`]: each user's newest events; `packed`: those of users of other shards
 //! - [`catalogue`]: items, and the mask of those that may be offered
 //! - [`filter`], [`facets`]: conditions on items, and the bitmaps that answer them
 //! - [`hidden`]: what users do not want to see; [`shown`]: what was shown to them again and again
@@ -33,6 +33,7 @@ pub mod links;
 pub mod orders;
 pub mod outcomes;
 pub mod overlay;
+mod packed;
 pub mod profiles;
 mod reviews;
 pub mod shared;
@@ -70,7 +71,7 @@ use crate::content::features::is_same;
 use crate::content::{Corpus, Reader};
 use crate::domain::history::basket_number;
 use crate::domain::topk::Scored;
-use crate::domain::{HistoryEvent, ItemIdx, Offset, Price, UserIdx};
+use crate::domain::{HistoryEvent, ItemIdx, Offset, Price, Shard, UserIdx};
 use crate::store::{Entry, Record, StoredEvent};
 
 /// Minimum weight of an event's kind for its item to count as taken: more than a view.
@@ -113,6 +114,8 @@ pub struct Live {
     pub trends: Shared<Trends>,
     /// What is taken together since the model was trained. The trainer removes what a model knows.
     pub overlay: RwLock<Overlay>,
+    /// The users whose lists this server makes.
+    shard: Shard,
     /// The user attributes that define cohorts.
     cohorts: Vec<String>,
     reader: Reader,
@@ -150,6 +153,7 @@ impl Live {
             erasures: RwLock::default(),
             trends: Shared::default(),
             overlay: RwLock::default(),
+            shard: Shard::WHOLE,
             cohorts,
             reader,
             imported: Shared::default(),
@@ -165,12 +169,31 @@ impl Live {
         (live, LiveWriter::new())
     }
 
+    /// The same for a server that makes the lists of the users of a shard.
+    pub(crate) fn of_shard(self, shard: Shard) -> Self {
+        Self { shard, ..self }
+    }
+
+    /// The users whose lists this server makes.
+    pub fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// The number of the shard that a user is of: an alias is where its user is.
+    pub fn shard_of(&self, id: &str) -> u32 {
+        let user = self.user(id).map(|user| self.users.read().id(user).to_owned());
+        self.shard.of(user.as_deref().unwrap_or(id))
+    }
+
     /// Applies an entry of the log, names included; for the replay at start.
     pub(crate) fn replay(&self, writer: &mut LiveWriter, entry: &Entry<'_>) {
         match entry {
             Entry::User("") => self.users.write(writer).bury(),
             Entry::User(name) => {
-                self.users.write(writer).intern(name);
+                let (user, _) = self.users.write(writer).intern(name);
+                if !self.shard.has(name) {
+                    self.histories.pack(user);
+                }
             }
             Entry::Item("") => {
                 let idx = self.items.read().len() as ItemIdx;

@@ -53,6 +53,7 @@ mod reviews;
 mod rights;
 mod rules;
 mod segments;
+mod sharded;
 #[cfg(feature = "object-store")]
 mod shared;
 mod soak;

@@ -20,9 +20,12 @@ For asyncio:
 """
 
 from ._async.client import AsyncClient
+from ._async.shards import AsyncShards
 from ._sync.client import Client
+from ._sync.shards import Shards
 from .errors import Refused
 from .layout import encode, neighbours_of
+from .placing import shard_of
 from .types import (
     Acknowledgement,
     ActivityPeriod,
@@ -153,6 +156,7 @@ __all__ = [
     "ActivityPeriod",
     "Applied",
     "AsyncClient",
+    "AsyncShards",
     "Attribute",
     "AttributeValues",
     "AudienceMember",
@@ -207,6 +211,7 @@ __all__ = [
     "ModelComparison",
     "ModelLineage",
     "neighbours_of",
+    "shard_of",
     "NextCategory",
     "Objective",
     "Offer",
@@ -249,6 +254,7 @@ __all__ = [
     "SegmentSize",
     "SettingDifference",
     "ShadowComparison",
+    "Shards",
     "ShareTarget",
     "SlotQuota",
     "SourceDescription",

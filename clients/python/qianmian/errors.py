@@ -16,6 +16,7 @@ class Refused(Exception):
         violations: the fields that break a limit, each with its words.
         checks: of a model that did not pass the gate, every check's words by its name.
         retry_after: seconds after which a retry may succeed, where the server says so.
+        shard: with "OTHER_SHARD": the number of the user's shard, and the number of shards.
     """
 
     def __init__(self, error: grpc.RpcError) -> None:
@@ -25,6 +26,7 @@ class Refused(Exception):
         self.violations: list[tuple[str, str]] = []
         self.checks: dict[str, str] = {}
         self.retry_after: float | None = None
+        self.shard: tuple[int, int] | None = None
 
         status = rpc_status.from_call(error)
         info = error_details_pb2.ErrorInfo()
@@ -35,6 +37,8 @@ class Refused(Exception):
                 self.reason = info.reason
                 if info.reason == "MODEL_REFUSED":
                     self.checks = dict(info.metadata)
+                elif info.reason == "OTHER_SHARD":
+                    self.shard = (int(info.metadata["shard"]), int(info.metadata["shards"]))
             elif detail.Unpack(request):
                 self.violations = [(v.field, v.description) for v in request.field_violations]
             elif detail.Unpack(retry):

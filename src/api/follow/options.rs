@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Secret;
+use crate::domain::{Secret, Shard};
 
 /// `[follow]`: a server that follows another
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct FollowOptions {
     /// Milliseconds for which a call that names an offset waits until the copy has reached it. Then it is
     /// passed on, or refused.
     pub wait_ms: u64,
+    /// The users whose lists this server makes, as the number of their shard, from 0, and the number of shards:
+    /// "2/4". Histories of others are kept in fewer bytes. "0/1": all users.
+    pub shard: Shard,
 }
 
 impl Default for FollowOptions {
@@ -40,6 +43,7 @@ impl Default for FollowOptions {
             cert_key: PathBuf::new(),
             forward: true,
             wait_ms: 500,
+            shard: Shard::WHOLE,
         }
     }
 }

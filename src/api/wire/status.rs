@@ -1,5 +1,5 @@
 //! The engine's errors as gRPC statuses with `google.rpc` details: a BadRequest that names the
-//! field, and an ErrorInfo with a stable reason; for a refused model, all checks in its metadata.
+//! field, and an ErrorInfo with a stable reason; in its metadata all checks of a refused model, or the shard of a user.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,6 +18,7 @@ pub fn from_error(error: Error) -> Status {
         Error::Invalid(_) => (Code::InvalidArgument, "INVALID_ARGUMENT"),
         Error::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
         Error::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
+        Error::OtherShard { .. } => (Code::FailedPrecondition, "OTHER_SHARD"),
         Error::Conflict(_) => (Code::Aborted, "CONFLICT"),
         Error::NotReady(_) => (Code::FailedPrecondition, "NOT_READY"),
         Error::Overloaded(_) => (Code::ResourceExhausted, "OVERLOADED"),
@@ -39,6 +40,11 @@ pub fn from_error(error: Error) -> Status {
         for check in checks.iter().filter(|check| check.verdict == Verdict::Failed) {
             details.add_precondition_failure_violation("CHECK", &check.name, check.to_string());
         }
+    }
+
+    if let Error::OtherShard { of, here, .. } = &error {
+        metadata.insert("shard".to_owned(), of.to_string());
+        metadata.insert("shards".to_owned(), here.count().to_string());
     }
 
     details.set_error_info(reason, DOMAIN, metadata);

@@ -52,8 +52,12 @@ impl Batches {
     /// Call it within a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] while 64 batches are under way.
+    /// [`Error::Overloaded`] while 64 batches are under way; [`Error::OtherShard`] where another server makes the
+    /// list of one of the users.
     pub fn begin(&self, requests: Vec<RecommendRequest>, patience: Duration) -> Result<Batch> {
+        for request in &requests {
+            self.recommender.check_shard(&request.user_id)?;
+        }
         let place = Semaphore::try_acquire_owned(self.places.clone()).map_err(|_| {
             Error::Overloaded(format!("{MAX_BATCHES} batches are under way; try again later"))
         })?;

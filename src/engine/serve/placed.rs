@@ -110,7 +110,7 @@ impl Recommender {
     /// A request with what it leaves open as its placement says, and the placement, where it names one.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for an unknown placement.
+    /// [`Error::Invalid`] for an unknown placement; [`Error::OtherShard`] for a user whose lists another server makes.
     pub(super) fn resolved(
         &self,
         request: RecommendRequest,
@@ -125,6 +125,7 @@ impl Recommender {
         mut request: RecommendRequest,
         settings: &str,
     ) -> Result<(RecommendRequest, Option<Placement>)> {
+        self.check_shard(&request.user_id)?;
         if request.placement.is_empty() {
             PLAIN.clone_into(&mut request.placement);
         }

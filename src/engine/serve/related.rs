@@ -44,8 +44,10 @@ impl Recommender {
     /// Users similar to one user.
     ///
     /// # Errors
-    /// [`crate::domain::Error::NotFound`] for an unknown user; [`crate::domain::Error::NotReady`] before the first model.
+    /// [`crate::domain::Error::NotFound`] for an unknown user; [`crate::domain::Error::NotReady`] before the first model;
+    /// [`crate::domain::Error::OtherShard`] for a user whose lists another server makes.
     pub fn similar_users(&self, id: &str, limit: usize) -> Result<Answer<ScoredUser>> {
+        self.state.check_shard(id)?;
         let user = self.state.user_idx(id).ok_or_else(|| not_found("user", id))?;
         let snapshot = self.snapshot()?;
         let past = self.past(self.consenting(Some(user)));
