@@ -164,7 +164,6 @@ impl Config {
             privacy: self.privacy.clone(),
             limits: self.limits.clone(),
             follows: self.follow.is_on(),
-            shard: self.follow.shard,
             ..EngineOptions::default()
         }
     }

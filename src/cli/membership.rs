@@ -90,7 +90,8 @@ async fn serve_as(
     let part = role.part();
     tracing::info!(?part, "opening the stores");
     let follows = part == Part::Follower;
-    let options = EngineOptions { follows, seats: member.seats(part), ..config.engine() };
+    let shard = config.follow.shard;
+    let options = EngineOptions { follows, shard, seats: member.seats(part), ..config.engine() };
     let primary = follows.then(|| Arc::new(Primary::unknown(&config.follow)));
     let seat = options.seats.writing.clone();
     let served = opened(process, config, options, primary.clone()).await?;

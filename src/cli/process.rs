@@ -39,7 +39,8 @@ impl Process {
     /// Serves what is in the data folder, or follows the server that the configuration names.
     pub(super) async fn serve_alone(&self, config: &Config) -> Result<(), Failure> {
         let primary = config.follow.is_on().then(|| Primary::named(&config.follow)).transpose()?;
-        let served = self.open(config, config.engine(), primary.map(Arc::new)).await?;
+        let options = EngineOptions { shard: config.follow.shard, ..config.engine() };
+        let served = self.open(config, options, primary.map(Arc::new)).await?;
         self.serve(config, served, std::future::pending()).await
     }
 

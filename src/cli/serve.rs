@@ -80,7 +80,7 @@ impl Serve {
         data_given: bool,
         reading: (Read, SetLevel),
     ) -> Result<(), Failure> {
-        check_together(&config)?;
+        check_together(&config, self.trainer)?;
         tracing::info!(version = version::VERSION, commit = version::COMMIT, "qianmian");
         let process = Process::begin(&config, self.demo, reading)?;
         // Dropped last, with its content.
@@ -103,7 +103,7 @@ impl Serve {
 }
 
 /// Checks what a server may be at once.
-fn check_together(config: &Config) -> Result<(), String> {
+fn check_together(config: &Config, is_trainer: bool) -> Result<(), String> {
     let Config { follow, object_store, privacy, .. } = config;
     if follow.is_on() && object_store.is_on() {
         let url = &object_store.url;
@@ -114,9 +114,11 @@ fn check_together(config: &Config) -> Result<(), String> {
     if shard == Shard::WHOLE {
         return Ok(());
     }
-    if !follow.is_on() && (!object_store.is_on() || object_store.may_write) {
+    let only_follows = follow.is_on() || object_store.is_on() && !object_store.may_write;
+    if is_trainer || !only_follows {
         return Err(format!(
-            "follow.shard = \"{shard}\": only a server that follows others may have a part of the users (--follow)"
+            "follow.shard = \"{shard}\": only a server that follows others, and does not train, may have a part of \
+             the users (--follow)"
         ));
     }
     if !privacy.pseudonym_key.reveal().is_empty() {
@@ -137,17 +139,17 @@ mod tests {
     fn a_part_of_the_users_is_for_followers_without_pseudonyms() {
         let mut config = Config::default();
         config.follow.shard = "1/2".parse().unwrap();
-        assert!(check_together(&config).unwrap_err().contains("--follow"));
+        assert!(check_together(&config, false).unwrap_err().contains("--follow"));
         config.object_store.url = "s3://shop".to_owned();
-        assert!(check_together(&config).unwrap_err().contains("--follow"));
+        assert!(check_together(&config, false).unwrap_err().contains("--follow"));
         config.object_store.may_write = false;
-        assert_eq!(check_together(&config), Ok(()));
+        assert_eq!(check_together(&config, false), Ok(()));
         config.follow.primary = "shop:1".to_owned();
-        assert!(check_together(&config).unwrap_err().contains("give one of them"));
+        assert!(check_together(&config, false).unwrap_err().contains("give one of them"));
         config.object_store.url.clear();
-        assert_eq!(check_together(&config), Ok(()));
+        assert_eq!(check_together(&config, false), Ok(()));
         config.privacy.pseudonym_key = Secret::new("k".repeat(32));
-        assert!(check_together(&config).unwrap_err().contains("pseudonym_key"));
+        assert!(check_together(&config, false).unwrap_err().contains("pseudonym_key"));
     }
 
     #[test]

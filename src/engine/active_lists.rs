@@ -14,7 +14,7 @@ use crate::domain::{Generation, HistoryEvent, UserIdx};
 use crate::model::prepared::PreparedList;
 
 /// Parts of the lists, each with a lock of its own.
-const SHARDS: usize = 16;
+const PARTS: usize = 16;
 /// Maximum number of users whose lists wait to be made; those who acted first wait for their next event.
 const WAITING: usize = 65_536;
 /// Time for which a list holds, in milliseconds: how long ago things were is part of it.
@@ -23,8 +23,8 @@ const HOLDS_MS: i64 = 600_000;
 /// The lists, and the users whose lists are to be made.
 #[derive(Debug)]
 pub(super) struct ActiveLists {
-    shards: [Mutex<Lists>; SHARDS],
-    /// Maximum number of users of a shard.
+    parts: [Mutex<Lists>; PARTS],
+    /// Maximum number of users of a part.
     most: usize,
     waiting: Mutex<Waiting>,
     changed: Condvar,
@@ -75,25 +75,25 @@ impl ActiveList {
 impl ActiveLists {
     /// Keeps the lists of about `users` users; 0: of none.
     pub(super) fn new(users: usize) -> Option<Self> {
-        let shards = std::array::from_fn(|_| Mutex::new(LruCache::unbounded()));
-        let most = users.div_ceil(SHARDS);
+        let parts = std::array::from_fn(|_| Mutex::new(LruCache::unbounded()));
+        let most = users.div_ceil(PARTS);
         let (waiting, changed) = Default::default();
-        (users > 0).then_some(Self { shards, most, waiting, changed })
+        (users > 0).then_some(Self { parts, most, waiting, changed })
     }
 
-    fn shard(&self, user: UserIdx) -> &Mutex<Lists> {
-        &self.shards[user as usize % SHARDS]
+    fn part(&self, user: UserIdx) -> &Mutex<Lists> {
+        &self.parts[user as usize % PARTS]
     }
 
     /// A user's list, which may hold no longer.
     pub(super) fn of(&self, user: UserIdx) -> Option<Arc<ActiveList>> {
-        self.shard(user).lock().get(&user)?.clone()
+        self.part(user).lock().get(&user)?.clone()
     }
 
     /// Notes a request of a user, and whether it found a list that holds.
     pub(super) fn note_request(&self, user: UserIdx, found: bool) {
         let was_active = {
-            let mut lists = self.shard(user).lock();
+            let mut lists = self.part(user).lock();
             let was_active = lists.get(&user).is_some();
             if !was_active {
                 lists.put(user, None);
@@ -111,7 +111,7 @@ impl ActiveLists {
 
     /// Notes that an event of a user is in their history.
     pub(super) fn note_event(&self, user: UserIdx) {
-        if self.shard(user).lock().contains(&user) {
+        if self.part(user).lock().contains(&user) {
             self.make_soon(user);
         }
     }
@@ -119,7 +119,7 @@ impl ActiveLists {
     /// Forgets a user, whose list is not made any more.
     pub(super) fn forget(&self, user: UserIdx) {
         self.waiting.lock().users.pop(&user);
-        self.shard(user).lock().pop(&user);
+        self.part(user).lock().pop(&user);
     }
 
     fn make_soon(&self, user: UserIdx) {
@@ -148,7 +148,7 @@ impl ActiveLists {
 
     /// Keeps a list, unless its user has been forgotten meanwhile.
     pub(super) fn keep(&self, user: UserIdx, list: ActiveList) {
-        if let Some(kept) = self.shard(user).lock().peek_mut(&user) {
+        if let Some(kept) = self.part(user).lock().peek_mut(&user) {
             *kept = Some(Arc::new(list));
         }
     }
@@ -195,8 +195,8 @@ mod tests {
         active.keep(1, list());
         assert!(active.of(1).is_none());
 
-        // All in one shard, which has room for one.
-        let [first, last] = [3, 3 + SHARDS as u32];
+        // All in one part, which has room for one.
+        let [first, last] = [3, 3 + PARTS as u32];
         [first, last].iter().for_each(|&user| active.note_request(user, false));
         active.keep(first, list());
         active.keep(last, list());

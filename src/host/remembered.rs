@@ -1,6 +1,6 @@
 //! Which keys and stores of an object store a data folder has, in the file `DIR/SHARED`: a server whose folder has
-//! others must not write before it has taken these over. Before a server has announced its keys, the file names the
-//! server.
+//! others must not write before it has taken these over. Before a server has announced its keys, the file has the
+//! names of the last holders of its lease.
 
 use std::path::Path;
 
@@ -9,18 +9,20 @@ use crate::store::files;
 
 const NAME: &str = "SHARED";
 
-/// The name of what was taken over or announced last; none where there was none.
+/// Whether something of this name was taken over or announced last.
 ///
 /// # Errors
 /// [`Error::Storage`] where the disk fails.
-pub fn remembered(data: &Path) -> Result<Option<String>> {
+pub fn remembers(data: &Path, name: &str) -> Result<bool> {
     let path = data.join(NAME);
     let read = files::read_if_there(&path);
     let read = read.map_err(|e| Error::Storage(format!("read {}: {e}", path.display()).into()))?;
-    Ok(read.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()))
+    let read = read.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&read).split_whitespace().any(|known| known == name))
 }
 
-/// Remembers what was taken over, or announced and written, durably. Creates the folder where there is none.
+/// Remembers what was taken over, or announced and written, durably: a name, or several with spaces between them.
+/// Creates the folder where there is none.
 ///
 /// # Errors
 /// [`Error::Storage`] where the disk fails.
@@ -38,9 +40,10 @@ mod tests {
     #[test]
     fn what_was_remembered_last_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(remembered(folder.path()).unwrap(), None);
+        let knows = |name| remembers(folder.path(), name).unwrap();
+        assert!(!knows("a") && !knows(""));
         remember(folder.path(), "a").unwrap();
-        remember(folder.path(), "b").unwrap();
-        assert_eq!(remembered(folder.path()).unwrap().as_deref(), Some("b"));
+        remember(folder.path(), "b c").unwrap();
+        assert_eq!(["a", "b", "c", "", "b c"].map(knows), [false, true, true, false, false]);
     }
 }

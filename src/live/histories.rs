@@ -3,6 +3,7 @@
 //! of taste, nor are items that a user hides. Purchases stay known when their events leave.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ahash::AHashMap;
 use parking_lot::RwLock;
@@ -19,6 +20,8 @@ const PARTS: usize = 64;
 pub struct Histories {
     parts: Vec<RwLock<Part>>,
     limit: usize,
+    /// Bytes of all of them.
+    bytes: AtomicUsize,
 }
 
 /// The histories of the users that share a lock.
@@ -47,19 +50,35 @@ impl History {
     fn read<T>(&self, ask: impl FnOnce(&[HistoryEvent]) -> T) -> T {
         match self {
             History::Open(events) => ask(events),
-            History::Packed(packed) => ask(&packed.unpacked()),
+            History::Packed(packed) => ask(&packed.events().collect::<Vec<_>>()),
         }
     }
 
-    fn change<T>(&mut self, change: impl FnOnce(&mut Vec<HistoryEvent>) -> T) -> T {
+    /// Inserts an event; returns whether it is the first that speaks of its item, and the event that left.
+    fn record(&mut self, event: HistoryEvent, limit: usize) -> (bool, Option<HistoryEvent>) {
+        let is_alike = |known: &HistoryEvent| known.item == event.item && speaks(known);
         match self {
-            History::Open(events) => change(events),
-            History::Packed(packed) => {
-                let mut events = packed.unpacked();
-                let changed = change(&mut events);
-                *packed = Packed::new(&events);
-                changed
+            History::Open(events) => {
+                let is_first = !events.iter().any(is_alike);
+                (is_first, remember(events, event, limit))
             }
+            History::Packed(packed) => packed.record(event, limit, is_alike),
+        }
+    }
+
+    /// Takes all events out.
+    fn take(&mut self) -> Vec<HistoryEvent> {
+        match self {
+            History::Open(events) => std::mem::take(events),
+            History::Packed(packed) => std::mem::take(packed).events().collect(),
+        }
+    }
+
+    /// Bytes in memory.
+    fn bytes(&self) -> usize {
+        match self {
+            History::Open(events) => events.capacity() * size_of::<HistoryEvent>(),
+            History::Packed(packed) => packed.bytes(),
         }
     }
 }
@@ -72,19 +91,36 @@ impl Histories {
 
     /// Keeps the newest `limit` events of each user.
     pub fn new(limit: usize) -> Self {
-        Self { parts: (0..PARTS).map(|_| RwLock::default()).collect(), limit }
+        let parts = (0..PARTS).map(|_| RwLock::default()).collect();
+        Self { parts, limit, bytes: AtomicUsize::new(0) }
     }
 
     /// Keeps the history of a user in few bytes from now on: it is read seldom.
     pub(super) fn pack(&self, user: UserIdx) {
         let (part, slot) = place(user);
         let mut part = self.parts[part].write();
-        let packed = part.slot(slot).read(Packed::new);
-        *part.slot(slot) = History::Packed(packed);
+        let packed = History::Packed(part.slot(slot).read(Packed::new));
+        let before = std::mem::replace(part.slot(slot), packed);
+        self.note_bytes(before.bytes(), part.slot(slot).bytes());
+    }
+
+    /// Approximate bytes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let slots = self.parts.iter().map(|part| part.read().events.capacity()).sum::<usize>();
+        self.bytes.load(Ordering::Relaxed) + slots * size_of::<History>()
+    }
+
+    /// Notes that a history takes other bytes than before. Only one thread changes histories.
+    fn note_bytes(&self, before: usize, now: usize) {
+        if before != now {
+            let others = self.bytes.load(Ordering::Relaxed) - before;
+            self.bytes.store(others + now, Ordering::Relaxed);
+        }
     }
 
     /// Whether the history of a user is kept in few bytes.
-    pub(crate) fn is_packed(&self, user: UserIdx) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_packed(&self, user: UserIdx) -> bool {
         let (part, slot) = place(user);
         matches!(self.parts[part].read().events.get(slot), Some(History::Packed(_)))
     }
@@ -101,14 +137,14 @@ impl Histories {
         let had_left = part.bought.get(&slot).is_some_and(|left| {
             left.binary_search_by_key(&event.item, |bought| bought.item).is_ok()
         });
-        let (is_new, left) = part.slot(slot).change(|history| {
-            let is_new = !history.iter().any(|e| e.item == event.item && speaks(e));
-            (is_new, remember(history, event, self.limit))
-        });
+        let history = part.slot(slot);
+        let bytes = history.bytes();
+        let (is_first, left) = history.record(event, self.limit);
+        self.note_bytes(bytes, history.bytes());
         if let Some(left) = left.filter(|left| Bought::of(left).is_some()) {
             note_left(part.bought.entry(slot).or_default(), &left);
         }
-        speaks(&event) && is_new && !had_left
+        speaks(&event) && is_first && !had_left
     }
 
     /// Adds the events of an alias to those of a user; returns the items that both were a signal for.
@@ -137,7 +173,10 @@ impl Histories {
     pub(super) fn erase(&self, user: UserIdx) -> Vec<ItemIdx> {
         let (part, slot) = place(user);
         let mut part = self.parts[part].write();
-        let history = part.events.get_mut(slot).map(|history| history.change(std::mem::take));
+        let history = part.events.get_mut(slot).map(|history| {
+            self.note_bytes(history.bytes(), 0);
+            history.take()
+        });
         let history = history.unwrap_or_default();
         let left = part.bought.remove(&slot).unwrap_or_default();
 
@@ -217,10 +256,13 @@ mod tests {
             packed.record(6, event);
             assert_eq!(open.read(70), packed.read(70));
         }
+        let bytes = [&open, &packed].map(|all| all.bytes.load(Ordering::Relaxed));
+        assert!(0 < bytes[1] && bytes[1] < bytes[0], "{bytes:?}");
         assert_eq!(open.absorb(70, 6), packed.absorb(70, 6));
         assert_eq!(open.read(70), packed.read(70));
         assert_eq!(open.erase(70), packed.erase(70));
         assert!(packed.is_packed(70) && packed.read(70) == Past::default());
+        assert_eq!([&open, &packed].map(|all| all.bytes.load(Ordering::Relaxed)), [0, 0]);
     }
 
     #[test]

@@ -182,6 +182,8 @@ impl Live {
     /// The number of the shard that a user is of: an alias is where its user is.
     pub fn shard_of(&self, id: &str) -> u32 {
         let user = self.user(id).map(|user| self.users.read().id(user).to_owned());
+        // One who is erased meanwhile has no id.
+        let user = user.filter(|user| !user.is_empty());
         self.shard.of(user.as_deref().unwrap_or(id))
     }
 
@@ -341,15 +343,13 @@ impl Live {
         self.events.load(Ordering::Relaxed)
     }
 
-    /// Approximate bytes in memory: an upper bound of the histories, which do not keep every event,
-    /// and all names, items and profiles.
+    /// Approximate bytes in memory: of histories, names, items and profiles.
     pub fn memory_bytes(&self) -> u64 {
         self.memory_parts().iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// [`Live::memory_bytes`] by part.
     pub fn memory_parts(&self) -> [(&'static str, u64); 6] {
-        let events = self.events() * size_of::<HistoryEvent>() as u64;
         let catalogue = self.catalogue.read().bytes()
             + self.outcomes.read().bytes()
             + self.reviews.read().bytes();
@@ -357,12 +357,10 @@ impl Live {
             + self.links.read().bytes()
             + self.hidden.read().bytes()
             + self.impressions.read().bytes();
-        let users = self.users.read();
-        // Of a user also the list of their events, of which half as much again may be spare.
-        let histories = events + events / 2 + (users.len() * size_of::<Vec<HistoryEvent>>()) as u64;
+        let names = self.users.read().bytes() + self.items.read().bytes();
         [
-            ("histories", histories),
-            ("names", (users.bytes() + self.items.read().bytes()) as u64),
+            ("histories", self.histories.bytes() as u64),
+            ("names", names as u64),
             ("decisions", self.decisions.read().bytes() as u64),
             ("catalogue", catalogue as u64),
             ("profiles", profiles as u64),
@@ -399,5 +397,27 @@ pub fn history_event(event: &StoredEvent<'_>) -> HistoryEvent {
         basket: basket_number(event.basket_id),
         price: Price::new(event.price),
         ..HistoryEvent::new(event.kind, event.item, event.time_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histories_of_users_of_other_shards_are_packed() {
+        let shard: Shard = "1/3".parse().unwrap();
+        let (live, mut writer) = Live::new(9, Vec::new(), Reader::default());
+        let live = live.of_shard(shard);
+        let names: Vec<String> = (0..30).map(|n| format!("user-{n}")).collect();
+        names.iter().for_each(|name| live.replay(&mut writer, &Entry::User(name)));
+        live.replay(&mut writer, &Entry::User(""));
+
+        let is_packed = |user: usize| live.histories.is_packed(user as UserIdx);
+        let packed: Vec<bool> = (0..31).map(is_packed).collect();
+        let others = names.iter().map(|name| shard.of(name) != 1);
+        assert_eq!(packed, others.chain([false]).collect::<Vec<_>>());
+        assert!(packed.contains(&true) && packed[..30].contains(&false));
+        assert_eq!((live.shard(), live.shard_of("user-7")), (shard, shard.of("user-7")));
     }
 }

@@ -111,7 +111,12 @@ impl Live {
         }
 
         let listed = || self.catalogue.read().get(event.item).and_then(|item| item.price);
-        let trades = self.histories.of(user, |history| trades(event, remembered, history, listed));
+        let trades = |history: &[HistoryEvent]| trades(event, remembered, history, listed);
+        let trades = match event.kind {
+            // Only what is given back is looked up.
+            EventKind::Purchase => trades(&[]),
+            _ => self.histories.of(user, trades),
+        };
         let mut orders = self.orders.write(writer);
         trades.into_iter().map(|trade| (trade, orders.note(user, trade))).collect()
     }

@@ -7,12 +7,15 @@
 
 use std::iter::from_fn;
 
+use crate::domain::history::remember;
 use crate::domain::{EventKind, HistoryEvent, Price};
 
 /// The events of one user.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Packed(Box<[u8]>);
+pub(super) struct Packed(Vec<u8>);
 
+/// Bytes that an event takes at most.
+const MAX_BYTES: usize = 32;
 /// The bits of the first byte that hold the kind.
 const KIND: u8 = 0x0f;
 /// Time, basket and channel follow: others than those of the event before.
@@ -33,59 +36,108 @@ struct Moment {
 impl Packed {
     /// Packs a history.
     pub(super) fn new(history: &[HistoryEvent]) -> Self {
-        let mut bytes = Vec::with_capacity(8 * history.len());
+        let mut packed = Self(Vec::with_capacity(8 * history.len()));
         let mut before = Moment::default();
         for event in history {
-            let moment =
-                Moment { time_ms: event.time_ms, basket: event.basket, channel: event.channel };
-            let flag = |flag: u8, is_set: bool| if is_set { flag } else { 0 };
-            let flags = flag(MOMENT, moment != before)
-                | flag(QUANTITY, event.quantity.to_bits() != 1_f32.to_bits())
-                | flag(PRICE, event.price != Price::default());
-
-            bytes.push(event.kind as u8 | flags);
-            if flags & MOMENT != 0 {
-                put(&mut bytes, moment.time_ms.wrapping_sub(before.time_ms) as u64);
-                put(&mut bytes, u64::from(moment.basket));
-                bytes.push(moment.channel);
-                before = moment;
-            }
-            put(&mut bytes, u64::from(event.item));
-            if flags & QUANTITY != 0 {
-                put_quantity(&mut bytes, event.quantity);
-            }
-            if flags & PRICE != 0 {
-                bytes.extend(event.price.code().to_le_bytes());
-            }
+            packed.push(&mut before, event);
         }
-        Self(bytes.into_boxed_slice())
+        packed
     }
 
-    /// The history.
-    pub(super) fn unpacked(&self) -> Vec<HistoryEvent> {
+    /// Its events, oldest first.
+    pub(super) fn events(&self) -> impl Iterator<Item = HistoryEvent> {
         let mut bytes = self.0.iter().copied();
         let mut before = Moment::default();
-        from_fn(|| {
-            let flags = bytes.next()?;
-            if flags & MOMENT != 0 {
-                let gap = take(&mut bytes)?;
-                before.time_ms = before.time_ms.wrapping_add(gap as i64);
-                before.basket = take(&mut bytes)? as u32;
-                before.channel = bytes.next()?;
-            }
-            let item = take(&mut bytes)? as u32;
-            let quantity = if flags & QUANTITY != 0 { take_quantity(&mut bytes)? } else { 1.0 };
-            let price = match flags & PRICE {
-                0 => Price::default(),
-                _ => Price::of_code(u16::from_le_bytes([bytes.next()?, bytes.next()?])),
-            };
-
-            let kind = EventKind::ALL[usize::from(flags & KIND)];
-            let Moment { time_ms, basket, channel } = before;
-            Some(HistoryEvent { time_ms, item, quantity, basket, price, kind, channel })
-        })
-        .collect()
+        from_fn(move || next(&mut bytes, &mut before))
     }
+
+    /// Inserts an event as [`remember`] does; returns whether it is the first of those that `concern` it, and the
+    /// event that left.
+    pub(super) fn record(
+        &mut self,
+        event: HistoryEvent,
+        limit: usize,
+        concerns: impl Fn(&HistoryEvent) -> bool,
+    ) -> (bool, Option<HistoryEvent>) {
+        let mut is_first = true;
+        let mut count = 0;
+        let mut before = Moment::default();
+        for known in self.events() {
+            is_first &= !concerns(&known);
+            count += 1;
+            before = Moment::of(&known);
+        }
+
+        // Nearly all are the newest, and need not be packed anew.
+        if count < limit && (count == 0 || before.time_ms <= event.time_ms) {
+            if self.0.capacity() - self.0.len() < MAX_BYTES {
+                self.0.reserve_exact(MAX_BYTES + self.0.len() / 8);
+            }
+            self.push(&mut before, &event);
+            return (is_first, None);
+        }
+        let mut events: Vec<HistoryEvent> = self.events().collect();
+        let left = remember(&mut events, event, limit);
+        *self = Self::new(&events);
+        (is_first, left)
+    }
+
+    /// Bytes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.capacity()
+    }
+
+    /// Puts an event behind all others, of which `before` is the last one's moment.
+    fn push(&mut self, before: &mut Moment, event: &HistoryEvent) {
+        let moment = Moment::of(event);
+        let flag = |flag: u8, is_set: bool| if is_set { flag } else { 0 };
+        let flags = flag(MOMENT, moment != *before)
+            | flag(QUANTITY, event.quantity.to_bits() != 1_f32.to_bits())
+            | flag(PRICE, event.price != Price::default());
+
+        let bytes = &mut self.0;
+        bytes.push(event.kind as u8 | flags);
+        if flags & MOMENT != 0 {
+            put(bytes, moment.time_ms.wrapping_sub(before.time_ms) as u64);
+            put(bytes, u64::from(moment.basket));
+            bytes.push(moment.channel);
+            *before = moment;
+        }
+        put(bytes, u64::from(event.item));
+        if flags & QUANTITY != 0 {
+            put_quantity(bytes, event.quantity);
+        }
+        if flags & PRICE != 0 {
+            bytes.extend(event.price.code().to_le_bytes());
+        }
+    }
+}
+
+impl Moment {
+    fn of(event: &HistoryEvent) -> Self {
+        Self { time_ms: event.time_ms, basket: event.basket, channel: event.channel }
+    }
+}
+
+/// The next event, of which `before` is the moment of the one before; none at the end.
+fn next(bytes: &mut impl Iterator<Item = u8>, before: &mut Moment) -> Option<HistoryEvent> {
+    let flags = bytes.next()?;
+    if flags & MOMENT != 0 {
+        let gap = take(bytes)?;
+        before.time_ms = before.time_ms.wrapping_add(gap as i64);
+        before.basket = take(bytes)? as u32;
+        before.channel = bytes.next()?;
+    }
+    let item = take(bytes)? as u32;
+    let quantity = if flags & QUANTITY != 0 { take_quantity(bytes)? } else { 1.0 };
+    let price = match flags & PRICE {
+        0 => Price::default(),
+        _ => Price::of_code(u16::from_le_bytes([bytes.next()?, bytes.next()?])),
+    };
+
+    let kind = *EventKind::ALL.get(usize::from(flags & KIND))?;
+    let Moment { time_ms, basket, channel } = *before;
+    Some(HistoryEvent { time_ms, item, quantity, basket, price, kind, channel })
 }
 
 /// Puts a number in base 128.
@@ -160,12 +212,14 @@ mod tests {
                 let HistoryEvent { time_ms, basket, channel, .. } = moment;
                 history.push(HistoryEvent { time_ms, basket, channel, ..event });
             }
-            prop_assert_eq!(Packed::new(&history).unpacked(), history);
+            let packed = Packed::new(&history);
+            prop_assert!(packed.bytes() <= MAX_BYTES * history.len());
+            prop_assert_eq!(packed.events().collect::<Vec<_>>(), history);
         }
     }
 
     #[test]
-    fn a_view_takes_eight_bytes_and_a_line_of_an_order_six() {
+    fn a_view_takes_ten_bytes_and_a_line_of_an_order_six() {
         let day_ms = 86_400_000;
         let view =
             |n: u32| HistoryEvent::new(EventKind::View, 20_000 + n, i64::from(n) * 2 * day_ms);

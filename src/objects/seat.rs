@@ -182,6 +182,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_holder_stops_before_another_may_begin() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut one, mut other) = (chair(folder.path(), 4_400), chair(folder.path(), 4_400));
+        let begun = Instant::now();
+        let note = Note { seat: one.seat(0) };
+        assert_eq!(one.write(&note).await.unwrap(), Renewed::Held);
+        let seen: Note = other.look().await.unwrap().unwrap();
+        // Ten elevenths of the lease, and less than the whole.
+        tokio::time::sleep_until((begun + Duration::from_millis(4_100)).into()).await;
+        assert!(!one.held.holds() && !other.is_free(&seen.seat));
+    }
+
+    #[tokio::test]
     async fn one_has_the_seat_until_it_is_left_or_silent() {
         let folder = tempfile::tempdir().unwrap();
         let (mut one, mut other) = (chair(folder.path(), 300), chair(folder.path(), 300));

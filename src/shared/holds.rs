@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::notes::{LogNote, StoreNote, WriterNote};
-use crate::domain::{BoxError, Offset};
+use crate::domain::{BoxError, Error, Offset};
 use crate::engine::DEFAULT_STORE;
 use crate::host::{self, Host};
 use crate::objects::{Bucket, Piece};
@@ -20,9 +20,9 @@ struct Needed {
 }
 
 /// Whether the folder has the keys and the list of stores that are announced.
-pub(super) fn server(data: &Path, note: &WriterNote) -> Result<bool, BoxError> {
+pub(super) fn server(data: &Path, note: &WriterNote) -> Result<bool, Error> {
     let announced = note.server.as_ref().map_or(&*note.seat.holder, Piece::checksum);
-    Ok(host::remembered(data)?.as_deref() == Some(announced))
+    host::remembers(data, announced)
 }
 
 /// Whether the folder holds all that was uploaded, as far as its small files say.
@@ -76,4 +76,29 @@ async fn needed(bucket: &Bucket, of_store: &StoreNote) -> Result<Needed, BoxErro
     let log: LogNote = serde_json::from_slice(&bucket.get_piece(piece).await?)?;
     let end = log.end();
     Ok(Needed { writer: log.writers.of(end).map(str::to_owned), end })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::Seat;
+    use crate::shared::notes::FORMAT;
+
+    #[test]
+    fn before_keys_are_announced_only_the_folder_that_began_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let seat =
+            Seat { holder: "one".to_owned(), beat: 1, after: 0, lease_ms: 1, is_left: false };
+        let (version, address, stores) = Default::default();
+        let mut note = WriterNote { format: FORMAT, version, seat, address, server: None, stores };
+        let has = |note: &WriterNote| server(folder.path(), note).unwrap();
+        assert!(!has(&note));
+        // One that was started again, and could not take the seat.
+        host::remember(folder.path(), "two one").unwrap();
+        assert!(has(&note));
+        note.server = Some(Piece::of(b"keys"));
+        assert!(!has(&note));
+        host::remember(folder.path(), Piece::of(b"keys").checksum()).unwrap();
+        assert!(has(&note));
+    }
 }

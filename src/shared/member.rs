@@ -159,11 +159,11 @@ impl Member {
     pub async fn take_keys(&self, data: &Path, keys: &Arc<Keyring>) {
         let note = self.chair.lock().await.look::<WriterNote>().await;
         let taken = async {
-            let remembered = host::remembered(data)?;
-            let is_new = |piece: &Piece| remembered.as_deref() != Some(piece.checksum());
-            match note?.and_then(|note| note.server).filter(is_new) {
-                Some(piece) => servers::take_keys(&self.bucket, &piece, keys).await,
-                None => Ok(()),
+            match note?.and_then(|note| note.server) {
+                Some(piece) if !host::remembers(data, piece.checksum())? => {
+                    servers::take_keys(&self.bucket, &piece, keys).await
+                }
+                _ => Ok(()),
             }
         };
         if let Err(error) = taken.await {
@@ -179,9 +179,12 @@ impl Member {
         data: &Path,
     ) -> Result<Part, BoxError> {
         if before.as_ref().is_none_or(|note| note.server.is_none()) {
-            // Until it has announced its keys, only this folder goes on from them.
-            let (data, id) = (data.to_owned(), chair.id().to_owned());
-            wait_for(move || host::remember(&data, &id)).await?;
+            // Until it has announced its keys, only this folder goes on from them. Whether the seat is taken is not
+            // known yet: the name of the holder before stays.
+            let holder = before.as_ref().map_or("", |note| &note.seat.holder);
+            let names = format!("{} {holder}", chair.id());
+            let data = data.to_owned();
+            wait_for(move || host::remember(&data, &names)).await?;
         }
 
         let beat = before.as_ref().map_or(0, |note| note.seat.beat);
@@ -365,11 +368,17 @@ impl Member {
         if !self.options.may_write || !chair.is_free(&seen.note.seat) {
             return Ok(Part::Follower);
         }
-        let has_server = holds::server(host.data(), &seen.note)?;
-        if has_server && holds::open(&self.bucket, host, &seen.note).await? {
+        if self.holds(host, &seen.note).await? {
             return self.take(chair, Some(seen.note.clone()), host.data()).await;
         }
         Err("no server writes, and this one does not have everything that the last one had".into())
+    }
+
+    /// Whether this server has everything that a note announces.
+    async fn holds(&self, host: &Host, note: &WriterNote) -> Result<bool, BoxError> {
+        let (data, announced) = (host.data().to_owned(), note.clone());
+        let has_server = wait_for(move || holds::server(&data, &announced)).await?;
+        Ok(has_server && holds::open(&self.bucket, host, note).await?)
     }
 
     /// Takes the seat where there is none: at once where there never was one, as servers may be started in any
@@ -381,13 +390,14 @@ impl Member {
         host: &Host,
     ) -> Result<Part, BoxError> {
         let before = self.seen.borrow().as_ref().map(|seen| seen.note.clone());
-        let lease = Duration::from_secs(self.options.lease_seconds);
-        let is_over = before.is_none() || since.elapsed() > lease;
-        let holds = match &before {
-            Some(note) => holds::open(&self.bucket, host, note).await?,
+        let may_take = match &before {
+            Some(note) => {
+                since.elapsed() > Duration::from_millis(note.seat.lease_ms)
+                    && self.holds(host, note).await?
+            }
             None => true,
         };
-        if self.options.may_write && is_over && holds {
+        if self.options.may_write && may_take {
             return self.take(chair, before, host.data()).await;
         }
         Err("there is no WRITER: no server writes".into())

@@ -133,7 +133,7 @@ async fn take(
     (host, keys): (&Arc<Host>, &Arc<Keyring>),
     has_keys: &watch::Sender<bool>,
 ) -> Result<(), BoxError> {
-    if host::remembered(host.data())?.as_deref() != Some(piece.checksum()) {
+    if !host::remembers(host.data(), piece.checksum())? {
         take_keys(bucket, piece, keys).await?;
         has_keys.send_replace(true);
         let note: ServerNote = serde_json::from_slice(&bucket.get_piece(piece).await?)?;

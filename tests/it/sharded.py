@@ -27,11 +27,14 @@ with Shards(addresses, read_your_writes=True) as shards:
     # An alias of a user of another shard.
     alias = next(f"alias-{n}" for n in range(99) if shards.of(f"alias-{n}") is not shards.of("python-0"))
     shards.of(alias).link_users("python-0", [alias])
-    try:
-        shards.of(alias).recommend(alias)
-    except Refused as refused:
-        assert refused.reason == "OTHER_SHARD", refused.reason
-        assert refused.shard == (shard_of("python-0", len(addresses)), len(addresses)), refused.shard
+    # A server that is too far behind passes the call on to the one that has all users.
+    for _ in range(100):
+        try:
+            shards.of(alias).recommend(alias)
+        except Refused as refused:
+            assert refused.reason == "OTHER_SHARD", refused.reason
+            assert refused.shard == (shard_of("python-0", len(addresses)), len(addresses)), refused.shard
+            break
     else:
         raise AssertionError("the list of a user of another shard")
     shards.of("python-0").recommend("python-0")

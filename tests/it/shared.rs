@@ -467,8 +467,13 @@ async fn before_all_is_uploaded_only_the_server_that_has_it_writes() {
         has_said(&second, "this server does not find one that writes")
     })
     .await;
-    tokio::time::sleep(LEASE).await;
+    // Nor does it where an operator takes the object away.
+    let note = shop.shared().join("WRITER");
+    let announced = std::fs::read(&note).unwrap();
+    std::fs::remove_file(&note).unwrap();
+    tokio::time::sleep(2 * LEASE).await;
     assert!(!has_said(&second, "this server writes"));
+    std::fs::write(&note, announced).unwrap();
     std::fs::remove_file(&objects).unwrap();
     let first = shop.serve("first");
     until("that the first one writes again", || has_said(&first, "this server writes")).await;

@@ -56,7 +56,7 @@ impl Batches {
     /// list of one of the users.
     pub fn begin(&self, requests: Vec<RecommendRequest>, patience: Duration) -> Result<Batch> {
         for request in &requests {
-            self.recommender.check_shard(&request.user_id)?;
+            self.recommender.state.check_shard(&request.user_id)?;
         }
         let place = Semaphore::try_acquire_owned(self.places.clone()).map_err(|_| {
             Error::Overloaded(format!("{MAX_BATCHES} batches are under way; try again later"))

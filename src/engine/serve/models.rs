@@ -46,14 +46,12 @@ impl Recommender {
     }
 }
 
-/// The users of this server with the newest events, at most `max`, newest first.
+/// The users with the newest events, at most `max`, newest first.
 fn newest_users(state: &State, max: usize) -> Vec<UserIdx> {
     let count = state.live.users.read().len() as UserIdx;
-    let histories = &state.live.histories;
-    let newest = |user| histories.of(user, |h| h.last().map(|e| e.time_ms));
-    let own = (0..count).filter(|user| !histories.is_packed(*user));
+    let newest = |user| state.live.histories.of(user, |h| h.last().map(|e| e.time_ms));
     let mut seen: Vec<(i64, UserIdx)> =
-        own.filter_map(|user| Some((newest(user)?, user))).collect();
+        (0..count).filter_map(|user| Some((newest(user)?, user))).collect();
     seen.sort_unstable_by_key(|&(time_ms, user)| (std::cmp::Reverse(time_ms), user));
     seen.into_iter().take(max).map(|(_, user)| user).collect()
 }

@@ -125,7 +125,7 @@ impl Recommender {
         mut request: RecommendRequest,
         settings: &str,
     ) -> Result<(RecommendRequest, Option<Placement>)> {
-        self.check_shard(&request.user_id)?;
+        self.state.check_shard(&request.user_id)?;
         if request.placement.is_empty() {
             PLAIN.clone_into(&mut request.placement);
         }

@@ -111,7 +111,7 @@ impl Recommender {
     /// # Errors
     /// As [`Recommender::recommend`].
     pub fn recommend_at(&self, request: &RecommendRequest, now_ms: i64) -> Result<Answer> {
-        self.check_shard(&request.user_id)?;
+        self.state.check_shard(&request.user_id)?;
         let pinned = request.generation.and_then(|of| self.state.pinned.get(of));
         let answer = match pinned.or_else(|| self.state.models.of_user(&request.user_id)) {
             Some(snapshot) => {
@@ -122,11 +122,6 @@ impl Recommender {
         };
         self.state.stats.note_list(answer.made);
         Ok(answer)
-    }
-
-    /// Checks that this server makes the lists of a user.
-    pub(super) fn check_shard(&self, user_id: &str) -> Result<()> {
-        self.state.check_shard(user_id)
     }
 
     /// A list for a user who is known by their idx, not counted.

@@ -39,7 +39,7 @@ class AsyncShards:
     def of(self, user_id: Id) -> AsyncClient:
         """The client of the server that makes the lists of a user."""
         user = rules.identifier("user_id", user_id)
-        return self.clients[placing.shard_of(user, len(self.clients))]
+        return self._client(placing.shard_of(user, len(self.clients)))
 
     async def ask(self, user_id: Id, call: Callable[[AsyncClient], Any]) -> Any:
         """What ``call`` returns with the client of a user's server; where the id is an alias, with that
@@ -54,4 +54,10 @@ class AsyncShards:
             shard, count = refused.shard or (0, 0)
             if count != len(self.clients):
                 raise
-        return await call(self.clients[shard])
+        return await call(self._client(shard))
+
+    def _client(self, shard: int) -> AsyncClient:
+        """The client of a shard's server, which waits for what any of the clients has written."""
+        client = self.clients[shard]
+        client._written = max(each._written for each in self.clients)
+        return client
