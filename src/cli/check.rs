@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
+use super::serve::check_together;
 use super::{Failure, output};
 use crate::access::Keyring;
 use crate::api::tls::Certificates;
@@ -67,7 +68,7 @@ const NO_CLOCK_BEFORE_MS: i64 = 1_735_689_600_000;
 impl Check {
     /// Looks at everything; returns the exit code.
     pub(super) fn run(self, config: &Config) -> Result<u8, Failure> {
-        let mut items = vec![item("configuration", Verdict::Ok, "it can be read".to_owned())];
+        let mut items = vec![configuration(config)];
         items.push(certificates(config));
         items.push(keys(config));
         items.push(addresses(config));
@@ -100,6 +101,14 @@ impl Check {
 
 fn item(what: &'static str, verdict: Verdict, says: String) -> Item {
     Item { what, verdict, says }
+}
+
+fn configuration(config: &Config) -> Item {
+    let what = "configuration";
+    match check_together(config, false) {
+        Ok(()) => item(what, Verdict::Ok, "it can be read".to_owned()),
+        Err(error) => item(what, Verdict::Error, error),
+    }
 }
 
 fn certificates(config: &Config) -> Item {

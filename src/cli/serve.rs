@@ -103,7 +103,7 @@ impl Serve {
 }
 
 /// Checks what a server may be at once.
-fn check_together(config: &Config, is_trainer: bool) -> Result<(), String> {
+pub(super) fn check_together(config: &Config, is_trainer: bool) -> Result<(), String> {
     let Config { follow, object_store, privacy, .. } = config;
     if follow.is_on() && object_store.is_on() {
         let url = &object_store.url;

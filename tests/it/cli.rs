@@ -325,6 +325,8 @@ fn check_names_what_is_wrong_by_its_exit_code() {
     };
     let (code, said) = check(&[], &[]);
     assert_eq!((code, said.contains("the first start creates it")), (1, true), "{said}");
+    let (code, said) = check(&[], &[("QIANMIAN_FOLLOW__SHARD", "1/2")]);
+    assert_eq!((code, said.contains("--follow")), (2, true), "{said}");
 
     let log = online_retail(&folder, 2_000);
     let import = [
