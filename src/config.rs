@@ -359,7 +359,8 @@ fn read_file(file: &Path) -> Result<Table, String> {
 /// The reason of an error without the value, which may be a secret.
 fn without_value(error: &toml::de::Error) -> String {
     let message = error.message();
-    if message.starts_with("unknown field") || message.starts_with("a secret must") {
+    let is_ours = ["unknown field", "a secret must", "must be a shard"];
+    if is_ours.iter().any(|begin| message.starts_with(begin)) {
         return message.to_owned();
     }
     match message.split_once("expected ") {

@@ -65,7 +65,10 @@ pub enum Error {
         id: String,
     },
     /// Another server makes the lists of the user.
-    #[error("the user {} is of shard {of}, and this server has shard {}", quoted(id), here.index())]
+    #[error(
+        "the user {} is of shard {of} of {}, and this server has shard {}: ask the server of shard {of}",
+        quoted(id), here.count(), here.index()
+    )]
     OtherShard {
         /// As the caller gave it.
         id: String,

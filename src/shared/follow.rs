@@ -114,8 +114,7 @@ impl StoreCopy {
     }
 
     async fn copy_log(&self, piece: &Piece) -> Result<(), BoxError> {
-        let log: LogNote = serde_json::from_slice(&self.bucket.get_piece(piece).await?)?;
-        self.check(&log)?;
+        let log = self.checked(piece).await?;
         let end = log.end();
         let follower = self.follower.clone();
         let writers = log.writers;
@@ -154,6 +153,13 @@ impl StoreCopy {
         Ok(())
     }
 
+    /// The log that was uploaded, of which the copy is a part.
+    async fn checked(&self, piece: &Piece) -> Result<LogNote, BoxError> {
+        let log: LogNote = serde_json::from_slice(&self.bucket.get_piece(piece).await?)?;
+        self.check(&log)?;
+        Ok(log)
+    }
+
     /// Checks that the copy is a part of the log that was uploaded.
     fn check(&self, log: &LogNote) -> Result<(), BoxError> {
         let position = self.follower.position();
@@ -176,15 +182,21 @@ impl StoreCopy {
 
         let ends = format!("{} here and {} in the object store", position.offset, log.end());
         let source = self.engine.source();
+        if !source.writers().have_origin_of(&log.writers) {
+            // A mistyped URL must not move a shop's data.
+            let message = format!(
+                "the data folder holds another store {} than {}: name the object store that it belongs to, or move \
+                 the store's folder away, and it is copied anew",
+                self.name,
+                self.bucket.url()
+            );
+            return Err(message.into());
+        }
         if source.holds(log.writers.of(log.end()), log.end()) {
             // This server has written what is more here: it may write again.
             return Err(
                 format!("the log ends at offset {ends}, and nothing of it differs yet").into()
             );
-        }
-        if !source.writers().have_origin_of(&log.writers) {
-            // A mistyped URL must not move a shop's data.
-            return Err("the folder holds another store than the object store".into());
         }
         // It closes once the store is set aside.
         let _ = self.apart.send(self.name.clone());
@@ -199,7 +211,7 @@ impl StoreCopy {
             let seen = notes.borrow_and_update().clone();
             let of_store = seen.and_then(|seen| self.of(&seen));
             if let Some(note) = of_store.filter(|note| copied.as_ref() != Some(&note.models)) {
-                match self.copy_models(note.models.as_ref(), standing).await {
+                match self.copy_models(&note, standing).await {
                     Ok(is_complete) => {
                         failing.ended(&self.name);
                         copied = is_complete.then_some(note.models);
@@ -213,13 +225,22 @@ impl StoreCopy {
         }
     }
 
-    /// Copies the models that are not here; returns whether all are.
+    /// Copies the models that are not here; returns whether all are. The models of another log would take the
+    /// place of those that are here, and name other items.
     async fn copy_models(
         &self,
-        piece: Option<&Piece>,
+        of_store: &StoreNote,
         standing: &watch::Sender<Option<Standing>>,
     ) -> Result<bool, BoxError> {
-        let Some(piece) = piece else {
+        match &of_store.log {
+            Some(log) => drop(self.checked(log).await?),
+            None if self.follower.position().offset > 0 => {
+                return Err("the log of the server that writes is not uploaded yet".into());
+            }
+            None => {}
+        }
+
+        let Some(piece) = &of_store.models else {
             // They are not uploaded yet: what is here stays.
             standing.send_if_modified(|standing| {
                 let is_new = standing.is_none();

@@ -226,7 +226,7 @@ impl Member {
                     }
                 }
                 Ok(Renewed::Lost) => {
-                    tracing::warn!("another server writes");
+                    tracing::warn!("another server writes, or WRITER was deleted");
                     // The stores are closed now, and opened anew.
                     self.board.close();
                     return;
@@ -371,7 +371,7 @@ impl Member {
         if self.holds(host, &seen.note).await? {
             return self.take(chair, Some(seen.note.clone()), host.data()).await;
         }
-        Err("no server writes, and this one does not have everything that the last one had".into())
+        Err("no server writes, and this one lacks something that the last one had: start that one again".into())
     }
 
     /// Whether this server has everything that a note announces.

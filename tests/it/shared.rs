@@ -489,6 +489,41 @@ async fn before_all_is_uploaded_only_the_server_that_has_it_writes() {
     assert_eq!(events(&shop.data("first")), events(&shop.data("second")));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_another_shop_keeps_its_models_and_follows_nothing() {
+    let (shop, other) = (Shop::new(), Shop::new());
+    for (shop, users) in [(&shop, 4), (&other, 6)] {
+        let server = shop.serve("a");
+        let to_server = channel(&server).await;
+        buy_some(&to_server, "e", users).await;
+        for generation in 1..=users as u64 / 3 {
+            let request = pb::TrainRequest::default();
+            ModelServiceClient::new(to_server.clone()).train(request).await.unwrap();
+            eventually("the model", async || {
+                generations(&to_server).await.contains(&generation).then_some(())
+            })
+            .await;
+        }
+        assert!(server.terminate());
+    }
+
+    let writer = shop.serve("a");
+    until("that it writes", || has_said(&writer, "this server writes")).await;
+    let other = Shop { url: shop.url.clone(), ..other };
+    let stranger = other.serve("a");
+    until("that it says what it is", || {
+        let lines = stranger.log();
+        let mut reasons = lines.iter().filter_map(|line| line["fields"]["reason"].as_str());
+        reasons.any(|reason| reason.contains("holds another store default than file://"))
+    })
+    .await;
+    tokio::time::sleep(LEASE).await;
+    assert_eq!(generations(&channel(&stranger).await).await, [2, 1]);
+    assert_eq!(stranger.get("/readyz").0, 503);
+    assert!(stranger.terminate() && writer.terminate());
+    assert!(!other.data("a").join("apart").exists());
+}
+
 #[test]
 fn an_object_store_of_a_newer_version_is_refused_by_name() {
     let shop = Shop::new();

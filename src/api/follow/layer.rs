@@ -232,7 +232,9 @@ fn without_seat(path: &str) -> Option<Status> {
 /// The primary, where calls are passed on to it.
 fn placed_at(primary: &Primary, why: &str) -> Result<Place, Status> {
     let Some(upstream) = primary.upstream() else {
-        let message = format!("the call {why}, which is not known now, or names no address");
+        let message = format!(
+            "the call {why}, which is not known now, or has no address of its own (object_store.advertise)"
+        );
         return Err(denied(Code::Unavailable, "PRIMARY_AWAY", message));
     };
     if primary.forwards() {
