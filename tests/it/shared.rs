@@ -518,8 +518,9 @@ async fn a_folder_of_another_shop_keeps_its_models_and_follows_nothing() {
     })
     .await;
     tokio::time::sleep(LEASE).await;
-    assert_eq!(generations(&channel(&stranger).await).await, [2, 1]);
-    assert_eq!(stranger.get("/readyz").0, 503);
+    let to_stranger = channel(&stranger).await;
+    assert_eq!(generations(&to_stranger).await, [2, 1]);
+    assert!(list(&to_stranger, "user-5").await.unwrap().stale);
     assert!(stranger.terminate() && writer.terminate());
     assert!(!other.data("a").join("apart").exists());
 }
