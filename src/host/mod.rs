@@ -18,7 +18,7 @@ pub mod tombstones;
 
 pub use aside::set_aside;
 pub use hosted::Hosted;
-pub use remembered::{remember, remembers};
+pub use remembered::{remember, remembers, remembers_any};
 pub use settings::{Limits, StoreSettings, created_ms};
 pub use stores::{Host, Listed, exists};
 pub use tombstones::Tombstone;

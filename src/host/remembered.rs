@@ -14,11 +14,22 @@ const NAME: &str = "SHARED";
 /// # Errors
 /// [`Error::Storage`] where the disk fails.
 pub fn remembers(data: &Path, name: &str) -> Result<bool> {
+    let read = read(data)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&read).split_whitespace().any(|known| known == name))
+}
+
+/// Whether anything was ever taken over or announced.
+///
+/// # Errors
+/// [`Error::Storage`] where the disk fails.
+pub fn remembers_any(data: &Path) -> Result<bool> {
+    Ok(read(data)?.is_some())
+}
+
+fn read(data: &Path) -> Result<Option<Vec<u8>>> {
     let path = data.join(NAME);
     let read = files::read_if_there(&path);
-    let read = read.map_err(|e| Error::Storage(format!("read {}: {e}", path.display()).into()))?;
-    let read = read.unwrap_or_default();
-    Ok(String::from_utf8_lossy(&read).split_whitespace().any(|known| known == name))
+    read.map_err(|e| Error::Storage(format!("read {}: {e}", path.display()).into()))
 }
 
 /// Remembers what was taken over, or announced and written, durably: a name, or several with spaces between them.
@@ -41,9 +52,10 @@ mod tests {
     fn what_was_remembered_last_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let knows = |name| remembers(folder.path(), name).unwrap();
-        assert!(!knows("a") && !knows(""));
+        assert!(!knows("a") && !knows("") && !remembers_any(folder.path()).unwrap());
         remember(folder.path(), "a").unwrap();
         remember(folder.path(), "b c").unwrap();
+        assert!(remembers_any(folder.path()).unwrap());
         assert_eq!(["a", "b", "c", "", "b c"].map(knows), [false, true, true, false, false]);
     }
 }

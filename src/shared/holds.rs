@@ -25,6 +25,19 @@ pub(super) fn server(data: &Path, note: &WriterNote) -> Result<bool, Error> {
     host::remembers(data, announced)
 }
 
+/// Warns where the folder begins to share an object store in which no server is, and has shared one before: the URL may
+/// have a slip.
+pub(super) fn warn_of_beginning(bucket: &Bucket, data: &Path) -> Result<(), Error> {
+    if host::remembers_any(data)? {
+        let url = bucket.url();
+        tracing::warn!(
+            url,
+            "this folder has shared an object store before, and in this one no server is yet: it begins anew"
+        );
+    }
+    Ok(())
+}
+
 /// Whether the folder holds all that was uploaded, as far as its small files say.
 pub(super) async fn on_disk(
     bucket: &Bucket,

@@ -150,7 +150,7 @@ impl Member {
             Some(note) => {
                 chair.is_free(&note.seat) && holds::on_disk(&self.bucket, data, note).await?
             }
-            None => true,
+            None => holds::warn_of_beginning(&self.bucket, data).map(|()| true)?,
         };
         if may_take { self.take(chair, seen, data).await } else { Ok(Part::Follower) }
     }

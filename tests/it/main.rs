@@ -56,6 +56,8 @@ mod segments;
 mod sharded;
 #[cfg(feature = "object-store")]
 mod shared;
+#[cfg(feature = "object-store")]
+mod shared_cut_off;
 mod soak;
 mod storefront;
 mod stores;
