@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::access::AuditOptions;
-use crate::api::{FollowOptions, RequestLogOptions, ServeOptions, TraceOptions};
+use crate::api::{FollowOptions, KafkaOptions, LoggingOptions, ServeOptions, TraceOptions};
 use crate::engine::options::EngineOptions;
 use crate::engine::pseudonyms::MIN_KEY_BYTES;
 use crate::engine::{
@@ -57,6 +57,8 @@ pub struct Config {
     pub follow: FollowOptions,
     /// The object store that servers share.
     pub object_store: ObjectStoreOptions,
+    /// Topics of Kafka that are taken in.
+    pub kafka: KafkaOptions,
     /// The store that a verb of the command line works on.
     #[serde(skip)]
     pub store: String,
@@ -85,42 +87,11 @@ impl Default for Config {
             audit: AuditOptions::default(),
             follow: FollowOptions::default(),
             object_store: ObjectStoreOptions::default(),
+            kafka: KafkaOptions::default(),
             store: DEFAULT_STORE.to_owned(),
             renamed: Vec::new(),
         }
     }
-}
-
-/// `[logging]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LoggingOptions {
-    /// "error", "warn", "info", "debug", or a filter such as "info,qianmian::train=debug".
-    pub level: String,
-    /// "text" or "json".
-    pub format: LogFormat,
-    /// Lines of single requests.
-    pub requests: RequestLogOptions,
-}
-
-impl Default for LoggingOptions {
-    fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-            format: LogFormat::Text,
-            requests: RequestLogOptions::default(),
-        }
-    }
-}
-
-/// The format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogFormat {
-    /// Plain text.
-    Text,
-    /// A JSON object per line.
-    Json,
 }
 
 impl Config {
@@ -221,6 +192,7 @@ impl Config {
             ("object_store.every_ms", objects.every_ms as f64, 100.0, 60_000.0),
             ("object_store.lease_seconds", objects.lease_seconds as f64, 2.0, 3_600.0),
             ("object_store.keep_seconds", objects.keep_seconds as f64, 10.0, 1e7),
+            ("kafka.batch", self.kafka.batch as f64, 1.0, 100_000.0),
             ("audit.keep", audit.keep as f64, 1.0, 10_000.0),
             ("models.keep", models.keep as f64, 1.0, 1_000.0),
             ("push.max_mib", push.max_mib as f64, 1.0, 65_536.0),

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use qianmian::api::LogFormat;
 use qianmian::cli::{Cli, Failure, SetLevel};
-use qianmian::config::{Config, LogFormat};
+use qianmian::config::Config;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, reload};

@@ -8,6 +8,7 @@
 //! - [`follow`]: what a server does that follows another
 //! - [`observe`]: metrics, the request log, traces, the admin listener
 //! - [`admission`]: which connections and requests are taken in; [`tls`]: certificates
+//! - [`topics`]: topics of Kafka that are taken in
 //! - [`web`]: JSON, gRPC-Web and browsers
 //! - [`wire`]: the generated protocol and its conversions
 
@@ -20,12 +21,14 @@ pub mod observe;
 pub mod server;
 pub mod services;
 pub mod tls;
+pub mod topics;
 pub mod web;
 pub mod wire;
 
 pub use follow::{FollowOptions, Primary};
-pub use observe::{Observer, RequestLogOptions, TraceOptions};
+pub use observe::{LogFormat, LoggingOptions, Observer, RequestLogOptions, TraceOptions};
 pub use server::{Listeners, ServeOptions, Served, serve};
 pub use tls::TlsOptions;
+pub use topics::{KafkaOptions, Topics};
 pub use web::origins::BrowserOptions;
 pub use wire::pb;

@@ -95,6 +95,11 @@ impl Line {
                 more: format!("{}, {} items", exposure.placement, exposure.items.len()),
                 ..line
             },
+            Record::TakenIn(position) => Self {
+                what: "taken in",
+                more: format!("{} {} up to {}", position.topic, position.partition, position.next),
+                ..line
+            },
             Record::Decision(decision) => Self {
                 what: "decision",
                 time_ms: Some(decision.time_ms),

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use super::reload::{Read, Reload, SetLevel};
 use super::{Failure, demo};
 use crate::api::follow;
-use crate::api::{self, Listeners, Observer, Primary, ServeOptions, Served};
+use crate::api::{self, Listeners, Observer, Primary, ServeOptions, Served, Topics};
 use crate::config::Config;
 use crate::engine::{DEFAULT_STORE, EngineOptions};
 
@@ -87,6 +87,9 @@ impl Process {
         config.serve.check_safe(address, served.keys.is_in_force())?;
         report(config, &listeners, served.keys.is_in_force())?;
         let host = served.host.clone();
+        // The server that writes is the one that takes them in.
+        let takes_in = config.kafka.is_on() && served.primary.is_none();
+        let topics = takes_in.then(|| Topics::start(&config.kafka, host.clone())).transpose()?;
         let reload = Reload {
             read: self.read.clone(),
             set_level: self.set_level.clone(),
@@ -110,7 +113,11 @@ impl Process {
                 () = until => {}
             }
         };
-        api::serve(served, listeners, &config.serve, stop).await?;
+        let ended = api::serve(served, listeners, &config.serve, stop).await;
+        if let Some(topics) = topics {
+            topics.stop().await;
+        }
+        ended?;
         if let Some(demo) = demo {
             demo.await?;
         }

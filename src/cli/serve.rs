@@ -104,7 +104,8 @@ impl Serve {
 
 /// Checks what a server may be at once.
 pub(super) fn check_together(config: &Config, is_trainer: bool) -> Result<(), String> {
-    let Config { follow, object_store, privacy, .. } = config;
+    let Config { follow, object_store, privacy, kafka, .. } = config;
+    kafka.check()?;
     if follow.is_on() && object_store.is_on() {
         let url = &object_store.url;
         return Err(format!("follow.primary, and object_store.url {url}: give one of them"));

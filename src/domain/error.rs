@@ -92,6 +92,9 @@ pub enum Error {
     /// Another server may write by now; whether a write was done is not known.
     #[error("this server holds no lease to write, which the object store grants; try again")]
     SeatLost,
+    /// Topics are not reached, or far behind.
+    #[error("{0}")]
+    TopicsAway(String),
     /// The store is closing.
     #[error("the store is shutting down")]
     ShuttingDown,

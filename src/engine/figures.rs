@@ -1,5 +1,6 @@
 //! What is seen of a store at one moment, for its operator.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::registry::ServingModel;
@@ -43,6 +44,8 @@ pub struct StoreFigures {
     pub followers_behind: u64,
     /// What a server that shares an object store has of it; none where the store is not written for others.
     pub shared: Option<SharedFigures>,
+    /// By topic and partition: messages that are not taken in yet.
+    pub topics_behind: BTreeMap<(String, u32), u64>,
     /// How the copy stands; none where the store follows no other.
     pub copy: Option<CopyFigures>,
 }
@@ -105,6 +108,7 @@ impl StoreFigures {
             memory,
             followers,
             followers_behind,
+            topics_behind: state.intake.behind(),
             shared: SharedFigures::of(state),
             copy: CopyFigures::of(state),
         }

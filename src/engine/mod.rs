@@ -29,6 +29,7 @@
 //! - [`pseudonyms`]: the names of users in the store
 //! - `lease`: until when a store that follows another answers users; `followers`: those that follow it
 //! - [`seats`]: what a server may do that shares an object store with others
+//! - `intake`: the topics that are taken in
 //! - [`figures`]: what is seen of the store at one moment
 //! - `periodic`: a thread that does something again and again
 //! - [`page`]: pages of listings; `closing`: how the store ends; `threads`: those that the stores
@@ -46,6 +47,7 @@ mod guard;
 pub mod import;
 mod in_force;
 pub mod insight;
+mod intake;
 mod lease;
 mod list_maker;
 mod measure;
@@ -77,6 +79,7 @@ use std::time::Duration;
 pub use desk::HandedModel;
 pub use directory::Directory;
 pub use import::Importer;
+pub use intake::Intake;
 pub use options::{
     CatalogOptions, DEFAULT_STORE, DoctorPolicy, EngineOptions, ExperimentOptions, InsightOptions,
     LimitOptions, LogOptions, ModelOptions, PrivacyOptions, PushOptions, RecommendOptions,
@@ -90,7 +93,7 @@ pub use seats::Seats;
 pub use serve::{Answer, Batches, Comparison, RecommendRequest, Recommender};
 pub use threads::{Threads, wait_for};
 pub use trainer::{Trainer, TrainingState, TrainingStatus};
-pub use write::{Pending, Receipt, Write, Writer};
+pub use write::{Pending, Receipt, TakenIn, Write, Writer};
 
 use tokio::sync::mpsc;
 
@@ -234,6 +237,11 @@ impl Engine {
     /// Takes writes.
     pub fn writer(&self) -> &Writer {
         &self.writer
+    }
+
+    /// The topics that the store takes in.
+    pub fn intake(&self) -> &Intake {
+        &self.state.intake
     }
 
     /// What followers of the store ask for.

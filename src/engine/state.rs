@@ -12,6 +12,7 @@ use super::desk::Desk;
 use super::exposure_queue::ExposureQueue;
 use super::followers::Followers;
 use super::in_force::InForce;
+use super::intake::Intake;
 use super::lease::Lease;
 use super::measure::Unmeasured;
 use super::options::{StoreLimits, TrainOptions};
@@ -66,6 +67,8 @@ pub(super) struct State {
     pub(super) seats: Seats,
     /// Records before this offset are uploaded, where this server shares an object store with others.
     pub(super) uploaded: watch::Sender<Offset>,
+    /// The topics that are taken in.
+    pub(super) intake: Intake,
     /// Where models are handed over.
     pub(super) desk: Desk,
     /// Held while files of the log are rewritten.
@@ -124,6 +127,7 @@ impl State {
             writers: ArcSwap::from_pointee(writers),
             seats,
             uploaded: watch::Sender::new(0),
+            intake: Intake::default(),
             desk: Desk::default(),
             rewriting: Mutex::default(),
             rewritings: watch::Sender::new(0),

@@ -13,7 +13,8 @@
 //! - [`orders`]: what users bought, in sums that no bound cuts; [`activity`]: the days of the store;
 //!   [`channels`]: names of channels
 //! - [`trends`], [`overlay`]: what is taken now, and together with what, before a model knows
-//! - [`dedup_window`]: ids of the newest events, so that a retry adds nothing
+//! - [`dedup_window`]: ids of the newest events, so that a retry adds nothing; [`positions`]: where reading topics
+//!   goes on
 //!
 //! - [`shared`]: one thread writes, the one that has the [`LiveWriter`] (the replay at start, then
 //!   the engine's committer); any number read, each lock for a short time
@@ -34,6 +35,7 @@ pub mod orders;
 pub mod outcomes;
 pub mod overlay;
 mod packed;
+pub mod positions;
 pub mod profiles;
 mod reviews;
 pub mod shared;
@@ -60,6 +62,7 @@ pub use links::Links;
 pub use orders::Orders;
 pub use outcomes::Outcomes;
 pub use overlay::Overlay;
+pub use positions::Positions;
 pub use profiles::Profiles;
 pub use reviews::{Reputation, Reviews};
 pub use shared::{LiveWriter, Shared};
@@ -121,6 +124,8 @@ pub struct Live {
     reader: Reader,
     /// Digests of the import chunks that are on disk.
     pub imported: Shared<HashSet<u128>>,
+    /// Where reading topics goes on.
+    pub positions: Shared<Positions>,
     buyers: Shared<Vec<u32>>,
     offset: AtomicU64,
     behaviour_changed_to: AtomicU64,
@@ -157,6 +162,7 @@ impl Live {
             cohorts,
             reader,
             imported: Shared::default(),
+            positions: Shared::default(),
             buyers: Shared::default(),
             offset: AtomicU64::new(0),
             behaviour_changed_to: AtomicU64::default(),
@@ -279,6 +285,7 @@ impl Live {
                 self.outcomes.write(writer).note_shown(&exposure.items);
             }
             Record::Decision(decision) => self.decisions.write(writer).note(decision),
+            Record::TakenIn(position) => self.positions.write(writer).note(position),
             Record::Gone => {}
         }
 

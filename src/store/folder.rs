@@ -14,7 +14,7 @@ use crate::domain::limits;
 /// mark of what is on disk, and no checksums in small files; 3 has no deletion of items, and no
 /// availability alone; 4 has no exposures and decisions, and fewer fields of items and events; 5 has
 /// exposures without sessions and teams.
-pub const FORMAT: u32 = 8;
+pub const FORMAT: u32 = 9;
 /// The first format with a list of the log's files and a mark of what is on disk.
 const PROVEN: u32 = 3;
 /// File beside the log with the fingerprint of the key for pseudonyms.

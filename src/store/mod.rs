@@ -54,7 +54,7 @@ pub use folder::StoreFolder;
 pub use frozen::FrozenLog;
 pub use log::Log;
 pub use options::{Durability, Opening};
-pub use record::{Decision, Exposure, Record, StoredEvent};
+pub use record::{Decision, Exposure, Position, Record, StoredEvent};
 pub use replay::{replay, replay_beside};
 pub use tail::LogTail;
 pub use writers::Writers;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Decision, Exposure, Record, StoredEvent};
+use super::record::{Decision, Exposure, Position, Record, StoredEvent};
 use crate::domain::{
     EventKind, Generation, HideScope, Item, ItemIdx, Preferences, User, UserIdx, Validity,
 };
@@ -48,6 +48,9 @@ pub(super) enum OnDisk<'a> {
     Unlinked(UserIdx),
     /// An event with its review and the shop's sentiment.
     Review(#[serde(borrow)] EventOf7<'a>, &'a str, Option<f64>),
+    /// Since format 9.
+    #[serde(borrow)]
+    TakenIn(Position<'a>),
 }
 
 /// An event without a review: most are.
@@ -138,6 +141,7 @@ impl<'a> From<OnDisk<'a>> for Record<'a> {
             OnDisk::Contacted(idx, time_ms) => Record::Contacted(idx, time_ms),
             OnDisk::Linked(alias, user) => Record::Linked(alias, user),
             OnDisk::Unlinked(alias) => Record::Unlinked(alias),
+            OnDisk::TakenIn(position) => Record::TakenIn(position),
         }
     }
 }
@@ -164,6 +168,7 @@ impl<'a> From<&'a Record<'_>> for OnDisk<'a> {
             Record::Contacted(idx, time_ms) => OnDisk::Contacted(*idx, *time_ms),
             Record::Linked(alias, user) => OnDisk::Linked(*alias, *user),
             Record::Unlinked(alias) => OnDisk::Unlinked(*alias),
+            Record::TakenIn(position) => OnDisk::TakenIn(*position),
         }
     }
 }

@@ -39,6 +39,8 @@ pub enum Record<'a> {
     Linked(UserIdx, UserIdx),
     /// An alias is a user of its own again.
     Unlinked(UserIdx),
+    /// What came from a topic before this position is taken in.
+    TakenIn(Position<'a>),
 }
 
 impl Record<'_> {
@@ -70,7 +72,9 @@ impl Record<'_> {
                 (None, Some(*item))
             }
             Record::Exposure(exposure) => (exposure.user, exposure.items.iter().copied().max()),
-            Record::Imported(_) | Record::Gone | Record::Decision(_) => (None, None),
+            Record::Imported(_) | Record::Gone | Record::Decision(_) | Record::TakenIn(_) => {
+                (None, None)
+            }
         }
     }
 }
@@ -188,6 +192,17 @@ impl Exposure<'_> {
             ..*self
         }
     }
+}
+
+/// Where reading a partition of a topic goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition, counted from 0.
+    pub partition: u32,
+    /// The offset of its next message.
+    pub next: u64,
 }
 
 /// Something that a person decided, whole: the newest of its kind is in force.

@@ -24,6 +24,7 @@ fn folders_of_every_format_open() {
         ("format-6", ""),
         ("format-7", ""),
         ("format-8", ""),
+        ("format-9", ""),
     ] {
         let folder = tempfile::tempdir().unwrap();
         copied(&fixtures.join(name), folder.path());
@@ -57,6 +58,13 @@ fn folders_of_every_format_open() {
                 let data = engine.insight().user_data("user-5").unwrap();
                 assert_eq!(data["contacts"].as_array().unwrap().len(), 1);
                 assert_eq!(engine.directory().aliases("user-7"), ["user-8"]);
+            }
+            if name == "format-9" {
+                let positions = engine.live().positions.read();
+                assert_eq!(
+                    (positions.next("events", 0), positions.next("events", 1)),
+                    (Some(1), None)
+                );
             }
             if name == "format-4" {
                 assert!(engine.directory().item("gone").is_err(), "it was deleted");

@@ -4,6 +4,8 @@
 mod active;
 mod audit;
 mod backups;
+#[cfg(all(feature = "kafka", feature = "object-store"))]
+mod broker;
 mod browsers;
 mod catalog;
 mod catalog_files;
@@ -35,6 +37,8 @@ mod imports;
 mod insight;
 mod json;
 mod json_strangers;
+#[cfg(all(feature = "kafka", feature = "object-store"))]
+mod kafka;
 mod keys;
 mod links;
 mod malformed;

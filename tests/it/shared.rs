@@ -33,7 +33,7 @@ pub(crate) struct Shop {
 
 impl Shop {
     /// With a folder as the object store.
-    fn new() -> Shop {
+    pub(crate) fn new() -> Shop {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("file://{}", folder.path().join("shared").display());
         Shop { folder, url, variables: Vec::new() }
@@ -53,7 +53,12 @@ impl Shop {
     }
 
     /// Starts a server, or a trainer, with a folder of this name.
-    fn start(&self, verb: &str, name: &str, change: impl FnOnce(&mut Command)) -> Process {
+    pub(crate) fn start(
+        &self,
+        verb: &str,
+        name: &str,
+        change: impl FnOnce(&mut Command),
+    ) -> Process {
         self.start_at(verb, &free_address(), name, change)
     }
 
@@ -92,7 +97,7 @@ pub(crate) fn has_said(process: &Process, message: &str) -> bool {
 }
 
 /// How often a line was logged by now.
-fn said(process: &Process, message: &str) -> usize {
+pub(crate) fn said(process: &Process, message: &str) -> usize {
     let lines = process.log();
     lines.iter().filter(|line| line["fields"]["message"] == message).count()
 }

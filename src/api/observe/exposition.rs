@@ -15,6 +15,7 @@ use super::page::Page;
 use super::server_metrics::{Labels, method_name};
 use crate::api::access::audited::code_name;
 use crate::domain::EventKind;
+use crate::engine::Intake;
 use crate::engine::figures::{CopyFigures, SharedFigures, StoreFigures};
 use crate::engine::stats::{Made, Outcome, Stats};
 use crate::host::{Host, Hosted};
@@ -49,7 +50,8 @@ impl Collector for Exposition {
         trainings(&mut page, &open)?;
         models(&mut page, &open)?;
         sizes(&mut page, &open)?;
-        replication(&mut page, &open)
+        replication(&mut page, &open)?;
+        topics(&mut page, &open)
     }
 }
 
@@ -305,4 +307,23 @@ fn replication(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
     page.gauge("copy_age_seconds", help, of_copy(|copy| copy.age.as_secs_f64()))?;
     let help = "Records of the followed log that were not here when it was last heard from";
     page.gauge("copy_behind_records", help, of_copy(|copy| copy.behind as f64))
+}
+
+fn topics(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
+    let behind = open.iter().flat_map(|open| {
+        open.figures.topics_behind.iter().map(|((topic, partition), messages)| {
+            let mut labels = open.labelled("topic", topic);
+            labels.push(("partition", partition.to_string()));
+            (labels, *messages as f64)
+        })
+    });
+    page.gauge("topic_behind_messages", "Messages that are not taken in yet", behind)?;
+
+    let taking = || open.iter().filter(|open| !open.figures.topics_behind.is_empty());
+    let count =
+        |open: &Open, of: fn(&Intake) -> u64| (open.labels(), of(open.store.engine.intake()));
+    let messages = taking().map(|open| count(open, |intake| intake.messages.get()));
+    page.counter("topic_messages", "Messages taken in or refused", messages)?;
+    let refused = taking().map(|open| count(open, |intake| intake.refused.get()));
+    page.counter("topic_messages_refused", "Messages refused", refused)
 }

@@ -6,11 +6,9 @@ use tonic::{Request, Response, Status};
 
 use crate::api::wire::pb::catalog_service_server::CatalogService;
 use crate::api::wire::status::from_error;
-use crate::api::wire::{convert, pb};
+use crate::api::wire::{convert, items, pb};
 use crate::domain::quote::quoted;
-use crate::domain::{
-    Error, Item, ItemChange, ItemField, Offer, Result, Validity, Violation, limits,
-};
+use crate::domain::{Error, Item, ItemChange, ItemField, Result, Violation, limits};
 use crate::engine::Engine;
 use crate::live::Reputation;
 
@@ -34,7 +32,7 @@ impl CatalogApi {
             let known = self.engine.live().item(&given.item_id).is_some();
             let id = if known { limits::id } else { limits::new_id };
             id("item_id", &given.item_id)
-                .and_then(|()| item(given))
+                .and_then(|()| items::item(given))
                 .map(|(id, item)| (id, Mask::change(mask.as_ref(), item)))
                 .map_err(|v| Error::Invalid(v.within(&format!("items[{i}]"))))
         });
@@ -54,7 +52,7 @@ impl CatalogApi {
         let unsaid = || Violation::new("availability", "must be AVAILABLE or UNAVAILABLE");
         let available = match request.availability {
             0 => return Err(unsaid().into()),
-            said => available(said)?,
+            said => items::available(said)?,
         };
 
         let all = request.item_ids.into_iter();
@@ -84,14 +82,17 @@ impl CatalogApi {
         limits::id("item_id", &request.item_id)?;
         let (idx, found) = self.engine.directory().item(&request.item_id)?;
         let reputation = self.engine.live().reviews.read().of(idx).map(reputation);
-        Ok(pb::GetItemResponse { item: Some(proto(request.item_id, found)), reputation })
+        Ok(pb::GetItemResponse {
+            item: Some(items::item_proto(request.item_id, found)),
+            reputation,
+        })
     }
 
     fn list(&self, request: pb::ListItemsRequest) -> Result<pb::ListItemsResponse> {
         let (from, size) = convert::page(request.page_size, &request.page_token)?;
         let (page, next, total) = self.engine.directory().items(from, size);
         Ok(pb::ListItemsResponse {
-            items: page.into_iter().map(|(id, item)| proto(id, item)).collect(),
+            items: page.into_iter().map(|(id, item)| items::item_proto(id, item)).collect(),
             next_page_token: next.map_or_else(String::new, |next| next.to_string()),
             total_size: total as i64,
         })
@@ -137,87 +138,9 @@ impl Mask {
     }
 }
 
-fn available(availability: i32) -> Result<bool, Violation> {
-    match pb::Availability::try_from(availability) {
-        Ok(pb::Availability::Unspecified | pb::Availability::Available) => Ok(true),
-        Ok(pb::Availability::Unavailable) => Ok(false),
-        Err(_) => {
-            let message = format!("must be 0, 1 or 2, was {availability}");
-            Err(Violation::new("availability", message))
-        }
-    }
-}
-
-fn item(given: pb::Item) -> Result<(String, Item), Violation> {
-    let item = Item {
-        title: given.title,
-        categories: given.categories,
-        brand: given.brand,
-        price: given.price,
-        tags: given.tags,
-        available: available(given.availability)?,
-        attributes: given.attributes.into_iter().collect(),
-        validity: Validity {
-            from_ms: moment("valid_from", given.valid_from)?,
-            until_ms: moment("valid_until", given.valid_until)?,
-        },
-        description: given.description,
-        group_id: given.group_id,
-        margin: given.margin,
-        embeddings: given.embeddings.into_iter().map(|(name, e)| (name, e.values.into())).collect(),
-        offers: given.offers.into_iter().map(offer).collect::<Result<_, _>>()?,
-    };
-
-    item.validate()?;
-    Ok((given.item_id, item))
-}
-
-fn offer((context, given): (String, pb::Offer)) -> Result<(String, Offer), Violation> {
-    let field = format!("offers[{}]", quoted(&context));
-    let available = available(given.availability).map_err(|v| v.within(&field))?;
-    Ok((context, Offer { available, price: given.price }))
-}
-
-fn moment(field: &str, time: Option<prost_types::Timestamp>) -> Result<Option<i64>, Violation> {
-    time.map(|time| convert::milliseconds(field, &time)).transpose()
-}
-
-fn availability(available: bool) -> pb::Availability {
-    if available { pb::Availability::Available } else { pb::Availability::Unavailable }
-}
-
 fn reputation(reputation: Reputation) -> pb::Reputation {
     let Reputation { ratings, mean_rating, reviews, mean_sentiment, quality } = reputation;
     pb::Reputation { ratings, mean_rating, reviews, mean_sentiment, quality }
-}
-
-fn proto(item_id: String, item: Item) -> pb::Item {
-    let offer = |offer: Offer| pb::Offer {
-        availability: availability(offer.available).into(),
-        price: offer.price,
-    };
-
-    pb::Item {
-        item_id,
-        title: item.title,
-        categories: item.categories,
-        brand: item.brand,
-        price: item.price,
-        tags: item.tags,
-        availability: availability(item.available).into(),
-        attributes: item.attributes.into_iter().collect(),
-        valid_from: item.validity.from_ms.map(convert::timestamp),
-        valid_until: item.validity.until_ms.map(convert::timestamp),
-        description: item.description,
-        group_id: item.group_id,
-        margin: item.margin,
-        embeddings: item
-            .embeddings
-            .into_iter()
-            .map(|(name, values)| (name, pb::Embedding { values: values.to_vec() }))
-            .collect(),
-        offers: item.offers.into_iter().map(|(context, of)| (context, offer(of))).collect(),
-    }
 }
 
 #[tonic::async_trait]

@@ -10,8 +10,8 @@ use crate::api::services::answer;
 use crate::api::wire::json::Methods;
 use crate::api::wire::pb::user_service_server::UserService;
 use crate::api::wire::status::from_error;
-use crate::api::wire::{convert, insight, pb};
-use crate::domain::{Error, PreferenceChange, Result, User, Violation, limits};
+use crate::api::wire::{convert, insight, pb, users};
+use crate::domain::{Error, PreferenceChange, Result, Violation, limits};
 use crate::engine::Engine;
 use crate::live::links::MAX_ALIASES;
 
@@ -37,7 +37,7 @@ impl UserApi {
             let known = self.engine.directory().user(&given.user_id).is_ok();
             let id = if known { limits::id } else { limits::new_id };
             id("user_id", &given.user_id)
-                .and_then(|()| user(given))
+                .and_then(|()| users::user(given))
                 .map_err(|v| Error::Invalid(v.within(&format!("users[{i}]"))))
         });
         let receipt = self.engine.writer().upsert_users(users.collect::<Result<_>>()?).await?;
@@ -50,7 +50,7 @@ impl UserApi {
         let found = directory.user(&request.user_id)?;
         let decided = self.engine.insight().preferences(&request.user_id)?;
         Ok(pb::GetUserResponse {
-            user: Some(proto(directory.own_id(&request.user_id), found)),
+            user: Some(users::user_proto(directory.own_id(&request.user_id), found)),
             alias_ids: directory.aliases(&request.user_id),
             personalised: decided.personalised,
             records_events: decided.recorded,
@@ -61,13 +61,15 @@ impl UserApi {
         let (from, size) = convert::page(request.page_size, &request.page_token)?;
         let (page, next) = self.engine.directory().users(from, size);
         Ok(pb::ListUsersResponse {
-            users: page.into_iter().map(|(id, user)| proto(id, user)).collect(),
+            users: page.into_iter().map(|(id, user)| users::user_proto(id, user)).collect(),
             next_page_token: next.map(|at| at.to_string()).unwrap_or_default(),
         })
     }
 
     async fn delete(&self, request: pb::DeleteUserRequest) -> Result<pb::DeleteUserResponse> {
         limits::id("user_id", &request.user_id)?;
+        // What is in the topics already must not make the user known again.
+        self.engine.intake().reach_now().await?;
         let receipt = self.engine.writer().erase_user(&request.user_id).await?;
         Ok(pb::DeleteUserResponse { offset: receipt.offset })
     }
@@ -135,26 +137,6 @@ fn parts(text: &str) -> Vec<Result<pb::GetUserDataResponse, Status>> {
         rest = after;
     }
     parts
-}
-
-fn user(given: pb::User) -> Result<(String, User), Violation> {
-    let consent = match pb::Consent::try_from(given.consent) {
-        Ok(pb::Consent::Unspecified | pb::Consent::Given) => true,
-        Ok(pb::Consent::Denied) => false,
-        Err(_) => {
-            let message = format!("must be 0, 1 or 2, was {}", given.consent);
-            return Err(Violation::new("consent", message));
-        }
-    };
-    let user = User { attributes: given.attributes.into_iter().collect(), consent };
-    user.validate()?;
-    Ok((given.user_id, user))
-}
-
-fn proto(user_id: String, user: User) -> pb::User {
-    let consent = if user.consent { pb::Consent::Given } else { pb::Consent::Denied };
-    let attributes = user.attributes.into_iter().collect();
-    pb::User { user_id, attributes, consent: consent.into() }
 }
 
 #[tonic::async_trait]

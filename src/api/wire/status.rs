@@ -11,6 +11,8 @@ use crate::domain::{Error, Verdict};
 
 /// Domain of every ErrorInfo.
 const DOMAIN: &str = "qianmian";
+/// Time after which a caller may try again that waits for topics.
+const TOPICS_WAIT: Duration = Duration::from_secs(2);
 
 /// The status of an error; every kind has its own code and reason.
 pub fn from_error(error: Error) -> Status {
@@ -24,6 +26,7 @@ pub fn from_error(error: Error) -> Status {
         Error::Overloaded(_) => (Code::ResourceExhausted, "OVERLOADED"),
         Error::Full(_) => (Code::ResourceExhausted, "STORE_FULL"),
         Error::SeatLost => (Code::Unavailable, "SEAT_LOST"),
+        Error::TopicsAway(_) => (Code::Unavailable, "TOPICS_AWAY"),
         Error::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
         Error::Storage(_) => (Code::Unavailable, "STORAGE"),
         Error::Import(_) => (Code::Internal, "IMPORT"),
@@ -48,6 +51,9 @@ pub fn from_error(error: Error) -> Status {
     }
 
     details.set_error_info(reason, DOMAIN, metadata);
+    if matches!(error, Error::TopicsAway(_)) {
+        details.set_retry_info(Some(TOPICS_WAIT));
+    }
     if let Error::Invalid(violation) = &error {
         details.add_bad_request_violation(&violation.field, &violation.message);
     }

@@ -376,7 +376,8 @@ impl<'a> Applying<'a> {
 
 /// What was shown before a group of writes: outcomes of an answer stand behind it in the log.
 fn waiting_exposures(state: &State, group: &[Request]) -> Vec<Exposure<'static>> {
-    let may_follow = |write: &Write| matches!(write, Write::Exposures | Write::Events(_));
+    let may_follow =
+        |write: &Write| matches!(write, Write::Exposures | Write::Events(_) | Write::TakenIn(..));
     if group.iter().any(|request| may_follow(&request.write)) {
         state.exposures.drain()
     } else {

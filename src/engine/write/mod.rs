@@ -19,5 +19,5 @@ mod writer;
 
 pub(super) use memory_budget::MemoryBudget;
 pub(super) use request::NewDecision;
-pub use request::{Pending, Receipt, Write};
+pub use request::{Pending, Receipt, TakenIn, Write};
 pub use writer::Writer;

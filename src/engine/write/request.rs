@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use crate::domain::{Error, Event, ItemChange, Offset, PreferenceChange, Result, User};
-use crate::store::CopiedBlock;
+use crate::store::{CopiedBlock, Position};
 
 /// Largest batch in bytes; with a group before it, still a block that can be read.
 pub(super) const BATCH_BYTES: usize = 128 << 20;
@@ -40,12 +40,27 @@ pub enum Write {
     Exposures,
     /// A person's decision.
     Decide(NewDecision),
+    /// What was read from topics, and where reading them goes on: both or neither.
+    TakenIn(Box<Write>, Vec<TakenIn>),
     /// Closes the current segment: all earlier records lie in files that no longer change.
     Seal,
     /// Flushes all earlier records to disk, whatever the durability.
     Flush,
     /// Blocks of the log that this store follows, as they were written there.
     Copied(Vec<CopiedBlock>),
+}
+
+/// A part of a topic's partition that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenIn {
+    /// The topic.
+    pub topic: String,
+    /// The partition, counted from 0.
+    pub partition: u32,
+    /// Where reading began: where it had ended before, if it had; none: it is the first time.
+    pub from: Option<u64>,
+    /// The offset of the next message.
+    pub next: u64,
 }
 
 /// A decision to write, as the next version of its kind.
@@ -76,6 +91,13 @@ pub struct Receipt {
     pub offset: Offset,
 }
 
+impl TakenIn {
+    /// Where reading the partition goes on.
+    pub(super) fn end(&self) -> Position<'_> {
+        Position { topic: &self.topic, partition: self.partition, next: self.next }
+    }
+}
+
 /// A write that was submitted.
 #[derive(Debug)]
 #[must_use = "it may have failed"]
@@ -104,6 +126,7 @@ impl Write {
             Write::Users(users) => users.len(),
             Write::Erase(..) | Write::Prefer(..) | Write::DeleteItem(_) | Write::Decide(_) => 1,
             Write::Copied(blocks) => blocks.iter().map(CopiedBlock::len).sum(),
+            Write::TakenIn(write, parts) => write.len() + parts.len(),
             Write::Exposures | Write::Seal | Write::Flush => 0,
         }
     }
@@ -123,6 +146,7 @@ impl Write {
             | Write::Unlink(_)
             | Write::DeleteItem(_)
             | Write::Copied(_)
+            | Write::TakenIn(..)
             | Write::Decide(_) => true,
             Write::Items(changes) => changes.iter().any(|(_, change)| !change.is_whole()),
             _ => false,
@@ -148,6 +172,7 @@ impl Write {
             Write::Prefer(id, change, _) => id.len() + change.bytes(),
             Write::Decide(decision) => decision.note.len() + decision.body.len(),
             Write::Copied(blocks) => blocks.iter().map(CopiedBlock::bytes).sum(),
+            Write::TakenIn(write, _) => write.bytes(),
             Write::Exposures | Write::Seal | Write::Flush => 0,
         }
     }

@@ -7,11 +7,11 @@ use std::collections::{BTreeSet, HashSet};
 use super::edits::Edits;
 use super::link_check::LinkCheck;
 use super::names::Names;
-use super::request::{NewDecision, Receipt, Write};
+use super::request::{NewDecision, Receipt, TakenIn, Write};
 use crate::domain::{Error, Event, ItemChange, Offset, PreferenceChange, Result};
 use crate::engine::options::StoreLimits;
 use crate::engine::state::State;
-use crate::live::{Decisions, DedupWindow, Links, Profiles, Shared};
+use crate::live::{Decisions, DedupWindow, Links, Positions, Profiles, Shared};
 use crate::store::{BlockBuilder, Decision, Exposure, Record, StoredEvent};
 
 /// Events of a write that are not recorded.
@@ -32,6 +32,7 @@ pub(super) struct Staged<'g> {
     decisions: &'g Shared<Decisions>,
     profiles: &'g Shared<Profiles>,
     links: &'g Shared<Links>,
+    positions: &'g Shared<Positions>,
     limits: StoreLimits,
     /// Why writes that grow the store are refused; none where they are accepted.
     full: Option<String>,
@@ -49,6 +50,7 @@ impl<'g> Staged<'g> {
             decisions: &state.live.decisions,
             profiles: &state.live.profiles,
             links: &state.live.links,
+            positions: &state.live.positions,
             limits,
             full,
         }
@@ -104,6 +106,11 @@ impl<'g> Staged<'g> {
             }
 
             Write::Decide(decision) => self.add_decision(decision)?,
+            Write::TakenIn(write, parts) => {
+                self.check_next(parts)?;
+                left_out = self.stage(write, dedup)?;
+                parts.iter().for_each(|part| self.push(Record::TakenIn(part.end())));
+            }
             Write::Exposures | Write::Copied(_) | Write::Seal | Write::Flush => {}
         }
         Ok(left_out)
@@ -117,6 +124,7 @@ impl<'g> Staged<'g> {
             Write::Items(given) => given.iter().any(|(id, _)| self.items.get(id).is_none()),
             Write::Users(given) => given.iter().any(|(id, _)| self.users.get(id).is_none()),
             Write::Link(_, aliases) => aliases.iter().any(|id| self.users.get(id).is_none()),
+            Write::TakenIn(write, _) => self.grows(write),
             Write::Exposures
             | Write::Copied(_)
             | Write::Decide(_)
@@ -149,7 +157,11 @@ impl<'g> Staged<'g> {
             return Ok(());
         }
 
-        match write {
+        let new = match write {
+            Write::TakenIn(write, _) => write,
+            write => write,
+        };
+        match new {
             Write::Events(events) | Write::Imported(_, events) => {
                 users.extend(events.iter().map(|event| event.user_id.as_str()));
                 items.extend(events.iter().map(|event| event.item_id.as_str()));
@@ -161,6 +173,7 @@ impl<'g> Staged<'g> {
             }
             Write::Exposures
             | Write::Copied(_)
+            | Write::TakenIn(..)
             | Write::Decide(_)
             | Write::Availability(..)
             | Write::DeleteItem(_)
@@ -184,6 +197,21 @@ impl<'g> Staged<'g> {
                 return Err(Error::Full(format!(
                     "the store takes {max} {what} ({setting}), has room for {left} more, and \
                      the write brings {new}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that parts of topics begin where reading ended: they end their group, so that live state has all
+    /// before them.
+    fn check_next(&self, parts: &[TakenIn]) -> Result<()> {
+        let positions = self.positions.read();
+        for TakenIn { topic, partition, from, .. } in parts {
+            let next = positions.next(topic, *partition);
+            if next != *from {
+                return Err(Error::Conflict(format!(
+                    "partition {partition} of the topic {topic} is read up to {next:?}, not {from:?}"
                 )));
             }
         }

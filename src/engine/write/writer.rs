@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::committer::Committer;
 use super::memory_budget::MemoryBudget;
-use super::request::{Pending, Receipt, Write};
+use super::request::{Pending, Receipt, TakenIn, Write};
 use crate::domain::{
     Error, Event, Item, ItemChange, Offset, PreferenceChange, Result, User, limits, now_ms,
 };
@@ -160,6 +160,14 @@ impl Writer {
         if receipt.recorded == 0 { Err(not_found()) } else { Ok(receipt) }
     }
 
+    /// Writes what was read from topics, and notes where reading them goes on, durably: both or neither.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Conflict`] where something else was read since; as the write itself.
+    pub async fn take_in(&self, write: Write, parts: Vec<TakenIn>) -> Result<Receipt> {
+        self.write(Write::TakenIn(Box::new(write), parts)).await
+    }
+
     /// Whether writes are accepted, and every change to come. After a failed flush they are
     /// not, until a restart.
     pub fn watch(&self) -> watch::Receiver<bool> {
@@ -242,17 +250,21 @@ impl Writer {
 /// A write with its users under their names in the store. An import has renamed them already:
 /// it recognises rows by these names.
 fn pseudonymised(mut write: Write, pseudonyms: &Pseudonyms) -> Write {
-    if !pseudonyms.is_keyed() {
-        return write;
+    if pseudonyms.is_keyed() {
+        rename_users(&mut write, pseudonyms);
     }
+    write
+}
 
+fn rename_users(write: &mut Write, pseudonyms: &Pseudonyms) {
     let rename = |id: &mut String| *id = pseudonyms.of(id).into_owned();
-    match &mut write {
+    match write {
         Write::Events(events) => events.iter_mut().for_each(|event| rename(&mut event.user_id)),
         Write::Users(users) => users.iter_mut().for_each(|(id, _)| rename(id)),
         Write::Contacted(ids, _) | Write::Unlink(ids) => ids.iter_mut().for_each(rename),
         Write::Link(id, aliases) => aliases.iter_mut().chain([id]).for_each(rename),
         Write::Erase(id, _) | Write::Prefer(id, ..) => rename(id),
+        Write::TakenIn(write, _) => rename_users(write, pseudonyms),
         Write::Items(_)
         | Write::Availability(..)
         | Write::DeleteItem(_)
@@ -263,5 +275,4 @@ fn pseudonymised(mut write: Write, pseudonyms: &Pseudonyms) -> Write {
         | Write::Seal
         | Write::Flush => {}
     }
-    write
 }

@@ -1,0 +1,258 @@
+//! Reads topics from where the log says that reading goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::{ClientConfig, ClientContext, Offset, Statistics, TopicPartitionList};
+
+use super::message::{Kind, Message};
+use super::options::KafkaOptions;
+use crate::domain::BoxError;
+
+/// Time that brokers have to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Maximum size of the messages that are read at once, in bytes.
+const MAX_BYTES: usize = 32 << 20;
+
+/// A topic and the number of a partition.
+pub(super) type Partition = (String, u32);
+
+/// Reads the topics that are configured.
+pub(super) struct Consumer {
+    client: BaseConsumer<Context>,
+    topics: Vec<(Kind, String)>,
+    /// The partitions that are read, and from which offset on.
+    assigned: BTreeMap<Partition, u64>,
+}
+
+/// The settings of any client of the brokers.
+pub(super) fn client(options: &KafkaOptions) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &options.brokers)
+        .set("client.id", "qianmian")
+        .set("security.protocol", &options.security)
+        .set("reconnect.backoff.max.ms", "1000");
+    let given = [
+        ("sasl.mechanism", options.mechanism.as_str()),
+        ("sasl.username", &options.username),
+        ("sasl.password", options.password.reveal()),
+        ("ssl.ca.location", &options.ca),
+    ];
+    given.into_iter().filter(|(_, value)| !value.is_empty()).for_each(|(name, value)| {
+        config.set(name, value);
+    });
+    config
+}
+
+impl Consumer {
+    /// A consumer that reads nothing yet.
+    ///
+    /// # Errors
+    /// A sentence that names the setting.
+    pub(super) fn open(options: &KafkaOptions) -> Result<Self, String> {
+        let mut config = client(options);
+        config
+            // No group is joined; the client asks for a name.
+            .set("group.id", "qianmian")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "error")
+            .set("enable.partition.eof", "true")
+            .set("queued.max.messages.kbytes", "16384")
+            .set("fetch.queue.backoff.ms", "20")
+            .set("fetch.wait.max.ms", "100")
+            .set("statistics.interval.ms", "1000");
+        let client = config.create_with_context(Context::default());
+        let client = client.map_err(|error| format!("kafka: {error}"))?;
+
+        let all = [
+            (Kind::Items, &options.items),
+            (Kind::Users, &options.users),
+            (Kind::Events, &options.events),
+        ];
+        let given = all.into_iter().filter(|(_, topic)| !topic.is_empty());
+        let topics = given.map(|(kind, topic)| (kind, topic.clone())).collect();
+        Ok(Self { client, topics, assigned: BTreeMap::new() })
+    }
+
+    /// Reads all partitions from where `next` says, those that it does not know from their beginning.
+    pub(super) fn assign(
+        &mut self,
+        next: impl Fn(&Partition) -> Option<u64>,
+    ) -> Result<(), BoxError> {
+        let mut list = TopicPartitionList::new();
+        let mut assigned = BTreeMap::new();
+        for partition in self.partitions()? {
+            let (first, end) = self.bounds(&partition)?;
+            let from = match next(&partition) {
+                Some(next) if (first..=end).contains(&next) => next,
+                Some(next) => {
+                    warn_of_a_gap(&partition, next, (first, end));
+                    first
+                }
+                None => first,
+            };
+            list.add_partition_offset(
+                &partition.0,
+                partition.1 as i32,
+                Offset::Offset(from as i64),
+            )?;
+            assigned.insert(partition, from);
+        }
+        self.client.assign(&list)?;
+        self.assigned = assigned;
+        Ok(())
+    }
+
+    /// Whether the topics have the partitions that are read.
+    pub(super) fn is_complete(&self) -> Result<bool, BoxError> {
+        Ok(self.partitions()?.iter().eq(self.assigned.keys()))
+    }
+
+    /// The next messages, as far as they are there, at most `max`; waits for the first one until `patience` ends.
+    pub(super) fn read(&self, max: usize, patience: Duration) -> Result<Vec<Message>, BoxError> {
+        let mut messages = Vec::new();
+        let (mut bytes, mut patience) = (0, patience);
+        while messages.len() < max && bytes < MAX_BYTES {
+            match self.client.poll(patience) {
+                None => break,
+                Some(Ok(message)) => {
+                    bytes += message.payload_len() + message.key_len();
+                    messages.extend(self.message(&message));
+                    patience = Duration::ZERO;
+                }
+                Some(Err(error)) if is_passing(&error) => {}
+                Some(Err(error)) => return Err(error.into()),
+            }
+        }
+        Ok(messages)
+    }
+
+    fn message(&self, message: &BorrowedMessage<'_>) -> Option<Message> {
+        let is_of = |(_, topic): &&(Kind, String)| topic == message.topic();
+        let (kind, topic) = self.topics.iter().find(is_of)?;
+        Some(Message {
+            kind: *kind,
+            topic: topic.clone(),
+            partition: message.partition() as u32,
+            offset: message.offset() as u64,
+            time_ms: message.timestamp().to_millis(),
+            key: message.key().unwrap_or_default().to_vec(),
+            value: message.payload().map(<[u8]>::to_vec),
+        })
+    }
+
+    /// Up to which offset each partition was read, and, as far as it is known, where it ends.
+    pub(super) fn standing(&self) -> Result<BTreeMap<Partition, (u64, Option<u64>)>, BoxError> {
+        let ends = self.client.context().ends.lock().clone();
+        let mut read = self.assigned.clone();
+        for of in self.client.position()?.elements() {
+            // It has no offset before anything is read.
+            if let Offset::Offset(offset) = of.offset() {
+                read.insert((of.topic().to_owned(), of.partition() as u32), offset.max(0) as u64);
+            }
+        }
+        let standing = |(partition, read)| {
+            let end = ends.get(&partition).copied();
+            (partition, (read, end))
+        };
+        Ok(read.into_iter().map(standing).collect())
+    }
+
+    /// Where each partition ends now.
+    pub(super) fn ends(&self) -> Result<BTreeMap<Partition, u64>, BoxError> {
+        let ends = self.assigned.keys().map(|partition| {
+            let (_, end) = self.bounds(partition)?;
+            Ok((partition.clone(), end))
+        });
+        ends.collect()
+    }
+
+    /// The first offset of a partition, and that behind its last one.
+    fn bounds(&self, (topic, number): &Partition) -> Result<(u64, u64), BoxError> {
+        let (first, end) = self.client.fetch_watermarks(topic, *number as i32, PATIENCE)?;
+        Ok((first.max(0) as u64, end.max(0) as u64))
+    }
+
+    fn partitions(&self) -> Result<BTreeSet<Partition>, BoxError> {
+        let mut partitions = BTreeSet::new();
+        for (_, topic) in &self.topics {
+            let metadata = self.client.fetch_metadata(Some(topic), PATIENCE)?;
+            let found = metadata.topics().iter().find(|found| found.name() == topic);
+            let found = found.filter(|found| !found.partitions().is_empty());
+            let found = found.ok_or_else(|| format!("there is no topic {topic}"))?;
+            let numbers = found.partitions().iter().map(|partition| partition.id() as u32);
+            partitions.extend(numbers.map(|number| (topic.clone(), number)));
+        }
+        Ok(partitions)
+    }
+}
+
+/// Whether reading goes on by itself: at the end of a partition, and once brokers are back.
+fn is_passing(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::PartitionEOF(_) => true,
+        KafkaError::MessageConsumption(code) => matches!(
+            code,
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+        ),
+        _ => false,
+    }
+}
+
+fn warn_of_a_gap((topic, partition): &Partition, next: u64, (first, end): (u64, u64)) {
+    if next < first {
+        let lost = first - next;
+        tracing::error!(topic, partition, lost, "messages were deleted before they were taken in");
+    } else {
+        tracing::error!(
+            topic,
+            partition,
+            next,
+            end,
+            "the topic ends before what was taken in of it: it was made anew, and is read from its beginning"
+        );
+    }
+}
+
+/// What the client reports.
+#[derive(Default)]
+struct Context {
+    /// By partition: the offset behind the last message that may be read.
+    ends: Arc<Mutex<BTreeMap<Partition, u64>>>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // What concerns the operator is an error of a call, too.
+        tracing::debug!(?level, facility, message, "kafka client");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client");
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let mut ends = self.ends.lock();
+        for (topic, of_topic) in statistics.topics {
+            let known = of_topic.partitions.into_iter().filter(|(_, of)| of.ls_offset >= 0);
+            let known = known.filter_map(|(number, of)| {
+                let partition = (topic.clone(), u32::try_from(number).ok()?);
+                Some((partition, of.ls_offset as u64))
+            });
+            ends.extend(known);
+        }
+    }
+}
+
+impl ConsumerContext for Context {}

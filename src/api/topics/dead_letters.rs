@@ -1,0 +1,64 @@
+//! Messages that are refused, kept for a person to look at.
+
+use std::time::Duration;
+
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use tokio::runtime::Handle;
+
+use super::consumer::client;
+use super::message::Message;
+use super::options::KafkaOptions;
+use crate::domain::{BoxError, Violation};
+
+/// Takes messages that are refused, each with the reason.
+pub(super) struct DeadLetters {
+    topic: String,
+    producer: FutureProducer,
+}
+
+impl DeadLetters {
+    /// The topic for them; none where none is configured.
+    ///
+    /// # Errors
+    /// A sentence that names the setting.
+    pub(super) fn open(options: &KafkaOptions) -> Result<Option<Self>, String> {
+        if options.dead_letters.is_empty() {
+            return Ok(None);
+        }
+        let mut config = client(options);
+        config.set("enable.idempotence", "true").set("message.timeout.ms", "10000");
+        let producer = config.create().map_err(|error| format!("kafka: {error}"))?;
+        Ok(Some(Self { topic: options.dead_letters.clone(), producer }))
+    }
+
+    /// Sends messages, and waits until all brokers that must have them do.
+    pub(super) fn send(
+        &self,
+        refused: &[(&Message, Violation)],
+        runtime: &Handle,
+    ) -> Result<(), BoxError> {
+        let sending = refused.iter().map(|(message, violation)| self.send_one(message, violation));
+        runtime.block_on(futures::future::try_join_all(sending)).map(drop)
+    }
+
+    async fn send_one(&self, message: &Message, violation: &Violation) -> Result<(), BoxError> {
+        let (partition, offset) = (message.partition.to_string(), message.offset.to_string());
+        let reason = violation.to_string();
+        let headers = [
+            ("qianmian-reason", &reason),
+            ("qianmian-topic", &message.topic),
+            ("qianmian-partition", &partition),
+            ("qianmian-offset", &offset),
+        ];
+        let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value) })
+        });
+        let mut record = FutureRecord::to(&self.topic).key(&message.key).headers(headers);
+        if let Some(value) = &message.value {
+            record = record.payload(value);
+        }
+        let sent = self.producer.send(record, Duration::from_secs(10)).await;
+        sent.map(drop).map_err(|(error, _)| format!("{}: {error}", self.topic).into())
+    }
+}

@@ -1,0 +1,178 @@
+//! What a message of a topic says.
+
+use prost::Name;
+
+use crate::api::wire::json::Methods;
+use crate::api::wire::{convert, entries, events, items, pb, users};
+use crate::domain::{Event, Item, User, Violation, limits};
+
+/// What messages of a topic are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Events,
+    Items,
+    Users,
+}
+
+/// A message as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) kind: Kind,
+    pub(super) topic: String,
+    pub(super) partition: u32,
+    pub(super) offset: u64,
+    /// When it was sent, in milliseconds since 1970; none where the broker does not say.
+    pub(super) time_ms: Option<i64>,
+    pub(super) key: Vec<u8>,
+    /// None: what the key names is to be gone.
+    pub(super) value: Option<Vec<u8>>,
+}
+
+/// What is to change.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Change {
+    Event(Event),
+    Item(String, Item),
+    User(String, User),
+    DeleteItem(String),
+    Erase(String),
+}
+
+/// Reads a message, at the time `now_ms`.
+///
+/// # Errors
+/// The field that breaks a limit, or why the value cannot be read.
+pub(super) fn read(message: &Message, methods: &Methods, now_ms: i64) -> Result<Change, Violation> {
+    let key = std::str::from_utf8(&message.key);
+    let key = key.map_err(|_| Violation::new("key", "must be UTF-8"))?;
+    limits::new_id("key", key)?;
+    let Some(value) = &message.value else {
+        return Ok(match message.kind {
+            Kind::Events | Kind::Users => Change::Erase(key.to_owned()),
+            Kind::Items => Change::DeleteItem(key.to_owned()),
+        });
+    };
+
+    match message.kind {
+        Kind::Events => {
+            let mut given: pb::Event = decoded(value, methods)?;
+            take_key("user_id", &mut given.user_id, key)?;
+            // Its partition may be read long after.
+            let time_ms = message.time_ms.filter(|&time_ms| time_ms > 0).unwrap_or(now_ms);
+            given.time.get_or_insert_with(|| convert::timestamp(time_ms));
+            events::event(given, now_ms).map(Change::Event)
+        }
+        Kind::Items => {
+            let mut given: pb::Item = decoded(value, methods)?;
+            take_key("item_id", &mut given.item_id, key)?;
+            items::item(given).map(|(id, item)| Change::Item(id, item))
+        }
+        Kind::Users => {
+            let mut given: pb::User = decoded(value, methods)?;
+            take_key("user_id", &mut given.user_id, key)?;
+            users::user(given).map(|(id, user)| Change::User(id, user))
+        }
+    }
+}
+
+/// A message of the protocol, in JSON or in protobuf, none of whose messages begins with a brace.
+fn decoded<M: prost::Message + Name + Default>(
+    value: &[u8],
+    methods: &Methods,
+) -> Result<M, Violation> {
+    if value.trim_ascii_start().first() == Some(&b'{') {
+        return methods.message(value);
+    }
+    entries::check(&M::full_name(), value)?;
+    M::decode(value)
+        .map_err(|error| Violation::new(M::NAME, format!("is neither JSON nor protobuf: {error}")))
+}
+
+/// The key is the id, so that messages of one user, or one item, are in order.
+fn take_key(field: &str, id: &mut String, key: &str) -> Result<(), Violation> {
+    if id.is_empty() {
+        key.clone_into(id);
+    }
+    if id != key {
+        let message = format!("must be the {field}, so that messages of one are in order");
+        return Err(Violation::new("key", message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::domain::EventKind;
+
+    const NOW_MS: i64 = 1_700_000_000_000;
+
+    fn message(kind: Kind, key: &str, value: Option<&[u8]>) -> Message {
+        Message {
+            kind,
+            topic: "shop".into(),
+            partition: 0,
+            offset: 7,
+            time_ms: Some(NOW_MS - 5),
+            key: key.into(),
+            value: value.map(Into::into),
+        }
+    }
+
+    fn reading(kind: Kind, key: &str, value: Option<&[u8]>) -> Result<Change, Violation> {
+        read(&message(kind, key, value), &Methods::read().unwrap(), NOW_MS)
+    }
+
+    #[test]
+    fn an_event_is_read_from_json_and_from_protobuf() {
+        let json = br#" {"kind": "EVENT_KIND_VIEW", "item_id": "tea", "event_id": "e"}"#;
+        let given = pb::Event {
+            kind: pb::EventKind::View.into(),
+            item_id: "tea".into(),
+            event_id: "e".into(),
+            ..Default::default()
+        };
+        let expected =
+            Event { event_id: "e".into(), ..Event::new(EventKind::View, "ada", "tea", NOW_MS - 5) };
+        for value in [&json[..], &given.encode_to_vec()] {
+            let read = reading(Kind::Events, "ada", Some(value)).unwrap();
+            assert_eq!(read, Change::Event(expected.clone()));
+        }
+    }
+
+    #[test]
+    fn a_message_without_a_value_removes_what_its_key_names() {
+        let gone = |kind| reading(kind, "a", None).unwrap();
+        assert_eq!(gone(Kind::Events), Change::Erase("a".into()));
+        assert_eq!(gone(Kind::Users), Change::Erase("a".into()));
+        assert_eq!(gone(Kind::Items), Change::DeleteItem("a".into()));
+    }
+
+    #[test]
+    fn items_and_users_are_read() {
+        let item = reading(Kind::Items, "tea", Some(br#"{"title": "Green tea"}"#)).unwrap();
+        assert!(matches!(item, Change::Item(id, item) if id == "tea" && item.title == "Green tea"));
+        let user = reading(Kind::Users, "ada", Some(br#"{"attributes": {"country": "DE"}}"#));
+        assert!(matches!(user.unwrap(), Change::User(id, _) if id == "ada"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_by_name() {
+        let refused = |key: &str, value: &[u8]| {
+            reading(Kind::Events, key, Some(value)).unwrap_err().to_string()
+        };
+        let view = br#"{"kind": "EVENT_KIND_VIEW", "user_id": "ada", "item_id": "tea"}"#;
+        assert!(refused("bob", view).contains("key: must be the user_id"));
+        assert!(refused("", view).contains("key"));
+        assert!(refused("ada", b"\xff\xff").contains("neither JSON nor protobuf"));
+        assert!(refused("ada", b"").contains("kind"), "{}", refused("ada", b""));
+        assert!(refused("ada", br#"{"kind": 1}"#).contains("item_id"));
+        assert!(refused("ada", br#"{"color": 1}"#).contains("color"));
+        let mut not_utf8 = message(Kind::Events, "", None);
+        not_utf8.key = vec![0xff];
+        let refused = read(&not_utf8, &Methods::read().unwrap(), NOW_MS).unwrap_err();
+        assert!(refused.to_string().contains("UTF-8"));
+    }
+}
