@@ -62,12 +62,15 @@ impl Writers {
     }
 
     /// Adds a new writer of a log that ends at `end`, in the place of those that have written nothing of it: a
-    /// copy has the list before it has the records. What lies before the first writer, in folders of earlier
+    /// copy has the list before it has the records. The first one stays all the same, since the log is of its
+    /// origin, also where nothing of it was copied yet. What lies before the first writer, in folders of earlier
     /// versions, counts as its own.
     pub fn begin(&mut self, end: Offset) {
         let id = uuid::Uuid::now_v7().to_string();
         let begins = if self.list.is_empty() { 0 } else { end };
-        self.list.retain(|writer| writer.begins < begins);
+        let origin = self.list.first().map(|first| first.id.clone());
+        let is_origin = |writer: &LogWriter| Some(&writer.id) == origin.as_ref();
+        self.list.retain(|writer| writer.begins < begins || is_origin(writer));
         self.list.push(LogWriter { id, begins });
         let beyond = self.list.len().saturating_sub(MAX_WRITERS);
         self.list.drain(..beyond);
@@ -162,6 +165,18 @@ mod tests {
         assert_eq!(copy.list.iter().map(|w| w.begins).collect::<Vec<_>>(), [0, 500]);
         assert!(copy.hold(Some("0"), 500, 600) && !copy.hold(Some("0"), 800, 600));
         assert!(!copy.hold(Some("1"), 1_001, 1_100));
+    }
+
+    #[test]
+    fn a_log_of_which_nothing_was_copied_yet_keeps_its_origin() {
+        let first = writers(&[0]);
+        let mut next = first.clone();
+        next.begin(0);
+        next.begin(0);
+        assert_eq!((next.list.len(), next.check()), (2, Ok(())));
+        assert!(next.have_origin_of(&first) && first.have_origin_of(&next));
+        assert_eq!(next.of(1), Some(&*next.list[1].id));
+        assert!(!next.hold(Some("0"), 40, 100), "what the first one wrote has gone another way");
     }
 
     #[test]
