@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Kills the server that writes, again and again, while messages are sent to a topic that it takes in.
+"""Measures servers that take in a topic of a real Kafka broker.
 
-Two servers share a folder as their object store, and take in a topic of a real broker. Each message that the broker
-has acknowledged must be an event of the log, once. Needs Java and Maven for the broker, `pip install confluent-kafka`,
-and `cargo build --release --features kafka,object-store`:
+Needs Java and Maven for the broker, `pip install confluent-kafka`, and
+`cargo build --release --features kafka,object-store`:
 
-    loadtest/kafka/kills.py [KILLS [MESSAGES_A_SECOND]]
+    loadtest/kafka/topics.py kills [KILLS [MESSAGES_A_SECOND]]   the server that writes is killed, again and again, and
+                                 another takes its place: each message that the broker has must be an event, once
+    loadtest/kafka/topics.py intake [MESSAGES]                   how many messages a second one server takes in
 """
 
 import collections
@@ -14,6 +15,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import socket
 import statistics
@@ -22,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -32,7 +35,7 @@ LEASE = 2
 TOPIC = "shop.events"
 
 
-def until(holds, seconds=120):
+def until(holds, seconds=60):
     begun = time.monotonic()
     while not (found := holds()):
         if time.monotonic() > begun + seconds:
@@ -63,19 +66,22 @@ class Servers:
         admin.create_topics([NewTopic(TOPIC, num_partitions=6, replication_factor=1)])[TOPIC].result()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, failed, *_):
         # Only what this script has started.
         for process in self.running.values():
             process.kill()
             process.wait()
-        shutil.rmtree(self.work, ignore_errors=True)
+        if failed:
+            print(f"what was written stays in {self.work}", file=sys.stderr)
+        else:
+            shutil.rmtree(self.work, ignore_errors=True)
 
     def start(self, name, command, variables):
         with open(self.work / f"{name}.log", "a") as log:
             environment = {**os.environ, **variables}
             self.running[name] = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, env=environment)
 
-    def serve(self, name):
+    def serve(self, name, **settings):
         variables = {
             "QIANMIAN_LOGGING__FORMAT": "json",
             "QIANMIAN_SERVE__ADMIN_LISTEN": "",
@@ -84,6 +90,7 @@ class Servers:
             "QIANMIAN_OBJECT_STORE__EVERY_MS": "200",
             "QIANMIAN_KAFKA__BROKERS": self.broker,
             "QIANMIAN_KAFKA__EVENTS": TOPIC,
+            **settings,
         }
         command = [PROGRAM, "serve", "--data", self.work / name, "--store", f"file://{self.work}/shared"]
         self.start(name, [*command, "--listen", "127.0.0.1:0"], variables)
@@ -128,10 +135,8 @@ class Sending(threading.Thread):
         while not self.is_ending:
             for _ in range(self.a_second // 50):
                 name = f"e-{number}"
-                user, item = random.randrange(5000), random.randrange(500)
-                value = {"event_id": name, "kind": "EVENT_KIND_VIEW", "item_id": f"item-{item}"}
                 self.producer.produce(
-                    TOPIC, key=f"user-{user}", value=json.dumps(value),
+                    TOPIC, key=f"user-{random.randrange(5000)}", value=event(name, f"item-{random.randrange(500)}"),
                     callback=lambda error, _, name=name: error or self.acknowledged.add(name),
                 )
                 number += 1
@@ -144,13 +149,15 @@ class Sending(threading.Thread):
         self.join()
 
 
-def main(kills=100, a_second=1000):
+def kills(kills=100, a_second=1000):
     with Servers() as servers:
         servers.serve("one")
         until(lambda: servers.count("one", "serving"))
         servers.serve("two")
         until(lambda: servers.count("two", "serving"))
         sending = Sending(servers.broker, a_second)
+        # Until all that the first one has is uploaded once, no other takes its place.
+        time.sleep(3)
         writer, other = "one", "two"
         gaps = []
         for _ in range(kills):
@@ -182,5 +189,41 @@ def main(kills=100, a_second=1000):
             raise SystemExit(1)
 
 
+def intake(messages=1_000_000):
+    """Takes in what is in the topic already."""
+    with Servers() as servers:
+        producer = Producer({"bootstrap.servers": servers.broker, "linger.ms": 20, "queue.buffering.max.messages": 2_000_000})
+        size = 0
+        for number in range(messages):
+            value = event(f"e-{number}", f"item-{random.randrange(20_000)}")
+            size += len(value)
+            producer.produce(TOPIC, key=f"user-{random.randrange(100_000)}", value=value)
+            if number % 1000 == 0:
+                producer.poll(0)
+        producer.flush()
+        admin = f"127.0.0.1:{free_port()}"
+        servers.serve("one", QIANMIAN_SERVE__ADMIN_LISTEN=admin)
+        until(lambda: servers.count("one", "serving"))
+        began = time.monotonic()
+        until(lambda: taken_in(admin) >= messages)
+        seconds = time.monotonic() - began
+        stat = pathlib.Path(f"/proc/{servers.running['one'].pid}/stat").read_text().rsplit(") ")[1].split()
+        processors = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+        print(f"{messages} messages of {size / messages:.0f} bytes: {messages / seconds:.0f} a second; {processors:.1f} s of the processors")
+
+
+def taken_in(admin):
+    """The messages that a server has taken in since it was started."""
+    page = urllib.request.urlopen(f"http://{admin}/metrics").read().decode()
+    return sum(float(value) for value in re.findall(r"^qianmian_topic_messages_total\{.*\} (\S+)", page, re.M))
+
+
+def event(name, item):
+    return json.dumps({"event_id": name, "kind": "EVENT_KIND_VIEW", "item_id": item})
+
+
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    verbs = {"kills": kills, "intake": intake}
+    if len(sys.argv) < 2 or sys.argv[1] not in verbs:
+        raise SystemExit(__doc__)
+    verbs[sys.argv[1]](*map(int, sys.argv[2:]))
