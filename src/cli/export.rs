@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::{Failure, check_store};
 use crate::config::Config;
+use crate::export::days::WrittenDays;
 use crate::export::{Format, Reading, Written, WrittenUbi};
 
 /// Write the log, the matrix or a model to a file, for training jobs elsewhere
@@ -14,6 +15,7 @@ use crate::export::{Format, Reading, Written, WrittenUbi};
 #[command(after_help = "A server may have the data folder open at the same time.\n\n\
                   Examples:\n  qianmian export log log.parquet --data DIR --hold-out 14\n  \
                   qianmian export log log.csv --data DIR\n  \
+                  qianmian export days FOLDER --data DIR\n  \
                   qianmian export matrix matrix.parquet --data DIR\n  \
                   qianmian export ubi FOLDER --data DIR\n  \
                   qianmian export model model.safetensors --data DIR")]
@@ -26,6 +28,11 @@ pub struct Export {
 enum What {
     /// Every event that may be trained on, as Parquet or CSV; import reads it back
     Log(Rows),
+    /// The log as Parquet files by day; appends what is new since the last time
+    Days {
+        /// Folder for the files and their list, _days.json
+        folder: PathBuf,
+    },
     /// The user-item matrix, a row for each cell, as Parquet or CSV
     Matrix(Rows),
     /// What was shown and what users did, as User Behavior Insights (UBI) 1.3 of OpenSearch
@@ -71,6 +78,14 @@ impl Export {
             What::Log(rows) => {
                 let format = Format::of(&rows.file)?;
                 told(rows, reading.log(create(&rows.file)?, format, rows.hold_out)?);
+            }
+            What::Days { folder } => {
+                let WrittenDays { added, rewritten, rows, log_offset } = reading.days(folder)?;
+                println!(
+                    "{rows} rows of {added} days, and of {rewritten} days written anew, of the log before offset \
+                     {log_offset}, in {}",
+                    folder.display()
+                );
             }
             What::Matrix(rows) => {
                 let format = Format::of(&rows.file)?;

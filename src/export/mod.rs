@@ -1,6 +1,7 @@
 //! Exports: a store's data for training jobs elsewhere.
 //!
 //! - `reading`: reads the data folder beside a server, writes the log, the matrix, a model
+//! - `events`: events as rows; [`days`]: in a folder by day, to which each export appends
 //! - `ubi`: lists and events in the fields of User Behavior Insights
 //! - [`portraits`]: portraits of users, a row each
 //! - `columns`: rows as Parquet or CSV
@@ -8,7 +9,9 @@
 //! - `error`: why an export fails
 
 mod columns;
+pub mod days;
 mod error;
+mod events;
 pub mod model;
 pub mod portraits;
 mod reading;

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use super::columns::{Column, Format, Table};
 use super::error::ExportError;
+use super::events::{EventTable, Names};
 use crate::content::Reader;
-use crate::domain::{DAY_MS, EventKind};
+use crate::domain::{DAY_MS, Offset};
 use crate::live::{Live, history_event};
 use crate::matrix::{Interactions, UserEvents, Weighting};
 use crate::model::{Snapshot, disk};
@@ -59,62 +60,22 @@ impl Reading {
         held_out_days: u32,
     ) -> Result<Written, ExportError> {
         let until_ms = self.until_ms(held_out_days);
-        let columns = [
-            ("user_id", Column::text()),
-            ("item_id", Column::text()),
-            ("event", Column::text()),
-            ("timestamp", Column::moment()),
-            ("quantity", Column::number()),
-            ("price", Column::number()),
-            ("basket_id", Column::text()),
-            ("session_id", Column::text()),
-            ("event_id", Column::text()),
-            ("rating", Column::number()),
-            ("channel", Column::text()),
-            ("recommendation_id", Column::text()),
-            ("dwell_ms", Column::number()),
-            ("hide_scope", Column::text()),
-            ("hide_reason", Column::text()),
-            ("review", Column::text()),
-            ("sentiment", Column::number()),
-        ];
-
-        let mut table = Table::create(file, format, columns, &self.facts(until_ms))?;
-        let users = self.live.users.read();
-        let items = self.live.items.read();
+        let mut table = EventTable::create(file, format, &self.facts(until_ms))?;
+        let names = self.names();
         let mut failed = Ok(());
-        self.events(until_ms, &mut |event| {
-            if failed.is_err() {
-                return;
+        self.events(until_ms, &mut |_, event| {
+            if failed.is_ok() {
+                failed = table.push(event, &names);
             }
-
-            let [user_id, item_id, kind, moment, quantity, price, rest @ ..] = table.columns();
-            let [basket_id, session_id, event_id, rating, channel, recommendation_id, rest @ ..] =
-                rest;
-            let [dwell_ms, hide_scope, hide_reason, review, sentiment] = rest;
-            user_id.push_text(users.id(event.user));
-            item_id.push_text(items.id(event.item));
-            kind.push_text(event.kind.name());
-            moment.push_moment(event.time_ms);
-            quantity.push_number(Some(event.quantity));
-            price.push_number(event.price);
-            basket_id.push_text(event.basket_id);
-            session_id.push_text(event.session_id);
-            event_id.push_text(event.event_id);
-            rating.push_number(event.rating);
-            channel.push_text(event.channel);
-            recommendation_id.push_text(event.recommendation_id);
-            dwell_ms.push_number(event.dwell_ms.map(f64::from));
-            let hides = event.kind == EventKind::Hide;
-            hide_scope.push_text(if hides { event.scope.name() } else { "" });
-            hide_reason.push_text(event.reason);
-            review.push_text(event.review);
-            sentiment.push_number(event.sentiment);
-            failed = table.end_row();
         })?;
 
         failed?;
         Ok(Written { rows: table.finish()?, log_offset: self.live.offset(), until_ms })
+    }
+
+    /// The names of users and items, held while rows are written.
+    pub(super) fn names(&self) -> Names<'_> {
+        Names { users: self.live.users.read(), items: self.live.items.read() }
     }
 
     /// Writes the user-item matrix, a row for each cell, without the last `held_out_days` days,
@@ -130,7 +91,7 @@ impl Reading {
     ) -> Result<Written, ExportError> {
         let until_ms = self.until_ms(held_out_days);
         let mut log = Vec::new();
-        self.events(until_ms, &mut |event| {
+        self.events(until_ms, &mut |_, event| {
             if event.kind.is_behaviour() {
                 log.push((event.user, history_event(event)));
             }
@@ -181,14 +142,15 @@ impl Reading {
     }
 
     /// Metadata for a model that is trained on the export and pushed.
-    fn facts(&self, until_ms: i64) -> [(&'static str, String); 2] {
+    pub(super) fn facts(&self, until_ms: i64) -> [(&'static str, String); 2] {
         [("log_offset", self.live.offset().to_string()), ("trained_until", until_ms.to_string())]
     }
 
-    fn events(
+    /// Visits the events that leave the store, up to a time, with their offsets.
+    pub(super) fn events(
         &self,
         until_ms: i64,
-        visit: &mut dyn FnMut(&StoredEvent<'_>),
+        visit: &mut dyn FnMut(Offset, &StoredEvent<'_>),
     ) -> Result<(), ExportError> {
         let end = self.live.offset();
         replay(&self.folder.log(), end, &mut |entry| match entry {
@@ -197,7 +159,7 @@ impl Reading {
             {
                 let event = StoredEvent { user: self.live.resolved(event.user), ..event };
                 if self.is_exported(&event) {
-                    visit(&event);
+                    visit(offset, &event);
                 }
             }
             _ => {}

@@ -1,12 +1,16 @@
 //! What training jobs elsewhere start from: written beside the server that has the store
 //! open, without who was erased or objects, and read back.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::RowAccessor;
 use proptest::prelude::*;
 use qianmian::domain::{Event, EventKind, User, now_ms};
 use qianmian::engine::{DEFAULT_STORE, Engine, Write};
+use qianmian::export::days::{DayList, LIST};
 use qianmian::store::{Entry, Record};
 
 use crate::support::{self, Server, purchases, run, trained};
@@ -78,6 +82,80 @@ async fn what_is_exported_is_read_back() {
         engine.live().histories.of(user, |history| history.len())
     };
     assert_eq!((of("u0"), of("u29")), (3, 3));
+}
+
+/// The users of all rows in the files that the list of a folder names, and the number of those files.
+fn exported_users(folder: &Path) -> (Vec<String>, usize) {
+    let list = std::fs::read(folder.join(LIST)).unwrap();
+    let list: DayList = serde_json::from_slice(&list).unwrap();
+    let files: Vec<_> = list.days.values().flat_map(|day| &day.files).collect();
+    let mut users = Vec::new();
+    for file in &files {
+        let reader = SerializedFileReader::new(File::open(folder.join(file)).unwrap()).unwrap();
+        let rows = reader.get_row_iter(None).unwrap();
+        users.extend(rows.map(|row| row.unwrap().get_string(0).unwrap().clone()));
+    }
+    assert_eq!(users.len() as u64, list.days.values().map(|day| day.rows).sum::<u64>());
+    users.sort();
+    (users, files.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_export_by_day_appends_what_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("days"));
+    let engine = Engine::open(&data, support::quiet()).unwrap();
+    let export = || verb(&["days"], &out, data.to_str().unwrap());
+    let writer = engine.writer();
+    let first = purchases(&[("ada", "a", 0), ("bob", "b", 0), ("ada", "b", 1), ("eve", "b", 2)]);
+    writer.record(first).await.unwrap();
+    assert!(export().starts_with("4 rows of 3 days, and of 0 days written anew"));
+    assert!(export().starts_with("0 rows of 0 days, and of 0 days written anew"));
+
+    // A new day, and an event that comes late to an old one; what an export that was cut off has left.
+    writer.record(purchases(&[("eve", "c", 0), ("ada", "c", 3)])).await.unwrap();
+    std::fs::write(out.join("day=2020-09-14/part-1-2.parquet"), "nothing").unwrap();
+    std::fs::create_dir(out.join("_new")).unwrap();
+    assert!(export().starts_with("2 rows of 2 days, and of 0 days written anew"));
+    assert_eq!(
+        exported_users(&out),
+        (["ada", "ada", "ada", "bob", "eve", "eve"].map(String::from).into(), 5)
+    );
+    let left: usize = std::fs::read_dir(&out)
+        .unwrap()
+        .map(|day| day.unwrap().path())
+        .filter(|day| day.is_dir())
+        .map(|day| std::fs::read_dir(day).unwrap().count())
+        .sum();
+    assert_eq!(left, 5, "only what the list names");
+
+    // Days of an erased user, and of one who withdrew their consent, are written anew; linked ids are one user.
+    writer.erase_user("bob").await.unwrap();
+    assert!(export().starts_with("2 rows of 0 days, and of 1 days written anew"));
+    assert_eq!(
+        exported_users(&out),
+        (["ada", "ada", "ada", "eve", "eve"].map(String::from).into(), 4)
+    );
+    writer.link("ada", vec!["eve".into()]).await.unwrap();
+    export();
+    assert_eq!(exported_users(&out).0, vec!["ada".to_owned(); 5]);
+    writer
+        .upsert_users(vec![("ada".into(), User { consent: false, ..User::default() })])
+        .await
+        .unwrap();
+    assert!(export().starts_with("0 rows of 0 days, and of 4 days written anew"));
+    assert_eq!(exported_users(&out), (Vec::new(), 0));
+
+    // One at a time, and of one store.
+    let lock = File::open(out.join("_lock")).unwrap();
+    lock.lock().unwrap();
+    let arguments = ["export", "days", out.to_str().unwrap(), "--data", data.to_str().unwrap()];
+    assert!(run(&arguments).2.contains("another export writes there"));
+    lock.unlock().unwrap();
+    let other = folder.path().join("other");
+    drop(Engine::open(&other, support::quiet()).unwrap());
+    let arguments = ["export", "days", out.to_str().unwrap(), "--data", other.to_str().unwrap()];
+    assert!(run(&arguments).2.contains("is it of another store?"));
 }
 
 /// Any event, as the protocol takes it.

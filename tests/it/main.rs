@@ -63,6 +63,7 @@ mod shared;
 #[cfg(feature = "object-store")]
 mod shared_cut_off;
 mod soak;
+mod spark;
 mod storefront;
 mod stores;
 mod strangers;
