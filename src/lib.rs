@@ -23,6 +23,7 @@
 //! | [`engine`] | one store: `serve`, `write`, `trainer`, `push`, `import`, `replication` over a shared state and the `registry` of models |
 //! | [`backup`] | the data folder as of one moment: copied, checked, restored |
 //! | [`export`] | the log, the matrix and models as files for jobs elsewhere |
+//! | [`plan`] | what a shop of any size needs: from measured figures, and from a simulation |
 //! | [`tune`] | fits hyperparameters, blend weights and the second stage to the store, on held-out behaviour |
 //! | [`evaluate`] | splits, metrics, and the harness that asks for lists and scores them |
 //! | [`experiment`] | who sees which variant, what lists brought, how sure a difference is; interleaving, off-policy estimates, simulated users |
@@ -142,6 +143,7 @@ pub mod matrix;
 pub mod model;
 #[cfg(feature = "object-store")]
 pub mod objects;
+pub mod plan;
 pub mod recommend;
 pub mod rules;
 pub mod shared;

@@ -3,7 +3,7 @@
 //! - [`serve`], [`demo`], [`import`], [`export`], [`log`], [`history`], [`check`]: work on a data
 //!   folder; `reload`: a server that reads its configuration again; `process`: what serves;
 //!   [`trainer`], `membership`: servers that share an object store
-//! - [`evaluate`], [`plot`]: work on files alone; [`doctor`]: on a file or a data folder
+//! - [`plan`]: works on numbers alone; [`evaluate`], [`plot`]: on files alone; [`doctor`]: on a file or a data folder
 //! - [`train`], [`recommend`], [`similar`], [`together`], [`popular`], [`users`], [`items`],
 //!   [`models`], [`push`], [`rules`], [`placements`], [`experiments`], [`insight`], [`report`],
 //!   [`replay`], [`simulate`]: work on a data folder or, with `--server`, on a running server
@@ -38,6 +38,7 @@ mod membership;
 pub mod models;
 pub mod output;
 pub mod placements;
+pub mod plan;
 pub mod plot;
 pub mod popular;
 mod process;
@@ -131,6 +132,7 @@ enum Verb {
     Replay(replay::Replay),
     Simulate(simulate::Simulate),
     Push(push::Push),
+    Plan(plan::Plan),
     Export(export::Export),
     Keys(keys::Keys),
     Stores(stores::Stores),
@@ -260,6 +262,7 @@ impl Cli {
             Verb::Replay(verb) => verb.run(config).await,
             Verb::Simulate(verb) => verb.run(config).await,
             Verb::Push(verb) => verb.run(config).await,
+            Verb::Plan(verb) => verb.run(),
 
             Verb::Keys(verb) => verb.run(config, self.common.store).await,
             Verb::Stores(verb) => verb.run(config).await,

@@ -395,3 +395,36 @@ fn hang_up_reads_the_configuration_again() {
     assert!(refused["error"].as_str().unwrap().contains("every_minute"), "{refused}");
     assert_eq!(process.get("/healthz").0, 200);
 }
+
+#[test]
+fn a_plan_says_what_a_shop_needs() {
+    let (ok, out, error) = run(&[
+        "plan",
+        "--users",
+        "1e6",
+        "--items",
+        "1e5",
+        "--events-per-day",
+        "1e5",
+        "--days",
+        "3",
+    ]);
+    assert!(
+        ok && out.contains("that follow") && out.contains("until an event is taken in"),
+        "{out}{error}"
+    );
+    let arguments =
+        ["plan", "--users", "1e9", "--items", "1e6", "--events-per-day", "1e9", "--json"];
+    let twice = [run(&arguments).1, run(&arguments).1];
+    assert_eq!(twice[0], twice[1], "the same seed");
+    let planned: serde_json::Value = serde_json::from_str(&twice[0]).unwrap();
+    assert!(planned["stores"].as_f64().unwrap() > 1.0);
+    assert!(planned["simulated"]["failures"].as_u64().unwrap() > 0);
+
+    let (ok, _, error) =
+        run(&["plan", "--users", "1e6", "--items", "1e12", "--events-per-day", "1"]);
+    assert!(!ok && error.contains("--items"), "{error}");
+    let (ok, _, error) = run(&["plan", "--users", "many", "--items", "1", "--events-per-day", "1"]);
+    assert!(!ok && error.contains("must be a number"), "{error}");
+    assert!(!run(&["plan", "--users", "1", "--items", "1"]).0, "events are needed");
+}

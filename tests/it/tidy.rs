@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::imports;
 
 /// The modules from top to bottom: imports point down only.
-const HOUSE: [&str; 26] = [
+const HOUSE: [&str; 27] = [
     "cli",
     "api",
     "shared",
@@ -14,6 +14,7 @@ const HOUSE: [&str; 26] = [
     "engine",
     "backup",
     "export",
+    "plan",
     "tune",
     "evaluate",
     "experiment",
