@@ -24,7 +24,8 @@ WEIGHTS = {"view": 0.2, "click": 0.3, "favorite": 0.6, "add_to_cart": 0.7, "purc
 
 
 def listed(folder: str) -> list[str]:
-    """The files in force, in which each event is once; of a folder on this machine, all others are left out."""
+    """The files in force, in which each event is once. A folder elsewhere must hold no others, as a copy that was made
+    with ``--delete`` between two exports."""
     path = urllib.parse.urlparse(folder)
     if path.scheme not in ("", "file"):
         return [f"{folder.rstrip('/')}/day=*"]
@@ -46,7 +47,8 @@ def interactions(spark: SparkSession, folder: str, until: datetime.datetime) -> 
 
 def numbered(pairs: DataFrame, column: str) -> DataFrame:
     """The ids of a column, each with a number from 0 on."""
-    ids = pairs.select(column).distinct().rdd.map(lambda row: row[0]).zipWithIndex()
+    # In their order, so that a part that is computed again has the same numbers.
+    ids = pairs.select(column).distinct().orderBy(column).rdd.map(lambda row: row[0]).zipWithIndex()
     return ids.toDF([column, column.replace("_id", "")])
 
 
@@ -80,7 +82,10 @@ def main() -> None:
     given = parser.parse_args()
 
     spark = SparkSession.builder.appName("qianmian").config("spark.sql.session.timeZone", "UTC").getOrCreate()
-    newest = spark.read.parquet(*listed(given.folder)).agg(F.max("timestamp")).collect()[0][0]
+    files = listed(given.folder)
+    newest = spark.read.parquet(*files).agg(F.max("timestamp")).collect()[0][0] if files else None
+    if newest is None:
+        raise SystemExit(f"{given.folder} has no events yet")
     until = newest.astimezone(datetime.timezone.utc) - datetime.timedelta(days=given.hold_out)
     pairs = interactions(spark, given.folder, until).cache()
     items = numbered(pairs, "item_id").cache()

@@ -34,8 +34,8 @@ pub struct Plan {
     /// Lists a second in the busiest second [default: one for each event then]
     #[arg(long, value_parser = amount)]
     lists_per_second: Option<f64>,
-    /// The busiest second of a day over the average one, up to 2
-    #[arg(long, value_parser = amount, default_value = "1.8")]
+    /// The busiest second of a day over the average one, from 1 to 2
+    #[arg(long, value_parser = peak, default_value = "1.8")]
     peak: f64,
     /// Events that are kept of a user, at most: recommend.history_limit
     #[arg(long, value_parser = amount, default_value = "2000")]
@@ -53,7 +53,7 @@ pub struct Plan {
     #[arg(long, value_parser = amount, default_value = "10")]
     lease_seconds: f64,
     /// Days that are simulated
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_650))]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=366))]
     days: u64,
     /// Seed of the simulation
     #[arg(long, default_value_t = 1)]
@@ -87,7 +87,7 @@ impl Plan {
             lists_per_second: self
                 .lists_per_second
                 .unwrap_or(events_per_day / 86_400.0 * self.peak),
-            peak: self.peak.clamp(1.0, 2.0),
+            peak: self.peak,
         };
         let machine = Machine { memory_bytes: self.memory_gib * GIB, cores: self.cores };
         let luck = Luck {
@@ -98,9 +98,9 @@ impl Plan {
         };
         let fleet = Fleet::of(shop, demand, machine);
         if !fleet.fits {
-            let needed = fleet.store.memory_bytes / GIB;
             return Err(format!(
-                "--items: {} items alone need more than a machine of {} GiB may fill; a store of all needs {needed:.0} GiB",
+                "--items, --memory-gib: a store of {} items, or its training, needs more than a machine of {} GiB may \
+                 fill, without any user",
                 self.items, self.memory_gib
             )
             .into());
@@ -125,6 +125,11 @@ fn amount(text: &str) -> Result<f64, String> {
     } else {
         Err("must be above 0, and up to 1e15".to_owned())
     }
+}
+
+fn peak(text: &str) -> Result<f64, String> {
+    let peak = amount(text)?;
+    if (1.0..=2.0).contains(&peak) { Ok(peak) } else { Err("must be from 1 to 2".to_owned()) }
 }
 
 fn needs(fleet: &Fleet) -> comfy_table::Table {
@@ -181,7 +186,7 @@ fn told(simulated: &Simulated) -> comfy_table::Table {
             fact("events", events.to_string()),
             fact("failures of servers", failures.to_string()),
             fact("without a server that writes", seconds(*seconds_without_writer)),
-            fact("followers that answer, on average", format!("{answering:.3}")),
+            fact("followers that answer, of those simulated", format!("{answering:.3}")),
         ],
     )
 }

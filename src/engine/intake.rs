@@ -29,10 +29,14 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Notes whether this server takes in topics.
-    pub fn set_on(&self, is_on: bool) {
-        self.is_on.store(is_on, Ordering::Release);
-        self.behind.lock().clear();
+    /// Begins: from now on this server takes in topics.
+    pub fn begin(&self) {
+        self.is_on.store(true, Ordering::Release);
+    }
+
+    /// Whether this server takes in topics.
+    pub fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Acquire)
     }
 
     /// Notes how many messages of a partition are not taken in yet.
@@ -51,7 +55,7 @@ impl Intake {
     /// # Errors
     /// [`Error::TopicsAway`] where that takes more than 10 s.
     pub async fn reach_now(&self) -> Result<()> {
-        if !self.is_on.load(Ordering::Acquire) {
+        if !self.is_on() {
             return Ok(());
         }
         let mut moment = 0;
@@ -99,7 +103,7 @@ mod tests {
     async fn who_waits_waits_for_the_moment_of_asking() {
         let intake = Arc::new(Intake::default());
         assert!(intake.reach_now().await.is_ok(), "no topics are taken in");
-        intake.set_on(true);
+        intake.begin();
         let short = Duration::from_millis(20);
         assert!(tokio::time::timeout(short, intake.reach_now()).await.is_err());
 

@@ -209,6 +209,11 @@ impl Engine {
         self.state.memory_bytes()
     }
 
+    /// Whether the store closes: whoever uses it lets go of it.
+    pub fn is_closing(&self) -> bool {
+        self.state.closing.has_begun()
+    }
+
     /// The outcome of `work`, or none once the store closes.
     pub async fn unless_closing<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         self.state.closing.unless_begun(work).await

@@ -26,6 +26,8 @@ const LOCK: &str = "_lock";
 const MAX_WAITING: u64 = 1 << 19;
 /// Rows of one file that wait at most.
 const MAX_WAITING_OF_ONE: u64 = 1 << 17;
+/// Files that are written at once.
+const MAX_FILES: usize = 200;
 
 /// The files in force.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,8 +113,8 @@ impl Reading {
         let list = next_list(list, &found, parts, end);
         let json =
             serde_json::to_vec_pretty(&list).map_err(|e| ExportError::Write(e.to_string()))?;
+        // What is no longer in force stays until the next export: someone may be reading it.
         files::replace(&folder.join(LIST), &json).map_err(failed(folder))?;
-        remove_unlisted(folder, &list)?;
         Ok(WrittenDays { added, rewritten, rows, log_offset: end })
     }
 
@@ -147,7 +149,7 @@ impl Reading {
         for (&day, part) in parts.iter().filter(|(_, part)| part.rows > 0) {
             some.insert(day, part);
             waiting += part.rows.min(MAX_WAITING_OF_ONE);
-            if waiting >= MAX_WAITING {
+            if waiting >= MAX_WAITING || some.len() == MAX_FILES {
                 self.write_some(&aside, &std::mem::take(&mut some))?;
                 waiting = 0;
             }
@@ -173,25 +175,25 @@ impl Reading {
         for (&day, part) in parts {
             let path = aside.join(day.to_string());
             let file = File::create(&path).map_err(failed(&path))?;
-            let kept = file.try_clone().map_err(failed(&path))?;
             let table = EventTable::create(file, Format::Parquet, &facts[..1])?;
-            tables.insert(day, (part.from, table, kept));
+            tables.insert(day, (part.from, table));
         }
 
         let names = self.names();
         let mut written = Ok(());
         self.events(i64::MAX, &mut |offset, event| {
             if written.is_ok()
-                && let Some((from, table, _)) = tables.get_mut(&day_of(event))
+                && let Some((from, table)) = tables.get_mut(&day_of(event))
                 && offset >= *from
             {
                 written = table.push(event, &names);
             }
         })?;
         written?;
-        for (day, (_, table, file)) in tables {
+        for (day, (_, table)) in tables {
             table.finish()?;
-            file.sync_all().map_err(failed(&aside.join(day.to_string())))?;
+            let path = aside.join(day.to_string());
+            File::open(&path).and_then(|file| file.sync_all()).map_err(failed(&path))?;
         }
         Ok(())
     }
@@ -267,13 +269,13 @@ fn read_list(folder: &Path) -> Result<DayList, ExportError> {
         .map_err(|e| ExportError::Write(format!("{}: {e}", path.display())))
 }
 
-/// Removes the files of days that the list does not name: an export that was cut off has left them, or they are
-/// written anew.
+/// Removes the files of days that the list does not name: an export that was cut off has left them, or the last one
+/// has written their days anew.
 fn remove_unlisted(folder: &Path, list: &DayList) -> Result<(), ExportError> {
     let listed: BTreeSet<PathBuf> =
         list.days.values().flat_map(|day| &day.files).map(|file| folder.join(file)).collect();
     for name in files::names(folder).map_err(failed(folder))? {
-        if !name.strip_prefix("day=").is_some_and(|day| number_of(day).is_some()) {
+        if name.strip_prefix("day=").and_then(number_of).is_none() {
             continue;
         }
         let day = folder.join(&name);

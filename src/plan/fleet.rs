@@ -10,6 +10,8 @@ use super::store::{Shop, StoreNeeds};
 const FILLED: f64 = 0.7;
 /// Share of a machine's processors that requests may take on average over the busiest second.
 const BUSY: f64 = 0.5;
+/// Followers that are simulated; more of them fare alike.
+const MAX_SIMULATED: f64 = 16.0;
 /// Followers at least, so that lists go on where one is lost.
 const MIN_FOLLOWERS: f64 = 2.0;
 
@@ -86,7 +88,9 @@ impl Fleet {
             needs.memory_bytes.max(needs.training_bytes) <= machine.memory_bytes * FILLED
         };
         let fits = holds(Shop { users: 0.0, events: 0.0, ..shop });
-        let mut stores = 1.0;
+        let busiest = demand.events_per_day / 86_400.0 * demand.peak;
+        // One server takes in what happens in a store.
+        let mut stores = (busiest / (measured::EVENTS_TAKEN_IN_PER_SECOND * BUSY)).ceil().max(1.0);
         while fits && !holds(shop.split(stores)) {
             // By a hundredth at least, so that it ends.
             stores = (stores * 1.01f64).ceil().max(stores + 1.0);
@@ -103,8 +107,6 @@ impl Fleet {
         // Each store gets a new model a day.
         let trainers = (training_hours / 24.0 / BUSY).ceil().max(1.0);
 
-        let per_second = demand.events_per_day / 86_400.0;
-        let busiest = per_second * demand.peak;
         let wire = measured::WIRE_BYTES_OF_EVENT * busiest / stores;
         let log = measured::LOG_BYTES_OF_EVENT * busiest;
         let driver =
@@ -136,7 +138,7 @@ impl Fleet {
             peak: demand.peak,
             takes_in: measured::EVENTS_TAKEN_IN_PER_SECOND,
             applies: measured::EVENTS_APPLIED_PER_SECOND,
-            followers: (self.followers / self.stores) as usize,
+            followers: (self.followers / self.stores).min(MAX_SIMULATED) as usize,
             days_between_failures: luck.days_between_failures,
             lease_seconds: luck.lease_seconds,
             opening_seconds: self.store.opening_seconds,

@@ -70,7 +70,9 @@ impl Writers {
         let begins = if self.list.is_empty() { 0 } else { end };
         let origin = self.list.first().map(|first| first.id.clone());
         let is_origin = |writer: &LogWriter| Some(&writer.id) == origin.as_ref();
-        self.list.retain(|writer| writer.begins < begins || is_origin(writer));
+        self.list.retain(|writer| {
+            writer.begins < begins || writer.begins == begins && is_origin(writer)
+        });
         self.list.push(LogWriter { id, begins });
         let beyond = self.list.len().saturating_sub(MAX_WRITERS);
         self.list.drain(..beyond);

@@ -88,6 +88,12 @@ impl Broker {
         created[0].as_ref().unwrap();
     }
 
+    /// Deletes a topic, with all that it has.
+    pub(crate) async fn delete(&self, topic: &str) {
+        let deleted = self.admin().delete_topics(&[topic], &AdminOptions::new()).await.unwrap();
+        deleted[0].as_ref().unwrap();
+    }
+
     /// Gives a topic this number of partitions.
     pub(crate) async fn grow(&self, topic: &str, partitions: usize) {
         let new = NewPartitions::new(topic, partitions);

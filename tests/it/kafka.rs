@@ -180,8 +180,9 @@ async fn each_message_is_taken_in_once_whatever_is_killed() {
     assert!(refused.get_details_retry_info().is_some());
     assert!(server.terminate());
 
+    // What is there of the user is erased all the same.
     let found = events(folder.path());
-    assert_eq!(found.len(), sent as usize);
+    assert_eq!(found.len(), (0..sent).filter(|n| n % 97 != 1).count());
     assert!(found.values().all(|&times| times == 1));
 }
 
@@ -258,5 +259,15 @@ async fn an_erased_user_is_not_in_the_broker_once_the_retention_is_over() {
     send(&producer, "rest-events", None, "bob", Some(&bought("e2", "tea"))).await;
     taken_in(&server, 3.0).await;
     assert!(!has_said(&server, "messages were deleted before they were taken in"));
+
+    // One that was made anew is shorter than what was taken in, and is read all the same.
+    broker.delete("rest-events").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    broker.create("rest-events", 1, &[]).await;
+    send(&broker.producer(), "rest-events", None, "eve", Some(&bought("e3", "tea"))).await;
+    taken_in(&server, 4.0).await;
+    send(&broker.producer(), "rest-events", None, "eve", Some(&bought("e4", "tea"))).await;
+    taken_in(&server, 5.0).await;
     assert!(server.terminate());
+    assert_eq!(events(folder.path()).len(), 3, "those of the erased user are gone");
 }

@@ -319,7 +319,7 @@ fn topics(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
     });
     page.gauge("topic_behind_messages", "Messages that are not taken in yet", behind)?;
 
-    let taking = || open.iter().filter(|open| !open.figures.topics_behind.is_empty());
+    let taking = || open.iter().filter(|open| open.store.engine.intake().is_on());
     let count =
         |open: &Open, of: fn(&Intake) -> u64| (open.labels(), of(open.store.engine.intake()));
     let messages = taking().map(|open| count(open, |intake| intake.messages.get()));

@@ -1,7 +1,6 @@
 //! Reads topics from where the log says that reading goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -22,6 +21,15 @@ const MAX_BYTES: usize = 32 << 20;
 
 /// A topic and the number of a partition.
 pub(super) type Partition = (String, u32);
+
+/// Where a partition is read from.
+pub(super) struct Assigned {
+    pub(super) partition: Partition,
+    /// Where reading it was to go on; none the first time.
+    pub(super) next: Option<u64>,
+    pub(super) from: u64,
+    pub(super) end: u64,
+}
 
 /// Reads the topics that are configured.
 pub(super) struct Consumer {
@@ -65,7 +73,6 @@ impl Consumer {
             .set("enable.auto.offset.store", "false")
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "error")
-            .set("enable.partition.eof", "true")
             .set("queued.max.messages.kbytes", "16384")
             .set("fetch.queue.backoff.ms", "20")
             .set("fetch.wait.max.ms", "100")
@@ -83,33 +90,25 @@ impl Consumer {
         Ok(Self { client, topics, assigned: BTreeMap::new() })
     }
 
-    /// Reads all partitions from where `next` says, those that it does not know from their beginning.
+    /// Reads all partitions from where `next` says, those that it does not know from their beginning; returns where
+    /// each is read from.
     pub(super) fn assign(
         &mut self,
         next: impl Fn(&Partition) -> Option<u64>,
-    ) -> Result<(), BoxError> {
+    ) -> Result<Vec<Assigned>, BoxError> {
         let mut list = TopicPartitionList::new();
-        let mut assigned = BTreeMap::new();
+        let mut all = Vec::new();
         for partition in self.partitions()? {
-            let (first, end) = self.bounds(&partition)?;
-            let from = match next(&partition) {
-                Some(next) if (first..=end).contains(&next) => next,
-                Some(next) => {
-                    warn_of_a_gap(&partition, next, (first, end));
-                    first
-                }
-                None => first,
-            };
-            list.add_partition_offset(
-                &partition.0,
-                partition.1 as i32,
-                Offset::Offset(from as i64),
-            )?;
-            assigned.insert(partition, from);
+            let bounds = self.bounds(&partition)?;
+            let next = next(&partition);
+            let from = next.map_or(bounds.0, |next| start(&partition, next, bounds));
+            let (topic, number) = &partition;
+            list.add_partition_offset(topic, *number as i32, Offset::Offset(from as i64))?;
+            all.push(Assigned { partition, next, from, end: bounds.1 });
         }
         self.client.assign(&list)?;
-        self.assigned = assigned;
-        Ok(())
+        self.assigned = all.iter().map(|of| (of.partition.clone(), of.from)).collect();
+        Ok(all)
     }
 
     /// Whether the topics have the partitions that are read.
@@ -196,40 +195,47 @@ impl Consumer {
     }
 }
 
-/// Whether reading goes on by itself: at the end of a partition, and once brokers are back.
+/// Whether reading goes on by itself: once brokers are back, and where the group, which is not joined, may not be
+/// looked at.
 fn is_passing(error: &KafkaError) -> bool {
-    match error {
-        KafkaError::PartitionEOF(_) => true,
-        KafkaError::MessageConsumption(code) => matches!(
-            code,
-            RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::OperationTimedOut
-        ),
-        _ => false,
-    }
+    let KafkaError::MessageConsumption(code) = error else { return false };
+    matches!(
+        code,
+        RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+    )
 }
 
-fn warn_of_a_gap((topic, partition): &Partition, next: u64, (first, end): (u64, u64)) {
+/// Where reading a partition goes on that was read up to `next`, and has messages from `first` up to `end`.
+fn start((topic, partition): &Partition, next: u64, (first, end): (u64, u64)) -> u64 {
     if next < first {
         let lost = first - next;
         tracing::error!(topic, partition, lost, "messages were deleted before they were taken in");
-    } else {
-        tracing::error!(
-            topic,
-            partition,
-            next,
-            end,
-            "the topic ends before what was taken in of it: it was made anew, and is read from its beginning"
-        );
+        return first;
     }
+    if next <= end {
+        return next;
+    }
+    // Of a topic that was made anew all is there; one that has lost its end goes on behind it.
+    let from = if first == 0 { 0 } else { end };
+    tracing::error!(
+        topic,
+        partition,
+        next,
+        end,
+        from,
+        "the topic ends before what was taken in of it: it was made anew, or its brokers have lost messages"
+    );
+    from
 }
 
 /// What the client reports.
 #[derive(Default)]
 struct Context {
     /// By partition: the offset behind the last message that may be read.
-    ends: Arc<Mutex<BTreeMap<Partition, u64>>>,
+    ends: Mutex<BTreeMap<Partition, u64>>,
 }
 
 impl ClientContext for Context {
@@ -256,3 +262,23 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_goes_on_where_its_messages_are() {
+        let partition = ("shop".to_owned(), 0);
+        for (next, bounds, from) in [
+            (7, (0, 9), 7),
+            (9, (0, 9), 9),
+            (3, (5, 9), 5),
+            (1_000, (0, 50), 0),
+            (1_000, (900, 997), 997),
+            (1_000, (0, 0), 0),
+        ] {
+            assert_eq!(start(&partition, next, bounds), from, "{next} of {bounds:?}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::runtime::Handle;
@@ -27,7 +28,11 @@ impl DeadLetters {
             return Ok(None);
         }
         let mut config = client(options);
-        config.set("enable.idempotence", "true").set("message.timeout.ms", "10000");
+        config
+            .set("enable.idempotence", "true")
+            .set("message.timeout.ms", "10000")
+            // How large one may be is for the topic to say.
+            .set("message.max.bytes", "1000000000");
         let producer = config.create().map_err(|error| format!("kafka: {error}"))?;
         Ok(Some(Self { topic: options.dead_letters.clone(), producer }))
     }
@@ -42,7 +47,23 @@ impl DeadLetters {
         runtime.block_on(futures::future::try_join_all(sending)).map(drop)
     }
 
+    /// Sends one, without its value where that is too large for the topic.
     async fn send_one(&self, message: &Message, violation: &Violation) -> Result<(), BoxError> {
+        let sent = self.send_with(message, message.value.as_deref(), violation).await;
+        let too_large = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
+        let sent = match sent {
+            Err(error) if error == too_large => self.send_with(message, None, violation).await,
+            sent => sent,
+        };
+        sent.map_err(|error| format!("{}: {error}", self.topic).into())
+    }
+
+    async fn send_with(
+        &self,
+        message: &Message,
+        value: Option<&[u8]>,
+        violation: &Violation,
+    ) -> Result<(), KafkaError> {
         let (partition, offset) = (message.partition.to_string(), message.offset.to_string());
         let reason = violation.to_string();
         let headers = [
@@ -55,10 +76,10 @@ impl DeadLetters {
             headers.insert(Header { key, value: Some(value) })
         });
         let mut record = FutureRecord::to(&self.topic).key(&message.key).headers(headers);
-        if let Some(value) = &message.value {
+        if let Some(value) = value {
             record = record.payload(value);
         }
         let sent = self.producer.send(record, Duration::from_secs(10)).await;
-        sent.map(drop).map_err(|(error, _)| format!("{}: {error}", self.topic).into())
+        sent.map(drop).map_err(|(error, _)| error)
     }
 }

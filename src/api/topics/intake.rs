@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use super::consumer::{Consumer, Partition};
+use super::consumer::{Assigned, Consumer, Partition};
 use super::dead_letters::DeadLetters;
 use super::message::{self, Message};
 use super::options::KafkaOptions;
@@ -44,12 +44,16 @@ impl Topics {
         // What is wrong with the settings shows now.
         drop(Consumer::open(options)?);
         let stopping = Arc::new(AtomicBool::new(false));
+        if let Ok(store) = host.store(&options.store) {
+            store.engine.intake().begin();
+        }
         let taking = Taking {
             letters: DeadLetters::open(options)?,
             methods: Methods::read().map_err(|error| error.to_string())?,
             options: options.clone(),
             runtime: Handle::current(),
             stopping: stopping.clone(),
+            sent: BTreeMap::new(),
             refusing: Failing::new("a message is refused"),
         };
         let thread = std::thread::Builder::new().name("topics".to_owned());
@@ -76,21 +80,24 @@ struct Taking {
     methods: Methods,
     runtime: Handle,
     stopping: Arc<AtomicBool>,
+    /// By partition: up to where refused messages were sent, so that none is sent again when something fails.
+    sent: BTreeMap<Partition, u64>,
     refusing: Failing,
 }
 
 impl Taking {
     fn run(mut self, host: &Host) {
         let mut failing = Failing::new("the topics are not taken in");
-        while !self.is_stopping() {
+        loop {
             let store = host.store(&self.options.store).map_err(BoxError::from);
             let taken = store.and_then(|store| self.take_in_store(&store.engine, &mut failing));
-            if let Err(error) = taken
-                && !self.is_stopping()
-            {
-                failing.again(&self.options.store, error.to_string());
-                std::thread::sleep(PAUSE);
+            if self.is_stopping() {
+                return;
             }
+            if let Err(error) = taken {
+                failing.again(&self.options.store, error.to_string());
+            }
+            std::thread::sleep(PAUSE);
         }
     }
 
@@ -98,26 +105,28 @@ impl Taking {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Takes in topics until the server stops, or something fails.
+    /// Takes in topics until the server stops, the store closes, or something fails.
     fn take_in_store(
         &mut self,
         engine: &Arc<Engine>,
         failing: &mut Failing,
     ) -> Result<(), BoxError> {
-        engine.intake().set_on(true);
+        engine.intake().begin();
         let mut consumer = Consumer::open(&self.options)?;
-        consumer.assign(|partition| next(engine, partition))?;
-        failing.ended(&self.options.store);
+        self.assign(engine, &mut consumer)?;
         let mut looked = Instant::now();
         let mut counted = Instant::now();
         let mut moment: Option<Moment> = None;
 
-        while !self.is_stopping() {
+        while !self.is_stopping() && !engine.is_closing() {
             let messages = consumer.read(self.options.batch, WAIT)?;
             self.take(engine, &messages)?;
+            failing.ended(&self.options.store);
 
             let (intake, asked) = (engine.intake(), engine.intake().asked());
             if moment.is_none() && asked > intake.reached() {
+                // What was sent to a new partition counts too.
+                self.assign_new(engine, &mut consumer)?;
                 moment = Some(Moment { number: asked, ends: consumer.ends()? });
             }
             if let Some(of) = moment.take_if(|of| of.is_reached(&consumer)) {
@@ -128,12 +137,33 @@ impl Taking {
                 counted = Instant::now();
             }
             if looked.elapsed() >= LOOK_EVERY {
-                if !consumer.is_complete()? {
-                    tracing::info!("the topics have other partitions than before");
-                    consumer.assign(|partition| next(engine, partition))?;
-                }
+                self.assign_new(engine, &mut consumer)?;
                 looked = Instant::now();
             }
+        }
+        Ok(())
+    }
+
+    /// Reads all partitions from where the log says. Where they have no such message, the log says so first: what is behind
+    /// its position would be taken for known.
+    fn assign(&mut self, engine: &Engine, consumer: &mut Consumer) -> Result<(), BoxError> {
+        for of in consumer.assign(|partition| next(engine, partition))? {
+            let Assigned { partition: (topic, partition), next, from, end } = of;
+            engine.intake().note_behind(&topic, partition, end.saturating_sub(from));
+            if next.is_some_and(|next| next != from) {
+                self.sent.remove(&(topic.clone(), partition));
+                let part = TakenIn { topic, partition, from: next, next: from };
+                engine.writer().take_in(Write::Events(Vec::new()), vec![part])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same where the topics have other partitions than those that are read.
+    fn assign_new(&mut self, engine: &Engine, consumer: &mut Consumer) -> Result<(), BoxError> {
+        if !consumer.is_complete()? {
+            tracing::info!("the topics have other partitions than before");
+            self.assign(engine, consumer)?;
         }
         Ok(())
     }
@@ -143,10 +173,9 @@ impl Taking {
         match (self.take_all(engine, messages), messages) {
             (Err(error), [message]) => match error.downcast::<Error>().map(|error| *error) {
                 Ok(Error::Invalid(violation)) => {
-                    self.refuse(engine, &[(message, violation)])?;
-                    let end = BTreeMap::from([(message.partition, message.offset + 1)]);
-                    let nothing = Step { write: Write::Events(Vec::new()), ends: end };
-                    self.write(engine, &message.topic, nothing)
+                    self.refuse(engine, vec![(message, violation)])?;
+                    let nothing = Step::nothing(message.partition, message.offset + 1);
+                    write(engine, &message.topic, nothing)
                 }
                 Ok(error) => Err(error.into()),
                 Err(error) => Err(error),
@@ -163,13 +192,10 @@ impl Taking {
         let now_ms = now_ms();
         let mut by_topic: BTreeMap<&str, Steps> = BTreeMap::new();
         let mut refused = Vec::new();
-        let mut taken = 0;
         for message in messages {
-            let partition = (message.topic.clone(), message.partition);
-            if next(engine, &partition).is_some_and(|next| message.offset < next) {
+            if next(engine, &message.partition()).is_some_and(|next| message.offset < next) {
                 continue;
             }
-            taken += 1;
             let change = match message::read(message, &self.methods, now_ms) {
                 Ok(change) => Some(change),
                 Err(violation) => {
@@ -181,37 +207,30 @@ impl Taking {
             steps.add(message.partition, message.offset + 1, change);
         }
 
-        self.refuse(engine, &refused)?;
+        self.refuse(engine, refused)?;
         for (topic, steps) in by_topic {
             for step in steps.into_steps() {
-                self.write(engine, topic, step)?;
+                write(engine, topic, step)?;
             }
         }
-        engine.intake().messages.inc_by(taken);
-        Ok(())
-    }
-
-    /// Writes a step, and where reading goes on behind it.
-    fn write(&self, engine: &Engine, topic: &str, step: Step) -> Result<(), BoxError> {
-        let parts = step.ends.into_iter().map(|(partition, end)| TakenIn {
-            topic: topic.to_owned(),
-            partition,
-            from: next(engine, &(topic.to_owned(), partition)),
-            next: end,
-        });
-        let written = engine.writer().take_in(step.write, parts.collect());
-        self.runtime.block_on(written)?;
         Ok(())
     }
 
     fn refuse(
         &mut self,
         engine: &Engine,
-        refused: &[(&Message, Violation)],
+        mut refused: Vec<(&Message, Violation)>,
     ) -> Result<(), BoxError> {
+        refused.retain(|(message, _)| {
+            let sent = self.sent.get(&message.partition());
+            sent.is_none_or(|&sent| message.offset >= sent)
+        });
         let Some((message, violation)) = refused.first() else { return Ok(()) };
         if let Some(letters) = &self.letters {
-            letters.send(refused, &self.runtime)?;
+            letters.send(&refused, &self.runtime)?;
+        }
+        for (message, _) in &refused {
+            self.sent.insert(message.partition(), message.offset + 1);
         }
         engine.intake().refused.inc_by(refused.len() as u64);
         let Message { topic, partition, offset, .. } = message;
@@ -219,6 +238,19 @@ impl Taking {
         self.refusing.again(&self.options.store, reason);
         Ok(())
     }
+}
+
+/// Writes a step, and where reading goes on behind it.
+fn write(engine: &Engine, topic: &str, step: Step) -> Result<(), BoxError> {
+    let parts = step.ends.into_iter().map(|(partition, end)| TakenIn {
+        topic: topic.to_owned(),
+        partition,
+        from: next(engine, &(topic.to_owned(), partition)),
+        next: end,
+    });
+    engine.writer().take_in(step.write, parts.collect())?;
+    engine.intake().messages.inc_by(step.messages);
+    Ok(())
 }
 
 /// Where the topics ended when someone asked to wait for what is in them.

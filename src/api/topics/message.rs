@@ -28,6 +28,13 @@ pub(super) struct Message {
     pub(super) value: Option<Vec<u8>>,
 }
 
+impl Message {
+    /// Its topic and the number of its partition.
+    pub(super) fn partition(&self) -> (String, u32) {
+        (self.topic.clone(), self.partition)
+    }
+}
+
 /// What is to change.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Change {

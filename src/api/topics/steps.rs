@@ -12,6 +12,20 @@ pub(super) struct Step {
     pub(super) write: Write,
     /// By partition: the offset of the next message.
     pub(super) ends: BTreeMap<u32, u64>,
+    /// Number of messages.
+    pub(super) messages: u64,
+}
+
+impl Step {
+    fn new(write: Write) -> Self {
+        Self { write, ends: BTreeMap::new(), messages: 0 }
+    }
+
+    /// Nothing to write, of one message.
+    pub(super) fn nothing(partition: u32, next: u64) -> Self {
+        let ends = BTreeMap::from([(partition, next)]);
+        Self { ends, messages: 1, ..Self::new(Write::Events(Vec::new())) }
+    }
 }
 
 /// Messages of one topic as writes. What is none, and follows nothing, is a write without anything.
@@ -21,11 +35,12 @@ pub(super) struct Steps(Vec<Step>);
 impl Steps {
     /// Adds a message, `None` one that is refused.
     pub(super) fn add(&mut self, partition: u32, next: u64, change: Option<Change>) {
-        let ends = match change {
+        let step = match change {
             Some(change) => self.add_change(change),
             None => self.last(),
         };
-        ends.insert(partition, next);
+        step.ends.insert(partition, next);
+        step.messages += 1;
     }
 
     /// The steps; the newest of one item, or of one user, within a write.
@@ -40,7 +55,7 @@ impl Steps {
         self.0
     }
 
-    fn add_change(&mut self, change: Change) -> &mut BTreeMap<u32, u64> {
+    fn add_change(&mut self, change: Change) -> &mut Step {
         // One that goes on with the write before is put into it.
         let rest = match (self.0.last_mut().map(|step| &mut step.write), change) {
             (Some(Write::Events(events)), Change::Event(event)) => {
@@ -58,17 +73,17 @@ impl Steps {
             (_, change) => Some(change),
         };
         if let Some(change) = rest {
-            self.0.push(Step { write: write(change), ends: BTreeMap::new() });
+            self.0.push(Step::new(write(change)));
         }
         self.last()
     }
 
-    fn last(&mut self) -> &mut BTreeMap<u32, u64> {
+    fn last(&mut self) -> &mut Step {
         if self.0.is_empty() {
-            self.0.push(Step { write: Write::Events(Vec::new()), ends: BTreeMap::new() });
+            self.0.push(Step::new(Write::Events(Vec::new())));
         }
         let last = self.0.len() - 1;
-        &mut self.0[last].ends
+        &mut self.0[last]
     }
 }
 

@@ -160,12 +160,13 @@ impl Writer {
         if receipt.recorded == 0 { Err(not_found()) } else { Ok(receipt) }
     }
 
-    /// Writes what was read from topics, and notes where reading them goes on, durably: both or neither.
+    /// Writes what was read from topics, and notes where reading them goes on, durably: both or neither. Call it
+    /// from a thread that may block: it waits for room in the queue.
     ///
     /// # Errors
     /// [`crate::domain::Error::Conflict`] where something else was read since; as the write itself.
-    pub async fn take_in(&self, write: Write, parts: Vec<TakenIn>) -> Result<Receipt> {
-        self.write(Write::TakenIn(Box::new(write), parts)).await
+    pub fn take_in(&self, write: Write, parts: Vec<TakenIn>) -> Result<Receipt> {
+        self.write_blocking(Write::TakenIn(Box::new(write), parts))
     }
 
     /// Whether writes are accepted, and every change to come. After a failed flush they are
