@@ -63,8 +63,8 @@ impl Shop {
         ];
 
         let tenfold = (events / measured::OPENING_EVENTS).log10().max(0.0);
-        let opening_of_event =
-            measured::OPENING_SECONDS_OF_EVENT + measured::OPENING_SECONDS_TENFOLD * tenfold;
+        let opening_of_event = measured::OPENING_SECONDS_OF_EVENT
+            + measured::OPENING_SECONDS_TENFOLD * tenfold.powf(1.5);
         StoreNeeds {
             memory_bytes: parts.iter().map(|(_, bytes)| bytes).sum(),
             parts,
