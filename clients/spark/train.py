@@ -22,6 +22,9 @@ from qianmian import Client, Refused, layout
 # What an event says of a user's interest, from none to a purchase.
 WEIGHTS = {"view": 0.2, "click": 0.3, "favorite": 0.6, "add_to_cart": 0.7, "purchase": 1.0}
 
+# Length below which a vector says nothing; the server takes vectors from 1e-6 on.
+MIN_LENGTH = 1e-4
+
 
 def listed(folder: str) -> list[str]:
     """The files in force, in which each event is once. A folder elsewhere must hold no others, as a copy that was made
@@ -69,6 +72,15 @@ def neighbours(numbers: DataFrame, k: int, of_each_user: int) -> DataFrame:
     return ranked.select("item", F.col("place") - 1, "other", "score")
 
 
+def known(vectors: np.ndarray, places: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Leaves out items of which nothing was learned, whose vectors are all but zero: the server takes none of them.
+    Returns which are kept, and their neighbours by their new numbers."""
+    kept = np.linalg.norm(vectors, axis=1) > MIN_LENGTH
+    number = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
+    places = np.where(places >= 0, number[places], -1)[kept]
+    return kept, places, np.where(places >= 0, scores[kept], 0.0).astype(np.float32)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
@@ -108,6 +120,8 @@ def main() -> None:
     scores = np.zeros((len(ids), given.neighbours), dtype=np.float32)
     for item, place, other, score in neighbours(numbers, given.neighbours, given.of_each_user).toLocalIterator():
         places[item, place], scores[item, place] = other, score
+    kept, places, scores = known(vectors, places, scores)
+    ids, vectors = [item for item, is_kept in zip(ids, kept) if is_kept], vectors[kept]
     print(f"trained on {numbers.count()} pairs of {len(ids)} items until {until:%Y-%m-%d}")
     spark.stop()
 

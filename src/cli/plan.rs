@@ -16,7 +16,7 @@ const GIB: f64 = (1u64 << 30) as f64;
     after_help = "From figures that were measured on two cores, and from a simulation; docs/src/plan.md has both.\n\n\
                   Examples:\n  \
                   qianmian plan --users 1e6 --items 1e5 --events-per-day 1e6\n  \
-                  qianmian plan --users 1e9 --items 1e8 --events-per-day 1e10 --history-limit 100"
+                  qianmian plan --users 1e9 --items 1e8 --events-per-day 1e10 --history-limit 100 --memory-gib 2048"
 )]
 pub struct Plan {
     /// Users

@@ -71,9 +71,9 @@ pub struct Fleet {
     pub log_bytes_per_day: f64,
     /// Bytes in the object store: logs, and three models of each store.
     pub object_bytes: f64,
-    /// Bits a second into the busiest server that writes, and out of the object store to all followers.
+    /// Bits a second into a server that writes, in the busiest second.
     pub writer_bits_per_second: f64,
-    /// As said.
+    /// Bits a second out of the object store to all followers, in the busiest second.
     pub followers_bits_per_second: f64,
     /// The part of the memory that costs most, and its share.
     pub driver: (&'static str, f64),

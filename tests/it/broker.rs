@@ -13,7 +13,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 
-use crate::shared::free_address;
+use crate::sharing::free_address;
 
 /// A broker; killed when it is dropped.
 pub(crate) struct Broker {

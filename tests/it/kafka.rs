@@ -16,7 +16,7 @@ use tonic_types::StatusExt;
 use crate::broker::{Broker, header, send, send_all};
 use crate::followers::until;
 use crate::guarded::reason;
-use crate::shared::{Shop, channel, events, eventually, free_address, has_said, list, said};
+use crate::sharing::{Shop, channel, events, eventually, free_address, has_said, list, said};
 use crate::support::Process;
 
 /// A purchase in JSON, without its user, whom the key names.

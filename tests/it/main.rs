@@ -62,6 +62,8 @@ mod sharded;
 mod shared;
 #[cfg(feature = "object-store")]
 mod shared_cut_off;
+#[cfg(feature = "object-store")]
+mod sharing;
 mod soak;
 mod spark;
 mod storefront;

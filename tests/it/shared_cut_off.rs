@@ -10,7 +10,7 @@ use tonic::Code;
 use crate::cut_off::Wire;
 use crate::followers::until;
 use crate::guarded::reason;
-use crate::shared::{
+use crate::sharing::{
     Shop, buy, buy_some, channel, events, eventually, free_address, has_said, list,
 };
 

@@ -7,6 +7,18 @@ use qianmian::api::wire::pb::model_service_client::ModelServiceClient;
 
 use crate::support::{Process, online_retail, run};
 
+/// An item whose vector is all but zero is left out, and the others have new numbers, as neighbours too.
+const KNOWN: &str = "
+import numpy as np, train
+vectors = np.array([[1, 0], [0, 1e-7], [0, 2]], dtype=np.float32)
+places = np.array([[1, 2], [0, -1], [1, 0]], dtype=np.int32)
+scores = np.array([[.9, .8], [.9, 0], [.7, .6]], dtype=np.float32)
+kept, places, scores = train.known(vectors, places, scores)
+assert kept.tolist() == [True, False, True]
+assert places.tolist() == [[-1, 1], [-1, 0]], places
+assert np.allclose(scores, [[0, .8], [0, .6]]), scores
+";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_spark_trained_joins_the_lists() {
     let has = |program: &str, arguments: &[&str]| {
@@ -17,6 +29,11 @@ async fn a_model_that_spark_trained_joins_the_lists() {
         eprintln!("skipped: no Java, or Python has no pyspark and qianmian");
         return;
     }
+    let job = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/spark");
+    let known =
+        Command::new("python3").args(["-c", KNOWN]).env("PYTHONPATH", job).output().unwrap();
+    assert!(known.status.success(), "{}", String::from_utf8_lossy(&known.stderr));
+
     let folder = tempfile::tempdir().unwrap();
     let (data, days) = (folder.path().join("data"), folder.path().join("days"));
     let log = online_retail(&folder, 60_000);

@@ -1,6 +1,6 @@
 //! Takes in what is read from topics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -53,7 +53,7 @@ impl Topics {
             options: options.clone(),
             runtime: Handle::current(),
             stopping: stopping.clone(),
-            sent: BTreeMap::new(),
+            refused: BTreeSet::new(),
             refusing: Failing::new("a message is refused"),
         };
         let thread = std::thread::Builder::new().name("topics".to_owned());
@@ -80,8 +80,8 @@ struct Taking {
     methods: Methods,
     runtime: Handle,
     stopping: Arc<AtomicBool>,
-    /// By partition: up to where refused messages were sent, so that none is sent again when something fails.
-    sent: BTreeMap<Partition, u64>,
+    /// Refused messages of what is being taken in, so that none is refused again when a write after it fails.
+    refused: BTreeSet<(Partition, u64)>,
     refusing: Failing,
 }
 
@@ -121,6 +121,7 @@ impl Taking {
         while !self.is_stopping() && !engine.is_closing() {
             let messages = consumer.read(self.options.batch, WAIT)?;
             self.take(engine, &messages)?;
+            self.refused.clear();
             failing.ended(&self.options.store);
 
             let (intake, asked) = (engine.intake(), engine.intake().asked());
@@ -129,8 +130,11 @@ impl Taking {
                 self.assign_new(engine, &mut consumer)?;
                 moment = Some(Moment { number: asked, ends: consumer.ends()? });
             }
-            if let Some(of) = moment.take_if(|of| of.is_reached(&consumer)) {
+            if let Some(of) = &moment
+                && of.is_reached(&consumer)?
+            {
                 intake.note_reached(of.number);
+                moment = None;
             }
             if counted.elapsed() >= COUNT_EVERY {
                 count(engine, &consumer)?;
@@ -144,14 +148,14 @@ impl Taking {
         Ok(())
     }
 
-    /// Reads all partitions from where the log says. Where they have no such message, the log says so first: what is behind
-    /// its position would be taken for known.
+    /// Reads each partition from its position in the log. Where the partition has no message there, the position at
+    /// which reading begins is written first: messages before the one in the log are skipped.
     fn assign(&mut self, engine: &Engine, consumer: &mut Consumer) -> Result<(), BoxError> {
         for of in consumer.assign(|partition| next(engine, partition))? {
             let Assigned { partition: (topic, partition), next, from, end } = of;
             engine.intake().note_behind(&topic, partition, end.saturating_sub(from));
             if next.is_some_and(|next| next != from) {
-                self.sent.remove(&(topic.clone(), partition));
+                self.refused.clear();
                 let part = TakenIn { topic, partition, from: next, next: from };
                 engine.writer().take_in(Write::Events(Vec::new()), vec![part])?;
             }
@@ -221,17 +225,13 @@ impl Taking {
         engine: &Engine,
         mut refused: Vec<(&Message, Violation)>,
     ) -> Result<(), BoxError> {
-        refused.retain(|(message, _)| {
-            let sent = self.sent.get(&message.partition());
-            sent.is_none_or(|&sent| message.offset >= sent)
-        });
+        let place = |message: &Message| (message.partition(), message.offset);
+        refused.retain(|(message, _)| !self.refused.contains(&place(message)));
         let Some((message, violation)) = refused.first() else { return Ok(()) };
         if let Some(letters) = &self.letters {
             letters.send(&refused, &self.runtime)?;
         }
-        for (message, _) in &refused {
-            self.sent.insert(message.partition(), message.offset + 1);
-        }
+        self.refused.extend(refused.iter().map(|(message, _)| place(message)));
         engine.intake().refused.inc_by(refused.len() as u64);
         let Message { topic, partition, offset, .. } = message;
         let reason = format!("{topic}, partition {partition}, offset {offset}: {violation}");
@@ -261,12 +261,12 @@ struct Moment {
 
 impl Moment {
     /// Whether all is taken in that was there: what was read is written by now.
-    fn is_reached(&self, consumer: &Consumer) -> bool {
-        let Ok(standing) = consumer.standing() else { return false };
+    fn is_reached(&self, consumer: &Consumer) -> Result<bool, BoxError> {
+        let standing = consumer.standing()?;
         let is_read = |(partition, end): (&Partition, &u64)| {
             standing.get(partition).is_some_and(|(read, _)| read >= end)
         };
-        self.ends.iter().all(is_read)
+        Ok(self.ends.iter().all(is_read))
     }
 }
 
@@ -283,4 +283,44 @@ fn count(engine: &Engine, consumer: &Consumer) -> Result<(), BoxError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::topics::message::Kind;
+    use crate::engine::EngineOptions;
+
+    #[tokio::test]
+    async fn a_message_is_refused_once_whatever_comes_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(folder.path(), EngineOptions::default()).unwrap();
+        let mut taking = Taking {
+            options: KafkaOptions::default(),
+            letters: None,
+            methods: Methods::read().unwrap(),
+            runtime: Handle::current(),
+            stopping: Arc::default(),
+            refused: BTreeSet::new(),
+            refusing: Failing::new("a message is refused"),
+        };
+        let at = |offset| Message {
+            kind: Kind::Items,
+            topic: "items".into(),
+            partition: 0,
+            offset,
+            time_ms: None,
+            key: Vec::new(),
+            value: None,
+        };
+        let mut refuse = |offsets: &[u64]| {
+            let messages: Vec<_> = offsets.iter().map(|&offset| at(offset)).collect();
+            let why = Violation::new("key", "is missing");
+            let refused = messages.iter().map(|message| (message, why.clone())).collect();
+            taking.refuse(&engine, refused).unwrap();
+            engine.intake().refused.get()
+        };
+        // The store refuses one that lies before another that could not be read.
+        assert_eq!([refuse(&[10]), refuse(&[5]), refuse(&[5, 10]), refuse(&[11])], [1, 2, 2, 3]);
+    }
 }
