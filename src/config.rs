@@ -192,6 +192,7 @@ impl Config {
             ("object_store.every_ms", objects.every_ms as f64, 100.0, 60_000.0),
             ("object_store.lease_seconds", objects.lease_seconds as f64, 2.0, 3_600.0),
             ("object_store.keep_seconds", objects.keep_seconds as f64, 10.0, 1e7),
+            ("kafka.retention_hours", f64::from(self.kafka.retention_hours), 1.0, 87_600.0),
             ("kafka.batch", self.kafka.batch as f64, 1.0, 100_000.0),
             ("audit.keep", audit.keep as f64, 1.0, 10_000.0),
             ("models.keep", models.keep as f64, 1.0, 1_000.0),

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs a Kafka broker, which is its own controller, on two ports of loopback, with its files in a folder, until it is
-# killed. It goes on with what is in the folder. Needs Java 17 and Maven, which fetches the jars once; ends with 3
-# where they are not there.
+# killed. It goes on with what is in the folder. Settings in DIR/more.properties count over those here. Needs Java 17
+# and Maven, which fetches the jars once; ends with 3 where they are not there.
 #
 #   loadtest/kafka/broker.sh PORT CONTROLLER_PORT DIR
 set -eu
@@ -50,6 +50,7 @@ log.initial.task.delay.ms=500
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 EOF
+[ ! -f "$data/more.properties" ] || cat "$data/more.properties" >>"$data/server.properties"
 
 java="java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 if [ ! -f "$data/log/meta.properties" ]; then

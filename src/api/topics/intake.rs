@@ -1,6 +1,7 @@
 //! Takes in what is read from topics.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -10,6 +11,7 @@ use tokio::runtime::Handle;
 
 use super::consumer::{Assigned, Consumer, Partition};
 use super::dead_letters::DeadLetters;
+use super::kept;
 use super::message::{self, Message};
 use super::options::KafkaOptions;
 use super::steps::{Step, Steps};
@@ -53,6 +55,7 @@ impl Topics {
             options: options.clone(),
             runtime: Handle::current(),
             stopping: stopping.clone(),
+            is_looked_at: false,
             refused: BTreeSet::new(),
             refusing: Failing::new("a message is refused"),
         };
@@ -80,6 +83,8 @@ struct Taking {
     methods: Methods,
     runtime: Handle,
     stopping: Arc<AtomicBool>,
+    /// Whether the settings of the topics were looked at.
+    is_looked_at: bool,
     /// Refused messages of what is being taken in, so that none is refused again when a write after it fails.
     refused: BTreeSet<(Partition, u64)>,
     refusing: Failing,
@@ -90,7 +95,11 @@ impl Taking {
         let mut failing = Failing::new("the topics are not taken in");
         loop {
             let store = host.store(&self.options.store).map_err(BoxError::from);
-            let taken = store.and_then(|store| self.take_in_store(&store.engine, &mut failing));
+            let take_in =
+                || store.and_then(|store| self.take_in_store(&store.engine, &mut failing));
+            // A bug that one message shows must not end the reading of all for good.
+            let taken = catch_unwind(AssertUnwindSafe(take_in));
+            let taken = taken.unwrap_or_else(|_| Err("a bug: taking in panicked".into()));
             if self.is_stopping() {
                 return;
             }
@@ -114,6 +123,10 @@ impl Taking {
         engine.intake().begin();
         let mut consumer = Consumer::open(&self.options)?;
         self.assign(engine, &mut consumer)?;
+        if !self.is_looked_at {
+            kept::look(&self.options, &self.runtime);
+            self.is_looked_at = true;
+        }
         let mut looked = Instant::now();
         let mut counted = Instant::now();
         let mut moment: Option<Moment> = None;
@@ -301,6 +314,7 @@ mod tests {
             methods: Methods::read().unwrap(),
             runtime: Handle::current(),
             stopping: Arc::default(),
+            is_looked_at: false,
             refused: BTreeSet::new(),
             refusing: Failing::new("a message is refused"),
         };

@@ -6,7 +6,7 @@
 //!
 //! - [`options`]: the table `kafka` of the configuration
 //! - `message`: what a message says; `steps`: messages as writes
-//! - `consumer`: reads topics; `dead_letters`: takes what is refused
+//! - `consumer`: reads topics; `dead_letters`: takes what is refused; `kept`: how long brokers keep messages
 //! - `intake`: takes in what is read; `absent`: a build without Kafka
 
 pub mod options;
@@ -20,6 +20,8 @@ mod consumer;
 mod dead_letters;
 #[cfg(feature = "kafka")]
 mod intake;
+#[cfg(feature = "kafka")]
+mod kept;
 #[cfg(feature = "kafka")]
 mod message;
 #[cfg(feature = "kafka")]

@@ -21,6 +21,9 @@ pub struct KafkaOptions {
     pub users: String,
     /// Topic that takes messages that are refused; empty: they are logged and counted only.
     pub dead_letters: String,
+    /// Hours after which the brokers have deleted what users did: the time that is stated to users who are erased. A
+    /// topic that keeps messages longer is warned of.
+    pub retention_hours: u32,
     /// Maximum number of messages that are written at once.
     pub batch: usize,
     /// How connections are secured: "PLAINTEXT", "SSL", "SASL_PLAINTEXT" or "SASL_SSL".
@@ -44,6 +47,7 @@ impl Default for KafkaOptions {
             items: String::new(),
             users: String::new(),
             dead_letters: String::new(),
+            retention_hours: 168,
             batch: 5_000,
             security: "PLAINTEXT".to_owned(),
             mechanism: String::new(),

@@ -70,6 +70,11 @@ impl Steps {
                 users.push((id, user));
                 None
             }
+            (Some(Write::DeleteItems(ids)), Change::DeleteItem(id))
+            | (Some(Write::Erase(ids, _)), Change::Erase(id)) => {
+                ids.push(id);
+                None
+            }
             (_, change) => Some(change),
         };
         if let Some(change) = rest {
@@ -98,8 +103,8 @@ fn write(change: Change) -> Write {
         Change::Event(event) => Write::Events(vec![event]),
         Change::Item(id, item) => Write::Items(vec![(id, ItemChange::whole(item))]),
         Change::User(id, user) => Write::Users(vec![(id, user)]),
-        Change::DeleteItem(id) => Write::DeleteItem(id),
-        Change::Erase(id) => Write::Erase(id, now_ms()),
+        Change::DeleteItem(id) => Write::DeleteItems(vec![id]),
+        Change::Erase(id) => Write::Erase(vec![id], now_ms()),
     }
 }
 
@@ -124,6 +129,7 @@ mod tests {
         steps.add(0, 2, view("ada"));
         steps.add(1, 8, view("bob"));
         steps.add(0, 3, Some(Change::Erase("ada".into())));
+        steps.add(2, 6, Some(Change::Erase("eve".into())));
         steps.add(0, 4, None);
         steps.add(1, 9, view("bob"));
         steps.add(0, 5, view("ada"));
@@ -134,10 +140,10 @@ mod tests {
             _ => 0,
         };
         assert_eq!(steps.iter().map(count).collect::<Vec<_>>(), [2, 0, 2]);
-        assert!(matches!(&steps[1].write, Write::Erase(id, _) if id == "ada"));
+        assert!(matches!(&steps[1].write, Write::Erase(ids, _) if ids == &["ada", "eve"]));
         let ends: Vec<_> = steps.into_iter().map(|step| step.ends).collect();
         let of = |ends: &[(u32, u64)]| ends.iter().copied().collect::<BTreeMap<_, _>>();
-        assert_eq!(ends, [of(&[(0, 2), (1, 8)]), of(&[(0, 4)]), of(&[(0, 5), (1, 9)])]);
+        assert_eq!(ends, [of(&[(0, 2), (1, 8)]), of(&[(0, 4), (2, 6)]), of(&[(0, 5), (1, 9)])]);
     }
 
     #[test]

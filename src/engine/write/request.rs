@@ -17,8 +17,8 @@ pub enum Write {
     Items(Vec<(String, ItemChange)>),
     /// Items to mark as available or not; unknown ones are ignored.
     Availability(Vec<String>, bool),
-    /// An item to delete from the catalogue; an unknown one is ignored.
-    DeleteItem(String),
+    /// Items to delete from the catalogue; unknown ones are ignored.
+    DeleteItems(Vec<String>),
     /// A chunk of an import, its users under their names in the store, and the digest that
     /// identifies the chunk when it is imported again.
     Imported(u128, Vec<Event>),
@@ -33,9 +33,9 @@ pub enum Write {
     Link(String, Vec<String>),
     /// Ids that are users of their own again.
     Unlink(Vec<String>),
-    /// A user to erase, and when that was requested, in milliseconds since 1970; an unknown
-    /// one is ignored.
-    Erase(String, i64),
+    /// Users to erase, and when that was requested, in milliseconds since 1970; unknown ones are
+    /// ignored.
+    Erase(Vec<String>, i64),
     /// The answers that wait to be recorded, in the queue of `engine/exposure_queue.rs`.
     Exposures,
     /// A person's decision.
@@ -119,12 +119,15 @@ impl Write {
         match self {
             Write::Events(events) => events.len(),
             Write::Items(items) => items.len(),
-            Write::Availability(ids, _) | Write::Contacted(ids, _) => ids.len(),
+            Write::Availability(ids, _)
+            | Write::Contacted(ids, _)
+            | Write::DeleteItems(ids)
+            | Write::Erase(ids, _) => ids.len(),
             Write::Link(_, aliases) => aliases.len() + 1,
             Write::Unlink(aliases) => aliases.len(),
             Write::Imported(_, events) => events.len() + 1,
             Write::Users(users) => users.len(),
-            Write::Erase(..) | Write::Prefer(..) | Write::DeleteItem(_) | Write::Decide(_) => 1,
+            Write::Prefer(..) | Write::Decide(_) => 1,
             Write::Copied(blocks) => blocks.iter().map(CopiedBlock::len).sum(),
             Write::TakenIn(write, parts) => write.len() + parts.len(),
             Write::Exposures | Write::Seal | Write::Flush => 0,
@@ -144,7 +147,7 @@ impl Write {
             | Write::Prefer(..)
             | Write::Link(..)
             | Write::Unlink(_)
-            | Write::DeleteItem(_)
+            | Write::DeleteItems(_)
             | Write::Copied(_)
             | Write::TakenIn(..)
             | Write::Decide(_) => true,
@@ -161,14 +164,14 @@ impl Write {
             }
             Write::Items(items) => items.iter().map(|(id, change)| id.len() + change.bytes()).sum(),
             Write::Users(users) => users.iter().map(|(id, user)| id.len() + user.bytes()).sum(),
-            Write::Availability(ids, _) | Write::Contacted(ids, _) => {
-                ids.iter().map(|id| id.len() + 24).sum()
-            }
+            Write::Availability(ids, _)
+            | Write::Contacted(ids, _)
+            | Write::Unlink(ids)
+            | Write::DeleteItems(ids)
+            | Write::Erase(ids, _) => ids.iter().map(|id| id.len() + 24).sum(),
             Write::Link(id, aliases) => {
                 id.len() + aliases.iter().map(|id| id.len() + 24).sum::<usize>()
             }
-            Write::Unlink(aliases) => aliases.iter().map(|id| id.len() + 24).sum(),
-            Write::Erase(id, _) | Write::DeleteItem(id) => id.len(),
             Write::Prefer(id, change, _) => id.len() + change.bytes(),
             Write::Decide(decision) => decision.note.len() + decision.body.len(),
             Write::Copied(blocks) => blocks.iter().map(CopiedBlock::bytes).sum(),

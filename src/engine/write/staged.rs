@@ -78,9 +78,11 @@ impl<'g> Staged<'g> {
             }
             Write::Items(changes) => self.add_items(changes)?,
             Write::Availability(ids, available) => self.add_availability(ids, *available),
-            Write::DeleteItem(id) => {
-                if let Some(idx) = self.items.get(id).filter(|&idx| self.edits.is_there(idx)) {
-                    self.push(Record::ItemDeleted(idx));
+            Write::DeleteItems(ids) => {
+                for idx in ids.iter().filter_map(|id| self.items.get(id)).collect::<BTreeSet<_>>() {
+                    if self.edits.is_there(idx) {
+                        self.push(Record::ItemDeleted(idx));
+                    }
                 }
             }
 
@@ -100,9 +102,12 @@ impl<'g> Staged<'g> {
             }
             Write::Link(id, aliases) => self.add_links(id, aliases)?,
             Write::Unlink(aliases) => self.add_unlinks(aliases),
-            Write::Erase(id, time_ms) => {
-                let ids = self.users.get(id).map(|idx| self.links.read().all(idx));
-                ids.into_iter().flatten().for_each(|idx| self.push(Record::Erased(idx, *time_ms)));
+            Write::Erase(ids, time_ms) => {
+                let links = self.links.read();
+                let known = ids.iter().filter_map(|id| self.users.get(id));
+                let all: BTreeSet<_> = known.flat_map(|idx| links.all(idx)).collect();
+                drop(links);
+                all.into_iter().for_each(|idx| self.push(Record::Erased(idx, *time_ms)));
             }
 
             Write::Decide(decision) => self.add_decision(decision)?,
@@ -129,7 +134,7 @@ impl<'g> Staged<'g> {
             | Write::Copied(_)
             | Write::Decide(_)
             | Write::Availability(..)
-            | Write::DeleteItem(_)
+            | Write::DeleteItems(_)
             | Write::Prefer(..)
             | Write::Contacted(..)
             | Write::Unlink(_)
@@ -176,7 +181,7 @@ impl<'g> Staged<'g> {
             | Write::TakenIn(..)
             | Write::Decide(_)
             | Write::Availability(..)
-            | Write::DeleteItem(_)
+            | Write::DeleteItems(_)
             | Write::Prefer(..)
             | Write::Contacted(..)
             | Write::Unlink(_)

@@ -84,7 +84,7 @@ impl Writer {
     /// deleted; as [`Writer::record`].
     pub async fn delete_item(&self, id: &str) -> Result<Receipt> {
         Directory::new(&self.state).item(id)?;
-        let receipt = self.write(Write::DeleteItem(id.to_owned())).await?;
+        let receipt = self.write(Write::DeleteItems(vec![id.to_owned()])).await?;
 
         // A concurrent call may have deleted it first.
         if receipt.recorded == 0 { Err(not_found("item", id)) } else { Ok(receipt) }
@@ -154,7 +154,7 @@ impl Writer {
     pub async fn erase_user(&self, id: &str) -> Result<Receipt> {
         let not_found = || not_found("user", id);
         self.state.user_idx(id).ok_or_else(not_found)?;
-        let receipt = self.write(Write::Erase(id.to_owned(), now_ms())).await?;
+        let receipt = self.write(Write::Erase(vec![id.to_owned()], now_ms())).await?;
 
         // A concurrent call may have erased them first.
         if receipt.recorded == 0 { Err(not_found()) } else { Ok(receipt) }
@@ -262,13 +262,15 @@ fn rename_users(write: &mut Write, pseudonyms: &Pseudonyms) {
     match write {
         Write::Events(events) => events.iter_mut().for_each(|event| rename(&mut event.user_id)),
         Write::Users(users) => users.iter_mut().for_each(|(id, _)| rename(id)),
-        Write::Contacted(ids, _) | Write::Unlink(ids) => ids.iter_mut().for_each(rename),
+        Write::Contacted(ids, _) | Write::Unlink(ids) | Write::Erase(ids, _) => {
+            ids.iter_mut().for_each(rename);
+        }
         Write::Link(id, aliases) => aliases.iter_mut().chain([id]).for_each(rename),
-        Write::Erase(id, _) | Write::Prefer(id, ..) => rename(id),
+        Write::Prefer(id, ..) => rename(id),
         Write::TakenIn(write, _) => rename_users(write, pseudonyms),
         Write::Items(_)
         | Write::Availability(..)
-        | Write::DeleteItem(_)
+        | Write::DeleteItems(_)
         | Write::Imported(..)
         | Write::Exposures
         | Write::Copied(_)
