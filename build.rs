@@ -1,8 +1,9 @@
 //! Compiles the protocol with protox, so that building needs no protoc, and writes down the shape
-//! of its messages: what may stand in them more than once.
+//! of its messages: what may stand in them more than once. Names the sources by a hash.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use prost::Message;
@@ -28,6 +29,7 @@ const PACKAGE: &str = "qianmian.v1";
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rustc-env=BUILT_FROM_COMMIT={}", commit());
+    println!("cargo:rustc-env=SOURCE_HASH={:016x}", source_hash(Path::new("src"))?);
     let descriptors = protox::compile(PROTOS, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     // Reflection serves these same descriptors.
@@ -43,6 +45,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+/// The hash of the sources in a folder: what one build has folded from a log, another may fold otherwise.
+fn source_hash(folder: &Path) -> std::io::Result<u64> {
+    println!("cargo:rerun-if-changed={}", folder.display());
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        paths.push(entry?.path());
+    }
+    paths.sort();
+
+    let mut hash = DefaultHasher::new();
+    for path in paths {
+        path.hash(&mut hash);
+        if path.is_dir() {
+            source_hash(&path)?.hash(&mut hash);
+        } else {
+            std::fs::read(&path)?.hash(&mut hash);
+        }
+    }
+    Ok(hash.finish())
+}
+
 /// The commit that a release is built from: as the builder names it, or as git knows it. Other builds
 /// have none, or every commit would compile everything again.
 fn commit() -> String {
@@ -54,7 +77,7 @@ fn commit() -> String {
         return "development".to_owned();
     }
 
-    let history = std::path::Path::new(".git/logs/HEAD");
+    let history = Path::new(".git/logs/HEAD");
     if history.exists() {
         println!("cargo:rerun-if-changed={}", history.display());
     }

@@ -171,6 +171,7 @@ impl Config {
             ("serve.lease_seconds", serve.lease_seconds as f64, 1.0, 3_600.0),
             ("logging.requests.sample", logging.requests.sample, 0.0, 1.0),
             ("traces.sample", traces.sample, 0.0, 1.0),
+            ("log.checkpoint_records", log.checkpoint_records as f64, 0.0, 1e12),
             ("log.segment_mib", log.segment_mib as f64, 1.0, 65_536.0),
             ("recommend.history_limit", recommend.history_limit as f64, 1.0, 1e6),
             ("recommend.active_lists", recommend.active_lists as f64, 0.0, 1e8),

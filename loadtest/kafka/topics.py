@@ -40,6 +40,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 PROGRAM = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release" / "qianmian"
 LEASE = 2
 TOPIC = "shop.events"
+# Brokers are killed: that is no news.
+QUIET = {"log_level": 0}
 
 
 def until(holds, seconds=60):
@@ -69,7 +71,7 @@ class Servers:
     def __enter__(self):
         for number in range(len(self.ports)):
             self.start_broker(number)
-        self.admin = AdminClient({"bootstrap.servers": self.broker, "log_level": 0})
+        self.admin = AdminClient({**QUIET, "bootstrap.servers": self.broker})
         until(lambda: brokers_of(self.admin) == len(self.ports))
         topic = NewTopic(TOPIC, num_partitions=6, replication_factor=len(self.ports))
         self.admin.create_topics([topic])[TOPIC].result()
@@ -154,7 +156,7 @@ class Sending(threading.Thread):
 
     def __init__(self, broker, a_second):
         super().__init__(daemon=True)
-        self.producer = Producer({"bootstrap.servers": broker, "enable.idempotence": True, "linger.ms": 5})
+        self.producer = Producer({**QUIET, "bootstrap.servers": broker, "enable.idempotence": True, "linger.ms": 5})
         self.a_second, self.acknowledged, self.is_ending = a_second, set(), False
         self.start()
 
@@ -318,7 +320,7 @@ def secured():
         rights += [right("shop.dead", operation) for operation in writing]
         for granted in servers.admin.create_acls(rights).values():
             granted.result()
-        producer = Producer({"bootstrap.servers": servers.broker, "enable.idempotence": True})
+        producer = Producer({**QUIET, "bootstrap.servers": servers.broker, "enable.idempotence": True})
         acknowledged = {f"e-{number}" for number in range(10_000)}
         for name in sorted(acknowledged):
             producer.produce(TOPIC, key=f"user-{random.randrange(500)}", value=event(name, "tea"))

@@ -1,6 +1,8 @@
 //! A user's past as the methods read it: events with dense ids, without the strings that only the
 //! log needs.
 
+use serde::{Deserialize, Serialize};
+
 use super::{DAY_MS, EventKind, ItemIdx, Price};
 
 /// One event of a user's history.
@@ -61,7 +63,7 @@ pub fn remember(
 }
 
 /// Purchases and refunds of one item by one user, summed.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bought {
     /// The item.
     pub item: ItemIdx,

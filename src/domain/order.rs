@@ -1,8 +1,10 @@
 //! A user's orders: what was bought at one time, with what was paid and taken back. They are kept apart from
 //! histories, which are bounded.
 
+use serde::{Deserialize, Serialize};
+
 /// An order. Every buyer has some in memory, so that its fields lie close.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[repr(C, packed(4))]
 pub struct Order {
     /// Its first purchase, in seconds since 1970.
@@ -87,7 +89,7 @@ pub struct Noted {
 }
 
 /// The orders of one user.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct OrderBook {
     /// The newest [`MAX_ORDERS`], by time.
     orders: Vec<Order>,
@@ -100,7 +102,7 @@ pub struct OrderBook {
 }
 
 /// The sums of orders that left a book.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Left {
     /// Number of those that stood.
     pub count: u32,

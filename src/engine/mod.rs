@@ -21,7 +21,8 @@
 //! - `measure`: folds records into what is measured of lists; `guard` stops what harms
 //! - `active_lists`: lists of active users, made after each of their events; `list_maker`: the thread
 //!   that makes them
-//! - `opening`: reads a store from its folder
+//! - `opening`: reads a store from its folder; `checkpoint`: what it need not
+//!   replay of the log, and `folding` when that is saved; `log_check` reads the rest
 //! - `directory`: items and users by their ids
 //! - `position`: where a log stands; `desk`: where models are handed over to the server that writes
 //! - `behaviour`: what a training reads from the log
@@ -37,11 +38,13 @@
 
 mod active_lists;
 mod behaviour;
+mod checkpoint;
 mod closing;
 mod desk;
 mod directory;
 mod exposure_queue;
 pub mod figures;
+mod folding;
 mod followers;
 mod guard;
 pub mod import;
@@ -50,6 +53,7 @@ pub mod insight;
 mod intake;
 mod lease;
 mod list_maker;
+mod log_check;
 mod measure;
 mod opening;
 pub mod options;
@@ -104,6 +108,7 @@ use crate::store::Entry;
 use figures::StoreFigures;
 use insight::Insight;
 use list_maker::ListMaker;
+use log_check::LogCheck;
 use opening::Opened;
 use periodic::Periodic;
 use state::State;
@@ -126,6 +131,7 @@ pub struct Engine {
     steering: Arc<Steering>,
     _refresher: Periodic,
     _maker: ListMaker,
+    _check: Option<LogCheck>,
     state: Arc<State>,
 }
 
@@ -147,7 +153,8 @@ impl Engine {
     /// [`crate::domain::Error::Storage`] where the folder is in use, damaged, or written by a
     /// newer version.
     pub fn open_beside(data: &Path, options: EngineOptions, threads: &Threads) -> Result<Self> {
-        let Opened { state, log, dedup, live_writer } = opening::open(data, &options)?;
+        let Opened { state, log, dedup, live_writer, replayed_from } =
+            opening::open(data, &options)?;
         trainer::erasure::remove_models(&state);
         let budget = MemoryBudget::new(options.limits.memory_mib);
         let writer = Writer::start(log, dedup, state.clone(), live_writer, budget)?;
@@ -161,6 +168,7 @@ impl Engine {
         let refresher = refresher::start(state.clone())?;
         let maker = ListMaker::start(state.clone())?;
         let steering = Arc::new(Steering::new(state.clone(), writer.clone()));
+        let check = (replayed_from > 0).then(|| LogCheck::start(state.clone(), replayed_from));
         let margin = options.experiments.canary_guardrail;
         let is_follower = state.lease.is_follower();
         let start_guard = || guard::start(state.clone(), steering.clone(), margin);
@@ -182,6 +190,7 @@ impl Engine {
             steering,
             _refresher: refresher,
             _maker: maker,
+            _check: check,
             state,
         })
     }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::active_lists::ActiveLists;
+use super::checkpoint::Folded;
+use super::folding::{Checkpoints, folding};
 use super::lease::Lease;
 use super::measure::{self, Unmeasured};
-use super::options::{EngineOptions, LogOptions, StoreLimits};
+use super::options::{EngineOptions, StoreLimits};
 use super::population::Populations;
 use super::pseudonyms::Pseudonyms;
 use super::registry::Models;
@@ -26,6 +28,8 @@ pub(super) struct Opened {
     pub(super) log: Log,
     pub(super) dedup: DedupWindow,
     pub(super) live_writer: LiveWriter,
+    /// Where the replay of the log began: what came before is from a checkpoint.
+    pub(super) replayed_from: Offset,
 }
 
 /// Replays the log of the store that the options name into live state, and loads the newest whole snapshot.
@@ -38,17 +42,14 @@ pub(super) fn open(data: &Path, options: &EngineOptions) -> Result<Opened> {
     folder.hold_to_key(pseudonyms.fingerprint().as_deref(), options.log.accept_loss)?;
 
     let recommend = &options.recommend;
-    let reader = Reader::open(&options.catalog.text_model)?;
-    let (live, mut live_writer) = empty_live(options, reader)?;
     let started = Instant::now();
     let unmeasured = Unmeasured::new(&options.experiments)?;
-    let mut measurements = Measurements::new(options.experiments.attribution());
-    let (writer, measured) = (&mut live_writer, &mut measurements);
-    let mut applying = Applying { live: &live, writer, measured, unmeasured: &unmeasured };
-    let (log, dedup, models) = read_files(&mut folder, &mut applying, options)?;
-    live.index(&mut live_writer);
+    let folding = folding(options);
+    let (folded, log, models) = read_files(&mut folder, &unmeasured, &folding, options)?;
+    let Folded { live, mut writer, measurements, dedup, begins } = folded;
+    live.index(&mut writer);
     let until = live.offset();
-    live.remake_parted(&mut live_writer, |visit| store::replay(&folder.log(), until, visit))?;
+    live.remake_parted(&mut writer, |visit| store::replay(&folder.log(), until, visit))?;
     folder.mark_format()?;
     let lease = Lease::new(options.follows, options.seats.writing.clone());
     let writers = writers_of(&folder, &lease, until)?;
@@ -58,21 +59,22 @@ pub(super) fn open(data: &Path, options: &EngineOptions) -> Result<Opened> {
         history_limit: live.histories.limit(),
         max_users: options.train.prepared_lists,
     };
-    report_open(&options.store, &live, &models, started);
+    report_open(&options.store, &live, &models, (until - begins.base, started));
 
     let limits = (StoreLimits::of(&options.limits), options.train.clone());
     let stats = Stats::new(log.flush_seconds());
     let populations = Populations::new(options.insight.refresh_minutes);
+    let checkpoints = Checkpoints::new(folding, options.log.checkpoint_records, begins.base);
     let state = Arc::new(State::new(
         (live, measurements, unmeasured),
         models,
-        (folder, writers),
+        (folder, writers, checkpoints),
         pseudonyms,
         (lists, ActiveLists::new(recommend.active_lists)),
         limits,
         (stats, populations, lease, options.seats.clone()),
     ));
-    Ok(Opened { state, log, dedup, live_writer })
+    Ok(Opened { state, log, dedup, live_writer: writer, replayed_from: begins.base })
 }
 
 /// Who wrote the log that ends at `end`: from now on this process, unless it follows another.
@@ -85,9 +87,10 @@ fn writers_of(folder: &StoreFolder, lease: &Lease, end: Offset) -> Result<Writer
     Ok(writers)
 }
 
-/// Live state before the replay.
-fn empty_live(options: &EngineOptions, reader: Reader) -> Result<(Live, LiveWriter)> {
+/// What an empty log is folded into.
+fn empty(options: &EngineOptions) -> Result<Folded> {
     let recommend = &options.recommend;
+    let reader = Reader::open(&options.catalog.text_model)?;
     let (history_limit, cohorts) = (recommend.history_limit, recommend.cohorts.clone());
     let (live, mut writer) = Live::new(history_limit, cohorts, reader);
     let live = live.of_shard(options.shard);
@@ -97,29 +100,39 @@ fn empty_live(options: &EngineOptions, reader: Reader) -> Result<(Live, LiveWrit
     // The configuration's check refuses other zones before.
     let zone = options.insight.zone().map_err(|what| Error::Storage(what.into()))?;
     live.activity.write(&mut writer).set_zone(zone);
-    Ok((live, writer))
+    let measurements = Measurements::new(options.experiments.attribution());
+    let (dedup, begins) = Default::default();
+    Ok(Folded { live, writer, measurements, dedup, begins })
 }
 
-/// What the replay of a log fills.
-struct Applying<'a> {
-    live: &'a Live,
-    writer: &'a mut LiveWriter,
-    measured: &'a mut Measurements,
-    unmeasured: &'a Unmeasured,
+/// What the checkpoint holds, if there is one that fits; otherwise what an empty log is folded into.
+fn begin(folder: &StoreFolder, folding: &str, options: &EngineOptions) -> Result<Folded> {
+    if options.log.accept_loss {
+        return empty(options);
+    }
+    match Folded::restored(empty(options)?, folder, folding) {
+        Ok(Some(folded)) => Ok(folded),
+        Ok(None) => empty(options),
+        Err(error) => {
+            tracing::warn!(%error, "the checkpoint cannot be read: the log is replayed whole");
+            empty(options)
+        }
+    }
 }
 
-/// Replays the log and loads the models, both at once; one after the other where models that the
+/// Folds the log and loads the models, both at once; one after the other where models that the
 /// log does not reach may be set aside.
 fn read_files(
     folder: &mut StoreFolder,
-    applying: &mut Applying<'_>,
+    unmeasured: &Unmeasured,
+    folding: &str,
     options: &EngineOptions,
-) -> Result<(Log, DedupWindow, Models)> {
+) -> Result<(Folded, Log, Models)> {
     let snapshots = folder.snapshots();
     let load = || Models::open(snapshots, options.models.clone());
     if options.log.accept_loss {
-        let (log, dedup) = replay_log(folder, applying, &options.log)?;
-        return Ok((log, dedup, load()?));
+        let (folded, log) = fold_log(folder, unmeasured, folding, options)?;
+        return Ok((folded, log, load()?));
     }
 
     std::thread::scope(|scope| {
@@ -127,27 +140,30 @@ fn read_files(
         let models = loader.spawn_scoped(scope, load).map_err(|e| {
             Error::Storage(format!("the models' thread does not start: {e}").into())
         })?;
-        let read = replay_log(folder, applying, &options.log);
+        let read = fold_log(folder, unmeasured, folding, options);
         let models = models.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let (log, dedup) = read?;
-        Ok((log, dedup, models?))
+        let (folded, log) = read?;
+        Ok((folded, log, models?))
     })
 }
 
-/// Opens the log, with every entry of it applied to live state; returns it with the window of
-/// known event ids.
-fn replay_log(
+/// Opens the log, with all that the checkpoint has not applied to it; returns what it is folded into.
+fn fold_log(
     folder: &mut StoreFolder,
-    applying: &mut Applying<'_>,
-    options: &LogOptions,
-) -> Result<(Log, DedupWindow)> {
+    unmeasured: &Unmeasured,
+    folding: &str,
+    options: &EngineOptions,
+) -> Result<(Folded, Log)> {
     let trained_to = Models::newest_offset(&folder.snapshots())?;
-    let mut dedup = DedupWindow::default();
+    let mut folded = begin(folder, folding, options)?;
+    let from = folded.begins;
+    // The model that wrote the checkpoint's pairs may be gone, or older than today's.
+    folded.live.overlay.write().forget_before(trained_to.unwrap_or(Offset::MAX));
     let mut apply = |entry: Entry<'_>| {
+        let Folded { live, writer, measurements, dedup, .. } = &mut folded;
         dedup.replay(&entry);
-        let Applying { live, writer, measured, unmeasured } = applying;
         if let Entry::Record(_, record) = &entry {
-            measure::note(measured, live, unmeasured, record);
+            measure::note(measurements, live, unmeasured, record);
         }
         live.replay(writer, &entry);
         if let Entry::Record(offset, Record::Event(event)) = &entry
@@ -158,26 +174,28 @@ fn replay_log(
     };
 
     let opening = Opening {
-        durability: options.durability,
-        segment_bytes: options.segment_mib << 20,
+        durability: options.log.durability,
+        segment_bytes: options.log.segment_mib << 20,
         proven: folder.is_proven(),
-        accept_loss: options.accept_loss,
+        accept_loss: options.log.accept_loss,
+        from,
     };
 
     let mut log = Log::open(&folder.log(), opening, &mut apply)?;
     folder.lock_witness()?.into_iter().for_each(|witness| log.watch(witness));
-    Models::check_within(&folder.snapshots(), log.next_offset(), options.accept_loss)?;
-    Ok((log, dedup))
+    Models::check_within(&folder.snapshots(), log.next_offset(), options.log.accept_loss)?;
+    Ok((folded, log))
 }
 
 /// Logs what was opened, and a clock that was ahead.
-fn report_open(store: &str, live: &Live, models: &Models, started: Instant) {
+fn report_open(store: &str, live: &Live, models: &Models, (replayed, started): (u64, Instant)) {
     tracing::info!(
         store,
         events = live.events(),
         users = live.users.read().len(),
         items = live.items.read().len(),
         generation = models.generation(),
+        replayed,
         seconds = started.elapsed().as_secs_f64(),
         "store open"
     );

@@ -116,6 +116,8 @@ pub struct LogOptions {
     pub durability: Durability,
     /// Size at which a new file of the log begins, in MiB.
     pub segment_mib: u64,
+    /// Minimum number of records between two checkpoints, from which a start goes on; 0: none is written.
+    pub checkpoint_records: u64,
     /// Whether to start without lost files of the log. Set once, by a flag: a setting would hide
     /// later losses.
     #[serde(skip)]
@@ -124,7 +126,12 @@ pub struct LogOptions {
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { durability: Durability::PowerLoss, segment_mib: 256, accept_loss: false }
+        Self {
+            durability: Durability::PowerLoss,
+            segment_mib: 256,
+            checkpoint_records: 1_000_000,
+            accept_loss: false,
+        }
     }
 }
 

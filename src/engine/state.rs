@@ -10,6 +10,7 @@ use super::active_lists::ActiveLists;
 use super::closing::Closing;
 use super::desk::Desk;
 use super::exposure_queue::ExposureQueue;
+use super::folding::Checkpoints;
 use super::followers::Followers;
 use super::in_force::InForce;
 use super::intake::Intake;
@@ -48,6 +49,8 @@ pub(super) struct State {
     /// Users whose lists and events are not measured.
     pub(super) unmeasured: Unmeasured,
     pub(super) folder: StoreFolder,
+    /// When checkpoints are written.
+    pub(super) checkpoints: Checkpoints,
     pub(super) pseudonyms: Pseudonyms,
     /// Which lists are prepared.
     pub(super) lists: PreparedListOptions,
@@ -90,7 +93,7 @@ impl State {
     pub(super) fn new(
         (live, measurements, unmeasured): (Live, Measurements, Unmeasured),
         models: Models,
-        (folder, writers): (StoreFolder, Writers),
+        (folder, writers, checkpoints): (StoreFolder, Writers, Checkpoints),
         pseudonyms: Pseudonyms,
         (lists, active_lists): (PreparedListOptions, Option<ActiveLists>),
         limits: (StoreLimits, TrainOptions),
@@ -116,6 +119,7 @@ impl State {
             exposures: ExposureQueue::default(),
             unmeasured,
             folder,
+            checkpoints,
             pseudonyms,
             lists,
             active_lists,

@@ -3,6 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::units::SKEW_MS;
 use crate::domain::{ItemIdx, UserIdx};
 use crate::store::Exposure;
@@ -15,7 +17,7 @@ pub const CLICKED: u8 = 2;
 pub const CARTED: u8 = 4;
 
 /// A list that was shown, while outcomes can be attributed to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ShownList<K> {
     /// What its outcomes are counted by.
     pub key: K,
@@ -58,7 +60,7 @@ pub struct Outcome {
 }
 
 /// The lists of the window.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Attribution<K> {
     window_ms: i64,
     capacity: usize,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -31,7 +32,7 @@ pub struct AttributionOptions {
 }
 
 /// What a list's outcomes are counted by.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct ListKey {
     row: RowKey,
     /// The experiment whose list it is, with the unit that saw it.
@@ -39,7 +40,7 @@ struct ListKey {
 }
 
 /// The measurements.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Measurements {
     lists: Attribution<ListKey>,
     metrics: Metrics,
@@ -54,7 +55,7 @@ pub struct Measurements {
 }
 
 /// A canary, its share of users, and the active model.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Canary {
     /// Its generation.
     pub generation: Generation,
@@ -65,7 +66,7 @@ pub struct Canary {
 }
 
 /// An attributed purchase.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Bought {
     row: RowKey,
     /// Its number, in the order of purchases.

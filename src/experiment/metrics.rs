@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use indexmap::IndexSet;
 use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{Generation, ItemIdx};
 
@@ -23,7 +24,7 @@ const MAX_NAMES: usize = 10_000;
 const OTHER: &str = "other";
 
 /// What a row is of. The hour comes first: rows of a range of time lie together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RowKey {
     /// Hours since 1970 at which the list was shown.
     hour: u32,
@@ -43,7 +44,7 @@ impl RowKey {
 }
 
 /// What is counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
     /// Lists.
     pub lists: u64,
@@ -144,7 +145,7 @@ pub struct Group {
 }
 
 /// The rows.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Metrics {
     rows: BTreeMap<RowKey, Counts>,
     /// Distinct items by day, placement and variant.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use super::definition::Metric;
 use super::interleaving::Team;
 use super::statistics::Sample;
@@ -18,7 +20,7 @@ pub(super) const SKEW_MS: i64 = 300_000;
 const MAX_DAYS: usize = 400;
 
 /// A user, or a session of none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum UnitId {
     /// A user.
     User(u32),
@@ -27,7 +29,7 @@ pub enum UnitId {
 }
 
 /// What a unit did since it first saw a list of the experiment.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Unit {
     /// The position of its variant's name.
     variant: u8,
@@ -131,7 +133,7 @@ impl Summary {
 }
 
 /// The units of one experiment.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Units {
     units: HashMap<UnitId, Unit, ahash::RandomState>,
     /// Names of variants in the order in which they were seen.

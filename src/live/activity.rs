@@ -6,12 +6,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::order::{Noted, Trade};
 use crate::domain::{DAY_MS, UserIdx};
 
 /// A day of the store.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Day {
     /// The users with a behaviour on it.
     pub active: Arc<RoaringBitmap>,
@@ -20,7 +21,7 @@ pub struct Day {
 }
 
 /// Sums of what was sold on a day.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Sold {
     /// Number of orders begun.
     pub orders: u32,
@@ -72,6 +73,11 @@ impl Activity {
         } else {
             sold.refunded -= noted.spend;
         }
+    }
+
+    /// The same days, of a store that has none yet.
+    pub(super) fn restore(&mut self, days: BTreeMap<i32, Day>) {
+        self.days = days;
     }
 
     fn day_mut(&mut self, time_ms: i64) -> &mut Day {

@@ -7,10 +7,12 @@ use std::ops::Bound;
 
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
 
 use super::facets::Facets;
 use super::filter::{Condition, Filter};
 use super::hidden::Hidden;
+use super::item_mask::ItemMask;
 use crate::content::{Corpus, Document, Reader};
 use crate::domain::{Item, ItemIdx, Validity};
 
@@ -33,6 +35,18 @@ pub struct Catalogue {
     /// Items whose price fell at its last change.
     dropped: RoaringBitmap,
     /// Number of changes of items, beside their availability.
+    changes: u64,
+}
+
+/// What is saved of a catalogue: the rest follows from the items.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SavedItems<'a> {
+    items: Vec<(ItemIdx, Cow<'a, Item>)>,
+    unavailable: Cow<'a, RoaringBitmap>,
+    buried: Cow<'a, RoaringBitmap>,
+    deleted: Cow<'a, RoaringBitmap>,
+    dropped: Cow<'a, RoaringBitmap>,
+    margins: (f64, usize),
     changes: u64,
 }
 
@@ -83,6 +97,36 @@ impl Catalogue {
         }
         self.items[slot] = Some(Box::new(item.clone()));
         self.set_available(idx, item.available);
+    }
+
+    /// What is to be saved.
+    pub(super) fn saved(&self) -> SavedItems<'_> {
+        let items = (0..).zip(&self.items);
+        let items = items.filter_map(|(idx, item)| Some((idx, Cow::Borrowed(item.as_deref()?))));
+        SavedItems {
+            items: items.collect(),
+            unavailable: Cow::Borrowed(&self.unavailable),
+            buried: Cow::Borrowed(&self.buried),
+            deleted: Cow::Borrowed(&self.deleted),
+            dropped: Cow::Borrowed(&self.dropped),
+            margins: self.margins,
+            changes: self.changes,
+        }
+    }
+
+    /// Restores what was saved into an empty catalogue, but for what is compared of items: see
+    /// [`Catalogue::index`].
+    pub(super) fn restore(&mut self, saved: SavedItems<'_>) {
+        for (idx, item) in &saved.items {
+            self.upsert(*idx, item, None);
+        }
+        self.unavailable = saved.unavailable.into_owned();
+        self.buried = saved.buried.into_owned();
+        self.deleted = saved.deleted.into_owned();
+        self.dropped = saved.dropped.into_owned();
+        // Summed in another order they would be others.
+        self.margins = saved.margins;
+        self.changes = saved.changes;
     }
 
     /// Deletes an item: it has no data and is not offered, until it is upserted.
@@ -253,112 +297,6 @@ impl Catalogue {
     }
 }
 
-/// A set of items as a bitmap; items past its end are not in it.
-#[derive(Debug, Default, Clone)]
-pub struct ItemMask {
-    words: Vec<u64>,
-    len: usize,
-}
-
-impl ItemMask {
-    /// Keeps only the items of `kept`.
-    pub fn keep(&mut self, kept: &[ItemIdx]) {
-        let allowed: Vec<ItemIdx> = kept.iter().copied().filter(|&idx| self.allows(idx)).collect();
-        self.words.fill(0);
-        allowed.into_iter().for_each(|idx| self.allow(idx));
-    }
-
-    /// Forbids every item.
-    pub fn clear(&mut self) {
-        self.words.fill(0);
-    }
-
-    /// Forbids the items of another mask.
-    pub fn forbid_all(&mut self, other: &ItemMask) {
-        let words = self.words.iter_mut().zip(&other.words);
-        words.for_each(|(word, other)| *word &= !other);
-    }
-
-    /// Allows those items of `other` that `allowed` holds as well.
-    pub fn allow_all(&mut self, other: &ItemMask, allowed: &ItemMask) {
-        let both = other.words.iter().zip(&allowed.words);
-        let words = self.words.iter_mut().zip(both);
-        words.for_each(|(word, (other, allowed))| *word |= other & allowed);
-    }
-
-    /// Allows no item of the first `len`, and none beyond them.
-    pub fn allow_none(&mut self, len: usize) {
-        self.words.clear();
-        self.words.resize(len.div_ceil(64), 0);
-        self.len = len;
-    }
-
-    /// Allows the first `len` items and no other.
-    pub fn allow_first(&mut self, len: usize) {
-        self.words.clear();
-        self.words.resize(len.div_ceil(64), u64::MAX);
-        self.len = len;
-        if let Some(last) = self.words.last_mut()
-            && !len.is_multiple_of(64)
-        {
-            *last = (1 << (len % 64)) - 1;
-        }
-    }
-
-    /// Allows an item.
-    pub fn allow(&mut self, idx: ItemIdx) {
-        if (idx as usize) < self.len {
-            self.words[idx as usize / 64] |= 1 << (idx % 64);
-        }
-    }
-
-    /// Forbids an item.
-    pub fn forbid(&mut self, idx: ItemIdx) {
-        if (idx as usize) < self.len {
-            self.words[idx as usize / 64] &= !(1 << (idx % 64));
-        }
-    }
-
-    /// Whether an item may be offered.
-    #[inline]
-    pub fn allows(&self, idx: ItemIdx) -> bool {
-        (idx as usize) < self.len && self.words[idx as usize / 64] >> (idx % 64) & 1 == 1
-    }
-
-    /// Number of items that may be offered.
-    pub fn count(&self) -> usize {
-        self.words.iter().map(|w| w.count_ones() as usize).sum()
-    }
-
-    /// The items that may be offered, descending.
-    pub fn iter_back(&self) -> impl Iterator<Item = ItemIdx> + '_ {
-        self.words.iter().enumerate().rev().flat_map(|(at, &word)| {
-            let mut rest = word;
-            std::iter::from_fn(move || {
-                (rest != 0).then(|| {
-                    let bit = 63 - rest.leading_zeros();
-                    rest &= !(1 << bit);
-                    at as u32 * 64 + bit
-                })
-            })
-        })
-    }
-
-    /// The items that may be offered, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = ItemIdx> + '_ {
-        self.words.iter().enumerate().flat_map(|(at, &word)| {
-            let mut rest = word;
-            std::iter::from_fn(move || {
-                (rest != 0).then(|| {
-                    let bit = rest.trailing_zeros();
-                    rest &= rest - 1;
-                    at as u32 * 64 + bit
-                })
-            })
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -420,16 +358,5 @@ mod tests {
         valid(4, None, None);
         assert_eq!(passing(&catalogue, &[], false), [0, 3, 4]);
         assert_eq!(passing(&catalogue, &[], true), [0, 1, 2, 3, 4]);
-    }
-
-    #[test]
-    fn masks_end_where_they_end() {
-        let mut mask = ItemMask::default();
-        mask.allow_first(130);
-        mask.forbid(64);
-        mask.forbid(1_000);
-        mask.allow(1_000);
-        assert_eq!(mask.count(), 129);
-        assert!(mask.allows(129) && !mask.allows(130) && !mask.allows(64));
     }
 }

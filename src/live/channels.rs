@@ -2,12 +2,13 @@
 
 use ahash::AHashMap;
 use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
 
 /// The number of the channels beyond the first 254.
 const OTHER: u8 = u8::MAX;
 
 /// The channels of a store in the order of their first event.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Channels {
     names: Vec<CompactString>,
     numbers: AHashMap<CompactString, u8>,

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::store::Decision;
 
 /// Maximum number of versions of a kind; the oldest leave.
 const KEPT: usize = 20;
 
 /// A version of a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {
     /// Its version, counted from 1.
     pub version: u32,
@@ -22,7 +24,7 @@ pub struct Decided {
 }
 
 /// The decisions of a store.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Decisions(BTreeMap<String, VecDeque<Decided>>);
 
 impl Decisions {

@@ -47,6 +47,16 @@ impl DedupWindow {
         true
     }
 
+    /// The ids, oldest first, for a checkpoint.
+    pub fn saved(&self) -> &VecDeque<u128> {
+        &self.order
+    }
+
+    /// The window of saved ids.
+    pub fn restored(order: VecDeque<u128>) -> Self {
+        Self { ids: order.iter().copied().collect(), remembered: order.len(), order }
+    }
+
     /// The number of ids added so far: a mark for [`DedupWindow::forget_since`].
     pub fn mark(&self) -> usize {
         self.remembered

@@ -3,10 +3,12 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{Offset, UserIdx};
 
 /// Erasures.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Erasures {
     in_files: HashSet<UserIdx>,
     in_models: bool,

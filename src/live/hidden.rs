@@ -1,6 +1,7 @@
 //! What users do not want to see. In force until they take the item after all.
 
 use ahash::AHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{EventKind, HideScope, ItemIdx, UserIdx};
 
@@ -8,7 +9,7 @@ use crate::domain::{EventKind, HideScope, ItemIdx, UserIdx};
 const KEPT: usize = 500;
 
 /// An item that a user hides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hidden {
     /// The item.
     pub item: ItemIdx,
@@ -17,7 +18,7 @@ pub struct Hidden {
 }
 
 /// What all users hide.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct HiddenItems(AHashMap<UserIdx, Vec<Hidden>>);
 
 impl HiddenItems {

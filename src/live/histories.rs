@@ -2,18 +2,22 @@
 //! own half-life, which cannot be applied afterwards. Impressions are not kept: they are no signal
 //! of taste, nor are items that a user hides. Purchases stay known when their events leave.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ahash::AHashMap;
 use parking_lot::RwLock;
+use rayon::prelude::*;
 
-use super::packed::Packed;
+use super::packed::{self, Packed, put, take};
 use crate::domain::history::{Bought, Past, note_bought, note_left, remember};
-use crate::domain::{EventKind, HistoryEvent, ItemIdx, UserIdx};
+use crate::domain::{BoxError, EventKind, HistoryEvent, ItemIdx, UserIdx};
 
 /// Number of locks that users share, so that a write delays few readers.
 const PARTS: usize = 64;
+/// Number of parts that are saved, or restored, at once.
+const AT_ONCE: usize = 8;
 
 /// The histories of all users.
 #[derive(Debug)]
@@ -118,6 +122,37 @@ impl Histories {
         }
     }
 
+    /// Passes the histories to `add`, those that share a lock together.
+    pub(super) fn save(
+        &self,
+        add: &mut dyn FnMut(&[u8]) -> Result<(), BoxError>,
+    ) -> Result<(), BoxError> {
+        for parts in self.parts.chunks(AT_ONCE) {
+            let saved: Vec<_> = parts.par_iter().map(|part| part.read().saved()).collect();
+            saved.into_iter().try_for_each(|section| add(&section?))?;
+        }
+        Ok(())
+    }
+
+    /// Restores what was saved into empty histories; `section` reads the next section.
+    pub(super) fn restore(
+        &self,
+        section: &mut dyn FnMut() -> Result<Vec<u8>, BoxError>,
+    ) -> Result<(), BoxError> {
+        let mut bytes = 0;
+        for parts in self.parts.chunks(AT_ONCE) {
+            let sections: Vec<_> = parts.iter().map(|_| section()).collect::<Result<_, _>>()?;
+            let restored = sections.into_par_iter().map(|section| Part::restored(&section));
+            let restored: Vec<Part> = restored.collect::<Result<_, _>>()?;
+            for (part, restored) in parts.iter().zip(restored) {
+                bytes += restored.events.iter().map(History::bytes).sum::<usize>();
+                *part.write() = restored;
+            }
+        }
+        self.bytes.store(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Whether the history of a user is kept in few bytes.
     #[cfg(test)]
     pub(super) fn is_packed(&self, user: UserIdx) -> bool {
@@ -209,12 +244,58 @@ impl Histories {
 }
 
 impl Part {
+    /// The part as bytes: the number of histories, then of each the number of events, whether it stays packed, the
+    /// number of bytes and the bytes; then the purchases that left.
+    fn saved(&self) -> Result<Vec<u8>, BoxError> {
+        let mut bytes = Vec::new();
+        put(&mut bytes, self.events.len() as u64);
+        for history in &self.events {
+            let (packed, count, stays) = match history {
+                History::Open(events) => (Cow::Owned(Packed::new(events)), events.len(), 0),
+                History::Packed(packed) => (Cow::Borrowed(packed), 0, 1),
+            };
+            put(&mut bytes, count as u64);
+            put(&mut bytes, stays);
+            put(&mut bytes, packed.as_bytes().len() as u64);
+            bytes.extend_from_slice(packed.as_bytes());
+        }
+        Ok(postcard::to_extend(&self.bought, bytes)?)
+    }
+
+    fn restored(mut section: &[u8]) -> Result<Self, BoxError> {
+        let mut part = Self::default();
+        for _ in 0..number(&mut section)? {
+            let count = number(&mut section)?;
+            let stays = number(&mut section)? > 0;
+            let length = number(&mut section)? as usize;
+            let (bytes, rest) = section.split_at_checked(length).ok_or("a history is cut short")?;
+            section = rest;
+            part.events.push(if stays {
+                History::Packed(Packed::of(bytes))
+            } else {
+                let mut events = Vec::with_capacity((count as usize).min(length));
+                events.extend(packed::events(bytes));
+                History::Open(events)
+            });
+        }
+        part.bought = postcard::from_bytes(section)?;
+        Ok(part)
+    }
+
     fn slot(&mut self, slot: usize) -> &mut History {
         if slot >= self.events.len() {
             self.events.resize_with(slot + 1, History::default);
         }
         &mut self.events[slot]
     }
+}
+
+/// Takes a number off the beginning of a section.
+fn number(section: &mut &[u8]) -> Result<u64, BoxError> {
+    let mut bytes = section.iter().copied();
+    let number = take(&mut bytes).ok_or("a part of the histories is cut short")?;
+    *section = &section[section.len() - bytes.len()..];
+    Ok(number)
 }
 
 fn speaks(event: &HistoryEvent) -> bool {

@@ -9,6 +9,7 @@
 use std::collections::HashSet;
 
 use ahash::AHashMap;
+use serde::{Deserialize, Serialize};
 
 use super::{Live, LiveWriter};
 use crate::domain::{ItemIdx, Offset, UserIdx};
@@ -18,7 +19,7 @@ use crate::store::{Entry, Record};
 pub const MAX_ALIASES: usize = 100;
 
 /// The aliases of all users.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Links {
     /// The user of each alias, and the offset of the record that linked it.
     user_of: AHashMap<UserIdx, (UserIdx, Offset)>,
@@ -34,6 +35,11 @@ impl Links {
             return user;
         }
         self.user_of.get(&user).map_or(user, |(user, _)| *user)
+    }
+
+    /// Whether the state of some is to be made anew.
+    pub fn has_parted(&self) -> bool {
+        !self.parted.is_empty()
     }
 
     /// Whether an id is an alias.

@@ -3,7 +3,7 @@
 //! - [`vocabulary`]: external ids and their dense idx
 //! - `events`: an event becomes live state; [`links`]: several ids of one user
 //! - [`histories`]: each user's newest events; `packed`: those of users of other shards
-//! - [`catalogue`]: items, and the mask of those that may be offered
+//! - [`catalogue`]: items; [`item_mask`]: those that may be offered
 //! - [`filter`], [`facets`]: conditions on items, and the bitmaps that answer them
 //! - [`hidden`]: what users do not want to see; [`shown`]: what was shown to them again and again
 //! - [`decisions`]: what people decided of lists
@@ -16,6 +16,7 @@
 //! - [`dedup_window`]: ids of the newest events, so that a retry adds nothing; [`positions`]: where reading topics
 //!   goes on
 //!
+//! - `saved`: live state as bytes, for a checkpoint
 //! - [`shared`]: one thread writes, the one that has the [`LiveWriter`] (the replay at start, then
 //!   the engine's committer); any number read, each lock for a short time
 
@@ -30,6 +31,7 @@ pub mod facets;
 pub mod filter;
 pub mod hidden;
 pub mod histories;
+pub mod item_mask;
 pub mod links;
 pub mod orders;
 pub mod outcomes;
@@ -38,6 +40,7 @@ mod packed;
 pub mod positions;
 pub mod profiles;
 mod reviews;
+pub(crate) mod saved;
 pub mod shared;
 pub mod shown;
 mod silence;
@@ -50,7 +53,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 pub use activity::Activity;
-pub use catalogue::{Catalogue, ItemMask};
+pub use catalogue::Catalogue;
 pub use channels::Channels;
 pub use decisions::{Decided, Decisions};
 pub use dedup_window::DedupWindow;
@@ -58,6 +61,7 @@ pub use erasures::Erasures;
 pub use filter::{Condition, Filter};
 pub use hidden::{Hidden, HiddenItems};
 pub use histories::Histories;
+pub use item_mask::ItemMask;
 pub use links::Links;
 pub use orders::Orders;
 pub use outcomes::Outcomes;

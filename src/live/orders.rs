@@ -1,17 +1,20 @@
 //! The orders of every user.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Live, LiveWriter, Shared};
 use crate::domain::order::{Noted, OrderBook, Paid, Trade};
 use crate::domain::{EventKind, HistoryEvent, Price, UserIdx};
 use crate::store::StoredEvent;
 
 /// The order books of all users; only buyers have one.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Orders {
     books: Vec<Option<Box<OrderBook>>>,
     /// Number of them.
     buyers: usize,
     /// Bytes of all books.
+    #[serde(skip)]
     bytes: usize,
 }
 
@@ -86,6 +89,12 @@ impl Orders {
     /// Number of users with orders.
     pub fn buyers(&self) -> usize {
         self.buyers
+    }
+
+    /// Counts the bytes of books that were saved: they have no room to grow yet.
+    pub(super) fn restored(mut self) -> Self {
+        self.bytes = self.books.iter().flatten().map(|book| book.bytes()).sum();
+        self
     }
 
     /// Approximate bytes in memory.

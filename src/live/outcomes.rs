@@ -1,5 +1,7 @@
 //! What comes of items: how often each was shown, clicked, bought and given back.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{EventKind, ItemIdx};
 
 /// Lists with an item that count as much as its own before its click rate is trusted.
@@ -8,7 +10,7 @@ const PRIOR_SHOWN: f64 = 100.0;
 const PRIOR_BOUGHT: f64 = 20.0;
 
 /// The counts of an item, or of all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Lists that showed it.
     pub shown: u32,
@@ -21,7 +23,7 @@ pub struct Counts {
 }
 
 /// The counts of all items.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Outcomes {
     items: Vec<Counts>,
     all: [u64; 4],

@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 
 use ahash::AHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::topk::{Scored, keep_top};
 use crate::domain::{ItemIdx, Offset, UserIdx};
@@ -26,7 +27,7 @@ const PROPOSED: usize = 100;
 type PairCounts = AHashMap<ItemIdx, AHashMap<ItemIdx, u32>>;
 
 /// A user took two items.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Pair {
     /// Offset of the second event.
     offset: Offset,
@@ -35,7 +36,7 @@ struct Pair {
 }
 
 /// PairCounts of pairs since a training.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Overlay {
     counts: PairCounts,
     pairs: VecDeque<Pair>,

@@ -44,11 +44,19 @@ impl Packed {
         packed
     }
 
+    /// The history of the bytes of another one.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
+    /// Its bytes.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Its events, oldest first.
     pub(super) fn events(&self) -> impl Iterator<Item = HistoryEvent> {
-        let mut bytes = self.0.iter().copied();
-        let mut before = Moment::default();
-        from_fn(move || next(&mut bytes, &mut before))
+        events(&self.0)
     }
 
     /// Inserts an event as [`remember`] does; returns whether it is the first of those that `concern` it, and the
@@ -119,6 +127,13 @@ impl Moment {
     }
 }
 
+/// The events in the bytes of a packed history, oldest first.
+pub(super) fn events(bytes: &[u8]) -> impl Iterator<Item = HistoryEvent> {
+    let mut bytes = bytes.iter().copied();
+    let mut before = Moment::default();
+    from_fn(move || next(&mut bytes, &mut before))
+}
+
 /// The next event, of which `before` is the moment of the one before; none at the end.
 fn next(bytes: &mut impl Iterator<Item = u8>, before: &mut Moment) -> Option<HistoryEvent> {
     let flags = bytes.next()?;
@@ -141,7 +156,7 @@ fn next(bytes: &mut impl Iterator<Item = u8>, before: &mut Moment) -> Option<His
 }
 
 /// Puts a number in base 128.
-fn put(bytes: &mut Vec<u8>, mut number: u64) {
+pub(super) fn put(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
@@ -149,7 +164,8 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-fn take(bytes: &mut impl Iterator<Item = u8>) -> Option<u64> {
+/// Takes a number in base 128; none where the bytes end before.
+pub(super) fn take(bytes: &mut impl Iterator<Item = u8>) -> Option<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
         let byte = bytes.next()?;

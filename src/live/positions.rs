@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::store::Position;
 
 /// The offset of the next message, by topic and partition.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Positions(BTreeMap<String, BTreeMap<u32, u64>>);
 
 impl Positions {

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 
 use ahash::AHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{Preferences, User, UserIdx};
 
 /// All profiles.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Profiles {
     users: Vec<Option<Box<User>>>,
     /// Those of users who decided something.
@@ -23,7 +24,7 @@ pub struct Profiles {
 }
 
 /// What came under one id.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Own {
     user: Option<User>,
     decided: Option<Preferences>,

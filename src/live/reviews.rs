@@ -1,6 +1,7 @@
 //! What users think of items: ratings, and what reviews say.
 
 use ahash::AHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::ItemIdx;
 
@@ -14,7 +15,7 @@ const REACH: f64 = 4.0;
 const MOST: f64 = 1e9;
 
 /// A sum of scores.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 struct Scores {
     count: u32,
     sum: f64,
@@ -58,7 +59,7 @@ impl Scores {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 struct OfItem {
     ratings: Scores,
     sentiments: Scores,
@@ -81,7 +82,7 @@ pub struct Reputation {
 }
 
 /// What users think of all items.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Reviews {
     items: AHashMap<ItemIdx, OfItem>,
     all: OfItem,

@@ -1,6 +1,7 @@
 //! Items that were shown to users again and again: impressions since a user last turned to an item.
 
 use ahash::AHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{EventKind, ItemIdx, UserIdx};
 
@@ -8,7 +9,7 @@ use crate::domain::{EventKind, ItemIdx, UserIdx};
 const KEPT: usize = 64;
 
 /// How often an item was shown to a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
     /// The item.
     pub item: ItemIdx,
@@ -17,7 +18,7 @@ pub struct Shown {
 }
 
 /// How often items were shown to users; empty unless it is asked to count.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Impressions {
     counts: bool,
     by_user: AHashMap<UserIdx, Vec<Shown>>,

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::domain::{DAY_MS, ItemIdx, UserIdx};
@@ -37,7 +38,7 @@ const RANKED: usize = 1_000;
 const GOOD_MS: i64 = 1_000;
 
 /// What is taken now.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Trends {
     everyone: FadedSums<Vec<f64>>,
     cohorts: AHashMap<String, FadedSums<AHashMap<ItemIdx, f64>>>,
@@ -56,16 +57,17 @@ pub struct Trend {
     pub support: f32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct FadedSums<T> {
     sums: T,
     events: u64,
     newest: Newest,
+    #[serde(skip)]
     ranking: Mutex<Cached>,
 }
 
 /// The newest distinct users, with the time of the last event of each.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Newest(Vec<(UserIdx, i64)>);
 
 impl Newest {

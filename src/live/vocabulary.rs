@@ -1,8 +1,12 @@
 //! External ids and their dense idx, assigned in log order and never reused: an erased id leaves
 //! its idx behind without a name.
 
+use std::fmt;
+
 use compact_str::CompactString;
 use indexmap::IndexSet;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A two-way map of ids; idx are 0, 1, 2, … in the order of [`Vocabulary::intern`].
 #[derive(Debug, Default)]
@@ -69,6 +73,42 @@ impl Vocabulary {
     /// Whether no id is known.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+}
+
+impl Serialize for Vocabulary {
+    /// Writes the ids in the order of their idx, empty ones for those that are gone.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((0..self.len()).map(|idx| self.id(idx as u32)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Vocabulary {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Ids)
+    }
+}
+
+/// Reads ids in the order of their idx.
+struct Ids;
+
+impl<'de> Visitor<'de> for Ids {
+    type Value = Vocabulary;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ids")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut ids: A) -> Result<Vocabulary, A::Error> {
+        let mut vocabulary = Vocabulary::default();
+        vocabulary.ids.reserve(ids.size_hint().unwrap_or_default());
+        while let Some(id) = ids.next_element::<&str>()? {
+            match id {
+                "" => vocabulary.bury(),
+                id => drop(vocabulary.intern(id)),
+            }
+        }
+        Ok(vocabulary)
     }
 }
 

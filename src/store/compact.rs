@@ -203,7 +203,7 @@ mod tests {
             durability: Durability::PowerLoss,
             segment_bytes: 300,
             proven: ledger::path(folder).exists(),
-            accept_loss: false,
+            ..Opening::default()
         };
         Log::open(folder, opening, &mut |_| {}).unwrap()
     }

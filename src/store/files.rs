@@ -3,7 +3,7 @@
 //! empty.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// Creates a folder and its missing parents, readable by the owner only (0700).
@@ -97,6 +97,19 @@ pub fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The length of a file, and its last bytes, at most `count`.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn end_of(path: &Path, count: u64) -> io::Result<(u64, Vec<u8>)> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut last = Vec::new();
+    file.seek(SeekFrom::Start(length.saturating_sub(count)))?;
+    file.take(count).read_to_end(&mut last)?;
+    Ok((length, last))
 }
 
 /// The names in a folder, in no order; names that are not UTF-8 are omitted, since the store writes

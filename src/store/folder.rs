@@ -215,6 +215,11 @@ impl StoreFolder {
         BackedUp::read(&self.root)
     }
 
+    /// Where the checkpoint lies.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Where the snapshots lie.
     pub fn snapshots(&self) -> PathBuf {
         self.root.join("snapshots")

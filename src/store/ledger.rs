@@ -21,7 +21,7 @@ pub(super) const NAME: &str = "SEGMENTS";
 const FILL: u64 = 1_000_000;
 
 /// The start of a file of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Begins {
     /// Offset of its first record.
@@ -131,7 +131,7 @@ impl Ledger {
         }
 
         if self.segments.is_empty() {
-            self.segments.push(Begins { base: 0, users: 0, items: 0 });
+            self.segments.push(Begins::default());
         }
         self.write(folder)
     }

@@ -37,7 +37,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the log in `folder`, replays all of it into `visit` and cuts a torn tail.
+    /// Opens the log in `folder`, replays it into `visit` from where `opening` says, and cuts a torn tail.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] where bytes are not what was written, [`StoreError::Lost`] where
@@ -50,7 +50,7 @@ impl Log {
     ) -> Result<Self, StoreError> {
         compact::sweep(folder)?;
         let Proof { listed, acknowledged } = Proof::of(folder, opening)?;
-        let read = read_all(folder, acknowledged, Offset::MAX, visit)?;
+        let read = read_all(folder, acknowledged, (opening.from, Offset::MAX), visit)?;
         if read.end < acknowledged.offset {
             return Err(segment::shorter(folder, read.end, acknowledged.offset));
         }
@@ -62,9 +62,10 @@ impl Log {
             _ => OpenSegment::begin(folder, read.end)?,
         };
 
-        let mut segments = read.segments;
+        let known = listed.segments.iter().filter(|listed| listed.base < opening.from.base);
+        let mut segments: Vec<Begins> = known.copied().chain(read.segments).collect();
         if segments.is_empty() {
-            segments.push(Begins { base: 0, users: 0, items: 0 });
+            segments.push(Begins::default());
         }
 
         let ledger = Ledger { segments };
@@ -102,6 +103,12 @@ impl Log {
     /// Offset that the next record will have.
     pub fn next_offset(&self) -> Offset {
         self.next_offset
+    }
+
+    /// The next record's offset, and the number of users and items named before it.
+    pub fn begins(&self) -> Begins {
+        let Names { users, items } = self.names;
+        Begins { base: self.next_offset, users, items }
     }
 
     /// How long flushes take; shared with the log.
@@ -257,8 +264,7 @@ impl Log {
     /// Creates the next segment, and lists it before anything is written to it.
     fn begin_next(&mut self) -> Result<OpenSegment, StoreError> {
         let open = OpenSegment::begin(&self.folder, self.next_offset)?;
-        let Names { users, items } = self.names;
-        self.ledger.segments.push(Begins { base: self.next_offset, users, items });
+        self.ledger.segments.push(self.begins());
         self.ledger.write(&self.folder)?;
         Ok(open)
     }

@@ -12,6 +12,7 @@
 //! - [`frozen`]: the log as of one offset, for a backup
 //! - [`tail`]: the log as bytes from one offset on, for followers; [`copied`]: such bytes as blocks;
 //!   [`writers`]: who wrote the log, which tells a copy from a log that has gone another way
+//! - [`checkpoint`]: what was folded from the log, so that opening replays only the rest
 //! - [`compact`](mod@compact): rewrites files without erased users
 //! - [`files`], [`sealed`], [`witness`]: file operations, small files with a checksum, and whether
 //!   an open file is still in place; [`memory`], [`priority`]: memory of
@@ -21,6 +22,7 @@
 
 pub mod backed_up;
 pub mod block;
+pub mod checkpoint;
 pub mod compact;
 pub mod copied;
 pub mod error;
@@ -47,14 +49,16 @@ pub mod writers;
 
 pub use backed_up::BackedUp;
 pub use block::{BlockBuilder, Entry};
+pub use checkpoint::{Basis, Checkpoint, NewCheckpoint};
 pub use compact::compact;
 pub use copied::{CopiedBlock, Copying};
 pub use error::StoreError;
 pub use folder::StoreFolder;
 pub use frozen::FrozenLog;
+pub use ledger::Begins;
 pub use log::Log;
 pub use options::{Durability, Opening};
 pub use record::{Decision, Exposure, Position, Record, StoredEvent};
-pub use replay::{replay, replay_beside};
+pub use replay::{check, replay, replay_beside};
 pub use tail::LogTail;
 pub use writers::Writers;

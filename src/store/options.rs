@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ledger::Begins;
+
 /// What an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -25,6 +27,8 @@ pub struct Opening {
     pub proven: bool,
     /// Whether to continue where files, or acknowledged records, are lost.
     pub accept_loss: bool,
+    /// Where the first file begins that is replayed: what is before it is known from a checkpoint.
+    pub from: Begins,
 }
 
 impl Default for Opening {
@@ -34,6 +38,7 @@ impl Default for Opening {
             segment_bytes: 256 << 20,
             proven: true,
             accept_loss: false,
+            from: Begins::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::block::{self, Entry};
 use super::ledger::Begins;
 use super::mark::Acknowledged;
 use super::options::Opening;
+use super::priority::Pace;
 use super::proof::Proof;
 use super::{StoreError, segment};
 use crate::domain::Offset;
@@ -22,7 +23,8 @@ pub fn replay(
     until: Offset,
     visit: &mut dyn FnMut(Entry<'_>),
 ) -> Result<(), StoreError> {
-    let read = read_all(folder, Acknowledged::default(), until, visit)?;
+    let all = (Begins::default(), until);
+    let read = read_all(folder, Acknowledged::default(), all, visit)?;
     if until != Offset::MAX && read.end < until {
         return Err(segment::shorter(folder, read.end, until));
     }
@@ -42,9 +44,37 @@ pub fn replay_beside(
     let opening = Opening { proven, ..Opening::default() };
     // Read before the files, which only grow.
     let Proof { acknowledged, .. } = Proof::of(folder, opening)?;
-    let read = read_all(folder, acknowledged, Offset::MAX, visit)?;
+    let all = (Begins::default(), Offset::MAX);
+    let read = read_all(folder, acknowledged, all, visit)?;
     if read.end < acknowledged.offset {
         return Err(segment::shorter(folder, read.end, acknowledged.offset));
+    }
+    Ok(())
+}
+
+/// Reads the files of a log before the one that begins at `until`, and checks that their bytes are what was
+/// written; rests as `pace` says, and ends early where `is_over`.
+///
+/// # Errors
+/// [`StoreError::Damaged`] where they are not, [`StoreError::Io`] where the disk fails.
+pub fn check(
+    folder: &Path,
+    until: Offset,
+    pace: &Pace,
+    is_over: impl Fn() -> bool,
+) -> Result<(), StoreError> {
+    let whole = Acknowledged { offset: Offset::MAX, ordered: true };
+    for (base, path) in segment::list(folder)?.into_iter().filter(|(base, _)| *base < until) {
+        if is_over() {
+            break;
+        }
+        segment::read_blocks(&path, base, whole, Offset::MAX, &mut |_, _| {
+            // What is over is not waited for.
+            if !is_over() {
+                pace.rest();
+            }
+            Ok(())
+        })?;
     }
     Ok(())
 }
@@ -62,15 +92,17 @@ pub(super) struct Read {
     pub(super) names: Names,
 }
 
-/// Reads all files of a log. The last may be torn beyond the `acknowledged`.
+/// Reads the files of a log from the one that begins at `from`. The last may be torn beyond the `acknowledged`.
 pub(super) fn read_all(
     folder: &Path,
     acknowledged: Acknowledged,
-    until: Offset,
+    (from, until): (Begins, Offset),
     visit: &mut dyn FnMut(Entry<'_>),
 ) -> Result<Read, StoreError> {
-    let files = segment::list(folder)?;
-    let mut read = Read { end: 0, segments: Vec::new(), last: None, names: Names::default() };
+    let mut files = segment::list(folder)?;
+    files.retain(|(base, _)| *base >= from.base);
+    let names = Names { users: from.users, items: from.items };
+    let mut read = Read { end: from.base, segments: Vec::new(), last: None, names };
 
     for (i, (base, path)) in files.iter().enumerate() {
         if *base >= until {

@@ -90,7 +90,7 @@ async fn the_list_after_a_click_is_made_before_it_is_asked_for() {
     }
 
     // An erased user's is gone with the rest.
-    write(&engine, Write::Erase("u3".to_owned(), 40)).await;
+    write(&engine, Write::Erase(vec!["u3".to_owned()], 40)).await;
     let after = engine.recommender().serve(request()).await.unwrap();
     assert_eq!(after.made, Made::Cold);
 }

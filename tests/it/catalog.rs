@@ -193,9 +193,9 @@ fn changes_of_one_group_and_of_one_write_come_after_each_other() {
         Write::Items(vec![("a".into(), whole("A")), ("b".into(), whole("B"))]),
         Write::Availability(vec!["a".into(), "c".into()], false),
         Write::Items(vec![("a".into(), price(1.0)), ("a".into(), price(2.0))]),
-        Write::DeleteItem("b".into()),
+        Write::DeleteItems(vec!["b".into()]),
         Write::Availability(vec!["b".into()], true),
-        Write::DeleteItem("b".into()),
+        Write::DeleteItems(vec!["b".into()]),
         Write::Items(vec![("b".into(), price(3.0))]),
     ];
     let pending: Vec<_> =

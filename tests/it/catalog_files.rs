@@ -142,7 +142,8 @@ fn what_is_sold_out_or_deleted_stays_so_whatever_a_log_says_of_it() {
         shop.import("log.csv", format!("{HEADER}\nu,sold,2023-01-01\nu,gone,2023-01-01\n"), &[]).0
     );
     let engine = shop.engine();
-    for write in [Write::Availability(vec!["sold".into()], false), Write::DeleteItem("gone".into())]
+    for write in
+        [Write::Availability(vec!["sold".into()], false), Write::DeleteItems(vec!["gone".into()])]
     {
         engine.writer().submit_blocking(write).unwrap().wait().unwrap();
     }

@@ -1,5 +1,6 @@
 //! `kill -9` at random moments: every acknowledged event is there once.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -24,21 +25,33 @@ fn batch(number: u32) -> pb::WriteEventsRequest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_events_survive_and_no_batch_is_half_there() {
-    survive(20).await;
+    survive(20, 1_000_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_events_survive_a_kill_beside_a_checkpoint() {
+    survive(20, 30).await;
 }
 
 /// `cargo test --test it -- --ignored`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes"]
 async fn acknowledged_events_survive_hundreds_of_kills() {
-    survive(300).await;
+    survive(300, 1_000_000).await;
+    survive(300, 30).await;
 }
 
-async fn survive(rounds: u64) {
+/// Kills a server again and again that writes a checkpoint each `records`, or more rarely.
+async fn survive(rounds: u64, records: u64) {
+    let start = |folder: &Path| {
+        Process::start_with(folder, |command| {
+            command.env("QIANMIAN_LOG__CHECKPOINT_RECORDS", records.to_string());
+        })
+    };
     let folder = tempfile::tempdir().unwrap();
     // Batches 0..acknowledged were acknowledged; batch `acknowledged` may be there or not.
     let acknowledged = Arc::new(AtomicU32::new(0));
-    let mut server = Process::start(folder.path());
+    let mut server = start(folder.path());
     for round in 0..rounds {
         let mut client = EventServiceClient::new(server.channel().await);
         let counter = acknowledged.clone();
@@ -55,7 +68,7 @@ async fn survive(rounds: u64) {
         server.kill();
         writer.await.unwrap();
 
-        server = Process::start(folder.path());
+        server = start(folder.path());
         let mut client = EventServiceClient::new(server.channel().await);
         let count = acknowledged.load(Ordering::Relaxed);
         for number in count.saturating_sub(200)..count {

@@ -9,6 +9,7 @@ mod broker;
 mod browsers;
 mod catalog;
 mod catalog_files;
+mod checkpoints;
 mod cli;
 mod clock;
 mod config;

@@ -365,7 +365,7 @@ fn what_is_shown_is_recorded_and_erased_with_its_user() {
 
     // A later list of an erased user names no one, and the log keeps nothing of theirs.
     let engine = Engine::open(folder.path(), support::quiet()).unwrap();
-    engine.writer().submit_blocking(Write::Erase("u1".into(), 1)).unwrap().wait().unwrap();
+    engine.writer().submit_blocking(Write::Erase(vec!["u1".into()], 1)).unwrap().wait().unwrap();
     engine.trainer().train_blocking(true).unwrap();
     let request = RecommendRequest { user_id: "u1".into(), limit: 3, ..Default::default() };
     engine.recommender().recommend(&request).unwrap();

@@ -205,7 +205,7 @@ fn unlearned(engine: &Engine) -> String {
 #[test]
 fn a_model_without_erased_users_equals_one_trained_without_them() {
     let erase = |engine: &Engine, users: &[u32]| {
-        users.iter().for_each(|u| write(engine, Write::Erase(format!("u{u}"), 1)));
+        users.iter().for_each(|u| write(engine, Write::Erase(vec![format!("u{u}")], 1)));
     };
     let link = |engine: &Engine| write(engine, Write::Link("u1".into(), vec!["u2".into()]));
     let mut events = busy_log();
@@ -247,7 +247,7 @@ fn a_model_without_erased_users_equals_one_trained_without_them() {
 /// the user's.
 #[test]
 fn a_rewrite_cut_short_leaves_no_item_of_the_user_in_the_model() {
-    let erase = |engine: &Engine| write(engine, Write::Erase("u3".into(), 1));
+    let erase = |engine: &Engine| write(engine, Write::Erase(vec!["u3".into()], 1));
     let opened = |folder: &Path, trained: bool| {
         let engine = Engine::open(folder, support::quiet()).unwrap();
         for part in busy_log().chunks(800) {
@@ -290,7 +290,7 @@ fn a_model_of_erased_users_alone_is_followed_by_one_of_the_others() {
     write(&engine, Write::Events(purchases(&[("tester", "tea", 1), ("tester", "cup", 1)])));
     engine.trainer().train_blocking(true).unwrap();
     write(&engine, Write::Events(purchases(&[("anna", "tea", 2), ("anna", "pot", 2)])));
-    write(&engine, Write::Erase("tester".into(), 1));
+    write(&engine, Write::Erase(vec!["tester".into()], 1));
     unlearned(&engine);
     let users = engine.models().active().unwrap().manifest.users;
     assert_eq!((users, generations(folder.path())), (1, vec![2]));
@@ -325,7 +325,7 @@ fn an_erasure_cut_short_by_a_crash_is_finished_after_the_restart() {
     let engine = Engine::open(folder.path(), support::quiet()).unwrap();
     write(&engine, Write::Events(log()));
     engine.trainer().train_blocking(true).unwrap();
-    write(&engine, Write::Erase("Erika".into(), 1));
+    write(&engine, Write::Erase(vec!["Erika".into()], 1));
     // Closed before a training could begin.
     engine.close();
     drop(engine);

@@ -111,6 +111,20 @@ impl Consumer {
         Ok(all)
     }
 
+    /// An error of a call, with what the client has reported of its connections, which says more. It reads nothing
+    /// more afterwards.
+    pub(super) fn explained(&self, error: BoxError) -> BoxError {
+        if error.downcast_ref::<KafkaError>().is_none() {
+            return error;
+        }
+        // It hands over what it reports where it is polled.
+        while self.client.poll(Duration::ZERO).is_some() {}
+        match self.client.context().reported.lock().take() {
+            Some(reported) => format!("{error}: {reported}").into(),
+            None => error,
+        }
+    }
+
     /// Whether the topics have the partitions that are read.
     pub(super) fn is_complete(&self) -> Result<bool, BoxError> {
         Ok(self.partitions()?.iter().eq(self.assigned.keys()))
@@ -186,6 +200,10 @@ impl Consumer {
         for (_, topic) in &self.topics {
             let metadata = self.client.fetch_metadata(Some(topic), PATIENCE)?;
             let found = metadata.topics().iter().find(|found| found.name() == topic);
+            if let Some(code) = found.and_then(|found| found.error()) {
+                let code = RDKafkaErrorCode::from(code);
+                return Err(format!("the topic {topic} cannot be read: {code}").into());
+            }
             let found = found.filter(|found| !found.partitions().is_empty());
             let found = found.ok_or_else(|| format!("there is no topic {topic}"))?;
             let numbers = found.partitions().iter().map(|partition| partition.id() as u32);
@@ -236,6 +254,8 @@ fn start((topic, partition): &Partition, next: u64, (first, end): (u64, u64)) ->
 struct Context {
     /// By partition: the offset behind the last message that may be read.
     ends: Mutex<BTreeMap<Partition, u64>>,
+    /// What it reported last of its connections.
+    reported: Mutex<Option<String>>,
 }
 
 impl ClientContext for Context {
@@ -246,6 +266,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
+        *self.reported.lock() = Some(reason.to_owned());
     }
 
     fn stats(&self, statistics: Statistics) {

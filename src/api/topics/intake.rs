@@ -122,7 +122,17 @@ impl Taking {
     ) -> Result<(), BoxError> {
         engine.intake().begin();
         let mut consumer = Consumer::open(&self.options)?;
-        self.assign(engine, &mut consumer)?;
+        let taken = self.take_in_from(&mut consumer, engine, failing);
+        taken.map_err(|error| consumer.explained(error))
+    }
+
+    fn take_in_from(
+        &mut self,
+        consumer: &mut Consumer,
+        engine: &Arc<Engine>,
+        failing: &mut Failing,
+    ) -> Result<(), BoxError> {
+        self.assign(engine, consumer)?;
         if !self.is_looked_at {
             kept::look(&self.options, &self.runtime);
             self.is_looked_at = true;
@@ -140,21 +150,21 @@ impl Taking {
             let (intake, asked) = (engine.intake(), engine.intake().asked());
             if moment.is_none() && asked > intake.reached() {
                 // What was sent to a new partition counts too.
-                self.assign_new(engine, &mut consumer)?;
+                self.assign_new(engine, consumer)?;
                 moment = Some(Moment { number: asked, ends: consumer.ends()? });
             }
             if let Some(of) = &moment
-                && of.is_reached(&consumer)?
+                && of.is_reached(consumer)?
             {
                 intake.note_reached(of.number);
                 moment = None;
             }
             if counted.elapsed() >= COUNT_EVERY {
-                count(engine, &consumer)?;
+                count(engine, consumer)?;
                 counted = Instant::now();
             }
             if looked.elapsed() >= LOOK_EVERY {
-                self.assign_new(engine, &mut consumer)?;
+                self.assign_new(engine, consumer)?;
                 looked = Instant::now();
             }
         }

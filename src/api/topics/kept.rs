@@ -76,7 +76,9 @@ fn settings(described: &ConfigResource) -> Result<Settings, BoxError> {
 /// What is wrong with how a topic keeps messages.
 fn fault(options: &KafkaOptions, topic: &str, settings: &Settings) -> Option<String> {
     if settings.is_compacted && topic != options.users {
-        return Some("the topic is compacted: it forgets all but the last message of each user".into());
+        return Some(
+            "the topic is compacted: it forgets all but the last message of each user".into(),
+        );
     }
     // The message without a value replaces what a compacted topic holds of the user.
     if settings.is_compacted {
@@ -91,7 +93,9 @@ fn fault(options: &KafkaOptions, topic: &str, settings: &Settings) -> Option<Str
     } else {
         return None;
     };
-    Some(format!("{fault}; kafka.retention_hours says that those of an erased user are gone after {stated}"))
+    Some(format!(
+        "{fault}; kafka.retention_hours says that those of an erased user are gone after {stated}"
+    ))
 }
 
 #[cfg(test)]

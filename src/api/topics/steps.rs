@@ -77,6 +77,7 @@ impl Steps {
             }
             (_, change) => Some(change),
         };
+
         if let Some(change) = rest {
             self.0.push(Step::new(write(change)));
         }

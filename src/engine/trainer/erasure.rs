@@ -23,6 +23,7 @@ pub(super) fn rewrite_log(state: &State, writer: &Writer, control: &Control<'_>)
     if erased.is_empty() {
         return Ok(());
     }
+    state.checkpoints.remove(&state.folder)?;
     writer.submit_blocking(Write::Seal)?.wait()?;
     let rewritten = compact(&state.folder.log(), &erased, || control.check().is_err());
     // Also where it was cut short.

@@ -16,6 +16,7 @@ use super::request::{BATCH_BYTES, Pending, Receipt, Write};
 use super::staged::Staged;
 use crate::domain::{Error, Offset, Result, Violation};
 use crate::engine::active_lists::ActiveLists;
+use crate::engine::checkpoint;
 use crate::engine::measure;
 use crate::engine::state::State;
 use crate::experiment::Measurements;
@@ -194,7 +195,17 @@ impl Worker {
             // Another may write by now, without what was written here.
             let outcome = if self.may_acknowledge(&group) { outcome } else { Err(Error::SeatLost) };
             acknowledge(group, outcome);
+            if self.state.checkpoints.is_due(self.log.next_offset()) {
+                self.write_checkpoint();
+            }
         }
+        if self.state.checkpoints.is_due_at_close(self.log.next_offset()) {
+            self.write_checkpoint();
+        }
+    }
+
+    fn write_checkpoint(&mut self) {
+        checkpoint::write(&self.state, &mut self.log, &self.dedup, &mut self.writer);
     }
 
     /// Counts what a group wrote, which is visible now.

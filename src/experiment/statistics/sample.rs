@@ -1,10 +1,12 @@
 //! Means, variances and a covariance over the units of a variant.
 
+use serde::{Deserialize, Serialize};
+
 use super::estimate::Estimate;
 
 /// What is summed over units: an outcome y, and x beside it, which is a covariate from before the
 /// experiment, or the denominator of a ratio. Updated as by Welford, so that large means lose no digits.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Number of units.
     pub n: u64,

@@ -14,7 +14,7 @@ fn first() -> Opening {
         durability: Durability::PowerLoss,
         segment_bytes: 400,
         proven: false,
-        accept_loss: false,
+        ..Opening::default()
     }
 }
 
