@@ -59,7 +59,7 @@ def main(data, rounds=3):
             written = logged.get("a checkpoint is written")
         seconds = statistics.median(seconds for seconds, _ in opened)
         replayed = logged["store open"]["replayed"]
-        print(f"from {name}: median {seconds:.2f} s, {replayed} of {logged['store open']['events']} records replayed; "
+        print(f"from {name}: median {seconds:.2f} s, {replayed} records replayed; "
               f"peak of memory {max(peak for _, peak in opened)} MiB")
         if written:
             size = checkpoint.stat().st_size / 2**20

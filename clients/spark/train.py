@@ -32,7 +32,10 @@ def listed(folder: str) -> list[str]:
     path = urllib.parse.urlparse(folder)
     if path.scheme not in ("", "file"):
         return [f"{folder.rstrip('/')}/day=*"]
-    with open(os.path.join(path.path, "_days.json")) as read:
+    names = os.path.join(path.path, "_days.json")
+    if not os.path.exists(names):
+        raise SystemExit(f"{names} is missing: `qianmian export days FOLDER` writes it")
+    with open(names) as read:
         days = json.load(read)["days"].values()
     return [f"file://{os.path.abspath(path.path)}/{file}" for day in days for file in day["files"]]
 
@@ -99,6 +102,8 @@ def main() -> None:
     if newest is None:
         raise SystemExit(f"{given.folder} has no events yet")
     until = newest.astimezone(datetime.timezone.utc) - datetime.timedelta(days=given.hold_out)
+    held_out = spark.read.parquet(*files).where(F.col("timestamp") > F.lit(until)).count()
+    print(f"the last event is of {newest:%Y-%m-%d}; {held_out} events since {until:%Y-%m-%d} are left for the server to judge by")
     pairs = interactions(spark, given.folder, until).cache()
     items = numbered(pairs, "item_id").cache()
     users = numbered(pairs, "user_id")

@@ -11,6 +11,7 @@ use super::serve::check_together;
 use super::{Failure, output};
 use crate::access::Keyring;
 use crate::api::tls::Certificates;
+use crate::api::topics::Topics;
 use crate::config::Config;
 use crate::domain::{DAY_MS, now_ms};
 use crate::engine::pseudonyms::Pseudonyms;
@@ -72,6 +73,7 @@ impl Check {
         items.push(certificates(config));
         items.push(keys(config));
         items.push(addresses(config));
+        items.extend(topics(config));
         items.extend(folder(config));
         items.push(clock(config));
         items.push(memory_limit(config));
@@ -122,6 +124,15 @@ fn certificates(config: &Config) -> Item {
             item(what, verdict, format!("the first ends in {left} days"))
         }
     }
+}
+
+/// Whether topics can be read, where some are configured: the server starts without.
+fn topics(config: &Config) -> Option<Item> {
+    let look = || match Topics::look(&config.kafka) {
+        Ok(partitions) => item("topics", Verdict::Ok, format!("{partitions} partitions")),
+        Err(error) => item("topics", Verdict::Warning, error),
+    };
+    config.kafka.is_on().then(look)
 }
 
 /// Whether the server would start where it listens.

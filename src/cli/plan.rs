@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::output::{json, table};
+use crate::plan::fleet::least_memory;
 use crate::plan::{Demand, Fleet, Luck, Machine, Shop, Simulated};
 
 /// Bytes of a GiB.
@@ -13,6 +14,7 @@ const GIB: f64 = (1u64 << 30) as f64;
 /// What a shop of any size needs: machines, memory, network, time
 #[derive(Debug, Args)]
 #[command(
+    allow_negative_numbers = true,
     after_help = "From figures that were measured on two cores, and from a simulation; docs/src/plan.md has both.\n\n\
                   Examples:\n  \
                   qianmian plan --users 1e6 --items 1e5 --events-per-day 1e6\n  \
@@ -20,10 +22,10 @@ const GIB: f64 = (1u64 << 30) as f64;
 )]
 pub struct Plan {
     /// Users
-    #[arg(long, value_parser = amount)]
+    #[arg(long, value_parser = count)]
     users: f64,
     /// Items
-    #[arg(long, value_parser = amount)]
+    #[arg(long, value_parser = count)]
     items: f64,
     /// Events a day [default: a 365th of --events]
     #[arg(long, value_parser = amount, required_unless_present = "events")]
@@ -38,13 +40,13 @@ pub struct Plan {
     #[arg(long, value_parser = peak, default_value = "1.8")]
     peak: f64,
     /// Events that are kept of a user, at most: recommend.history_limit
-    #[arg(long, value_parser = amount, default_value = "2000")]
+    #[arg(long, value_parser = count, default_value = "2000")]
     history_limit: f64,
     /// Memory of one machine, in GiB
     #[arg(long, value_parser = amount, default_value = "256")]
     memory_gib: f64,
     /// Processor cores of one machine
-    #[arg(long, value_parser = amount, default_value = "32")]
+    #[arg(long, value_parser = count, default_value = "32")]
     cores: f64,
     /// Days between two failures of one server, on average
     #[arg(long, value_parser = amount, default_value = "30")]
@@ -99,9 +101,10 @@ impl Plan {
         let fleet = Fleet::of(shop, demand, machine);
         if !fleet.fits {
             return Err(format!(
-                "--items, --memory-gib: a store of {} items, or its training, needs more than a machine of {} GiB may \
-                 fill, without any user",
-                self.items, self.memory_gib
+                "--items, --memory-gib: {} items take machines of at least {:.0} GiB, {} were given",
+                self.items,
+                (least_memory(shop) / GIB).ceil(),
+                self.memory_gib
             )
             .into());
         }
@@ -127,15 +130,34 @@ fn amount(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The same, at least 1.
+fn count(text: &str) -> Result<f64, String> {
+    let number = amount(text)?;
+    if number >= 1.0 { Ok(number) } else { Err("must be from 1 to 1e15".to_owned()) }
+}
+
 fn peak(text: &str) -> Result<f64, String> {
-    let peak = amount(text)?;
+    let peak = amount(text).unwrap_or_default();
     if (1.0..=2.0).contains(&peak) { Ok(peak) } else { Err("must be from 1 to 2".to_owned()) }
+}
+
+/// A time in the unit that people would name it in.
+fn time(seconds: f64) -> String {
+    let units = [("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)];
+    let unit = units.into_iter().find(|(_, of)| seconds >= 2.0 * of);
+    unit.map_or_else(
+        || format!("{seconds:.2} s"),
+        |(name, of)| format!("{:.1} {name}", seconds / of),
+    )
 }
 
 fn needs(fleet: &Fleet) -> comfy_table::Table {
     let store = &fleet.store;
-    let gib = |bytes: f64| format!("{:.1} GiB", bytes / GIB);
-    let mbit = |bits: f64| format!("{:.1} Mbit/s", bits / 1e6);
+    let gib = |bytes: f64| {
+        let (bytes, unit) = if bytes < GIB { (bytes * 1024.0, "MiB") } else { (bytes, "GiB") };
+        format!("{:.1} {unit}", bytes / GIB)
+    };
+    let mbit = |bits: f64| format!("{:.2} Mbit/s", bits / 1e6);
     let (driver, share) = fleet.driver;
     let row = |what: &str, value: String| vec![what.to_owned(), value];
 
@@ -156,11 +178,9 @@ fn needs(fleet: &Fleet) -> comfy_table::Table {
         row("object store", gib(fleet.object_bytes)),
     ];
     let times = [
-        row("opening a store", format!("{:.1} minutes", store.opening_seconds / 60.0)),
-        row(
-            "trainings of a day, all stores",
-            format!("{:.1} hours of a machine", fleet.training_hours),
-        ),
+        row("opening a store after a failure", time(store.opening_seconds)),
+        row("  after an upgrade", time(store.upgrading_seconds)),
+        row("trainings of a day, all stores", time(3_600.0 * fleet.training_hours)),
         row("into a server that writes, at the peak", mbit(fleet.writer_bits_per_second)),
         row("to all followers, at the peak", mbit(fleet.followers_bits_per_second)),
     ];
@@ -169,14 +189,22 @@ fn needs(fleet: &Fleet) -> comfy_table::Table {
 }
 
 fn told(simulated: &Simulated) -> comfy_table::Table {
-    let Simulated { events, failures, seconds_without_writer, taken_in, followed, answering } =
-        simulated;
-    let seconds = |of: f64| format!("{of:.2} s");
+    let Simulated {
+        events,
+        failures,
+        followers,
+        seconds_without_writer,
+        taken_in,
+        followed,
+        answering,
+    } = simulated;
+
     let row = |what: &str, of: &crate::plan::simulation::Quantiles| {
-        vec![what.to_owned(), seconds(of.p50), seconds(of.p99), seconds(of.max)]
+        vec![what.to_owned(), time(of.p50), time(of.p99), time(of.max)]
     };
     let fact =
         |what: &str, value: String| vec![what.to_owned(), value, String::new(), String::new()];
+
     table(
         &["", "half", "99 %", "slowest"],
         &["half", "99 %", "slowest"],
@@ -184,9 +212,10 @@ fn told(simulated: &Simulated) -> comfy_table::Table {
             row("until an event is taken in", taken_in),
             row("until a follower has it", followed),
             fact("events", events.to_string()),
-            fact("failures of servers", failures.to_string()),
-            fact("without a server that writes", seconds(*seconds_without_writer)),
-            fact("followers that answer, of those simulated", format!("{answering:.3}")),
+            fact("failures of servers, also of those that follow", failures.to_string()),
+            fact("without a server that writes", time(*seconds_without_writer)),
+            fact("followers that are simulated", followers.to_string()),
+            fact("  that answer, on average", format!("{answering:.3}")),
         ],
     )
 }
@@ -199,6 +228,9 @@ mod tests {
     fn numbers_are_read_as_people_write_them() {
         assert_eq!(amount("1e9"), Ok(1e9));
         assert_eq!(amount("1_000_000"), Ok(1e6));
+        assert_eq!(time(1_209_600.0), "14.0 days");
+        assert_eq!((time(100.0), time(130.0)), ("100.00 s".into(), "2.2 minutes".into()));
+        assert!(count("0.5").is_err() && peak("0").is_err());
         for bad in ["0", "-1", "NaN", "inf", "many", "1e16"] {
             assert!(amount(bad).is_err(), "{bad}");
         }

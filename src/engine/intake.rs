@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Intake {
     is_on: AtomicBool,
+    is_reading: AtomicBool,
     /// Number of the moment up to which all is to be taken in, and of the last one that was reached.
     asked: watch::Sender<u64>,
     reached: watch::Sender<u64>,
@@ -37,6 +38,16 @@ impl Intake {
     /// Whether this server takes in topics.
     pub fn is_on(&self) -> bool {
         self.is_on.load(Ordering::Acquire)
+    }
+
+    /// Notes whether the topics are read: brokers may be away, or a topic missing.
+    pub fn note_reading(&self, is_reading: bool) {
+        self.is_reading.store(is_reading, Ordering::Release);
+    }
+
+    /// Whether the topics are read.
+    pub fn is_reading(&self) -> bool {
+        self.is_reading.load(Ordering::Acquire)
     }
 
     /// Notes how many messages of a partition are not taken in yet.

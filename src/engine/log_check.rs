@@ -28,7 +28,10 @@ impl LogCheck {
             match store::check(&state.folder.log(), until, &Pace::gentle(), is_over) {
                 Ok(()) if is_over() => {}
                 Ok(()) => tracing::info!(until, "the log's files before the checkpoint are whole"),
-                Err(error) => tracing::error!(%error, "the log is damaged before the checkpoint"),
+                Err(error) => {
+                    state.stats.note_log_damaged();
+                    tracing::error!(%error, "the log is damaged before the checkpoint");
+                }
             }
         };
         let thread = std::thread::Builder::new().name("log-check".to_owned()).spawn(check);

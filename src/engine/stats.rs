@@ -1,6 +1,6 @@
 //! What the engine counts for its operator: events, lists, candidates, trainings.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
@@ -32,6 +32,7 @@ pub struct Stats {
     pub trainings: [Counter; Outcome::ALL.len()],
     /// End of the last training that published a model, in milliseconds since 1970; 0 before.
     trained_ms: AtomicI64,
+    log_damaged: AtomicBool,
 }
 
 /// How a personalised list was made.
@@ -108,7 +109,18 @@ impl Stats {
             exposures_lost: Counter::default(),
             trainings: Default::default(),
             trained_ms: AtomicI64::new(0),
+            log_damaged: AtomicBool::new(false),
         }
+    }
+
+    /// Notes that the log is damaged in a part that was not read at the start.
+    pub(super) fn note_log_damaged(&self) {
+        self.log_damaged.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub fn is_log_damaged(&self) -> bool {
+        self.log_damaged.load(Ordering::Relaxed)
     }
 
     /// Counts a recorded event.

@@ -15,7 +15,7 @@ use super::error::ExportError;
 use super::events::EventTable;
 use super::reading::Reading;
 use crate::domain::{DAY_MS, Offset};
-use crate::store::{StoredEvent, files};
+use crate::store::{StoredEvent, Writers, files};
 
 /// The list of the files in force.
 pub const LIST: &str = "_days.json";
@@ -34,6 +34,9 @@ const MAX_FILES: usize = 200;
 pub struct DayList {
     /// Records before this offset were exported.
     pub log_offset: Offset,
+    /// The first writer of the store's log, which no other store has; empty where it is not known.
+    #[serde(default)]
+    pub store: String,
     /// What there is of each day, by its date.
     pub days: BTreeMap<String, Day>,
 }
@@ -90,17 +93,20 @@ impl Reading {
     /// # Errors
     /// See [`ExportError`]; where another export runs, or the folder holds more of the log than there is.
     pub fn days(&self, folder: &Path) -> Result<WrittenDays, ExportError> {
+        check_folder(folder)?;
         files::create_folder(folder).map_err(failed(folder))?;
         let _lock = lock(folder)?;
-        let list = read_list(folder)?;
+        let mut list = read_list(folder)?;
         let end = self.live.offset();
-        if list.log_offset > end {
+        let origin = Writers::read(&self.folder.log())?.origin().unwrap_or_default().to_owned();
+        let is_known = !list.store.is_empty() && !origin.is_empty();
+        if list.log_offset > end || is_known && list.store != origin {
             return Err(ExportError::Nothing(format!(
-                "{} holds the log up to offset {}, and it ends at {end}: is it of another store?",
-                folder.display(),
-                list.log_offset
+                "{} is of another store: give each store a folder of its own",
+                folder.display()
             )));
         }
+        list.store = origin;
         remove_unlisted(folder, &list)?;
 
         let found = self.found(list.log_offset)?;
@@ -266,7 +272,23 @@ fn read_list(folder: &Path) -> Result<DayList, ExportError> {
         return Ok(DayList::default());
     };
     serde_json::from_slice(&json)
-        .map_err(|e| ExportError::Write(format!("{}: {e}", path.display())))
+        .map_err(|e| ExportError::Nothing(format!("{} cannot be read: {e}", path.display())))
+}
+
+/// Refuses a folder with files that no export has written: what is in it would be mixed with others.
+fn check_folder(folder: &Path) -> Result<(), ExportError> {
+    let refused = |what: &str| Err(ExportError::Nothing(format!("{} {what}", folder.display())));
+    if folder.exists() && !folder.is_dir() {
+        return refused("is not a folder");
+    }
+    if !folder.exists() || folder.join(LIST).exists() {
+        return Ok(());
+    }
+    let is_ours = |name: &String| [NEW, LOCK].contains(&name.as_str()) || name.starts_with("day=");
+    if files::names(folder).map_err(failed(folder))?.iter().all(is_ours) {
+        return Ok(());
+    }
+    refused("holds other files: give the export a folder of its own")
 }
 
 /// Removes the files of days that the list does not name: an export that was cut off has left them, or the last one
@@ -328,7 +350,7 @@ mod tests {
             ("1970-01-04".into(), listed(2, 20)),
             ("1970-01-05".into(), listed(2, 20)),
         ]);
-        let list = DayList { log_offset: 7, days };
+        let list = DayList { log_offset: 7, days, ..DayList::default() };
         let found = BTreeMap::from([
             (1, of(2, 20, 0)),
             (2, of(2, 20, 3)),

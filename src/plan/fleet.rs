@@ -79,15 +79,18 @@ pub struct Fleet {
     pub driver: (&'static str, f64),
 }
 
+/// Memory of a machine that one user's share of the shop fits, in bytes: each store has all items. With less no split
+/// helps.
+pub fn least_memory(shop: Shop) -> f64 {
+    shop.split(shop.users).needs().largest() / FILLED
+}
+
 impl Fleet {
     /// The machines for a shop.
     pub fn of(shop: Shop, demand: Demand, machine: Machine) -> Self {
         // It is trained on a machine of the same kind.
-        let holds = |shop: Shop| {
-            let needs = shop.needs();
-            needs.memory_bytes.max(needs.training_bytes) <= machine.memory_bytes * FILLED
-        };
-        let fits = holds(Shop { users: 0.0, events: 0.0, ..shop });
+        let holds = |shop: Shop| shop.needs().largest() <= machine.memory_bytes * FILLED;
+        let fits = least_memory(shop) <= machine.memory_bytes;
         let busiest = demand.events_per_day / 86_400.0 * demand.peak;
         // One server takes in what happens in a store.
         let mut stores = (busiest / (measured::EVENTS_TAKEN_IN_PER_SECOND * BUSY)).ceil().max(1.0);

@@ -23,11 +23,15 @@ pub(super) const MODEL_BYTES_OF_ITEM: f64 = 4_600.0;
 
 /// The log on disk.
 pub(super) const LOG_BYTES_OF_EVENT: f64 = 17.2;
-/// Seconds of opening a store of 2,000,000 events, for each; and what each takes more in one that is ten times as
+/// Seconds of opening a store from all of its log, of 2,000,000 events, for each; and what each takes more in one that is ten times as
 /// large, since less of it is in the processor's caches.
 pub(super) const OPENING_SECONDS_OF_EVENT: f64 = 0.8e-6;
 pub(super) const OPENING_SECONDS_TENFOLD: f64 = 0.8e-6;
 pub(super) const OPENING_EVENTS: f64 = 2e6;
+/// Seconds of opening a store from a checkpoint, for each event before it (`records/2026-11-29/checkpoint.txt`), and the
+/// share of the log behind the last one at most.
+pub(super) const CHECKPOINT_SECONDS_OF_EVENT: f64 = 0.085e-6;
+pub(super) const REPLAYED: f64 = 0.2;
 
 /// Seconds of a training with tuning on two cores.
 pub(super) const TRAINING_SECONDS: f64 = 82.0;

@@ -45,6 +45,8 @@ pub struct Simulated {
     pub events: u64,
     /// Failures of servers.
     pub failures: u64,
+    /// Followers that were simulated: at most 16, as more fare alike.
+    pub followers: usize,
     /// Seconds in which no server took in events; they waited in their topics meanwhile.
     pub seconds_without_writer: f64,
     /// Seconds until an event was taken in: half of them, 99 of 100, and the slowest.
@@ -109,6 +111,7 @@ impl Simulation {
             done: Simulated {
                 events: 0,
                 failures: 0,
+                followers: self.followers,
                 seconds_without_writer: 0.0,
                 taken_in: none,
                 followed: none,

@@ -28,12 +28,23 @@ pub struct StoreNeeds {
     pub log_bytes: f64,
     /// Bytes of one model on disk.
     pub model_bytes: f64,
-    /// Seconds that opening takes: the log is replayed.
+    /// Seconds that opening takes from a checkpoint with all of the log.
+    pub checkpoint_seconds: f64,
+    /// Seconds that opening takes after a failure: from a checkpoint, and the last fifth of the log.
     pub opening_seconds: f64,
+    /// Seconds that opening takes after an upgrade: all of the log is replayed.
+    pub upgrading_seconds: f64,
     /// Seconds of a training with tuning, until lists are prepared, on two cores.
     pub training_seconds: f64,
     /// Memory of that training, in bytes.
     pub training_bytes: f64,
+}
+
+impl StoreNeeds {
+    /// Memory of what takes most, in bytes: the server or a training.
+    pub fn largest(&self) -> f64 {
+        self.memory_bytes.max(self.training_bytes)
+    }
 }
 
 impl Shop {
@@ -65,12 +76,16 @@ impl Shop {
         let tenfold = (events / measured::OPENING_EVENTS).log10().max(0.0);
         let opening_of_event = measured::OPENING_SECONDS_OF_EVENT
             + measured::OPENING_SECONDS_TENFOLD * tenfold.powf(1.5);
+        let upgrading_seconds = opening_of_event * events;
+        let checkpoint_seconds = measured::CHECKPOINT_SECONDS_OF_EVENT * events;
         StoreNeeds {
             memory_bytes: parts.iter().map(|(_, bytes)| bytes).sum(),
             parts,
             log_bytes: measured::LOG_BYTES_OF_EVENT * events,
             model_bytes,
-            opening_seconds: opening_of_event * events,
+            checkpoint_seconds,
+            opening_seconds: checkpoint_seconds + measured::REPLAYED * upgrading_seconds,
+            upgrading_seconds,
             training_seconds: measured::TRAINING_SECONDS
                 + measured::TRAINING_SECONDS_OF_EVENT * kept
                 + measured::TRAINING_SECONDS_OF_ITEM * items,
@@ -93,7 +108,8 @@ mod tests {
             (needs.memory_bytes, 2.23e9),
             (needs.log_bytes, 3.50e8),
             (needs.model_bytes, 1.05e9),
-            (needs.opening_seconds, 32.2),
+            (needs.upgrading_seconds, 32.2),
+            (needs.checkpoint_seconds, 1.7),
             (needs.training_seconds, 295.0),
         ] {
             assert!((predicted / measured - 1.0).abs() < 0.2, "{predicted} for {measured}");

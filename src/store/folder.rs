@@ -73,7 +73,7 @@ impl StoreFolder {
     pub fn beside(data: &Path, name: &str) -> Result<Self, StoreError> {
         let root = data.join("stores").join(name);
         let path = root.join("FORMAT");
-        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let missing = || io::Error::new(io::ErrorKind::NotFound, "there is no store");
         let format = read_format(data, &path)?;
         let format = format.ok_or_else(missing).map_err(StoreError::io("read", &path))?;
         Ok(Self { root, format: Some(format), lock: None })

@@ -78,6 +78,11 @@ impl Writers {
         self.list.drain(..beyond);
     }
 
+    /// The first writer that is known; none in a folder of an earlier version.
+    pub fn origin(&self) -> Option<&str> {
+        self.list.first().map(|first| first.id.as_str())
+    }
+
     /// The writer of the last record before `end`; none where there is no record, or it is not known.
     pub fn of(&self, end: Offset) -> Option<&str> {
         let writer = self.list.iter().rfind(|writer| writer.begins < end);

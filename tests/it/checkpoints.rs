@@ -171,6 +171,9 @@ async fn a_server_that_is_killed_replays_what_came_after_its_checkpoint() {
     let server = serve(folder.path(), "60");
     until("that damage is found", || has_said(&server, "the log is damaged before the checkpoint"))
         .await;
+    let (_, _, metrics) = server.get("/metrics");
+    let is_it = |line: &str| line.starts_with("qianmian_log_damaged") && line.ends_with(" 1.0");
+    assert!(metrics.lines().any(is_it));
 }
 
 async fn buy_once(channel: &Channel, number: u32) {

@@ -155,7 +155,7 @@ async fn each_export_by_day_appends_what_is_new() {
     let other = folder.path().join("other");
     drop(Engine::open(&other, support::quiet()).unwrap());
     let arguments = ["export", "days", out.to_str().unwrap(), "--data", other.to_str().unwrap()];
-    assert!(run(&arguments).2.contains("is it of another store?"));
+    assert!(run(&arguments).2.contains("is of another store"));
 }
 
 /// Any event, as the protocol takes it.

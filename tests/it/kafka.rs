@@ -98,6 +98,7 @@ async fn events_items_and_users_of_topics_are_taken_in() {
     let ada = users.get_user(request).await.unwrap().into_inner().user.unwrap();
     assert_eq!(ada.attributes["country"], "DE");
     assert_eq!(figure(&server, "qianmian_events_total"), Some(2.0), "a retry counts once");
+    assert_eq!(figure(&server, "qianmian_topics_read"), Some(1.0));
 
     // What is refused is where a person finds it, whole, with the reason.
     let letters = broker.messages("shop-dead").await;
@@ -110,7 +111,7 @@ async fn events_items_and_users_of_topics_are_taken_in() {
         })
         .collect();
     assert_eq!(letters.len(), 2);
-    assert!(reasons["ada"].contains("neither JSON nor protobuf"), "{reasons:?}");
+    assert!(reasons["ada"].contains("neither a JSON object nor protobuf"), "{reasons:?}");
     assert!(reasons["eve"].contains("key: must be the user_id"), "{reasons:?}");
     let nonsense = letters.iter().find(|letter| letter.key() == Some(b"ada")).unwrap();
     assert_eq!(nonsense.payload(), Some(&b"nonsense"[..]));
@@ -178,6 +179,7 @@ async fn each_message_is_taken_in_once_whatever_is_killed() {
     let refused = UserServiceClient::new(to_server).delete_user(request).await.unwrap_err();
     assert_eq!((refused.code(), &*reason(&refused)), (Code::Unavailable, "TOPICS_AWAY"));
     assert!(refused.get_details_retry_info().is_some());
+    until("that it is seen", || figure(&server, "qianmian_topics_read") == Some(0.0)).await;
     assert!(server.terminate());
 
     // What is there of the user is erased all the same.

@@ -164,6 +164,10 @@ fn writes(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
     page.gauge("log_offset", "Records of the log", of(|seen| seen.offset as f64))?;
     page.gauge("log_bytes", "Bytes of the log on disk", of(|seen| seen.log_bytes as f64))?;
     page.gauge("log_segments", "Files of the log", of(|seen| seen.log_segments as f64))?;
+    let damaged =
+        open.iter().map(|open| (open.labels(), f64::from(u8::from(open.stats().is_log_damaged()))));
+    let help = "1 once damage is found in the part of the log before the checkpoint";
+    page.gauge("log_damaged", help, damaged)?;
     page.gauge(
         "writes_accepted",
         "1 while writes are accepted, 0 after a failed flush",
@@ -322,6 +326,11 @@ fn topics(page: &mut Page<'_>, open: &[Open]) -> Result<(), Error> {
     let taking = || open.iter().filter(|open| open.store.engine.intake().is_on());
     let count =
         |open: &Open, of: fn(&Intake) -> u64| (open.labels(), of(open.store.engine.intake()));
+    let reading = taking().map(|open| {
+        let is_reading = open.store.engine.intake().is_reading();
+        (open.labels(), f64::from(u8::from(is_reading)))
+    });
+    page.gauge("topics_read", "1 while topics are read, 0 while they cannot be", reading)?;
     let messages = taking().map(|open| count(open, |intake| intake.messages.get()));
     page.counter("topic_messages", "Messages taken in or refused", messages)?;
     let refused = taking().map(|open| count(open, |intake| intake.refused.get()));

@@ -18,6 +18,14 @@ impl Topics {
         options.check().and(Err("this build has no Kafka".to_owned()))
     }
 
+    /// Refuses.
+    ///
+    /// # Errors
+    /// Always: this build has no Kafka.
+    pub fn look(options: &KafkaOptions) -> Result<usize, String> {
+        options.check().and(Err("this build has no Kafka".to_owned()))
+    }
+
     /// There is nothing to stop.
     pub async fn stop(self) {
         match self {}

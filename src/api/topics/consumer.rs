@@ -35,6 +35,8 @@ pub(super) struct Assigned {
 pub(super) struct Consumer {
     client: BaseConsumer<Context>,
     topics: Vec<(Kind, String)>,
+    /// The topic of refused messages; empty: none.
+    dead_letters: String,
     /// The partitions that are read, and from which offset on.
     assigned: BTreeMap<Partition, u64>,
 }
@@ -59,6 +61,18 @@ pub(super) fn client(options: &KafkaOptions) -> ClientConfig {
     config
 }
 
+/// Why no client can be made of the settings.
+pub(super) fn unusable(error: &KafkaError) -> String {
+    let error = error.to_string();
+    let lacks = ["OpenSSL", "not supported in this build", "recompile librdkafka"];
+    let hint = if lacks.into_iter().any(|what| error.contains(what)) {
+        "; TLS and SCRAM need a build with `--features kafka,rdkafka/ssl`"
+    } else {
+        ""
+    };
+    format!("kafka: {error}{hint}")
+}
+
 impl Consumer {
     /// A consumer that reads nothing yet.
     ///
@@ -78,7 +92,7 @@ impl Consumer {
             .set("fetch.wait.max.ms", "100")
             .set("statistics.interval.ms", "1000");
         let client = config.create_with_context(Context::default());
-        let client = client.map_err(|error| format!("kafka: {error}"))?;
+        let client = client.map_err(|error| unusable(&error))?;
 
         let all = [
             (Kind::Items, &options.items),
@@ -87,7 +101,8 @@ impl Consumer {
         ];
         let given = all.into_iter().filter(|(_, topic)| !topic.is_empty());
         let topics = given.map(|(kind, topic)| (kind, topic.clone())).collect();
-        Ok(Self { client, topics, assigned: BTreeMap::new() })
+        let dead_letters = options.dead_letters.clone();
+        Ok(Self { client, topics, dead_letters, assigned: BTreeMap::new() })
     }
 
     /// Reads all partitions from where `next` says, those that it does not know from their beginning; returns where
@@ -96,6 +111,7 @@ impl Consumer {
         &mut self,
         next: impl Fn(&Partition) -> Option<u64>,
     ) -> Result<Vec<Assigned>, BoxError> {
+        self.look()?;
         let mut list = TopicPartitionList::new();
         let mut all = Vec::new();
         for partition in self.partitions()? {
@@ -123,6 +139,15 @@ impl Consumer {
             Some(reported) => format!("{error}: {reported}").into(),
             None => error,
         }
+    }
+
+    /// Looks at all topics, also at that of refused messages, so that it is not missed when the first is refused;
+    /// returns the number of partitions to read.
+    pub(super) fn look(&self) -> Result<usize, BoxError> {
+        if !self.dead_letters.is_empty() {
+            self.partitions_of(&self.dead_letters)?;
+        }
+        Ok(self.partitions()?.len())
     }
 
     /// Whether the topics have the partitions that are read.
@@ -158,7 +183,7 @@ impl Consumer {
             partition: message.partition() as u32,
             offset: message.offset() as u64,
             time_ms: message.timestamp().to_millis(),
-            key: message.key().unwrap_or_default().to_vec(),
+            key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
         })
     }
@@ -198,18 +223,22 @@ impl Consumer {
     fn partitions(&self) -> Result<BTreeSet<Partition>, BoxError> {
         let mut partitions = BTreeSet::new();
         for (_, topic) in &self.topics {
-            let metadata = self.client.fetch_metadata(Some(topic), PATIENCE)?;
-            let found = metadata.topics().iter().find(|found| found.name() == topic);
-            if let Some(code) = found.and_then(|found| found.error()) {
-                let code = RDKafkaErrorCode::from(code);
-                return Err(format!("the topic {topic} cannot be read: {code}").into());
-            }
-            let found = found.filter(|found| !found.partitions().is_empty());
-            let found = found.ok_or_else(|| format!("there is no topic {topic}"))?;
-            let numbers = found.partitions().iter().map(|partition| partition.id() as u32);
-            partitions.extend(numbers.map(|number| (topic.clone(), number)));
+            partitions.extend(self.partitions_of(topic)?);
         }
         Ok(partitions)
+    }
+
+    fn partitions_of(&self, topic: &str) -> Result<Vec<Partition>, BoxError> {
+        let metadata = self.client.fetch_metadata(Some(topic), PATIENCE)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        if let Some(code) = found.and_then(|found| found.error()) {
+            let code = RDKafkaErrorCode::from(code);
+            return Err(format!("the topic {topic} cannot be read: {code}").into());
+        }
+        let found = found.filter(|found| !found.partitions().is_empty());
+        let found = found.ok_or_else(|| format!("there is no topic {topic}"))?;
+        let numbers = found.partitions().iter().map(|partition| partition.id() as u32);
+        Ok(numbers.map(|number| (topic.to_owned(), number)).collect())
     }
 }
 

@@ -7,10 +7,13 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::runtime::Handle;
 
-use super::consumer::client;
+use super::consumer::{client, unusable};
 use super::message::Message;
 use super::options::KafkaOptions;
 use crate::domain::{BoxError, Violation};
+
+/// The header of a letter whose value is too large for the topic.
+const LEFT_OUT: &str = "qianmian-value-left-out";
 
 /// Takes messages that are refused, each with the reason.
 pub(super) struct DeadLetters {
@@ -33,7 +36,7 @@ impl DeadLetters {
             .set("message.timeout.ms", "10000")
             // How large one may be is for the topic to say.
             .set("message.max.bytes", "1000000000");
-        let producer = config.create().map_err(|error| format!("kafka: {error}"))?;
+        let producer = config.create().map_err(|error| unusable(&error))?;
         Ok(Some(Self { topic: options.dead_letters.clone(), producer }))
     }
 
@@ -72,13 +75,17 @@ impl DeadLetters {
             ("qianmian-partition", &partition),
             ("qianmian-offset", &offset),
         ];
-        let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+        let mut headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });
-        let mut record = FutureRecord::to(&self.topic).key(&message.key).headers(headers);
-        if let Some(value) = value {
-            record = record.payload(value);
+        if value.is_none() && message.value.is_some() {
+            // Sent again as it is, it would erase what its key names.
+            headers = headers.insert(Header { key: LEFT_OUT, value: Some("true") });
         }
+
+        let mut record = FutureRecord::to(&self.topic).headers(headers);
+        record.key = message.key.as_ref();
+        record.payload = value;
         let sent = self.producer.send(record, Duration::from_secs(10)).await;
         sent.map(drop).map_err(|(error, _)| error)
     }

@@ -66,6 +66,16 @@ impl Topics {
         Ok(Self { stopping, thread })
     }
 
+    /// Looks at whether the topics can be read now; returns the number of their partitions.
+    ///
+    /// # Errors
+    /// A sentence that names the setting, the topic or the broker.
+    pub fn look(options: &KafkaOptions) -> Result<usize, String> {
+        options.check()?;
+        let consumer = Consumer::open(options)?;
+        consumer.look().map_err(|error| consumer.explained(error).to_string())
+    }
+
     /// Stops once what was read is written or refused.
     pub async fn stop(self) {
         self.stopping.store(true, Ordering::Release);
@@ -100,6 +110,9 @@ impl Taking {
             // A bug that one message shows must not end the reading of all for good.
             let taken = catch_unwind(AssertUnwindSafe(take_in));
             let taken = taken.unwrap_or_else(|_| Err("a bug: taking in panicked".into()));
+            if let Ok(store) = host.store(&self.options.store) {
+                store.engine.intake().note_reading(false);
+            }
             if self.is_stopping() {
                 return;
             }
@@ -146,6 +159,7 @@ impl Taking {
             self.take(engine, &messages)?;
             self.refused.clear();
             failing.ended(&self.options.store);
+            engine.intake().note_reading(true);
 
             let (intake, asked) = (engine.intake(), engine.intake().asked());
             if moment.is_none() && asked > intake.reached() {
@@ -334,7 +348,7 @@ mod tests {
             partition: 0,
             offset,
             time_ms: None,
-            key: Vec::new(),
+            key: None,
             value: None,
         };
         let mut refuse = |offsets: &[u64]| {

@@ -23,7 +23,8 @@ pub(super) struct Message {
     pub(super) offset: u64,
     /// When it was sent, in milliseconds since 1970; none where the broker does not say.
     pub(super) time_ms: Option<i64>,
-    pub(super) key: Vec<u8>,
+    /// None: it was sent without a key.
+    pub(super) key: Option<Vec<u8>>,
     /// None: what the key names is to be gone.
     pub(super) value: Option<Vec<u8>>,
 }
@@ -50,9 +51,14 @@ pub(super) enum Change {
 /// # Errors
 /// The field that breaks a limit, or why the value cannot be read.
 pub(super) fn read(message: &Message, methods: &Methods, now_ms: i64) -> Result<Change, Violation> {
-    let key = std::str::from_utf8(&message.key);
+    let missing = || Violation::new("key", "is missing: it must be the id");
+    let key = std::str::from_utf8(message.key.as_deref().ok_or_else(missing)?);
     let key = key.map_err(|_| Violation::new("key", "must be UTF-8"))?;
     limits::new_id("key", key)?;
+    if message.value.as_ref().is_some_and(Vec::is_empty) {
+        // In protobuf it would be a message without any field, and set all to their defaults.
+        return Err(Violation::new("value", "is empty: what is to be gone has no value"));
+    }
     let Some(value) = &message.value else {
         return Ok(match message.kind {
             Kind::Events | Kind::Users => Change::Erase(key.to_owned()),
@@ -87,12 +93,27 @@ fn decoded<M: prost::Message + Name + Default>(
     value: &[u8],
     methods: &Methods,
 ) -> Result<M, Violation> {
-    if value.trim_ascii_start().first() == Some(&b'{') {
-        return methods.message(value);
+    // Some programs put a byte order mark before a text.
+    let text = value.strip_prefix(b"\xef\xbb\xbf").unwrap_or(value);
+    if text.trim_ascii_start().first() == Some(&b'{') {
+        return methods.message(text).map_err(|violation| match &*violation.field {
+            "request" | "?" => Violation::new("value", violation.message),
+            _ => violation,
+        });
     }
+
     entries::check(&M::full_name(), value)?;
-    M::decode(value)
-        .map_err(|error| Violation::new(M::NAME, format!("is neither JSON nor protobuf: {error}")))
+    M::decode(value).map_err(|error| {
+        let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+        Violation::new(
+            "value",
+            if is_json {
+                "must be a JSON object, one for each message".to_owned()
+            } else {
+                format!("is neither a JSON object nor protobuf: {error}")
+            },
+        )
+    })
 }
 
 /// The key is the id, so that messages of one user, or one item, are in order.
@@ -123,7 +144,7 @@ mod tests {
             partition: 0,
             offset: 7,
             time_ms: Some(NOW_MS - 5),
-            key: key.into(),
+            key: Some(key.into()),
             value: value.map(Into::into),
         }
     }
@@ -173,12 +194,21 @@ mod tests {
         let view = br#"{"kind": "EVENT_KIND_VIEW", "user_id": "ada", "item_id": "tea"}"#;
         assert!(refused("bob", view).contains("key: must be the user_id"));
         assert!(refused("", view).contains("key"));
-        assert!(refused("ada", b"\xff\xff").contains("neither JSON nor protobuf"));
-        assert!(refused("ada", b"").contains("kind"), "{}", refused("ada", b""));
+        assert!(refused("ada", b"\xff\xff").contains("neither a JSON object nor protobuf"));
+        assert!(refused("ada", b"[1]").contains("must be a JSON object"));
+        assert!(refused("ada", b"{} {}").contains("value: trailing"));
+        let mut without_key = message(Kind::Events, "", None);
+        without_key.key = None;
+        let why = read(&without_key, &Methods::read().unwrap(), NOW_MS).unwrap_err();
+        assert!(why.to_string().contains("key: is missing"));
+        for kind in [Kind::Events, Kind::Items, Kind::Users] {
+            let empty = reading(kind, "ada", Some(b"")).unwrap_err().to_string();
+            assert!(empty.contains("value: is empty"), "{empty}");
+        }
         assert!(refused("ada", br#"{"kind": 1}"#).contains("item_id"));
         assert!(refused("ada", br#"{"color": 1}"#).contains("color"));
         let mut not_utf8 = message(Kind::Events, "", None);
-        not_utf8.key = vec![0xff];
+        not_utf8.key = Some(vec![0xff]);
         let refused = read(&not_utf8, &Methods::read().unwrap(), NOW_MS).unwrap_err();
         assert!(refused.to_string().contains("UTF-8"));
     }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::Secret;
 use crate::engine::DEFAULT_STORE;
 
+const SECURITY: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
 /// `[kafka]`: topics from which the server that writes takes in events, items and users
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -77,6 +80,7 @@ impl KafkaOptions {
                 None => Ok(()),
             };
         }
+
         if cfg!(not(feature = "kafka")) {
             return Err(format!(
                 "kafka.brokers {}: this build has no Kafka; build it with `cargo build --release --features kafka`",
@@ -86,12 +90,55 @@ impl KafkaOptions {
         if topics[..3].iter().all(|topic| topic.is_empty()) {
             return Err("kafka.events, kafka.items, kafka.users: give one of the topics".to_owned());
         }
+        self.check_connection()?;
+
         let is_twice = |topic: &String| given.iter().filter(|&&other| other == topic).count() > 1;
         match given.iter().find(|topic| is_twice(topic)) {
             Some(topic) => Err(format!("kafka: the topic {topic} is given twice")),
             None => Ok(()),
         }
     }
+}
+
+impl KafkaOptions {
+    /// Checks the addresses, and that what secures connections fits together.
+    fn check_connection(&self) -> Result<(), String> {
+        let is_address = |broker: &str| {
+            let (host, port) = broker.trim().rsplit_once(':').unwrap_or_default();
+            let is_host = !host.is_empty() && (!host.contains(':') || host.starts_with('['));
+            is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
+        };
+        if let Some(broker) = self.brokers.split(',').find(|broker| !is_address(broker)) {
+            return Err(format!("kafka.brokers: {broker:?} is no address: must be HOST:PORT"));
+        }
+
+        one_of("kafka.security", &self.security, &SECURITY)?;
+        let is_sasl = self.security.starts_with("SASL");
+        let has_name = !self.mechanism.is_empty() || !self.username.is_empty();
+        if has_name && !is_sasl {
+            return Err(format!(
+                "kafka.security {}: mechanism and username need SASL_SSL or SASL_PLAINTEXT",
+                self.security
+            ));
+        }
+        if is_sasl {
+            one_of("kafka.mechanism", &self.mechanism, &MECHANISMS)?;
+            if self.username.is_empty() || self.password.reveal().is_empty() {
+                return Err("kafka.username, kafka.password: give both with a mechanism".to_owned());
+            }
+        }
+        if !self.ca.is_empty() && !self.security.ends_with("SSL") {
+            return Err(format!("kafka.security {}: ca needs SSL or SASL_SSL", self.security));
+        }
+        Ok(())
+    }
+}
+
+fn one_of(setting: &str, given: &str, known: &[&str]) -> Result<(), String> {
+    if known.contains(&given) {
+        return Ok(());
+    }
+    Err(format!("{setting}: must be one of {}, was {given:?}", known.join(", ")))
 }
 
 #[cfg(all(test, feature = "kafka"))]
@@ -111,5 +158,38 @@ mod tests {
         assert!(of("b:1", "", "", "d").unwrap_err().contains("give one of the topics"));
         assert!(of("b:1", "e", "e", "").unwrap_err().contains("given twice"));
         assert!(of("b:1", "e", "", "e").unwrap_err().contains("given twice"));
+        for brokers in ["b", "b:", "b:0", "::::", "b:1,", ":1", "b:1;c:2"] {
+            assert!(of(brokers, "e", "", "").unwrap_err().contains("HOST:PORT"), "{brokers}");
+        }
+        assert_eq!(of("b:1, c:2,[::1]:3", "e", "", ""), Ok(()));
+    }
+
+    #[test]
+    fn what_secures_connections_fits_together() {
+        let of = |security: &str, mechanism: &str, username: &str, ca: &str| {
+            let [security, mechanism, username, ca] =
+                [security, mechanism, username, ca].map(str::to_owned);
+            let (brokers, events) = ("b:1".to_owned(), "e".to_owned());
+            let password = Secret::new("word");
+            KafkaOptions {
+                brokers,
+                events,
+                security,
+                mechanism,
+                username,
+                password,
+                ca,
+                ..Default::default()
+            }
+            .check()
+        };
+
+        assert_eq!(of("SASL_SSL", "PLAIN", "ada", "/ca"), Ok(()));
+        assert_eq!(of("SSL", "", "", "/ca"), Ok(()));
+        assert!(of("ssl", "", "", "").unwrap_err().contains("kafka.security: must be one of"));
+        assert!(of("PLAINTEXT", "PLAIN", "ada", "").unwrap_err().contains("need SASL_SSL"));
+        assert!(of("SASL_SSL", "", "ada", "").unwrap_err().contains("kafka.mechanism"));
+        assert!(of("SASL_SSL", "PLAIN", "", "").unwrap_err().contains("kafka.username"));
+        assert!(of("PLAINTEXT", "", "", "/ca").unwrap_err().contains("ca needs SSL"));
     }
 }
