@@ -29,7 +29,7 @@ const PACKAGE: &str = "qianmian.v1";
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rustc-env=BUILT_FROM_COMMIT={}", commit());
-    println!("cargo:rustc-env=SOURCE_HASH={:016x}", source_hash(Path::new("src"))?);
+    println!("cargo:rustc-env=SOURCE_HASH={:016x}", source_hash(&["src", "Cargo.lock"])?);
     let descriptors = protox::compile(PROTOS, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     // Reflection serves these same descriptors.
@@ -45,25 +45,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The hash of the sources in a folder: what one build has folded from a log, another may fold otherwise.
-fn source_hash(folder: &Path) -> std::io::Result<u64> {
-    println!("cargo:rerun-if-changed={}", folder.display());
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        paths.push(entry?.path());
-    }
-    paths.sort();
-
+/// The hash of files and of all in folders: what one build has folded from a log, another may fold otherwise.
+fn source_hash(of: &[&str]) -> std::io::Result<u64> {
     let mut hash = DefaultHasher::new();
-    for path in paths {
-        path.hash(&mut hash);
-        if path.is_dir() {
-            source_hash(&path)?.hash(&mut hash);
-        } else {
-            std::fs::read(&path)?.hash(&mut hash);
-        }
+    for path in of.iter().map(Path::new).filter(|path| path.exists()) {
+        println!("cargo:rerun-if-changed={}", path.display());
+        hash_all(path, &mut hash)?;
     }
     Ok(hash.finish())
+}
+
+fn hash_all(path: &Path, hash: &mut DefaultHasher) -> std::io::Result<()> {
+    path.hash(hash);
+    if !path.is_dir() {
+        std::fs::read(path)?.hash(hash);
+        return Ok(());
+    }
+    let mut within = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        within.push(entry?.path());
+    }
+    within.sort();
+    within.iter().try_for_each(|path| hash_all(path, hash))
 }
 
 /// The commit that a release is built from: as the builder names it, or as git knows it. Other builds

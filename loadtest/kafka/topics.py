@@ -330,7 +330,7 @@ def secured():
         servers.serve("with rights", **settings, QIANMIAN_SERVE__ADMIN_LISTEN=admin)
         until(lambda: servers.count("with rights", "serving"))
         until(lambda: taken_in(admin) == len(acknowledged) + 1)
-        unseen = servers.count("with rights", "how long the topics keep messages cannot be seen")
+        unseen = servers.count("with rights", "how long a topic keeps messages cannot be seen")
         print(f"with rights: {len(acknowledged)} messages taken in, one refused; settings of topics unseen: {unseen}")
         servers.kill("with rights")
         compare(acknowledged, servers.events("with rights"))

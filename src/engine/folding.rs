@@ -18,7 +18,8 @@ const AT_CLOSE: u64 = 100_000;
 pub(super) fn folding(options: &EngineOptions) -> String {
     let EngineOptions { recommend, experiments, insight, shard, .. } = options;
     let of_histories = (recommend.history_limit, &recommend.cohorts, recommend.fatigue_after > 0);
-    let settings = (of_histories, experiments, insight.zone(), shard);
+    let of_lists = (experiments.attribution(), experiments.excluded());
+    let settings = (of_histories, of_lists, insight.zone(), shard);
     let name = format!("{} {settings:?}", env!("SOURCE_HASH"));
     format!("{:032x}", xxh3_128(name.as_bytes()))
 }
@@ -30,12 +31,12 @@ pub(super) struct Checkpoints {
     /// Minimum number of records between two; 0: none is written.
     every: u64,
     /// The offset of the last one, or of the last attempt; 0 without one.
-    written: AtomicU64,
+    tried: AtomicU64,
 }
 
 impl Checkpoints {
     pub(super) fn new(folding: String, every: u64, written: Offset) -> Self {
-        Self { folding, every, written: AtomicU64::new(written) }
+        Self { folding, every, tried: AtomicU64::new(written) }
     }
 
     /// The name of what folds records.
@@ -44,8 +45,8 @@ impl Checkpoints {
     }
 
     /// Notes the offset of a checkpoint, or of an attempt at one.
-    pub(super) fn note_written(&self, offset: Offset) {
-        self.written.store(offset, Ordering::Relaxed);
+    pub(super) fn note_tried(&self, offset: Offset) {
+        self.tried.store(offset, Ordering::Relaxed);
     }
 
     /// Whether it is time for one while the store is open, where the log ends at `end`.
@@ -59,7 +60,7 @@ impl Checkpoints {
     }
 
     fn since(&self, end: Offset) -> u64 {
-        end.saturating_sub(self.written.load(Ordering::Relaxed))
+        end.saturating_sub(self.tried.load(Ordering::Relaxed))
     }
 
     /// Removes the checkpoint of a store: the log's files are to be rewritten without someone whom it may name.
@@ -68,7 +69,7 @@ impl Checkpoints {
     /// Where the disk fails.
     pub(super) fn remove(&self, folder: &StoreFolder) -> Result<()> {
         checkpoint::remove(folder.root())?;
-        self.note_written(0);
+        self.note_tried(0);
         Ok(())
     }
 }

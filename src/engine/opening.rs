@@ -20,7 +20,7 @@ use crate::domain::{Error, Offset, Result};
 use crate::experiment::Measurements;
 use crate::live::{DedupWindow, Live, LiveWriter};
 use crate::recommend::prepared::PreparedListOptions;
-use crate::store::{self, Entry, Log, Opening, Record, StoreFolder, Writers};
+use crate::store::{self, Entry, Log, Opening, Record, StoreFolder, Writers, checkpoint};
 
 /// A store that was read, and what only its writer needs.
 pub(super) struct Opened {
@@ -107,17 +107,24 @@ fn empty(options: &EngineOptions) -> Result<Folded> {
 
 /// What the checkpoint holds, if there is one that fits; otherwise what an empty log is folded into.
 fn begin(folder: &StoreFolder, folding: &str, options: &EngineOptions) -> Result<Folded> {
-    if options.log.accept_loss {
-        return empty(options);
-    }
-    match Folded::restored(empty(options)?, folder, folding) {
-        Ok(Some(folded)) => Ok(folded),
-        Ok(None) => empty(options),
+    // What is lost must not come back from it.
+    let restored = if options.log.accept_loss {
+        Ok(None)
+    } else {
+        Folded::restored(empty(options)?, folder, folding)
+    };
+    match restored {
+        Ok(Some(folded)) => return Ok(folded),
+        Ok(None) => {}
         Err(error) => {
             tracing::warn!(%error, "the checkpoint cannot be read: the log is replayed whole");
-            empty(options)
         }
     }
+    // It is of no use again, and may name users who are erased.
+    if let Err(error) = checkpoint::remove(folder.root()) {
+        tracing::warn!(%error, "an old checkpoint stays");
+    }
+    empty(options)
 }
 
 /// Folds the log and loads the models, both at once; one after the other where models that the
@@ -157,7 +164,7 @@ fn fold_log(
     let trained_to = Models::newest_offset(&folder.snapshots())?;
     let mut folded = begin(folder, folding, options)?;
     let from = folded.begins;
-    // The model that wrote the checkpoint's pairs may be gone, or older than today's.
+    // A newer model than that of the checkpoint knows some of its pairs.
     folded.live.overlay.write().forget_before(trained_to.unwrap_or(Offset::MAX));
     let mut apply = |entry: Entry<'_>| {
         let Folded { live, writer, measurements, dedup, .. } = &mut folded;

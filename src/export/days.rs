@@ -34,9 +34,9 @@ const MAX_FILES: usize = 200;
 pub struct DayList {
     /// Records before this offset were exported.
     pub log_offset: Offset,
-    /// The first writer of the store's log, which no other store has; empty where it is not known.
+    /// The last writer of the log then, by which the store is known again; empty where it is not known.
     #[serde(default)]
-    pub store: String,
+    pub writer: String,
     /// What there is of each day, by its date.
     pub days: BTreeMap<String, Day>,
 }
@@ -98,15 +98,17 @@ impl Reading {
         let _lock = lock(folder)?;
         let mut list = read_list(folder)?;
         let end = self.live.offset();
-        let origin = Writers::read(&self.folder.log())?.origin().unwrap_or_default().to_owned();
-        let is_known = !list.store.is_empty() && !origin.is_empty();
-        if list.log_offset > end || is_known && list.store != origin {
+        let writers = Writers::read(&self.folder.log())?;
+        let is_known = list.writer.is_empty() || writers.has(&list.writer);
+        if list.log_offset > end || !is_known {
             return Err(ExportError::Nothing(format!(
                 "{} is of another store: give each store a folder of its own",
                 folder.display()
             )));
         }
-        list.store = origin;
+        if let Some(writer) = writers.last() {
+            writer.clone_into(&mut list.writer);
+        }
         remove_unlisted(folder, &list)?;
 
         let found = self.found(list.log_offset)?;
@@ -284,7 +286,9 @@ fn check_folder(folder: &Path) -> Result<(), ExportError> {
     if !folder.exists() || folder.join(LIST).exists() {
         return Ok(());
     }
-    let is_ours = |name: &String| [NEW, LOCK].contains(&name.as_str()) || name.starts_with("day=");
+    // The list is written beside itself first.
+    let known = [NEW, LOCK, "_days.writing", "lost+found"];
+    let is_ours = |name: &String| known.contains(&name.as_str()) || name.starts_with("day=");
     if files::names(folder).map_err(failed(folder))?.iter().all(is_ours) {
         return Ok(());
     }

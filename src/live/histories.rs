@@ -275,6 +275,9 @@ impl Part {
             } else {
                 let mut events = Vec::with_capacity((count as usize).min(length));
                 events.extend(packed::events(bytes));
+                if events.len() as u64 != count {
+                    return Err("a history has another number of events than it says".into());
+                }
                 History::Open(events)
             });
         }

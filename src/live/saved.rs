@@ -145,7 +145,7 @@ mod tests {
         match n % 97 {
             1 => Record::Imported(u128::from(n)),
             2 => Record::ItemDeleted(item),
-            3 => Record::ItemAvailable(item, n % 2 == 0),
+            3 => Record::ItemAvailable(item, n.is_multiple_of(2)),
             4 => Record::Contacted(user, i64::from(n)),
             5 => Record::Linked(user, (user + 1) % USERS),
             6 => Record::Erased(user, i64::from(n)),
@@ -159,7 +159,10 @@ mod tests {
             }),
             9 => Record::Preferences(
                 user,
-                Cow::Owned(Preferences { personalised: n % 2 == 0, ..Preferences::default() }),
+                Cow::Owned(Preferences {
+                    personalised: n.is_multiple_of(2),
+                    ..Preferences::default()
+                }),
             ),
             10 => Record::Exposure(Box::new(Exposure {
                 user: Some(user),
@@ -188,7 +191,7 @@ mod tests {
                     title: format!("item {item} of {n}"),
                     categories: vec![format!("category {}", item % 5)],
                     price: Some(f64::from(n % 90)),
-                    margin: (n % 3 == 0).then_some(0.1 * f64::from(n % 7)),
+                    margin: n.is_multiple_of(3).then_some(0.1 * f64::from(n % 7)),
                     ..Item::default()
                 }),
             ),
@@ -203,8 +206,8 @@ mod tests {
             kind: EventKind::ALL[n as usize / 3 % EventKind::ALL.len()],
             time_ms: i64::from(n) * DAY_MS / 50,
             quantity: f64::from(n % 4) / 2.0 + 0.5,
-            price: (n % 2 == 0).then_some(f64::from(n % 50) + 0.99),
-            rating: (n % 5 == 0).then_some(4.0),
+            price: n.is_multiple_of(2).then_some(f64::from(n % 50) + 0.99),
+            rating: n.is_multiple_of(5).then_some(4.0),
             event_id: "",
             basket_id: ["", "one", "two"][n as usize % 3],
             session_id: "",

@@ -89,6 +89,9 @@ impl<'de> Deserialize<'de> for Vocabulary {
     }
 }
 
+/// Ids for which there is room at once, whatever their number is said to be.
+const MAX_RESERVED: usize = 1 << 20;
+
 /// Reads ids in the order of their idx.
 struct Ids;
 
@@ -101,11 +104,12 @@ impl<'de> Visitor<'de> for Ids {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut ids: A) -> Result<Vocabulary, A::Error> {
         let mut vocabulary = Vocabulary::default();
-        vocabulary.ids.reserve(ids.size_hint().unwrap_or_default());
+        vocabulary.ids.reserve(ids.size_hint().unwrap_or_default().min(MAX_RESERVED));
         while let Some(id) = ids.next_element::<&str>()? {
             match id {
                 "" => vocabulary.bury(),
-                id => drop(vocabulary.intern(id)),
+                id if vocabulary.intern(id).1 => {}
+                _ => return Err(serde::de::Error::custom("an id is there twice")),
             }
         }
         Ok(vocabulary)

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::ledger::{Begins, Ledger};
-use super::{StoreError, files, sealed, segment};
+use super::{StoreError, Writers, files, sealed, segment};
 
 const NAME: &str = "checkpoint";
 const MAGIC: [u8; 8] = *b"QMCKPT\0\x01";
@@ -54,7 +54,8 @@ impl Basis {
     }
 }
 
-/// The hash of the names, the lengths and the ends of the log's files before `begins`.
+/// The hash of the names, the lengths and the ends of the log's files before `begins`, and of who wrote the last record
+/// in them.
 fn trace(log: &Path, begins: Begins) -> Result<String, StoreError> {
     let mut hash = Xxh3::new();
     for (base, path) in segment::list(log)?.into_iter().filter(|(base, _)| *base < begins.base) {
@@ -63,6 +64,8 @@ fn trace(log: &Path, begins: Begins) -> Result<String, StoreError> {
         hash.update(&last.0.to_le_bytes());
         hash.update(&last.1);
     }
+    let writers = Writers::read(log)?;
+    hash.update(writers.of(begins.base).unwrap_or_default().as_bytes());
     Ok(format!("{:032x}", hash.digest128()))
 }
 
@@ -71,6 +74,7 @@ fn trace(log: &Path, begins: Begins) -> Result<String, StoreError> {
 pub struct NewCheckpoint {
     path: PathBuf,
     file: BufWriter<File>,
+    is_finished: bool,
 }
 
 impl NewCheckpoint {
@@ -81,7 +85,7 @@ impl NewCheckpoint {
     pub fn begin(root: &Path, basis: &Basis) -> io::Result<Self> {
         let path = root.join(NAME);
         let file = BufWriter::with_capacity(1 << 20, files::create(&aside(&path))?);
-        let mut new = Self { path, file };
+        let mut new = Self { path, file, is_finished: false };
         let basis = sealed::seal(basis)?;
         new.file.write_all(&MAGIC)?;
         new.file.write_all(&(basis.len() as u64).to_le_bytes())?;
@@ -107,7 +111,17 @@ impl NewCheckpoint {
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
         fs::rename(aside(&self.path), &self.path)?;
+        self.is_finished = true;
         self.path.parent().map_or(Ok(()), files::sync_folder)
+    }
+}
+
+impl Drop for NewCheckpoint {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // The log needs the room.
+            let _ = fs::remove_file(aside(&self.path));
+        }
     }
 }
 
@@ -117,7 +131,7 @@ pub struct Checkpoint {
     /// Where the log goes on.
     pub begins: Begins,
     file: BufReader<File>,
-    left: u64,
+    file_bytes: u64,
 }
 
 impl Checkpoint {
@@ -131,13 +145,13 @@ impl Checkpoint {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(StoreError::io("open", &path))?,
         };
-        let left = file.metadata().map_err(StoreError::io("stat", &path))?.len();
+        let file_bytes = file.metadata().map_err(StoreError::io("stat", &path))?.len();
         let mut file = BufReader::with_capacity(1 << 20, file);
-        let basis = read_basis(&mut file, left).map_err(StoreError::io("read", &path))?;
+        let basis = read_basis(&mut file, file_bytes).map_err(StoreError::io("read", &path))?;
         if !basis.fits(log, folding)? {
             return Ok(None);
         }
-        Ok(Some(Self { begins: basis.begins, file, left }))
+        Ok(Some(Self { begins: basis.begins, file, file_bytes }))
     }
 
     /// The next section.
@@ -150,7 +164,7 @@ impl Checkpoint {
         self.file.read_exact(&mut length)?;
         self.file.read_exact(&mut hash)?;
         let length = u64::from_le_bytes(length);
-        if length > self.left {
+        if length > self.file_bytes {
             return Err(damaged("a section is longer than the file"));
         }
         let mut section = vec![0; length as usize];
@@ -181,12 +195,12 @@ fn aside(path: &Path) -> PathBuf {
     path.with_extension("writing")
 }
 
-fn read_basis(file: &mut impl Read, left: u64) -> io::Result<Basis> {
+fn read_basis(file: &mut impl Read, file_bytes: u64) -> io::Result<Basis> {
     let mut begin = [0; 16];
     file.read_exact(&mut begin)?;
     let (magic, length) = begin.split_at(8);
     let length = length.iter().rev().fold(0, |sum, &byte| (sum << 8) | u64::from(byte));
-    if magic != MAGIC || length > left.min(MAX_BASIS) {
+    if magic != MAGIC || length > file_bytes.min(MAX_BASIS) {
         return Err(damaged("it is no checkpoint"));
     }
     let mut basis = vec![0; length as usize];
@@ -248,6 +262,20 @@ mod tests {
         remove(root).unwrap();
         remove(root).unwrap();
         assert!(Checkpoint::open(root, &folder, "today's").unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_not_finished_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let folder = root.join("log");
+        fs::create_dir(&folder).unwrap();
+        let basis = Basis::at_end(&folder, log(&folder, 7), "today's").unwrap();
+        let mut new = NewCheckpoint::begin(root, &basis).unwrap();
+        new.add(b"users").unwrap();
+        assert!(aside(&root.join(NAME)).exists());
+        drop(new);
+        assert!(!aside(&root.join(NAME)).exists() && !root.join(NAME).exists());
     }
 
     #[test]

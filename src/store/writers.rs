@@ -78,9 +78,14 @@ impl Writers {
         self.list.drain(..beyond);
     }
 
-    /// The first writer that is known; none in a folder of an earlier version.
-    pub fn origin(&self) -> Option<&str> {
-        self.list.first().map(|first| first.id.as_str())
+    /// The last one; none in a folder of an earlier version.
+    pub fn last(&self) -> Option<&str> {
+        self.list.last().map(|last| last.id.as_str())
+    }
+
+    /// Whether one of them has this name.
+    pub fn has(&self, id: &str) -> bool {
+        self.list.iter().any(|writer| writer.id == id)
     }
 
     /// The writer of the last record before `end`; none where there is no record, or it is not known.

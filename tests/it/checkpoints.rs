@@ -8,9 +8,9 @@ use qianmian::engine::{Engine, EngineOptions, RecommendRequest, Write};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-use crate::followers::until;
+use crate::followers::{caught_up, following, primary, until};
 use crate::sharing::{buy, channel, has_said};
-use crate::support::{Process, purchases, quiet};
+use crate::support::{Process, Server, purchases, quiet};
 
 /// Options with a checkpoint at each end of the store.
 fn options() -> EngineOptions {
@@ -179,4 +179,22 @@ async fn a_server_that_is_killed_replays_what_came_after_its_checkpoint() {
 async fn buy_once(channel: &Channel, number: u32) {
     let (user, item) = (format!("u{}", number % 9), format!("i{}", number % 7));
     buy(channel, &format!("e{number}"), &user, &item).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_becomes_the_original_knows_what_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let original = primary(&folder.path().join("original")).await;
+    let events = || vec![Event { event_id: "once".into(), ..shop().remove(0) }];
+    original.engine.writer().record(events()).await.unwrap();
+    let data = folder.path().join("copy");
+    let copy = Server::following(&data, options(), &following(&original.address)).await;
+    caught_up(&copy.engine, &original.engine).await;
+    copy.stop().await;
+    assert!(data.join("stores/default/checkpoint").exists());
+    original.stop().await;
+
+    let engine = Engine::open(&data, options()).unwrap();
+    let receipt = engine.writer().record(events()).await.unwrap();
+    assert_eq!((receipt.recorded, receipt.duplicates), (0, 1));
 }

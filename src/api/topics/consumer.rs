@@ -7,10 +7,10 @@ use parking_lot::Mutex;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, ClientContext, Offset, Statistics, TopicPartitionList};
 
-use super::message::{Kind, Message};
+use super::message::{Kind, LEFT_OUT, Message};
 use super::options::KafkaOptions;
 use crate::domain::BoxError;
 
@@ -185,6 +185,7 @@ impl Consumer {
             time_ms: message.timestamp().to_millis(),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
+            is_left_out: has_header(message, LEFT_OUT),
         })
     }
 
@@ -240,6 +241,10 @@ impl Consumer {
         let numbers = found.partitions().iter().map(|partition| partition.id() as u32);
         Ok(numbers.map(|number| (topic.to_owned(), number)).collect())
     }
+}
+
+fn has_header(message: &BorrowedMessage<'_>, name: &str) -> bool {
+    message.headers().is_some_and(|headers| headers.iter().any(|header| header.key == name))
 }
 
 /// Whether reading goes on by itself: once brokers are back, and where the group, which is not joined, may not be

@@ -8,12 +8,9 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::runtime::Handle;
 
 use super::consumer::{client, unusable};
-use super::message::Message;
+use super::message::{LEFT_OUT, Message};
 use super::options::KafkaOptions;
 use crate::domain::{BoxError, Violation};
-
-/// The header of a letter whose value is too large for the topic.
-const LEFT_OUT: &str = "qianmian-value-left-out";
 
 /// Takes messages that are refused, each with the reason.
 pub(super) struct DeadLetters {
@@ -79,7 +76,7 @@ impl DeadLetters {
             headers.insert(Header { key, value: Some(value) })
         });
         if value.is_none() && message.value.is_some() {
-            // Sent again as it is, it would erase what its key names.
+            // Sent back as it is, it must not erase what its key names.
             headers = headers.insert(Header { key: LEFT_OUT, value: Some("true") });
         }
 

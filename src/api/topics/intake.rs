@@ -147,8 +147,7 @@ impl Taking {
     ) -> Result<(), BoxError> {
         self.assign(engine, consumer)?;
         if !self.is_looked_at {
-            kept::look(&self.options, &self.runtime);
-            self.is_looked_at = true;
+            self.is_looked_at = kept::look(&self.options, &self.runtime);
         }
         let mut looked = Instant::now();
         let mut counted = Instant::now();
@@ -350,6 +349,7 @@ mod tests {
             time_ms: None,
             key: None,
             value: None,
+            is_left_out: false,
         };
         let mut refuse = |offsets: &[u64]| {
             let messages: Vec<_> = offsets.iter().map(|&offset| at(offset)).collect();

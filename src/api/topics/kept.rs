@@ -16,20 +16,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const HOUR_MS: f64 = 3_600_000.0;
 
 /// Logs a warning for each topic that does not fit: one that keeps what an erased user did for longer than
-/// `kafka.retention_hours`, and one of events that forgets all but the last event of a user.
-pub(super) fn look(options: &KafkaOptions, runtime: &Handle) {
-    match described(options, runtime) {
-        Ok(topics) => {
-            for (topic, settings) in &topics {
-                if let Some(fault) = fault(options, topic, settings) {
+/// `kafka.retention_hours`, and one of events that forgets all but the last event of a user. Returns whether all could
+/// be seen.
+pub(super) fn look(options: &KafkaOptions, runtime: &Handle) -> bool {
+    let described = described(options, runtime).unwrap_or_else(|error| vec![Err(error)]);
+    let mut is_seen = true;
+    for topic in described {
+        match topic {
+            Ok((topic, settings)) => {
+                if let Some(fault) = fault(options, &topic, &settings) {
                     tracing::warn!(topic, "{fault}");
                 }
             }
-        }
-        Err(error) => {
-            tracing::warn!(%error, "how long the topics keep messages cannot be seen");
+            Err(error) => {
+                is_seen = false;
+                tracing::warn!(%error, "how long a topic keeps messages cannot be seen");
+            }
         }
     }
+    is_seen
 }
 
 /// How a topic keeps messages.
@@ -41,11 +46,11 @@ struct Settings {
     retention_ms: i64,
 }
 
+/// A topic, or why it cannot be seen.
+type Described = Result<(String, Settings), BoxError>;
+
 /// The topics that hold what users did.
-fn described(
-    options: &KafkaOptions,
-    runtime: &Handle,
-) -> Result<Vec<(String, Settings)>, BoxError> {
+fn described(options: &KafkaOptions, runtime: &Handle) -> Result<Vec<Described>, BoxError> {
     let client: AdminClient<DefaultClientContext> = AdminClient::from_config(&client(options))?;
     let given = [&options.events, &options.users, &options.dead_letters];
     let given: Vec<_> = given.into_iter().filter(|topic| !topic.is_empty()).collect();
@@ -53,11 +58,12 @@ fn described(
     let patience = AdminOptions::new().request_timeout(Some(PATIENCE));
     let described = runtime.block_on(client.describe_configs(&named, &patience))?;
 
+    // They are answered in the order in which they are asked for.
     let topics = given.into_iter().zip(described).map(|(topic, described)| {
         let described = described.map_err(|code| format!("the topic {topic}: {code}"))?;
         Ok((topic.clone(), settings(&described)?))
     });
-    topics.collect()
+    Ok(topics.collect())
 }
 
 fn settings(described: &ConfigResource) -> Result<Settings, BoxError> {

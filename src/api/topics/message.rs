@@ -6,6 +6,9 @@ use crate::api::wire::json::Methods;
 use crate::api::wire::{convert, entries, events, items, pb, users};
 use crate::domain::{Event, Item, User, Violation, limits};
 
+/// The header of a refused message whose value is too large for the topic of such.
+pub(super) const LEFT_OUT: &str = "qianmian-value-left-out";
+
 /// What messages of a topic are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -27,6 +30,8 @@ pub(super) struct Message {
     pub(super) key: Option<Vec<u8>>,
     /// None: what the key names is to be gone.
     pub(super) value: Option<Vec<u8>>,
+    /// Whether it is a letter that was sent back, whose value was left out.
+    pub(super) is_left_out: bool,
 }
 
 impl Message {
@@ -55,6 +60,12 @@ pub(super) fn read(message: &Message, methods: &Methods, now_ms: i64) -> Result<
     let key = std::str::from_utf8(message.key.as_deref().ok_or_else(missing)?);
     let key = key.map_err(|_| Violation::new("key", "must be UTF-8"))?;
     limits::new_id("key", key)?;
+    if message.is_left_out {
+        return Err(Violation::new(
+            "value",
+            "was left out of a refused message, which says nothing",
+        ));
+    }
     if message.value.as_ref().is_some_and(Vec::is_empty) {
         // In protobuf it would be a message without any field, and set all to their defaults.
         return Err(Violation::new("value", "is empty: what is to be gone has no value"));
@@ -146,6 +157,7 @@ mod tests {
             time_ms: Some(NOW_MS - 5),
             key: Some(key.into()),
             value: value.map(Into::into),
+            is_left_out: false,
         }
     }
 
@@ -197,6 +209,10 @@ mod tests {
         assert!(refused("ada", b"\xff\xff").contains("neither a JSON object nor protobuf"));
         assert!(refused("ada", b"[1]").contains("must be a JSON object"));
         assert!(refused("ada", b"{} {}").contains("value: trailing"));
+        let mut left_out = message(Kind::Events, "ada", None);
+        left_out.is_left_out = true;
+        let why = read(&left_out, &Methods::read().unwrap(), NOW_MS).unwrap_err();
+        assert!(why.to_string().contains("was left out"));
         let mut without_key = message(Kind::Events, "", None);
         without_key.key = None;
         let why = read(&without_key, &Methods::read().unwrap(), NOW_MS).unwrap_err();

@@ -195,7 +195,9 @@ impl Worker {
             // Another may write by now, without what was written here.
             let outcome = if self.may_acknowledge(&group) { outcome } else { Err(Error::SeatLost) };
             acknowledge(group, outcome);
-            if self.state.checkpoints.is_due(self.log.next_offset()) {
+            // A copy that pauses would lose its lease to answer.
+            let may_pause = !self.state.lease.is_follower();
+            if may_pause && self.state.checkpoints.is_due(self.log.next_offset()) {
                 self.write_checkpoint();
             }
         }
@@ -205,6 +207,12 @@ impl Worker {
     }
 
     fn write_checkpoint(&mut self) {
+        // A part of live state at a time is in memory twice.
+        if let Some(full) = self.budget.check() {
+            tracing::warn!(reason = full, "no checkpoint is written: the next start takes longer");
+            self.state.checkpoints.note_tried(self.log.next_offset());
+            return;
+        }
         checkpoint::write(&self.state, &mut self.log, &self.dedup, &mut self.writer);
     }
 
@@ -309,7 +317,7 @@ impl Worker {
     /// a failure is there; the copy continues behind it.
     fn copy(&mut self, write: &Write) -> Result<Receipt> {
         let Write::Copied(blocks) = write else { return Ok(Receipt::default()) };
-        let Self { log, state, writer, .. } = self;
+        let Self { log, dedup, state, writer, .. } = self;
         let mut failed = None;
         let mut appended = 0;
         for block in blocks {
@@ -324,9 +332,13 @@ impl Worker {
         let mut recorded = 0;
         let mut applying = Applying::begin(state, writer);
         for block in &blocks[..appended] {
-            block.visit(&mut |entry| match entry {
-                Entry::Record(offset, record) => applying.apply(offset, &record),
-                name => applying.name(&name),
+            block.visit(&mut |entry| {
+                // The one that takes the writer's place must know them.
+                dedup.replay(&entry);
+                match entry {
+                    Entry::Record(offset, record) => applying.apply(offset, &record),
+                    name => applying.name(&name),
+                }
             });
             recorded += block.len();
         }
