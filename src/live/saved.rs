@@ -181,8 +181,7 @@ mod tests {
                 user,
                 Cow::Owned(User {
                     attributes: BTreeMap::from([("country".to_owned(), format!("c{}", n % 3))]),
-                    consent: n % 5 > 0,
-                    ..User::default()
+                    consent: !n.is_multiple_of(5),
                 }),
             ),
             20..30 => Record::Item(
