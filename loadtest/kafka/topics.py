@@ -308,7 +308,7 @@ def secured():
             ("without rights", {}),
             ("a wrong password", {"QIANMIAN_KAFKA__PASSWORD": "wrong"}),
             ("another authority", {"QIANMIAN_KAFKA__CA": ""}),
-            ("without TLS", {"QIANMIAN_KAFKA__SECURITY": "SASL_PLAINTEXT"}),
+            ("without TLS", {"QIANMIAN_KAFKA__SECURITY": "SASL_PLAINTEXT", "QIANMIAN_KAFKA__CA": ""}),
         ]:
             servers.serve(name, **{**settings, **wrong})
             print(f"{name}: {until(lambda: servers.reason(name, 'the topics are not taken in'))}")

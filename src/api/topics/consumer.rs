@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Maximum size of the messages that are read at once, in bytes.
 const MAX_BYTES: usize = 32 << 20;
 
+/// Maximum number of reports that are looked through for the reason of an error.
+const REPORTS: usize = 100;
+
 /// A topic and the number of a partition.
 pub(super) type Partition = (String, u32);
 
@@ -133,8 +136,10 @@ impl Consumer {
         if error.downcast_ref::<KafkaError>().is_none() {
             return error;
         }
-        // It hands over what it reports where it is polled.
-        while self.client.poll(Duration::ZERO).is_some() {}
+        // It hands over what it reports where it is polled, one report each time.
+        for _ in 0..REPORTS {
+            self.client.poll(Duration::ZERO);
+        }
         match self.client.context().reported.lock().take() {
             Some(reported) => format!("{error}: {reported}").into(),
             None => error,
