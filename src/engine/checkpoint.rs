@@ -4,10 +4,10 @@
 use std::time::Instant;
 
 use super::state::State;
-use crate::domain::BoxError;
+use crate::domain::{BoxError, limits};
 use crate::experiment::Measurements;
 use crate::live::{DedupWindow, Live, LiveWriter, saved};
-use crate::store::{Basis, Begins, Checkpoint, Log, NewCheckpoint, StoreFolder};
+use crate::store::{Basis, Begins, Checkpoint, Log, NewCheckpoint};
 
 /// What the log is folded into.
 #[derive(Debug)]
@@ -21,19 +21,11 @@ pub(super) struct Folded {
 }
 
 impl Folded {
-    /// Restores the checkpoint of a store into what is `empty`; none where there is none that fits its log and
-    /// `folding`, or where the clock was behind when it was written.
+    /// Restores a checkpoint into what is `empty`.
     ///
     /// # Errors
     /// Where it is damaged, or the disk fails.
-    pub(super) fn restored(
-        empty: Self,
-        folder: &StoreFolder,
-        folding: &str,
-    ) -> Result<Option<Self>, BoxError> {
-        let Some(mut read) = Checkpoint::open(folder.root(), &folder.log(), folding)? else {
-            return Ok(None);
-        };
+    pub(super) fn restored(empty: Self, mut read: Checkpoint) -> Result<Self, BoxError> {
         let Self { live, mut writer, .. } = empty;
         let begins = read.begins;
         let mut section = || read.section().map_err(BoxError::from);
@@ -43,11 +35,7 @@ impl Folded {
         if live.offset() != begins.base {
             return Err("it is of another offset than it says".into());
         }
-        if live.ahead_ms() > 0 {
-            // Today's clock may read the times of those events as they are.
-            return Ok(None);
-        }
-        Ok(Some(Self { live, writer, measurements, dedup, begins }))
+        Ok(Self { live, writer, measurements, dedup, begins })
     }
 }
 
@@ -57,7 +45,9 @@ pub(super) fn write(state: &State, log: &mut Log, dedup: &DedupWindow, writer: &
     let Some(_unchanged) = state.rewriting.try_lock() else { return };
     let end = log.next_offset();
     let is_whole = state.live.offset() == end && !state.live.links.read().has_parted();
-    if log.poison().is_some() || !is_whole {
+    // No event is accepted that is as far ahead: this machine's clock is behind, and a later one reads their times.
+    let is_timely = state.live.ahead_ms() <= limits::MAX_AHEAD_MS;
+    if log.poison().is_some() || !is_whole || !is_timely {
         return;
     }
     let started = Instant::now();

@@ -16,11 +16,13 @@ use super::registry::Models;
 use super::state::{self, State};
 use super::stats::Stats;
 use crate::content::Reader;
-use crate::domain::{Error, Offset, Result};
+use crate::domain::{BoxError, Error, Offset, Result};
 use crate::experiment::Measurements;
 use crate::live::{DedupWindow, Live, LiveWriter};
 use crate::recommend::prepared::PreparedListOptions;
-use crate::store::{self, Entry, Log, Opening, Record, StoreFolder, Writers, checkpoint};
+use crate::store::{
+    self, Checkpoint, Entry, Log, Opening, Record, StoreFolder, Writers, checkpoint,
+};
 
 /// A store that was read, and what only its writer needs.
 pub(super) struct Opened {
@@ -108,11 +110,14 @@ fn empty(options: &EngineOptions) -> Result<Folded> {
 /// What the checkpoint holds, if there is one that fits; otherwise what an empty log is folded into.
 fn begin(folder: &StoreFolder, folding: &str, options: &EngineOptions) -> Result<Folded> {
     // What is lost must not come back from it.
-    let restored = if options.log.accept_loss {
+    let found = if options.log.accept_loss {
         Ok(None)
     } else {
-        Folded::restored(empty(options)?, folder, folding)
+        Checkpoint::open(folder.root(), &folder.log(), folding)
     };
+    let restore = |found| Folded::restored(empty(options)?, found);
+    let restored = found.map_err(BoxError::from).and_then(|found| found.map(restore).transpose());
+
     match restored {
         Ok(Some(folded)) => return Ok(folded),
         Ok(None) => {}

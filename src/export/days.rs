@@ -102,7 +102,7 @@ impl Reading {
         let is_known = list.writer.is_empty() || writers.has(&list.writer);
         if list.log_offset > end || !is_known {
             return Err(ExportError::Nothing(format!(
-                "{} is of another store: give each store a folder of its own",
+                "{} is of another store, or of this one before a backup was restored: give it a folder of its own",
                 folder.display()
             )));
         }

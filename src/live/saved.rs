@@ -18,7 +18,6 @@ struct Counts {
     events: u64,
     exposures: u64,
     newest_ms: i64,
-    ahead_ms: i64,
 }
 
 impl Live {
@@ -37,9 +36,9 @@ impl Live {
             events: self.events(),
             exposures: self.exposures.load(Ordering::Relaxed),
             newest_ms: self.newest_ms(),
-            ahead_ms: self.ahead_ms(),
         };
         add(&bytes(&counts)?)?;
+
         add(&bytes(&*self.users.read())?)?;
         add(&bytes(&*self.links.read())?)?;
         add(&bytes(&*self.items.read())?)?;
@@ -47,10 +46,12 @@ impl Live {
         add(&bytes(&*self.profiles.read())?)?;
         add(&bytes(&*self.hidden.read())?)?;
         add(&bytes(&*self.impressions.read())?)?;
+
         add(&bytes(&*self.outcomes.read())?)?;
         add(&bytes(&*self.reviews.read())?)?;
         add(&bytes(&*self.orders.read())?)?;
         add(&bytes(self.activity.read().days())?)?;
+
         add(&bytes(&*self.channels.read())?)?;
         add(&bytes(&*self.decisions.read())?)?;
         add(&bytes(&*self.erasures.read())?)?;
@@ -72,6 +73,7 @@ impl Live {
         section: &mut dyn FnMut() -> Result<Vec<u8>, BoxError>,
     ) -> Result<(), BoxError> {
         let counts: Counts = value(&section()?)?;
+
         *self.users.write(writer) = value(&section()?)?;
         *self.links.write(writer) = value(&section()?)?;
         *self.items.write(writer) = value(&section()?)?;
@@ -80,10 +82,12 @@ impl Live {
         *self.profiles.write(writer) = value(&section()?)?;
         *self.hidden.write(writer) = value(&section()?)?;
         *self.impressions.write(writer) = value(&section()?)?;
+
         *self.outcomes.write(writer) = value(&section()?)?;
         *self.reviews.write(writer) = value(&section()?)?;
         *self.orders.write(writer) = value::<Orders>(&section()?)?.restored();
         self.activity.write(writer).restore(value(&section()?)?);
+
         *self.channels.write(writer) = value(&section()?)?;
         *self.decisions.write(writer) = value(&section()?)?;
         *self.erasures.write() = value(&section()?)?;
@@ -99,7 +103,6 @@ impl Live {
         self.events.store(counts.events, Ordering::Relaxed);
         self.exposures.store(counts.exposures, Ordering::Relaxed);
         self.newest_ms.store(counts.newest_ms, Ordering::Relaxed);
-        self.ahead_ms.store(counts.ahead_ms, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -182,13 +182,18 @@ impl Checkpoint {
 /// Where the disk fails.
 pub fn remove(root: &Path) -> Result<(), StoreError> {
     let path = root.join(NAME);
+    let mut is_removed = false;
     for path in [aside(&path), path] {
         match fs::remove_file(&path) {
+            Ok(()) => is_removed = true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            removed => removed.map_err(StoreError::io("remove", &path))?,
+            Err(error) => return Err(StoreError::io("remove", &path)(error)),
         }
     }
-    files::sync_folder(root).map_err(StoreError::io("flush", root))
+    if is_removed {
+        files::sync_folder(root).map_err(StoreError::io("flush", root))?;
+    }
+    Ok(())
 }
 
 fn aside(path: &Path) -> PathBuf {
@@ -214,11 +219,22 @@ fn damaged(what: &str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
     use super::*;
     use crate::store::{BlockBuilder, Log, Opening, Record};
 
+    /// A store's folder, with a log, and where the last file of that begins.
+    fn store() -> (TempDir, PathBuf, Begins) {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("log");
+        let begins = log(&folder, 7);
+        (root, folder, begins)
+    }
+
     /// A log of two files; returns where the second begins.
     fn log(folder: &Path, digest: u128) -> Begins {
+        fs::create_dir(folder).unwrap();
         let opening = Opening { proven: false, ..Opening::default() };
         let mut log = Log::open(folder, opening, &mut |_| {}).unwrap();
         let mut block = BlockBuilder::default();
@@ -239,11 +255,8 @@ mod tests {
 
     #[test]
     fn a_checkpoint_is_read_back_for_its_own_log_and_folding() {
-        let root = tempfile::tempdir().unwrap();
+        let (root, folder, begins) = store();
         let root = root.path();
-        let folder = root.join("log");
-        fs::create_dir(&folder).unwrap();
-        let begins = log(&folder, 7);
         assert_eq!(begins, Begins { base: 1, users: 1, items: 0 });
         assert!(Checkpoint::open(root, &folder, "today's").unwrap().is_none());
 
@@ -255,7 +268,6 @@ mod tests {
         assert!(Checkpoint::open(root, &folder, "tomorrow's").unwrap().is_none());
 
         let other = root.join("other");
-        fs::create_dir(&other).unwrap();
         assert_eq!(log(&other, 8), begins);
         assert!(Checkpoint::open(root, &other, "today's").unwrap().is_none());
 
@@ -266,11 +278,9 @@ mod tests {
 
     #[test]
     fn what_is_not_finished_leaves_nothing() {
-        let root = tempfile::tempdir().unwrap();
+        let (root, folder, begins) = store();
         let root = root.path();
-        let folder = root.join("log");
-        fs::create_dir(&folder).unwrap();
-        let basis = Basis::at_end(&folder, log(&folder, 7), "today's").unwrap();
+        let basis = Basis::at_end(&folder, begins, "today's").unwrap();
         let mut new = NewCheckpoint::begin(root, &basis).unwrap();
         new.add(b"users").unwrap();
         assert!(aside(&root.join(NAME)).exists());
@@ -280,11 +290,8 @@ mod tests {
 
     #[test]
     fn every_flipped_byte_is_noticed() {
-        let root = tempfile::tempdir().unwrap();
+        let (root, folder, begins) = store();
         let root = root.path();
-        let folder = root.join("log");
-        fs::create_dir(&folder).unwrap();
-        let begins = log(&folder, 7);
         write(root, &folder, begins);
         let whole = fs::read(root.join(NAME)).unwrap();
         let read = || -> Result<Option<[Vec<u8>; 2]>, StoreError> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use qianmian::domain::{Event, EventKind, Item, ItemChange};
+use qianmian::domain::{DAY_MS, Event, EventKind, Item, ItemChange, now_ms};
 use qianmian::engine::{Engine, EngineOptions, RecommendRequest, Write};
 use tempfile::TempDir;
 use tonic::transport::Channel;
@@ -100,6 +100,23 @@ fn no_checkpoint_has_an_erased_user_once_the_log_has_none() {
     assert!(checkpoint(&folder).exists() && !holds());
     let engine = Engine::open(folder.path(), options()).unwrap();
     assert!(list(&engine, "u3").contains('i'));
+}
+
+#[test]
+fn no_checkpoint_keeps_what_a_clock_that_was_behind_has_made_of_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |ahead_ms| vec![Event::new(EventKind::View, "ada", "tea", now_ms() + ahead_ms)];
+    let engine = Engine::open(folder.path(), options()).unwrap();
+    write(&engine, Write::Events(at(3 * DAY_MS)));
+    drop(engine);
+    assert!(!checkpoint(&folder).exists());
+
+    // A customer's clock may be wrong by hours.
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(folder.path(), options()).unwrap();
+    write(&engine, Write::Events(at(DAY_MS / 24)));
+    drop(engine);
+    assert!(checkpoint(&folder).exists());
 }
 
 fn contains(bytes: &[u8], text: &[u8]) -> bool {
