@@ -379,7 +379,11 @@ def intake(messages=1_000_000):
 
 def taken_in(admin):
     """The messages that a server has taken in since it was started."""
-    page = urllib.request.urlopen(f"http://{admin}/metrics").read().decode()
+    try:
+        page = urllib.request.urlopen(f"http://{admin}/metrics").read().decode()
+    except OSError:
+        # It opens its stores anew, to write.
+        return 0
     return sum(float(value) for value in re.findall(r"^qianmian_topic_messages_total\{.*\} (\S+)", page, re.M))
 
 

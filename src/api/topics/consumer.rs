@@ -305,7 +305,10 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
-        *self.reported.lock() = Some(reason.to_owned());
+        // That all are down follows from what was said of each.
+        if !matches!(error, KafkaError::Global(RDKafkaErrorCode::AllBrokersDown)) {
+            *self.reported.lock() = Some(reason.to_owned());
+        }
     }
 
     fn stats(&self, statistics: Statistics) {
