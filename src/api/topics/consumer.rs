@@ -305,7 +305,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
-        // That all are down follows from what was said of each.
+        // That all are down follows from the reports of each.
         if !matches!(error, KafkaError::Global(RDKafkaErrorCode::AllBrokersDown)) {
             *self.reported.lock() = Some(reason.to_owned());
         }
