@@ -44,6 +44,12 @@ impl HistoryEvent {
     }
 }
 
+/// Whether two events that follow each other are one step: of one basket or, without baskets, of one
+/// moment. Items of the running session, whose time is `now_ms`, come one by one.
+pub fn is_one_step(a: &HistoryEvent, b: &HistoryEvent, now_ms: i64) -> bool {
+    a.moment() == b.moment() && b.time_ms != now_ms
+}
+
 /// Inserts an event by time, after those of the same moment. Beyond `limit`, the least informative
 /// event leaves and is returned: the oldest that is no purchase or refund, so that many views do
 /// not displace purchases; otherwise the oldest.

@@ -7,7 +7,7 @@
 //! dominate taste; with counts 1, the sum, weekly purchases count more than single ones. Which is
 //! better differs by store.
 
-use crate::domain::history::Bought;
+use crate::domain::history::{Bought, is_one_step};
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
 
 /// Minimum factor of an event's age: twelve half-lives. A single event years after all others fades
@@ -22,6 +22,21 @@ pub struct Weighting {
     pub half_life_days: f64,
     /// How far events of one item add up: 0: only the strongest counts; 1: all do.
     pub counts: f32,
+}
+
+/// How a user's events become their row in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ProfileWeighting {
+    /// How they become cells.
+    pub weighting: Weighting,
+    /// Share that a cell loses with each step that the user took since, a basket or a moment: 0 to 1.
+    pub step_fading: f32,
+}
+
+impl From<Weighting> for ProfileWeighting {
+    fn from(weighting: Weighting) -> Self {
+        Self { weighting, step_fading: 0.0 }
+    }
 }
 
 /// A cell of a user's row.
@@ -93,6 +108,36 @@ impl Weighting {
     }
 }
 
+impl ProfileWeighting {
+    /// Writes a user's cells into `cells`, ordered by item. Only ratios within the row matter, so events
+    /// fade from the newest of them and not from `now_ms`: the taste of a user who returns after a year is
+    /// not rounded to zero. `events` are oldest first; those of `now_ms` are items of the running session.
+    pub fn cells(&self, events: &[HistoryEvent], now_ms: i64, cells: &mut Vec<Cell>) {
+        let speaking = || events.iter().filter(|e| kind_weight(e.kind) > 0.0);
+        let newest_ms = speaking().map(|e| e.time_ms).max().unwrap_or(now_ms);
+        self.weighting.cells(events, newest_ms, cells);
+        if self.step_fading == 0.0 {
+            return;
+        }
+
+        let mut factor = 1.0;
+        let mut later: Option<&HistoryEvent> = None;
+        let mut faded = vec![false; cells.len()];
+        for event in speaking().rev() {
+            if later.is_some_and(|later| !is_one_step(event, later, now_ms)) {
+                factor = (factor * (1.0 - self.step_fading)).max(FAINTEST as f32);
+            }
+            later = Some(event);
+            let place = cells.binary_search_by_key(&event.item, |cell| cell.item);
+            if let Ok(place) = place
+                && !std::mem::replace(&mut faded[place], true)
+            {
+                cells[place].weight *= factor;
+            }
+        }
+    }
+}
+
 /// Whether refunds return at least as many as purchases bought, of events of one item.
 pub fn is_refunded<'a>(events: impl Iterator<Item = &'a HistoryEvent>) -> bool {
     let bought = events.filter_map(Bought::of).reduce(|mut all, next| {
@@ -139,6 +184,26 @@ mod tests {
         };
         assert_eq!((weight(0.0), weight(1.0)), (1.0, 1.5));
         assert!((weight(0.5) - 1.5f32.sqrt()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn each_step_since_fades_a_cell() {
+        let view = |item, time_ms| HistoryEvent::new(EventKind::View, item, time_ms);
+        let events = [view(1, 0), view(2, 1_000), view(3, 1_000), view(1, 2_000), view(4, 3_000)];
+        let weights = |now_ms| {
+            let mut cells = Vec::new();
+            let weighting = Weighting::default();
+            ProfileWeighting { weighting, step_fading: 0.5 }.cells(&events, now_ms, &mut cells);
+            cells.into_iter().map(|cell| cell.weight / 0.2).collect::<Vec<f32>>()
+        };
+        assert_eq!(weights(9_000), [0.5, 0.25, 0.25, 1.0]);
+        // Items of the running session come one by one.
+        let session = events.map(|event| HistoryEvent { time_ms: 5, ..event });
+        let mut cells = Vec::new();
+        let weighting = Weighting::default();
+        ProfileWeighting { weighting, step_fading: 0.5 }.cells(&session, 5, &mut cells);
+        let weights: Vec<f32> = cells.iter().map(|cell| cell.weight / 0.2).collect();
+        assert_eq!(weights, [0.5, 0.125, 0.25, 1.0]);
     }
 
     #[test]

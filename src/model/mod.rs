@@ -48,6 +48,7 @@ pub use source::Source;
 pub use user_cf::UserCf;
 
 use crate::matrix::Csr;
+use crate::matrix::recent::Recent;
 
 /// A trained snapshot. All ids in it are dense; ids newer than the snapshot may be asked for and
 /// are unknown to it.
@@ -86,10 +87,22 @@ pub struct Parts {
     pub session_stage: Arc<SecondStage>,
     /// Prepared lists; empty without any.
     pub prepared: Arc<Prepared>,
-    /// Tables of sources without a field of their own: items × items, best first.
+    /// Tables of sources without a field of their own: items × items, best first; of returns, classes ×
+    /// ranks.
     pub tables: BTreeMap<Source, Arc<Csr>>,
     /// Item embeddings and their nearest-neighbour graph.
     pub embeddings: Arc<Embeddings>,
     /// The pushed model; empty without one.
     pub pushed: Arc<Pushed>,
+}
+
+impl Parts {
+    /// The share of users who come back to an item as recent, as often and as strongly dealt with; 0
+    /// where the model does not count returns.
+    pub fn chance_of_return(&self, recent: &Recent) -> f32 {
+        let Some(table) = self.tables.get(&Source::Revisit) else { return 0.0 };
+        let (ranks, shares) = table.row(recent.class());
+        let place = ranks.binary_search(&(recent.rank as u32));
+        place.map_or(0.0, |place| shares[place])
+    }
 }

@@ -21,9 +21,9 @@ impl Settings {
     }
 
     /// Every figure: its path below the settings, its value, its range.
-    fn figures(&self) -> [(&'static str, f64, (f64, f64)); 52] {
+    fn figures(&self) -> [(&'static str, f64, (f64, f64)); 57] {
         let Self { item_cf, user_cf, embedding, ease, repeat, session, .. } = self;
-        let Self { transition, popular, content, blend, .. } = self;
+        let Self { transition, revisit, popular, content, blend, .. } = self;
         let (least, most) = field_weights(content);
         let exponent = (-4.0, 4.0);
         let number = (0.0, 1e9);
@@ -33,6 +33,7 @@ impl Settings {
             ("item_cf.half_life_days", item_cf.weighting.half_life_days, days),
             ("item_cf.profile_half_life_days", item_cf.weighting.profile_half_life_days, days),
             ("item_cf.counts", item_cf.weighting.counts.into(), exponent),
+            ("item_cf.step_fading", item_cf.weighting.step_fading.into(), (0.0, 1.0)),
             ("item_cf.source_exponent", item_cf.source_exponent.into(), exponent),
             ("item_cf.user_exponent", item_cf.user_exponent.into(), exponent),
             ("item_cf.target_exponent", item_cf.target_exponent.into(), exponent),
@@ -40,12 +41,14 @@ impl Settings {
             ("user_cf.half_life_days", user_cf.weighting.half_life_days, days),
             ("user_cf.profile_half_life_days", user_cf.weighting.profile_half_life_days, days),
             ("user_cf.counts", user_cf.weighting.counts.into(), exponent),
+            ("user_cf.step_fading", user_cf.weighting.step_fading.into(), (0.0, 1.0)),
             ("user_cf.neighbours", user_cf.neighbours as f64, (1.0, 1e4)),
             ("user_cf.power", user_cf.power.into(), (0.0, 100.0)),
             ("user_cf.users_per_item", user_cf.users_per_item as f64, (1.0, 1e9)),
             ("embedding.half_life_days", embedding.weighting.half_life_days, days),
             ("embedding.profile_half_life_days", embedding.weighting.profile_half_life_days, days),
             ("embedding.counts", embedding.weighting.counts.into(), exponent),
+            ("embedding.step_fading", embedding.weighting.step_fading.into(), (0.0, 1.0)),
             ("embedding.dimensions", embedding.dimensions as f64, (8.0, 1_024.0)),
             ("embedding.power_iterations", embedding.power_iterations as f64, (0.0, 100.0)),
             ("embedding.sweeps", embedding.sweeps as f64, (0.0, 1_000.0)),
@@ -57,6 +60,7 @@ impl Settings {
             ("ease.half_life_days", ease.weighting.half_life_days, days),
             ("ease.profile_half_life_days", ease.weighting.profile_half_life_days, days),
             ("ease.counts", ease.weighting.counts.into(), exponent),
+            ("ease.step_fading", ease.weighting.step_fading.into(), (0.0, 1.0)),
             ("ease.lambda", ease.lambda.into(), (1e-3, 1e9)),
             ("ease.items", ease.items as f64, (1.0, 20_000.0)),
             ("ease.neighbours", ease.neighbours as f64, (1.0, 20_000.0)),
@@ -72,6 +76,7 @@ impl Settings {
             ("transition.source_popularity", transition.source_popularity.into(), exponent),
             ("transition.target_popularity", transition.target_popularity.into(), exponent),
             ("transition.decay", transition.decay.into(), (0.0, 1.0)),
+            ("revisit.power", revisit.power.into(), (0.0, 100.0)),
             ("popular.half_life_days", popular.half_life_days, days),
             ("content.neighbours", content.neighbours as f64, (1.0, 1e4)),
             ("content.profile_half_life_days", content.profile_half_life_days, days),
@@ -88,7 +93,7 @@ impl Settings {
 }
 
 /// The figures of the graph filter, likewise.
-fn of_graph_filter(settings: &Settings) -> [(&'static str, f64, (f64, f64)); 8] {
+fn of_graph_filter(settings: &Settings) -> [(&'static str, f64, (f64, f64)); 9] {
     let graph_filter = &settings.graph_filter;
     let exponent = (-4.0, 4.0);
     let days = (0.0, MAX_DAYS);
@@ -101,6 +106,7 @@ fn of_graph_filter(settings: &Settings) -> [(&'static str, f64, (f64, f64)); 8] 
             days,
         ),
         ("graph_filter.counts", graph_filter.weighting.counts.into(), exponent),
+        ("graph_filter.step_fading", graph_filter.weighting.step_fading.into(), (0.0, 1.0)),
         ("graph_filter.dimensions", graph_filter.dimensions as f64, (8.0, 1_024.0)),
         ("graph_filter.power_iterations", graph_filter.power_iterations as f64, (0.0, 100.0)),
         ("graph_filter.linear", graph_filter.linear.into(), (0.0, 1e9)),

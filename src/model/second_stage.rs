@@ -13,8 +13,9 @@ const LEAVES: usize = 32;
 pub const SOURCES: usize = 8;
 
 /// Number of features of a candidate: score and rank of each source, score and rank in the blend,
-/// eleven of the pair, eleven of the item, nine of the user.
-pub const FEATURES: usize = 2 * SOURCES + 2 + 11 + 11 + 9;
+/// eleven of the pair, eleven of the item, nine of the user, four of how recent it is. Stored trees count
+/// on their order: append new ones.
+pub const FEATURES: usize = 2 * SOURCES + 2 + 11 + 11 + 9 + 4;
 
 /// A candidate's features.
 pub type Features = [f32; FEATURES];

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::blend::BlendSettings;
 use crate::content::FieldWeights;
 use crate::matrix::Weighting;
+use crate::matrix::weight::ProfileWeighting;
 
 /// All settings of a training.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
@@ -29,6 +30,8 @@ pub struct Settings {
     pub session: SessionSettings,
     /// Transitions.
     pub transition: TransitionSettings,
+    /// Returns to items of late.
+    pub revisit: RevisitSettings,
     /// Popularity.
     pub popular: PopularSettings,
     /// Content.
@@ -49,6 +52,9 @@ pub struct WeightingSettings {
     pub profile_half_life_days: f64,
     /// How far repeated events of one item add up, 0 (not at all) to 1.
     pub counts: f32,
+    /// Share that the user's own events lose in a request with each step since, a basket or a moment:
+    /// 0 to 1.
+    pub step_fading: f32,
 }
 
 impl WeightingSettings {
@@ -58,14 +64,16 @@ impl WeightingSettings {
     }
 
     /// The weighting of the user's row in a request.
-    pub fn profile(&self) -> Weighting {
-        Weighting { half_life_days: self.profile_half_life_days, counts: self.counts }
+    pub fn profile(&self) -> ProfileWeighting {
+        let weighting =
+            Weighting { half_life_days: self.profile_half_life_days, counts: self.counts };
+        ProfileWeighting { weighting, step_fading: self.step_fading }
     }
 }
 
 impl Default for WeightingSettings {
     fn default() -> Self {
-        Self { half_life_days: 60.0, profile_half_life_days: 60.0, counts: 0.0 }
+        Self { half_life_days: 60.0, profile_half_life_days: 60.0, counts: 0.0, step_fading: 0.0 }
     }
 }
 
@@ -316,6 +324,20 @@ impl Default for TransitionSettings {
             target_popularity: 0.0,
             decay: 0.6,
         }
+    }
+}
+
+/// The share of returns to items as recent, as often and as strongly dealt with, to a power.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RevisitSettings {
+    /// The power: below 1, items differ less.
+    pub power: f32,
+}
+
+impl Default for RevisitSettings {
+    fn default() -> Self {
+        Self { power: 1.0 }
     }
 }
 

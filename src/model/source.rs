@@ -38,6 +38,8 @@ macro_rules! candidate_sources {
             content: Content = 12, weight 0.1, Trained;
             /// What the low frequencies of the user-item graph let through.
             graph_filter: GraphFilter = 18, weight 0.0, Trained;
+            /// What the user looked at lately, and may come back to.
+            revisit: Revisit = 19, weight 0.0, Trained;
         }
     };
 }

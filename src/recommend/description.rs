@@ -132,6 +132,10 @@ fn words(source: Source, language: Language) -> &'static str {
             "其他用户在您最近所选商品之后选择的商品",
         ),
 
+        Source::Revisit => {
+            ("what you looked at lately and may come back to", "您最近看过、可能再次查看的商品")
+        }
+
         Source::Popular => {
             ("what sells best in the store, for all alike", "本店最畅销的商品，对所有人相同")
         }

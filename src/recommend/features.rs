@@ -3,6 +3,7 @@
 
 use crate::domain::topk::Scored;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent};
+use crate::matrix::recent::{Recent, recent_items};
 use crate::model::second_stage::{FEATURES, Features, SOURCES};
 use crate::model::{Ranking, Snapshot};
 use crate::sources::{Query, Scratch};
@@ -12,6 +13,7 @@ const PAIR: usize = BLEND + 2;
 const ITEM: usize = PAIR + 11;
 const USER: usize = ITEM + 11;
 const PURSE: usize = USER + 7;
+const RECENT: usize = PURSE + 2;
 
 /// No such event; larger than any number of days.
 const NEVER: f32 = 1e6;
@@ -26,7 +28,9 @@ pub(super) fn rows(
     blended: &[Scored],
     scratch: &mut Scratch,
 ) {
-    let Scratch { rows, lists, slots, .. } = scratch;
+    query.events(scratch);
+    let Scratch { rows, lists, slots, events, recent: of_late, .. } = scratch;
+    recent_items(events, query.shelf.now_ms, of_late);
     rows.clear();
     rows.resize(blended.len(), [0.0; FEATURES]);
 
@@ -53,6 +57,7 @@ pub(super) fn rows(
     }
 
     pairs(query, rows, slot);
+    recent(snapshot, of_late, rows, slot);
     due(snapshot, blended, rows);
 
     let user = user(query);
@@ -60,7 +65,7 @@ pub(super) fn rows(
     for (row, candidate) in rows.iter_mut().zip(blended) {
         item(snapshot, candidate.idx, used_to, &mut row[ITEM..USER]);
         row[USER..PURSE].copy_from_slice(&user);
-        row[PURSE..].copy_from_slice(&[used_to.unwrap_or(0.0), worth]);
+        row[PURSE..RECENT].copy_from_slice(&[used_to.unwrap_or(0.0), worth]);
     }
     blended.iter().for_each(|s| slots[s.idx as usize] = u32::MAX);
 }
@@ -113,6 +118,24 @@ fn pairs(query: &Query<'_>, rows: &mut [Features], slot: impl Fn(u32) -> Option<
         if row[PAIR + 3] > 0.0 {
             row[PAIR + 4] = row[PAIR + 1] / row[PAIR + 3];
         }
+    }
+}
+
+/// Of user and item, with the running session: items dealt with since, events on it, whether in this
+/// visit, the chance of a return.
+fn recent(
+    snapshot: &Snapshot,
+    recent: &[Recent],
+    rows: &mut [Features],
+    slot: impl Fn(u32) -> Option<u32>,
+) {
+    rows.iter_mut().for_each(|row| row[RECENT] = NEVER);
+    for of in recent {
+        let Some(at) = slot(of.item) else { continue };
+        let chance = snapshot.parts.chance_of_return(of);
+        let features =
+            [of.rank as f32, of.count as f32, f32::from(u8::from(of.is_current)), chance];
+        rows[at as usize][RECENT..].copy_from_slice(&features);
     }
 }
 

@@ -9,7 +9,7 @@ use super::list::{Reasons, Recommended, Steered};
 use super::room::Roomed;
 use crate::domain::kernels::dot;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx};
-use crate::matrix::weight::kind_weight;
+use crate::matrix::weight::{ProfileWeighting, kind_weight};
 use crate::matrix::{Csr, Weighting};
 use crate::model::{Embeddings, Snapshot, Source};
 use crate::sources::{Query, Scratch};
@@ -233,8 +233,8 @@ fn add_source(
     let model = &snapshot.parts;
     let content = model.tables.get(&Source::Content);
     let half_life_days = settings.content.profile_half_life_days;
-    let of_content = Weighting { half_life_days, counts: 0.0 };
-    let (weighting, table): (Weighting, Option<&Csr>) = match source {
+    let of_content = Weighting { half_life_days, counts: 0.0 }.into();
+    let (weighting, table): (ProfileWeighting, Option<&Csr>) = match source {
         Source::ItemCf => (settings.item_cf.weighting.profile(), Some(&model.item_cf)),
         Source::Ease => (settings.ease.weighting.profile(), Some(&model.ease)),
         Source::GraphFilter => {
@@ -251,7 +251,7 @@ fn add_source(
         Source::Embedding | Source::PushedEmbedding => {
             (settings.embedding.weighting.profile(), None)
         }
-        Source::Repeat => (Weighting::default(), None),
+        Source::Repeat | Source::Revisit => (ProfileWeighting::default(), None),
         _ => return,
     };
 
@@ -273,7 +273,7 @@ fn add_source(
                 }
             }
         }),
-        (Source::Repeat, None) => parts.add(share, |at, row| {
+        (Source::Repeat | Source::Revisit, None) => parts.add(share, |at, row| {
             let same = targets.iter().zip(row).filter(|(target, _)| **target == own[at]);
             same.for_each(|(_, term)| *term = 1.0);
         }),

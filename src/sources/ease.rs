@@ -7,7 +7,7 @@ use super::linear::linear;
 use super::memory::{CELL, DataSize, MemoryNeed};
 use super::query::Query;
 use super::scratch::Scratch;
-use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, parameter};
+use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, STEP_FADING, parameter};
 use crate::model::{Parts, Settings, Snapshot};
 use crate::train::{TrainError, ease};
 
@@ -40,6 +40,7 @@ impl CandidateSource for Ease {
             parameter!(true, ease.lambda, f32, [10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0]),
             parameter!(true, ease.weighting.half_life_days, f64, HALF_LIVES),
             parameter!(false, ease.weighting.profile_half_life_days, f64, HALF_LIVES),
+            parameter!(false, ease.weighting.step_fading, f32, STEP_FADING),
             parameter!(true, ease.weighting.counts, f32, COUNTS),
         ]
     }

@@ -7,7 +7,7 @@ use super::memory::{DataSize, MemoryNeed};
 use super::nearest::nearest;
 use super::query::Query;
 use super::scratch::Scratch;
-use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, costly, parameter};
+use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, STEP_FADING, costly, parameter};
 use crate::domain::progress::Stage;
 use crate::model::settings::EmbeddingTrainer;
 use crate::model::vectors::embeddings::SCAN_UP_TO;
@@ -116,6 +116,7 @@ impl CandidateSource for Embedding {
             },
             parameter!(true, embedding.weighting.half_life_days, f64, HALF_LIVES),
             parameter!(false, embedding.weighting.profile_half_life_days, f64, HALF_LIVES),
+            parameter!(false, embedding.weighting.step_fading, f32, STEP_FADING),
             parameter!(true, embedding.weighting.counts, f32, COUNTS),
             costly(parameter!(true, embedding.dimensions, usize, [64.0, 128.0, 256.0])),
         ]

@@ -8,7 +8,7 @@ use super::linear::linear;
 use super::memory::{DataSize, MemoryNeed};
 use super::query::Query;
 use super::scratch::Scratch;
-use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, parameter};
+use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, STEP_FADING, parameter};
 use crate::model::{Parts, Settings, Snapshot, Source};
 use crate::train::{TrainError, graph_filter};
 
@@ -43,6 +43,7 @@ impl CandidateSource for GraphFilter {
             parameter!(true, graph_filter.linear, f32, [0.0, 0.3, 1.0, 3.0]),
             parameter!(true, graph_filter.weighting.half_life_days, f64, HALF_LIVES),
             parameter!(false, graph_filter.weighting.profile_half_life_days, f64, HALF_LIVES),
+            parameter!(false, graph_filter.weighting.step_fading, f32, STEP_FADING),
             parameter!(true, graph_filter.weighting.counts, f32, COUNTS),
             parameter!(true, graph_filter.dimensions, usize, [32.0, 64.0, 128.0, 256.0, 512.0]),
         ]

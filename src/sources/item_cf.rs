@@ -8,7 +8,7 @@ use super::linear::linear;
 use super::memory::{DataSize, MemoryNeed};
 use super::query::Query;
 use super::scratch::Scratch;
-use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, parameter};
+use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, STEP_FADING, parameter};
 use crate::model::{Parts, Settings, Snapshot};
 use crate::train::{TrainError, cooccurrence};
 
@@ -74,6 +74,7 @@ impl CandidateSource for ItemCf {
             parameter!(true, item_cf.user_exponent, f32, [0.25, 0.5, 0.75, 1.0]),
             parameter!(true, item_cf.weighting.half_life_days, f64, HALF_LIVES),
             parameter!(false, item_cf.weighting.profile_half_life_days, f64, HALF_LIVES),
+            parameter!(false, item_cf.weighting.step_fading, f32, STEP_FADING),
             parameter!(true, item_cf.weighting.counts, f32, COUNTS),
         ]
     }

@@ -7,8 +7,7 @@ use crate::domain::history::{Bought, all_bought};
 use crate::domain::topk::Scored;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent, ItemIdx, UserIdx};
 use crate::live::{Catalogue, Filter, Hidden, ItemMask, Trend};
-use crate::matrix::Weighting;
-use crate::matrix::weight::kind_weight;
+use crate::matrix::weight::ProfileWeighting;
 use crate::model::blend::BlendSettings;
 use crate::model::prepared::PreparedList;
 use crate::model::{SecondStage, Settings, Snapshot, Source};
@@ -284,15 +283,9 @@ impl Query<'_> {
     }
 
     /// Writes the user's row of the matrix with this weighting into `scratch.profile`.
-    ///
-    /// Only ratios within the row matter to the sources, so events fade from the newest of them and
-    /// not from now: the taste of a user who returns after a year is not rounded to zero.
-    pub(crate) fn profile(&self, weighting: Weighting, scratch: &mut Scratch) {
+    pub(crate) fn profile(&self, weighting: impl Into<ProfileWeighting>, scratch: &mut Scratch) {
         self.events(scratch);
-        let events = &scratch.events;
-        let speaking = events.iter().filter(|e| kind_weight(e.kind) > 0.0);
-        let newest_ms = speaking.map(|e| e.time_ms).max().unwrap_or(self.shelf.now_ms);
-        weighting.cells(events, newest_ms, &mut scratch.profile);
+        weighting.into().cells(&scratch.events, self.shelf.now_ms, &mut scratch.profile);
     }
 
     /// Writes the user's events into `scratch.events`, oldest first, followed by those of the

@@ -4,6 +4,7 @@ use crate::domain::HistoryEvent;
 use crate::domain::history::Bought;
 use crate::domain::topk::{Scored, Threshold, keep_top};
 use crate::live::ItemMask;
+use crate::matrix::recent::Recent;
 use crate::matrix::weight::Cell;
 use crate::model::Source;
 use crate::model::second_stage::Features;
@@ -18,6 +19,8 @@ pub struct Scratch {
     pub profile: Vec<Cell>,
     /// The user's events, in whatever order a step needs.
     pub(crate) events: Vec<HistoryEvent>,
+    /// The items that the user dealt with last.
+    pub(crate) recent: Vec<Recent>,
     /// What the user bought, by item.
     pub(crate) bought: Vec<Bought>,
     /// Scores of items.

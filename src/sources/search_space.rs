@@ -65,6 +65,9 @@ pub(crate) const NEVER: f64 = 36_500.0;
 /// Values of how far events of one item add up.
 pub(crate) const COUNTS: [f64; 3] = [0.0, 0.5, 1.0];
 
+/// Values of the share that the user's own events lose with each step since.
+pub(crate) const STEP_FADING: [f64; 6] = [0.0, 0.05, 0.15, 0.3, 0.5, 0.7];
+
 /// A hyperparameter whose every step up doubles the work of its source.
 pub(crate) fn costly(parameter: Hyperparameter) -> Hyperparameter {
     Hyperparameter { min_gain: 0.02, ..parameter }

@@ -8,6 +8,7 @@ use super::memory::{DataSize, MemoryNeed};
 use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::{Hyperparameter, parameter};
+use crate::domain::history::is_one_step;
 use crate::matrix::weight::kind_weight;
 use crate::model::{Parts, Settings, Snapshot};
 use crate::train::{TrainError, transition};
@@ -42,9 +43,7 @@ impl CandidateSource for Transition {
         let mut weight = 1.0;
         events.retain(|e| kind_weight(e.kind) > 0.0);
 
-        // Items of the running session come one by one.
-        let mut steps =
-            events.chunk_by(|a, b| a.moment() == b.moment() && b.time_ms != query.shelf.now_ms);
+        let mut steps = events.chunk_by(|a, b| is_one_step(a, b, query.shelf.now_ms));
 
         for _ in 0..STEPS_BACK {
             let Some(basket) = steps.next_back() else { break };

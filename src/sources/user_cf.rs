@@ -7,7 +7,7 @@ use super::memory::{CELL, DataSize, MemoryNeed};
 use super::neighbours::{propose_of_neighbours, similar_users};
 use super::query::Query;
 use super::scratch::Scratch;
-use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, costly, parameter};
+use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, STEP_FADING, costly, parameter};
 use crate::model::{Parts, Settings, Snapshot};
 use crate::train::{TrainError, user_cf};
 
@@ -41,6 +41,7 @@ impl CandidateSource for UserCf {
         vec![
             parameter!(true, user_cf.weighting.half_life_days, f64, HALF_LIVES),
             parameter!(false, user_cf.weighting.profile_half_life_days, f64, HALF_LIVES),
+            parameter!(false, user_cf.weighting.step_fading, f32, STEP_FADING),
             parameter!(true, user_cf.weighting.counts, f32, COUNTS),
             parameter!(false, user_cf.power, f32, [0.5, 0.75, 1.0, 1.5, 2.0, 3.0]),
             costly(parameter!(

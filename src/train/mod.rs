@@ -10,7 +10,7 @@
 //! - [`graph_filter`]: low-pass filters on the graph of users and items
 //! - [`svd`], [`ials`]: embeddings; [`graph`]: the nearest-neighbour graph over them; [`pushed`]:
 //!   embeddings trained elsewhere, prepared for serving
-//! - [`sessions`], [`transition`]: the order of events
+//! - [`sessions`], [`transition`], [`revisit`]: the order of events
 
 pub mod content;
 pub mod cooccurrence;
@@ -24,6 +24,7 @@ pub mod placement;
 pub mod popularity;
 pub mod pushed;
 pub mod related;
+pub mod revisit;
 pub mod sessions;
 pub mod svd;
 pub mod transition;

@@ -4,13 +4,11 @@
 use rayon::prelude::*;
 
 use crate::domain::{HistoryEvent, ItemIdx};
+use crate::matrix::recent::PAUSE_MS;
 use crate::matrix::weight::kind_weight;
 use crate::matrix::{Csr, UserEvents};
 use crate::model::Sessions;
 use crate::model::settings::SessionSettings;
-
-/// A pause longer than this begins a new session.
-const PAUSE_MS: i64 = 6 * 3_600 * 1_000;
 
 /// A user's events, oldest first, session by session.
 pub fn visits(history: &[HistoryEvent]) -> impl Iterator<Item = &[HistoryEvent]> {

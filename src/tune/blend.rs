@@ -30,6 +30,8 @@ const MIN_SHARE: f64 = 1.005;
 const MULTIPLES: [f32; 5] = [0.0, 0.5, 0.75, 1.4, 2.5];
 /// Number of single sources, the best, that the search starts from.
 const SINGLES: usize = 3;
+/// Weight of the other sources where the search starts from all of them, relative to the best one's.
+const TOGETHER: f32 = 0.3;
 /// Values tried for a weight of 0, relative to the largest weight.
 const FROM_NOTHING: [f32; 2] = [0.05, 0.3];
 
@@ -174,16 +176,18 @@ fn scores(cases: &[Proposals], weights: &Weights) -> Vec<f64> {
     cases.par_iter().map(|case| case.ndcg(weights)).collect()
 }
 
-/// Fits the weights, starting from `start` and from the best single sources; the largest is 1. A source
-/// with too small a contribution is left out.
+/// Fits the weights, starting from `start`, from the best single sources and from all sources together;
+/// the largest is 1. A source with too small a contribution is left out.
 pub fn fit(cases: &[Proposals], start: &BlendSettings) -> BlendSettings {
     let reached = |weights: &Weights| mean(&scores(cases, weights));
     let singles = (0..SOURCES).map(|only| std::array::from_fn(|i| f32::from(u8::from(i == only))));
     let mut singles: Vec<(f64, Weights)> =
         singles.map(|weights| (reached(&weights), weights)).collect();
     singles.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let best = singles[0].1;
     let starts = singles.into_iter().take(SINGLES).map(|(_, weights)| weights);
-    let starts = starts.chain([Source::TRAINED.map(|source| start.weight(source))]);
+    let together = best.map(|weight| weight.max(TOGETHER));
+    let starts = starts.chain([together, Source::TRAINED.map(|source| start.weight(source))]);
     // A coordinate search ends at the first peak that it meets: a bad start must not hide a good end.
     let peaks = starts.map(|weights| climb(weights, &reached));
     let Some((_, mut weights)) = peaks.max_by(|a, b| a.0.total_cmp(&b.0)) else { return *start };

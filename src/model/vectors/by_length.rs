@@ -31,6 +31,32 @@ pub(super) struct Wanted {
     pub most: usize,
 }
 
+/// Scores that others must exceed, of what has been collected so far.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// To be among the best `k`.
+    wanted: f32,
+    /// To be among the best `keep`.
+    kept: f32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { wanted: f32::NEG_INFINITY, kept: f32::NEG_INFINITY }
+    }
+}
+
+impl Bounds {
+    /// Truncates what has been collected, more than `keep`, to its best `keep`.
+    fn select(best: &mut Vec<Scored>, k: usize, keep: usize) -> Self {
+        select_top(best, keep);
+        // The selection leaves the worst of the kept ones in the last place.
+        let kept = best[keep - 1].score;
+        let (_, wanted, _) = best.select_nth_unstable_by(k - 1, Scored::best_first);
+        Self { wanted: wanted.score, kept }
+    }
+}
+
 /// Vectors by length.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ByLength {
@@ -118,26 +144,24 @@ impl ByLength {
         let length = dot(query, query).sqrt();
         let scorer = self.vectors.scorer(query);
         let mut scored = 0;
+        let mut bounds = Bounds::default();
+        let mut ends = false;
         for (step, items) in self.items.chunks(STEP).enumerate() {
             let first = step * STEP;
-            let worst = if best.len() >= k { best[k - 1].score } else { f32::NEG_INFINITY };
-            if worst >= length * self.lengths[first] {
-                return true;
+            ends = bounds.wanted >= length * self.lengths[first];
+            let end = || self.end(first, bounds.wanted / length);
+            if ends || (scored >= most && end() > first + most) {
+                break;
             }
-            if scored >= most && self.end(first, worst / length) > first + most {
-                return false;
-            }
-            scored += score_step(&scorer, first, items, allows, best);
 
-            // Of the best `keep`, the k-th is in its place and the better ones are before it.
-            select_top(best, keep);
-            if best.len() > k {
-                best.select_nth_unstable_by(k - 1, Scored::best_first);
-            } else {
-                best.sort_unstable_by(Scored::best_first);
+            scored += score_step(&scorer, first, items, allows, bounds.kept, best);
+            // A selection after every step would cost more than the steps.
+            if best.len() >= keep + STEP / 2 {
+                bounds = Bounds::select(best, k, keep);
             }
         }
-        false
+        select_top(best, keep);
+        ends
     }
 
     /// The first vector from `first` on that is at most this long; [`usize::MAX`] where none is.
@@ -154,23 +178,26 @@ fn by_length(vectors: Vectors<'_>, idx: u32) -> Scored {
     Scored { idx, score: dot(row, row).sqrt() }
 }
 
-/// Scores the allowed ones of `items`, whose vectors begin with the one at `first`; returns their
-/// number.
+/// Scores the allowed ones of `items`, whose vectors begin with the one at `first`, and collects those
+/// above `floor`; returns the number of allowed ones.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 fn score_step<S: Score>(
     scorer: &S,
     first: usize,
     items: &[u32],
     allows: &impl Fn(u32) -> bool,
+    floor: f32,
     best: &mut Vec<Scored>,
 ) -> usize {
-    let before = best.len();
-    for (at, &idx) in items.iter().enumerate() {
-        if allows(idx) {
-            best.push(Scored { idx, score: scorer.score((first + at) as u32) });
+    let mut scored = 0;
+    for (at, &idx) in items.iter().enumerate().filter(|(_, idx)| allows(**idx)) {
+        scored += 1;
+        let score = scorer.score((first + at) as u32);
+        if score > floor {
+            best.push(Scored { idx, score });
         }
     }
-    best.len() - before
+    scored
 }
 
 #[cfg(test)]
