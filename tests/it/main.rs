@@ -54,6 +54,7 @@ mod privacy;
 mod push;
 mod python;
 mod replays;
+mod returns;
 mod reviews;
 mod rights;
 mod rules;

@@ -2,16 +2,24 @@
 //! prepared list holds for them.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use qianmian::api::wire::pb;
 use qianmian::api::wire::pb::recommendation_service_client::RecommendationServiceClient;
 use qianmian::cli::backend::Backend;
 use qianmian::cli::{Failure, output};
 
+use crate::server::Server;
+
 /// Most clicks of a user.
 const CLICKS: usize = 5;
 /// Events of a batch.
 const BATCH: usize = 500;
+/// How often it is looked whether lists are made,
+const PAUSE: Duration = Duration::from_millis(500);
+/// the share of a core below which they are, and the longest wait.
+const IDLE: f64 = 0.05;
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Lists whose stages are looked at.
 const DIAGNOSED: usize = 300;
 
@@ -44,6 +52,30 @@ pub(crate) async fn click(address: &str, users: &[String]) -> Result<(), Failure
         backend.write_events(batch.to_vec()).await.map_err(refused)?;
     }
     Ok(())
+}
+
+/// Waits until the server has made the lists of these users, which it does after their clicks, and prints
+/// what that took. A user's next page comes some seconds after a click, not at once.
+pub(crate) fn wait_for_lists(server: &Server, users: usize) {
+    let began = Instant::now();
+    let at_start = server.cpu_seconds();
+    let mut before = at_start;
+    while began.elapsed() < PATIENCE {
+        std::thread::sleep(PAUSE);
+        let now = server.cpu_seconds();
+        let used = now.zip(before).map_or(0.0, |(now, before)| now - before);
+        before = now;
+        if used < IDLE * PAUSE.as_secs_f64() {
+            break;
+        }
+    }
+
+    let used = before.zip(at_start).map_or(0.0, |(end, start)| end - start);
+    println!(
+        "lists of {users} active users, made in the background: {:.1} s, {:.0} µs of the processor each\n",
+        began.elapsed().as_secs_f64(),
+        used * 1e6 / users.max(1) as f64
+    );
 }
 
 /// Prints where the time of these users' lists goes: the mean of each stage.

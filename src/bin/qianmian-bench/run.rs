@@ -81,6 +81,7 @@ impl Run {
 
         println!("{}; lists are blended from {}\n", asked.store, names(&asked.blended));
         runtime.block_on(active::click(&listen, &asked.active))?;
+        active::wait_for_lists(&server, asked.active.len());
         self.every_method(&asked, &ceiling, &server)?;
         runtime.block_on(active::print_stages(&listen, &asked.active, self.limit))?;
         let serving = server.memory_mib("VmRSS:").unwrap_or(0);

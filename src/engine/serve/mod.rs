@@ -6,7 +6,8 @@
 //! - `placed`: lists of placements, and of whole pages; `variants`: of experiments
 //! - `explain`: reasons with their names, and as a sentence
 //! - `diagnose`: a list with the record of its funnel, and what stands out
-//! - `held`: lists that were made before they are asked for
+//! - `held`: lists that were made before they are asked for; `quick`: lists that take no longer than to hand
+//!   them over
 //! - `inputs`: what a list is made from, looked up once
 //! - `steered`: what rules did to an answer; `slot`: a position that is drawn by chance
 //! - `fatigue`: which items a user is tired of
@@ -27,6 +28,7 @@ mod inputs;
 mod models;
 mod placed;
 mod query;
+mod quick;
 mod rank;
 mod related;
 mod replayed;

@@ -1,6 +1,6 @@
 //! The hot path: resolves external ids, takes one snapshot, runs the pure funnel, and translates the
-//! list back to external ids. Prepared lists and lookups are made on the calling thread, lists that
-//! must be blended on the request threads. Read locks are held for short; no request waits for a
+//! list back to external ids. Prepared lists, quick lists and lookups are made on the calling thread,
+//! other lists that must be blended on the request threads. Read locks are held for short; no request waits for a
 //! training or a disk.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::explain;
 use super::exposures::Exposures;
 use super::fatigue::Fatigue;
+use super::quick::QuickLists;
 use super::request::{Answer, RecommendRequest, Repeat, ScoredItem};
 use super::shadow::{self, ShadowComparer};
 use super::slot;
@@ -41,6 +42,7 @@ pub struct Recommender {
     /// Working memory that requests reuse.
     scratch: Mutex<Vec<Scratch>>,
     threads: Arc<RequestThreads>,
+    quick: QuickLists,
     exposures: Exposures,
     pub(super) shadow: ShadowComparer,
 }
@@ -58,11 +60,12 @@ impl Recommender {
         let scratch = Mutex::default();
         let shadow = ShadowComparer::new(threads.background.clone());
         let threads = threads.requests.clone();
-        Ok(Self { state, repeat, fatigue, scratch, threads, exposures, shadow })
+        let quick = QuickLists::default();
+        Ok(Self { state, repeat, fatigue, scratch, threads, quick, exposures, shadow })
     }
 
     /// Answers a live request as [`Recommender::recommend`] does: by a prepared list at once where
-    /// one holds, otherwise on the request threads. Compares the answer with the shadow's where
+    /// one holds, by a quick one likewise, otherwise on the request threads. Compares the answer with the shadow's where
     /// there is one.
     ///
     /// # Errors
@@ -75,6 +78,9 @@ impl Recommender {
         let request = Arc::new(request);
         let mut answer = match self.prepared(&request) {
             Some(answer) => answer,
+            None if self.quick.hold(&request) => {
+                self.quick.timed(&request, || self.recommend(&request))?
+            }
             None => self.on_request_thread(&request).await?,
         };
         if let Some(slot) = slot {
@@ -171,7 +177,7 @@ impl Recommender {
         let request = request.clone();
         let work = move || {
             request.end("wait");
-            recommender.recommend(&request)
+            recommender.quick.timed(&request, || recommender.recommend(&request))
         };
         self.threads.run(work).await?
     }
