@@ -82,7 +82,9 @@ impl ActiveLists {
     }
 
     fn part(&self, user: UserIdx) -> &Mutex<Lists> {
-        &self.parts[user as usize % PARTS]
+        // Users at equal distances would all be in one part, as every 16th.
+        let spread = user.wrapping_mul(2_654_435_769) >> 16;
+        &self.parts[spread as usize % PARTS]
     }
 
     /// A user's list, which may hold no longer.
@@ -195,12 +197,23 @@ mod tests {
         active.keep(1, list());
         assert!(active.of(1).is_none());
 
-        // All in one part, which has room for one.
-        let [first, last] = [3, 3 + PARTS as u32];
+        // Both in one part, which has room for one.
+        let is_beside = |user: &u32| std::ptr::eq(active.part(*user), active.part(3));
+        let (first, last) = (3, (4..).find(is_beside).unwrap());
         [first, last].iter().for_each(|&user| active.note_request(user, false));
         active.keep(first, list());
         active.keep(last, list());
         assert!(active.of(first).is_none() && active.of(last).is_some());
+    }
+
+    #[test]
+    fn users_at_equal_distances_share_all_the_room() {
+        let active = ActiveLists::new(1_600).unwrap();
+        for user in (0..1_600).step_by(16).map(|user| user * 3) {
+            active.note_request(user, false);
+        }
+        let kept = active.parts.iter().map(|part| part.lock().len()).filter(|len| *len > 0);
+        assert!(kept.count() > PARTS / 2);
     }
 
     #[test]
