@@ -15,7 +15,7 @@ fn viewed(items: impl Fn(usize) -> [usize; 3]) -> Vec<Event> {
             let (user, item) = (format!("visitor{visitor}"), format!("item{item}"));
             Event::new(EventKind::View, &user, &item, time_ms)
         };
-        (0..).zip(items(visitor)).map(view)
+        (0i64..).zip(items(visitor)).map(view)
     };
     (0..200).flat_map(views).collect()
 }
