@@ -42,6 +42,11 @@ impl CandidateSource for Revisit {
         vec![parameter!(false, revisit.power, f32, [0.25, 0.5, 1.0, 2.0])]
     }
 
+    /// Trees read the shares too.
+    fn is_always_trained(&self) -> bool {
+        true
+    }
+
     fn reads_order(&self) -> bool {
         true
     }
