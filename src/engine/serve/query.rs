@@ -1,7 +1,7 @@
 //! The hot path: resolves external ids, takes one snapshot, runs the pure funnel, and translates the
 //! list back to external ids. Prepared lists, quick lists and lookups are made on the calling thread,
-//! other lists that must be blended on the request threads. Read locks are held for short; no request waits for a
-//! training or a disk.
+//! other lists that must be blended on the request threads. Read locks are held for short; no request
+//! waits for a training or a disk.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,8 +65,8 @@ impl Recommender {
     }
 
     /// Answers a live request as [`Recommender::recommend`] does: by a prepared list at once where
-    /// one holds, by a quick one likewise, otherwise on the request threads. Compares the answer with the shadow's where
-    /// there is one.
+    /// one holds, by a quick one likewise, otherwise on the request threads. Compares the answer with
+    /// the shadow's where there is one.
     ///
     /// # Errors
     /// As [`Recommender::recommend`].
