@@ -13,7 +13,7 @@ use crate::matrix::{Csr, UserEvents};
 
 /// Pseudo-count of a share.
 const PRIOR: f64 = 20.0;
-/// Events of the users that are counted, about: more would change nothing.
+/// Events of the users that are counted, about, for the 900 shares.
 const ENOUGH: usize = 1_000_000;
 
 /// How often it was asked whether a user comes back to an item, and how often they did.

@@ -51,7 +51,8 @@ impl QuickLists {
     }
 }
 
-/// Whether a request is for a list of an anonymous session and asks for nothing that takes longer.
+/// Whether a request is for a list of an anonymous session and asks for nothing that takes longer. Popular
+/// lists, of requests without a session, are light on every store: they would hide what sessions take.
 fn counts(request: &RecommendRequest) -> bool {
     let asks_more = request.explain || request.variety.is_some() || request.objective.is_some();
     let asks_other = request.weights.is_some()
@@ -59,6 +60,7 @@ fn counts(request: &RecommendRequest) -> bool {
         || request.candidates.is_some()
         || request.strategy.is_some();
     request.user_id.is_empty()
+        && !request.session.is_empty()
         && request.limit <= LONGEST
         && *request.filter == Filter::default()
         && !asks_more
@@ -73,7 +75,8 @@ mod tests {
 
     #[test]
     fn lists_are_quick_once_they_were() {
-        let session = RecommendRequest { limit: 20, ..RecommendRequest::default() };
+        let session = vec!["item".to_owned()];
+        let session = RecommendRequest { session, limit: 20, ..RecommendRequest::default() };
         let lists = QuickLists::default();
         assert!(!lists.hold(&session));
         (0..200).for_each(|_| lists.timed(&session, || ()));
@@ -82,10 +85,14 @@ mod tests {
         let of_user = RecommendRequest { user_id: "u".into(), ..session.clone() };
         let explained = RecommendRequest { explain: true, ..session.clone() };
         let long = RecommendRequest { limit: LONGEST + 1, ..session.clone() };
-        assert!([of_user, explained, long].iter().all(|request| !lists.hold(request)));
+        let popular = RecommendRequest { session: Vec::new(), ..session.clone() };
+        let others = [of_user, explained, long, popular.clone()];
+        assert!(others.iter().all(|request| !lists.hold(request)));
 
         let slow = || std::thread::sleep(Duration::from_millis(1));
         (0..40).for_each(|_| lists.timed(&session, slow));
         assert!(!lists.hold(&session), "a model that answers slowly follows");
+        (0..200).for_each(|_| lists.timed(&popular, || ()));
+        assert!(!lists.hold(&session), "popular lists say nothing of sessions");
     }
 }
