@@ -2,6 +2,7 @@
 //! better without.
 
 use multiversion::multiversion;
+use serde::{Deserialize, Serialize};
 
 /// Rows that are compared at once: they fill the registers and hide the latency of loads.
 const LANES: usize = 32;
@@ -23,7 +24,8 @@ pub type Features = [f32; FEATURES];
 /// The second stage, ready for requests: QuickScorer (Lucchese et al., SIGIR 2015), with rows side by
 /// side. Of each tree every split is compared, in no order, without a branch: one that sends a row to
 /// the right takes the leaves on its left away. The first leaf that is left is the row's.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(into = "Trees", try_from = "Trees")]
 pub struct SecondStage {
     trees: Trees,
     /// The splits of all trees.
@@ -125,8 +127,23 @@ fn dispatched_add(stage: &SecondStage, columns: &[[f32; LANES]], sums: &mut [f32
     }
 }
 
+impl From<SecondStage> for Trees {
+    fn from(stage: SecondStage) -> Self {
+        stage.trees
+    }
+}
+
+impl TryFrom<Trees> for SecondStage {
+    type Error = &'static str;
+
+    fn try_from(trees: Trees) -> Result<Self, Self::Error> {
+        let fit = trees.is_consistent(FEATURES);
+        if fit { Ok(Self::new(trees)) } else { Err("the trees do not fit together") }
+    }
+}
+
 /// Trees as they are stored, in flat arrays, node by node.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Trees {
     /// The root of each tree.
     pub roots: Vec<u32>,

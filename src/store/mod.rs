@@ -14,6 +14,7 @@
 //!   [`writers`]: who wrote the log, which tells a copy from a log that has gone another way
 //! - [`checkpoint`]: what was folded from the log, so that opening replays only the rest
 //! - [`compact`](mod@compact): rewrites files without erased users
+//! - [`unfinished`]: what a training that was stopped has finished
 //! - [`files`], [`sealed`], [`witness`]: file operations, small files with a checksum, and whether
 //!   an open file is still in place; [`memory`], [`priority`]: memory of
 //!   the process, and of which thread comes first
@@ -44,6 +45,7 @@ pub mod replay;
 pub mod sealed;
 pub mod segment;
 pub mod tail;
+pub mod unfinished;
 pub mod witness;
 pub mod writers;
 
@@ -61,4 +63,5 @@ pub use options::{Durability, Opening};
 pub use record::{Decision, Exposure, Position, Record, StoredEvent};
 pub use replay::{check, replay, replay_beside};
 pub use tail::LogTail;
+pub use unfinished::Unfinished;
 pub use writers::Writers;

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::compare::mean;
 use crate::domain::topk::{Scored, Threshold, keep_top};
-use crate::evaluate::Truth;
+use crate::evaluate::{Case, Truth};
 use crate::model::Source;
 use crate::model::blend::BlendSettings;
 use crate::recommend::Recommended;
@@ -240,6 +240,17 @@ fn climb(mut weights: Weights, reached: &impl Fn(&Weights) -> f64) -> (f64, Weig
         }
     }
     (best, weights)
+}
+
+/// The quality of the blend, fitted again, where no item of the user's past is offered.
+pub fn without_seen(proposals: &[Proposals], cases: &[Case], start: &BlendSettings) -> f64 {
+    let unseen = |(proposals, case): (&Proposals, &Case)| {
+        let mut seen: Vec<u32> = case.history.iter().map(|e| e.item).collect();
+        seen.sort_unstable();
+        proposals.without(&seen)
+    };
+    let unseen: Vec<Proposals> = proposals.iter().zip(cases).map(unseen).collect();
+    mean(&ndcg(&unseen, &fit(&unseen, start)))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::blend::Proposals;
 use super::compare::{is_better, mean};
@@ -68,12 +69,19 @@ struct Trial {
 /// The budget of a tuning.
 #[derive(Debug)]
 pub struct Budget {
-    /// Trials left.
-    left: usize,
-    /// Trials made.
-    pub tried: usize,
+    /// Maximum number of trials.
+    trials: usize,
     /// The time limit.
     until: Option<Instant>,
+    /// What was used of it.
+    pub spent: Spent,
+}
+
+/// What was used of the budget of a tuning.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Spent {
+    /// Trials made.
+    pub tried: usize,
     /// Whether the time limit ended it.
     pub capped: bool,
 }
@@ -82,20 +90,20 @@ impl Budget {
     /// A budget of trials, and of a duration.
     pub fn new(trials: usize, longest: Option<Duration>) -> Self {
         let until = longest.map(|longest| Instant::now() + longest);
-        Self { left: trials, tried: 0, until, capped: false }
+        Self { trials, until, spent: Spent::default() }
     }
 
     /// Takes one trial, if there is one.
     fn take(&mut self) -> bool {
-        if self.left == 0 || self.capped {
+        let Spent { tried, capped } = &mut self.spent;
+        if *tried >= self.trials || *capped {
             return false;
         }
-        self.capped = self.until.is_some_and(|until| Instant::now() >= until);
-        if !self.capped {
-            self.left -= 1;
-            self.tried += 1;
+        *capped = self.until.is_some_and(|until| Instant::now() >= until);
+        if !*capped {
+            *tried += 1;
         }
-        !self.capped
+        !*capped
     }
 }
 

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::blend::Proposals;
+use super::trials::Spent;
 use crate::model::manifest::Tuning;
 use crate::model::{Manifest, SecondStage, Settings, Snapshot, Source};
 use crate::sources::Trained;
 use crate::train::REVISION;
 
 /// The result of a tuning.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tuned {
     /// The settings to train with.
     pub settings: Settings,
@@ -72,6 +75,19 @@ impl Tuned {
         };
         Snapshot { manifest, parts }
     }
+}
+
+/// The result of a search for hyperparameters.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Searched {
+    /// The settings that it found, or those that it began with where these are better.
+    pub settings: Settings,
+    /// The quality of each source alone, by name.
+    pub quality: BTreeMap<String, f64>,
+    /// The quality of the settings that were served.
+    pub before: Option<f64>,
+    /// What the tuning has used of its budget.
+    pub spent: Spent,
 }
 
 /// What a blend was fitted to, and what it reaches.

@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::blend::{self, Proposals};
 use super::compare::{is_better, mean};
 use super::task::Task;
-use super::trials::{Budget, TrialContext, TrialSnapshot};
-use super::tuned::{Fitted, Tuned};
+use super::trials::{Budget, Spent, TrialContext, TrialSnapshot};
+use super::tuned::{Fitted, Searched, Tuned};
 use super::validation::{self, HoldoutSplit};
 use super::{hybrid, pushed, search, second_stage, trim};
 use crate::content::Corpus;
@@ -20,6 +20,7 @@ use crate::model::manifest::Tuning;
 use crate::model::{Pushed, SecondStage, Settings, Source};
 use crate::recommend::RepeatPolicy;
 use crate::sources;
+use crate::store::Unfinished;
 use crate::train::{TrainError, TrainingData};
 
 /// Names of measurements.
@@ -49,20 +50,32 @@ pub struct Tuner<'a> {
     pub seed: u64,
     /// Reports progress and cancels.
     pub control: &'a Control<'a>,
+    /// What is finished of it.
+    pub unfinished: Arc<Unfinished>,
 }
 
 impl<'a> Tuner<'a> {
     /// Tunes from settings that were never served and are the defaults, without a catalogue and a pushed
-    /// model.
+    /// model, and keeps nothing that is unfinished.
     pub fn new(
         events: &'a UserEvents,
         start: Settings,
         seed: u64,
         control: &'a Control<'a>,
     ) -> Self {
-        let (corpus, pushed) = Default::default();
-        let (served, left_out) = (false, &[]);
-        Self { events, corpus, start, served, defaults: start, pushed, left_out, seed, control }
+        let (corpus, pushed, unfinished) = Default::default();
+        Self {
+            events,
+            corpus,
+            start,
+            served: false,
+            defaults: start,
+            pushed,
+            left_out: &[],
+            seed,
+            control,
+            unfinished,
+        }
     }
 }
 
@@ -95,8 +108,11 @@ impl Tuner<'_> {
             RepeatPolicy::ExcludePurchased => RepeatPolicy::ExcludePurchased,
             _ => RepeatPolicy::Allow,
         };
-        let sampled = trim::sample(self.events, self.seed);
-        self.with_floor(sampled.as_ref().unwrap_or(self.events), repeat, tuned)
+        let with_floor = || {
+            let sampled = trim::sample(self.events, self.seed);
+            self.with_floor(sampled.as_ref().unwrap_or(self.events), repeat, tuned)
+        };
+        self.unfinished.stage("floor", with_floor)
     }
 
     /// Fits settings for anonymous sessions to models trained as in `tuned`, starting from those
@@ -117,7 +133,8 @@ impl Tuner<'_> {
 
         let corpus = self.corpus.clone();
         let pushed = self.pushed.clone();
-        let tuner = Tuner { start, served: before.is_some(), corpus, pushed, ..*self };
+        let unfinished = self.unfinished.clone();
+        let tuner = Tuner { start, served: before.is_some(), corpus, pushed, unfinished, ..*self };
         let found = tuner.fit(Task::Session, &mut budget)?;
         if found.tuning.is_some() {
             let quality = found.quality.into_iter();
@@ -131,9 +148,19 @@ impl Tuner<'_> {
         tracing::debug!(seconds = began.elapsed().as_secs_f64(), "{what}");
     }
 
+    /// Fits settings for a task, unless that is finished.
+    fn fit(&self, task: Task, budget: &mut Budget) -> Result<Tuned, TrainError> {
+        let name = format!("{task:?}");
+        let tuned = self.unfinished.stage(&name, || self.fit_anew(task, budget))?;
+        if let Some(&Tuning { trials: tried, capped, .. }) = tuned.tuning.as_ref() {
+            budget.spent = Spent { tried, capped };
+        }
+        Ok(tuned)
+    }
+
     /// Fits settings for a task; with [`RepeatPolicy::Auto`] repeats are offered, and the quality
     /// of lists without them is measured too.
-    fn fit(&self, task: Task, budget: &mut Budget) -> Result<Tuned, TrainError> {
+    fn fit_anew(&self, task: Task, budget: &mut Budget) -> Result<Tuned, TrainError> {
         let sampled = trim::sample(self.events, self.seed);
         let events = sampled.as_ref().unwrap_or(self.events);
         let held = validation::hold_out(events, task, self.seed);
@@ -155,17 +182,10 @@ impl Tuner<'_> {
         let full = TrainingData::new(inner).with_corpus(&self.corpus);
         let trimmed = trim::trim(inner);
         let trimmed = trimmed.as_ref().map(|log| TrainingData::new(log).with_corpus(&self.corpus));
-        let mut trials =
-            TrialSnapshot::new(trimmed.as_ref().unwrap_or(&full), start, &all, context)?;
-        let of = |trials: &TrialSnapshot, weights| mean(&blend::ndcg(&trials.proposals(), weights));
-        let before = self.served.then(|| of(&trials, &start.blend));
-        let mut quality = trials.tune(task != Task::Session, budget)?;
-        self.log(began, "hyperparameters are searched");
-
-        let settings = or_start(&trials, start, before);
-        if trimmed.is_some() || settings != trials.settings() {
-            trials = TrialSnapshot::new(&full, settings, &all, context)?;
-        }
+        let (found, mut trials) =
+            self.searched(task, (&full, trimmed.as_ref()), start, &all, context, budget)?;
+        let Searched { settings, mut quality, before, spent } = found;
+        budget.spent = spent;
         self.log(began, "sources are trained");
 
         let mut fitted = self.fitted(&mut trials, cases, settings);
@@ -178,7 +198,7 @@ impl Tuner<'_> {
         self.log(began, "the blend is fitted");
 
         if task == Task::NextBasket(RepeatPolicy::Auto) {
-            let without = without_seen(&proposals, cases, &settings.blend);
+            let without = blend::without_seen(&proposals, cases, &settings.blend);
             quality.insert(WITHOUT.to_owned(), without);
         }
         drop(proposals);
@@ -194,14 +214,59 @@ impl Tuner<'_> {
         settings.ease.items = start.ease.items;
         let tuning = Tuning {
             cases: cases.len(),
-            trials: budget.tried,
+            trials: spent.tried,
             seconds: began.elapsed().as_secs_f64(),
-            capped: budget.capped,
+            capped: spent.capped,
             previous: self.served.then_some(self.start),
             previous_ndcg: before,
             floor: None,
         };
         Ok(Tuned { second_stage, quality, tuning: Some(tuning), ..Tuned::untuned(settings) })
+    }
+
+    /// The hyperparameters of a task, and trials with them on the full data; searched on trimmed data where
+    /// there is any.
+    fn searched<'t>(
+        &self,
+        task: Task,
+        (full, trimmed): (&'t TrainingData<'t>, Option<&'t TrainingData<'t>>),
+        start: Settings,
+        sources: &'t [Source],
+        context: TrialContext<'t>,
+        budget: &mut Budget,
+    ) -> Result<(Searched, TrialSnapshot<'t>), TrainError> {
+        let began = Instant::now();
+        let mut trials = None;
+        let search = || {
+            let data = trimmed.unwrap_or(full);
+            let mut of_search = TrialSnapshot::new(data, start, sources, context)?;
+            let found = self.search(task, &mut of_search, budget)?;
+            trials = trimmed.is_none().then_some(of_search);
+            Ok::<_, TrainError>(found)
+        };
+        let found = self.unfinished.stage(&format!("{task:?}: search"), search)?;
+        self.log(began, "hyperparameters are searched");
+
+        let trials = match trials.filter(|trials| trials.settings() == found.settings) {
+            Some(trials) => trials,
+            None => TrialSnapshot::new(full, found.settings, sources, context)?,
+        };
+        Ok((found, trials))
+    }
+
+    /// Searches the hyperparameters of a task, on trials with the settings that it begins with.
+    fn search(
+        &self,
+        task: Task,
+        trials: &mut TrialSnapshot<'_>,
+        budget: &mut Budget,
+    ) -> Result<Searched, TrainError> {
+        let start = trials.settings();
+        let of_start = || mean(&blend::ndcg(&trials.proposals(), &start.blend));
+        let before = self.served.then(of_start);
+        let quality = trials.tune(task != Task::Session, budget)?;
+        let settings = or_start(trials, start, before);
+        Ok(Searched { settings, quality, before, spent: budget.spent })
     }
 
     /// Fits the blend's weights to the proposals of the sources with these settings, from the weights of
@@ -304,17 +369,6 @@ fn ablation(proposals: &[Proposals], blend: &BlendSettings) -> impl Iterator<Ite
         (format!("{FITTED}_without_{}", source.name()), mean(&blend::ndcg(proposals, &less)))
     });
     std::iter::once((FITTED.to_owned(), mean(&blend::ndcg(proposals, blend)))).chain(without)
-}
-
-/// The quality of the blend, fitted again, where no item of the user's past is offered.
-fn without_seen(proposals: &[Proposals], cases: &[Case], start: &BlendSettings) -> f64 {
-    let unseen = |(proposals, case): (&Proposals, &Case)| {
-        let mut seen: Vec<u32> = case.history.iter().map(|e| e.item).collect();
-        seen.sort_unstable();
-        proposals.without(&seen)
-    };
-    let unseen: Vec<Proposals> = proposals.iter().zip(cases).map(unseen).collect();
-    mean(&blend::ndcg(&unseen, &blend::fit(&unseen, start)))
 }
 
 #[cfg(test)]

@@ -74,4 +74,5 @@ mod strangers;
 mod support;
 mod tidy;
 mod tls;
+mod unfinished;
 mod unread;

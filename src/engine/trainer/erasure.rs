@@ -10,7 +10,7 @@ use crate::engine::push::assemble;
 use crate::engine::state::State;
 use crate::engine::write::{Write, Writer};
 use crate::model::Snapshot;
-use crate::store::compact;
+use crate::store::{compact, unfinished};
 
 /// Rewrites the log's files without the users erased so far.
 ///
@@ -24,6 +24,7 @@ pub(super) fn rewrite_log(state: &State, writer: &Writer, control: &Control<'_>)
         return Ok(());
     }
     state.checkpoints.remove(&state.folder)?;
+    unfinished::remove(state.folder.root())?;
     writer.submit_blocking(Write::Seal)?.wait()?;
     let rewritten = compact(&state.folder.log(), &erased, || control.check().is_err());
     // Also where it was cut short.

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::xxh3_128;
+
 use super::carried::CarriedPush;
 use super::erasure;
 use super::publish::Publisher;
@@ -20,7 +22,7 @@ use crate::matrix::UserEvents;
 use crate::model::{Manifest, Source};
 use crate::recommend::RepeatPolicy;
 use crate::sources::{DataSize, Trained, TrainingMemory, train};
-use crate::store::memory;
+use crate::store::{Unfinished, memory, unfinished};
 use crate::train::{Earlier, TrainError, TrainingData};
 use crate::tune::{Task, Tuned, Tuner};
 
@@ -73,7 +75,11 @@ impl Runner {
         let size = DataSize::of(&events, rayon::current_num_threads());
         let memory = TrainingMemory { size, budget };
         let material = Material { events: &events, corpus: &corpus, earlier: None, memory };
-        let tuned = self.tune(material, &carried, quick, (options, control)).map_err(training)?;
+        let tuned = if quick || !options.tune {
+            Tuned::untuned(carried.with_weights(options.settings))
+        } else {
+            self.tune(material, &carried, offset, (options, control)).map_err(training)?
+        };
         let trained = self.train_parts(material, &tuned, options.seed, control);
         if matches!(trained, Err(TrainError::Empty)) {
             erasure::remove_last_model(&self.state);
@@ -104,6 +110,9 @@ impl Runner {
         snapshot.manifest.stages = timeline.stages();
         let manifest = self.publisher.publish(snapshot, carried.generation(), None)?;
         erasure::remove_models(&self.state);
+        if !quick {
+            unfinished::remove(self.state.folder.root())?;
+        }
         Ok(manifest)
     }
 
@@ -119,23 +128,28 @@ impl Runner {
         Ok(())
     }
 
-    /// The settings to train with: fitted to the store, starting from those of the active
-    /// model; a quick training takes them as they are.
+    /// The settings to train with: fitted to the store, starting from those of the active model. What
+    /// a training that was stopped has found of them is not searched again.
     fn tune(
         &self,
         material: Material<'_>,
         carried: &CarriedPush,
-        quick: bool,
+        offset: Offset,
         (options, control): (&TrainOptions, &Control<'_>),
     ) -> Result<Tuned, TrainError> {
-        if quick || !options.tune {
-            return Ok(Tuned::untuned(carried.with_weights(options.settings)));
-        }
-
         let active = self.state.models.active();
         let served = active.filter(|s| s.manifest.tuning.is_some());
         let start = served.as_ref().map_or(options.settings, |s| s.manifest.settings);
         let left_out = material.memory.left_out(&carried.with_weights(start))?;
+        let sessions = served.as_ref().and_then(|s| s.manifest.session_settings.as_ref());
+
+        let TrainOptions { seed, tune_trials, tune_minutes, settings, .. } = options;
+        let found_by = (env!("SOURCE_HASH"), seed, tune_trials, tune_minutes, self.repeat);
+        let found_from = (settings, start, sessions, carried.generation(), &left_out);
+        let basis = format!("{found_by:?} {found_from:?}");
+        let basis = format!("{:032x}", xxh3_128(basis.as_bytes()));
+        let unfinished = Unfinished::begin(self.state.folder.root(), &basis, offset);
+
         let tuner = Tuner {
             events: material.events,
             corpus: material.corpus.clone(),
@@ -146,10 +160,9 @@ impl Runner {
             left_out: &left_out,
             seed: options.seed,
             control,
+            unfinished: Arc::new(unfinished),
         };
-
         let mut tuned = tuner.tune(Task::NextBasket(self.repeat), options.budget())?;
-        let sessions = served.as_ref().and_then(|s| s.manifest.session_settings.as_ref());
         tuner.tune_sessions(&mut tuned, sessions, options.budget())?;
         Ok(tuned)
     }

@@ -19,13 +19,16 @@ pub(super) struct Schedule {
     ended: Instant,
     /// Before this, erased users start no work.
     may_unlearn_at: Instant,
+    /// Whether a training was stopped that has not begun again.
+    is_unfinished: bool,
 }
 
 impl Schedule {
-    /// A schedule after a model that was trained on `tried` records.
-    pub(super) fn new(tried: Option<u64>) -> Self {
+    /// A schedule after a model that was trained on `tried` records, and after a training that was stopped
+    /// where one `is_unfinished`.
+    pub(super) fn new(tried: Option<u64>, is_unfinished: bool) -> Self {
         let now = Instant::now();
-        Self { tried, ended: now, may_unlearn_at: now }
+        Self { tried, ended: now, may_unlearn_at: now, is_unfinished }
     }
 
     /// Notes work on this number of records that ends now.
@@ -41,6 +44,7 @@ impl Schedule {
             Work::Tuned | Work::Quick => {
                 self.tried = Some(records);
                 self.ended = now;
+                self.is_unfinished &= work == Work::Quick;
             }
             Work::Unlearn if is_done => self.may_unlearn_at = now + took,
             Work::Unlearn => {}
@@ -64,7 +68,8 @@ impl Schedule {
     ///
     /// Erased users are unlearned at once, but that takes at most half of the time, and where it
     /// failed it waits before it is tried again. A young store, before its first scheduled training,
-    /// trains whenever its log has doubled and is quiet. The first model is trained without tuning.
+    /// trains whenever its log has doubled and is quiet. The first model is trained without tuning. A
+    /// training that was stopped begins again at once.
     pub(super) fn due(
         &self,
         state: &State,
@@ -80,7 +85,13 @@ impl Schedule {
 
         let before = self.tried.unwrap_or(0);
         let grown = records.saturating_sub(before);
-        if !options.automatic || grown == 0 || state.live.events() == 0 {
+        if !options.automatic || state.live.events() == 0 {
+            return None;
+        }
+        if self.is_unfinished && has_model && options.tune {
+            return Some(Work::Tuned);
+        }
+        if grown == 0 {
             return None;
         }
 

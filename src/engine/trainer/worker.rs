@@ -17,6 +17,7 @@ use crate::domain::{Error, Offset, Result};
 use crate::engine::stats::Outcome;
 use crate::engine::threads::Threads;
 use crate::model::Manifest;
+use crate::store::Unfinished;
 
 /// Time between two checks of the schedule.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
@@ -39,7 +40,8 @@ impl Worker {
         if state.lease.is_follower() && !state.seats.hands_over {
             return self.follow();
         }
-        let mut schedule = Schedule::new(self.trained_to());
+        let is_unfinished = Unfinished::is_waiting(state.folder.root());
+        let mut schedule = Schedule::new(self.trained_to(), is_unfinished);
         if self.runner.options().automatic {
             self.prepare_missing_lists();
         }
