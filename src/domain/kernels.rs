@@ -27,6 +27,40 @@ pub fn add_outer(sums: &mut [f32], rows: &[u32], weights: &[f32], vectors: &[f32
     dispatched_add_outer(sums, rows, weights, vectors, x);
 }
 
+/// Replaces each value x by e^(x + shift), with its shift, and returns their sum. Values above 80 or below −80 are
+/// taken for these.
+#[inline]
+pub fn exp_sum(values: &mut [f32], shifts: &[f32]) -> f32 {
+    dispatched_exp_sum(values, shifts)
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn dispatched_exp_sum(values: &mut [f32], shifts: &[f32]) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    for (values, shifts) in values.chunks_mut(LANES).zip(shifts.chunks(LANES)) {
+        for ((value, shift), sum) in values.iter_mut().zip(shifts).zip(&mut sums) {
+            *value = exp_here(*value + shift);
+            *sum += *value;
+        }
+    }
+    sums.iter().sum()
+}
+
+/// e^x with a relative error below 1e-6, in steps that fill registers: 2^n · e^r, with n whole and r at most ln 2 / 2.
+#[inline(always)]
+fn exp_here(x: f32) -> f32 {
+    /// Added to a number, leaves its nearest whole number in the last bits.
+    const WHOLE: f32 = 12_582_912.0;
+    let x = x.clamp(-80.0, 80.0);
+    let rounded = x * std::f32::consts::LOG2_E + WHOLE;
+    let n = rounded - WHOLE;
+    // ln 2 in two parts, the first of which n multiplies exactly.
+    let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
+    let series = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
+    let of_r = series.iter().fold(0.0, |sum, term| sum * r + term);
+    of_r * f32::from_bits((rounded.to_bits() << 23).wrapping_add(0x3F80_0000))
+}
+
 /// Inner product of quantized vectors; see [`dot_quantized_here`].
 #[inline]
 pub fn dot_quantized(a: &[i8], b: &[i16]) -> i32 {
@@ -113,6 +147,16 @@ mod tests {
             prop_assert_eq!(dot(&a, &b).to_bits(), dot_here(&a, &b).to_bits());
             let exact: f64 = a.iter().zip(&b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
             prop_assert!((f64::from(dot(&a, &b)) - exact).abs() < 1e-4);
+            let mut powers = a.iter().map(|x| x * 90.0).collect::<Vec<_>>();
+            let sum = exp_sum(&mut powers, &b);
+            let exact: Vec<f64> = a.iter().zip(&b).map(|(x, y)| f64::from(x * 90.0 + y)).collect();
+            for (power, x) in powers.iter().zip(&exact) {
+                let exact = x.clamp(-80.0, 80.0).exp();
+                prop_assert!((f64::from(*power) - exact).abs() <= 1e-6 * exact, "e^{x}: {power}");
+            }
+            let sum_of: f32 = powers.iter().sum();
+            prop_assert!((sum - sum_of).abs() <= 1e-4 * sum_of);
+
             let mut sums = a.clone();
             add(&mut sums, weight, &b);
 

@@ -92,6 +92,9 @@ pub struct Parts {
     pub tables: BTreeMap<Source, Arc<Csr>>,
     /// Item embeddings and their nearest-neighbour graph.
     pub embeddings: Arc<Embeddings>,
+    /// Vectors learned from what came next; empty where the blend does not ask them. The weights of a user's
+    /// last steps are the one row of their table.
+    pub sequence: Arc<Embeddings>,
     /// The pushed model; empty without one.
     pub pushed: Arc<Pushed>,
 }

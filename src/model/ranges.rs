@@ -12,7 +12,7 @@ impl Settings {
     /// # Errors
     /// The first that is not, by its path below the settings, with its range.
     pub fn validate(&self) -> Result<(), String> {
-        for (path, value, (min, max)) in self.figures().into_iter().chain(of_graph_filter(self)) {
+        for (path, value, (min, max)) in self.figures().into_iter().chain(of_later_sources(self)) {
             if !(min..=max).contains(&value) {
                 return Err(format!("{path} must be {min} to {max}, was {value}"));
             }
@@ -21,9 +21,9 @@ impl Settings {
     }
 
     /// Every figure: its path below the settings, its value, its range.
-    fn figures(&self) -> [(&'static str, f64, (f64, f64)); 57] {
+    fn figures(&self) -> [(&'static str, f64, (f64, f64)); 56] {
         let Self { item_cf, user_cf, embedding, ease, repeat, session, .. } = self;
-        let Self { transition, revisit, popular, content, blend, .. } = self;
+        let Self { transition, popular, content, blend, .. } = self;
         let (least, most) = field_weights(content);
         let exponent = (-4.0, 4.0);
         let number = (0.0, 1e9);
@@ -76,7 +76,6 @@ impl Settings {
             ("transition.source_popularity", transition.source_popularity.into(), exponent),
             ("transition.target_popularity", transition.target_popularity.into(), exponent),
             ("transition.decay", transition.decay.into(), (0.0, 1.0)),
-            ("revisit.power", revisit.power.into(), (0.0, 100.0)),
             ("popular.half_life_days", popular.half_life_days, days),
             ("content.neighbours", content.neighbours as f64, (1.0, 1e4)),
             ("content.profile_half_life_days", content.profile_half_life_days, days),
@@ -92,13 +91,16 @@ impl Settings {
     }
 }
 
-/// The figures of the graph filter, likewise.
-fn of_graph_filter(settings: &Settings) -> [(&'static str, f64, (f64, f64)); 9] {
-    let graph_filter = &settings.graph_filter;
+/// The figures of sources that came later, likewise.
+fn of_later_sources(settings: &Settings) -> [(&'static str, f64, (f64, f64)); 12] {
+    let Settings { graph_filter, revisit, sequence, .. } = settings;
     let exponent = (-4.0, 4.0);
     let days = (0.0, MAX_DAYS);
 
     [
+        ("revisit.power", revisit.power.into(), (0.0, 100.0)),
+        ("sequence.visits", sequence.visits as f64, (1.0, 1e9)),
+        ("sequence.temperature", sequence.temperature.into(), (1e-3, 1e3)),
         ("graph_filter.half_life_days", graph_filter.weighting.half_life_days, days),
         (
             "graph_filter.profile_half_life_days",

@@ -4,19 +4,24 @@
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
+use super::Source;
+
 /// Rows that are compared at once: they fill the registers and hide the latency of loads.
 const LANES: usize = 32;
 /// Maximum number of leaves of a tree: one bit for each.
 const LEAVES: usize = 32;
 
-/// Sources whose scores and ranks are features: the first of `Source::BLENDED`. Stored trees
-/// count on this number; of later sources, trees know what the blend says.
+/// Sources whose scores and ranks are the first features: the first of `Source::BLENDED`. Stored trees count on
+/// this number.
 pub const SOURCES: usize = 8;
 
+/// Later sources whose scores and ranks are the last features; of others, trees know what the blend says.
+pub const LATER_SOURCES: [Source; 3] = [Source::Content, Source::GraphFilter, Source::Sequence];
+
 /// Number of features of a candidate: score and rank of each source, score and rank in the blend,
-/// eleven of the pair, eleven of the item, nine of the user, four of how recent it is. Stored trees count
-/// on their order: append new ones.
-pub const FEATURES: usize = 2 * SOURCES + 2 + 11 + 11 + 9 + 4;
+/// eleven of the pair, eleven of the item, nine of the user, four of how recent it is, score and rank of each
+/// later source. Stored trees count on their order: append new ones.
+pub const FEATURES: usize = 2 * SOURCES + 2 + 11 + 11 + 9 + 4 + 2 * LATER_SOURCES.len();
 
 /// A candidate's features.
 pub type Features = [f32; FEATURES];

@@ -32,6 +32,8 @@ pub struct Settings {
     pub transition: TransitionSettings,
     /// Returns to items of late.
     pub revisit: RevisitSettings,
+    /// Vectors learned from what came next.
+    pub sequence: SequenceSettings,
     /// Popularity.
     pub popular: PopularSettings,
     /// Content.
@@ -338,6 +340,22 @@ pub struct RevisitSettings {
 impl Default for RevisitSettings {
     fn default() -> Self {
         Self { power: 1.0 }
+    }
+}
+
+/// score_j = exp((cos(u, e_j) − 1) / temperature).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SequenceSettings {
+    /// Examples of what came next that a training looks at, about; each several times where they are few.
+    pub visits: usize,
+    /// How far nearer items are preferred: the lower, the more.
+    pub temperature: f32,
+}
+
+impl Default for SequenceSettings {
+    fn default() -> Self {
+        Self { visits: 4_000_000, temperature: 0.07 }
     }
 }
 

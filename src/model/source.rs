@@ -40,6 +40,8 @@ macro_rules! candidate_sources {
             graph_filter: GraphFilter = 18, weight 0.0, Trained;
             /// What the user looked at lately, and may come back to.
             revisit: Revisit = 19, weight 0.0, Trained;
+            /// Nearest neighbours of the user's last steps among vectors learned from what came next.
+            sequence: Sequence = 20, weight 0.0, Trained;
         }
     };
 }

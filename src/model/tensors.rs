@@ -53,6 +53,9 @@ pub fn encode(parts: &Parts) -> Vec<u8> {
         out.csr(&format!("{TABLES}{}", source.name()), table);
     }
     out.embeddings("", &parts.embeddings);
+    if parts.sequence.items() > 0 {
+        out.embeddings(SEQUENCE, &parts.sequence);
+    }
 
     if !parts.pushed.is_empty() {
         out.pushed(&parts.pushed);
@@ -110,6 +113,7 @@ pub fn decode(bytes: &[u8]) -> Result<Parts, String> {
         prepared: Arc::new(from.prepared()?),
         tables: from.tables()?,
         embeddings: Arc::new(from.embeddings("")?),
+        sequence: Arc::new(from.sequence()?),
         pushed: Arc::new(from.pushed()?),
     })
 }
@@ -125,6 +129,8 @@ fn rankings(popularity: &Popularity) -> [(&'static str, &Ranking); 4] {
 
 /// Prefix of the tensors of [`Parts::tables`].
 const TABLES: &str = "table.";
+/// Prefix of the tensors of [`Parts::sequence`].
+const SEQUENCE: &str = "sequence.";
 /// Prefix of the tensors of a pushed model.
 const PUSHED: &str = "pushed.";
 
@@ -328,6 +334,14 @@ impl Reader<'_, '_> {
         } else {
             Err("the pushed model's arrays do not fit together".to_owned())
         }
+    }
+
+    /// Absent where the blend does not ask them.
+    fn sequence(&self) -> Result<Embeddings, String> {
+        if self.0.tensor(&format!("{SEQUENCE}ann.shape")).is_err() {
+            return Ok(Embeddings::default());
+        }
+        self.embeddings(SEQUENCE)
     }
 
     fn embeddings(&self, prefix: &str) -> Result<Embeddings, String> {

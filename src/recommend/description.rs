@@ -135,6 +135,9 @@ fn words(source: Source, language: Language) -> &'static str {
         Source::Revisit => {
             ("what you looked at lately and may come back to", "您最近看过、可能再次查看的商品")
         }
+        Source::Sequence => {
+            ("items that come next, learned from users' steps", "由用户行为顺序得出的后续商品")
+        }
 
         Source::Popular => {
             ("what sells best in the store, for all alike", "本店最畅销的商品，对所有人相同")

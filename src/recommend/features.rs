@@ -4,8 +4,8 @@
 use crate::domain::topk::Scored;
 use crate::domain::{DAY_MS, EventKind, HistoryEvent};
 use crate::matrix::recent::{Recent, recent_items};
-use crate::model::second_stage::{FEATURES, Features, SOURCES};
-use crate::model::{Ranking, Snapshot};
+use crate::model::second_stage::{FEATURES, Features, LATER_SOURCES, SOURCES};
+use crate::model::{Ranking, Snapshot, Source};
 use crate::sources::{Query, Scratch};
 
 const BLEND: usize = 2 * SOURCES;
@@ -14,6 +14,7 @@ const ITEM: usize = PAIR + 11;
 const USER: usize = ITEM + 11;
 const PURSE: usize = USER + 7;
 const RECENT: usize = PURSE + 2;
+const LATER: usize = RECENT + 4;
 
 /// No such event; larger than any number of days.
 const NEVER: f32 = 1e6;
@@ -46,12 +47,13 @@ pub(super) fn rows(
     }
 
     let slot = |item: u32| slots.get(item as usize).copied().filter(|&s| s != u32::MAX);
-    for (source, list) in lists.iter().enumerate().take(SOURCES) {
+    for (source, list) in Source::BLENDED.into_iter().zip(lists.iter()) {
+        let Some((score, place)) = columns(source) else { continue };
         let best = list.first().map_or(1.0, |s| s.score);
         for (rank, candidate) in list.iter().enumerate() {
             if let Some(at) = slot(candidate.idx) {
-                rows[at as usize][source] = candidate.score / best;
-                rows[at as usize][SOURCES + source] = 1.0 / (1.0 + rank as f32);
+                rows[at as usize][score] = candidate.score / best;
+                rows[at as usize][place] = 1.0 / (1.0 + rank as f32);
             }
         }
     }
@@ -68,6 +70,14 @@ pub(super) fn rows(
         row[PURSE..RECENT].copy_from_slice(&[used_to.unwrap_or(0.0), worth]);
     }
     blended.iter().for_each(|s| slots[s.idx as usize] = u32::MAX);
+}
+
+/// The features of a source's score and of its rank.
+fn columns(source: Source) -> Option<(usize, usize)> {
+    let is_source = |of: &Source| *of == source;
+    let first = Source::BLENDED.iter().take(SOURCES).position(is_source);
+    let later = LATER_SOURCES.iter().position(is_source).map(|at| LATER + 2 * at);
+    first.map(|at| (at, SOURCES + at)).or(later.map(|at| (at, at + 1)))
 }
 
 /// Of user and item: times bought, days and baskets since, mean gap, how due it is (days since over
@@ -135,7 +145,7 @@ fn recent(
         let chance = snapshot.parts.chance_of_return(of);
         let features =
             [of.rank as f32, of.count as f32, f32::from(u8::from(of.is_current)), chance];
-        rows[at as usize][RECENT..].copy_from_slice(&features);
+        rows[at as usize][RECENT..LATER].copy_from_slice(&features);
     }
 }
 

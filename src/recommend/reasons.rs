@@ -247,6 +247,7 @@ fn add_source(
             (settings.user_cf.weighting.profile(), Some(&model.similar))
         }
         Source::Session => (of_content, Some(&model.similar)),
+        Source::Sequence => (of_content, None),
         Source::PushedItems => (settings.item_cf.weighting.profile(), Some(&model.pushed.items)),
         Source::Embedding | Source::PushedEmbedding => {
             (settings.embedding.weighting.profile(), None)
@@ -280,6 +281,7 @@ fn add_source(
         (Source::PushedEmbedding, None) => {
             add_vectors(&model.pushed.embeddings, share, weight, parts);
         }
+        (Source::Sequence, None) => add_vectors(&model.sequence, share, weight, parts),
         (_, None) => add_vectors(&model.embeddings, share, weight, parts),
     }
 }

@@ -4,23 +4,18 @@ use std::sync::Arc;
 
 use super::candidate::{CandidateSource, TrainingJob};
 use super::memory::{DataSize, MemoryNeed};
-use super::nearest::nearest;
+use super::nearest::{index, nearest};
 use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::{COUNTS, HALF_LIVES, Hyperparameter, STEP_FADING, costly, parameter};
-use crate::domain::progress::Stage;
 use crate::model::settings::EmbeddingTrainer;
 use crate::model::vectors::embeddings::SCAN_UP_TO;
 use crate::model::{Embeddings, Parts, Settings, Snapshot};
-use crate::train::graph::build::{REQUIRED_RECALL, build, checked, link_again};
+use crate::train::graph::build::checked;
 use crate::train::{self, TrainError, placement};
 
 /// Bytes of a dimension of an item: the vector and its quantized copy.
 const VECTOR_BYTES: u64 = 5;
-/// Bytes of an item's links in the graph.
-const GRAPH_BYTES: u64 = 200;
-/// Bytes of an item while the graph is built.
-const BUILDING_BYTES: u64 = 2_000;
 
 /// The name of the graph's recall.
 const RECALL: &str = "ann_recall@10";
@@ -45,34 +40,22 @@ impl CandidateSource for Embedding {
         job: &TrainingJob<'_>,
         parts: &mut Parts,
     ) -> Result<Option<(String, f64)>, TrainError> {
-        if parts.embeddings.items() <= SCAN_UP_TO {
-            return Ok(None);
-        }
-
-        job.control.begin(Stage::Ann)?;
         let embeddings = Arc::make_mut(&mut parts.embeddings);
-        let settings = &job.settings.embedding;
-        let queries = users(job, embeddings);
         let earlier = job.data.earlier().map(|earlier| &*earlier.parts.embeddings);
-        if let Some(recall) = link_again(embeddings, earlier, &queries, job.seed) {
-            return Ok(Some((RECALL.to_owned(), recall)));
-        }
-
-        let mut recall = build(embeddings, settings, queries, job.seed, job.control)?;
-        if recall < REQUIRED_RECALL && !embeddings.placed.is_empty() {
+        let mut recall = index(embeddings, earlier, users(job, embeddings), job)?;
+        if recall.is_none() && embeddings.items() > SCAN_UP_TO && !embeddings.placed.is_empty() {
             // Of many new items that are much alike, links reach too few.
             embeddings.remove_placed();
-            let queries = users(job, embeddings);
-            recall = build(embeddings, settings, queries, job.seed, job.control)?;
+            recall = index(embeddings, None, users(job, embeddings), job)?;
         }
-        Ok((recall >= REQUIRED_RECALL).then(|| (RECALL.to_owned(), recall)))
+        Ok(recall.map(|recall| (RECALL.to_owned(), recall)))
     }
 
     fn memory(&self, size: &DataSize, settings: &Settings) -> MemoryNeed {
         let dimensions = settings.embedding.dimensions as u64;
-        let kept = size.items * (dimensions * VECTOR_BYTES + GRAPH_BYTES);
-        let graph = MemoryNeed::new(kept, size.items * BUILDING_BYTES);
-        MemoryNeed::new(0, size.decomposition(settings.embedding.dimensions)).then(graph)
+        let vectors = size.items * dimensions * VECTOR_BYTES;
+        let decomposition = size.decomposition(settings.embedding.dimensions);
+        MemoryNeed::new(0, decomposition).then(size.graph(vectors))
     }
 
     fn propose(&self, snapshot: &Snapshot, query: &Query<'_>, k: usize, scratch: &mut Scratch) {

@@ -18,6 +18,10 @@ const EVENT: u64 = 36;
 const MATRIX_CELL: u64 = 2 * CELL + 4;
 /// Bytes of a user or an item that every training takes: ends of rows, popularity, habits.
 const ROW: u64 = 100;
+/// Bytes of an item's links in a nearest-neighbour graph.
+const LINKS: u64 = 200;
+/// Bytes of an item while the graph is built.
+const BUILDING: u64 = 2_000;
 /// Cells of a row that the related lists keep.
 const RELATED: usize = 400;
 
@@ -78,6 +82,11 @@ impl DataSize {
         let columns = (dimensions + OVERSAMPLING) as u64;
         let dense = rows * columns * size_of::<f32>() as u64;
         2 * self.events * CELL + dense
+    }
+
+    /// The need of vectors that take that many bytes, and of the nearest-neighbour graph over them.
+    pub(super) fn graph(&self, vectors: u64) -> MemoryNeed {
+        MemoryNeed::new(vectors + self.items * LINKS, self.items * BUILDING)
     }
 
     /// What the related lists take while they are trained: the matrix with ones and baskets, each in both

@@ -10,7 +10,7 @@
 //! - [`graph_filter`]: low-pass filters on the graph of users and items
 //! - [`svd`], [`ials`]: embeddings; [`graph`]: the nearest-neighbour graph over them; [`pushed`]:
 //!   embeddings trained elsewhere, prepared for serving
-//! - [`sessions`], [`transition`], [`revisit`]: the order of events
+//! - [`sessions`], [`transition`], [`revisit`]: the order of events; [`sequence`]: vectors learned from it
 
 pub mod content;
 pub mod cooccurrence;
@@ -25,6 +25,7 @@ pub mod popularity;
 pub mod pushed;
 pub mod related;
 pub mod revisit;
+pub mod sequence;
 pub mod sessions;
 pub mod svd;
 pub mod transition;

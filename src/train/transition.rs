@@ -13,12 +13,12 @@ use crate::matrix::{Csr, UserEvents};
 use crate::model::settings::TransitionSettings;
 
 /// A basket's items, each once.
-type Basket = Vec<ItemIdx>;
+pub(super) type Basket = Vec<ItemIdx>;
 
 /// Counts transitions: items × items, best first.
 pub fn train(events: &UserEvents, settings: &TransitionSettings) -> Csr {
     let baskets: Vec<Vec<Basket>> =
-        (0..events.users()).into_par_iter().map(|user| of_user(events, user)).collect();
+        (0..events.users()).into_par_iter().map(|user| steps(events, user)).collect();
     // The occurrences of each item, so that each row is summed on its own, in the same order every
     // time.
     let mut occurs: Vec<Vec<(u32, u32)>> = vec![Vec::new(); events.items()];
@@ -71,7 +71,8 @@ pub fn train(events: &UserEvents, settings: &TransitionSettings) -> Csr {
     Csr::from_rows(events.items(), rows)
 }
 
-fn of_user(events: &UserEvents, user: usize) -> Vec<Basket> {
+/// What a user did, step by step.
+pub(super) fn steps(events: &UserEvents, user: usize) -> Vec<Basket> {
     let said: Vec<_> =
         events.of(user).iter().filter(|e| kind_weight(e.kind) > 0.0).copied().collect();
 

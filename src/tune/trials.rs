@@ -28,6 +28,8 @@ const K: usize = 10;
 const TRIAL_SHARE: usize = 2;
 /// Maximum number of items of EASE in a tuning: its cost grows with their cube.
 const EASE_ITEMS: usize = 4_000;
+/// Maximum number of examples that the vectors of sequences learn from in a tuning.
+const SEQUENCE_VISITS: usize = 2_000_000;
 /// Maximum number of items of EASE while its hyperparameters are tried.
 const EASE_TRIAL_ITEMS: usize = 2_000;
 
@@ -120,6 +122,7 @@ impl<'a> TrialSnapshot<'a> {
     ) -> Result<Self, TrainError> {
         let mut settings = start;
         settings.ease.items = settings.ease.items.min(EASE_ITEMS);
+        settings.sequence.visits = settings.sequence.visits.min(SEQUENCE_VISITS);
         let manifest = Manifest {
             newest_ms: data.now_ms(),
             seed: context.seed,

@@ -212,6 +212,7 @@ impl Tuner<'_> {
         self.log(began, "trees are grown");
 
         settings.ease.items = start.ease.items;
+        settings.sequence.visits = start.sequence.visits;
         let tuning = Tuning {
             cases: cases.len(),
             trials: spent.tried,

@@ -59,6 +59,7 @@ mod reviews;
 mod rights;
 mod rules;
 mod segments;
+mod sequences;
 mod sharded;
 #[cfg(feature = "object-store")]
 mod shared;

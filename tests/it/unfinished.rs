@@ -14,7 +14,7 @@ use crate::support::{Process, quiet};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Keeps a training short.
-const SHORT: (&str, &str) = ("QIANMIAN_TRAIN__TUNE_TRIALS", "20");
+const VISITS: (&str, &str) = ("QIANMIAN_TRAIN__SETTINGS__SEQUENCE__VISITS", "5000");
 
 /// Users with eight baskets of three items each, which follow each other.
 fn shop() -> Vec<Event> {
@@ -29,7 +29,7 @@ fn shop() -> Vec<Event> {
 
 fn train(data: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_qianmian"));
-    command.args(["train", "--data"]).arg(data).env(SHORT.0, SHORT.1);
+    command.args(["train", "--data"]).arg(data).env(VISITS.0, VISITS.1);
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
@@ -74,7 +74,7 @@ fn a_training_goes_on_after_a_kill_and_after_an_orderly_stop() {
 
     // With nothing new in the log, it begins again by itself all the same.
     let automatic = |command: &mut Command| {
-        command.env("QIANMIAN_TRAIN__AUTOMATIC", "true").env(SHORT.0, SHORT.1);
+        command.env("QIANMIAN_TRAIN__AUTOMATIC", "true").env(VISITS.0, VISITS.1);
     };
     let serve = || Process::start_with(data, automatic);
     let server = serve();
