@@ -9,9 +9,9 @@ use super::nearest::{index, nearest};
 use super::query::Query;
 use super::scratch::Scratch;
 use super::search_space::{Hyperparameter, parameter};
-use crate::domain::HistoryEvent;
 use crate::domain::history::is_one_step;
 use crate::domain::kernels::dot;
+use crate::domain::{HistoryEvent, ItemIdx};
 use crate::matrix::weight::kind_weight;
 use crate::model::{Parts, Settings, Snapshot, Source};
 use crate::train::graph::build::checked;
@@ -26,7 +26,8 @@ const RECALL: &str = "sequence_recall@10";
 
 impl CandidateSource for Sequence {
     fn train(&self, job: &TrainingJob<'_>, parts: &mut Parts) -> Result<(), TrainError> {
-        let (mut vectors, fading) = sequence::train(job.data.events(), &job.settings.sequence, job.seed, job.control)?;
+        let (mut vectors, fading) =
+            sequence::train(job.data.events(), &job.settings.sequence, job.seed, job.control)?;
         vectors.encode();
         parts.sequence = Arc::new(vectors);
         parts.tables.insert(Source::Sequence, Arc::new(fading));
@@ -48,9 +49,9 @@ impl CandidateSource for Sequence {
             queries.push(vector);
         }
         queries.retain(|vector| dot(vector, vector) > 0.0);
-        let earlier = job.data.earlier().map(|earlier| &*earlier.parts.sequence);
         let model = Arc::make_mut(&mut parts.sequence);
-        let recall = index(model, earlier, queries, job)?;
+        // Another training lays the vectors elsewhere: links of an earlier one are no use.
+        let recall = index(model, None, queries, job)?;
         Ok(recall.map(|recall| (RECALL.to_owned(), recall)))
     }
 
@@ -91,10 +92,19 @@ fn user_vector(parts: &Parts, events: &[HistoryEvent], now_ms: i64, vector: &mut
         return;
     };
 
-    let steps = events.chunk_by(|a, b| is_one_step(a, b, now_ms)).rev();
-    let weighted = steps.zip(fading.row(0).1);
-    let items = weighted.flat_map(|(step, &weight)| step.iter().map(move |e| (e.item, weight)));
-    for (item, weight) in items.take(sequence::ITEMS_BACK) {
+    let items = |step: &[HistoryEvent]| {
+        let mut items: Vec<ItemIdx> = step.iter().map(|event| event.item).collect();
+        items.sort_unstable();
+        items.dedup();
+        items
+    };
+    let mut steps: Vec<_> = events.chunk_by(|a, b| is_one_step(a, b, now_ms)).map(items).collect();
+    // As in training: the same item twice is no step.
+    steps.dedup_by(|next, before| next.len() == 1 && next == before);
+
+    let newest_first = steps.iter().rev().zip(fading.row(0).1);
+    let weighted = newest_first.flat_map(|(step, &w)| step.iter().rev().map(move |&i| (i, w)));
+    for (item, weight) in weighted.take(sequence::ITEMS_BACK) {
         model.fold_in(item, weight, vector);
     }
 

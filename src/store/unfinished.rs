@@ -53,21 +53,26 @@ impl Held {
 }
 
 impl Unfinished {
-    /// Begins work on the log before `offset`, for the store in `root`. It goes on from what was finished earlier with
-    /// this `basis`, on a log that was at most a twentieth shorter; otherwise from nothing.
-    pub fn begin(root: &Path, basis: &str, offset: Offset) -> Self {
-        let fitting = Held::read(root).filter(|held| held.fits(basis, offset));
-        let anew = Held { basis: basis.to_owned(), offset, ..Held::default() };
-        let mut held = fitting.unwrap_or(anew);
+    /// Begins work for the store in `root`, which may go on from what was finished before a stop.
+    pub fn begin(root: &Path) -> Self {
+        let mut held = Held::read(root).unwrap_or_default();
         held.begun = held.begun.saturating_add(1);
+        let unfinished = Self { path: Some(root.join(NAME)), held: Mutex::new(held) };
+        unfinished.write();
+        unfinished
+    }
+
+    /// Keeps what was finished with this `basis`, on the log before `offset` or one that was at most a twentieth
+    /// shorter; forgets what was not.
+    pub fn keep_fitting(&self, basis: &str, offset: Offset) {
+        let mut held = self.held.lock();
+        if !held.fits(basis, offset) {
+            *held = Held { basis: basis.to_owned(), offset, begun: held.begun, ..Held::default() };
+        }
         if !held.stages.is_empty() {
             let stages = held.stages.keys().cloned().collect::<Vec<_>>().join(", ");
             tracing::info!(stages, "a training that was stopped goes on");
         }
-
-        let unfinished = Self { path: Some(root.join(NAME)), held: Mutex::new(held) };
-        unfinished.write();
-        unfinished
     }
 
     /// Whether work on the store in `root` was stopped, and may begin again by itself.
@@ -114,11 +119,14 @@ impl Unfinished {
 /// Where the disk fails.
 pub fn remove(root: &Path) -> Result<(), StoreError> {
     let path = root.join(NAME);
-    match fs::remove_file(&path) {
-        Ok(()) => files::sync_folder(root).map_err(StoreError::io("flush", root)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(StoreError::io("remove", &path)(error)),
+    for path in [path.with_extension("writing"), path] {
+        match fs::remove_file(&path) {
+            Ok(()) => files::sync_folder(root).map_err(StoreError::io("flush", root))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(StoreError::io("remove", &path)(error)),
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -130,24 +138,32 @@ mod tests {
         unfinished.stage("search", || Ok::<_, ()>(new)).unwrap()
     }
 
+    fn begun(root: &Path, basis: &str, offset: Offset) -> Unfinished {
+        let unfinished = Unfinished::begin(root);
+        unfinished.keep_fitting(basis, offset);
+        unfinished
+    }
+
     #[test]
     fn work_goes_on_where_it_was_stopped() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         assert!(!Unfinished::is_waiting(root));
 
-        let first = Unfinished::begin(root, "today's", 100);
+        let first = begun(root, "today's", 100);
         assert_eq!(first.stage::<f64, _>("search", || Err("stopped")), Err("stopped"));
         assert_eq!([search(&first, 0.1), search(&first, 0.2)], [0.1; 2]);
         assert!(Unfinished::is_waiting(root));
-        assert_eq!(search(&Unfinished::begin(root, "today's", 105), 0.2), 0.1);
+        assert_eq!(search(&begun(root, "today's", 105), 0.2), 0.1);
 
-        let third = Unfinished::begin(root, "today's", 100);
+        let third = begun(root, "today's", 100);
         assert!(!Unfinished::is_waiting(root), "it may be what stops the server");
         assert_eq!(search(&third, 0.2), 0.1);
+        assert_eq!(search(&begun(root, "another", 100), 0.3), 0.3);
+        assert!(!Unfinished::is_waiting(root), "whatever it would find");
         remove(root).unwrap();
         remove(root).unwrap();
-        assert_eq!(search(&Unfinished::begin(root, "today's", 100), 0.2), 0.2);
+        assert_eq!(search(&begun(root, "today's", 100), 0.2), 0.2);
     }
 
     #[test]
@@ -155,12 +171,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         for (basis, offset) in [("another", 100), ("today's", 106), ("today's", 99)] {
-            search(&Unfinished::begin(root, "today's", 100), 0.1);
-            assert_eq!(search(&Unfinished::begin(root, basis, offset), 0.2), 0.2);
+            search(&begun(root, "today's", 100), 0.1);
+            assert_eq!(search(&begun(root, basis, offset), 0.2), 0.2);
             remove(root).unwrap();
         }
 
-        search(&Unfinished::begin(root, "today's", 100), 0.1);
+        search(&begun(root, "today's", 100), 0.1);
         let path = root.join(NAME);
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
@@ -168,7 +184,7 @@ mod tests {
             flipped[at] ^= 0x10;
             for damaged in [&flipped[..], &whole[..at]] {
                 fs::write(&path, damaged).unwrap();
-                let found = search(&Unfinished::begin(root, "today's", 100), 0.2);
+                let found = search(&begun(root, "today's", 100), 0.2);
                 assert!([0.1, 0.2].contains(&found), "byte {at}");
             }
         }

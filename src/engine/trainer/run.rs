@@ -22,7 +22,7 @@ use crate::matrix::UserEvents;
 use crate::model::{Manifest, Source};
 use crate::recommend::RepeatPolicy;
 use crate::sources::{DataSize, Trained, TrainingMemory, train};
-use crate::store::{Unfinished, memory, unfinished};
+use crate::store::{Unfinished, memory};
 use crate::train::{Earlier, TrainError, TrainingData};
 use crate::tune::{Task, Tuned, Tuner};
 
@@ -66,6 +66,9 @@ impl Runner {
         let options = &*self.options();
         control.begin(Stage::ReadLog).map_err(training)?;
         erasure::rewrite_log(&self.state, &self.writer, control)?;
+        let is_tuned = !quick && options.tune;
+        let root = self.state.folder.root();
+        let unfinished = if is_tuned { Unfinished::begin(root) } else { Unfinished::default() };
         let budget = memory::left_for_training(options.memory_mib);
         let Behaviour { events, pulse, .. } = behaviour::read(&self.state, offset)?;
         self.check(pulse, options)?;
@@ -75,10 +78,11 @@ impl Runner {
         let size = DataSize::of(&events, rayon::current_num_threads());
         let memory = TrainingMemory { size, budget };
         let material = Material { events: &events, corpus: &corpus, earlier: None, memory };
-        let tuned = if quick || !options.tune {
-            Tuned::untuned(carried.with_weights(options.settings))
+        let tuned = if is_tuned {
+            let unfinished = (Arc::new(unfinished), offset);
+            self.tune(material, &carried, unfinished, (options, control)).map_err(training)?
         } else {
-            self.tune(material, &carried, offset, (options, control)).map_err(training)?
+            Tuned::untuned(carried.with_weights(options.settings))
         };
         let trained = self.train_parts(material, &tuned, options.seed, control);
         if matches!(trained, Err(TrainError::Empty)) {
@@ -110,9 +114,6 @@ impl Runner {
         snapshot.manifest.stages = timeline.stages();
         let manifest = self.publisher.publish(snapshot, carried.generation(), None)?;
         erasure::remove_models(&self.state);
-        if !quick {
-            unfinished::remove(self.state.folder.root())?;
-        }
         Ok(manifest)
     }
 
@@ -134,7 +135,7 @@ impl Runner {
         &self,
         material: Material<'_>,
         carried: &CarriedPush,
-        offset: Offset,
+        (unfinished, offset): (Arc<Unfinished>, Offset),
         (options, control): (&TrainOptions, &Control<'_>),
     ) -> Result<Tuned, TrainError> {
         let active = self.state.models.active();
@@ -148,7 +149,7 @@ impl Runner {
         let found_from = (settings, start, sessions, carried.generation(), &left_out);
         let basis = format!("{found_by:?} {found_from:?}");
         let basis = format!("{:032x}", xxh3_128(basis.as_bytes()));
-        let unfinished = Unfinished::begin(self.state.folder.root(), &basis, offset);
+        unfinished.keep_fitting(&basis, offset);
 
         let tuner = Tuner {
             events: material.events,
@@ -160,7 +161,7 @@ impl Runner {
             left_out: &left_out,
             seed: options.seed,
             control,
-            unfinished: Arc::new(unfinished),
+            unfinished,
         };
         let mut tuned = tuner.tune(Task::NextBasket(self.repeat), options.budget())?;
         tuner.tune_sessions(&mut tuned, sessions, options.budget())?;

@@ -61,6 +61,7 @@ impl Schedule {
         if tried > self.tried {
             self.tried = tried;
             self.ended = Instant::now();
+            self.is_unfinished = false;
         }
     }
 

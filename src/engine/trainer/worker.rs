@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::lists;
@@ -17,7 +18,7 @@ use crate::domain::{Error, Offset, Result};
 use crate::engine::stats::Outcome;
 use crate::engine::threads::Threads;
 use crate::model::Manifest;
-use crate::store::Unfinished;
+use crate::store::{Unfinished, unfinished};
 
 /// Time between two checks of the schedule.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
@@ -132,6 +133,11 @@ impl Worker {
         };
         if job.work != Work::Unlearn {
             self.runner.state.stats.note_training(kind);
+        }
+        if is_tuned && !self.queue.cancel().load(Ordering::Relaxed) {
+            // Only one that is stopped goes on.
+            let removed = unfinished::remove(self.runner.state.folder.root());
+            removed.unwrap_or_else(|error| tracing::warn!(%error, "the training begins again"));
         }
         let (state, quality) = ended(outcome);
         let quality_before = before.map_or_else(BTreeMap::new, |b| b.manifest.quality.clone());

@@ -14,6 +14,8 @@ use crate::domain::kernels::{add, dot, exp_sum};
 
 /// Examples of a part.
 const PART: usize = 32;
+/// The score of what is no choice: its probability is as good as 0.
+const NONE: f32 = -1e4;
 /// Share of the items of a history that a visit leaves out.
 const DROPOUT: f32 = 0.2;
 
@@ -23,7 +25,8 @@ pub(super) struct Batch<'a> {
     pub(super) of_batch: &'a [u32],
     /// The items that stand for all others.
     pub(super) negatives: &'a [ItemIdx],
-    /// Added to their scores: each is drawn more or less often than others, and no score is above 0 then.
+    /// Added to their scores: each is drawn more or less often than others, and the score of the same direction
+    /// is taken off.
     pub(super) shifts: &'a [f32],
 }
 
@@ -119,11 +122,8 @@ impl Batch<'_> {
 
     /// The items before an example with their weights; some are left out by chance, never all.
     fn weighted(&self, of: u32, learned: &Learned, rng: &mut StdRng) -> Vec<Weighted> {
-        let weight = |(item, back): (ItemIdx, usize)| Weighted {
-            item,
-            back,
-            weight: learned.fading[back].exp(),
-        };
+        let weight =
+            |(item, back): (ItemIdx, usize)| Weighted { item, back, weight: learned.fading[back] };
         let mut all: Vec<Weighted> = self.examples.before(of).map(weight).collect();
         let kept = rng.random_range(0..all.len().max(1));
         let mut at = 0;
@@ -131,6 +131,8 @@ impl Batch<'_> {
             at += 1;
             at - 1 == kept || rng.random::<f32>() >= DROPOUT
         });
+        let most = all.iter().map(|of| of.weight).fold(f32::NEG_INFINITY, f32::max);
+        all.iter_mut().for_each(|of| of.weight = (of.weight - most).exp());
         let sum: f32 = all.iter().map(|of| of.weight).sum();
         all.iter_mut().for_each(|of| of.weight /= sum);
         all
@@ -138,15 +140,13 @@ impl Batch<'_> {
 
     /// Turns the scores of negatives into the rate of the loss by their scores; returns that by the next item's.
     fn softmax(&self, next: ItemIdx, score: f32, scores: &mut [f32]) -> f32 {
-        // No score is above that of the same direction.
-        let wanted = (score - 1.0 / TEMPERATURE).exp();
-        let mut all = wanted + exp_sum(scores, self.shifts);
         for (score, negative) in scores.iter_mut().zip(self.negatives) {
             if *negative == next {
-                all -= *score;
-                *score = 0.0;
+                *score = NONE;
             }
         }
+        let wanted = (score - 1.0 / TEMPERATURE).exp();
+        let all = wanted + exp_sum(scores, self.shifts);
         let each = 1.0 / (self.of_batch.len() as f32 * TEMPERATURE);
         scores.iter_mut().for_each(|score| *score *= each / all);
         (wanted / all - 1.0) * each
