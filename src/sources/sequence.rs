@@ -83,6 +83,14 @@ impl CandidateSource for Sequence {
     }
 }
 
+/// The items of a step, each once.
+fn items(step: &[HistoryEvent]) -> Vec<ItemIdx> {
+    let mut items: Vec<ItemIdx> = step.iter().map(|event| event.item).collect();
+    items.sort_unstable();
+    items.dedup();
+    items
+}
+
 /// Writes the vector of a user who did this, in order, into `vector`; of length 1, or zeros.
 fn user_vector(parts: &Parts, events: &[HistoryEvent], now_ms: i64, vector: &mut Vec<f32>) {
     let model = &parts.sequence;
@@ -92,20 +100,20 @@ fn user_vector(parts: &Parts, events: &[HistoryEvent], now_ms: i64, vector: &mut
         return;
     };
 
-    let items = |step: &[HistoryEvent]| {
-        let mut items: Vec<ItemIdx> = step.iter().map(|event| event.item).collect();
-        items.sort_unstable();
-        items.dedup();
-        items
-    };
-    let mut steps: Vec<_> = events.chunk_by(|a, b| is_one_step(a, b, now_ms)).map(items).collect();
-    // As in training: the same item twice is no step.
-    steps.dedup_by(|next, before| next.len() == 1 && next == before);
+    let mut steps = events.chunk_by(|a, b| is_one_step(a, b, now_ms)).rev().map(items).peekable();
+    let mut left = sequence::ITEMS_BACK;
+    for &weight in fading.row(0).1 {
+        let Some(step) = steps.next() else { break };
+        // As in training: the same item twice is no step.
+        while steps.next_if(|before| step.len() == 1 && *before == step).is_some() {}
 
-    let newest_first = steps.iter().rev().zip(fading.row(0).1);
-    let weighted = newest_first.flat_map(|(step, &w)| step.iter().rev().map(move |&i| (i, w)));
-    for (item, weight) in weighted.take(sequence::ITEMS_BACK) {
-        model.fold_in(item, weight, vector);
+        for &item in step.iter().rev().take(left) {
+            model.fold_in(item, weight, vector);
+        }
+        left = left.saturating_sub(step.len());
+        if left == 0 {
+            break;
+        }
     }
 
     let length = dot(vector, vector).sqrt();

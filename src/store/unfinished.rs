@@ -42,8 +42,13 @@ struct Held {
 
 impl Held {
     fn read(root: &Path) -> Option<Self> {
-        let bytes = files::read_if_there(&root.join(NAME)).ok()??;
-        sealed::unseal_strictly(&bytes).ok()
+        let bytes = files::read_if_there(&root.join(NAME)).map_err(|error| error.to_string());
+        let read =
+            bytes.and_then(|bytes| bytes.as_deref().map(sealed::unseal_strictly).transpose());
+        read.unwrap_or_else(|why| {
+            tracing::warn!(why, "what a training has finished cannot be read");
+            None
+        })
     }
 
     fn fits(&self, basis: &str, offset: Offset) -> bool {

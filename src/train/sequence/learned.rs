@@ -18,7 +18,7 @@ pub const BYTES_PER_ITEM: u64 = 5 * DIMENSIONS as u64;
 /// Bytes of an example, with the items before it while they are collected.
 pub const BYTES_PER_EXAMPLE: u64 = 100;
 /// The temperature of the softmax.
-pub const TEMPERATURE: f32 = 0.07;
+pub(super) const TEMPERATURE: f32 = 0.07;
 /// What the weight of a step loses to the one after it before anything is learned, as a logarithm.
 const START: f32 = 0.3;
 

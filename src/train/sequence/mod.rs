@@ -22,7 +22,8 @@ use self::adam::Adam;
 use self::batch::Batch;
 use self::examples::Examples;
 use self::learned::Learned;
-pub use self::learned::{BYTES_PER_EXAMPLE, BYTES_PER_ITEM, ITEMS_BACK, STEPS_BACK, TEMPERATURE};
+use self::learned::TEMPERATURE;
+pub use self::learned::{BYTES_PER_EXAMPLE, BYTES_PER_ITEM, ITEMS_BACK, STEPS_BACK};
 use crate::domain::ItemIdx;
 use crate::domain::progress::{Cancelled, Control};
 use crate::matrix::{Csr, UserEvents};
@@ -104,12 +105,12 @@ mod tests {
 
     #[test]
     fn the_nearest_item_ahead_is_the_next_one() {
-        // Users go round in a circle of 40 items. Those behind are as near.
+        // Users go round in a circle of 40 items. Those behind are as near. Enough users for batches of two parts.
         let step = |user: u32, n: u32| {
             (user, HistoryEvent::new(EventKind::View, (user + n) % 40, i64::from(n) * 1_000))
         };
-        let log: Vec<_> = (0..400).flat_map(|user| (0..8).map(move |n| step(user, n))).collect();
-        let events = UserEvents::new(400, 41, log);
+        let log: Vec<_> = (0..1_400).flat_map(|user| (0..8).map(move |n| step(user, n))).collect();
+        let events = UserEvents::new(1_400, 41, log);
         let (model, fading) = learn(&events);
 
         let weights = fading.row(0).1;
